@@ -1,0 +1,2 @@
+//! Starts a datacenter.
+fn main() {}

@@ -1,0 +1,4 @@
+//! IMGAPI: Triton DataCenter's image registry.
+
+pub mod manifest;
+pub mod telemetry;

@@ -1,0 +1,2 @@
+//! The `imgapi` command line.
+fn main() {}
