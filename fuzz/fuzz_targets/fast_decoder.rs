@@ -1,0 +1,16 @@
+//! FAST frames from garbage. The contract is the one of the property tests of `moray`.
+//!
+//! Run with `cargo +nightly fuzz run fast_decoder`. The first byte is the size of the pieces.
+
+#![no_main]
+
+#[path = "../../crates/moray/tests/decoder_contract/mod.rs"]
+mod decoder_contract;
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| {
+    if let Some((piece, bytes)) = input.split_first() {
+        decoder_contract::check(bytes, usize::from(*piece));
+    }
+});
