@@ -1,0 +1,214 @@
+//! What Moray answers when it refuses a request.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use crate::fast::ErrorPayload;
+
+/// The message by which Moray 2.6 says that it has no database, under the name `Error`. It is exact: old consumers
+/// compare it.
+const DATABASE_DOWN: &str = "connect ECONNREFUSED";
+
+/// Start of the message about a key that came into being meanwhile.
+const KEY_EXISTS: &str = "\"_key\" is a unique attribute";
+
+/// An error that the server sent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServerError {
+    kind: ServerErrorKind,
+    payload: ErrorPayload,
+}
+
+impl ServerError {
+    /// What happened, to decide by.
+    pub fn kind(&self) -> ServerErrorKind {
+        self.kind
+    }
+
+    /// The name as sent.
+    pub fn name(&self) -> &str {
+        &self.payload.name
+    }
+
+    /// The text for people, as sent.
+    pub fn message(&self) -> &str {
+        &self.payload.message
+    }
+
+    /// Everything that was sent.
+    pub fn payload(&self) -> &ErrorPayload {
+        &self.payload
+    }
+
+    /// The details of an etag conflict; `None` for other errors.
+    pub fn etag_conflict(&self) -> Option<EtagConflict<'_>> {
+        if self.kind != ServerErrorKind::EtagConflict {
+            return None;
+        }
+        let context = self.payload.context.as_ref();
+        let text = |key| context.and_then(|context| context.get(key)).and_then(Value::as_str);
+        let etag = |key| text(key).filter(|etag| *etag != "null");
+        Some(EtagConflict {
+            bucket: text("bucket"),
+            key: text("key"),
+            expected: etag("expected"),
+            actual: etag("actual"),
+        })
+    }
+
+    /// Whether the loser of two first writes of one key got this: the row lock cannot protect a row that is not there.
+    pub(crate) fn is_lost_insert(&self) -> bool {
+        self.kind == ServerErrorKind::UniqueAttribute && self.message().starts_with(KEY_EXISTS)
+    }
+
+    pub(crate) fn with_kind(self, kind: ServerErrorKind) -> Self {
+        Self { kind, ..self }
+    }
+}
+
+impl From<ErrorPayload> for ServerError {
+    fn from(payload: ErrorPayload) -> Self {
+        Self { kind: ServerErrorKind::of(&payload), payload }
+    }
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name(), self.message())
+    }
+}
+
+impl std::error::Error for ServerError {}
+
+/// The two sides of an etag conflict, as far as the server told them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EtagConflict<'a> {
+    /// Name of the bucket.
+    pub bucket: Option<&'a str>,
+    /// Key of the object.
+    pub key: Option<&'a str>,
+    /// The etag that the request named; `None` when it wanted no object.
+    pub expected: Option<&'a str>,
+    /// The etag that is stored; `None` when there is no object.
+    pub actual: Option<&'a str>,
+}
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])+ $kind:ident = $name:literal,)+) => {
+        /// Every error that Moray 2.6 sends, by name.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum ServerErrorKind {
+            $($(#[$doc])+ $kind,)+
+            /// The database is down: `Error`, with the message `connect ECONNREFUSED`.
+            DatabaseDown,
+            /// A name that Moray 2.6 does not send, or `Error` with another message: a filter refused while it was
+            /// being prepared.
+            Other,
+        }
+
+        impl ServerErrorKind {
+            fn of(payload: &ErrorPayload) -> Self {
+                match payload.name.as_str() {
+                    $($name => Self::$kind,)+
+                    "Error" if payload.message == DATABASE_DOWN => Self::DatabaseDown,
+                    _ => Self::Other,
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// There is no such bucket.
+    BucketNotFound = "BucketNotFoundError",
+    /// The bucket exists already.
+    BucketConflict = "BucketConflictError",
+    /// The stored bucket has this version or a later one.
+    BucketVersion = "BucketVersionError",
+    /// The object has not the etag that the request named; see [`ServerError::etag_conflict`].
+    EtagConflict = "EtagConflictError",
+    /// `updateObjects` without fields.
+    FieldUpdate = "FieldUpdateError",
+    /// The bucket's configuration is refused.
+    InvalidBucketConfig = "InvalidBucketConfigError",
+    /// The bucket's name is refused.
+    InvalidBucketName = "InvalidBucketNameError",
+    /// The bucket's stored index is inconsistent.
+    InvalidIndexDefinition = "InvalidIndexDefinitionError",
+    /// A value does not fit the type of its index.
+    InvalidIndexType = "InvalidIndexTypeError",
+    /// The filter cannot be parsed, or has no part that the database could answer.
+    InvalidQuery = "InvalidQueryError",
+    /// Wrong arguments or options.
+    Invocation = "InvocationError",
+    /// The source of a trigger is not a function.
+    NotFunction = "NotFunctionError",
+    /// The filter needs an index that is not there, or is being rebuilt.
+    NotIndexed = "NotIndexedError",
+    /// `updateObjects` with a null.
+    NotNullable = "NotNullableError",
+    /// There is no such object.
+    ObjectNotFound = "ObjectNotFoundError",
+    /// Another object has this value in a unique index.
+    UniqueAttribute = "UniqueAttributeError",
+    /// The database took longer than the request allowed. What a write did is unknown.
+    QueryTimeout = "QueryTimeoutError",
+    /// There is no database, or its queue is full.
+    NoDatabasePeers = "NoDatabasePeersError",
+    /// The server got no database connection in time.
+    ConnectTimeout = "ConnectTimeoutError",
+    /// Anything unexpected.
+    Internal = "InternalError",
+    /// An error of PostgreSQL that Moray did not translate.
+    Postgres = "error",
+    /// The method is unknown, or the request is not well-formed.
+    Fast = "FastError",
+}
+
+impl ServerErrorKind {
+    /// Whether the same request may succeed later, with nothing done about it.
+    pub fn is_transient(self) -> bool {
+        matches!(self, Self::DatabaseDown | Self::NoDatabasePeers | Self::ConnectTimeout)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn error(name: &str, message: &str) -> ServerError {
+        ErrorPayload::new(name, message).into()
+    }
+
+    #[test]
+    fn only_one_message_of_error_means_that_the_database_is_down() {
+        assert_eq!(error("Error", "connect ECONNREFUSED").kind(), ServerErrorKind::DatabaseDown);
+        for message in ["connect ECONNREFUSED 10.0.0.1:5432", "approx filters not allowed"] {
+            assert_eq!(error("Error", message).kind(), ServerErrorKind::Other);
+            assert!(!error("Error", message).kind().is_transient());
+        }
+    }
+
+    #[test]
+    fn names_are_exact() {
+        assert_eq!(error("error", "x").kind(), ServerErrorKind::Postgres);
+        assert_eq!(error("NoDatabasePeersError", "x").kind(), ServerErrorKind::NoDatabasePeers);
+        assert_eq!(error("EtagConflict", "x").kind(), ServerErrorKind::Other);
+    }
+
+    #[test]
+    fn an_etag_conflict_tells_its_sides() {
+        let payload = ErrorPayload {
+            context: Some(json!({"bucket": "b", "key": "k", "expected": "null", "actual": "00000000"})),
+            ..ErrorPayload::new("EtagConflictError", "x")
+        };
+        let error = ServerError::from(payload);
+        let conflict = error.etag_conflict().unwrap();
+        assert_eq!((conflict.expected, conflict.actual), (None, Some("00000000")));
+        assert_eq!((conflict.bucket, conflict.key), (Some("b"), Some("k")));
+    }
+}
