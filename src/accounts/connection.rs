@@ -1,0 +1,153 @@
+//! One connection to the directory, kept by a task of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, Scope};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use super::AccountsError;
+use crate::config;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const PROBE_INTERVAL: Duration = Duration::from_secs(30);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a request waits for a connection before it is answered that there is none.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+const FIRST_DELAY: Duration = Duration::from_millis(100);
+/// Short, so that a directory that comes back is used again within seconds.
+const LAST_DELAY: Duration = Duration::from_secs(3);
+/// A wrong password does not become right by itself; it is tried again because configuration agents may be slow.
+const REFUSED_DELAY: Duration = Duration::from_secs(30);
+
+const INVALID_CREDENTIALS: u32 = 49;
+
+type Driver = JoinHandle<Result<(), LdapError>>;
+
+#[derive(Debug, Clone)]
+pub(super) struct Connection {
+    state: watch::Receiver<State>,
+    /// Told when a session turned out to be dead.
+    broken: Arc<Notify>,
+}
+
+#[derive(Debug, Clone)]
+enum State {
+    Down(String),
+    Up(Session),
+}
+
+/// A bound connection. `generation` tells a dead one from its successor.
+#[derive(Debug, Clone)]
+pub(super) struct Session {
+    pub(super) ldap: Ldap,
+    pub(super) generation: u64,
+}
+
+impl Connection {
+    pub(super) fn start(config: config::Ufds) -> Connection {
+        let (sender, state) = watch::channel(State::Down("not connected yet".into()));
+        let broken = Arc::new(Notify::new());
+        tokio::spawn(keep(config, sender, Arc::clone(&broken)));
+        Connection { state, broken }
+    }
+
+    /// The current session, waiting a little for one that came after generation `after`.
+    pub(super) async fn session(&self, after: u64) -> Result<Session, AccountsError> {
+        let mut state = self.state.clone();
+        let is_newer = |state: &State| matches!(state, State::Up(session) if session.generation > after);
+        let up = timeout(PATIENCE, state.wait_for(is_newer)).await;
+        match up {
+            Ok(Ok(up)) => match &*up {
+                State::Up(session) => Ok(session.clone()),
+                State::Down(reason) => Err(AccountsError::Unavailable(reason.clone())),
+            },
+            _ => Err(AccountsError::Unavailable(self.state().err().unwrap_or_else(|| "it does not answer".into()))),
+        }
+    }
+
+    pub(super) fn state(&self) -> Result<(), String> {
+        match &*self.state.borrow() {
+            State::Up(_) => Ok(()),
+            State::Down(reason) => Err(reason.clone()),
+        }
+    }
+
+    /// Gives the session of `generation` up, unless another one has taken its place already.
+    pub(super) fn give_up(&self, generation: u64) {
+        if matches!(&*self.state.borrow(), State::Up(session) if session.generation == generation) {
+            self.broken.notify_one();
+        }
+    }
+}
+
+/// Connects, and connects again, for as long as anybody holds the receiver.
+async fn keep(config: config::Ufds, state: watch::Sender<State>, broken: Arc<Notify>) {
+    let mut delay = FIRST_DELAY;
+    let mut generation = 0;
+    while !state.is_closed() {
+        match connect(&config).await {
+            Ok((ldap, driver)) => {
+                generation += 1;
+                tracing::info!("{}", if generation == 1 { "UFDS: connected" } else { "UFDS: reconnected" });
+                delay = FIRST_DELAY;
+                state.send_replace(State::Up(Session { ldap: ldap.clone(), generation }));
+                let reason = until_broken(ldap, driver, &broken, &state).await;
+                tracing::warn!(reason, "UFDS: disconnected");
+                state.send_replace(State::Down(reason));
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, "UFDS: unable to connect and/or bind");
+                if refused(&error) {
+                    delay = REFUSED_DELAY;
+                }
+                state.send_replace(State::Down(error.to_string()));
+            }
+        }
+        sleep(jittered(delay)).await;
+        delay = (delay * 2).min(LAST_DELAY.max(FIRST_DELAY));
+    }
+}
+
+/// A bound session, and the task that moves its bytes: when that ends, so has the session.
+async fn connect(config: &config::Ufds) -> Result<(Ldap, Driver), LdapError> {
+    // UFDS has a self-signed certificate for `*`: there is nothing to verify it against.
+    let settings = LdapConnSettings::new().set_conn_timeout(CONNECT_TIMEOUT).set_no_tls_verify(true);
+    let (connection, mut ldap) = LdapConnAsync::with_settings(settings, &config.url).await?;
+    let driver = tokio::spawn(connection.drive());
+    let bound = ldap.with_timeout(CONNECT_TIMEOUT).simple_bind(&config.bind_dn, config.bind_password.expose());
+    bound.await?.success()?;
+    Ok((ldap, driver))
+}
+
+/// Probes an otherwise idle session, and returns why it is of no more use.
+async fn until_broken(mut ldap: Ldap, mut driver: Driver, broken: &Notify, state: &watch::Sender<State>) -> String {
+    loop {
+        tokio::select! {
+            ended = &mut driver => return match ended {
+                Ok(Err(error)) => error.to_string(),
+                _ => "the connection was closed".into(),
+            },
+            () = broken.notified() => return "a search failed".into(),
+            () = state.closed() => return "nobody needs it".into(),
+            () = sleep(PROBE_INTERVAL) => {}
+        }
+        let probe = ldap.with_timeout(PROBE_TIMEOUT).search("o=smartdc", Scope::Base, "(objectclass=*)", ["1.1"]);
+        if let Err(error) = probe.await {
+            return error.to_string();
+        }
+    }
+}
+
+fn refused(error: &LdapError) -> bool {
+    matches!(error, LdapError::LdapResult { result } if result.rc == INVALID_CREDENTIALS)
+}
+
+/// `delay`, 20 % more or less, so that the processes of a datacenter do not come back all at once.
+fn jittered(delay: Duration) -> Duration {
+    delay.mul_f64(rand::random_range(0.8..1.2))
+}

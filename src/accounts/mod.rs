@@ -1,0 +1,83 @@
+//! Owners: the accounts of the datacenter, as UFDS (its LDAP directory) knows them.
+
+mod connection;
+
+use std::time::Duration;
+
+use ldap3::{Ldap, Scope, SearchEntry, SearchResult, ldap_escape};
+
+use crate::config;
+use crate::manifest::Uuid;
+use connection::Connection;
+
+const USERS: &str = "ou=users, o=smartdc";
+const SEARCH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A result code for "the search base is not there": a directory without accounts.
+const NO_SUCH_OBJECT: u32 = 32;
+
+/// The account directory. It connects in the background, for ever, and starts without its peer.
+#[derive(Debug, Clone)]
+pub struct Accounts {
+    connection: Connection,
+}
+
+/// Why an account could not be looked up. None of these says that it does not exist.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountsError {
+    /// There is no connection, or it broke.
+    #[error("UFDS is not available: {0}")]
+    Unavailable(String),
+    /// The directory answered with an error.
+    #[error("UFDS answered with result code {code}: {text}")]
+    Refused {
+        /// LDAP result code.
+        code: u32,
+        /// The directory's diagnostic message.
+        text: String,
+    },
+}
+
+impl Accounts {
+    /// Starts connecting to the directory of `config`. To be called within the runtime.
+    pub fn new(config: config::Ufds) -> Accounts {
+        Accounts { connection: Connection::start(config) }
+    }
+
+    /// Whether `uuid` is an account. Sub-users are not.
+    pub async fn exists(&self, uuid: Uuid) -> Result<bool, AccountsError> {
+        let mut session = self.connection.session(0).await?;
+        match search(&mut session.ldap, uuid).await {
+            // A connection that was idle may be dead without anybody knowing: one more try, on a fresh one.
+            Err(AccountsError::Unavailable(_)) => {
+                self.connection.give_up(session.generation);
+                search(&mut self.connection.session(session.generation).await?.ldap, uuid).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// Whether the directory is connected, and the last failure if not.
+    pub fn state(&self) -> Result<(), String> {
+        self.connection.state()
+    }
+}
+
+async fn search(ldap: &mut Ldap, uuid: Uuid) -> Result<bool, AccountsError> {
+    let uuid = uuid.to_string();
+    // One level only: an owner must be an account, and sub-users are one level deeper.
+    let filter = format!("(&(objectclass=sdcperson)(uuid={}))", ldap_escape(&uuid));
+    let answer = ldap.with_timeout(SEARCH_TIMEOUT).search(USERS, Scope::OneLevel, &filter, ["uuid"]).await;
+    let SearchResult(entries, result) =
+        answer.map_err(|error| AccountsError::Unavailable(error.to_string()))?;
+    match result.rc {
+        0 => Ok(entries.into_iter().map(SearchEntry::construct).any(|entry| has_uuid(&entry, &uuid))),
+        NO_SUCH_OBJECT => Ok(false),
+        code => Err(AccountsError::Refused { code, text: result.text }),
+    }
+}
+
+fn has_uuid(entry: &SearchEntry, uuid: &str) -> bool {
+    let mut attributes = entry.attrs.iter().filter(|(name, _)| name.eq_ignore_ascii_case("uuid"));
+    attributes.any(|(_, values)| values.iter().any(|value| value == uuid))
+}

@@ -1,0 +1,202 @@
+//! Request bodies that are parsed: JSON, and the other forms that 4.13.1 accepts in its place.
+
+use std::io::Read;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, header};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use md5::{Digest, Md5};
+use serde_json::{Map, Value};
+
+use super::upload::{BodyError, IDLE_TIMEOUT};
+use crate::images::{ApiError, ApiResult, Code};
+use crate::manifest::FieldError;
+
+/// Most bytes of a body that is parsed, before and after decompression. 4.13.1 has no limit; the largest manifest it
+/// accepts, without an absurd `acl`, is a few hundred KiB.
+const MAX_BODY: usize = 4 << 20;
+
+/// Most fields of a form.
+const MAX_FIELDS: usize = 1000;
+
+/// A parsed body.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Parsed {
+    /// No body, or one of a type that is not read.
+    Absent,
+    /// JSON, or a form as an object of texts.
+    Json(Value),
+    /// Something else: text, or bytes of a type that nothing here can use.
+    Other,
+}
+
+impl Parsed {
+    /// The members of an object. Anything else is reported under the field `body`.
+    pub(super) fn into_object(self) -> ApiResult<Map<String, Value>> {
+        match self {
+            Parsed::Json(Value::Object(members)) => Ok(members),
+            _ => Err(ApiError::validation(vec![FieldError::missing("body").because("must be a JSON object")])),
+        }
+    }
+}
+
+/// Reads and parses the body by its `Content-Type`.
+pub(super) async fn parse(headers: &HeaderMap, body: Body) -> ApiResult<Parsed> {
+    let content_type = content_type(headers);
+    if content_type.is_empty() || content_type == "application/octet-stream" {
+        return Ok(Parsed::Absent);
+    }
+    let raw = decode(headers, collect(body).await?)?;
+    if raw.is_empty() {
+        return Ok(Parsed::Absent);
+    }
+    if content_type != "multipart/form-data" {
+        check_md5(headers, &raw)?;
+    }
+    match content_type.as_str() {
+        "application/json" => parse_json(&raw),
+        "application/x-www-form-urlencoded" => parse_form(&raw),
+        "multipart/form-data" => parse_multipart(headers, raw).await,
+        _ => Ok(Parsed::Other),
+    }
+}
+
+fn content_type(headers: &HeaderMap) -> String {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+async fn collect(body: Body) -> ApiResult<Bytes> {
+    let collected = tokio::time::timeout(IDLE_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await;
+    match collected {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(error)) => Err(BodyError::Broken(error).into()),
+        Err(_) => Err(BodyError::Idle.into()),
+    }
+}
+
+fn too_large() -> ApiError {
+    let message = format!("a body of this kind may have at most {MAX_BODY} bytes");
+    ApiError::new(Code::RequestEntityTooLarge, message)
+}
+
+fn decode(headers: &HeaderMap, raw: Bytes) -> ApiResult<Bytes> {
+    let encoding = headers.get(header::CONTENT_ENCODING).map(|value| value.as_bytes().to_ascii_lowercase());
+    match encoding.as_deref() {
+        None | Some(b"" | b"identity") => Ok(raw),
+        Some(b"gzip" | b"x-gzip") => {
+            let mut decoded = Vec::new();
+            let mut decoder = flate2::read::MultiGzDecoder::new(raw.as_ref()).take(MAX_BODY as u64 + 1);
+            decoder
+                .read_to_end(&mut decoded)
+                .map_err(|_| ApiError::new(Code::InvalidContent, "the body is not valid gzip data"))?;
+            if decoded.len() > MAX_BODY { Err(too_large()) } else { Ok(decoded.into()) }
+        }
+        Some(_) => Err(ApiError::new(Code::InvalidContent, "unknown Content-Encoding: gzip is known")),
+    }
+}
+
+fn check_md5(headers: &HeaderMap, raw: &[u8]) -> ApiResult<()> {
+    let Some(expected) = headers.get("content-md5") else { return Ok(()) };
+    let actual = STANDARD.encode(Md5::digest(raw));
+    if expected.as_bytes() == actual.as_bytes() {
+        return Ok(());
+    }
+    Err(ApiError::new(Code::BadDigest, format!("the Content-MD5 of the body is {actual}")))
+}
+
+fn parse_json(raw: &[u8]) -> ApiResult<Parsed> {
+    serde_json::from_slice(raw).map(Parsed::Json).map_err(|error| {
+        ApiError::new(Code::InvalidContent, format!("the body is not valid JSON: {error}"))
+    })
+}
+
+fn parse_form(raw: &[u8]) -> ApiResult<Parsed> {
+    let fields = form_urlencoded::parse(raw).into_owned().map(|(name, value)| (name, Value::from(value)));
+    form(fields.take(MAX_FIELDS + 1).collect())
+}
+
+async fn parse_multipart(headers: &HeaderMap, raw: Bytes) -> ApiResult<Parsed> {
+    let invalid = |error: multer::Error| ApiError::new(Code::InvalidContent, error.to_string());
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let boundary = multer::parse_boundary(value).map_err(invalid)?;
+    let stream = futures_util::stream::iter([Ok::<_, std::io::Error>(raw)]);
+    let mut multipart = multer::Multipart::new(stream, boundary);
+    let mut fields = Map::new();
+    while let Some(field) = multipart.next_field().await.map_err(invalid)? {
+        let name = field.name().unwrap_or_default().to_owned();
+        fields.insert(name, field.text().await.map_err(invalid)?.into());
+        if fields.len() > MAX_FIELDS {
+            break;
+        }
+    }
+    form(fields)
+}
+
+fn form(fields: Map<String, Value>) -> ApiResult<Parsed> {
+    if fields.len() > MAX_FIELDS {
+        return Err(too_large());
+    }
+    Ok(Parsed::Json(Value::Object(fields)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use axum::http::HeaderName;
+
+    use super::*;
+
+    async fn parsed(pairs: &[(&'static str, &str)], body: impl Into<Body>) -> Result<Parsed, Code> {
+        let headers = pairs
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
+            .collect();
+        parse(&headers, body.into()).await.map_err(|error| error.code())
+    }
+
+    const JSON: (&str, &str) = ("content-type", "application/json; charset=utf-8");
+
+    #[tokio::test]
+    async fn a_body_is_parsed_by_its_type() {
+        let expected = Ok(Parsed::Json(serde_json::json!({"a": "1"})));
+        assert_eq!(parsed(&[JSON], r#"{"a":"1"}"#).await, expected);
+        assert_eq!(parsed(&[("content-type", "application/x-www-form-urlencoded")], "a=1").await, expected);
+        let multipart = "--X\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--X--\r\n";
+        assert_eq!(parsed(&[("content-type", "multipart/form-data; boundary=X")], multipart).await, expected);
+        assert_eq!(parsed(&[("content-type", "text/csv")], "a,b").await, Ok(Parsed::Other));
+        assert_eq!(parsed(&[], r#"{"a":1}"#).await, Ok(Parsed::Absent));
+        assert_eq!(parsed(&[JSON], "").await, Ok(Parsed::Absent));
+    }
+
+    #[tokio::test]
+    async fn a_broken_body_has_a_code() {
+        for body in ["{", "{\"a\":1} x", "\u{0}", "nul"] {
+            assert_eq!(parsed(&[JSON], body).await, Err(Code::InvalidContent), "{body:?}");
+        }
+        assert_eq!(parsed(&[JSON], vec![b'"', 0xff, b'"']).await, Err(Code::InvalidContent));
+        assert_eq!(parsed(&[JSON], "[".repeat(100_000)).await, Err(Code::InvalidContent));
+        assert_eq!(parsed(&[JSON, ("content-md5", "AAAA")], "{}").await, Err(Code::BadDigest));
+        assert_eq!(parsed(&[JSON, ("content-encoding", "br")], "{}").await, Err(Code::InvalidContent));
+        assert_eq!(parsed(&[JSON, ("content-encoding", "gzip")], "{}").await, Err(Code::InvalidContent));
+        assert_eq!(parsed(&[JSON], " ".repeat(MAX_BODY + 1)).await, Err(Code::RequestEntityTooLarge));
+    }
+
+    #[tokio::test]
+    async fn a_compressed_body_is_bounded_by_what_it_becomes() {
+        let gzip = |bytes: &[u8]| {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(bytes).unwrap();
+            encoder.finish().unwrap()
+        };
+        let headers = [JSON, ("content-encoding", "gzip")];
+        assert_eq!(parsed(&headers, gzip(b"{}")).await, Ok(Parsed::Json(serde_json::json!({}))));
+        let bomb = gzip(&vec![b' '; 64 << 20]);
+        assert_eq!(parsed(&headers, bomb).await, Err(Code::RequestEntityTooLarge));
+    }
+}

@@ -1,0 +1,134 @@
+//! Conditional requests, RFC 9110 section 13, over the tag and the time that the response carries.
+
+use std::time::SystemTime;
+
+use axum::http::{HeaderMap, HeaderName, header};
+
+use crate::images::{ApiError, ApiResult, Code};
+
+/// What a resource's current representation is known by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Validators<'a> {
+    /// The entity tag, without quotes.
+    pub(super) etag: &'a str,
+    /// When it was last modified, where that is known.
+    pub(super) modified: Option<SystemTime>,
+}
+
+/// What a client that meets the conditions of a read gets.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The representation.
+    Send,
+    /// 304: it has it.
+    NotModified,
+}
+
+/// Evaluates the conditions of a read.
+pub(super) fn read(headers: &HeaderMap, current: Validators<'_>) -> ApiResult<Outcome> {
+    check_match(headers, current)?;
+    let unchanged = match header_list(headers, header::IF_NONE_MATCH) {
+        Some(tags) => matches(&tags, current.etag),
+        None => current.modified.is_some_and(|modified| {
+            time(headers, header::IF_MODIFIED_SINCE).is_some_and(|since| seconds(modified) <= seconds(since))
+        }),
+    };
+    Ok(if unchanged { Outcome::NotModified } else { Outcome::Send })
+}
+
+/// Evaluates the conditions of a change: 412 unless they hold.
+pub(super) fn write(headers: &HeaderMap, current: Validators<'_>) -> ApiResult<()> {
+    check_match(headers, current)?;
+    match header_list(headers, header::IF_NONE_MATCH) {
+        Some(tags) if matches(&tags, current.etag) => Err(failed(&header::IF_NONE_MATCH, &tags)),
+        _ => Ok(()),
+    }
+}
+
+fn check_match(headers: &HeaderMap, current: Validators<'_>) -> ApiResult<()> {
+    if let Some(tags) = header_list(headers, header::IF_MATCH) {
+        return if matches(&tags, current.etag) { Ok(()) } else { Err(failed(&header::IF_MATCH, &tags)) };
+    }
+    match (current.modified, time(headers, header::IF_UNMODIFIED_SINCE)) {
+        (Some(modified), Some(since)) if seconds(modified) > seconds(since) => {
+            let since = httpdate::fmt_http_date(since);
+            Err(failed(&header::IF_UNMODIFIED_SINCE, &since))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn failed(name: &HeaderName, value: &str) -> ApiError {
+    ApiError::new(Code::PreconditionFailed, format!("{name} '{value}' does not hold"))
+}
+
+fn header_list(headers: &HeaderMap, name: HeaderName) -> Option<String> {
+    let values: Vec<_> =
+        headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+    if values.is_empty() { None } else { Some(values.join(",")) }
+}
+
+/// Tags come with or without quotes and `W/`: 4.13.1 sends its own without.
+fn matches(tags: &str, etag: &str) -> bool {
+    tags.split(',').map(str::trim).any(|tag| tag == "*" || unquoted(tag) == etag)
+}
+
+fn unquoted(tag: &str) -> &str {
+    let tag = tag.strip_prefix("W/").unwrap_or(tag);
+    tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or(tag)
+}
+
+fn time(headers: &HeaderMap, name: HeaderName) -> Option<SystemTime> {
+    httpdate::parse_http_date(headers.get(name)?.to_str().ok()?).ok()
+}
+
+/// HTTP dates have whole seconds.
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MODIFIED: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
+            .collect()
+    }
+
+    fn current() -> Validators<'static> {
+        Validators { etag: "abc", modified: Some(httpdate::parse_http_date(MODIFIED).unwrap()) }
+    }
+
+    fn outcome(pairs: &[(&'static str, &str)]) -> Result<Outcome, Code> {
+        read(&headers(pairs), current()).map_err(|error| error.code())
+    }
+
+    #[test]
+    fn a_read_with_the_current_tag_or_time_is_not_modified() {
+        for tag in ["abc", "\"abc\"", "W/\"abc\"", "*", "x, \"abc\""] {
+            assert_eq!(outcome(&[("if-none-match", tag)]), Ok(Outcome::NotModified), "{tag}");
+        }
+        assert_eq!(outcome(&[("if-none-match", "x")]), Ok(Outcome::Send));
+        assert_eq!(outcome(&[("if-modified-since", MODIFIED)]), Ok(Outcome::NotModified));
+        assert_eq!(outcome(&[("if-modified-since", "Sun, 06 Nov 1994 08:49:36 GMT")]), Ok(Outcome::Send));
+        assert_eq!(outcome(&[("if-modified-since", "yesterday")]), Ok(Outcome::Send));
+        // A tag is the better evidence.
+        assert_eq!(outcome(&[("if-none-match", "x"), ("if-modified-since", MODIFIED)]), Ok(Outcome::Send));
+    }
+
+    #[test]
+    fn a_failed_precondition_is_412() {
+        assert_eq!(outcome(&[("if-match", "x")]), Err(Code::PreconditionFailed));
+        assert_eq!(outcome(&[("if-match", "abc")]), Ok(Outcome::Send));
+        let before = [("if-unmodified-since", "Sun, 06 Nov 1994 08:49:36 GMT")];
+        assert_eq!(outcome(&before), Err(Code::PreconditionFailed));
+        let conditions = headers(&[("if-none-match", "abc")]);
+        assert_eq!(write(&conditions, current()).unwrap_err().code(), Code::PreconditionFailed);
+        assert!(write(&headers(&[("if-none-match", "x"), ("if-match", "*")]), current()).is_ok());
+    }
+}

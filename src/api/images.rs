@@ -1,0 +1,140 @@
+//! `/images` and `/images/:uuid`.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use sha1::{Digest, Sha1};
+
+use super::AppState;
+use super::body::{self, Parsed};
+use super::conditional::{self, Outcome, Validators};
+use super::context::Context;
+use super::extract::{OwnedImage, VisibleImage};
+use super::reply::Json;
+use crate::images::{self, ApiError, ApiResult, Code};
+use crate::manifest::list::ListQuery;
+use crate::manifest::{ApiForm, FieldCode, FieldError, Image, json};
+
+/// Actions that 4.13.1 knows and this version does not have.
+const UNAVAILABLE_CREATE_ACTIONS: [&str; 3] = ["create-from-vm", "import-docker-image", "import-lxd-image"];
+const UNAVAILABLE_IMAGE_ACTIONS: [&str; 9] = [
+    "import",
+    "import-remote",
+    "import-from-datacenter",
+    "change-stor",
+    "export",
+    "enable",
+    "disable",
+    "channel-add",
+    "update",
+];
+
+/// `GET /images` — ListImages.
+pub(super) async fn list_images(State(state): State<AppState>, context: Context) -> ApiResult<Json> {
+    let form = context.form(&state, context.params().flag("inclAdminFields")?);
+    let query = ListQuery::parse(context.params().pairs())
+        .map_err(|error| ApiError::invalid_parameters(vec![error]))?;
+    let images = images::list(state.app(), &query).await?;
+    let images: Vec<_> = images.iter().map(|image| image.api(&form)).collect();
+    Ok(Json::rendered(json::pretty(&images)?))
+}
+
+/// `GET /images/:uuid` — GetImage.
+pub(super) async fn get_image(
+    State(state): State<AppState>,
+    context: Context,
+    headers: HeaderMap,
+    image: VisibleImage,
+) -> ApiResult<Response> {
+    let form = context.form(&state, context.params().flag("inclAdminFields")?);
+    let etag = etag(&image.image, &form)?;
+    match conditional::read(&headers, Validators { etag: &etag, modified: None })? {
+        Outcome::NotModified => Ok(not_modified(&etag)),
+        Outcome::Send => Ok(reply(&image.image, &form)?.into_response()),
+    }
+}
+
+/// `POST /images` — CreateImage.
+pub(super) async fn create_image(
+    State(state): State<AppState>,
+    context: Context,
+    headers: HeaderMap,
+    body: Body,
+) -> ApiResult<Json> {
+    let body = read_body(&context, &headers, body).await?;
+    match context.params().one("action")? {
+        None => {}
+        Some(action) if UNAVAILABLE_CREATE_ACTIONS.contains(&action) => return Err(unavailable(action)),
+        Some(action) => return Err(unknown_action(action)),
+    }
+    let account = context.params().account()?;
+    let image = images::create(state.app(), account, body.into_object()?).await?;
+    reply(&image, &context.form(&state, false))
+}
+
+/// `POST /images/:uuid?action=…` — ActivateImage.
+pub(super) async fn act_on_image(
+    State(state): State<AppState>,
+    context: Context,
+    headers: HeaderMap,
+    image: OwnedImage,
+    body: Body,
+) -> ApiResult<Json> {
+    // Body errors come first, although no action here needs one.
+    read_body(&context, &headers, body).await?;
+    let form = context.form(&state, false);
+    let etag = etag(&image.image, &form)?;
+    conditional::write(&headers, Validators { etag: &etag, modified: None })?;
+    match context.params().non_empty("action")? {
+        Some("activate") => reply(&images::activate(state.app(), image.access).await?, &form),
+        Some(action) if UNAVAILABLE_IMAGE_ACTIONS.contains(&action) => Err(unavailable(action)),
+        Some(action) => Err(unknown_action(action)),
+        None => Err(ApiError::invalid_parameters(vec![FieldError::missing("action")])),
+    }
+}
+
+/// `DELETE /images/:uuid` — DeleteImage.
+pub(super) async fn delete_image(
+    State(state): State<AppState>,
+    context: Context,
+    image: OwnedImage,
+) -> ApiResult<StatusCode> {
+    context.params().flag("force_all_channels")?;
+    images::delete(state.app(), image.access).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn read_body(context: &Context, headers: &HeaderMap, body: Body) -> ApiResult<Parsed> {
+    let parsed = body::parse(headers, body).await?;
+    if let Parsed::Json(value) = &parsed {
+        let _ = context.0.body.set(json::compact(value)?.into());
+    }
+    Ok(parsed)
+}
+
+/// The image, with its entity tag.
+pub(super) fn reply(image: &Image, form: &ApiForm) -> ApiResult<Json> {
+    Ok(Json::rendered(json::pretty(&image.api(form))?).with_etag(etag(image, form)?))
+}
+
+/// The tag of an image's representation: the SHA-1 of its compact form, as 4.13.1 computes it.
+pub(super) fn etag(image: &Image, form: &ApiForm) -> ApiResult<String> {
+    Ok(hex::encode(Sha1::digest(json::compact(&image.api(form))?)))
+}
+
+pub(super) fn not_modified(etag: &str) -> Response {
+    let mut response = StatusCode::NOT_MODIFIED.into_response();
+    if let Ok(etag) = HeaderValue::from_str(etag) {
+        response.headers_mut().insert(header::ETAG, etag);
+    }
+    response
+}
+
+fn unavailable(action: &str) -> ApiError {
+    ApiError::new(Code::NotAvailable, format!("the action {action} is not available in this version"))
+}
+
+fn unknown_action(action: &str) -> ApiError {
+    ApiError::invalid_parameter("action", FieldCode::Invalid, format!("{action:?} is not an action"))
+}

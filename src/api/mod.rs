@@ -1,0 +1,55 @@
+//! HTTP: the routes, what is common to all of them, and the translation between requests and operations.
+
+mod body;
+mod conditional;
+mod context;
+mod cors;
+mod extract;
+mod files;
+mod finish;
+mod images;
+mod metrics;
+mod negotiate;
+mod params;
+mod ping;
+mod pipeline;
+mod reply;
+mod routes;
+mod upload;
+mod version;
+
+use std::sync::Arc;
+
+use axum::http::HeaderValue;
+
+use crate::images::App;
+use crate::telemetry::Metrics;
+
+pub use finish::refused;
+pub use metrics::router as metrics_router;
+pub use pipeline::Api;
+
+/// What every handler can reach.
+#[derive(Debug, Clone)]
+pub struct AppState(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    app: Arc<App>,
+    metrics: Arc<Metrics>,
+    server_name: HeaderValue,
+    host_name: HeaderValue,
+}
+
+impl AppState {
+    /// The state of a server that answers for `app`. `host_name` goes into `x-server-name`.
+    pub fn new(app: Arc<App>, metrics: Arc<Metrics>, host_name: &str) -> AppState {
+        let header = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("imgapi"));
+        let server_name = header(&app.config.server_name);
+        AppState(Arc::new(Shared { app, metrics, server_name, host_name: header(host_name) }))
+    }
+
+    fn app(&self) -> &App {
+        &self.0.app
+    }
+}

@@ -1,0 +1,77 @@
+//! Responses: JSON bodies, and errors in the form that clients know.
+
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::images::ApiError;
+use crate::manifest::{FieldError, json};
+
+/// A 200 with a JSON body, two spaces of indentation a level.
+#[derive(Debug)]
+pub(super) struct Json {
+    text: Bytes,
+    etag: Option<String>,
+}
+
+/// The text of a response's JSON body, kept beside the body for the audit record and other representations.
+#[derive(Debug, Clone)]
+pub(super) struct JsonText(pub(super) Bytes);
+
+/// An error on its way to the client, kept beside the response for the audit record.
+#[derive(Debug, Clone)]
+pub(super) struct Failure(pub(super) std::sync::Arc<ApiError>);
+
+impl Json {
+    /// `text` is rendered JSON.
+    pub(super) fn rendered(text: impl Into<Bytes>) -> Json {
+        Json { text: text.into(), etag: None }
+    }
+
+    /// The same with an entity tag.
+    pub(super) fn with_etag(mut self, etag: String) -> Json {
+        self.etag = Some(etag);
+        self
+    }
+}
+
+impl IntoResponse for Json {
+    fn into_response(self) -> Response {
+        let mut response = json_response(StatusCode::OK, self.text);
+        if let Some(etag) = self.etag.and_then(|etag| HeaderValue::try_from(etag).ok()) {
+            response.headers_mut().insert(header::ETAG, etag);
+        }
+        response
+    }
+}
+
+fn json_response(status: StatusCode, text: Bytes) -> Response {
+    let mut response = Response::new(Body::from(text.clone()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.extensions_mut().insert(JsonText(text));
+    response
+}
+
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    code: &'static str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errors: Option<&'a [FieldError]>,
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let body =
+            ErrorBody { code: self.code().as_str(), message: self.message(), errors: self.field_errors() };
+        let status = StatusCode::from_u16(self.code().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        // Texts always render.
+        let text = json::pretty(&body).unwrap_or_default();
+        let mut response = json_response(status, text.into());
+        response.extensions_mut().insert(Failure(std::sync::Arc::new(self)));
+        response
+    }
+}

@@ -1,0 +1,81 @@
+//! The route table: which method of which path is answered by which handler, and under which name it is counted.
+
+use axum::Router;
+use axum::handler::Handler;
+use axum::http::Method;
+use axum::routing::{MethodFilter, on};
+
+use super::{AppState, files, images, ping};
+
+/// Name of a route that did not match.
+pub(super) const UNKNOWN: &str = "unknown";
+
+/// One row of the table.
+#[derive(Debug, Clone)]
+struct Route {
+    method: Method,
+    path: &'static str,
+    name: &'static str,
+}
+
+/// Every route that is mounted, in the order of the documentation.
+#[derive(Debug, Default)]
+pub(super) struct Routes {
+    rows: Vec<Route>,
+    router: Router<AppState>,
+}
+
+/// The table. Names are those of 4.13.1: dashboards and log queries know them.
+pub(super) fn routes() -> Routes {
+    Routes::default()
+        .add(Method::GET, "/ping", "ping", ping::ping)
+        .add(Method::GET, "/images", "listimages", images::list_images)
+        .add(Method::GET, "/images/{uuid}", "getimage", images::get_image)
+        .add(Method::POST, "/images", "createimage", images::create_image)
+        .add(Method::PUT, "/images/{uuid}/file", "addimagefile", files::add_image_file)
+        .add(Method::GET, "/images/{uuid}/file", "getimagefile", files::get_image_file)
+        .add(Method::HEAD, "/images/{uuid}/file", "getimagefile", files::get_image_file)
+        .add(Method::POST, "/images/{uuid}", "updateimage", images::act_on_image)
+        .add(Method::DELETE, "/images/{uuid}", "deleteimage", images::delete_image)
+}
+
+impl Routes {
+    fn add<H, T>(mut self, method: Method, path: &'static str, name: &'static str, handler: H) -> Routes
+    where
+        H: Handler<T, AppState>,
+        T: 'static,
+    {
+        let filter = match method {
+            Method::POST => MethodFilter::POST,
+            Method::PUT => MethodFilter::PUT,
+            Method::DELETE => MethodFilter::DELETE,
+            Method::HEAD => MethodFilter::HEAD,
+            _ => MethodFilter::GET,
+        };
+        self.router = self.router.route(path, on(filter, handler));
+        self.rows.push(Route { method, path, name });
+        self
+    }
+
+    /// The router and the table.
+    pub(super) fn into_parts(self) -> (Router<AppState>, Table) {
+        (self.router, Table(self.rows))
+    }
+}
+
+/// What is mounted, for questions about a request's path.
+#[derive(Debug)]
+pub(super) struct Table(Vec<Route>);
+
+impl Table {
+    /// The name of the route for a method on a matched path; `None` when that method is not mounted there.
+    pub(super) fn name(&self, method: &Method, path: &str) -> Option<&'static str> {
+        self.0.iter().find(|route| route.method == *method && route.path == path).map(|route| route.name)
+    }
+
+    /// The methods mounted on a matched path, as the `Allow` header lists them.
+    pub(super) fn allowed(&self, path: &str) -> String {
+        let methods = self.0.iter().filter(|route| route.path == path).map(|route| route.method.as_str());
+        methods.collect::<Vec<_>>().join(", ")
+    }
+}

@@ -1,0 +1,71 @@
+use axum::http::HeaderMap;
+use nodejs_semver::{Range, Version};
+
+use crate::images::{ApiError, ApiResult, Code};
+use crate::manifest::ApiVersion;
+
+/// Longest range that is parsed; more is nonsense.
+const MAX_RANGE: usize = 256;
+
+/// The version that answers the request's `Accept-Version`: a range in npm's notation.
+///
+/// Without the header it is `~1`. An empty one means `*`, or `X-Api-Version`'s value where that is sent.
+pub(super) fn negotiate(headers: &HeaderMap) -> ApiResult<ApiVersion> {
+    let requested = requested(headers);
+    let invalid = || ApiError::new(Code::InvalidVersion, format!("{requested:?} is not supported by this server"));
+    if requested.len() > MAX_RANGE {
+        return Err(invalid());
+    }
+    let range: Range = requested.parse().map_err(|_| invalid())?;
+    let satisfied = |major| range.satisfies(&Version::from((major, 0u64, 0u64)));
+    match (satisfied(2), satisfied(1)) {
+        (true, _) => Ok(ApiVersion::V2),
+        (false, true) => Ok(ApiVersion::V1),
+        (false, false) => Err(invalid()),
+    }
+}
+
+/// The range as the client sent it, or the default.
+pub(super) fn requested(headers: &HeaderMap) -> String {
+    let text = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_owned());
+    match text("accept-version") {
+        None => "~1".into(),
+        Some(range) if range.is_empty() => text("x-api-version").unwrap_or_else(|| "*".into()),
+        Some(range) => range,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(range: Option<&'static str>) -> Result<ApiVersion, Code> {
+        let mut headers = HeaderMap::new();
+        if let Some(range) = range {
+            headers.insert("accept-version", range.parse().unwrap());
+        }
+        negotiate(&headers).map_err(|error| error.code())
+    }
+
+    #[test]
+    fn ranges_choose_the_highest_version() {
+        assert_eq!(version(None), Ok(ApiVersion::V1));
+        for range in ["*", "~2", ">=1", "2.0.0", "", "1.x || 2.x", "^2"] {
+            assert_eq!(version(Some(range)), Ok(ApiVersion::V2), "{range:?}");
+        }
+        for range in ["~1", "1", "1.0.0", "<2", "^1.0.0"] {
+            assert_eq!(version(Some(range)), Ok(ApiVersion::V1), "{range:?}");
+        }
+        for range in ["~99", "~3", "garbage", "1.5.0", "%"] {
+            assert_eq!(version(Some(range)), Err(Code::InvalidVersion), "{range:?}");
+        }
+    }
+
+    #[test]
+    fn an_empty_range_gives_way_to_the_older_header() {
+        let mut headers = HeaderMap::new();
+        headers.insert("accept-version", "".parse().unwrap());
+        headers.insert("x-api-version", "~1".parse().unwrap());
+        assert_eq!(negotiate(&headers).unwrap(), ApiVersion::V1);
+    }
+}

@@ -1,0 +1,206 @@
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::read::Reader;
+use super::secret::Masked;
+use super::{Config, DEFAULT_LOCAL_BASE_DIR, Identity, Moray, Secret, Ufds};
+use crate::manifest::Mode;
+
+/// The defaults that every configuration starts from.
+const DEFAULTS: &str = include_str!("../../etc/defaults.json");
+
+const MIN_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+const MAX_CONNECT_TIMEOUT_MS: u64 = 60_000;
+const MAX_CONNECTIONS: u64 = 1_000_000;
+const MAX_GRACE_SECONDS: u64 = 3600;
+
+/// A key with what is wrong about its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Dotted path of the key, e.g. `ufds.url`.
+    pub key: String,
+    /// What is wrong, without the value of a secret.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.key, self.message)
+    }
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The file, or the built-in defaults, are not a JSON object.
+    #[error("{name} is not a JSON object: {reason}")]
+    Parse {
+        /// What was parsed.
+        name: String,
+        /// Position and kind of the mistake.
+        reason: String,
+    },
+    /// Values are missing or wrong.
+    #[error("invalid configuration: {}", .0.iter().map(Problem::to_string).collect::<Vec<_>>().join("; "))]
+    Invalid(Vec<Problem>),
+}
+
+impl Config {
+    /// Reads, completes and validates the configuration file at `path`.
+    pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        Config::from_merged(merge(Some(path))?)
+    }
+
+    /// Completes and validates the defaults overlaid with `instance`.
+    pub fn from_instance(instance: Map<String, Value>) -> Result<Config, ConfigError> {
+        Config::from_merged(overlay(defaults()?, instance))
+    }
+
+    fn from_merged(merged: Map<String, Value>) -> Result<Config, ConfigError> {
+        let mut problems = Vec::new();
+        let config = read(merged, &mut problems);
+        if problems.is_empty() { Ok(config) } else { Err(ConfigError::Invalid(problems)) }
+    }
+}
+
+/// The merged and computed configuration without validation: what `imgapi config` prints.
+pub fn merge(path: Option<&Path>) -> Result<Map<String, Value>, ConfigError> {
+    let mut merged = defaults()?;
+    if let Some(path) = path {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        merged = overlay(merged, parse(&path.display().to_string(), &text)?);
+    }
+    merged.entry("serverName").or_insert_with(|| default_server_name().into());
+    Ok(merged)
+}
+
+fn defaults() -> Result<Map<String, Value>, ConfigError> {
+    parse("the built-in defaults", DEFAULTS)
+}
+
+fn default_server_name() -> String {
+    format!("imgapi/{}", env!("CARGO_PKG_VERSION"))
+}
+
+fn parse(name: &str, text: &str) -> Result<Map<String, Value>, ConfigError> {
+    serde_json::from_str(text)
+        .map_err(|error| ConfigError::Parse { name: name.to_owned(), reason: error.to_string() })
+}
+
+/// Top-level keys of the instance replace the defaults wholesale, as in 4.13.1.
+fn overlay(mut base: Map<String, Value>, instance: Map<String, Value>) -> Map<String, Value> {
+    base.extend(instance);
+    base
+}
+
+fn read(mut merged: Map<String, Value>, problems: &mut Vec<Problem>) -> Config {
+    merged.entry("serverName").or_insert_with(|| json!(default_server_name()));
+    let mut root = Reader::new(&merged, problems);
+    refuse_unavailable(&mut root);
+    let config = Config {
+        address: address(&mut root),
+        port: root.integer("port", u16::MAX.into()).unwrap_or_default() as u16,
+        server_name: root.text("serverName").unwrap_or_else(default_server_name),
+        log_level: root.text_or_integer("logLevel").unwrap_or_else(|| "debug".into()),
+        mode: Mode::Dc,
+        datacenter_name: root.required_text("datacenterName"),
+        identity: Identity {
+            instance: root.text("instanceUuid").unwrap_or_default(),
+            server: root.text("serverUuid").unwrap_or_default(),
+            service: root.text("serviceName").unwrap_or_else(|| "imgapi".into()),
+        },
+        metrics: metrics(&mut root),
+        admin_uuid: root.parsed("adminUuid", "a lower-case UUID"),
+        ufds: ufds(&mut root),
+        moray: moray(&mut root),
+        max_connections: root.integer("maxConnections", MAX_CONNECTIONS).unwrap_or(MAX_CONNECTIONS) as usize,
+        shutdown_grace: Duration::from_secs(
+            root.integer("shutdownGraceSeconds", MAX_GRACE_SECONDS).unwrap_or_default(),
+        ),
+        local_base_dir: std::env::var_os("IMGAPI_LOCAL_BASE_DIR")
+            .filter(|dir| !dir.is_empty())
+            .map_or_else(|| DEFAULT_LOCAL_BASE_DIR.into(), PathBuf::from),
+        merged: Masked::default(),
+    };
+    Config { merged: Masked(merged), ..config }
+}
+
+/// What 4.13.1 could do and this version cannot is refused by name rather than ignored.
+fn refuse_unavailable(root: &mut Reader<'_>) {
+    match root.parsed::<Mode>("mode", "one of dc, public, private") {
+        Some(Mode::Dc) | None => {}
+        Some(mode) => root.problem("mode", format!("{mode} is not available: only dc is")),
+    }
+    match root.text("authType").as_deref() {
+        Some("none") => {}
+        Some("signature") => root.problem("authType", "signature is not available: only none is"),
+        _ => root.problem("authType", "must be none"),
+    }
+    match root.text("databaseType").as_deref() {
+        Some("moray") => {}
+        Some("local") => root.problem("databaseType", "local is not available: only moray is"),
+        _ => root.problem("databaseType", "must be moray"),
+    }
+    for stor in root.texts("storageTypes") {
+        match stor.as_str() {
+            "local" => {}
+            "manta" => root.problem("storageTypes", "manta is not available: only local is"),
+            other => root.problem("storageTypes", format!("has an unknown storage type {other:?}")),
+        }
+    }
+    for key in ["manta", "channels"] {
+        if root.has(key) {
+            root.problem(key, "is not available in this version");
+        }
+    }
+}
+
+fn address(root: &mut Reader<'_>) -> IpAddr {
+    root.parsed("address", "an IP address").unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+}
+
+fn metrics(root: &mut Reader<'_>) -> Option<(IpAddr, u16)> {
+    let port = root.integer("metricsPort", u16::MAX.into())? as u16;
+    Some((root.parsed("adminIp", "an IP address")?, port))
+}
+
+fn ufds(root: &mut Reader<'_>) -> Ufds {
+    let mut section = root.section("ufds");
+    let url = section.required_text("url");
+    if !url.is_empty() && !url.starts_with("ldaps://") && !url.starts_with("ldap://") {
+        section.problem("url", "must start with ldaps:// or ldap://");
+    }
+    Ufds {
+        url,
+        bind_dn: section.required_text("bindDN"),
+        bind_password: Secret::new(section.required_text("bindPassword")),
+    }
+}
+
+fn moray(root: &mut Reader<'_>) -> Moray {
+    let mut section = root.section("moray");
+    let host = section.required_text("host");
+    let port = section.integer("port", u16::MAX.into());
+    if port.is_none() && !section.has("port") {
+        section.problem("port", "is required");
+    }
+    let connect_timeout = section.integer("connectTimeout", MAX_CONNECT_TIMEOUT_MS).unwrap_or_default();
+    Moray {
+        host,
+        port: port.unwrap_or_default() as u16,
+        connect_timeout: Duration::from_millis(connect_timeout).max(MIN_CONNECT_TIMEOUT),
+    }
+}

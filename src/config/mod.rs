@@ -1,0 +1,107 @@
+//! The configuration: built-in defaults, overlaid with the instance's file key by key, completed with computed
+//! values, and validated. A problem names the key that has it.
+
+mod load;
+mod read;
+mod secret;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::manifest::{Mode, Uuid};
+
+pub use load::{ConfigError, Problem, merge};
+pub use secret::Secret;
+
+/// Where data lives unless `IMGAPI_LOCAL_BASE_DIR` says otherwise.
+const DEFAULT_LOCAL_BASE_DIR: &str = "/data/imgapi";
+
+/// A validated configuration of a datacenter's IMGAPI.
+///
+/// Keys are those of the Node.js IMGAPI 4.13.1; ours beside them are `metricsPort`, `maxConnections` and
+/// `shutdownGraceSeconds`. Unknown keys are kept in [`Config::merged`] and otherwise ignored.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `address` and `port`: where the API listens.
+    pub address: IpAddr,
+    /// TCP port of the API; 0 lets the system choose.
+    pub port: u16,
+    /// `serverName`: value of the `Server` header.
+    pub server_name: String,
+    /// `logLevel`: a Bunyan level, by name or number.
+    pub log_level: String,
+    /// `mode`.
+    pub mode: Mode,
+    /// `datacenterName`.
+    pub datacenter_name: String,
+    /// Identity of this instance, as metrics and logs carry it.
+    pub identity: Identity,
+    /// `adminIp` and `metricsPort`: where metrics are served. Absent without `adminIp`.
+    pub metrics: Option<(IpAddr, u16)>,
+    /// `adminUuid`: the account of the operators.
+    pub admin_uuid: Option<Uuid>,
+    /// `ufds`.
+    pub ufds: Ufds,
+    /// `moray`.
+    pub moray: Moray,
+    /// `maxConnections`: open client connections at a time.
+    pub max_connections: usize,
+    /// `shutdownGraceSeconds`: how long running transfers may go on after a signal to stop.
+    pub shutdown_grace: Duration,
+    /// `$IMGAPI_LOCAL_BASE_DIR`, or `/data/imgapi`: the directory of local files.
+    pub local_base_dir: PathBuf,
+    merged: secret::Masked,
+}
+
+/// What the metrics' static labels say about this instance. Empty where the configuration is silent.
+#[derive(Debug, Clone, Default)]
+pub struct Identity {
+    /// `instanceUuid`.
+    pub instance: String,
+    /// `serverUuid`.
+    pub server: String,
+    /// `serviceName`.
+    pub service: String,
+}
+
+/// The account directory.
+#[derive(Debug, Clone)]
+pub struct Ufds {
+    /// `ufds.url`: `ldaps://host[:port]` or `ldap://host[:port]`.
+    pub url: String,
+    /// `ufds.bindDN`.
+    pub bind_dn: String,
+    /// `ufds.bindPassword`.
+    pub bind_password: Secret,
+}
+
+/// The manifests' database.
+#[derive(Debug, Clone)]
+pub struct Moray {
+    /// `moray.host`: a host name, a domain with `_moray._tcp` SRV records, or an address.
+    pub host: String,
+    /// `moray.port`.
+    pub port: u16,
+    /// `moray.connectTimeout`, in milliseconds in the file. 4.13.1's 200 ms is too tight under load, so less
+    /// than a second counts as a second.
+    pub connect_timeout: Duration,
+}
+
+impl Config {
+    /// The defaults overlaid with the file's keys, with the computed values filled in: what `imgapi config` prints.
+    /// It holds secrets.
+    pub fn merged(&self) -> &serde_json::Map<String, Value> {
+        &self.merged.0
+    }
+
+    /// The merged configuration as it may be logged: every secret masked.
+    pub fn masked(&self) -> Value {
+        self.merged.masked()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+//! A reader of typed values that collects every problem instead of stopping at the first.
+
+use serde_json::{Map, Value};
+
+use super::Problem;
+
+/// Reads members of one JSON object; `prefix` is the dotted path to it, for messages.
+pub(super) struct Reader<'a> {
+    object: &'a Map<String, Value>,
+    prefix: String,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(object: &'a Map<String, Value>, problems: &'a mut Vec<Problem>) -> Self {
+        Reader { object, prefix: String::new(), problems }
+    }
+
+    /// A reader of the object under `key`. A missing one is read as empty, so that its required members are
+    /// reported by name.
+    pub(super) fn section(&mut self, key: &str) -> Reader<'_> {
+        static EMPTY: Map<String, Value> = Map::new();
+        let prefix = format!("{}{key}.", self.prefix);
+        let object = match self.object.get(key) {
+            Some(Value::Object(object)) => object,
+            None | Some(Value::Null) => &EMPTY,
+            Some(_) => {
+                self.problem(key, "must be an object");
+                &EMPTY
+            }
+        };
+        Reader { object, prefix, problems: self.problems }
+    }
+
+    pub(super) fn problem(&mut self, key: &str, message: impl Into<String>) {
+        self.problems.push(Problem { key: format!("{}{key}", self.prefix), message: message.into() });
+    }
+
+    /// A text, or `None` when absent or empty: templates render missing metadata as empty text.
+    pub(super) fn text(&mut self, key: &str) -> Option<String> {
+        match self.object.get(key) {
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) if text.is_empty() => None,
+            Some(Value::String(text)) => Some(text.clone()),
+            Some(_) => {
+                self.problem(key, "must be a string");
+                None
+            }
+        }
+    }
+
+    pub(super) fn required_text(&mut self, key: &str) -> String {
+        let before = self.problems.len();
+        match self.text(key) {
+            Some(text) => text,
+            None => {
+                if self.problems.len() == before {
+                    self.problem(key, "is required");
+                }
+                String::new()
+            }
+        }
+    }
+
+    /// A whole number from 0 to `max`.
+    pub(super) fn integer(&mut self, key: &str, max: u64) -> Option<u64> {
+        match self.object.get(key) {
+            None | Some(Value::Null) => None,
+            Some(value) => match value.as_u64() {
+                Some(number) if number <= max => Some(number),
+                _ => {
+                    self.problem(key, format!("must be an integer from 0 to {max}"));
+                    None
+                }
+            },
+        }
+    }
+
+    /// A text or a whole number, as text.
+    pub(super) fn text_or_integer(&mut self, key: &str) -> Option<String> {
+        match self.object.get(key) {
+            Some(Value::Number(number)) if number.is_u64() => Some(number.to_string()),
+            _ => self.text(key),
+        }
+    }
+
+    /// Parses the text under `key`; what cannot be parsed is a problem that says what was `expected`.
+    pub(super) fn parsed<T: std::str::FromStr>(&mut self, key: &str, expected: &str) -> Option<T> {
+        let text = self.text(key)?;
+        let parsed = text.parse().ok();
+        if parsed.is_none() {
+            self.problem(key, format!("must be {expected}, not {text:?}"));
+        }
+        parsed
+    }
+
+    /// The array of texts under `key`; empty when absent.
+    pub(super) fn texts(&mut self, key: &str) -> Vec<String> {
+        let texts = match self.object.get(key) {
+            None | Some(Value::Null) => return Vec::new(),
+            Some(Value::Array(items)) => {
+                items.iter().map(|item| item.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
+            }
+            Some(_) => None,
+        };
+        texts.unwrap_or_else(|| {
+            self.problem(key, "must be an array of strings");
+            Vec::new()
+        })
+    }
+
+    pub(super) fn has(&self, key: &str) -> bool {
+        !matches!(self.object.get(key), None | Some(Value::Null))
+    }
+}

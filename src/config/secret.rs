@@ -1,0 +1,63 @@
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+/// Members whose values never reach a log, at any depth of the configuration.
+const SECRET_MEMBERS: [&str; 6] = ["password", "bindPassword", "authToken", "pass", "key", "privateKey"];
+
+const MASK: &str = "***";
+
+/// A text that must not be shown: `Debug` masks it and there is no `Display`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps `text`.
+    pub fn new(text: String) -> Secret {
+        Secret(text)
+    }
+
+    /// The text itself, for the peer that it is meant for.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(MASK)
+    }
+}
+
+/// A configuration that holds secrets: `Debug` shows it masked.
+#[derive(Clone, Default)]
+pub(super) struct Masked(pub(super) Map<String, Value>);
+
+impl Masked {
+    pub(super) fn masked(&self) -> Value {
+        mask(Value::Object(self.0.clone()))
+    }
+}
+
+impl fmt::Debug for Masked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.masked())
+    }
+}
+
+/// `value` with every secret member's text replaced by a mask.
+fn mask(value: Value) -> Value {
+    match value {
+        Value::Object(map) => Value::Object(
+            map.into_iter()
+                .map(|(name, value)| {
+                    let secret = value.is_string() && SECRET_MEMBERS.contains(&name.as_str());
+                    let value = if secret { Value::from(MASK) } else { mask(value) };
+                    (name, value)
+                })
+                .collect(),
+        ),
+        Value::Array(items) => Value::Array(items.into_iter().map(mask).collect()),
+        other => other,
+    }
+}

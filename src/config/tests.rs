@@ -1,0 +1,103 @@
+use serde_json::{Map, Value, json};
+
+use super::*;
+
+fn dc() -> Map<String, Value> {
+    let config = json!({
+        "port": 80,
+        "address": "0.0.0.0",
+        "mode": "dc",
+        "datacenterName": "coal",
+        "adminUuid": "930896af-bf8c-48d4-885c-6573a94b1853",
+        "adminIp": "127.0.0.1",
+        "authType": "none",
+        "databaseType": "moray",
+        "ufds": {"url": "ldaps://ufds.coal.joyent.us", "bindDN": "cn=root", "bindPassword": "s3cret"},
+        "moray": {"host": "moray.coal.joyent.us", "port": 2020, "connectTimeout": 200},
+        "wfapi": {"url": "http://workflow.coal.joyent.us"},
+        "// a comment": "kept"
+    });
+    config.as_object().unwrap().clone()
+}
+
+fn problems(change: impl FnOnce(&mut Map<String, Value>)) -> Vec<String> {
+    let mut config = dc();
+    change(&mut config);
+    match Config::from_instance(config) {
+        Ok(_) => Vec::new(),
+        Err(ConfigError::Invalid(problems)) => problems.into_iter().map(|p| p.key).collect(),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_datacenters_configuration_is_read() {
+    let config = Config::from_instance(dc()).unwrap();
+    assert_eq!(config.port, 80);
+    assert_eq!(config.mode, Mode::Dc);
+    assert_eq!(config.metrics, Some(("127.0.0.1".parse().unwrap(), 8881)));
+    assert_eq!(config.ufds.bind_password.expose(), "s3cret");
+    assert_eq!(config.moray.connect_timeout, Duration::from_secs(1));
+    assert_eq!(config.server_name, concat!("imgapi/", env!("CARGO_PKG_VERSION")));
+    assert_eq!(config.merged()["// a comment"], "kept");
+}
+
+#[test]
+fn every_required_key_is_named_when_missing() {
+    let all = problems(|config| {
+        for key in ["datacenterName", "ufds", "moray"] {
+            config.remove(key);
+        }
+    });
+    let expected =
+        ["datacenterName", "ufds.url", "ufds.bindDN", "ufds.bindPassword", "moray.host", "moray.port"];
+    assert_eq!(all, expected);
+}
+
+#[test]
+fn a_wrong_value_is_named() {
+    type Case = (&'static str, Value);
+    let cases: [Case; 9] = [
+        ("port", json!(65536)),
+        ("port", json!("80")),
+        ("address", json!("nowhere")),
+        ("adminUuid", json!("930896AF-BF8C-48D4-885C-6573A94B1853")),
+        ("mode", json!("public")),
+        ("authType", json!("signature")),
+        ("databaseType", json!("local")),
+        ("storageTypes", json!(["manta", "local"])),
+        ("manta", json!({"url": "https://manta"})),
+    ];
+    for (key, value) in cases {
+        assert_eq!(problems(|config| drop(config.insert(key.into(), value.clone()))), [key], "{key} = {value}");
+    }
+    let url = problems(|config| config["ufds"]["url"] = json!("http://ufds"));
+    assert_eq!(url, ["ufds.url"]);
+    assert_eq!(problems(|config| drop(config.insert("moray".into(), json!(5)))), ["moray", "moray.host", "moray.port"]);
+}
+
+#[test]
+fn empty_texts_of_a_template_count_as_absent() {
+    assert!(problems(|config| drop(config.insert("adminUuid".into(), json!("")))).is_empty());
+    assert_eq!(problems(|config| drop(config.insert("datacenterName".into(), json!("")))), ["datacenterName"]);
+}
+
+#[test]
+fn secrets_are_masked_at_any_depth() {
+    let config = Config::from_instance(dc()).unwrap();
+    let masked = config.masked().to_string();
+    assert!(!masked.contains("s3cret"), "{masked}");
+    assert!(masked.contains("cn=root"));
+    assert!(!format!("{config:?}").contains("s3cret"));
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.json");
+    let error = Config::load(&path).unwrap_err();
+    assert!(error.to_string().contains("config.json"), "{error}");
+    std::fs::write(&path, "{\"port\": ,}").unwrap();
+    let error = Config::load(&path).unwrap_err();
+    assert!(error.to_string().contains("line 1"), "{error}");
+}

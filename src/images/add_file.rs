@@ -1,0 +1,113 @@
+use bytes::Bytes;
+use futures_util::Stream;
+
+use super::change::{ChangeError, change};
+use super::{Access, ApiError, ApiResult, App, Code};
+use crate::manifest::{Compression, Image, ImageFile, Stor};
+use crate::storage::{Digests, ReceiveError, StorageError};
+
+/// Most bytes of an image file: 20 GiB.
+pub const MAX_FILE_SIZE: u64 = 20 << 30;
+
+/// What the caller of AddImageFile says about the bytes.
+#[derive(Debug, Clone)]
+pub struct FileUpload {
+    /// How the file is compressed. Recorded, not verified, as in 4.13.1.
+    pub compression: Compression,
+    /// Expected SHA-1 in lower-case hex, compared as text.
+    pub sha1: Option<String>,
+    /// Recorded verbatim.
+    pub dataset_guid: Option<String>,
+    /// Announced length in bytes.
+    pub length: Option<u64>,
+}
+
+/// 422 `ImageFilesImmutable` for an activated image.
+pub fn check_unactivated(image: &Image) -> ApiResult<()> {
+    if image.activated() {
+        let message = format!("image {} is activated: its files are immutable", image.uuid());
+        return Err(ApiError::new(Code::ImageFilesImmutable, message));
+    }
+    Ok(())
+}
+
+/// Receives, verifies and stores the file of an image that is not activated, in the place of an earlier one.
+///
+/// Nothing is visible before everything is durable, and nothing remains of what fails. Errors of the body become
+/// errors of the operation through `E`.
+pub async fn add_file<S, E>(app: &App, access: Access, upload: FileUpload, body: S) -> ApiResult<Image>
+where
+    S: Stream<Item = Result<Bytes, E>>,
+    E: Into<ApiError>,
+{
+    if upload.length.is_some_and(|length| length > MAX_FILE_SIZE) {
+        return Err(too_large());
+    }
+    let received = app.storage.receive(upload.length, MAX_FILE_SIZE, body).await.map_err(refused)?;
+    verify(&received.digests, &upload)?;
+    let file = entry(&received.digests, upload);
+
+    let _publishing = app.locks.lock(access.uuid).await;
+    let staged = app.storage.stage(received, access.uuid, 0).await?;
+    let changed = change(app, access, |image| {
+        if image.activated() {
+            let message = format!("image {} was activated meanwhile", image.uuid());
+            return Err(ApiError::new(Code::ImageAlreadyActivated, message));
+        }
+        image.with_file(&file).map_err(ApiError::validation)
+    });
+    match changed.await {
+        Ok(image) => {
+            if let Err(error) = staged.settle().await {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(error, uuid = %image.uuid(), "an image file waits for its final place");
+            }
+            Ok(image)
+        }
+        Err(ChangeError::OutcomeUnknown(error)) => {
+            staged.leave();
+            Err(error)
+        }
+        Err(ChangeError::Unchanged(error)) => Err(error),
+    }
+}
+
+fn verify(digests: &Digests, upload: &FileUpload) -> ApiResult<()> {
+    // The code is `Download` for an upload, too: 4.13.1's clients know it.
+    let refused = |message: String| Err(ApiError::new(Code::Download, message));
+    if digests.size == 0 {
+        return refused("the file is empty".into());
+    }
+    if let Some(length) = upload.length.filter(|length| *length != digests.size) {
+        return refused(format!("{length} bytes were announced and {} came", digests.size));
+    }
+    if let Some(sha1) = upload.sha1.as_ref().filter(|sha1| **sha1 != digests.sha1) {
+        return refused(format!("the SHA-1 is {}, not {sha1:?}", digests.sha1));
+    }
+    Ok(())
+}
+
+fn entry(digests: &Digests, upload: FileUpload) -> ImageFile {
+    ImageFile {
+        sha1: digests.sha1.clone(),
+        size: digests.size,
+        compression: upload.compression,
+        content_md5: Some(digests.md5.clone()),
+        mtime: Some(super::now()),
+        stor: Stor::Local,
+        dataset_guid: upload.dataset_guid,
+        sha256: Some(digests.sha256.clone()),
+    }
+}
+
+fn too_large() -> ApiError {
+    ApiError::new(Code::Upload, format!("a file may have at most {MAX_FILE_SIZE} bytes"))
+}
+
+fn refused<E: Into<ApiError>>(error: ReceiveError<E>) -> ApiError {
+    match error {
+        ReceiveError::Body(error) => error.into(),
+        ReceiveError::TooLarge { .. } => too_large(),
+        ReceiveError::Storage(error) => StorageError::into(error),
+    }
+}

@@ -1,0 +1,67 @@
+use super::{Access, ApiError, ApiResult, App, lookup};
+use crate::db::{DbError, Stored};
+use crate::manifest::{ApiForm, ApiVersion, Image, json};
+
+/// How often a change starts over because somebody else changed the image first.
+const ATTEMPTS: usize = 20;
+
+/// The one way to change a record: read it with the caller's rights, change it, write it if it is still the version
+/// that was read; otherwise begin again with fresh data. So no write loses another one.
+pub(super) async fn change(
+    app: &App,
+    access: Access,
+    change: impl Fn(&Image) -> ApiResult<Image>,
+) -> Result<Image, ChangeError> {
+    for _ in 0..ATTEMPTS {
+        let Stored { image, etag } = lookup::owned(app, access).await?;
+        let changed = change(&image)?;
+        let archived = archive(app, &changed).await?;
+        match app.db.replace(&changed, &etag).await {
+            Ok(()) => {
+                settle_archive(archived).await;
+                return Ok(changed);
+            }
+            Err(DbError::Conflict) => {}
+            Err(error @ DbError::OutcomeUnknown(_)) => return Err(ChangeError::OutcomeUnknown(error.into())),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(DbError::Conflict.into())
+}
+
+/// Why a record was not changed, as far as is known.
+#[derive(Debug)]
+pub(super) enum ChangeError {
+    /// It was not changed.
+    Unchanged(ApiError),
+    /// It may have been.
+    OutcomeUnknown(ApiError),
+}
+
+impl<E: Into<ApiError>> From<E> for ChangeError {
+    fn from(error: E) -> ChangeError {
+        ChangeError::Unchanged(error.into())
+    }
+}
+
+impl From<ChangeError> for ApiError {
+    fn from(error: ChangeError) -> ApiError {
+        match error {
+            ChangeError::Unchanged(error) | ChangeError::OutcomeUnknown(error) => error,
+        }
+    }
+}
+
+/// Writes the archive's version of `image`, not in its place yet.
+pub(super) async fn archive(app: &App, image: &Image) -> ApiResult<crate::storage::Archived> {
+    let form = ApiForm { version: ApiVersion::V2, mode: app.config.mode, admin_fields: false };
+    let manifest = json::pretty(&image.api(&form))?.into_bytes();
+    Ok(app.storage.prepare_archive(image.uuid(), manifest).await?)
+}
+
+/// Puts a stored record's manifest into the archive. The record is what counts, so a failure here is ours to log.
+pub(super) async fn settle_archive(archived: crate::storage::Archived) {
+    if let Err(error) = archived.commit().await {
+        tracing::error!(error = &error as &dyn std::error::Error, "error archiving image manifest");
+    }
+}

@@ -1,0 +1,49 @@
+use super::{Access, ApiError, ApiResult, App, Code, lookup};
+use crate::db::{DbError, Stored};
+use crate::manifest::{Image, Stor, Uuid};
+
+const ATTEMPTS: usize = 20;
+
+/// How many dependents an error message names at most; of more, the first few.
+const NAMED: usize = 9;
+const NAMED_OF_MANY: usize = 5;
+
+/// Deletes an image that no other image has as its origin: the record first, then the file.
+pub async fn delete(app: &App, access: Access) -> ApiResult<()> {
+    let _deleting = app.locks.lock(access.uuid).await;
+    for _ in 0..ATTEMPTS {
+        let Stored { image, etag } = lookup::owned(app, access).await?;
+        refuse_dependents(app, access.uuid).await?;
+        match app.db.delete(access.uuid, &etag).await {
+            Ok(()) => {
+                delete_files(app, &image).await;
+                return Ok(());
+            }
+            Err(DbError::Conflict) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(DbError::Conflict.into())
+}
+
+async fn refuse_dependents(app: &App, uuid: Uuid) -> ApiResult<()> {
+    let dependents = app.db.dependents(uuid).await?;
+    if dependents.is_empty() {
+        return Ok(());
+    }
+    let named = if dependents.len() > NAMED { NAMED_OF_MANY } else { NAMED };
+    let names = dependents.iter().take(named).map(Uuid::to_string).collect::<Vec<_>>().join(", ");
+    let more = if dependents.len() > NAMED { ", …" } else { "" };
+    let message = format!("image {uuid} has {} dependent images: {names}{more}", dependents.len());
+    Err(ApiError::new(Code::ImageHasDependentImages, message))
+}
+
+/// The image is gone for everybody by now: a file that stays behind is ours to report, not the client's to repeat.
+async fn delete_files(app: &App, image: &Image) {
+    let local = image.files().iter().enumerate().filter(|(_, file)| file.stor == Stor::Local);
+    let files = local.map(|(index, file)| (index, file.sha1.clone())).collect();
+    if let Err(error) = app.storage.delete(image.uuid(), files).await {
+        let error: &dyn std::error::Error = &error;
+        tracing::error!(error, uuid = %image.uuid(), "cannot delete the file of a deleted image");
+    }
+}

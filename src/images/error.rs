@@ -1,0 +1,142 @@
+use std::error::Error;
+use std::fmt;
+
+use super::Code;
+use crate::accounts::AccountsError;
+use crate::db::DbError;
+use crate::manifest::{FieldCode, FieldError, Uuid};
+use crate::storage::StorageError;
+
+/// The result of an operation.
+pub type ApiResult<T> = Result<T, ApiError>;
+
+/// An error as a client gets it, with a cause that is logged and never sent.
+#[derive(Debug)]
+pub struct ApiError {
+    code: Code,
+    message: String,
+    errors: Vec<FieldError>,
+    cause: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl ApiError {
+    /// An error without field errors. `message` is for people: name what was wrong, no secret, no path.
+    pub fn new(code: Code, message: impl Into<String>) -> ApiError {
+        ApiError { code, message: message.into(), errors: Vec::new(), cause: None }
+    }
+
+    /// The same with the reason, for the log.
+    #[must_use]
+    pub fn because(mut self, cause: impl Error + Send + Sync + 'static) -> ApiError {
+        self.cause = Some(Box::new(cause));
+        self
+    }
+
+    /// `ValidationFailed`: the message ends with the names of the fields, in order.
+    pub fn validation(errors: Vec<FieldError>) -> ApiError {
+        let message = format!("invalid image data: {}", field_names(&errors));
+        ApiError { errors, ..ApiError::new(Code::ValidationFailed, message) }
+    }
+
+    /// `InvalidParameter`.
+    pub fn invalid_parameters(errors: Vec<FieldError>) -> ApiError {
+        let message = match errors.as_slice() {
+            [FieldError { field, message: Some(reason), .. }] => {
+                format!("invalid parameter \"{field}\": {reason}")
+            }
+            _ => format!("invalid parameters: {}", field_names(&errors)),
+        };
+        ApiError { errors, ..ApiError::new(Code::InvalidParameter, message) }
+    }
+
+    /// `InvalidParameter` for one `field`.
+    pub fn invalid_parameter(field: &str, code: FieldCode, message: impl Into<String>) -> ApiError {
+        let error = FieldError { field: field.to_owned(), code, message: Some(message.into()) };
+        ApiError::invalid_parameters(vec![error])
+    }
+
+    /// 404 for an image that is not there, or not for this caller.
+    pub fn image_not_found(uuid: Uuid) -> ApiError {
+        ApiError::new(Code::ResourceNotFound, format!("image {uuid} not found"))
+    }
+
+    /// The REST code.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// What a person reads.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The `errors` member of the body; present, though perhaps empty, for the two codes that have it.
+    pub fn field_errors(&self) -> Option<&[FieldError]> {
+        matches!(self.code, Code::ValidationFailed | Code::InvalidParameter).then_some(&self.errors)
+    }
+
+    /// Why it happened, when it was our side.
+    pub fn cause(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
+        self.cause.as_deref()
+    }
+}
+
+fn field_names(errors: &[FieldError]) -> String {
+    errors.iter().map(|error| error.field.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for ApiError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.cause.as_deref().map(|cause| cause as &(dyn Error + 'static))
+    }
+}
+
+impl From<DbError> for ApiError {
+    fn from(error: DbError) -> ApiError {
+        match error {
+            DbError::Unavailable(_) | DbError::OutcomeUnknown(_) => {
+                ApiError::new(Code::ServiceUnavailableError, "moray is not available").because(error)
+            }
+            DbError::Conflict => ApiError::new(
+                Code::ServiceUnavailableError,
+                "the image is being changed by too many requests at once",
+            ),
+            DbError::Failed(_) => {
+                ApiError::new(Code::InternalError, "the database request failed").because(error)
+            }
+        }
+    }
+}
+
+impl From<serde_json::Error> for ApiError {
+    fn from(error: serde_json::Error) -> ApiError {
+        ApiError::new(Code::InternalError, "the answer cannot be rendered as JSON").because(error)
+    }
+}
+
+impl From<AccountsError> for ApiError {
+    fn from(error: AccountsError) -> ApiError {
+        ApiError::new(Code::ServiceUnavailableError, "ufds is not available").because(error)
+    }
+}
+
+impl From<StorageError> for ApiError {
+    fn from(error: StorageError) -> ApiError {
+        match &error {
+            StorageError::NoSpace => {
+                ApiError::new(Code::StorageIsDown, "local storage has no space left").because(error)
+            }
+            StorageError::NotFound(name) => {
+                let message = format!("the file {name} is missing in local storage");
+                ApiError::new(Code::InternalError, message).because(error)
+            }
+            StorageError::Io(_) => ApiError::new(Code::InternalError, "local storage failed").because(error),
+        }
+    }
+}

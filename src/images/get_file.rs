@@ -1,0 +1,47 @@
+use std::fs::File;
+
+use super::{Access, ApiError, ApiResult, App, Code, lookup};
+use crate::manifest::{Image, ImageFile, Stor};
+
+/// How often a file is looked up again because it was replaced between the manifest and the file.
+const ATTEMPTS: usize = 5;
+
+/// A file of an image, open, with what the manifest says about it.
+#[derive(Debug)]
+pub struct OpenFile {
+    /// The manifest's entry.
+    pub entry: ImageFile,
+    /// The bytes.
+    pub file: File,
+}
+
+/// Opens file `index` of `image`, which the caller has looked up.
+pub async fn get_file(app: &App, access: Access, image: &Image, index: usize) -> ApiResult<OpenFile> {
+    let mut entry = file_entry(image, index)?.clone();
+    for _ in 0..ATTEMPTS {
+        if entry.stor != Stor::Local {
+            let message = format!("the file is in {}, which this server does not have", entry.stor);
+            return Err(ApiError::new(Code::StorageUnsupported, message));
+        }
+        let opened = app.storage.open(access.uuid, index, &entry.sha1).await;
+        if image.activated() {
+            return Ok(OpenFile { entry, file: opened? });
+        }
+        // Only before its activation can an image get another file. What was opened is what the manifest means if it
+        // still says so afterwards.
+        let current = lookup(app, access).await?.image;
+        let now = file_entry(&current, index)?;
+        if now.sha1 == entry.sha1 {
+            return Ok(OpenFile { entry, file: opened? });
+        }
+        entry = now.clone();
+    }
+    Err(ApiError::new(Code::ServiceUnavailableError, "the file is being replaced"))
+}
+
+fn file_entry(image: &Image, index: usize) -> ApiResult<&ImageFile> {
+    image.files().get(index).ok_or_else(|| {
+        let message = format!("image {} has no file {index}", image.uuid());
+        ApiError::new(Code::ResourceNotFound, message)
+    })
+}

@@ -1,0 +1,75 @@
+//! What can be done with an image: one operation a file. No HTTP in here.
+
+mod activate;
+mod add_file;
+mod change;
+mod code;
+mod create;
+mod delete;
+mod error;
+mod get_file;
+mod list;
+mod locks;
+mod lookup;
+mod sweep;
+
+use std::sync::Arc;
+
+use crate::accounts::Accounts;
+use crate::config::Config;
+use crate::db::MorayDatabase;
+use crate::manifest::{Rules, Uuid, times};
+use crate::storage::LocalStorage;
+
+pub use activate::activate;
+pub use add_file::{FileUpload, MAX_FILE_SIZE, add_file, check_unactivated};
+pub use code::Code;
+pub use create::create;
+pub use delete::delete;
+pub use error::{ApiError, ApiResult};
+pub use get_file::{OpenFile, get_file};
+pub use list::list;
+pub use lookup::{lookup, owned};
+pub use sweep::sweep_regularly;
+
+use locks::ImageLocks;
+
+/// What the operations work with: the configuration and the backends.
+#[derive(Debug)]
+pub struct App {
+    /// The configuration in force.
+    pub config: Arc<Config>,
+    /// The manifests.
+    pub db: MorayDatabase,
+    /// The files.
+    pub storage: LocalStorage,
+    /// The owners.
+    pub accounts: Accounts,
+    locks: ImageLocks,
+}
+
+impl App {
+    /// Puts the backends together.
+    pub fn new(config: Arc<Config>, db: MorayDatabase, storage: LocalStorage, accounts: Accounts) -> App {
+        App { config, db, storage, accounts, locks: ImageLocks::default() }
+    }
+
+    /// What this server asks of a manifest.
+    pub fn rules(&self) -> Rules {
+        Rules { mode: self.config.mode, channels_configured: false }
+    }
+}
+
+/// The present, as manifests have it.
+fn now() -> String {
+    times::iso_millis(time::OffsetDateTime::now_utc())
+}
+
+/// Which image a request is about, and on behalf of whom.
+#[derive(Debug, Clone, Copy)]
+pub struct Access {
+    /// The image.
+    pub uuid: Uuid,
+    /// The account of an account call; `None` in an operator call, which may see and do everything.
+    pub account: Option<Uuid>,
+}

@@ -1,0 +1,197 @@
+//! Files on local disk.
+//!
+//! | Path below the base directory | What |
+//! | --- | --- |
+//! | `images/<first 3 characters of the UUID>/<uuid>/file0`, `file1` | an image's files, as 4.13.1 has them |
+//! | `incoming/…` | files on their way there, see [`Leftover`] |
+//! | `archive/<first 3>/<uuid>.json` | the last version of each manifest |
+//!
+//! Publishing a file takes three durable steps: rename to a name in `incoming` that says image, file and SHA-1; the
+//! manifest names the SHA-1 (not here); rename to the final place. A reader looks in `incoming` for the SHA-1 that its
+//! manifest names and then in the final place, so whatever step a crash or a second upload falls between, a manifest
+//! never stands beside other bytes.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use futures_util::Stream;
+
+use super::ingest::{Digests, ReceiveError, ingest};
+use super::temporary::{
+    Leftover, Temporary, complete_name, create_directories, file_name, remove_if_there, sync_directory,
+};
+use super::{StorageError, blocking};
+use crate::manifest::Uuid;
+
+/// The local storage below one base directory.
+#[derive(Debug, Clone)]
+pub struct LocalStorage {
+    base: PathBuf,
+}
+
+/// A complete, durable file that belongs to no image yet. Dropping it removes it.
+#[derive(Debug)]
+pub struct Received {
+    /// What its bytes are.
+    pub digests: Digests,
+    temporary: Temporary,
+}
+
+/// A complete file under its image's name, for a manifest to refer to. Dropping it removes it.
+#[derive(Debug)]
+pub struct Staged {
+    temporary: Temporary,
+    place: PathBuf,
+}
+
+impl LocalStorage {
+    /// The storage in `base`. Directories are made when they are needed.
+    pub fn new(base: PathBuf) -> LocalStorage {
+        LocalStorage { base }
+    }
+
+    pub(super) fn incoming(&self) -> PathBuf {
+        self.base.join("incoming")
+    }
+
+    fn image_directory(&self, uuid: Uuid) -> PathBuf {
+        let uuid = uuid.to_string();
+        self.base.join("images").join(&uuid[..3]).join(uuid)
+    }
+
+    pub(super) fn archive_path(&self, uuid: Uuid) -> PathBuf {
+        let uuid = uuid.to_string();
+        self.base.join("archive").join(&uuid[..3]).join(format!("{uuid}.json"))
+    }
+
+    /// Makes the directories that every start needs. Not being able to is reported, not fatal: they are tried again
+    /// whenever they are needed.
+    pub async fn prepare(&self) -> Result<(), StorageError> {
+        let directories = [self.base.join("images"), self.base.join("archive"), self.incoming()];
+        Ok(blocking(move || directories.iter().try_for_each(|path| create_directories(path))).await?)
+    }
+
+    /// Receives a whole body of at most `limit` bytes. When it fails, or is dropped, nothing remains.
+    pub async fn receive<S, E>(
+        &self,
+        expected: Option<u64>,
+        limit: u64,
+        body: S,
+    ) -> Result<Received, ReceiveError<E>>
+    where
+        S: Stream<Item = Result<Bytes, E>>,
+    {
+        let incoming = self.incoming();
+        let (temporary, file) = blocking(move || {
+            let temporary = Temporary::create(&incoming)?;
+            let file = temporary.file.try_clone()?;
+            Ok((temporary, file))
+        })
+        .await
+        .map_err(StorageError::from)?;
+        let digests = ingest(file, expected, limit, body).await?;
+        Ok(Received { digests, temporary })
+    }
+
+    /// Gives `received` the name under which a manifest of `uuid` can refer to it as file `index`.
+    pub async fn stage(&self, received: Received, uuid: Uuid, index: usize) -> Result<Staged, StorageError> {
+        let complete = self.incoming().join(complete_name(uuid, index, &received.digests.sha1));
+        let place = self.image_directory(uuid).join(file_name(index));
+        let mut temporary = received.temporary;
+        let staged = blocking(move || {
+            temporary.rename(complete)?;
+            Ok(Staged { temporary, place })
+        });
+        Ok(staged.await?)
+    }
+
+    /// Opens file `index` of `uuid`, the one whose bytes have this SHA-1.
+    pub async fn open(&self, uuid: Uuid, index: usize, sha1: &str) -> Result<File, StorageError> {
+        let name = file_name(index);
+        let complete = self.incoming().join(complete_name(uuid, index, sha1));
+        let place = self.image_directory(uuid).join(&name);
+        let opened = blocking(move || match File::open(complete) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => File::open(place),
+            other => other,
+        });
+        opened.await.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => StorageError::NotFound(format!("{uuid}/{name}")),
+            _ => error.into(),
+        })
+    }
+
+    /// Deletes the files of `uuid` named by their index and SHA-1, and the image's directory if that leaves it empty.
+    pub async fn delete(&self, uuid: Uuid, files: Vec<(usize, String)>) -> Result<(), StorageError> {
+        let incoming = self.incoming();
+        let directory = self.image_directory(uuid);
+        let deleted = blocking(move || {
+            Ok(files.iter().try_for_each(|(index, sha1)| {
+                remove_if_there(&incoming.join(complete_name(uuid, *index, sha1)))?;
+                remove_if_there(&directory.join(file_name(*index)))
+            }).and_then(|()| remove_directory(&directory)))
+        });
+        deleted.await?
+    }
+
+    /// Everything in `incoming` that nobody works on.
+    pub async fn leftovers(&self) -> Result<Vec<Leftover>, StorageError> {
+        let incoming = self.incoming();
+        let found = blocking(move || {
+            let entries = match fs::read_dir(incoming) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+                entries => entries?,
+            };
+            let mut leftovers = Vec::new();
+            for entry in entries {
+                leftovers.extend(Leftover::claim(entry?.path())?);
+            }
+            Ok(leftovers)
+        });
+        Ok(found.await?)
+    }
+
+    /// Removes a leftover.
+    pub async fn discard(&self, leftover: Leftover) -> Result<(), StorageError> {
+        Ok(blocking(move || leftover.remove()).await?)
+    }
+
+    /// Takes up a complete leftover that a manifest names, where the process that staged it stopped.
+    pub async fn settle_leftover(&self, leftover: Leftover) -> Result<(), StorageError> {
+        let Some(owner) = leftover.owner() else { return self.discard(leftover).await };
+        let place = self.image_directory(owner.uuid).join(file_name(owner.index));
+        Staged { temporary: leftover.into_temporary(), place }.settle().await
+    }
+}
+
+impl Staged {
+    /// Moves the file to its final place. The manifest names it by now, so it is found in either place; after a
+    /// failure the next sweep tries again.
+    pub async fn settle(mut self) -> Result<(), StorageError> {
+        let settled = blocking(move || {
+            let moved = self.temporary.move_to(&self.place);
+            self.temporary.leave();
+            moved
+        });
+        Ok(settled.await?)
+    }
+
+    /// Leaves the file where it is, because it is not known whether a manifest names it: the next sweep decides.
+    pub fn leave(mut self) {
+        self.temporary.leave();
+    }
+}
+
+fn remove_directory(directory: &std::path::Path) -> Result<(), StorageError> {
+    match fs::remove_dir(directory) {
+        Ok(()) => Ok(directory.parent().map_or(Ok(()), sync_directory)?),
+        // Somebody's files are still there, or nothing ever was.
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotFound) =>
+        {
+            if directory.exists() { Ok(sync_directory(directory)?) } else { Ok(()) }
+        }
+        Err(error) => Err(error.into()),
+    }
+}

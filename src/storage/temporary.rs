@@ -1,0 +1,199 @@
+//! Files that are being written, and what a crash leaves of them.
+//!
+//! Everything unfinished stands in one directory, `incoming`, on the same file system as the final places:
+//!
+//! - `<id>.part`: bytes still arriving, or not yet verified;
+//! - `<image uuid>.file<index>.<sha1>`: a complete and durable image file that a manifest is about to name, or names
+//!   already while the file waits for its rename to the final place.
+//!
+//! Whoever works on such a file holds a lock on it. The system drops the lock with the process, so a file whose lock
+//! is free is a leftover.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::StorageError;
+use crate::manifest::Uuid;
+
+const PART: &str = ".part";
+const FILE: &str = "file";
+
+/// A locked file in `incoming`, removed on drop unless it was moved away or left behind on purpose.
+#[derive(Debug)]
+pub(super) struct Temporary {
+    /// Open for writing; its lock lives as long as this.
+    pub(super) file: File,
+    path: Option<PathBuf>,
+}
+
+impl Temporary {
+    /// Creates and locks a new, empty `<id>.part`.
+    pub(super) fn create(incoming: &Path) -> io::Result<Temporary> {
+        fs::create_dir_all(incoming)?;
+        loop {
+            let path = incoming.join(format!("{}{PART}", Uuid::new_v4()));
+            let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+            let temporary = Temporary { file, path: Some(path) };
+            temporary.file.lock()?;
+            // A sweep may have taken the file for a leftover between its creation and the lock.
+            if temporary.path.as_ref().is_some_and(|path| is_in_place(&temporary.file, path)) {
+                return Ok(temporary);
+            }
+        }
+    }
+
+    /// Renames the file, which stays locked and is still removed on drop, and makes the new name durable.
+    pub(super) fn rename(&mut self, to: PathBuf) -> io::Result<()> {
+        let Some(from) = self.path.take() else { return Ok(()) };
+        if let Err(error) = fs::rename(&from, &to) {
+            self.path = Some(from);
+            return Err(error);
+        }
+        let parent = to.parent().map(Path::to_owned);
+        self.path = Some(to);
+        parent.map_or(Ok(()), |parent| sync_directory(&parent))
+    }
+
+    /// Moves the file to its final place, durably: from then on it is not temporary.
+    pub(super) fn move_to(&mut self, to: &Path) -> io::Result<()> {
+        if let Some(parent) = to.parent() {
+            create_directories(parent)?;
+        }
+        self.rename(to.to_owned())?;
+        self.path = None;
+        Ok(())
+    }
+
+    /// Leaves the file where it is, for the next sweep to decide about.
+    pub(super) fn leave(&mut self) {
+        self.path = None;
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let Some(path) = self.path.take() else { return };
+        // Freeing a large file takes a while, and happens when its last handle is closed: so this one goes along.
+        let last = self.file.try_clone();
+        let remove = move || {
+            if let Err(error) = fs::remove_file(path) {
+                tracing::warn!(error = %error, "cannot remove a temporary file; the next sweep will");
+            }
+            drop(last);
+        };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
+            Err(_) => remove(),
+        }
+    }
+}
+
+/// Whether `path` still names the open `file`.
+fn is_in_place(file: &File, path: &Path) -> bool {
+    match (fs::metadata(path), file.metadata()) {
+        (Ok(named), Ok(open)) => named.ino() == open.ino() && named.dev() == open.dev(),
+        _ => false,
+    }
+}
+
+/// The name of an image's file in its directory.
+pub(super) fn file_name(index: usize) -> String {
+    format!("{FILE}{index}")
+}
+
+/// The name in `incoming` of a complete file of image `uuid`.
+pub(super) fn complete_name(uuid: Uuid, index: usize, sha1: &str) -> String {
+    format!("{uuid}.{FILE}{index}.{sha1}")
+}
+
+/// A file in `incoming` that nobody works on, locked against everybody else. Dropping it leaves it where it is.
+#[derive(Debug)]
+pub struct Leftover {
+    file: File,
+    path: PathBuf,
+    owner: Option<Owner>,
+}
+
+/// Which file of which image a complete leftover is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// The image.
+    pub uuid: Uuid,
+    /// Which of the image's files.
+    pub index: usize,
+    /// Lower-case hex.
+    pub sha1: String,
+}
+
+impl Leftover {
+    /// Locks `path`, unless somebody works on it or it is gone.
+    pub(super) fn claim(path: PathBuf) -> io::Result<Option<Leftover>> {
+        let file = match OpenOptions::new().read(true).write(true).open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        if !is_in_place(&file, &path) {
+            return Ok(None);
+        }
+        let owner = path.file_name().and_then(|name| name.to_str()).and_then(Owner::parse);
+        Ok(Some(Leftover { file, path, owner }))
+    }
+
+    /// Whose file this is; `None` for one that is not complete.
+    pub fn owner(&self) -> Option<&Owner> {
+        self.owner.as_ref()
+    }
+
+    /// Removes the file.
+    pub(super) fn remove(self) -> io::Result<()> {
+        fs::remove_file(&self.path)
+    }
+
+    pub(super) fn into_temporary(self) -> Temporary {
+        Temporary { file: self.file, path: Some(self.path) }
+    }
+}
+
+impl Owner {
+    /// The reverse of [`complete_name`].
+    fn parse(name: &str) -> Option<Owner> {
+        let (uuid, rest) = name.split_once('.')?;
+        let (name, sha1) = rest.split_once('.')?;
+        let index = name.strip_prefix(FILE)?.parse().ok()?;
+        Some(Owner { uuid: uuid.parse().ok()?, index, sha1: sha1.to_owned() })
+    }
+}
+
+/// Creates a directory and its missing parents, each of them durably.
+pub(super) fn create_directories(path: &Path) -> io::Result<()> {
+    match fs::create_dir(path) {
+        Ok(()) => path.parent().map_or(Ok(()), sync_directory),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            path.parent().map_or(Err(error), create_directories)?;
+            create_directories(path)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes the names in a directory durable.
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Removes a file; whether it was there does not matter.
+pub(super) fn remove_if_there(path: &Path) -> Result<(), StorageError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
