@@ -1,1 +1,28 @@
-//! The manifest.
+//! The manifest: what an image's record is, when it is valid, and how it looks to a client.
+//!
+//! This room is the vocabulary of the service. It does no I/O and knows nothing of HTTP, Moray or files:
+//! a record comes in as a JSON object and leaves as an [`Image`], whose [API form](ApiForm) is rendered
+//! byte for byte as Node.js IMGAPI 4.13.1 renders it. [`create`](mod@create) makes new records,
+//! [`list`] says which records a ListImages call selects.
+
+pub mod api_form;
+mod coerce;
+pub mod create;
+pub mod field_error;
+pub mod file;
+pub mod image;
+pub mod json;
+pub mod kinds;
+pub mod list;
+mod names;
+pub mod tags;
+pub mod times;
+pub mod uuid;
+mod validate;
+
+pub use api_form::{ApiForm, ApiImage};
+pub use field_error::{FieldCode, FieldError};
+pub use file::{Icon, ImageFile};
+pub use image::{Image, Record};
+pub use kinds::{ApiVersion, Compression, ImageType, Mode, Os, Rules, State, Stor};
+pub use uuid::Uuid;

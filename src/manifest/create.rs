@@ -1,0 +1,197 @@
+//! Making a record from the body of CreateImage.
+//!
+//! The early steps are functions of their own, because the operation asks other services in between:
+//! [`resolve_owner`], [`refuse_state`], [`requested_origin`], then [`create`].
+
+use serde_json::{Map, Value, json};
+
+use super::image::{Image, Record};
+use super::kinds::{ImageType, Rules, State};
+use super::uuid::Uuid;
+use super::{FieldError, coerce, tags};
+
+/// What the server decides about a new image.
+#[derive(Debug, Clone)]
+pub struct CreateContext {
+    /// The new image's UUID.
+    pub uuid: Uuid,
+    /// The owner, from [`resolve_owner`].
+    pub owner: Uuid,
+    /// The channel the image is created in, on a server that has channels.
+    pub channel: Option<String>,
+    /// The server's rules.
+    pub rules: Rules,
+}
+
+/// Why a body does not make an image.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CreateError {
+    /// Members that are unknown or not allowed here; an `InvalidParameter` error.
+    #[error("members that are unknown or not allowed: {}", fields(.0))]
+    UnknownMembers(Vec<FieldError>),
+    /// The manifest is invalid; a `ValidationFailed` error.
+    #[error("invalid manifest: {}", fields(.0))]
+    Invalid(Vec<FieldError>),
+}
+
+fn fields(problems: &[FieldError]) -> String {
+    problems.iter().map(|problem| problem.field.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// An `origin` that is no UUID, so that no image can have it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("origin image {0} does not exist")]
+pub struct NoSuchOrigin(pub String);
+
+/// The owner of a new image: `owner` of the body, else the account of the call.
+///
+/// # Errors
+/// A problem with `owner`: it differs from the account or is no UUID (`Invalid`), or nobody is named
+/// (`MissingParameter`).
+pub fn resolve_owner(body: &Record, account: Option<Uuid>) -> Result<Uuid, FieldError> {
+    let Some(given) = body.get("owner").filter(|owner| coerce::truthy(owner)) else {
+        return account.ok_or_else(|| FieldError::missing("owner"));
+    };
+    let owner: Option<Uuid> = given.as_str().and_then(|text| text.parse().ok());
+    match (owner, account) {
+        (Some(owner), Some(account)) if owner != account => {
+            Err(FieldError::invalid("owner").because("is not the account of this call"))
+        }
+        (Some(owner), _) => Ok(owner),
+        (None, _) => Err(FieldError::invalid("owner").because("not a UUID")),
+    }
+}
+
+/// A new image's state is not the client's to say.
+///
+/// # Errors
+/// A `NotAllowed` problem if the body has a `state`.
+pub fn refuse_state(body: &Record) -> Result<(), FieldError> {
+    if body.contains_key("state") { Err(FieldError::not_allowed("state")) } else { Ok(()) }
+}
+
+/// The image that a body names as its origin. A falsy `origin` is left to validation.
+///
+/// # Errors
+/// A text (or other value) that is no UUID: the image does not exist.
+pub fn requested_origin(body: &Record) -> Result<Option<Uuid>, NoSuchOrigin> {
+    match body.get("origin").filter(|origin| coerce::truthy(origin)) {
+        None => Ok(None),
+        Some(Value::String(text)) => text.parse().map(Some).map_err(|_| NoSuchOrigin(text.clone())),
+        Some(other) => Err(NoSuchOrigin(other.to_string())),
+    }
+}
+
+/// Members that are taken over as given, in the order in which they are stored.
+const AS_GIVEN: &[&str] = &[
+    "requirements",
+    "users",
+    "generate_passwords",
+    "inherited_directories",
+    "origin",
+    "traits",
+    "error",
+    "icon",
+];
+
+/// Members that are dropped when falsy.
+const UNLESS_FALSY: &[&str] = &["description", "homepage", "eula", "icon"];
+
+/// Members of images of type `zvol`; unknown on others.
+const ZVOL: &[&str] = &["nic_driver", "disk_driver", "cpu_type", "image_size"];
+
+/// Other known members. `files` and `channels` are accepted and dropped.
+const KNOWN: &[&str] = &[
+    "v",
+    "owner",
+    "name",
+    "version",
+    "type",
+    "os",
+    "public",
+    "disabled",
+    "description",
+    "homepage",
+    "eula",
+    "acl",
+    "tags",
+    "billing_tags",
+    "files",
+    "channels",
+];
+
+/// Makes a new, unactivated image.
+///
+/// # Errors
+/// Unknown members first; then every problem of the record, and `state` as [`refuse_state`] has it.
+pub fn create(body: Record, context: &CreateContext) -> Result<Image, CreateError> {
+    refuse_state(&body).map_err(|problem| CreateError::Invalid(vec![problem]))?;
+    let is_zvol = body.get("type").and_then(Value::as_str) == Some(ImageType::Zvol.as_str());
+    refuse_unknown(&body, is_zvol)?;
+    Image::load(record(body, context, is_zvol), context.rules).map_err(CreateError::Invalid)
+}
+
+fn refuse_unknown(body: &Record, is_zvol: bool) -> Result<(), CreateError> {
+    let known =
+        |name: &str| KNOWN.contains(&name) || AS_GIVEN.contains(&name) || (is_zvol && ZVOL.contains(&name));
+    let unknown: Vec<FieldError> =
+        body.keys().filter(|name| !known(name)).map(|name| FieldError::invalid(name.as_str())).collect();
+    if unknown.is_empty() { Ok(()) } else { Err(CreateError::UnknownMembers(unknown)) }
+}
+
+/// The stored form of a new image, members in the order 4.13.1 writes them.
+fn record(mut body: Record, context: &CreateContext, is_zvol: bool) -> Record {
+    let mut raw = Map::new();
+    raw.insert("v".to_owned(), body.shift_remove("v").unwrap_or_else(|| json!(2)));
+    raw.insert("owner".to_owned(), json!(context.owner));
+    take(&mut body, &mut raw, &["name", "version", "type", "os"]);
+    for name in ["public", "disabled"] {
+        let given = body.shift_remove(name).filter(coerce::truthy);
+        raw.insert(name.to_owned(), given.unwrap_or(Value::Bool(false)));
+    }
+    raw.insert("activated".to_owned(), Value::Bool(false));
+    raw.insert("state".to_owned(), json!(State::Unactivated));
+    raw.insert("acl".to_owned(), body.shift_remove("acl").map_or_else(|| json!([]), list));
+    if let Some(channel) = &context.channel {
+        raw.insert("channels".to_owned(), json!([channel]));
+    }
+    raw.insert("uuid".to_owned(), json!(context.uuid));
+    body.retain(|name, value| !UNLESS_FALSY.contains(&name.as_str()) || coerce::truthy(value));
+    take(&mut body, &mut raw, &["description", "homepage", "eula"]);
+    take(&mut body, &mut raw, AS_GIVEN);
+    if is_zvol {
+        take(&mut body, &mut raw, ZVOL);
+        normalise_size(&mut raw);
+    }
+    if let Some(given) = body.shift_remove("tags") {
+        let search_list = given.as_object().map(tags::search_list).unwrap_or_default();
+        raw.insert("tags".to_owned(), json!(search_list));
+        // A null would read as a record from before the object existed.
+        raw.insert("tagsObj".to_owned(), if given.is_null() { json!(false) } else { given });
+    }
+    if let Some(given) = body.shift_remove("billing_tags") {
+        raw.insert("billing_tags".to_owned(), list(given));
+    }
+    raw
+}
+
+fn take(body: &mut Record, raw: &mut Record, names: &[&str]) {
+    for name in names {
+        if let Some(value) = body.shift_remove(*name) {
+            raw.insert((*name).to_owned(), value);
+        }
+    }
+}
+
+/// A single text stands for a list of one.
+fn list(value: Value) -> Value {
+    if value.is_string() { Value::Array(vec![value]) } else { value }
+}
+
+/// A text that is a number becomes one.
+fn normalise_size(raw: &mut Record) {
+    let size = raw.get("image_size").filter(|size| size.is_string()).and_then(coerce::number);
+    if let Some(size) = size.and_then(coerce::whole) {
+        raw.insert("image_size".to_owned(), json!(size));
+    }
+}

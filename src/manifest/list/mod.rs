@@ -1,0 +1,13 @@
+//! ListImages: which records a query selects, and in which order.
+//!
+//! A [`ListQuery`] is parsed once from the query string. [`scopes`] turns it into conjunctions that a
+//! database can search for; the answer is their union, ordered by [`SortDirection::order`].
+
+mod matches;
+mod params;
+mod query;
+mod scopes;
+
+pub use matches::matches;
+pub use query::{Caller, ListQuery, Marker, SortDirection, StateFilter, TextMatch};
+pub use scopes::{Condition, Flag, ListField, Scope, TextField, scopes};

@@ -1,0 +1,229 @@
+//! The parameters of ListImages.
+
+use std::cmp::Ordering;
+
+use super::params::Params;
+use crate::manifest::image::Image;
+use crate::manifest::kinds::{Mode, State};
+use crate::manifest::uuid::Uuid;
+use crate::manifest::{FieldError, coerce, times};
+
+/// Which images a ListImages call asks for.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ListQuery {
+    /// The account the call is made for. Not checked: a text that is no UUID owns nothing.
+    pub account: Option<String>,
+    /// The owner asked for. Not checked either.
+    pub owner: Option<String>,
+    /// The state asked for.
+    pub state: StateFilter,
+    /// Only public, or only private images.
+    pub public: Option<bool>,
+    /// The name asked for.
+    pub name: Option<TextMatch>,
+    /// The version asked for.
+    pub version: Option<TextMatch>,
+    /// The operating system asked for, exactly.
+    pub os: Option<String>,
+    /// The type asked for.
+    pub image_type: Option<TextMatch>,
+    /// Tags the images must all have, as key and text of the value. An empty value asks for the key only.
+    pub tags: Vec<(String, String)>,
+    /// Billing tags the images must all have.
+    pub billing_tags: Vec<String>,
+    /// How many images at most; at least 1.
+    pub limit: Option<u64>,
+    /// Where the page begins, this moment included.
+    pub marker: Option<Marker>,
+    /// The order of the result.
+    pub sort: SortDirection,
+}
+
+/// What a query says about an image's state. Flags decide, not the stored text, except for placeholders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StateFilter {
+    /// Activated and not disabled.
+    #[default]
+    Active,
+    /// Activated and disabled.
+    Disabled,
+    /// Not activated, placeholders included.
+    Unactivated,
+    /// Any state.
+    All,
+    /// Records whose stored state is this one: `creating` or `failed`.
+    Stored(State),
+}
+
+/// How a text is compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TextMatch {
+    /// Equal.
+    Exact(String),
+    /// Contained, case-sensitively.
+    Substring(String),
+    /// Different.
+    Not(String),
+}
+
+/// Where a page begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Marker {
+    /// At the `published_at` of this image, whoever owns it.
+    Image(Uuid),
+    /// At this time, ISO 8601 with milliseconds, to be compared as a text.
+    Time(String),
+}
+
+/// The direction of the sort by `published_at`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SortDirection {
+    /// Oldest first.
+    #[default]
+    Ascending,
+    /// Newest first.
+    Descending,
+}
+
+impl SortDirection {
+    /// The total order of a result: by time of publication, images without one as the oldest, then by UUID.
+    pub fn order(self, a: &Image, b: &Image) -> Ordering {
+        // `None` is less than any time.
+        let ascending = (a.published_millis, a.uuid).cmp(&(b.published_millis, b.uuid));
+        match self {
+            Self::Ascending => ascending,
+            Self::Descending => ascending.reverse(),
+        }
+    }
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caller {
+    /// The server's mode.
+    pub mode: Mode,
+    /// Whether the request carried no credentials. Without meaning in a datacenter.
+    pub anonymous: bool,
+}
+
+impl ListQuery {
+    /// Reads the decoded pairs of a query string. Unknown parameters are ignored.
+    ///
+    /// `None` is a query whose answer is empty whatever the database holds: an anonymous caller asks for a
+    /// state that only users may list. Parameters after `state` are not looked at then.
+    ///
+    /// # Errors
+    /// The first problem, in the order `limit`, `state`, `public`, `sort`, `marker`, then the rest; it
+    /// becomes an `InvalidParameter` error.
+    pub fn parse(pairs: &[(String, String)], caller: Caller) -> Result<Option<Self>, FieldError> {
+        let params = Params(pairs);
+        let limit = limit(&params)?;
+        let Some(state) = state_for(state(&params)?, caller) else {
+            return Ok(None);
+        };
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        Ok(Some(Self {
+            limit,
+            state,
+            public: public(&params)?,
+            sort: sort(&params)?,
+            marker: marker(&params)?,
+            account: owned(params.one("account")?.filter(|account| !account.is_empty())),
+            owner: owned(params.one("owner")?),
+            name: params.one("name")?.map(exact_or_substring),
+            version: params.one("version")?.map(exact_or_substring),
+            os: owned(params.one("os")?),
+            image_type: params.one("type")?.map(exact_or_not),
+            tags: tags(&params)?,
+            billing_tags: params.many("billing_tag")?.into_iter().map(str::to_owned).collect(),
+        }))
+    }
+}
+
+/// Numeric text as JavaScript reads it. Empty and 0 are no limit.
+fn limit(params: &Params<'_>) -> Result<Option<u64>, FieldError> {
+    let Some(text) = params.one("limit")? else { return Ok(None) };
+    let number = coerce::number_of_text(text).filter(|n| n.fract() == 0.0 && *n >= 0.0);
+    match number {
+        // The cast saturates, which is as good as no limit.
+        Some(number) => Ok(Some(number as u64).filter(|limit| *limit > 0)),
+        None => Err(FieldError::invalid("limit").because("not a whole number of at least 0")),
+    }
+}
+
+fn state(params: &Params<'_>) -> Result<StateFilter, FieldError> {
+    match params.one("state")? {
+        None => Ok(StateFilter::Active),
+        Some("all") => Ok(StateFilter::All),
+        Some(text) => match text.parse() {
+            Ok(State::Active) => Ok(StateFilter::Active),
+            Ok(State::Disabled) => Ok(StateFilter::Disabled),
+            Ok(State::Unactivated) => Ok(StateFilter::Unactivated),
+            Ok(state @ (State::Creating | State::Failed)) => Ok(StateFilter::Stored(state)),
+            Err(_) => {
+                let message = "must be one of active, disabled, unactivated, all, creating, failed";
+                Err(FieldError::invalid("state").because(message))
+            }
+        },
+    }
+}
+
+/// The filter a caller gets: outside a datacenter an anonymous one sees active images or nothing.
+fn state_for(asked: StateFilter, caller: Caller) -> Option<StateFilter> {
+    match asked {
+        _ if !caller.anonymous || caller.mode == Mode::Dc => Some(asked),
+        StateFilter::Active | StateFilter::All => Some(StateFilter::Active),
+        StateFilter::Disabled | StateFilter::Unactivated | StateFilter::Stored(_) => None,
+    }
+}
+
+fn public(params: &Params<'_>) -> Result<Option<bool>, FieldError> {
+    match params.one("public")? {
+        None => Ok(None),
+        Some("true") => Ok(Some(true)),
+        Some("false") => Ok(Some(false)),
+        Some(_) => Err(FieldError::invalid("public").because("must be true or false")),
+    }
+}
+
+fn sort(params: &Params<'_>) -> Result<SortDirection, FieldError> {
+    match params.one("sort")? {
+        None | Some("" | "published_at" | "published_at.asc" | "published_at.ASC") => {
+            Ok(SortDirection::Ascending)
+        }
+        Some("published_at.desc" | "published_at.DESC") => Ok(SortDirection::Descending),
+        Some(_) => {
+            Err(FieldError::invalid("sort").because("must be published_at, perhaps with .asc or .desc"))
+        }
+    }
+}
+
+fn marker(params: &Params<'_>) -> Result<Option<Marker>, FieldError> {
+    let Some(text) = params.one("marker")?.filter(|text| !text.is_empty()) else { return Ok(None) };
+    if let Ok(uuid) = text.parse() {
+        return Ok(Some(Marker::Image(uuid)));
+    }
+    match times::parse_js_date(text) {
+        Some(time) => Ok(Some(Marker::Time(times::iso_millis(time)))),
+        None => Err(FieldError::invalid("marker").because("neither a UUID nor a date")),
+    }
+}
+
+fn exact_or_substring(text: &str) -> TextMatch {
+    match text.strip_prefix('~') {
+        Some(part) => TextMatch::Substring(part.to_owned()),
+        None => TextMatch::Exact(text.to_owned()),
+    }
+}
+
+fn exact_or_not(text: &str) -> TextMatch {
+    match text.strip_prefix('!') {
+        Some(other) => TextMatch::Not(other.to_owned()),
+        None => TextMatch::Exact(text.to_owned()),
+    }
+}
+
+fn tags(params: &Params<'_>) -> Result<Vec<(String, String)>, FieldError> {
+    let tags = params.prefixed("tag.")?;
+    Ok(tags.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
+}

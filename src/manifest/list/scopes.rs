@@ -1,0 +1,176 @@
+//! What a query means for a database: a union of conjunctions.
+
+use super::query::{ListQuery, SortDirection, StateFilter, TextMatch};
+use crate::manifest::names::closed_set;
+use crate::manifest::tags;
+
+closed_set! {
+    /// A text member that conditions compare. Spelled as in records.
+    pub enum TextField: "text field" {
+        /// The name.
+        Name = "name",
+        /// The version.
+        Version = "version",
+        /// The owner's UUID.
+        Owner = "owner",
+        /// The operating system.
+        Os = "os",
+        /// The type.
+        Type = "type",
+        /// The stored state.
+        State = "state",
+    }
+}
+
+closed_set! {
+    /// A boolean member that conditions compare. Spelled as in records.
+    pub enum Flag: "flag" {
+        /// Visible to everybody once activated.
+        Public = "public",
+        /// Was activated.
+        Activated = "activated",
+        /// Is disabled.
+        Disabled = "disabled",
+    }
+}
+
+closed_set! {
+    /// A list of texts that conditions look into. Spelled as in records.
+    pub enum ListField: "list field" {
+        /// The search list of tags, `key=value` each.
+        Tags = "tags",
+        /// Billing tags.
+        BillingTags = "billing_tags",
+        /// Accounts that may use a private image.
+        Acl = "acl",
+    }
+}
+
+/// One thing that must be true of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// The text is this one.
+    Eq(TextField, String),
+    /// The text is another one, or there is none.
+    Not(TextField, String),
+    /// The text contains this one, which is not empty; case counts.
+    Contains(TextField, String),
+    /// The flag has this value.
+    Bool(Flag, bool),
+    /// The list has this element.
+    ElementOf(ListField, String),
+    /// There is a tag with this key.
+    TagKey(String),
+    /// Published at this time or later; compared as texts, and an unpublished image never is.
+    PublishedAtOrAfter(String),
+    /// Published at this time or before; compared as texts, and an unpublished image never is.
+    PublishedAtOrBefore(String),
+}
+
+/// A conjunction: every condition must hold.
+pub type Scope = Vec<Condition>;
+
+/// The scopes of a query. The result is their union by UUID; there may be none, which selects nothing.
+///
+/// `marker` is the time the page begins at: that of a [`super::Marker::Time`], or the `published_at` of the
+/// marker image as stored. Sort order and limit apply to every scope and again to the union.
+pub fn scopes(query: &ListQuery, marker: Option<&str>) -> Vec<Scope> {
+    let filters = filters(query, marker);
+    let owned_by = |owner: &str| Condition::Eq(TextField::Owner, owner.to_owned());
+    let mut scopes = match (&query.account, &query.owner) {
+        (None, None) => vec![as_asked(query)],
+        (None, Some(owner)) => vec![[vec![owned_by(owner)], as_asked(query)].concat()],
+        (Some(account), None) => {
+            let mut scopes = vec![[vec![owned_by(account)], as_asked(query)].concat()];
+            scopes.extend(of_others(query, account));
+            scopes
+        }
+        (Some(account), Some(owner)) if account == owner => {
+            vec![[vec![owned_by(account)], as_asked(query)].concat()]
+        }
+        (Some(account), Some(owner)) => {
+            let mut scopes = of_others(query, account);
+            scopes.iter_mut().for_each(|scope| scope.insert(0, owned_by(owner)));
+            scopes
+        }
+    };
+    scopes.iter_mut().for_each(|scope| scope.extend(filters.iter().cloned()));
+    scopes
+}
+
+/// The `public` and state filters as the query has them, for one's own images and for operators.
+fn as_asked(query: &ListQuery) -> Scope {
+    let public = query.public.map(|public| Condition::Bool(Flag::Public, public));
+    let state = match query.state {
+        StateFilter::Active => vec![activated(true), disabled(false)],
+        StateFilter::Disabled => vec![activated(true), disabled(true)],
+        StateFilter::Unactivated => vec![activated(false)],
+        StateFilter::All => vec![],
+        StateFilter::Stored(state) => vec![Condition::Eq(TextField::State, state.to_string())],
+    };
+    public.into_iter().chain(state).collect()
+}
+
+/// Other accounts' images that an account sees: public ones, and private ones shared with it.
+fn of_others(query: &ListQuery, account: &str) -> Vec<Scope> {
+    let state = match query.state {
+        // Other people's disabled and unactivated images are not listed by that state.
+        StateFilter::Disabled | StateFilter::Unactivated => return vec![],
+        StateFilter::Active => Some(disabled(false)),
+        StateFilter::All => None,
+        StateFilter::Stored(state) => Some(Condition::Eq(TextField::State, state.to_string())),
+    };
+    let mut scopes = Vec::new();
+    if query.public != Some(false) {
+        scopes.push(vec![Condition::Bool(Flag::Public, true), activated(true)]);
+    }
+    if query.public != Some(true) {
+        let shared = Condition::ElementOf(ListField::Acl, account.to_owned());
+        scopes.push(vec![Condition::Bool(Flag::Public, false), activated(true), shared]);
+    }
+    scopes.iter_mut().for_each(|scope| scope.extend(state.clone()));
+    scopes
+}
+
+fn activated(value: bool) -> Condition {
+    Condition::Bool(Flag::Activated, value)
+}
+
+fn disabled(value: bool) -> Condition {
+    Condition::Bool(Flag::Disabled, value)
+}
+
+/// The conditions that every scope has.
+fn filters(query: &ListQuery, marker: Option<&str>) -> Scope {
+    let mut filters = Vec::new();
+    for (field, asked) in [
+        (TextField::Name, &query.name),
+        (TextField::Version, &query.version),
+        (TextField::Type, &query.image_type),
+    ] {
+        filters.extend(asked.as_ref().and_then(|asked| text_condition(field, asked)));
+    }
+    filters.extend(query.os.clone().map(|os| Condition::Eq(TextField::Os, os)));
+    filters.extend(query.tags.iter().map(|(key, value)| match value.as_str() {
+        "" => Condition::TagKey(key.clone()),
+        value => Condition::ElementOf(ListField::Tags, tags::listed(key, value)),
+    }));
+    filters.extend(
+        query.billing_tags.iter().map(|tag| Condition::ElementOf(ListField::BillingTags, tag.clone())),
+    );
+    filters.extend(marker.map(|time| match query.sort {
+        SortDirection::Ascending => Condition::PublishedAtOrAfter(time.to_owned()),
+        SortDirection::Descending => Condition::PublishedAtOrBefore(time.to_owned()),
+    }));
+    filters
+}
+
+fn text_condition(field: TextField, asked: &TextMatch) -> Option<Condition> {
+    match asked {
+        TextMatch::Exact(text) => Some(Condition::Eq(field, text.clone())),
+        TextMatch::Not(text) => Some(Condition::Not(field, text.clone())),
+        // Every text contains the empty one.
+        TextMatch::Substring(part) if part.is_empty() => None,
+        TextMatch::Substring(part) => Some(Condition::Contains(field, part.clone())),
+    }
+}

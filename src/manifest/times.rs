@@ -1,0 +1,181 @@
+//! Times in manifests and markers: texts that JavaScript wrote and JavaScript's way of reading others.
+
+use time::format_description::well_known::{Iso8601, Rfc2822};
+use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time, UtcOffset};
+
+/// The text of `Date.prototype.toISOString`: UTC with milliseconds, `2012-11-02T22:46:45.992Z`.
+pub fn iso_millis(time: OffsetDateTime) -> String {
+    let utc = time.to_offset(UtcOffset::UTC);
+    format!(
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
+        utc.year(),
+        u8::from(utc.month()),
+        utc.day(),
+        utc.hour(),
+        utc.minute(),
+        utc.second(),
+        utc.millisecond()
+    )
+}
+
+/// Whether a text has the form of `published_at`: `YYYY-MM-DDTHH:MM:SS[.mmm]Z`.
+///
+/// As in 4.13.1 this is about the form; the calendar is not asked.
+pub fn is_published_at(text: &str) -> bool {
+    let form: &[u8] = match text.len() {
+        20 => b"0000-00-00T00:00:00Z",
+        24 => b"0000-00-00T00:00:00.000Z",
+        _ => return false,
+    };
+    text.bytes()
+        .zip(form)
+        .all(|(byte, like)| if *like == b'0' { byte.is_ascii_digit() } else { byte == *like })
+}
+
+/// The moment of a `published_at` in milliseconds since 1970. `None` if there is no such moment.
+pub fn published_millis(text: &str) -> Option<i64> {
+    let moment = parse_js_date(text)?;
+    i64::try_from(moment.unix_timestamp_nanos() / 1_000_000).ok()
+}
+
+/// `Date.parse` for the usual forms: `2020`, `2020-01`, `2020-01-02`, ISO 8601 times with or without seconds,
+/// fraction and offset, and RFC 1123.
+///
+/// A time without an offset is taken as UTC, the zone of every Triton zone.
+pub fn parse_js_date(text: &str) -> Option<OffsetDateTime> {
+    let text = text.trim();
+    match text.split_once(['T', 't', ' ']) {
+        _ if !text.starts_with(|c: char| c.is_ascii_digit()) => OffsetDateTime::parse(text, &Rfc2822).ok(),
+        None => Some(parse_day(text)?.midnight().assume_utc()),
+        Some((day, clock)) => {
+            let (clock, offset) = split_offset(clock)?;
+            let moment = PrimitiveDateTime::new(parse_full_day(day)?, parse_clock(clock)?);
+            Some(moment.assume_offset(offset))
+        }
+    }
+}
+
+/// `2020`, `2020-01` or `2020-01-02`.
+fn parse_day(text: &str) -> Option<Date> {
+    match text.len() {
+        4 => Date::from_calendar_date(digits(text)?, Month::January, 1).ok(),
+        7 => parse_full_day(&format!("{text}-01")),
+        _ => parse_full_day(text),
+    }
+}
+
+fn parse_full_day(text: &str) -> Option<Date> {
+    let shaped =
+        text.len() == 10 && text.is_ascii() && text.as_bytes()[4] == b'-' && text.as_bytes()[7] == b'-';
+    if shaped { Date::parse(text, &Iso8601::DATE).ok() } else { None }
+}
+
+/// `HH:MM`, `HH:MM:SS` or `HH:MM:SS.fraction`; what is finer than a millisecond is cut.
+fn parse_clock(text: &str) -> Option<Time> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let mut parts = whole.split(':');
+    let hour = two_digits(parts.next()?)?;
+    let minute = two_digits(parts.next()?)?;
+    let second = match parts.next() {
+        Some(second) => two_digits(second)?,
+        None if whole.len() == text.len() => 0,
+        None => return None,
+    };
+    if parts.next().is_some() || fraction.is_empty() || !fraction.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let millis = digits::<u16>(&format!("{fraction:0<3}")[..3])?;
+    Time::from_hms_milli(hour, minute, second, millis).ok()
+}
+
+/// Splits `Z`, `+HH:MM` or `+HHMM` off a clock time.
+fn split_offset(text: &str) -> Option<(&str, UtcOffset)> {
+    if let Some(clock) = text.strip_suffix(['Z', 'z']) {
+        return Some((clock, UtcOffset::UTC));
+    }
+    let Some(at) = text.find(['+', '-']) else {
+        return Some((text, UtcOffset::UTC));
+    };
+    let (clock, offset) = text.split_at(at);
+    let sign = if offset.starts_with('-') { -1 } else { 1 };
+    let offset = offset[1..].replace(':', "");
+    let (hours, minutes) = offset.split_at_checked(2)?;
+    let hours = i8::try_from(two_digits(hours)?).ok()?;
+    let minutes = i8::try_from(two_digits(minutes)?).ok()?;
+    Some((clock, UtcOffset::from_hms(sign * hours, sign * minutes, 0).ok()?))
+}
+
+fn two_digits(text: &str) -> Option<u8> {
+    if text.len() == 2 { digits(text) } else { None }
+}
+
+fn digits<T: std::str::FromStr>(text: &str) -> Option<T> {
+    if text.bytes().all(|b| b.is_ascii_digit()) { text.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_read_as_javascript_reads_them() {
+        for (text, expected) in [
+            ("2020", "2020-01-01T00:00:00.000Z"),
+            ("2020-03", "2020-03-01T00:00:00.000Z"),
+            ("2020-03-04", "2020-03-04T00:00:00.000Z"),
+            ("2020-03-04T05:06Z", "2020-03-04T05:06:00.000Z"),
+            ("2020-03-04T05:06", "2020-03-04T05:06:00.000Z"),
+            ("2020-03-04 05:06:07", "2020-03-04T05:06:07.000Z"),
+            ("2020-03-04T05:06:07Z", "2020-03-04T05:06:07.000Z"),
+            ("2020-03-04T05:06:07.8Z", "2020-03-04T05:06:07.800Z"),
+            ("2020-03-04T05:06:07.891Z", "2020-03-04T05:06:07.891Z"),
+            ("2020-03-04T05:06:07.891999Z", "2020-03-04T05:06:07.891Z"),
+            ("2020-03-04T05:06:07+02:00", "2020-03-04T03:06:07.000Z"),
+            ("2020-03-04T05:06:07-0130", "2020-03-04T06:36:07.000Z"),
+            ("Wed, 04 Mar 2020 05:06:07 GMT", "2020-03-04T05:06:07.000Z"),
+            ("Wed, 04 Mar 2020 05:06:07 +0100", "2020-03-04T04:06:07.000Z"),
+        ] {
+            assert_eq!(parse_js_date(text).map(iso_millis).as_deref(), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_texts_are_no_dates() {
+        for text in [
+            "",
+            "x",
+            "202",
+            "2020-13",
+            "2020-02-30",
+            "2020-1-2T00:00",
+            "2020-01-02T",
+            "2020-01-02T5:06",
+            "2020-01-02T05:06.5",
+            "2020-01-02T05:06:07.Z",
+            "2020-01-02T25:00",
+            "2020-01-02T05:06:07+2",
+            "2020-01-02T05:06:07+é",
+            "20é0-01-02",
+            "2020-01-0é",
+            "1577836800000",
+        ] {
+            assert_eq!(parse_js_date(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn published_at_has_seconds_and_perhaps_milliseconds() {
+        assert!(is_published_at("2012-11-02T22:46:45Z"));
+        assert!(is_published_at("2012-11-02T22:46:45.992Z"));
+        for bad in ["2012-11-02", "2012-11-02T22:46Z", "2012-11-02T22:46:45.9Z", "2012-11-02T22:46:45+00", ""]
+        {
+            assert!(!is_published_at(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn moments_count_from_1970() {
+        assert_eq!(published_millis("1970-01-01T00:00:01.500Z"), Some(1500));
+        assert_eq!(published_millis("2012-99-02T22:46:45Z"), None);
+    }
+}

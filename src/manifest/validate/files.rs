@@ -1,0 +1,42 @@
+//! `files` and `icon`.
+
+use serde_json::Value;
+
+use super::Subject;
+use crate::manifest::file::{Icon, ImageFile};
+use crate::manifest::image::Record;
+use crate::manifest::kinds::ImageType;
+use crate::manifest::{FieldError, coerce};
+
+pub(super) fn files(subject: &Subject<'_>, value: &Value, problems: &mut Vec<FieldError>) {
+    let Some(entries) = value.as_array() else {
+        problems.push(FieldError::invalid("files").because("not an array"));
+        return;
+    };
+    let max = subject.image_type.map_or(1, ImageType::max_files);
+    if entries.len() > max {
+        problems.push(FieldError::invalid("files").because(format!("more than {max}")));
+    }
+    for (index, entry) in entries.iter().enumerate() {
+        if ImageFile::read(entry).is_none() {
+            let message = format!("file {index} {}", reason(entry));
+            problems.push(FieldError::invalid("files").because(message));
+        }
+    }
+}
+
+fn reason(entry: &Value) -> String {
+    let absent =
+        ["sha1", "size", "compression"].into_iter().find(|name| !entry.get(name).is_some_and(coerce::truthy));
+    match absent {
+        Some(name) => format!("lacks \"{name}\""),
+        None => "has a checksum, size, compression or storage that is not known".to_owned(),
+    }
+}
+
+pub(super) fn icon(raw: &Record, problems: &mut Vec<FieldError>) {
+    if raw.get("icon").and_then(Icon::read).is_none() {
+        let message = "lacks a usable checksum, size or content type";
+        problems.push(FieldError::invalid("icon").because(message));
+    }
+}

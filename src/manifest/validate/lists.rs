@@ -1,0 +1,132 @@
+//! Members that are lists or objects.
+
+use serde_json::Value;
+
+use super::Subject;
+use crate::manifest::json::{self, JsValue};
+use crate::manifest::kinds::ImageType;
+use crate::manifest::uuid::Uuid;
+use crate::manifest::{FieldError, coerce};
+
+const MAX_BILLING_TAG: usize = 128;
+const MAX_TAGS_TEXT: usize = 102_400;
+
+pub(super) fn acl(_: &Subject<'_>, value: &Value, problems: &mut Vec<FieldError>) {
+    // Legacy records hold a single account as a text.
+    let Some(accounts) = one_or_many(value) else {
+        problems.push(FieldError::invalid("acl").because("not an array"));
+        return;
+    };
+    let bad = |account: &Value| account.as_str().and_then(|text| text.parse::<Uuid>().ok()).is_none();
+    if let Some(index) = accounts.iter().position(bad) {
+        problems.push(FieldError::invalid("acl").because(format!("item {index} is not a UUID")));
+    }
+}
+
+pub(super) fn billing_tags(_: &Subject<'_>, value: &Value, problems: &mut Vec<FieldError>) {
+    let Some(tags) = one_or_many(value) else {
+        problems.push(FieldError::invalid("billing_tags").because("not an array"));
+        return;
+    };
+    for (index, tag) in tags.iter().enumerate() {
+        let message = match tag.as_str() {
+            None => format!("item {index} is not a string"),
+            Some(text) if coerce::utf16_len(text) > MAX_BILLING_TAG => {
+                format!("item {index} is longer than {MAX_BILLING_TAG} characters")
+            }
+            Some(_) => continue,
+        };
+        problems.push(FieldError::invalid("billing_tags").because(message));
+    }
+}
+
+/// The elements of an array, or a text as the only element.
+pub(super) fn one_or_many(value: &Value) -> Option<&[Value]> {
+    match value {
+        Value::Array(items) => Some(items),
+        Value::String(_) => Some(std::slice::from_ref(value)),
+        _ => None,
+    }
+}
+
+pub(super) fn users(_: &Subject<'_>, value: &Value, problems: &mut Vec<FieldError>) {
+    let good = |user: &Value| has_exactly(user, &["name"]);
+    check_items("users", value, good, "must have \"name\" and nothing else", problems);
+}
+
+/// Whether a value is an object with these members and no others.
+pub(super) fn has_exactly(value: &Value, names: &[&str]) -> bool {
+    value.as_object().is_some_and(|members| {
+        members.len() == names.len() && names.iter().all(|name| members.contains_key(*name))
+    })
+}
+
+pub(super) fn inherited_directories(subject: &Subject<'_>, value: &Value, problems: &mut Vec<FieldError>) {
+    if subject.image_type != Some(ImageType::ZoneDataset) {
+        let message = "only images of type zone-dataset have it";
+        problems.push(FieldError::invalid("inherited_directories").because(message));
+        return;
+    }
+    check_items("inherited_directories", value, Value::is_string, "is not a string", problems);
+}
+
+pub(super) fn channels(subject: &Subject<'_>, value: &Value, problems: &mut Vec<FieldError>) {
+    if !subject.rules.channels_configured {
+        problems.push(FieldError::invalid("channels").because("this server has no channels"));
+        return;
+    }
+    // A name need not be configured, so that removing a channel does not hide its images.
+    check_items("channels", value, Value::is_string, "is not a string", problems);
+}
+
+fn check_items(
+    name: &str,
+    value: &Value,
+    good: impl Fn(&Value) -> bool,
+    complaint: &str,
+    problems: &mut Vec<FieldError>,
+) {
+    let Some(items) = value.as_array() else {
+        problems.push(FieldError::invalid(name).because("not an array"));
+        return;
+    };
+    for (index, _) in items.iter().enumerate().filter(|(_, item)| !good(item)) {
+        problems.push(FieldError::invalid(name).because(format!("item {index} {complaint}")));
+    }
+}
+
+pub(super) fn traits(_: &Subject<'_>, value: &Value, problems: &mut Vec<FieldError>) {
+    let bad = |value: &Value| !matches!(value, Value::String(_) | Value::Bool(_) | Value::Array(_));
+    let complaint = |name: &str| {
+        FieldError::invalid("traits").because(format!("\"{name}\" is not a string, a boolean or an array"))
+    };
+    match value {
+        Value::Object(traits) => {
+            problems.extend(traits.iter().filter(|(_, value)| bad(value)).map(|(name, _)| complaint(name)));
+        }
+        // 4.13.1 takes an array for an object with indices for names.
+        Value::Array(traits) => {
+            let bad = traits.iter().enumerate().filter(|(_, value)| bad(value));
+            problems.extend(bad.map(|(index, _)| complaint(&index.to_string())));
+        }
+        _ => problems.push(FieldError::invalid("traits").because("not an object")),
+    }
+}
+
+pub(super) fn tags(_: &Subject<'_>, value: &Value, problems: &mut Vec<FieldError>) {
+    if !value.is_object() {
+        problems.push(FieldError::invalid("tags").because("not an object"));
+        return;
+    }
+    let fits = json::compact(&JsValue(value)).is_ok_and(|text| coerce::utf16_len(&text) <= MAX_TAGS_TEXT);
+    if !fits {
+        let message = format!("longer than {MAX_TAGS_TEXT} characters as JSON text");
+        problems.push(FieldError::invalid("tags").because(message));
+    }
+}
+
+pub(super) fn error(_: &Subject<'_>, value: &Value, problems: &mut Vec<FieldError>) {
+    if !value.is_object() {
+        problems.push(FieldError::invalid("error").because("not an object"));
+    }
+}

@@ -1,0 +1,181 @@
+//! Validation of a record as a whole: which members are required, and in which order problems are reported.
+//!
+//! The order is what clients see in `errors` and in the message: first what is wrong with the stored form
+//! itself, then required members, then the others. The checks are as lenient as those of 4.13.1 even where
+//! that is odd, because a stored record that fails is invisible.
+
+mod fields;
+mod files;
+mod lists;
+mod requirements;
+mod typed;
+mod zvol;
+
+use serde_json::{Map, Value};
+
+use super::image::{Image, Record};
+use super::kinds::{ImageType, Mode, Rules, State};
+use super::{FieldError, coerce, tags};
+
+/// Validates a record; see [`Image::load`].
+pub(super) fn load(raw: Record, rules: Rules) -> Result<Image, Vec<FieldError>> {
+    let mut problems = Vec::new();
+    let rebuilt_tags = check_stored_form(&raw, &mut problems);
+    let subject = Subject::new(&raw, rules, rebuilt_tags.as_ref());
+    let required = subject.required();
+    for name in required {
+        subject.check_required(name, &mut problems);
+    }
+    for (name, check) in CHECKS {
+        if !required.contains(name)
+            && let Some(value) = subject.member(name)
+        {
+            check(&subject, value, &mut problems);
+        }
+    }
+    if problems.is_empty() { typed::image(raw, rules, rebuilt_tags) } else { Err(problems) }
+}
+
+/// What the members are checked for.
+type Check = fn(&Subject<'_>, &Value, &mut Vec<FieldError>);
+
+/// Every validated member in the order in which members outside the required set are checked.
+const CHECKS: &[(&str, Check)] = &[
+    ("v", fields::v),
+    ("uuid", fields::uuid),
+    ("owner", fields::owner),
+    ("name", fields::name),
+    ("version", fields::version),
+    ("type", fields::image_type),
+    ("os", fields::os),
+    ("state", fields::state),
+    ("disabled", fields::disabled),
+    ("activated", fields::activated),
+    ("public", fields::public),
+    ("published_at", fields::published_at),
+    ("files", files::files),
+    ("origin", fields::origin),
+    ("description", fields::description),
+    ("homepage", fields::homepage),
+    ("eula", fields::eula),
+    ("acl", lists::acl),
+    ("requirements", requirements::requirements),
+    ("users", lists::users),
+    ("generate_passwords", fields::generate_passwords),
+    ("inherited_directories", lists::inherited_directories),
+    ("nic_driver", zvol::nic_driver),
+    ("disk_driver", zvol::disk_driver),
+    ("cpu_type", zvol::cpu_type),
+    ("image_size", zvol::image_size),
+    ("tags", lists::tags),
+    ("billing_tags", lists::billing_tags),
+    ("traits", lists::traits),
+    ("error", lists::error),
+    ("channels", lists::channels),
+];
+
+/// Members required of a placeholder that is being made. 4.13.1 does without the owner, but always writes it.
+const CREATING: &[&str] = &["v", "uuid", "owner", "name", "version", "type", "os"];
+
+/// Members required of any other record, with `channels` last for the servers that require them.
+const FULL: &[&str] = &[
+    "v",
+    "uuid",
+    "owner",
+    "name",
+    "version",
+    "disabled",
+    "activated",
+    "published_at",
+    "public",
+    "state",
+    "type",
+    "os",
+    "files",
+    "nic_driver",
+    "disk_driver",
+    "cpu_type",
+    "image_size",
+    "channels",
+];
+
+/// A record under validation and the facts that several checks depend on.
+struct Subject<'a> {
+    raw: &'a Record,
+    rules: Rules,
+    tags: Option<Value>,
+    state: Option<State>,
+    image_type: Option<ImageType>,
+    activated: bool,
+}
+
+impl<'a> Subject<'a> {
+    fn new(raw: &'a Record, rules: Rules, rebuilt_tags: Option<&Map<String, Value>>) -> Self {
+        let text = |name: &str| raw.get(name).and_then(Value::as_str);
+        Self {
+            raw,
+            rules,
+            tags: rebuilt_tags.cloned().map(Value::Object),
+            state: text("state").and_then(|state| state.parse().ok()),
+            image_type: text("type").and_then(|kind| kind.parse().ok()),
+            activated: raw.get("activated").and_then(coerce::boolean).unwrap_or(false),
+        }
+    }
+
+    /// A member as the manifest names it: `tags` is the object, not the search list.
+    fn member(&self, name: &str) -> Option<&Value> {
+        match name {
+            "tags" => self.raw.get("tagsObj").filter(|tags| !tags.is_null()).or(self.tags.as_ref()),
+            _ => self.raw.get(name),
+        }
+    }
+
+    fn required(&self) -> &'static [&'static str] {
+        let with_channels = self.rules.mode != Mode::Dc && self.rules.channels_configured;
+        match (self.rules.mode, self.state) {
+            (Mode::Dc, Some(State::Creating)) => CREATING,
+            _ if with_channels => FULL,
+            _ => &FULL[..FULL.len() - 1],
+        }
+    }
+
+    fn check_required(&self, name: &'static str, problems: &mut Vec<FieldError>) {
+        if let Some(value) = self.member(name) {
+            if let Some((_, check)) = CHECKS.iter().find(|(checked, _)| *checked == name) {
+                check(self, value, problems);
+            }
+        } else if let Some(problem) = self.absence(name) {
+            problems.push(problem);
+        }
+    }
+
+    /// What is wrong with the absence of a member of the required set.
+    fn absence(&self, name: &'static str) -> Option<FieldError> {
+        match name {
+            "published_at" | "files" if !self.activated => None,
+            "published_at" | "files" => {
+                Some(FieldError::missing(name).because(format!("an activated image needs \"{name}\"")))
+            }
+            "nic_driver" | "disk_driver" | "cpu_type" | "image_size" => zvol::absence(self, name),
+            _ => Some(FieldError::missing(name)),
+        }
+    }
+}
+
+/// Checks what only the stored form has. Returns the tags object of a record that has just the list.
+fn check_stored_form(raw: &Record, problems: &mut Vec<FieldError>) -> Option<Map<String, Value>> {
+    let tags = match (raw.get("tagsObj"), raw.get("tags")) {
+        (None | Some(Value::Null), Some(list)) if !list.is_null() => {
+            let object = tags::object_of_list(list);
+            if object.is_none() {
+                problems.push(FieldError::invalid("tags").because("an element is not \"key=value\""));
+            }
+            object
+        }
+        _ => None,
+    };
+    if raw.get("icon").is_some_and(coerce::truthy) {
+        files::icon(raw, problems);
+    }
+    tags
+}

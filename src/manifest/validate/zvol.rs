@@ -1,0 +1,61 @@
+//! Members that images of type `zvol` must have and others must not.
+
+use serde_json::Value;
+
+use super::Subject;
+use crate::manifest::kinds::ImageType;
+use crate::manifest::{FieldError, coerce};
+
+pub(super) fn nic_driver(subject: &Subject<'_>, value: &Value, problems: &mut Vec<FieldError>) {
+    check_driver(subject, "nic_driver", value, problems);
+}
+
+pub(super) fn disk_driver(subject: &Subject<'_>, value: &Value, problems: &mut Vec<FieldError>) {
+    check_driver(subject, "disk_driver", value, problems);
+}
+
+pub(super) fn cpu_type(subject: &Subject<'_>, value: &Value, problems: &mut Vec<FieldError>) {
+    check_driver(subject, "cpu_type", value, problems);
+}
+
+fn check_driver(subject: &Subject<'_>, name: &str, value: &Value, problems: &mut Vec<FieldError>) {
+    if !belongs(subject) {
+        problems.push(misplaced(name));
+    } else if !value.is_string() {
+        problems.push(FieldError::invalid(name).because("not a string"));
+    }
+}
+
+pub(super) fn image_size(subject: &Subject<'_>, value: &Value, problems: &mut Vec<FieldError>) {
+    if !belongs(subject) {
+        problems.push(misplaced("image_size"));
+    } else if size(value).is_none() {
+        problems.push(FieldError::invalid("image_size").because("not an integer"));
+    }
+}
+
+/// The size in MiB. A text is read as a number, as 4.13.1 does for zvols.
+pub(super) fn size(value: &Value) -> Option<i64> {
+    match value {
+        Value::Number(_) | Value::String(_) => coerce::number(value).and_then(coerce::whole),
+        _ => None,
+    }
+}
+
+/// What is wrong with the absence of one of these members.
+pub(super) fn absence(subject: &Subject<'_>, name: &str) -> Option<FieldError> {
+    match name {
+        _ if !belongs(subject) => None,
+        // The absent size has become not-a-number by the time 4.13.1 looks for it.
+        "image_size" => Some(FieldError::invalid(name).because("not an integer")),
+        _ => Some(FieldError::missing(name)),
+    }
+}
+
+fn belongs(subject: &Subject<'_>) -> bool {
+    subject.image_type == Some(ImageType::Zvol)
+}
+
+fn misplaced(name: &str) -> FieldError {
+    FieldError::invalid(name).because("only images of type zvol have it")
+}
