@@ -1,0 +1,270 @@
+//! The audit record: one per finished request, in the form that restify's audit logger gave it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Version};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::error::{ErrorRecord, Json};
+use super::mask::{MASK, is_secret_header, is_secret_parameter, mask_url};
+
+/// Bodies over this many bytes are replaced by a marker, so that a record stays one `write`.
+const MAX_BODY: usize = 64 << 10;
+
+/// Everything an audit record says. [`Audit::write`] masks credentials; give it the plain values.
+///
+/// GET and HEAD of `/ping` and of paths below `/docs/` are not audited: that is the caller's choice to make.
+#[derive(Debug)]
+pub struct Audit<'a> {
+    /// The id of the request, also of its other records.
+    pub req_id: &'a str,
+    /// The route's name (`getimage`); none when no route matched.
+    pub route: Option<&'a str>,
+    /// The query parameter `action`.
+    pub action: Option<&'a str>,
+    /// The authenticated user of a standalone server.
+    pub remote_user: Option<&'a str>,
+    /// The other end of the TCP connection.
+    pub peer: Option<SocketAddr>,
+    /// What was asked.
+    pub request: AuditRequest<'a>,
+    /// What was answered.
+    pub response: AuditResponse<'a>,
+    /// The error behind the answer.
+    pub err: Option<&'a ErrorRecord>,
+    /// From the head of the request to the end of the answer.
+    pub latency: Duration,
+}
+
+/// The request's side of an [`Audit`].
+#[derive(Debug)]
+pub struct AuditRequest<'a> {
+    /// Decoded query parameters; none when no route matched.
+    pub query: Option<&'a [(String, String)]>,
+    /// The method as received.
+    pub method: &'a str,
+    /// The request target as received.
+    pub url: &'a str,
+    /// All headers.
+    pub headers: &'a HeaderMap,
+    /// The HTTP version.
+    pub http_version: Version,
+    /// The header `accept-version`, or `~1`.
+    pub api_version: &'a str,
+    /// The body, if it was JSON and has been read whole.
+    pub body: Option<&'a [u8]>,
+    /// Name of a step and its time. Without steps the latency stands for `handler-0`.
+    pub timers: &'a [(&'a str, Duration)],
+}
+
+/// The answer's side of an [`Audit`].
+#[derive(Debug)]
+pub struct AuditResponse<'a> {
+    /// The status.
+    pub status: u16,
+    /// All headers.
+    pub headers: &'a HeaderMap,
+    /// The body, if it is JSON and was not streamed.
+    pub body: Option<&'a [u8]>,
+}
+
+impl Audit<'_> {
+    /// Writes the record at level info. Bodies are left out for a GET that succeeded.
+    pub fn write(&self) {
+        let request = RequestRecord { audit: self, body: self.body(self.request.body) };
+        let response = ResponseRecord { response: &self.response, body: self.body(self.response.body) };
+        tracing::info!(
+            req_id = self.req_id,
+            route.json = %Json(&self.route),
+            action = self.action,
+            remoteUser = self.remote_user,
+            audit = true,
+            remoteAddress = self.peer.map(|peer| peer.ip().to_canonical().to_string()),
+            remotePort = self.peer.map(|peer| peer.port()),
+            req.json = %Json(&request),
+            res.json = %Json(&response),
+            err.json = self.err.map(tracing::field::display),
+            latency = u64::try_from(self.latency.as_millis()).unwrap_or(u64::MAX),
+            _audit = true,
+            "handled: {}",
+            self.response.status
+        );
+    }
+
+    fn body(&self, body: Option<&[u8]>) -> Option<Box<RawValue>> {
+        let quiet = self.request.method == "GET" && (200..300).contains(&self.response.status);
+        body.filter(|body| !quiet && !body.is_empty()).and_then(body_record)
+    }
+}
+
+/// A body as a JSON value: as it is when it is JSON, text otherwise, a marker when it is too long.
+fn body_record(body: &[u8]) -> Option<Box<RawValue>> {
+    if body.len() > MAX_BODY {
+        return to_raw(&format!("body of {} bytes left out", body.len()));
+    }
+    match serde_json::from_slice::<Value>(body) {
+        Ok(mut value) => {
+            mask_value(&mut value);
+            to_raw(&value)
+        }
+        Err(_) => to_raw(&*mask_url(&String::from_utf8_lossy(body))),
+    }
+}
+
+fn to_raw<T: Serialize + ?Sized>(value: &T) -> Option<Box<RawValue>> {
+    serde_json::value::to_raw_value(value).ok()
+}
+
+/// Masks URLs and members named like secrets, at any depth (`serde_json` limits it to 128).
+fn mask_value(value: &mut Value) {
+    match value {
+        Value::String(text) if text.contains("://") => *text = mask_url(text).into_owned(),
+        Value::Array(items) => items.iter_mut().for_each(mask_value),
+        Value::Object(members) => {
+            for (name, member) in members {
+                if member.is_string() && is_secret_parameter(name) {
+                    *member = Value::from(MASK);
+                }
+                mask_value(member);
+            }
+        }
+        _ => {}
+    }
+}
+
+struct RequestRecord<'a> {
+    audit: &'a Audit<'a>,
+    body: Option<Box<RawValue>>,
+}
+
+impl Serialize for RequestRecord<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let request = &self.audit.request;
+        let mut map = serializer.serialize_map(None)?;
+        match request.query {
+            Some(query) => map.serialize_entry("query", &Query(query))?,
+            None => map.serialize_entry("query", "")?,
+        }
+        map.serialize_entry("method", request.method)?;
+        map.serialize_entry("url", &mask_url(request.url))?;
+        map.serialize_entry("headers", &Headers { headers: request.headers, numeric_length: false })?;
+        map.serialize_entry("httpVersion", http_version(request.http_version))?;
+        map.serialize_entry("trailers", &Query(&[]))?;
+        map.serialize_entry("version", request.api_version)?;
+        if let Some(body) = &self.body {
+            map.serialize_entry("body", body)?;
+        }
+        map.serialize_entry("timers", &Timers(self.audit))?;
+        map.end()
+    }
+}
+
+struct ResponseRecord<'a> {
+    response: &'a AuditResponse<'a>,
+    body: Option<Box<RawValue>>,
+}
+
+impl Serialize for ResponseRecord<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("statusCode", &self.response.status)?;
+        map.serialize_entry("headers", &Headers { headers: self.response.headers, numeric_length: true })?;
+        map.serialize_entry("trailer", &false)?;
+        if let Some(body) = &self.body {
+            map.serialize_entry("body", body)?;
+        }
+        map.end()
+    }
+}
+
+/// Parameters as restify parses them: a repeated one is an array.
+struct Query<'a>(&'a [(String, String)]);
+
+impl Serialize for Query<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (index, (name, _)) in self.0.iter().enumerate() {
+            if self.0[..index].iter().any(|(earlier, _)| earlier == name) {
+                continue;
+            }
+            let masked = |value| if is_secret_parameter(name) { MASK.into() } else { mask_url(value) };
+            let same = self.0.iter().filter(|(other, _)| other == name);
+            let values: Vec<_> = same.map(|(_, value)| masked(value)).collect();
+            match values.as_slice() {
+                [single] => map.serialize_entry(name, single)?,
+                several => map.serialize_entry(name, several)?,
+            }
+        }
+        map.end()
+    }
+}
+
+struct Headers<'a> {
+    headers: &'a HeaderMap,
+    /// Node.js sets the response's `content-length` as a number.
+    numeric_length: bool,
+}
+
+impl Headers<'_> {
+    fn value(&self, name: &HeaderName) -> String {
+        if is_secret_header(name.as_str()) {
+            return MASK.to_owned();
+        }
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let values: Vec<_> = self.headers.get_all(name).iter().map(text).collect();
+        let joined = values.join(", ");
+        match mask_url(&joined) {
+            std::borrow::Cow::Borrowed(_) => joined,
+            std::borrow::Cow::Owned(masked) => masked,
+        }
+    }
+}
+
+impl Serialize for Headers<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.headers.keys_len()))?;
+        for name in self.headers.keys() {
+            let value = self.value(name);
+            match value.parse::<u64>() {
+                Ok(length) if self.numeric_length && name == "content-length" => {
+                    map.serialize_entry(name.as_str(), &length)?;
+                }
+                _ => map.serialize_entry(name.as_str(), &value)?,
+            }
+        }
+        map.end()
+    }
+}
+
+/// Microseconds per step.
+struct Timers<'a>(&'a Audit<'a>);
+
+impl Serialize for Timers<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let mut map = serializer.serialize_map(None)?;
+        if self.0.request.timers.is_empty() {
+            map.serialize_entry("handler-0", &micros(self.0.latency))?;
+        }
+        for (name, time) in self.0.request.timers {
+            map.serialize_entry(name, &micros(*time))?;
+        }
+        map.end()
+    }
+}
+
+fn http_version(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_09 => "0.9",
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2.0",
+        _ => "1.1",
+    }
+}
+
+#[cfg(test)]
+#[path = "audit_tests.rs"]
+mod tests;

@@ -1,0 +1,136 @@
+//! Values for `.json` fields: any serialisable value, and the `err` object of an error.
+
+use std::error::Error;
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+/// Displays a value as compact JSON, for fields whose name ends in `.json`.
+///
+/// What cannot be serialised (a map with keys that are not text) appears as `null`.
+#[derive(Clone, Copy, Debug)]
+pub struct Json<'a, T: ?Sized>(pub &'a T);
+
+impl<T: Serialize + ?Sized> fmt::Display for Json<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&serde_json::to_string(self.0).unwrap_or_else(|_| "null".to_owned()))
+    }
+}
+
+/// An error as node-bunyan's `err` serializer writes it: `{"message","name","stack"}` and, if set, `code`.
+///
+/// `message` reads `outer: inner` along the chain of sources, `stack` holds one line per error separated by
+/// `\nCaused by: `.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErrorRecord {
+    name: String,
+    chain: Vec<String>,
+    code: Option<String>,
+}
+
+/// The `err` object of an error and its sources, named `Error`.
+#[must_use]
+pub fn err(error: &(dyn Error + 'static)) -> ErrorRecord {
+    let mut chain = vec![error.to_string()];
+    let mut source = error.source();
+    while let Some(cause) = source {
+        chain.push(cause.to_string());
+        source = cause.source();
+    }
+    ErrorRecord { name: "Error".to_owned(), chain, code: None }
+}
+
+impl ErrorRecord {
+    /// An error that exists only as text, such as a panic.
+    #[must_use]
+    pub fn from_message(name: &str, message: &str) -> ErrorRecord {
+        ErrorRecord { name: name.to_owned(), chain: vec![message.to_owned()], code: None }
+    }
+
+    /// Sets the class name, for example `InvalidParameterError`.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> ErrorRecord {
+        name.clone_into(&mut self.name);
+        self
+    }
+
+    /// Sets the `code` member, for example `ECONNREFUSED`.
+    #[must_use]
+    pub fn with_code(mut self, code: &str) -> ErrorRecord {
+        self.code = Some(code.to_owned());
+        self
+    }
+
+    /// The message of the whole chain. A source whose text the outer message already ends with is not repeated.
+    #[must_use]
+    pub fn message(&self) -> String {
+        let mut message = String::new();
+        for part in &self.chain {
+            if message.is_empty() {
+                message.push_str(part);
+            } else if !message.ends_with(part.as_str()) {
+                message.push_str(": ");
+                message.push_str(part);
+            }
+        }
+        message
+    }
+
+    fn stack(&self) -> String {
+        format!("{}: {}", self.name, self.chain.join("\nCaused by: "))
+    }
+}
+
+impl Serialize for ErrorRecord {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Wire<'a> {
+            message: String,
+            name: &'a str,
+            stack: String,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            code: Option<&'a str>,
+        }
+        let wire = Wire {
+            message: self.message(),
+            name: &self.name,
+            stack: self.stack(),
+            code: self.code.as_deref(),
+        };
+        wire.serialize(serializer)
+    }
+}
+
+impl fmt::Display for ErrorRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Json(self).fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("outer failed")]
+    struct Outer(#[source] std::io::Error);
+
+    #[test]
+    fn the_chain_of_causes_is_in_message_and_stack() {
+        let record = err(&Outer(std::io::Error::other("inner"))).named("OuterError").with_code("EIO");
+        let value: serde_json::Value = serde_json::from_str(&record.to_string()).unwrap();
+        let expected = json!({"message": "outer failed: inner", "name": "OuterError",
+            "stack": "OuterError: outer failed\nCaused by: inner", "code": "EIO"});
+        assert_eq!(value, expected);
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("outer: {0}")]
+    struct Repeats(#[source] std::io::Error);
+
+    #[test]
+    fn a_cause_that_the_message_holds_is_not_repeated() {
+        assert_eq!(err(&Repeats(std::io::Error::other("inner"))).message(), "outer: inner");
+    }
+}

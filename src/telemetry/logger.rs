@@ -1,0 +1,216 @@
+//! Putting the log together: layers, queue, panics, and changing the level of a running process.
+
+use std::io::{self, Write};
+use std::panic::{self, PanicHookInfo};
+use std::process;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tracing::Subscriber;
+use tracing_bunyan_formatter::{BunyanFormattingLayer, JsonStorageLayer};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::Registry;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use super::bunyan::{Corrector, EventsOnly};
+use super::error::ErrorRecord;
+use super::level::{Level, LevelLayer, Settings};
+use super::queue::Queue;
+
+/// How long the end of the process waits for the last records.
+const FLUSH_LIMIT: Duration = Duration::from_secs(2);
+
+/// How the process logs.
+#[derive(Clone, Debug)]
+pub struct LogOptions {
+    /// The `name` of every record, `imgapi` for the service.
+    pub name: &'static str,
+    /// Until [`LogControl::set_level`] changes it.
+    pub level: Level,
+    /// Adds `src` (file and line) to every record, as `-ddd` does.
+    pub source: bool,
+}
+
+impl Default for LogOptions {
+    fn default() -> LogOptions {
+        LogOptions { name: "imgapi", level: Level::Info, source: false }
+    }
+}
+
+/// Why logging could not be set up.
+#[derive(Debug, Error)]
+pub enum InitError {
+    /// Standard output or the writing thread is not to be had.
+    #[error("cannot start the log writer")]
+    Writer(#[from] io::Error),
+    /// Another part of the process has set a `tracing` subscriber or a logger before.
+    #[error("logging is set up already")]
+    Already,
+}
+
+/// The log of the process. Dropping it waits up to two seconds for the last records.
+pub struct Logger(LogControl);
+
+/// Changes the log of a running process and waits for it; cheap to clone.
+#[derive(Clone)]
+pub struct LogControl {
+    settings: Arc<Settings>,
+    queue: Arc<Queue>,
+}
+
+impl LogControl {
+    /// Changes the level from now on.
+    pub fn set_level(&self, level: Level) {
+        self.settings.set(level, self.settings.source());
+    }
+
+    /// The present level.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        self.settings.level()
+    }
+
+    /// Records dropped since the start because the output was too slow or broken.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.queue.dropped()
+    }
+
+    /// Waits on this thread until all records so far are written; false if that takes longer than `limit`.
+    pub fn flush(&self, limit: Duration) -> bool {
+        self.queue.flush(limit)
+    }
+}
+
+impl Logger {
+    /// A handle for other parts of the process.
+    #[must_use]
+    pub fn control(&self) -> LogControl {
+        self.0.clone()
+    }
+
+    /// Makes a panic on any thread a record of level 60 and the end of the process by abort, so that the service
+    /// manager restarts it and the alarm fires, instead of a service that lives on with a part missing.
+    pub fn install_panic_hook(&self) {
+        let control = self.control();
+        panic::set_hook(Box::new(move |info| {
+            let record = panic_record(info);
+            tracing::error!(fatal = true, err.json = %record, "panic: {}", record.message());
+            control.flush(FLUSH_LIMIT);
+            process::abort();
+        }));
+    }
+}
+
+impl Drop for Logger {
+    fn drop(&mut self) {
+        self.0.flush(FLUSH_LIMIT);
+    }
+}
+
+fn panic_record(info: &PanicHookInfo<'_>) -> ErrorRecord {
+    let payload = info.payload();
+    let text =
+        payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
+    let text = text.unwrap_or("panic without a message");
+    let place = info.location().map(|place| format!(" at {}:{}", place.file(), place.line()));
+    ErrorRecord::from_message("Panic", &format!("{text}{}", place.unwrap_or_default()))
+}
+
+/// Starts logging to standard output, for `tracing` and for libraries that use the `log` crate.
+///
+/// # Errors
+/// See [`InitError`].
+pub fn init(options: &LogOptions) -> Result<Logger, InitError> {
+    let stdout = std::fs::File::from(rustix::io::dup(io::stdout()).map_err(io::Error::from)?);
+    // The bridge from the `log` crate keeps the level it finds now, so it has to find the widest.
+    let Pipeline { subscriber, queue, settings } =
+        Pipeline::start(options.name, Level::Trace, options.source, stdout)?;
+    subscriber.try_init().map_err(|_| InitError::Already)?;
+    settings.set(options.level, options.source);
+    Ok(Logger(LogControl { settings, queue }))
+}
+
+/// The layers over one output.
+pub(super) struct Pipeline<S> {
+    pub(super) subscriber: S,
+    pub(super) queue: Arc<Queue>,
+    pub(super) settings: Arc<Settings>,
+}
+
+impl Pipeline<()> {
+    pub(super) fn start(
+        name: &str,
+        level: Level,
+        source: bool,
+        out: impl Write + Send + 'static,
+    ) -> io::Result<Pipeline<impl Subscriber + Send + Sync>> {
+        let queue = Queue::start(out)?;
+        let settings = Settings::new(level, source);
+        let corrector = Corrector { queue: Arc::clone(&queue), settings: Arc::clone(&settings) };
+        let format = BunyanFormattingLayer::new(name.to_owned(), corrector);
+        let subscriber = Registry::default()
+            .with(LevelLayer(Arc::clone(&settings)))
+            .with(JsonStorageLayer)
+            .with(EventsOnly(format));
+        Ok(Pipeline { subscriber, queue, settings })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::ExitStatusExt;
+
+    const CHILD: &str = "IMGAPI_TEST_PANIC_CHILD";
+
+    /// Runs itself again as a process that may die.
+    #[test]
+    fn a_panic_is_a_fatal_record_and_an_abort() {
+        if std::env::var_os(CHILD).is_some() {
+            let logger = init(&LogOptions::default()).unwrap();
+            logger.install_panic_hook();
+            let _span = tracing::info_span!("request", req_id = "R9").entered();
+            panic!("no {}", "luck");
+        }
+        let child = process::Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "telemetry::logger::tests::a_panic_is_a_fatal_record_and_an_abort",
+                "--nocapture",
+            ])
+            .env(CHILD, "1")
+            .output()
+            .unwrap();
+        assert_eq!(child.status.signal(), Some(6), "{child:?}");
+        let text = String::from_utf8(child.stdout).unwrap();
+        let record = text.lines().find(|line| line.starts_with("{\"name\":\"imgapi\"")).unwrap();
+        let record: serde_json::Value = serde_json::from_str(record).unwrap();
+        assert_eq!(record["level"], 60);
+        assert_eq!(record["req_id"], "R9");
+        assert!(record["msg"].as_str().unwrap().starts_with("panic: no luck at "), "{record}");
+        assert_eq!(record["err"]["name"], "Panic");
+    }
+
+    #[test]
+    fn the_level_changes_while_the_process_runs() {
+        let (seen_by_test, output) = std::os::unix::net::UnixStream::pair().unwrap();
+        let pipeline = Pipeline::start("imgapi", Level::Error, false, output).unwrap();
+        let control = LogControl { settings: pipeline.settings, queue: pipeline.queue };
+        tracing::subscriber::with_default(pipeline.subscriber, || {
+            let log = || tracing::info!("maybe");
+            log();
+            control.set_level(Level::Info);
+            assert_eq!(control.level(), Level::Info);
+            log();
+            control.set_level(Level::Warn);
+            log();
+        });
+        assert!(control.flush(Duration::from_secs(30)));
+        assert_eq!(control.dropped(), 0);
+        drop(control);
+        let text = io::read_to_string(seen_by_test).unwrap();
+        assert_eq!(text.lines().count(), 1, "{text}");
+    }
+}
