@@ -1,38 +1,96 @@
+use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 use bytes::Bytes;
 
 use super::AppState;
 use super::params::Params;
-use crate::images::ApiError;
-use crate::manifest::{ApiForm, ApiVersion};
+use super::routes::UNKNOWN;
+use crate::images::{ApiError, Code};
+use crate::manifest::{ApiForm, ApiVersion, Uuid};
 
-/// What the steps before a handler found out about the request.
+const REQUEST_ID: [HeaderName; 2] =
+    [HeaderName::from_static("request-id"), HeaderName::from_static("x-request-id")];
+
+/// The other end of a connection, as the server puts it into every request's extensions.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
+
+/// A request as all steps on its way see it.
 #[derive(Debug, Clone)]
-pub(super) struct Context(pub(super) Arc<RequestInfo>);
+pub(super) struct Context(Arc<Exchange>);
 
 /// See [`Context`].
 #[derive(Debug)]
-pub(super) struct RequestInfo {
-    /// The version to answer in.
-    pub(super) version: ApiVersion,
-    /// The query.
+pub(super) struct Exchange {
+    /// When the head of the request had arrived.
+    pub(super) started: Instant,
+    /// The caller's `request-id`, or one of ours. Any text.
+    pub(super) id: HeaderValue,
+    pub(super) peer: Option<SocketAddr>,
+    pub(super) method: Method,
+    /// As received.
+    pub(super) uri: Uri,
+    pub(super) http_version: Version,
+    pub(super) headers: HeaderMap,
     pub(super) params: Params,
+    /// Name of the route, once it is known.
+    pub(super) route: OnceLock<&'static str>,
+    /// Version to answer in, once it is known.
+    pub(super) version: OnceLock<ApiVersion>,
     /// The text of a parsed JSON body, for the audit record.
     pub(super) body: OnceLock<Bytes>,
 }
 
 impl Context {
-    pub(super) fn params(&self) -> &Params {
-        &self.0.params
+    pub(super) fn new<B>(request: &Request<B>) -> Context {
+        let headers = request.headers();
+        let id = REQUEST_ID.iter().find_map(|name| headers.get(name)).cloned().unwrap_or_else(new_id);
+        Context(Arc::new(Exchange {
+            started: Instant::now(),
+            id,
+            peer: request.extensions().get::<Peer>().map(|peer| peer.0),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            http_version: request.version(),
+            headers: headers.clone(),
+            params: Params::parse(request.uri().query()),
+            route: OnceLock::new(),
+            version: OnceLock::new(),
+            body: OnceLock::new(),
+        }))
     }
 
     /// The form in which this request's images are shown.
     pub(super) fn form(&self, state: &AppState, admin_fields: bool) -> ApiForm {
-        ApiForm { version: self.0.version, mode: state.app().config.mode, admin_fields }
+        let version = self.version.get().copied().unwrap_or(ApiVersion::V1);
+        ApiForm { version, mode: state.app().config.mode, admin_fields }
     }
+
+    pub(super) fn id_text(&self) -> String {
+        String::from_utf8_lossy(self.id.as_bytes()).into_owned()
+    }
+
+    pub(super) fn route_name(&self) -> &'static str {
+        self.route.get().copied().unwrap_or(UNKNOWN)
+    }
+}
+
+impl Deref for Context {
+    type Target = Exchange;
+
+    fn deref(&self) -> &Exchange {
+        &self.0
+    }
+}
+
+fn new_id() -> HeaderValue {
+    HeaderValue::try_from(Uuid::new_v4().to_string()).unwrap_or(HeaderValue::from_static("-"))
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Context {
@@ -40,6 +98,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Context {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Context, ApiError> {
         let context = parts.extensions.get::<Context>().cloned();
-        context.ok_or_else(|| ApiError::new(crate::images::Code::InternalError, "the request was not prepared"))
+        context.ok_or_else(|| ApiError::new(Code::InternalError, "the request was not prepared"))
     }
 }

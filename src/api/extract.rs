@@ -46,7 +46,7 @@ impl FromRequestParts<AppState> for OwnedImage {
 async fn access(parts: &mut Parts, state: &AppState) -> Result<Access, ApiError> {
     let uuid = path_uuid(parts, state).await?;
     let context = Context::from_request_parts(parts, state).await?;
-    Ok(Access { uuid, account: context.params().account()? })
+    Ok(Access { uuid, account: context.params.account()? })
 }
 
 /// What is not a lower-case UUID is an unknown resource, not a bad parameter.

@@ -1,5 +1,7 @@
 //! `/images/:uuid/file`.
 
+use std::fs::File;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::Extension;
@@ -16,9 +18,23 @@ use super::images::{not_modified, reply};
 use super::params::Params;
 use super::reply::Json;
 use super::upload;
-use crate::connection::{ConnectionHandle, file_body};
 use crate::images::{self, ApiError, ApiResult, FileUpload};
 use crate::manifest::{Compression, FieldCode, FieldError, ImageFile, Stor, times};
+
+/// Makes response bodies of files, in the way that suits the connection: the server gives one to every request.
+#[derive(Clone)]
+pub struct FileBodies(Arc<dyn Fn(File, u64, u64) -> Body + Send + Sync>);
+
+impl FileBodies {
+    /// `make` gets an open file, the offset of the first byte and the number of bytes.
+    pub fn new(make: impl Fn(File, u64, u64) -> Body + Send + Sync + 'static) -> FileBodies {
+        FileBodies(Arc::new(make))
+    }
+
+    fn body(&self, file: File, offset: u64, length: u64) -> Body {
+        (self.0)(file, offset, length)
+    }
+}
 
 /// `PUT /images/:uuid/file` — AddImageFile.
 pub(super) async fn add_image_file(
@@ -29,7 +45,7 @@ pub(super) async fn add_image_file(
     body: Body,
 ) -> ApiResult<Json> {
     images::check_unactivated(&image.image)?;
-    let upload = parse_upload(context.params(), &headers)?;
+    let upload = parse_upload(&context.params, &headers)?;
     let image = images::add_file(state.app(), image.access, upload, upload::stream(body)).await?;
     reply(&image, &context.form(&state, false))
 }
@@ -77,9 +93,9 @@ pub(super) async fn get_image_file(
     method: Method,
     headers: HeaderMap,
     image: VisibleImage,
-    connection: Option<Extension<ConnectionHandle>>,
+    Extension(bodies): Extension<FileBodies>,
 ) -> ApiResult<Response> {
-    let index = parse_index(context.params())?;
+    let index = parse_index(&context.params)?;
     let opened = images::get_file(state.app(), image.access, &image.image, index).await?;
     let entry = &opened.entry;
     let modified = entry.mtime.as_deref().and_then(times::parse_js_date).map(SystemTime::from);
@@ -90,7 +106,7 @@ pub(super) async fn get_image_file(
             let body = if method == Method::HEAD {
                 Body::empty()
             } else {
-                file_body(opened.file, 0, entry.size, connection.as_deref())
+                bodies.body(opened.file, 0, entry.size)
             };
             let mut response = body.into_response();
             describe(response.headers_mut(), entry);

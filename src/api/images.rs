@@ -13,7 +13,7 @@ use super::context::Context;
 use super::extract::{OwnedImage, VisibleImage};
 use super::reply::Json;
 use crate::images::{self, ApiError, ApiResult, Code};
-use crate::manifest::list::ListQuery;
+use crate::manifest::list::{Caller, ListQuery};
 use crate::manifest::{ApiForm, FieldCode, FieldError, Image, json};
 
 /// Actions that 4.13.1 knows and this version does not have.
@@ -32,10 +32,14 @@ const UNAVAILABLE_IMAGE_ACTIONS: [&str; 9] = [
 
 /// `GET /images` — ListImages.
 pub(super) async fn list_images(State(state): State<AppState>, context: Context) -> ApiResult<Json> {
-    let form = context.form(&state, context.params().flag("inclAdminFields")?);
-    let query = ListQuery::parse(context.params().pairs())
+    let form = context.form(&state, context.params.flag("inclAdminFields")?);
+    let caller = Caller { mode: form.mode, anonymous: true };
+    let query = ListQuery::parse(context.params.pairs(), caller)
         .map_err(|error| ApiError::invalid_parameters(vec![error]))?;
-    let images = images::list(state.app(), &query).await?;
+    let images = match query {
+        Some(query) => images::list(state.app(), &query).await?,
+        None => Vec::new(),
+    };
     let images: Vec<_> = images.iter().map(|image| image.api(&form)).collect();
     Ok(Json::rendered(json::pretty(&images)?))
 }
@@ -47,7 +51,7 @@ pub(super) async fn get_image(
     headers: HeaderMap,
     image: VisibleImage,
 ) -> ApiResult<Response> {
-    let form = context.form(&state, context.params().flag("inclAdminFields")?);
+    let form = context.form(&state, context.params.flag("inclAdminFields")?);
     let etag = etag(&image.image, &form)?;
     match conditional::read(&headers, Validators { etag: &etag, modified: None })? {
         Outcome::NotModified => Ok(not_modified(&etag)),
@@ -63,12 +67,12 @@ pub(super) async fn create_image(
     body: Body,
 ) -> ApiResult<Json> {
     let body = read_body(&context, &headers, body).await?;
-    match context.params().one("action")? {
+    match context.params.one("action")? {
         None => {}
         Some(action) if UNAVAILABLE_CREATE_ACTIONS.contains(&action) => return Err(unavailable(action)),
         Some(action) => return Err(unknown_action(action)),
     }
-    let account = context.params().account()?;
+    let account = context.params.account()?;
     let image = images::create(state.app(), account, body.into_object()?).await?;
     reply(&image, &context.form(&state, false))
 }
@@ -86,7 +90,7 @@ pub(super) async fn act_on_image(
     let form = context.form(&state, false);
     let etag = etag(&image.image, &form)?;
     conditional::write(&headers, Validators { etag: &etag, modified: None })?;
-    match context.params().non_empty("action")? {
+    match context.params.non_empty("action")? {
         Some("activate") => reply(&images::activate(state.app(), image.access).await?, &form),
         Some(action) if UNAVAILABLE_IMAGE_ACTIONS.contains(&action) => Err(unavailable(action)),
         Some(action) => Err(unknown_action(action)),
@@ -100,7 +104,7 @@ pub(super) async fn delete_image(
     context: Context,
     image: OwnedImage,
 ) -> ApiResult<StatusCode> {
-    context.params().flag("force_all_channels")?;
+    context.params.flag("force_all_channels")?;
     images::delete(state.app(), image.access).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -108,7 +112,7 @@ pub(super) async fn delete_image(
 async fn read_body(context: &Context, headers: &HeaderMap, body: Body) -> ApiResult<Parsed> {
     let parsed = body::parse(headers, body).await?;
     if let Parsed::Json(value) = &parsed {
-        let _ = context.0.body.set(json::compact(value)?.into());
+        let _ = context.body.set(json::compact(value)?.into());
     }
     Ok(parsed)
 }

@@ -60,35 +60,20 @@ pub enum ConfigError {
 impl Config {
     /// Reads, completes and validates the configuration file at `path`.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
-        Config::from_merged(merge(Some(path))?)
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        Config::from_instance(parse(&path.display().to_string(), &text)?)
     }
 
-    /// Completes and validates the defaults overlaid with `instance`.
+    /// Completes and validates the defaults overlaid with `instance`. Top-level keys of the instance replace the
+    /// defaults wholesale, as in 4.13.1.
     pub fn from_instance(instance: Map<String, Value>) -> Result<Config, ConfigError> {
-        Config::from_merged(overlay(defaults()?, instance))
-    }
-
-    fn from_merged(merged: Map<String, Value>) -> Result<Config, ConfigError> {
+        let mut merged = parse("the built-in defaults", DEFAULTS)?;
+        merged.extend(instance);
         let mut problems = Vec::new();
         let config = read(merged, &mut problems);
         if problems.is_empty() { Ok(config) } else { Err(ConfigError::Invalid(problems)) }
     }
-}
-
-/// The merged and computed configuration without validation: what `imgapi config` prints.
-pub fn merge(path: Option<&Path>) -> Result<Map<String, Value>, ConfigError> {
-    let mut merged = defaults()?;
-    if let Some(path) = path {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        merged = overlay(merged, parse(&path.display().to_string(), &text)?);
-    }
-    merged.entry("serverName").or_insert_with(|| default_server_name().into());
-    Ok(merged)
-}
-
-fn defaults() -> Result<Map<String, Value>, ConfigError> {
-    parse("the built-in defaults", DEFAULTS)
 }
 
 fn default_server_name() -> String {
@@ -98,12 +83,6 @@ fn default_server_name() -> String {
 fn parse(name: &str, text: &str) -> Result<Map<String, Value>, ConfigError> {
     serde_json::from_str(text)
         .map_err(|error| ConfigError::Parse { name: name.to_owned(), reason: error.to_string() })
-}
-
-/// Top-level keys of the instance replace the defaults wholesale, as in 4.13.1.
-fn overlay(mut base: Map<String, Value>, instance: Map<String, Value>) -> Map<String, Value> {
-    base.extend(instance);
-    base
 }
 
 fn read(mut merged: Map<String, Value>, problems: &mut Vec<Problem>) -> Config {

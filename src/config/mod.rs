@@ -2,6 +2,7 @@
 //! values, and validated. A problem names the key that has it.
 
 mod load;
+mod print;
 mod read;
 mod secret;
 
@@ -12,9 +13,14 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::manifest::{Mode, Uuid};
+use crate::telemetry::Level;
 
-pub use load::{ConfigError, Problem, merge};
+pub use load::{ConfigError, Problem};
+pub use print::print;
 pub use secret::Secret;
+
+/// Where the configuration of an installed service is.
+pub const DEFAULT_FILE: &str = "/data/imgapi/etc/imgapi.config.json";
 
 /// Where data lives unless `IMGAPI_LOCAL_BASE_DIR` says otherwise.
 const DEFAULT_LOCAL_BASE_DIR: &str = "/data/imgapi";
@@ -32,7 +38,7 @@ pub struct Config {
     /// `serverName`: value of the `Server` header.
     pub server_name: String,
     /// `logLevel`: a Bunyan level, by name or number.
-    pub log_level: String,
+    pub log_level: Level,
     /// `mode`.
     pub mode: Mode,
     /// `datacenterName`.

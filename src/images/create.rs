@@ -1,12 +1,10 @@
-use serde_json::{Map, Value};
-
 use super::change::{archive, settle_archive};
 use super::{ApiError, ApiResult, App, Code};
-use crate::manifest::create::{CreateContext, CreateError};
-use crate::manifest::{Image, Uuid, create as manifest};
+use crate::manifest::create::{self as manifest, CreateContext, CreateError, NoSuchOrigin};
+use crate::manifest::{Image, Record, Uuid};
 
 /// Makes an unactivated image record from the members of `body`.
-pub async fn create(app: &App, account: Option<Uuid>, body: Map<String, Value>) -> ApiResult<Image> {
+pub async fn create(app: &App, account: Option<Uuid>, body: Record) -> ApiResult<Image> {
     let owner = manifest::resolve_owner(&body, account)
         .map_err(|error| ApiError::invalid_parameters(vec![error]))?;
     manifest::refuse_state(&body).map_err(|error| ApiError::validation(vec![error]))?;
@@ -14,7 +12,7 @@ pub async fn create(app: &App, account: Option<Uuid>, body: Map<String, Value>) 
         let message = format!("owner {owner} does not exist");
         return Err(ApiError::new(Code::OwnerDoesNotExist, message));
     }
-    check_origin(app, body.get("origin")).await?;
+    check_origin(app, &body).await?;
     let context = CreateContext { uuid: Uuid::new_v4(), owner, rules: app.rules(), channel: None };
     let image = manifest::create(body, context).map_err(|error| match error {
         CreateError::UnknownMembers(errors) => ApiError::invalid_parameters(errors),
@@ -27,17 +25,13 @@ pub async fn create(app: &App, account: Option<Uuid>, body: Map<String, Value>) 
 }
 
 /// An origin must exist here. Its state, owner and visibility do not matter, as in 4.13.1.
-async fn check_origin(app: &App, origin: Option<&Value>) -> ApiResult<()> {
-    // What is no text, or an empty one, is left to the validation of the manifest.
-    let Some(origin) = origin.and_then(Value::as_str).filter(|origin| !origin.is_empty()) else {
-        return Ok(());
-    };
-    let exists = match origin.parse::<Uuid>() {
-        Ok(uuid) => app.db.get(uuid).await?.is_some(),
-        Err(_) => false,
-    };
-    if exists {
-        return Ok(());
+async fn check_origin(app: &App, body: &Record) -> ApiResult<()> {
+    let no_such_origin =
+        |error: NoSuchOrigin| ApiError::new(Code::OriginDoesNotExist, error.to_string());
+    match manifest::requested_origin(body).map_err(no_such_origin)? {
+        Some(origin) if app.db.get(origin).await?.is_none() => {
+            Err(no_such_origin(NoSuchOrigin(origin.to_string())))
+        }
+        _ => Ok(()),
     }
-    Err(ApiError::new(Code::OriginDoesNotExist, format!("origin image \"{origin}\" does not exist")))
 }

@@ -1,0 +1,164 @@
+//! The end of an exchange: whatever way it ends, it is counted and audited once.
+
+use std::error::Error;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, header};
+use axum::response::Response;
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+
+use super::AppState;
+use super::context::Context;
+use super::reply::{Failure, JsonText};
+use super::version;
+use crate::images::{ApiError, Code};
+use crate::telemetry::{self, Audit, AuditRequest, AuditResponse, ErrorRecord, GaugeGuard, Metrics};
+
+/// Status in records and metrics of a request whose client left before it was answered, as other servers have it.
+const CLIENT_CLOSED: u16 = 499;
+
+/// Records the exchange when dropped: with the last byte of the response, or when the client has gone.
+pub(super) struct Finish {
+    context: Context,
+    metrics: Arc<Metrics>,
+    answer: Option<Answer>,
+    _in_flight: GaugeGuard,
+}
+
+struct Answer {
+    status: u16,
+    headers: HeaderMap,
+    json: Option<Bytes>,
+    failure: Option<Arc<ApiError>>,
+}
+
+impl Finish {
+    pub(super) fn new(context: Context, state: &AppState) -> Finish {
+        let metrics = Arc::clone(&state.0.metrics);
+        Finish { context, _in_flight: metrics.request_started(), metrics, answer: None }
+    }
+
+    /// The response, with the record tied to its end.
+    pub(super) fn watch(mut self, mut response: Response) -> Response {
+        let extensions = response.extensions_mut();
+        let json = extensions.remove::<JsonText>().map(|text| text.0);
+        let failure = extensions.remove::<Failure>().map(|failure| failure.0);
+        let headers = if self.is_audited() { response.headers().clone() } else { HeaderMap::new() };
+        self.answer = Some(Answer { status: response.status().as_u16(), headers, json, failure });
+        response.map(|body| Body::new(Watched { body, _finish: self }))
+    }
+
+    /// Health checks would drown everything else.
+    fn is_audited(&self) -> bool {
+        let quiet = matches!(self.context.method, Method::GET | Method::HEAD) && self.context.uri.path() == "/ping";
+        !quiet
+    }
+
+    fn audit(&self, answer: &Answer) {
+        let context = &self.context;
+        let matched = context.route.get().copied();
+        let action = context.params.one("action").ok().flatten();
+        Audit {
+            req_id: &context.id_text(),
+            route: matched,
+            action,
+            remote_user: None,
+            peer: context.peer,
+            request: AuditRequest {
+                query: matched.map(|_| context.params.pairs()),
+                method: context.method.as_str(),
+                url: &context.uri.to_string(),
+                headers: &context.headers,
+                http_version: context.http_version,
+                api_version: &version::requested(&context.headers),
+                body: context.body.get().map(AsRef::as_ref),
+                timers: &[],
+            },
+            response: AuditResponse {
+                status: answer.status,
+                headers: &answer.headers,
+                body: answer.json.as_deref(),
+            },
+            err: answer.failure.as_deref().map(error_record).as_ref(),
+            latency: context.started.elapsed(),
+        }
+        .write();
+    }
+}
+
+impl Drop for Finish {
+    fn drop(&mut self) {
+        let answer = self.answer.take().unwrap_or_else(|| Answer {
+            status: CLIENT_CLOSED,
+            headers: HeaderMap::new(),
+            json: None,
+            failure: None,
+        });
+        let context = &self.context;
+        let user_agent = context.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+        self.metrics.observe_request(
+            context.route_name(),
+            context.method.as_str(),
+            user_agent,
+            answer.status,
+            context.started.elapsed(),
+        );
+        if let Some(failure) = &answer.failure {
+            report(context, failure);
+        }
+        if self.is_audited() {
+            self.audit(&answer);
+        }
+    }
+}
+
+/// Our own failures are worth a record of their own: an alarm for what must not happen, a warning for a backend that
+/// is away.
+fn report(context: &Context, failure: &ApiError) {
+    let req_id = context.id_text();
+    match failure.code() {
+        Code::InternalError if failure.cause().is_some() => {
+            tracing::error!(req_id, err.json = %error_record(failure), "{failure}");
+        }
+        Code::ServiceUnavailableError | Code::StorageIsDown => {
+            tracing::warn!(req_id, err.json = %error_record(failure), "{failure}");
+        }
+        _ => {}
+    }
+}
+
+fn error_record(error: &ApiError) -> ErrorRecord {
+    let code = error.code().as_str();
+    let error: &(dyn Error + 'static) = error;
+    telemetry::err(error).named(&format!("{}Error", code.strip_suffix("Error").unwrap_or(code)))
+}
+
+/// A response body that ends the exchange when it is dropped.
+struct Watched {
+    body: Body,
+    _finish: Finish,
+}
+
+impl http_body::Body for Watched {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        task: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(task)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,45 @@
+//! `GET /metrics`, on a listener of its own so that a busy API does not blind the operators.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::{HeaderValue, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodFilter, on};
+
+use crate::images::{ApiError, Code};
+use crate::telemetry::Metrics;
+
+/// Classic text format: cmon-agent refuses OpenMetrics.
+const TEXT_FORMAT: &str = "text/plain; version=0.0.4";
+
+/// The metrics service. `refresh` brings those metrics up to date that are read from elsewhere.
+pub fn router(metrics: Arc<Metrics>, refresh: impl Fn() + Clone + Send + Sync + 'static) -> Router {
+    let serve = move || {
+        refresh();
+        let text = text(&metrics);
+        async { text }
+    };
+    Router::new()
+        .route("/metrics", on(MethodFilter::GET, serve).head(not_allowed).fallback(not_allowed))
+        .fallback(unknown)
+}
+
+fn text(metrics: &Metrics) -> Response {
+    match metrics.encode() {
+        Ok(text) => ([(header::CONTENT_TYPE, HeaderValue::from_static(TEXT_FORMAT))], text).into_response(),
+        Err(error) => {
+            ApiError::new(Code::InternalError, "the metrics cannot be encoded").because(error).into_response()
+        }
+    }
+}
+
+async fn not_allowed() -> Response {
+    let mut response = ApiError::new(Code::MethodNotAllowedError, "only GET is allowed").into_response();
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
+    response
+}
+
+async fn unknown(uri: Uri) -> ApiError {
+    ApiError::new(Code::ResourceNotFound, format!("{} does not exist", uri.path()))
+}

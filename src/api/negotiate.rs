@@ -1,0 +1,155 @@
+//! Other representations of a JSON response, for clients whose `Accept` does not take JSON.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::context::Context;
+use super::reply::{Failure, JsonText};
+use crate::images::{ApiError, Code};
+use crate::manifest::json::{self, JsValue};
+
+/// In the order in which they are preferred when a client has no preference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Representation {
+    Json,
+    Text,
+    JavaScript,
+}
+
+const OFFERED: [(Representation, &str, &str); 3] = [
+    (Representation::Json, "application", "json"),
+    (Representation::Text, "text", "plain"),
+    (Representation::JavaScript, "application", "javascript"),
+];
+
+/// The response in the representation that the client takes. Errors stay JSON when it takes none of ours, so that
+/// their code is not lost; anything else is a 406 then.
+pub(super) async fn represent(context: &Context, response: Response) -> Response {
+    let Some(JsonText(text)) = response.extensions().get::<JsonText>() else { return response };
+    match chosen(&context.headers) {
+        Some(Representation::Json) => response,
+        Some(Representation::Text) => {
+            let failure = response.extensions().get::<Failure>();
+            let text = failure.map_or_else(|| compact(text), |failure| failure.0.message().to_owned().into());
+            replace(response, text, "text/plain")
+        }
+        Some(Representation::JavaScript) => {
+            let text = javascript(context, compact(text));
+            replace(response, text, "application/javascript")
+        }
+        None if response.status().is_success() => {
+            ApiError::new(Code::NotAcceptable, "application/json, text/plain and application/javascript are offered")
+                .into_response()
+        }
+        None => response,
+    }
+}
+
+fn chosen(headers: &HeaderMap) -> Option<Representation> {
+    let accept: Vec<_> =
+        headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    if accept.is_empty() {
+        return Some(Representation::Json);
+    }
+    let ranges: Vec<Range<'_>> = accept.iter().flat_map(|value| value.split(',')).map(Range::parse).collect();
+    let mut best = (0.0, None);
+    for (representation, main, sub) in OFFERED {
+        let quality = quality(&ranges, main, sub);
+        if quality > best.0 {
+            best = (quality, Some(representation));
+        }
+    }
+    best.1
+}
+
+/// One media range of an `Accept` header.
+struct Range<'a> {
+    main: &'a str,
+    sub: &'a str,
+    quality: f32,
+}
+
+impl<'a> Range<'a> {
+    fn parse(text: &'a str) -> Range<'a> {
+        let mut parts = text.split(';').map(str::trim);
+        let (main, sub) = parts.next().unwrap_or_default().split_once('/').unwrap_or(("", ""));
+        let quality = parts.find_map(|parameter| parameter.strip_prefix("q=")?.parse().ok()).unwrap_or(1.0);
+        Range { main, sub, quality }
+    }
+
+    /// How closely the range names the type; `None` when it does not.
+    fn specificity(&self, main: &str, sub: &str) -> Option<u8> {
+        match (self.main, self.sub) {
+            ("*", "*") => Some(0),
+            (m, "*") if m.eq_ignore_ascii_case(main) => Some(1),
+            (m, s) if m.eq_ignore_ascii_case(main) && s.eq_ignore_ascii_case(sub) => Some(2),
+            _ => None,
+        }
+    }
+}
+
+/// The quality of the range that names the type most closely.
+fn quality(ranges: &[Range<'_>], main: &str, sub: &str) -> f32 {
+    let named = ranges.iter().filter_map(|range| Some((range.specificity(main, sub)?, range.quality)));
+    named.max_by_key(|(specificity, _)| *specificity).map_or(0.0, |(_, quality)| quality)
+}
+
+fn compact(text: &Bytes) -> Bytes {
+    let value = serde_json::from_slice::<Value>(text);
+    let compact = value.ok().and_then(|value| json::compact(&JsValue(&value)).ok());
+    compact.map_or_else(|| text.clone(), Bytes::from)
+}
+
+/// A call of the function that `callback` or `jsonp` names; without one, just the value.
+fn javascript(context: &Context, json: Bytes) -> Bytes {
+    let name = ["callback", "jsonp"].into_iter().find_map(|name| context.params.non_empty(name).ok().flatten());
+    let is_identifier =
+        |name: &&str| name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '$' | '.'));
+    match name.filter(is_identifier) {
+        Some(name) => {
+            // These two end a line in JavaScript, though not in JSON.
+            let json = String::from_utf8_lossy(&json).replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029");
+            format!("typeof {name} === 'function' && {name}({json});").into()
+        }
+        None => json,
+    }
+}
+
+fn replace(response: Response, text: Bytes, content_type: &'static str) -> Response {
+    let (mut parts, _) = response.into_parts();
+    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    Response::from_parts(parts, Body::from(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn choice(accept: &str) -> Option<Representation> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, accept.parse().unwrap());
+        chosen(&headers)
+    }
+
+    #[test]
+    fn json_is_the_answer_unless_the_client_prefers_another() {
+        for accept in ["*/*", "application/json", "application/*", "text/html, */*;q=0.1", "APPLICATION/JSON"] {
+            assert_eq!(choice(accept), Some(Representation::Json), "{accept}");
+        }
+        assert_eq!(chosen(&HeaderMap::new()), Some(Representation::Json));
+        assert_eq!(choice("text/plain"), Some(Representation::Text));
+        assert_eq!(choice("text/*"), Some(Representation::Text));
+        assert_eq!(choice("application/javascript"), Some(Representation::JavaScript));
+        assert_eq!(choice("application/json;q=0.1, text/plain"), Some(Representation::Text));
+    }
+
+    #[test]
+    fn what_is_not_offered_is_not_chosen() {
+        for accept in ["application/xml", "text/html", "", "nonsense", "application/json;q=0"] {
+            assert_eq!(choice(accept), None, "{accept}");
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What happens to every request before its handler, and to every response after it.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderName, HeaderValue, Uri, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use tracing::Instrument;
+
+use super::context::Context;
+use super::finish::Finish;
+use super::routes::{Table, routes};
+use super::{AppState, cors, negotiate, version};
+use crate::images::{ApiError, Code};
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_RESPONSE_TIME: HeaderName = HeaderName::from_static("x-response-time");
+const X_SERVER_NAME: HeaderName = HeaderName::from_static("x-server-name");
+
+/// The whole HTTP surface as a service.
+pub fn router(state: AppState) -> Router {
+    let (router, table) = routes().into_parts();
+    let routed = router
+        .fallback(unknown_path)
+        .layer(from_fn_with_state(Arc::new(table), gate))
+        .with_state(state.clone());
+    // Paths are rewritten before they are matched, so this layer stands around the router.
+    Router::new().fallback_service(routed).layer(from_fn_with_state(state, exchange))
+}
+
+/// The outermost step: from the head of a request to its response with everything that all responses have.
+async fn exchange(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+    let context = Context::new(&request);
+    let finish = Finish::new(context.clone(), &state);
+    let response = match normal_path(request.uri()) {
+        Ok(None) => answer(&context, request, next).await,
+        Ok(Some(uri)) => {
+            *request.uri_mut() = uri;
+            answer(&context, request, next).await
+        }
+        Err(error) => error.into_response(),
+    };
+    let mut response = negotiate::represent(&context, response).await;
+    let headers = response.headers_mut();
+    headers.insert(header::SERVER, state.0.server_name.clone());
+    headers.insert(X_SERVER_NAME, state.0.host_name.clone());
+    headers.insert(X_REQUEST_ID, context.id.clone());
+    headers.insert(X_RESPONSE_TIME, HeaderValue::from(context.started.elapsed().as_millis() as u64));
+    finish.watch(response)
+}
+
+async fn answer(context: &Context, mut request: Request, next: Next) -> Response {
+    request.extensions_mut().insert(context.clone());
+    let span = tracing::info_span!("request", req_id = context.id_text());
+    next.run(request).instrument(span).await
+}
+
+/// The path with every run of slashes as one; `None` when it is so already. A malformed percent escape is refused.
+fn normal_path(uri: &Uri) -> Result<Option<Uri>, ApiError> {
+    let path = uri.path();
+    if path.contains('%') && !escapes_are_valid(path.as_bytes()) {
+        return Err(ApiError::new(Code::BadRequestError, format!("malformed escape in {path}")));
+    }
+    if !path.contains("//") {
+        return Ok(None);
+    }
+    let mut normal = String::with_capacity(path.len());
+    for c in path.chars() {
+        if c != '/' || !normal.ends_with('/') {
+            normal.push(c);
+        }
+    }
+    if let Some(query) = uri.query() {
+        normal.push('?');
+        normal.push_str(query);
+    }
+    let invalid = |_| ApiError::new(Code::BadRequestError, format!("malformed path {path}"));
+    normal.parse().map(Some).map_err(invalid)
+}
+
+fn escapes_are_valid(path: &[u8]) -> bool {
+    let mut parts = path.split(|byte| *byte == b'%');
+    parts.next();
+    let well_formed = parts.all(|part| part.len() >= 2 && part[..2].iter().all(u8::is_ascii_hexdigit));
+    well_formed && percent_encoding::percent_decode(path).decode_utf8().is_ok()
+}
+
+/// The last step before a handler: the path is known, now the method and the version have to fit.
+async fn gate(
+    State(table): State<Arc<Table>>,
+    path: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let Some(path) = path else { return next.run(request).await };
+    let Some(name) = table.name(request.method(), path.as_str()) else {
+        return wrong_method(&table, path.as_str(), &request);
+    };
+    let version = match version::negotiate(request.headers()) {
+        Ok(version) => version,
+        Err(error) => return error.into_response(),
+    };
+    if let Some(context) = request.extensions().get::<Context>() {
+        let _ = context.route.set(name);
+        let _ = context.version.set(version);
+    }
+    next.run(request).await
+}
+
+async fn unknown_path(uri: Uri) -> ApiError {
+    ApiError::new(Code::ResourceNotFound, format!("{} does not exist", uri.path()))
+}
+
+fn wrong_method(table: &Table, path: &str, request: &Request) -> Response {
+    if let Some(preflight) = cors::preflight(request, table, path) {
+        return preflight;
+    }
+    let message = format!("{} is not allowed", request.method());
+    let mut response = ApiError::new(Code::MethodNotAllowedError, message).into_response();
+    if let Ok(allowed) = HeaderValue::try_from(table.allowed(path)) {
+        response.headers_mut().insert(header::ALLOW, allowed);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(uri: &str) -> Result<String, Code> {
+        let uri: Uri = uri.parse().unwrap();
+        normal_path(&uri).map(|normal| normal.unwrap_or(uri).to_string()).map_err(|error| error.code())
+    }
+
+    #[test]
+    fn runs_of_slashes_are_one() {
+        assert_eq!(path("//images///x//?a=//b").unwrap(), "/images/x/?a=//b");
+        assert_eq!(path("/images").unwrap(), "/images");
+        assert_eq!(path("/").unwrap(), "/");
+    }
+
+    #[test]
+    fn malformed_escapes_are_refused() {
+        for bad in ["/images/%zz", "/images/%", "/images/%4", "/%ff", "/a%2"] {
+            assert_eq!(path(bad), Err(Code::BadRequestError), "{bad}");
+        }
+        assert!(path("/images/%41%2f%c3%a9").is_ok());
+    }
+}

@@ -1,0 +1,40 @@
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::ser::{PrettyFormatter, Serializer};
+
+use super::Config;
+
+/// Prints the merged and computed configuration as JSON with four spaces a level, or the value of one dotted `key`: a
+/// text as it is, anything else as JSON. Scripts rely on nothing being printed when there is no such key.
+///
+/// Like the file itself, the output holds secrets.
+///
+/// # Errors
+/// What is wrong with the file, its values, or the key.
+pub fn print(file: &Path, key: Option<&str>) -> Result<(), String> {
+    let config = Config::load(file).map_err(|error| error.to_string())?;
+    let text = match key {
+        None => render(&config.merged())?,
+        Some(key) => match lookup(&config, key).ok_or_else(|| format!("there is no key {key:?}"))? {
+            Value::String(text) => text.clone(),
+            value => render(value)?,
+        },
+    };
+    println!("{text}");
+    Ok(())
+}
+
+fn lookup<'a>(config: &'a Config, key: &str) -> Option<&'a Value> {
+    let mut parts = key.split('.');
+    let first = config.merged().get(parts.next()?)?;
+    parts.try_fold(first, |value, part| value.get(part))
+}
+
+fn render(value: &impl Serialize) -> Result<String, String> {
+    let mut text = Vec::new();
+    let mut serializer = Serializer::with_formatter(&mut text, PrettyFormatter::with_indent(b"    "));
+    value.serialize(&mut serializer).map_err(|error| error.to_string())?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}

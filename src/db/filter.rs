@@ -1,0 +1,87 @@
+//! What a query's conditions are in Moray's filter language.
+
+use moray::{Attribute, Filter};
+
+use crate::manifest::list::{Condition, Flag, ListField, TextField};
+
+const UUID: Attribute = Attribute::from_static("uuid");
+const ORIGIN: Attribute = Attribute::from_static("origin");
+const PUBLISHED_AT: Attribute = Attribute::from_static("published_at");
+
+/// The filter of a conjunction. Records that match it still have to be compared with the conditions themselves: not
+/// every condition has a form in Moray.
+pub(super) fn of_scope(scope: &[Condition]) -> Filter {
+    Filter::all_of(scope.iter().filter_map(of_condition)).unwrap_or(Filter::present(UUID))
+}
+
+/// The filter of the images whose origin is `uuid`.
+pub(super) fn with_origin(uuid: impl ToString) -> Filter {
+    Filter::eq(ORIGIN, uuid.to_string())
+}
+
+fn of_condition(condition: &Condition) -> Option<Filter> {
+    Some(match condition {
+        Condition::Eq(field, text) => Filter::eq(text_attribute(*field), text),
+        Condition::Not(field, text) => Filter::not(Filter::eq(text_attribute(*field), text)),
+        Condition::Contains(field, part) => Filter::contains(text_attribute(*field), part),
+        Condition::Bool(flag, value) => Filter::eq(flag_attribute(*flag), value.to_string()),
+        Condition::ElementOf(field, element) => Filter::eq(list_attribute(*field), element),
+        // A prefix of an element would be needed, and Moray has no substrings in arrays.
+        Condition::TagKey(_) => return None,
+        Condition::PublishedAtOrAfter(time) => Filter::ge(PUBLISHED_AT, time),
+        Condition::PublishedAtOrBefore(time) => Filter::le(PUBLISHED_AT, time),
+    })
+}
+
+fn text_attribute(field: TextField) -> Attribute {
+    Attribute::from_static(match field {
+        TextField::Name => "name",
+        TextField::Version => "version",
+        TextField::Owner => "owner",
+        TextField::Os => "os",
+        TextField::Type => "type",
+        TextField::State => "state",
+    })
+}
+
+fn flag_attribute(flag: Flag) -> Attribute {
+    Attribute::from_static(match flag {
+        Flag::Public => "public",
+        Flag::Activated => "activated",
+        Flag::Disabled => "disabled",
+    })
+}
+
+fn list_attribute(field: ListField) -> Attribute {
+    Attribute::from_static(match field {
+        ListField::Tags => "tags",
+        ListField::BillingTags => "billing_tags",
+        ListField::Acl => "acl",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_is_one_conjunction() {
+        let scope = [
+            Condition::Eq(TextField::Owner, "x)(uuid=*".into()),
+            Condition::Bool(Flag::Activated, true),
+            Condition::Not(TextField::Type, "docker".into()),
+            Condition::TagKey("role".into()),
+            Condition::PublishedAtOrAfter("2020-01-01T00:00:00.000Z".into()),
+        ];
+        assert_eq!(
+            of_scope(&scope).to_string(),
+            r"(&(owner=x\29\28uuid=\2a)(activated=true)(!(type=docker))(published_at>=2020-01-01T00:00:00.000Z))"
+        );
+    }
+
+    #[test]
+    fn a_scope_without_a_form_in_moray_asks_for_all() {
+        assert_eq!(of_scope(&[]).to_string(), "(uuid=*)");
+        assert_eq!(of_scope(&[Condition::TagKey("role".into())]).to_string(), "(uuid=*)");
+    }
+}

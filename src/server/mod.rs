@@ -1,0 +1,9 @@
+//! The process: builds an [`App`] from a [`Config`], listens, and stops without breaking what is under way.
+
+mod connection;
+mod listener;
+mod refusal;
+mod run;
+mod sendfile;
+
+pub use run::{ServeError, serve};
