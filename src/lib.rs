@@ -1,4 +1,5 @@
 //! IMGAPI: Triton DataCenter's image registry.
 
 pub mod manifest;
+pub mod server;
 pub mod telemetry;
