@@ -1,4 +1,21 @@
 //! IMGAPI: Triton DataCenter's image registry.
+//!
+//! The rooms, from the top: calls go down this list, never up. `docs/architecture.md` walks through them.
+
+pub mod server;
+
+pub mod api;
+
+pub mod images;
+
+pub mod db;
+
+pub mod storage;
+
+pub mod accounts;
+
+pub mod config;
+
+pub mod telemetry;
 
 pub mod manifest;
-pub mod telemetry;

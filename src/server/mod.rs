@@ -1,4 +1,5 @@
-//! The process: builds an [`App`] from a [`Config`], listens, and stops without breaking what is under way.
+//! The process: builds an [`App`](crate::images::App) from a [`Config`](crate::config::Config), listens, and stops
+//! without breaking what is under way.
 
 mod connection;
 mod listener;

@@ -1,0 +1,228 @@
+//! One HTTP/1 connection: hyper in the middle, and around it deadlines, refusals and a close that loses no answer.
+//!
+//! A client may close its sending side after the request and still gets its answer, as with Node.js; hence a
+//! client that goes away is noticed when the answer is written.
+
+mod io;
+mod linger;
+mod state;
+#[cfg(test)]
+pub(in crate::server) mod tests;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::response::Response;
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+use tower::{Service, ServiceExt};
+
+use super::refusal::{Refusal, status_of};
+use io::ConnectionIo;
+pub(super) use state::Shared;
+use state::{Overdue, Phase};
+
+/// How connections are treated.
+#[derive(Clone, Debug)]
+pub struct ConnectionConfig {
+    /// From the first byte of a request to the end of its head; then 408.
+    pub header_timeout: Duration,
+    /// How long a connection without a request stays open.
+    pub idle_timeout: Duration,
+    /// How long a client may take no byte of an answer before it is cut off.
+    pub stall_timeout: Duration,
+    /// Bytes of a request's head; then 431.
+    pub max_header_bytes: usize,
+    /// Number of a request's headers; then 431.
+    pub max_headers: usize,
+}
+
+impl Default for ConnectionConfig {
+    fn default() -> ConnectionConfig {
+        ConnectionConfig {
+            header_timeout: Duration::from_secs(30),
+            // Node.js: two minutes, both.
+            idle_timeout: Duration::from_secs(120),
+            stall_timeout: Duration::from_secs(120),
+            max_header_bytes: 64 << 10,
+            max_headers: 100,
+        }
+    }
+}
+
+/// The other end of the connection; an extension of every request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer(pub SocketAddr);
+
+/// The connection of a request, an extension of it, for [`super::file_body`]; cheap to clone.
+#[derive(Clone)]
+pub struct ConnectionHandle(pub(super) Arc<Shared>);
+
+/// What connections have in common.
+pub(super) struct Surroundings<'a> {
+    pub(super) config: &'a ConnectionConfig,
+    /// Told about refusals.
+    pub(super) refused: &'a (dyn Fn(SocketAddr, &Refusal) + Send + Sync),
+    /// Ends the connection after the request at hand.
+    pub(super) shutdown: &'a CancellationToken,
+    /// Ends it at once.
+    pub(super) abort: &'a CancellationToken,
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// By itself.
+    Finished,
+    /// By `abort`, perhaps in the middle of an answer.
+    Cut,
+}
+
+/// What is left to do once hyper is done with a connection.
+enum Rest {
+    Refuse(Refusal),
+    Linger,
+    Close,
+    Cut,
+}
+
+/// Serves requests until the connection ends.
+pub(super) async fn serve<S>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    service: S,
+    around: Surroundings<'_>,
+) -> Ended
+where
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    let shared = Arc::new(Shared::new(stream));
+    let rest = drive(&shared, peer, service, &around).await;
+    match rest {
+        Rest::Cut => return Ended::Cut,
+        Rest::Close => return Ended::Finished,
+        Rest::Linger => {}
+        Rest::Refuse(refusal) => {
+            (around.refused)(peer, &refusal);
+            if !linger::write_all(&shared.stream, &refusal.to_bytes()).await {
+                return Ended::Finished;
+            }
+        }
+    }
+    linger::close(&shared.stream, around.shutdown).await;
+    Ended::Finished
+}
+
+/// Answers a connection with a refusal without reading from it first.
+pub(super) async fn refuse(stream: TcpStream, refusal: &Refusal, shutdown: &CancellationToken) {
+    if linger::write_all(&stream, &refusal.to_bytes()).await {
+        linger::close(&stream, shutdown).await;
+    }
+}
+
+/// Runs hyper, and watches the deadlines and the tokens meanwhile.
+async fn drive<S>(shared: &Arc<Shared>, peer: SocketAddr, service: S, around: &Surroundings<'_>) -> Rest
+where
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    let handle = ConnectionHandle(Arc::clone(shared));
+    let answer = service_fn(move |request: hyper::Request<Incoming>| {
+        handle.0.enter(Phase::Serving);
+        let shared = Arc::clone(&handle.0);
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(handle.clone());
+        let response = service.clone().oneshot(request);
+        async move { response.await.map(|response| response.map(|body| TrackedBody { body, shared })) }
+    });
+    let mut connection = pin!(
+        http1::Builder::new()
+            .half_close(true)
+            .max_headers(around.config.max_headers)
+            .max_header_size(around.config.max_header_bytes)
+            .serve_connection(TokioIo::new(ConnectionIo(Arc::clone(shared))), answer)
+    );
+    let mut told = false;
+    loop {
+        let wait = match shared.overdue(around.config) {
+            Ok(wait) => wait,
+            Err(Overdue::Head) => return Rest::Refuse(Refusal::timeout()),
+            Err(Overdue::Idle | Overdue::Stalled) => return Rest::Close,
+        };
+        tokio::select! {
+            result = connection.as_mut() => return rest_of(shared, result),
+            () = around.abort.cancelled() => return Rest::Cut,
+            () = around.shutdown.cancelled(), if !told => {
+                told = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+/// Decides what the client still has to get.
+fn rest_of(shared: &Shared, result: Result<(), hyper::Error>) -> Rest {
+    let withheld = shared.withheld();
+    match result {
+        Err(error) if !withheld.is_empty() => {
+            Rest::Refuse(Refusal::from_parser(status_of(&withheld), &error.to_string()))
+        }
+        // hyper gives no answer to the preface of HTTP/2.
+        Err(error) if error.is_parse() && shared.phase().awaits_head() => {
+            Rest::Refuse(Refusal::from_parser(StatusCode::HTTP_VERSION_NOT_SUPPORTED, &error.to_string()))
+        }
+        Err(error) if error.is_incomplete_message() && shared.phase() == Phase::Head => {
+            Rest::Refuse(Refusal::from_parser(StatusCode::BAD_REQUEST, "it ended within its head"))
+        }
+        Err(_) => Rest::Close,
+        Ok(()) if shared.at_eof() => Rest::Close,
+        Ok(()) => Rest::Linger,
+    }
+}
+
+/// A response body that tells the connection when hyper has taken all of it.
+struct TrackedBody {
+    body: Body,
+    shared: Arc<Shared>,
+}
+
+impl http_body::Body for TrackedBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for TrackedBody {
+    fn drop(&mut self) {
+        self.shared.enter(Phase::Flushing);
+    }
+}

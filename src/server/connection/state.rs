@@ -1,0 +1,153 @@
+//! What hyper's side and the service's side of a connection know of each other.
+
+use std::mem;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpStream;
+
+use super::ConnectionConfig;
+use crate::server::sendfile::Regions;
+
+/// Bytes of a withheld answer that are kept: its head is much shorter.
+const MAX_WITHHELD: usize = 4096;
+
+/// Where a connection is in the life of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(in crate::server) enum Phase {
+    /// Nothing of a request has come.
+    Idle,
+    /// Some of its head has come.
+    Head,
+    /// The service has it.
+    Serving,
+    /// hyper has the whole answer, but may not have written all of it.
+    Flushing,
+}
+
+impl Phase {
+    /// Whether no request is being served. What hyper writes now is its own answer to bytes it cannot parse.
+    pub(super) fn awaits_head(self) -> bool {
+        matches!(self, Phase::Idle | Phase::Head)
+    }
+}
+
+/// The deadline that has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Overdue {
+    Idle,
+    Head,
+    Stalled,
+}
+
+/// One per connection. The socket is used through shared references so that it outlives hyper's connection.
+pub(in crate::server) struct Shared {
+    pub(super) stream: TcpStream,
+    pub(in crate::server) regions: Regions,
+    opened: Instant,
+    phase: AtomicU8,
+    /// When the phase began, in milliseconds since `opened`.
+    phase_since: AtomicU64,
+    /// Since when no byte could be written, in milliseconds since `opened`; `u64::MAX` when not.
+    blocked_since: AtomicU64,
+    at_eof: AtomicBool,
+    withheld: Mutex<Vec<u8>>,
+}
+
+impl Shared {
+    pub(super) fn new(stream: TcpStream) -> Shared {
+        Shared {
+            stream,
+            regions: Regions::default(),
+            opened: Instant::now(),
+            phase: AtomicU8::new(Phase::Idle as u8),
+            phase_since: AtomicU64::new(0),
+            blocked_since: AtomicU64::new(u64::MAX),
+            at_eof: AtomicBool::new(false),
+            withheld: Mutex::default(),
+        }
+    }
+
+    pub(super) fn enter(&self, phase: Phase) {
+        self.phase_since.store(self.now(), Ordering::Relaxed);
+        self.phase.store(phase as u8, Ordering::Release);
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Acquire) {
+            0 => Phase::Idle,
+            1 => Phase::Head,
+            2 => Phase::Serving,
+            _ => Phase::Flushing,
+        }
+    }
+
+    /// Notes that bytes, or the end, came from the client.
+    pub(super) fn received(&self, bytes: usize) {
+        if bytes == 0 {
+            self.at_eof.store(true, Ordering::Relaxed);
+        } else if self.phase() == Phase::Idle {
+            self.enter(Phase::Head);
+        }
+    }
+
+    /// Whether the client has closed its side.
+    pub(super) fn at_eof(&self) -> bool {
+        self.at_eof.load(Ordering::Relaxed)
+    }
+
+    /// Notes that everything hyper had to write is written.
+    pub(super) fn flushed(&self) {
+        if self.phase() == Phase::Flushing {
+            self.enter(Phase::Idle);
+        }
+    }
+
+    /// Notes whether the last attempt to write had to wait.
+    pub(super) fn blocked(&self, blocked: bool) {
+        if !blocked {
+            self.blocked_since.store(u64::MAX, Ordering::Relaxed);
+        } else if self.blocked_since.load(Ordering::Relaxed) == u64::MAX {
+            self.blocked_since.store(self.now(), Ordering::Relaxed);
+        }
+    }
+
+    /// Keeps what hyper writes on its own account.
+    pub(super) fn withhold(&self, bytes: &[u8]) {
+        let mut withheld = self.withheld.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = MAX_WITHHELD.saturating_sub(withheld.len());
+        withheld.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+
+    /// Takes what was kept.
+    pub(super) fn withheld(&self) -> Vec<u8> {
+        mem::take(&mut *self.withheld.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How long until the next look at the deadlines, or the one that has passed.
+    pub(super) fn overdue(&self, config: &ConnectionConfig) -> Result<Duration, Overdue> {
+        let now = self.now();
+        let left =
+            |since: u64, limit: Duration| limit.checked_sub(Duration::from_millis(now.saturating_sub(since)));
+        // Whatever begins after this look is looked at before its limit passes.
+        let mut next = config.header_timeout.min(config.stall_timeout);
+        let blocked_since = self.blocked_since.load(Ordering::Relaxed);
+        if blocked_since != u64::MAX {
+            next = next.min(left(blocked_since, config.stall_timeout).ok_or(Overdue::Stalled)?);
+        }
+        let phase_since = self.phase_since.load(Ordering::Relaxed);
+        match self.phase() {
+            Phase::Idle => next = next.min(left(phase_since, config.idle_timeout).ok_or(Overdue::Idle)?),
+            Phase::Head => next = next.min(left(phase_since, config.header_timeout).ok_or(Overdue::Head)?),
+            Phase::Serving | Phase::Flushing => {}
+        }
+        // Both clocks are cut to milliseconds: one more makes sure that the limit has passed then.
+        Ok(next + Duration::from_millis(1))
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX - 1)
+    }
+}

@@ -1,0 +1,85 @@
+//! A file body by plain reads on blocking threads.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use axum::body::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::task::{JoinHandle, spawn_blocking};
+
+/// Bytes per read; one read is under way while the one before is being sent.
+const PIECE: u64 = 256 << 10;
+
+/// Reads a range of a file piece by piece, one piece ahead.
+pub(super) struct ReadBody {
+    file: Arc<File>,
+    /// What has not been read.
+    rest: Range<u64>,
+    /// What has not been handed out.
+    left: u64,
+    reading: Option<JoinHandle<io::Result<Bytes>>>,
+}
+
+impl ReadBody {
+    pub(super) fn new(file: File, range: Range<u64>) -> ReadBody {
+        ReadBody { file: Arc::new(file), left: range.end - range.start, rest: range, reading: None }
+    }
+
+    fn read_ahead(&mut self) {
+        let (start, length) = (self.rest.start, PIECE.min(self.rest.end - self.rest.start));
+        if length > 0 {
+            let file = Arc::clone(&self.file);
+            self.rest.start += length;
+            self.reading = Some(spawn_blocking(move || read_piece(&file, start, length)));
+        }
+    }
+}
+
+fn read_piece(file: &File, start: u64, length: u64) -> io::Result<Bytes> {
+    let mut piece = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+    file.read_exact_at(&mut piece, start)?;
+    Ok(piece.into())
+}
+
+impl Body for ReadBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        if self.reading.is_none() {
+            self.read_ahead();
+        }
+        let Some(reading) = self.reading.as_mut() else { return Poll::Ready(None) };
+        let piece = ready!(Pin::new(reading).poll(cx)).map_err(io::Error::other).flatten();
+        self.reading = None;
+        match piece {
+            Ok(piece) => {
+                self.left -= piece.len() as u64;
+                self.read_ahead();
+                Poll::Ready(Some(Ok(Frame::data(piece))))
+            }
+            Err(e) => {
+                // The stream is over: hyper closes the connection before the announced length.
+                self.rest.start = self.rest.end;
+                self.left = 0;
+                Poll::Ready(Some(Err(e)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
