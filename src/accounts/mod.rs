@@ -2,12 +2,14 @@
 
 mod connection;
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ldap3::{Ldap, Scope, SearchEntry, SearchResult, ldap_escape};
 
 use crate::config;
 use crate::manifest::Uuid;
+use crate::telemetry::Metrics;
 use connection::Connection;
 
 const USERS: &str = "ou=users, o=smartdc";
@@ -20,6 +22,7 @@ const NO_SUCH_OBJECT: u32 = 32;
 #[derive(Debug, Clone)]
 pub struct Accounts {
     connection: Connection,
+    metrics: Arc<Metrics>,
 }
 
 /// Why an account could not be looked up. None of these says that it does not exist.
@@ -40,12 +43,19 @@ pub enum AccountsError {
 
 impl Accounts {
     /// Starts connecting to the directory of `config`. To be called within the runtime.
-    pub fn new(config: config::Ufds) -> Accounts {
-        Accounts { connection: Connection::start(config) }
+    pub fn new(config: config::Ufds, metrics: Arc<Metrics>) -> Accounts {
+        Accounts { connection: Connection::start(config), metrics }
     }
 
     /// Whether `uuid` is an account. Sub-users are not.
     pub async fn exists(&self, uuid: Uuid) -> Result<bool, AccountsError> {
+        let started = Instant::now();
+        let answer = self.look_up(uuid).await;
+        self.metrics.observe_backend("ufds", "search", outcome(&answer), started.elapsed());
+        answer
+    }
+
+    async fn look_up(&self, uuid: Uuid) -> Result<bool, AccountsError> {
         let mut session = self.connection.session(0).await?;
         match search(&mut session.ldap, uuid).await {
             // A connection that was idle may be dead without anybody knowing: one more try, on a fresh one.
@@ -60,6 +70,15 @@ impl Accounts {
     /// Whether the directory is connected, and the last failure if not.
     pub fn state(&self) -> Result<(), String> {
         self.connection.state()
+    }
+}
+
+fn outcome(answer: &Result<bool, AccountsError>) -> &'static str {
+    match answer {
+        Ok(true) => "ok",
+        Ok(false) => "not_found",
+        Err(AccountsError::Unavailable(_)) => "unavailable",
+        Err(AccountsError::Refused { .. }) => "error",
     }
 }
 

@@ -1,13 +1,15 @@
 //! `/images/:uuid/file`.
 
 use std::fs::File;
+use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
 
 use super::AppState;
@@ -18,21 +20,25 @@ use super::images::{not_modified, reply};
 use super::params::Params;
 use super::reply::Json;
 use super::upload;
-use crate::images::{self, ApiError, ApiResult, FileUpload};
+use crate::images::{self, ApiError, ApiResult, Code, FileUpload};
 use crate::manifest::{Compression, FieldCode, FieldError, ImageFile, Stor, times};
 
 /// Makes response bodies of files, in the way that suits the connection: the server gives one to every request.
 #[derive(Clone)]
-pub struct FileBodies(Arc<dyn Fn(File, u64, u64) -> Body + Send + Sync>);
+pub struct FileBodies(Arc<MakeBody>);
+
+type MakeBody = dyn Fn(File, Range<u64>) -> io::Result<Body> + Send + Sync;
 
 impl FileBodies {
-    /// `make` gets an open file, the offset of the first byte and the number of bytes.
-    pub fn new(make: impl Fn(File, u64, u64) -> Body + Send + Sync + 'static) -> FileBodies {
+    /// `make` gets an open file and which of its bytes are wanted; a range beyond its end is an error.
+    pub fn new(make: impl Fn(File, Range<u64>) -> io::Result<Body> + Send + Sync + 'static) -> FileBodies {
         FileBodies(Arc::new(make))
     }
 
-    fn body(&self, file: File, offset: u64, length: u64) -> Body {
-        (self.0)(file, offset, length)
+    fn body(&self, file: File, range: Range<u64>) -> ApiResult<Body> {
+        (self.0)(file, range).map_err(|error| {
+            ApiError::new(Code::InternalError, "the stored file is not what its manifest says").because(error)
+        })
     }
 }
 
@@ -106,7 +112,7 @@ pub(super) async fn get_image_file(
             let body = if method == Method::HEAD {
                 Body::empty()
             } else {
-                bodies.body(opened.file, 0, entry.size)
+                bodies.body(opened.file, 0..entry.size)?
             };
             let mut response = body.into_response();
             describe(response.headers_mut(), entry);

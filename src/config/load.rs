@@ -9,6 +9,7 @@ use super::read::Reader;
 use super::secret::Masked;
 use super::{Config, DEFAULT_LOCAL_BASE_DIR, Identity, Moray, Secret, Ufds};
 use crate::manifest::Mode;
+use crate::telemetry::Level;
 
 /// The defaults that every configuration starts from.
 const DEFAULTS: &str = include_str!("../../etc/defaults.json");
@@ -93,7 +94,7 @@ fn read(mut merged: Map<String, Value>, problems: &mut Vec<Problem>) -> Config {
         address: address(&mut root),
         port: root.integer("port", u16::MAX.into()).unwrap_or_default() as u16,
         server_name: root.text("serverName").unwrap_or_else(default_server_name),
-        log_level: root.text_or_integer("logLevel").unwrap_or_else(|| "debug".into()),
+        log_level: log_level(&mut root),
         mode: Mode::Dc,
         datacenter_name: root.required_text("datacenterName"),
         identity: Identity {
@@ -145,6 +146,15 @@ fn refuse_unavailable(root: &mut Reader<'_>) {
             root.problem(key, "is not available in this version");
         }
     }
+}
+
+fn log_level(root: &mut Reader<'_>) -> Level {
+    let text = root.text_or_integer("logLevel");
+    let level = text.as_deref().map_or(Ok(Level::Debug), str::parse);
+    level.unwrap_or_else(|_| {
+        root.problem("logLevel", "must be a Bunyan level, by name or number");
+        Level::Debug
+    })
 }
 
 fn address(root: &mut Reader<'_>) -> IpAddr {

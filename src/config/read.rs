@@ -1,32 +1,33 @@
 //! A reader of typed values that collects every problem instead of stopping at the first.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use super::Problem;
 
 /// Reads members of one JSON object; `prefix` is the dotted path to it, for messages.
 pub(super) struct Reader<'a> {
-    object: &'a Map<String, Value>,
+    object: Cow<'a, Map<String, Value>>,
     prefix: String,
     problems: &'a mut Vec<Problem>,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(object: &'a Map<String, Value>, problems: &'a mut Vec<Problem>) -> Self {
-        Reader { object, prefix: String::new(), problems }
+        Reader { object: Cow::Borrowed(object), prefix: String::new(), problems }
     }
 
     /// A reader of the object under `key`. A missing one is read as empty, so that its required members are
     /// reported by name.
     pub(super) fn section(&mut self, key: &str) -> Reader<'_> {
-        static EMPTY: Map<String, Value> = Map::new();
         let prefix = format!("{}{key}.", self.prefix);
         let object = match self.object.get(key) {
-            Some(Value::Object(object)) => object,
-            None | Some(Value::Null) => &EMPTY,
+            Some(Value::Object(object)) => Cow::Owned(object.clone()),
+            None | Some(Value::Null) => Cow::default(),
             Some(_) => {
                 self.problem(key, "must be an object");
-                &EMPTY
+                Cow::default()
             }
         };
         Reader { object, prefix, problems: self.problems }

@@ -5,7 +5,7 @@ mod moray;
 
 use crate::manifest::Image;
 
-pub use self::moray::{MorayDatabase, Order, Page};
+pub use self::moray::MorayDatabase;
 
 /// A valid record and the version of it that was read.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use moray::{
-    Attribute, BucketConfig, CallOptions, Client, DeleteOptions, Endpoint, Error, Filter, FindOptions, Index,
+    Attribute, BucketConfig, CallOptions, Client, DeleteOptions, Endpoint, Error, FindOptions, Index,
     IndexType, Object, Order, Precondition, PutOptions, Sort,
 };
 

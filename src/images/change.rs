@@ -23,10 +23,10 @@ pub(super) async fn change(
             }
             Err(DbError::Conflict) => {}
             Err(error @ DbError::OutcomeUnknown(_)) => return Err(ChangeError::OutcomeUnknown(error.into())),
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(ApiError::from(error).into()),
         }
     }
-    Err(DbError::Conflict.into())
+    Err(ApiError::from(DbError::Conflict).into())
 }
 
 /// Why a record was not changed, as far as is known.
@@ -38,9 +38,9 @@ pub(super) enum ChangeError {
     OutcomeUnknown(ApiError),
 }
 
-impl<E: Into<ApiError>> From<E> for ChangeError {
-    fn from(error: E) -> ChangeError {
-        ChangeError::Unchanged(error.into())
+impl From<ApiError> for ChangeError {
+    fn from(error: ApiError) -> ChangeError {
+        ChangeError::Unchanged(error)
     }
 }
 

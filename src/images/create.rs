@@ -14,7 +14,7 @@ pub async fn create(app: &App, account: Option<Uuid>, body: Record) -> ApiResult
     }
     check_origin(app, &body).await?;
     let context = CreateContext { uuid: Uuid::new_v4(), owner, rules: app.rules(), channel: None };
-    let image = manifest::create(body, context).map_err(|error| match error {
+    let image = manifest::create(body, &context).map_err(|error| match error {
         CreateError::UnknownMembers(errors) => ApiError::invalid_parameters(errors),
         CreateError::Invalid(errors) => ApiError::validation(errors),
     })?;

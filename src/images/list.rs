@@ -7,7 +7,7 @@ use crate::manifest::list::{ListQuery, Marker, scopes};
 use crate::manifest::{Image, Uuid};
 
 /// Most images of an answer to a query without a limit. Clients page on from the last one.
-pub const DEFAULT_LIMIT: u64 = 1000;
+const DEFAULT_LIMIT: u64 = 1000;
 
 /// The images that a query selects, in its order.
 pub async fn list(app: &App, query: &ListQuery) -> ApiResult<Vec<Image>> {

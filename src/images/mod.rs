@@ -54,9 +54,13 @@ impl App {
         App { config, db, storage, accounts, locks: ImageLocks::default() }
     }
 
-    /// What this server asks of a manifest.
-    pub fn rules(&self) -> Rules {
-        Rules { mode: self.config.mode, channels_configured: false }
+    /// What a server of this configuration asks of a manifest.
+    pub fn rules_of(config: &Config) -> Rules {
+        Rules { mode: config.mode, channels_configured: false }
+    }
+
+    fn rules(&self) -> Rules {
+        App::rules_of(&self.config)
     }
 }
 

@@ -30,13 +30,15 @@ use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt};
 
 use super::refusal::{Refusal, status_of};
+use super::sendfile::file_body;
+use crate::api::{FileBodies, Peer};
 use io::ConnectionIo;
 pub(super) use state::Shared;
 use state::{Overdue, Phase};
 
 /// How connections are treated.
 #[derive(Clone, Debug)]
-pub struct ConnectionConfig {
+pub(super) struct ConnectionConfig {
     /// From the first byte of a request to the end of its head; then 408.
     pub header_timeout: Duration,
     /// How long a connection without a request stays open.
@@ -62,13 +64,9 @@ impl Default for ConnectionConfig {
     }
 }
 
-/// The other end of the connection; an extension of every request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peer(pub SocketAddr);
-
 /// The connection of a request, an extension of it, for [`super::file_body`]; cheap to clone.
 #[derive(Clone)]
-pub struct ConnectionHandle(pub(super) Arc<Shared>);
+pub(super) struct ConnectionHandle(pub(super) Arc<Shared>);
 
 /// What connections have in common.
 pub(super) struct Surroundings<'a> {
@@ -140,12 +138,14 @@ where
     S::Future: Send,
 {
     let handle = ConnectionHandle(Arc::clone(shared));
+    let of_this_connection = handle.clone();
+    let bodies = FileBodies::new(move |file, range| file_body(file, range, Some(&of_this_connection)));
     let answer = service_fn(move |request: hyper::Request<Incoming>| {
         handle.0.enter(Phase::Serving);
         let shared = Arc::clone(&handle.0);
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer));
-        request.extensions_mut().insert(handle.clone());
+        request.extensions_mut().insert(bodies.clone());
         let response = service.clone().oneshot(request);
         async move { response.await.map(|response| response.map(|body| TrackedBody { body, shared })) }
     });

@@ -26,7 +26,7 @@ const BACKOFF: [Duration; 2] = [Duration::from_millis(10), Duration::from_secs(1
 
 /// How the service listens.
 #[derive(Clone, Debug)]
-pub struct ServeConfig {
+pub(super) struct ServeConfig {
     /// Connections open at the same time, on all listeners together. One more is answered 503 and closed.
     pub max_connections: usize,
     /// How long a shutdown waits for requests being served.
@@ -46,7 +46,7 @@ impl Default for ServeConfig {
 }
 
 /// Told what happens on connections. Called on the runtime's threads: must not block.
-pub trait ConnectionEvents: Send + Sync + 'static {
+pub(super) trait ConnectionEvents: Send + Sync + 'static {
     /// A connection was accepted.
     fn opened(&self) {}
     /// A connection of those ended.
@@ -57,7 +57,7 @@ pub trait ConnectionEvents: Send + Sync + 'static {
 
 /// How a shutdown went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Drained {
+pub(super) struct Drained {
     /// Connections that were cut off after [`ServeConfig::drain_limit`].
     pub cut: usize,
 }
@@ -78,7 +78,7 @@ struct Server<S> {
 /// Serves HTTP/1 on all listeners until `shutdown` is cancelled and the requests at hand are done.
 ///
 /// Requests carry the extensions [`super::Peer`] and [`super::ConnectionHandle`].
-pub async fn serve<S>(
+pub(super) async fn serve<S>(
     listeners: Vec<TcpListener>,
     service: S,
     config: ServeConfig,

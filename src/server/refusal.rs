@@ -11,7 +11,7 @@ use serde::Serialize;
 
 /// An answer that closes the connection, with the body `{"code", "message"}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub(super) struct Refusal {
     /// The status of the answer.
     pub status: StatusCode,
     /// The code in its body, for example `BadRequestError`.

@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use super::scopes::{Condition, Flag, ListField, Scope, TextField};
+use super::scopes::{Condition, Flag, ListField, TextField};
 use crate::manifest::image::Image;
 
 /// Whether every condition of the scope holds for the image.
-pub fn matches(scope: &Scope, image: &Image) -> bool {
+pub fn matches(scope: &[Condition], image: &Image) -> bool {
     scope.iter().all(|condition| holds(condition, image))
 }
 

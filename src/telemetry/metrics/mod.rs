@@ -7,6 +7,7 @@ mod http;
 mod process;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -159,10 +160,14 @@ impl Metrics {
         self.http.observe(route, method, user_agent, status, duration.as_secs_f64());
     }
 
-    /// Counts an open HTTP connection until the guard is dropped.
-    #[must_use]
-    pub fn connection_opened(&self) -> GaugeGuard {
-        GaugeGuard::of(&self.open_connections)
+    /// Counts an open HTTP connection.
+    pub fn connection_opened(&self) {
+        self.open_connections.inc();
+    }
+
+    /// Counts it no more.
+    pub fn connection_closed(&self) {
+        self.open_connections.dec();
     }
 
     /// Counts a request in flight until the guard is dropped.
@@ -213,6 +218,12 @@ impl Metrics {
             self.resident_memory.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         }
         Ok(TextEncoder::new().encode_to_string(&self.registry.gather())?)
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
     }
 }
 
