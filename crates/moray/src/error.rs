@@ -30,7 +30,7 @@ pub enum Error {
     },
     /// The connection was lost before a complete answer.
     #[error("connection to moray lost: {0}")]
-    Transport(TransportError),
+    Transport(#[from] TransportError),
     /// The server broke the protocol; the connection was given up.
     #[error("moray broke the protocol: {0}")]
     Protocol(#[from] ProtocolError),

@@ -1,10 +1,20 @@
 //! Client for Moray, the key-value store of Triton DataCenter, and its FAST protocol.
 
+mod api;
+mod client;
+mod config;
 mod error;
 pub mod fast;
 mod filter;
 mod server_error;
 
+pub use api::{
+    BatchEtag, BatchRequest, Bucket, BucketConfig, BucketOptions, CallOptions, DeleteManyOptions,
+    DeleteOptions, FindOptions, Index, IndexType, Object, ObjectStream, Order, Precondition, PutOptions,
+    Sort,
+};
+pub use client::{Client, State};
+pub use config::{Config, Endpoint};
 pub use error::{Error, TransportError};
 pub use filter::{Attribute, Filter, InvalidAttribute};
 pub use server_error::{EtagConflict, ServerError, ServerErrorKind};

@@ -1,6 +1,7 @@
 //! What Moray answers when it refuses a request.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -17,7 +18,7 @@ const KEY_EXISTS: &str = "\"_key\" is a unique attribute";
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServerError {
     kind: ServerErrorKind,
-    payload: ErrorPayload,
+    payload: Arc<ErrorPayload>,
 }
 
 impl ServerError {
@@ -69,7 +70,7 @@ impl ServerError {
 
 impl From<ErrorPayload> for ServerError {
     fn from(payload: ErrorPayload) -> Self {
-        Self { kind: ServerErrorKind::of(&payload), payload }
+        Self { kind: ServerErrorKind::of(&payload), payload: Arc::new(payload) }
     }
 }
 

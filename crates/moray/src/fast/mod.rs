@@ -11,6 +11,7 @@ mod frame;
 
 pub use checksum::checksum;
 pub use codec::{DEFAULT_MAX_PAYLOAD, FrameCodec, HEADER_LEN};
+pub(crate) use envelope::encode;
 pub use envelope::{Envelope, ErrorPayload};
 pub use error::{FrameError, ProtocolError};
 pub use frame::{Frame, MAX_MSGID, Status, Version};

@@ -1,0 +1,256 @@
+//! Buckets.
+
+use std::collections::BTreeMap;
+
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::objects::parse_row;
+use super::options::CallOptions;
+use super::wire::{WireOptions, payload};
+use crate::client::{Client, Effect, Request};
+use crate::error::Error;
+use crate::server_error::ServerErrorKind;
+
+/// What a bucket is made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
+pub struct BucketConfig {
+    /// Indexes by the name of their attribute.
+    pub index: BTreeMap<String, Index>,
+    /// JavaScript sources run before a write.
+    pub pre: Vec<String>,
+    /// JavaScript sources run after a write.
+    pub post: Vec<String>,
+    /// Version and such.
+    pub options: BucketOptions,
+}
+
+/// An index of a bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Index {
+    /// Type of the column.
+    #[serde(rename = "type")]
+    pub index_type: IndexType,
+    /// Whether no two objects may have the same value.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub unique: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// Types of an index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum IndexType {
+    /// Text.
+    String,
+    /// A number, read back as a double.
+    Number,
+    /// True or false.
+    Boolean,
+    /// ISO 8601.
+    Date,
+    /// An IPv4 or IPv6 address.
+    Ip,
+    /// An address and a prefix length.
+    Subnet,
+    /// A MAC address.
+    Mac,
+    /// A UUID.
+    Uuid,
+    /// A range of numbers, such as `[1,5)`.
+    NumRange,
+    /// A range of dates.
+    DateRange,
+    /// Texts.
+    #[serde(rename = "[string]")]
+    Strings,
+    /// Numbers.
+    #[serde(rename = "[number]")]
+    Numbers,
+    /// Truth values.
+    #[serde(rename = "[boolean]")]
+    Booleans,
+    /// Dates.
+    #[serde(rename = "[date]")]
+    Dates,
+    /// Addresses.
+    #[serde(rename = "[ip]")]
+    Ips,
+    /// MAC addresses.
+    #[serde(rename = "[mac]")]
+    Macs,
+    /// Subnets.
+    #[serde(rename = "[subnet]")]
+    Subnets,
+}
+
+/// Options of a bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+pub struct BucketOptions {
+    /// 0 for a bucket that anybody may update to anything; otherwise an update must have a greater one.
+    pub version: u64,
+    /// Whether `_txn_snap` is kept.
+    pub guarantee_order: bool,
+    /// Whether updates are serialised.
+    pub sync_updates: bool,
+}
+
+/// A stored bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Bucket {
+    /// Its name.
+    pub name: String,
+    /// What it is made of.
+    pub config: BucketConfig,
+    /// Indexes that are being filled, by the version that brought them. A filter cannot use them yet.
+    pub reindex_active: BTreeMap<String, Vec<String>>,
+}
+
+/// A bucket's row: everything but the name is JSON inside a string.
+#[derive(Deserialize)]
+struct Row {
+    name: String,
+    #[serde(default, deserialize_with = "json_in_json")]
+    index: BTreeMap<String, Index>,
+    #[serde(default, deserialize_with = "json_in_json")]
+    pre: Vec<String>,
+    #[serde(default, deserialize_with = "json_in_json")]
+    post: Vec<String>,
+    #[serde(default, deserialize_with = "json_in_json")]
+    options: BucketOptions,
+    #[serde(default, deserialize_with = "json_in_json")]
+    reindex_active: BTreeMap<String, Vec<String>>,
+}
+
+fn json_in_json<'de, T: DeserializeOwned + Default, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(T::default()) };
+    serde_json::from_str::<Option<T>>(&text).map(Option::unwrap_or_default).map_err(D::Error::custom)
+}
+
+impl Client {
+    /// `createBucket`. A request whose answer was lost is sent again; that the bucket exists by then is a success.
+    ///
+    /// # Errors
+    ///
+    /// `BucketConflictError`, or `InternalError` when another client created it at the same time;
+    /// `InvalidBucketNameError`, `InvalidBucketConfigError`; [`Error::OutcomeUnknown`].
+    pub async fn create_bucket(
+        &self,
+        bucket: &str,
+        config: &BucketConfig,
+        options: &CallOptions,
+    ) -> Result<(), Error> {
+        let request = self.bucket_request("createBucket", bucket, config, Effect::Idempotent, options)?;
+        let answer = self.call_and_tell(&request).await;
+        match answer.result {
+            Err(error) if answer.repeated && error.server_kind() == Some(ServerErrorKind::BucketConflict) => {
+                Ok(())
+            }
+            result => result.map(drop),
+        }
+    }
+
+    /// `updateBucket`. It is not sent again when its answer is lost.
+    ///
+    /// # Errors
+    ///
+    /// `BucketNotFoundError`, `BucketVersionError`, `InvalidBucketConfigError`, [`Error::OutcomeUnknown`].
+    pub async fn update_bucket(
+        &self,
+        bucket: &str,
+        config: &BucketConfig,
+        options: &CallOptions,
+    ) -> Result<(), Error> {
+        let request = self.bucket_request("updateBucket", bucket, config, Effect::Once, options)?;
+        self.call(&request).await.map(drop)
+    }
+
+    fn bucket_request(
+        &self,
+        method: &'static str,
+        bucket: &str,
+        config: &BucketConfig,
+        effect: Effect,
+        options: &CallOptions,
+    ) -> Result<Request, Error> {
+        Ok(Request {
+            method,
+            payload: payload(method, &(bucket, config, WireOptions::new(options)))?,
+            effect,
+            limit: options.limit(self.shared.config.write_deadline),
+        })
+    }
+
+    /// `getBucket`.
+    ///
+    /// # Errors
+    ///
+    /// `BucketNotFoundError`.
+    pub async fn get_bucket(&self, bucket: &str, options: &CallOptions) -> Result<Bucket, Error> {
+        const METHOD: &str = "getBucket";
+        let request = Request {
+            method: METHOD,
+            // The one method that has its options first.
+            payload: payload(METHOD, &(WireOptions::new(options), bucket))?,
+            effect: Effect::Read,
+            limit: options.limit(self.shared.config.read_deadline),
+        };
+        let rows = self.call(&request).await?;
+        let Row { name, index, pre, post, options, reindex_active } = parse_row(METHOD, &rows)?;
+        Ok(Bucket { name, config: BucketConfig { index, pre, post, options }, reindex_active })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_row_is_json_in_json() {
+        let row = json!({
+            "name": "imgapi_images",
+            "index": r#"{"uuid":{"type":"string","unique":true},"tags":{"type":"[string]"}}"#,
+            "pre": "[]",
+            "post": "[]",
+            "options": r#"{"version":2,"guaranteeOrder":false,"syncUpdates":true}"#,
+            "mtime": "2026-01-01T00:00:00.000Z",
+            "reindex_active": r#"{"2":["tags"]}"#,
+        });
+        let row: Row = serde_json::from_value(row).unwrap();
+        assert_eq!(row.index["uuid"], Index { index_type: IndexType::String, unique: true });
+        assert_eq!(row.index["tags"], Index { index_type: IndexType::Strings, unique: false });
+        assert_eq!(row.options, BucketOptions { version: 2, guarantee_order: false, sync_updates: true });
+        assert_eq!(row.reindex_active["2"], ["tags"]);
+    }
+
+    #[test]
+    fn absent_and_null_members_are_empty() {
+        let row: Row = serde_json::from_value(
+            json!({"name": "b", "index": "{}", "pre": null, "reindex_active": "null"}),
+        )
+        .unwrap();
+        assert!(row.index.is_empty() && row.reindex_active.is_empty());
+    }
+
+    #[test]
+    fn a_config_has_only_the_members_that_moray_allows() {
+        let mut config = BucketConfig::default();
+        config.index.insert("n".to_owned(), Index { index_type: IndexType::NumRange, unique: false });
+        config.index.insert("u".to_owned(), Index { index_type: IndexType::Ips, unique: true });
+        assert_eq!(
+            serde_json::to_value(&config).unwrap(),
+            json!({"index": {"n": {"type": "numrange"}, "u": {"type": "[ip]", "unique": true}}, "pre": [], "post": [],
+                "options": {"version": 0, "guaranteeOrder": false, "syncUpdates": false}})
+        );
+    }
+}

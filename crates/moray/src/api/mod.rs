@@ -1,0 +1,34 @@
+//! The RPC methods of Moray, one file for each kind.
+
+mod batch;
+mod buckets;
+mod find;
+mod objects;
+mod options;
+mod wire;
+
+pub use batch::{BatchEtag, BatchRequest};
+pub use buckets::{Bucket, BucketConfig, BucketOptions, Index, IndexType};
+pub use find::ObjectStream;
+pub use objects::Object;
+pub use options::{
+    CallOptions, DeleteManyOptions, DeleteOptions, FindOptions, Order, Precondition, PutOptions, Sort,
+};
+pub(crate) use wire::ping_payload;
+
+use crate::client::{Client, Effect};
+use crate::error::Error;
+
+impl Client {
+    /// `ping`: whether a server process answers; with `deep`, whether its database does.
+    ///
+    /// # Errors
+    ///
+    /// Server errors only with `deep`.
+    pub async fn ping(&self, deep: bool, options: &CallOptions) -> Result<(), Error> {
+        let payload = ping_payload(deep, options.req_id)?;
+        let limit = options.limit(self.shared.config.read_deadline);
+        let request = crate::client::Request { method: "ping", payload, effect: Effect::Read, limit };
+        self.call(&request).await.map(drop)
+    }
+}

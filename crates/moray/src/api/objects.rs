@@ -1,0 +1,161 @@
+//! Single objects.
+
+use std::time::Instant;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::options::{CallOptions, DeleteOptions, Precondition, PutOptions};
+use super::wire::{WireOptions, object_text, payload};
+use crate::client::{Client, Effect, Request};
+use crate::error::Error;
+use crate::server_error::ServerErrorKind;
+
+/// A stored object.
+#[derive(Debug, Clone, Deserialize)]
+#[non_exhaustive]
+pub struct Object {
+    /// Name of the bucket.
+    pub bucket: String,
+    /// Key within the bucket.
+    pub key: String,
+    /// The value, a JSON object. Members that are indexed come from the index: a number under a string index is a
+    /// string, for one.
+    pub value: Box<RawValue>,
+    /// Number of the row. It stays when the object is written again, and changes when it is deleted and made anew.
+    #[serde(rename = "_id")]
+    pub id: u64,
+    /// Etag, to be named in a [`Precondition`].
+    #[serde(rename = "_etag")]
+    pub etag: String,
+    /// Time of the last write, in milliseconds since 1970.
+    #[serde(rename = "_mtime")]
+    pub mtime: i64,
+    /// Number of objects that match the filter, limit and offset aside. Absent for `getObject` and with `no_count`. The database
+    /// counts before Moray applies what has no index, so it can be too great.
+    #[serde(rename = "_count", default)]
+    pub count: Option<u64>,
+}
+
+impl Object {
+    /// The value, parsed.
+    ///
+    /// # Errors
+    ///
+    /// When it has not the shape of `T`.
+    pub fn value_as<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
+        serde_json::from_str(self.value.get())
+    }
+
+    pub(super) fn parse(method: &'static str, row: &RawValue) -> Result<Self, Error> {
+        serde_json::from_str(row.get()).map_err(|error| Error::bad_reply(method, error))
+    }
+}
+
+impl Client {
+    /// `getObject`, past the caches of the server process.
+    ///
+    /// # Errors
+    ///
+    /// `ObjectNotFoundError`, `BucketNotFoundError`.
+    pub async fn get_object(&self, bucket: &str, key: &str, options: &CallOptions) -> Result<Object, Error> {
+        const METHOD: &str = "getObject";
+        let wire = WireOptions::uncached(options);
+        let request = Request {
+            method: METHOD,
+            payload: payload(METHOD, &(bucket, key, wire))?,
+            effect: Effect::Read,
+            limit: options.limit(self.shared.config.read_deadline),
+        };
+        let rows = self.call(&request).await?;
+        Object::parse(METHOD, only_row(METHOD, &rows)?)
+    }
+
+    /// `putObject`: stores `value`, which must be written as a JSON object, and returns its etag.
+    ///
+    /// Without a precondition a request whose answer was lost is sent again, as the result is the same; and so is, once, one
+    /// that lost the race of two first writes of a key. With a precondition it is not: the second would meet the
+    /// etag of the first. Read the object then, and decide by what is there.
+    ///
+    /// # Errors
+    ///
+    /// `EtagConflictError`, also when the race of two first writes was lost under [`Precondition::MustNotExist`];
+    /// `UniqueAttributeError`; `InvalidIndexTypeError`; [`Error::OutcomeUnknown`]; [`Error::Serialize`].
+    pub async fn put_object<T: Serialize + ?Sized>(
+        &self,
+        bucket: &str,
+        key: &str,
+        value: &T,
+        options: &PutOptions,
+    ) -> Result<String, Error> {
+        const METHOD: &str = "putObject";
+        let wire = WireOptions::conditional(&options.precondition, &options.call);
+        let unconditional = options.precondition == Precondition::Any;
+        let start = Instant::now();
+        let mut request = Request {
+            method: METHOD,
+            payload: payload(METHOD, &(bucket, key, object_text(value)?, wire))?,
+            effect: if unconditional { Effect::Idempotent } else { Effect::Once },
+            limit: options.call.limit(self.shared.config.write_deadline),
+        };
+        let mut result = self.call(&request).await;
+        if unconditional && matches!(&result, Err(Error::Server(error)) if error.is_lost_insert()) {
+            request.limit = request.limit.saturating_sub(start.elapsed());
+            result = self.call(&request).await;
+        }
+        let rows = match result {
+            Ok(rows) => rows,
+            Err(Error::Server(error))
+                if error.is_lost_insert() && options.precondition == Precondition::MustNotExist =>
+            {
+                return Err(error.with_kind(ServerErrorKind::EtagConflict).into());
+            }
+            Err(error) => return Err(error),
+        };
+        #[derive(Deserialize)]
+        struct Row {
+            etag: String,
+        }
+        let row: Row = parse_row(METHOD, &rows)?;
+        Ok(row.etag)
+    }
+
+    /// `delObject`. A request whose answer was lost is sent again; that the object is gone by then is a success.
+    ///
+    /// # Errors
+    ///
+    /// `ObjectNotFoundError`, `EtagConflictError`, [`Error::OutcomeUnknown`].
+    pub async fn del_object(&self, bucket: &str, key: &str, options: &DeleteOptions) -> Result<(), Error> {
+        const METHOD: &str = "delObject";
+        let wire = WireOptions::conditional(&options.precondition, &options.call);
+        let request = Request {
+            method: METHOD,
+            payload: payload(METHOD, &(bucket, key, wire))?,
+            effect: Effect::Idempotent,
+            limit: options.call.limit(self.shared.config.write_deadline),
+        };
+        let answer = self.call_and_tell(&request).await;
+        match answer.result {
+            Err(error) if answer.repeated && error.server_kind() == Some(ServerErrorKind::ObjectNotFound) => {
+                Ok(())
+            }
+            result => result.map(drop),
+        }
+    }
+}
+
+/// The row of an answer that has one.
+pub(super) fn only_row<'a>(method: &'static str, rows: &'a [Box<RawValue>]) -> Result<&'a RawValue, Error> {
+    match rows {
+        [row] => Ok(row),
+        _ => Err(Error::bad_reply(method, format_args!("{} rows instead of one", rows.len()))),
+    }
+}
+
+pub(super) fn parse_row<'a, T: Deserialize<'a>>(
+    method: &'static str,
+    rows: &'a [Box<RawValue>],
+) -> Result<T, Error> {
+    serde_json::from_str(only_row(method, rows)?.get()).map_err(|error| Error::bad_reply(method, error))
+}

@@ -1,0 +1,147 @@
+//! A connection as the callers see it.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::pending::{Event, Pending, Waiter};
+use crate::config::Config;
+use crate::error::Error;
+use crate::fast::{Frame, Status};
+
+/// One connection. Its [driver](super::driver) moves the bytes.
+pub(super) struct Connection {
+    pub(super) address: SocketAddr,
+    pub(super) config: Arc<Config>,
+    queue: mpsc::Sender<Frame>,
+    pending: Mutex<Pending>,
+    last_received: Mutex<Instant>,
+    /// A request was not answered in time: ping at once.
+    pub(super) suspicion: Notify,
+    /// Told when a request gets its last frame or is given up.
+    pub(super) request_done: Notify,
+    /// Ends the driver.
+    pub(super) stop: CancellationToken,
+}
+
+impl Connection {
+    /// A connection, and its queue of requests to be written.
+    pub(super) fn new(address: SocketAddr, config: Arc<Config>) -> (Arc<Self>, mpsc::Receiver<Frame>) {
+        let (queue, requests) = mpsc::channel(config.queue);
+        let connection = Self {
+            address,
+            config,
+            queue,
+            pending: Mutex::new(Pending::new()),
+            last_received: Mutex::new(Instant::now()),
+            suspicion: Notify::new(),
+            request_done: Notify::new(),
+            stop: CancellationToken::new(),
+        };
+        (Arc::new(connection), requests)
+    }
+
+    /// Queues a request, waiting for room in the queue. `written` is set when it goes to the socket.
+    ///
+    /// Dropping the future leaves nothing behind; dropping the reply abandons the request.
+    pub(super) async fn request(
+        self: &Arc<Self>,
+        payload: Bytes,
+        written: Arc<AtomicBool>,
+    ) -> Result<Reply, Error> {
+        // The queue is reserved first: once there is an id, nothing can stop the frame from being queued.
+        let slot = self.queue.reserve().await.map_err(|_| self.pending().how_it_ended())?;
+        let (events, receiver) = mpsc::unbounded_channel();
+        let room = Arc::new(Semaphore::new(self.config.row_buffer));
+        let msgid = self.pending().insert(Waiter { events, room, written })?;
+        slot.send(Frame { version: self.config.version, status: Status::Data, msgid, payload });
+        Ok(Reply { connection: Arc::clone(self), msgid, events: receiver, open: true })
+    }
+
+    pub(super) fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Requests that somebody waits for.
+    pub(super) fn load(&self) -> usize {
+        self.pending().waiting()
+    }
+
+    pub(super) fn last_received(&self) -> Instant {
+        *self.last_received.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn note_received(&self) {
+        *self.last_received.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Waits until no request is under way.
+    pub(super) async fn drained(&self) {
+        loop {
+            let done = self.request_done.notified();
+            if self.load() == 0 {
+                return;
+            }
+            done.await;
+        }
+    }
+}
+
+/// The answer to one request, frame by frame. Dropping it abandons the request.
+pub(super) struct Reply {
+    connection: Arc<Connection>,
+    msgid: u32,
+    events: mpsc::UnboundedReceiver<Event>,
+    open: bool,
+}
+
+/// The objects of one frame; the permit keeps their room in the row buffer taken.
+pub(super) type Rows = (Vec<Box<RawValue>>, OwnedSemaphorePermit);
+
+impl Reply {
+    /// The objects of the next frame that has some; `None` after the last one.
+    pub(super) async fn next(&mut self) -> Result<Option<Rows>, Error> {
+        match self.events.recv().await {
+            Some(Event::Rows(rows, permit)) => Ok(Some((rows, permit))),
+            Some(Event::End) => {
+                self.open = false;
+                Ok(None)
+            }
+            Some(Event::Failed(error)) => {
+                self.open = false;
+                Err(error)
+            }
+            None => Err(self.connection.pending().how_it_ended()),
+        }
+    }
+
+    /// Lets the connection be pinged: the request was not answered in time, and maybe nothing is.
+    pub(super) fn suspect(&self) {
+        self.connection.suspicion.notify_one();
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        if self.open {
+            self.connection.pending().abandon(self.msgid);
+        }
+        self.connection.request_done.notify_waiters();
+    }
+}
+
+/// A flag for requests of which nobody asks whether they were written.
+pub(super) fn unwatched() -> Arc<AtomicBool> {
+    Arc::new(AtomicBool::new(false))
+}
+
+/// Whether a request went to a socket.
+pub(super) fn was_written(written: &AtomicBool) -> bool {
+    written.load(Ordering::Acquire)
+}
