@@ -1,3 +1,6 @@
+//! `test/data/manifest/validation.json` holds changes to a small record and, per kind of server, the fields
+//! that the validator of 4.13.1 (imgmanifest 3.2.1) reports: a bare name is code `Invalid`.
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
