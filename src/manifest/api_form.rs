@@ -112,7 +112,7 @@ impl<'a> ApiImage<'a> {
             }
         }
         if self.image.state == State::Failed {
-            self.present(map, "error")?;
+            self.non_empty(map, &["error"])?;
         }
         match &self.image.channels {
             Some(channels) if self.form.version == ApiVersion::V2 => {
@@ -193,5 +193,160 @@ impl Serialize for ApiFile<'_> {
             entry.serialize_field("stor", &file.stor)?;
         }
         entry.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::fixtures::{BASE, DC, FATHER, load, moray_image, small_record};
+    use super::super::json::{compact, pretty};
+    use super::super::kinds::Rules;
+    use super::*;
+
+    const FORM: ApiForm = ApiForm { version: ApiVersion::V2, mode: Mode::Dc, admin_fields: false };
+
+    fn text(image: &Image, form: ApiForm) -> String {
+        compact(&image.api(&form)).unwrap()
+    }
+
+    fn small(changes: Value) -> Image {
+        let rules = Rules { mode: Mode::Dc, channels_configured: true };
+        Image::load(small_record(changes), rules).unwrap()
+    }
+
+    fn shows(changes: Value, name: &str) -> Option<Value> {
+        let text = text(&small(changes), FORM);
+        serde_json::from_str::<Value>(&text).unwrap().get(name).cloned()
+    }
+
+    #[test]
+    fn a_record_of_4_13_1_looks_as_4_13_1_shows_it() {
+        let expected = r#"{
+  "v": 2,
+  "uuid": "fee1dead-0000-4000-8000-000000000001",
+  "owner": "91ba0e64-2547-11e2-a972-df579e5fddb3",
+  "name": "probe2",
+  "version": "2.0.0",
+  "state": "disabled",
+  "disabled": false,
+  "public": false,
+  "published_at": "2013-01-01T00:00:00.000Z",
+  "type": "zone-dataset",
+  "os": "linux",
+  "files": [
+    {
+      "sha1": "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d",
+      "size": 5,
+      "compression": "none"
+    }
+  ],
+  "description": "zz",
+  "homepage": "http://y.com",
+  "eula": "http://z.com",
+  "users": [
+    {
+      "name": "root"
+    }
+  ],
+  "inherited_directories": [
+    "/a"
+  ],
+  "tags": {}
+}"#;
+        let image = moray_image("fee1dead-0000-4000-8000-000000000001");
+        assert_eq!(pretty(&image.api(&FORM)).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_legacy_acl_is_shown_as_a_list() {
+        let expected = concat!(
+            r#"{"v":2,"uuid":"7a1b1967-6ecf-1e4c-8f09-f49094cc36ad","owner":"86055c40-2547-11e2-8a6b-4bb37edc84ba","#,
+            r#""name":"i-am-your-father","version":"0.0.1","state":"active","disabled":false,"public":false,"#,
+            r#""published_at":"2012-11-02T22:46:45.992Z","type":"zone-dataset","os":"smartos","#,
+            r#""files":[{"sha1":"25592745c0b06822e0a4c9e9945e67322bdfe619","size":42,"compression":"gzip"}],"#,
+            r#""acl":["91ba0e64-2547-11e2-a972-df579e5fddb3"]}"#
+        );
+        assert_eq!(text(&moray_image(FATHER), FORM), expected);
+    }
+
+    #[test]
+    fn every_member_has_its_place() {
+        let image = small(json!({
+            "channels": ["dev"], "error": {"message": "x"}, "traits": {"a": true}, "billing_tags": ["b"],
+            "tagsObj": {"k": 1.0, "7": "x"}, "tags": ["k=1"], "image_size": "16384", "cpu_type": "host", "disk_driver": "virtio",
+            "nic_driver": "virtio", "origin": BASE, "generate_passwords": "true", "users": [], "requirements": {},
+            "urn": "sdc:sdc:a:1", "icon": {"sha1": "aa", "size": 4, "contentType": "image/png"},
+            "eula": "http://a", "homepage": "http://b", "description": "d", "acl": [BASE],
+            "files": [{"sha1": "aa", "size": 1, "compression": "xz", "stor": "manta", "dataset_guid": "9", "digest": "sha256:x"}],
+            "os": "linux", "type": "zvol", "published_at": "2012-11-02T22:46:45Z", "public": "true", "disabled": "false",
+            "state": "failed", "v": "2", "expires_at": "x", "activated": true,
+        }));
+        let expected = format!(
+            concat!(
+                r#"{{"v":2,"uuid":"{base}","owner":"ba28f844-8cb4-f141-882d-46d6251e6a9f","name":"base","version":"1.0","#,
+                r#""state":"failed","disabled":false,"public":true,"published_at":"2012-11-02T22:46:45Z","#,
+                r#""type":"zvol","os":"linux","files":[{{"sha1":"aa","size":1,"compression":"xz","dataset_guid":"9","stor":"manta"}}],"#,
+                r#""acl":["{base}"],"description":"d","homepage":"http://b","eula":"http://a","icon":true,"#,
+                r#""urn":"sdc:sdc:a:1","requirements":{{}},"users":[],"generate_passwords":true,"origin":"{base}","#,
+                r#""nic_driver":"virtio","disk_driver":"virtio","cpu_type":"host","image_size":16384,"#,
+                r#""tags":{{"7":"x","k":1}},"billing_tags":["b"],"traits":{{"a":true}},"error":{{"message":"x"}},"channels":["dev"]}}"#
+            ),
+            base = BASE
+        );
+        assert_eq!(text(&image, ApiForm { admin_fields: true, ..FORM }), expected);
+    }
+
+    #[test]
+    fn empty_and_hidden_members_are_left_out() {
+        for (changes, name) in [
+            (json!({"acl": []}), "acl"),
+            (json!({"description": ""}), "description"),
+            (json!({"urn": ""}), "urn"),
+            (json!({"billing_tags": []}), "billing_tags"),
+            (json!({"traits": {}}), "traits"),
+            (json!({"error": {"message": "x"}}), "error"),
+            (json!({"generate_passwords": false}), "generate_passwords"),
+            (json!({"expires_at": "x"}), "expires_at"),
+            (json!({"activated": false}), "activated"),
+            (json!({"tags": null}), "tags"),
+        ] {
+            assert_eq!(shows(changes, name), None, "{name}");
+        }
+        assert_eq!(shows(json!({"generate_passwords": "false"}), "generate_passwords"), Some(json!(false)));
+        assert_eq!(shows(json!({"tags": []}), "tags"), Some(json!({})));
+        assert_eq!(shows(json!({}), "files"), Some(json!([])));
+    }
+
+    #[test]
+    fn version_mode_and_state_hide_members() {
+        let image = small(json!({"channels": ["dev"], "billing_tags": ["b"], "traits": {"a": "b"}}));
+        assert!(
+            text(&image, FORM).ends_with(r#""billing_tags":["b"],"traits":{"a":"b"},"channels":["dev"]}"#)
+        );
+        assert!(
+            text(&image, ApiForm { version: ApiVersion::V1, ..FORM }).ends_with(r#""traits":{"a":"b"}}"#)
+        );
+        assert!(
+            text(&image, ApiForm { mode: Mode::Public, ..FORM })
+                .ends_with(r#""files":[],"channels":["dev"]}"#)
+        );
+    }
+
+    #[test]
+    fn a_placeholder_shows_no_type() {
+        let record = small_record(json!({"state": "creating", "type": "null", "os": "null"}));
+        let text = text(&Image::load(record, DC).unwrap(), FORM);
+        assert!(
+            text.ends_with(r#""state":"creating","disabled":false,"public":false,"files":[]}"#),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn plain_serialisation_has_whole_numbers_too() {
+        let image = load(Value::Object(small_record(json!({"v": 2.0}))));
+        assert!(serde_json::to_string(&image.api(&FORM)).unwrap().starts_with(r#"{"v":2,"#));
     }
 }

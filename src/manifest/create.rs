@@ -195,3 +195,138 @@ fn normalise_size(raw: &mut Record) {
         raw.insert("image_size".to_owned(), json!(size));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::{BASE, DC, LUKE, VADER, object, uuid};
+    use super::super::kinds::Mode;
+    use super::*;
+
+    fn context() -> CreateContext {
+        CreateContext { uuid: uuid(BASE), owner: uuid(LUKE), channel: None, rules: DC }
+    }
+
+    fn body(changes: Value) -> Record {
+        let mut body = object(json!({"name": "a", "version": "1", "type": "zone-dataset", "os": "smartos"}));
+        body.extend(object(changes));
+        body
+    }
+
+    fn create_from(changes: Value) -> Result<Image, CreateError> {
+        create(body(changes), &context())
+    }
+
+    fn problems(result: Result<Image, CreateError>) -> (bool, Vec<String>) {
+        let (unknown, problems) = match result {
+            Ok(image) => unreachable!("{:?} was made", image.record()),
+            Err(CreateError::UnknownMembers(problems)) => (true, problems),
+            Err(CreateError::Invalid(problems)) => (false, problems),
+        };
+        (unknown, problems.into_iter().map(|problem| problem.field).collect())
+    }
+
+    #[test]
+    fn the_record_is_the_one_4_13_1_would_store() {
+        let image = create_from(json!({"owner": LUKE, "files": [1], "channels": ["x"]})).unwrap();
+        let expected = concat!(
+            r#"{"v":2,"owner":"91ba0e64-2547-11e2-a972-df579e5fddb3","name":"a","version":"1","type":"zone-dataset","#,
+            r#""os":"smartos","public":false,"disabled":false,"activated":false,"state":"unactivated","acl":[],"#,
+            r#""uuid":"c58161c0-2547-11e2-a75e-9fdca1940570"}"#
+        );
+        assert_eq!(serde_json::to_string(image.record()).unwrap(), expected);
+    }
+
+    #[test]
+    fn given_members_are_normalised() {
+        let image = create_from(json!({
+            "public": "true", "disabled": 0, "acl": VADER, "billing_tags": "b", "tags": {"str": "bar", "num": 42},
+            "icon": false, "description": "", "homepage": null, "eula": "http://a", "v": 3,
+        }))
+        .unwrap();
+        let record = image.record();
+        assert_eq!(record["public"], json!("true"));
+        assert_eq!(record["disabled"], json!(false));
+        assert_eq!(record["acl"], json!([VADER]));
+        assert_eq!(record["billing_tags"], json!(["b"]));
+        assert_eq!(record["tags"], json!(["str=bar", "num=42"]));
+        assert_eq!(record["tagsObj"], json!({"str": "bar", "num": 42}));
+        assert_eq!(record["v"], json!(3));
+        assert_eq!(record["eula"], json!("http://a"));
+        assert!(["icon", "description", "homepage", "files"].iter().all(|name| !record.contains_key(*name)));
+    }
+
+    #[test]
+    fn a_zvol_has_a_size_and_drivers() {
+        let drivers = json!({"type": "zvol", "nic_driver": "a", "disk_driver": "b", "cpu_type": "c"});
+        let mut with_size = object(drivers.clone());
+        with_size.insert("image_size".to_owned(), json!("16384"));
+        assert_eq!(create_from(Value::Object(with_size)).unwrap().record()["image_size"], json!(16384));
+        assert_eq!(problems(create_from(drivers)), (false, vec!["image_size".to_owned()]));
+    }
+
+    #[test]
+    fn unknown_members_are_refused_before_validation() {
+        let (unknown, fields) = problems(create_from(json!({
+            "name": "$", "uuid": BASE, "published_at": "x", "urn": "x", "activated": true, "expires_at": "x",
+            "image_size": 1, "colour": "blue",
+        })));
+        assert!(unknown);
+        assert_eq!(
+            fields,
+            ["uuid", "published_at", "urn", "activated", "expires_at", "image_size", "colour"]
+        );
+    }
+
+    #[test]
+    fn invalid_members_are_named() {
+        for (changes, field) in [
+            (json!({"tags": [1]}), "tags"),
+            (json!({"tags": null}), "tags"),
+            (json!({"tags": "x"}), "tags"),
+            (json!({"acl": null}), "acl"),
+            (json!({"icon": true}), "icon"),
+            (json!({"origin": ""}), "origin"),
+            (json!({"homepage": 5}), "homepage"),
+            (json!({"generate_passwords": 1}), "generate_passwords"),
+            (json!({"disabled": 1}), "disabled"),
+            (json!({"requirements": null}), "requirements"),
+            (json!({"traits": null}), "traits"),
+            (json!({"state": "active"}), "state"),
+        ] {
+            assert_eq!(problems(create_from(changes)), (false, vec![field.to_owned()]));
+        }
+        assert_eq!(problems(create(Record::new(), &context())).1, ["name", "version", "type", "os"]);
+    }
+
+    #[test]
+    fn the_channel_is_the_servers_choice() {
+        let rules = Rules { mode: Mode::Public, channels_configured: true };
+        let context = CreateContext { channel: Some("dev".to_owned()), rules, ..context() };
+        let image = create(body(json!({"channels": ["release"], "public": true})), &context).unwrap();
+        assert_eq!(image.channels(), Some(&["dev".to_owned()][..]));
+        assert_eq!(problems(create(body(json!({})), &context)), (false, vec!["public".to_owned()]));
+    }
+
+    #[test]
+    fn the_owner_is_the_account_or_the_one_named() {
+        let named = object(json!({"owner": LUKE}));
+        assert_eq!(resolve_owner(&named, None), Ok(uuid(LUKE)));
+        assert_eq!(resolve_owner(&named, Some(uuid(LUKE))), Ok(uuid(LUKE)));
+        assert_eq!(resolve_owner(&named, Some(uuid(VADER))).unwrap_err().field, "owner");
+        assert_eq!(resolve_owner(&Record::new(), Some(uuid(VADER))), Ok(uuid(VADER)));
+        assert_eq!(resolve_owner(&Record::new(), None), Err(FieldError::missing("owner")));
+        for bad in [json!("x"), json!(5), json!([LUKE])] {
+            assert!(resolve_owner(&object(json!({"owner": bad})), Some(uuid(LUKE))).is_err());
+        }
+    }
+
+    #[test]
+    fn an_origin_that_is_no_uuid_does_not_exist() {
+        let origin = |value: Value| requested_origin(&object(json!({"origin": value})));
+        assert_eq!(origin(json!(BASE)), Ok(Some(uuid(BASE))));
+        assert_eq!(origin(json!("x")), Err(NoSuchOrigin("x".to_owned())));
+        assert_eq!(origin(json!(5)), Err(NoSuchOrigin("5".to_owned())));
+        assert_eq!(origin(json!("")), Ok(None));
+        assert_eq!(requested_origin(&Record::new()), Ok(None));
+    }
+}

@@ -224,3 +224,99 @@ impl Image {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::{
+        BASE, BASE_2, DARK_SIDE, DC, EMPEROR, FATHER, JOIN_US, LUKE, NODEJS, SDC, VADER, moray_image,
+        small_record, uuid,
+    };
+    use super::super::kinds::{Compression, Stor};
+    use super::*;
+
+    fn file() -> ImageFile {
+        ImageFile {
+            sha1: "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d".to_owned(),
+            size: 5,
+            compression: Compression::None,
+            content_md5: Some("XUFAKrxLKna5cZ2REBfFkg==".to_owned()),
+            mtime: Some("2026-11-22T05:57:45.520Z".to_owned()),
+            stor: Stor::Local,
+            dataset_guid: None,
+            sha256: Some("2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824".to_owned()),
+        }
+    }
+
+    #[test]
+    fn accounts_see_what_the_matrix_says() {
+        for (image, vader, luke, emperor, sdc) in [
+            (BASE, true, true, true, true),
+            (NODEJS, true, true, true, true),
+            (BASE_2, false, false, false, true),
+            (FATHER, true, true, false, false),
+            (DARK_SIDE, true, true, false, false),
+            (JOIN_US, true, false, false, false),
+        ] {
+            let image = moray_image(image);
+            let seen = [VADER, LUKE, EMPEROR, SDC].map(|account| image.is_visible_to(uuid(account)));
+            assert_eq!(seen, [vader, luke, emperor, sdc], "{}", image.uuid());
+        }
+    }
+
+    #[test]
+    fn a_file_replaces_the_first_entry_and_leaves_the_second() {
+        let image = moray_image(BASE_2).with_file(&file()).unwrap();
+        assert_eq!(image.files(), [file()]);
+        assert_eq!(image.with_file(&ImageFile { size: 6, ..file() }).unwrap().files().len(), 1);
+
+        let two = small_record(json!({
+            "type": "lxd", "files": [{"sha1": "a", "size": 1, "compression": "xz"}, {"sha1": "b", "size": 2, "compression": "xz", "x": 1}],
+        }));
+        let two = Image::load(two, DC).unwrap().with_file(&file()).unwrap();
+        assert_eq!((two.files()[0].size, two.files()[1].size), (5, 2));
+        assert_eq!(two.record()["files"][1]["x"], json!(1));
+    }
+
+    #[test]
+    fn a_file_without_bytes_is_refused() {
+        let problems = moray_image(BASE_2).with_file(&ImageFile { size: 0, ..file() }).unwrap_err();
+        assert_eq!(problems[0].field, "files");
+    }
+
+    #[test]
+    fn activation_publishes_unless_the_import_said_when() {
+        let now = "2026-11-25T10:00:00.000Z";
+        let image = moray_image(BASE_2).with_file(&file()).unwrap().activate(now).unwrap();
+        assert_eq!(
+            (image.state(), image.activated(), image.published_at()),
+            (State::Active, true, Some(now))
+        );
+        assert!(!image.record().contains_key("expires_at"));
+
+        let imported = moray_image("caac17a4-d512-11e3-9d41-b756aebcb18f").with_file(&file()).unwrap();
+        assert_eq!(imported.activate(now).unwrap().published_at(), Some("2014-05-06T00:00:00.000Z"));
+    }
+
+    #[test]
+    fn activation_of_a_disabled_image_leaves_it_disabled() {
+        let record = small_record(json!({"disabled": true}));
+        let image = Image::load(record, DC).unwrap().with_file(&file()).unwrap();
+        assert_eq!(image.activate("2026-11-25T10:00:00.000Z").unwrap().state(), State::Disabled);
+    }
+
+    #[test]
+    fn activation_needs_a_file() {
+        let problems = moray_image(BASE_2).activate("2026-11-25T10:00:00.000Z").unwrap_err();
+        assert_eq!(problems.len(), 1);
+        assert_eq!(problems[0].field, "files");
+    }
+
+    #[test]
+    fn a_change_keeps_what_it_does_not_name() {
+        let image = moray_image(FATHER);
+        let changed = image.with(|raw| drop(raw.insert("description".to_owned(), json!("x")))).unwrap();
+        assert_eq!(changed.record()["objectclass"], json!("sdcimage"));
+        assert_eq!(changed.record()["acl"], json!(LUKE));
+        assert!(image.with(|raw| drop(raw.shift_remove("name"))).is_err());
+    }
+}

@@ -89,17 +89,23 @@ pub fn number_text(number: &Number) -> String {
 
 /// ECMAScript `Number::toString` of a finite double.
 fn double_text(number: f64) -> String {
-    if number == 0.0 {
+    // `serde_json` prints the shortest digits that read back as the same double, of two equally near ones the
+    // even, which is what JavaScript prints. The standard library may take the odd one.
+    let text = Number::from_f64(number.abs()).map_or_else(String::new, |number| number.to_string());
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let all = format!("{whole}{fraction}");
+    let significant = all.trim_start_matches('0');
+    let digits = significant.trim_end_matches('0');
+    if digits.is_empty() {
         // Negative zero loses its sign.
         return "0".to_owned();
     }
-    // `{:e}` has the shortest digits that read back as the same double, which is what JavaScript asks for.
-    let scientific = format!("{:e}", number.abs());
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let digits = mantissa.replace('.', "");
-    let point = exponent.parse::<i32>().unwrap_or(0) + 1;
+    let leading_zeros = all.len() - significant.len();
+    let shift = i32::try_from(whole.len()).unwrap_or(0) - i32::try_from(leading_zeros).unwrap_or(0);
+    let point = exponent.parse::<i32>().unwrap_or(0) + shift;
     let sign = if number < 0.0 { "-" } else { "" };
-    format!("{sign}{}", place_point(&digits, point))
+    format!("{sign}{}", place_point(digits, point))
 }
 
 /// Writes `0.digits × 10^point` in decimal or, outside 1e-7 … 1e21, in exponent form.
@@ -197,6 +203,9 @@ mod tests {
             ("18446744073709551615", "18446744073709552000"),
             ("9080214691143124906", "9080214691143125000"),
             ("42", "42"),
+            ("774607477629195.25", "774607477629195.2"),
+            ("100", "100"),
+            ("100.5", "100.5"),
         ] {
             assert_eq!(js(json), expected, "{json}");
         }

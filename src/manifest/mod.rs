@@ -10,6 +10,8 @@ mod coerce;
 pub mod create;
 pub mod field_error;
 pub mod file;
+#[cfg(test)]
+mod fixtures;
 pub mod image;
 pub mod json;
 pub mod kinds;

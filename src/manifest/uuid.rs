@@ -28,11 +28,6 @@ impl Uuid {
     pub fn new_v4() -> Self {
         Self(uuid::Uuid::new_v4())
     }
-
-    /// A UUID from its 16 bytes, e.g. the head of a digest.
-    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(uuid::Uuid::from_bytes(bytes))
-    }
 }
 
 impl FromStr for Uuid {

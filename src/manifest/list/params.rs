@@ -21,9 +21,7 @@ impl<'a> Params<'a> {
 
     /// Every value of a parameter that may be repeated.
     pub(super) fn many(&self, name: &str) -> Result<Vec<&'a str>, FieldError> {
-        let bracketed = |given: &str| {
-            given.strip_prefix(name).is_some_and(|rest| rest.starts_with('[') && !name.is_empty())
-        };
+        let bracketed = |given: &str| given.strip_prefix(name).is_some_and(|rest| rest.starts_with('['));
         if self.0.iter().any(|(given, _)| bracketed(given)) {
             return Err(FieldError::invalid(name).because("must be a single value"));
         }
@@ -35,8 +33,8 @@ impl<'a> Params<'a> {
         let mut found: Vec<(&str, &str)> = Vec::new();
         for (given, value) in self.0 {
             let Some(key) = given.strip_prefix(prefix) else { continue };
-            if key.contains('[') {
-                let name = &given[..prefix.len() + key.find('[').unwrap_or(key.len())];
+            if let Some((before, _)) = key.split_once('[') {
+                let name = format!("{prefix}{before}");
                 return Err(FieldError::invalid(name).because("must be a single value"));
             }
             if found.iter().any(|(seen, _)| *seen == key) {

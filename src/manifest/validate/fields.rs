@@ -21,9 +21,9 @@ pub(super) fn loose_text(value: &Value) -> Option<String> {
     }
 }
 
-/// `type` and `os` of a placeholder: `null`, or the text that Moray's string index needs.
-pub(super) fn is_null(value: &Value) -> bool {
-    value.is_null() || value.as_str() == Some("null")
+/// `type` and `os` of a placeholder hold this text.
+fn is_null(value: &Value) -> bool {
+    value.as_str() == Some("null")
 }
 
 pub(super) fn v(_: &Subject<'_>, value: &Value, problems: &mut Vec<FieldError>) {
@@ -66,8 +66,7 @@ fn check_label(name: &str, also: &str, max: usize, value: &Value, problems: &mut
     };
     if coerce::utf16_len(&text) > max {
         problems.push(FieldError::invalid(name).because(format!("longer than {max} characters")));
-    }
-    if text.is_empty() || !text.chars().all(|c| c.is_ascii_alphanumeric() || also.contains(c)) {
+    } else if text.is_empty() || !text.chars().all(|c| c.is_ascii_alphanumeric() || also.contains(c)) {
         let allowed = format!("may have only the characters A-Z a-z 0-9 and \"{also}\", and at least one");
         problems.push(FieldError::invalid(name).because(allowed));
     }
@@ -100,8 +99,7 @@ fn check_url(name: &str, value: &Value, problems: &mut Vec<FieldError>) {
     let scheme = text.trim_start().split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
     if !matches!(scheme.as_deref(), Some("http" | "https")) {
         problems.push(FieldError::invalid(name).because("not an http or https URL"));
-    }
-    if coerce::utf16_len(text) > MAX_URL {
+    } else if coerce::utf16_len(text) > MAX_URL {
         problems.push(FieldError::invalid(name).because(format!("longer than {MAX_URL} characters")));
     }
 }
@@ -169,7 +167,8 @@ fn check_kind(
 }
 
 pub(super) fn published_at(_: &Subject<'_>, value: &Value, problems: &mut Vec<FieldError>) {
-    if !value.as_str().is_some_and(times::is_published_at) {
+    let absent = !coerce::truthy(value);
+    if !absent && !value.as_str().is_some_and(times::is_published_at) {
         let message = "must have the form YYYY-MM-DDTHH:MM:SS[.mmm]Z";
         problems.push(FieldError::invalid("published_at").because(message));
     }

@@ -18,19 +18,20 @@ pub(super) fn files(subject: &Subject<'_>, value: &Value, problems: &mut Vec<Fie
         problems.push(FieldError::invalid("files").because(format!("more than {max}")));
     }
     for (index, entry) in entries.iter().enumerate() {
-        if ImageFile::read(entry).is_none() {
-            let message = format!("file {index} {}", reason(entry));
-            problems.push(FieldError::invalid("files").because(message));
-        }
+        check_entry(index, entry, problems);
     }
 }
 
-fn reason(entry: &Value) -> String {
-    let absent =
-        ["sha1", "size", "compression"].into_iter().find(|name| !entry.get(name).is_some_and(coerce::truthy));
-    match absent {
-        Some(name) => format!("lacks \"{name}\""),
-        None => "has a checksum, size, compression or storage that is not known".to_owned(),
+fn check_entry(index: usize, entry: &Value, problems: &mut Vec<FieldError>) {
+    let found = problems.len();
+    for name in ["sha1", "size", "compression"] {
+        if !entry.get(name).is_some_and(coerce::truthy) {
+            problems.push(FieldError::invalid("files").because(format!("file {index} lacks \"{name}\"")));
+        }
+    }
+    if problems.len() == found && ImageFile::read(entry).is_none() {
+        let message = format!("file {index} has a checksum, size, compression or storage that is not known");
+        problems.push(FieldError::invalid("files").because(message));
     }
 }
 

@@ -126,7 +126,8 @@ pub(super) fn tags(_: &Subject<'_>, value: &Value, problems: &mut Vec<FieldError
 }
 
 pub(super) fn error(_: &Subject<'_>, value: &Value, problems: &mut Vec<FieldError>) {
-    if !value.is_object() {
+    // What JavaScript calls an object.
+    if !(value.is_object() || value.is_array() || value.is_null()) {
         problems.push(FieldError::invalid("error").because("not an object"));
     }
 }

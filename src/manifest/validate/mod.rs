@@ -8,6 +8,8 @@ mod fields;
 mod files;
 mod lists;
 mod requirements;
+#[cfg(test)]
+mod tests;
 mod typed;
 mod zvol;
 
@@ -46,36 +48,36 @@ const CHECKS: &[(&str, Check)] = &[
     ("owner", fields::owner),
     ("name", fields::name),
     ("version", fields::version),
-    ("type", fields::image_type),
-    ("os", fields::os),
-    ("state", fields::state),
-    ("disabled", fields::disabled),
-    ("activated", fields::activated),
-    ("public", fields::public),
-    ("published_at", fields::published_at),
-    ("files", files::files),
-    ("origin", fields::origin),
     ("description", fields::description),
     ("homepage", fields::homepage),
     ("eula", fields::eula),
+    ("disabled", fields::disabled),
+    ("activated", fields::activated),
+    ("published_at", fields::published_at),
+    ("state", fields::state),
+    ("public", fields::public),
+    ("type", fields::image_type),
+    ("os", fields::os),
+    ("origin", fields::origin),
+    ("error", lists::error),
+    ("files", files::files),
     ("acl", lists::acl),
     ("requirements", requirements::requirements),
     ("users", lists::users),
+    ("billing_tags", lists::billing_tags),
+    ("traits", lists::traits),
+    ("tags", lists::tags),
     ("generate_passwords", fields::generate_passwords),
     ("inherited_directories", lists::inherited_directories),
     ("nic_driver", zvol::nic_driver),
     ("disk_driver", zvol::disk_driver),
     ("cpu_type", zvol::cpu_type),
     ("image_size", zvol::image_size),
-    ("tags", lists::tags),
-    ("billing_tags", lists::billing_tags),
-    ("traits", lists::traits),
-    ("error", lists::error),
     ("channels", lists::channels),
 ];
 
-/// Members required of a placeholder that is being made. 4.13.1 does without the owner, but always writes it.
-const CREATING: &[&str] = &["v", "uuid", "owner", "name", "version", "type", "os"];
+/// Members required of a placeholder that is being made.
+const CREATING: &[&str] = &["v", "uuid", "name", "version", "type", "os"];
 
 /// Members required of any other record, with `channels` last for the servers that require them.
 const FULL: &[&str] = &[

@@ -13,11 +13,12 @@ const KNOWN: &[&str] =
 pub(super) fn requirements(_: &Subject<'_>, value: &Value, problems: &mut Vec<FieldError>) {
     match value {
         Value::Object(requirements) => check(requirements, problems),
-        // Clients know these two oddities of 4.13.1: an array is none of its business, and a text is an
-        // object whose first member is called 0.
-        Value::Array(_) => {}
+        // 4.13.1 looks at the members of whatever it is given. Those of an array or a text are numbered;
+        // one of them is enough to say so.
+        Value::Array(items) if !items.is_empty() => problems.push(unsupported("0")),
         Value::String(text) if !text.is_empty() => problems.push(unsupported("0")),
-        _ => problems.push(FieldError::invalid("requirements").because("not an object")),
+        Value::Null => problems.push(FieldError::invalid("requirements").because("not an object")),
+        _ => {}
     }
 }
 
@@ -83,11 +84,15 @@ fn check_ram(min: Option<&Value>, max: Option<&Value>, problems: &mut Vec<FieldE
 }
 
 fn check_platforms(name: &str, platforms: &Value, problems: &mut Vec<FieldError>) {
-    let Some(platforms) = platforms.as_object().filter(|platforms| !platforms.is_empty()) else {
-        problems.push(invalid(name, "not an object of SDC version to platform stamp"));
-        return;
+    let stamps: Vec<(String, &Value)> = match platforms {
+        Value::Object(stamps) => stamps.iter().map(|(version, stamp)| (version.clone(), stamp)).collect(),
+        Value::Array(stamps) => stamps.iter().enumerate().map(|(i, stamp)| (i.to_string(), stamp)).collect(),
+        _ => Vec::new(),
     };
-    for (version, stamp) in platforms {
+    if stamps.is_empty() {
+        problems.push(invalid(name, "not an object of SDC version to platform stamp"));
+    }
+    for (version, stamp) in stamps {
         if !stamp.as_str().is_some_and(is_platform_stamp) {
             let message = format!("the stamp of \"{version}\" is not of the form YYYYMMDDTHHMMSSZ");
             problems.push(invalid(name, message));
@@ -121,18 +126,13 @@ fn is_platform_stamp(stamp: &str) -> bool {
 }
 
 fn check_bootrom(bootrom: &Value, brand: Option<&Value>, problems: &mut Vec<FieldError>) {
-    if !matches!(bootrom.as_str(), Some("bios" | "uefi")) {
-        problems.push(invalid("bootrom", "must be one of bios, uefi"));
-    }
-    match brand {
-        None => {
-            let missing = FieldError::missing("requirements.bootrom");
-            problems.push(missing.because("needs the requirement \"brand\" to be bhyve"));
-        }
-        Some(brand) if brand.as_str() != Some("bhyve") => {
-            problems.push(invalid("bootrom", "needs the requirement \"brand\" to be bhyve"));
-        }
-        Some(_) => {}
+    let needs_bhyve = "needs the requirement \"brand\" to be bhyve";
+    let known = matches!(bootrom.as_str(), Some("bios" | "uefi"));
+    match brand.map(|brand| brand.as_str() == Some("bhyve")) {
+        None => problems.push(FieldError::missing("requirements.bootrom").because(needs_bhyve)),
+        Some(false) => problems.push(invalid("bootrom", needs_bhyve)),
+        Some(true) if !known => problems.push(invalid("bootrom", "must be one of bios, uefi")),
+        Some(true) => {}
     }
 }
 

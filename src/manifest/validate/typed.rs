@@ -12,7 +12,8 @@ use crate::manifest::{FieldError, coerce, times};
 /// Reads the typed values.
 ///
 /// # Errors
-/// A member that cannot be read although its check passed; the two agree, so there is none.
+/// A member that cannot be read although its check passed. The one known case is a placeholder without an
+/// owner: 4.13.1 does not ask for one, but always writes one.
 pub(super) fn image(
     raw: Record,
     rules: Rules,
@@ -20,10 +21,10 @@ pub(super) fn image(
 ) -> Result<Image, Vec<FieldError>> {
     let unreadable = |name: &str| vec![FieldError::invalid(name)];
     let flag = |name: &str| raw.get(name).and_then(coerce::boolean).unwrap_or(false);
-    let published_at = text(&raw, "published_at");
+    let published_at = text(&raw, "published_at").filter(|text| !text.is_empty());
     Ok(Image {
         uuid: parsed(&raw, "uuid").ok_or_else(|| unreadable("uuid"))?,
-        owner: parsed(&raw, "owner").ok_or_else(|| unreadable("owner"))?,
+        owner: parsed(&raw, "owner").ok_or_else(|| vec![FieldError::missing("owner")])?,
         name: raw.get("name").and_then(loose_text).ok_or_else(|| unreadable("name"))?,
         version: raw.get("version").and_then(loose_text).ok_or_else(|| unreadable("version"))?,
         state: parsed(&raw, "state").ok_or_else(|| unreadable("state"))?,

@@ -19,26 +19,19 @@ pub(super) fn cpu_type(subject: &Subject<'_>, value: &Value, problems: &mut Vec<
 }
 
 fn check_driver(subject: &Subject<'_>, name: &str, value: &Value, problems: &mut Vec<FieldError>) {
-    if !belongs(subject) {
+    if !belongs(subject) && coerce::truthy(value) {
         problems.push(misplaced(name));
     } else if !value.is_string() {
         problems.push(FieldError::invalid(name).because("not a string"));
     }
 }
 
+/// The size is read as JavaScript reads a number: 4.13.1 converts it before it looks.
 pub(super) fn image_size(subject: &Subject<'_>, value: &Value, problems: &mut Vec<FieldError>) {
-    if !belongs(subject) {
+    if !belongs(subject) && coerce::truthy(value) {
         problems.push(misplaced("image_size"));
-    } else if size(value).is_none() {
+    } else if coerce::number(value).and_then(coerce::whole).is_none() {
         problems.push(FieldError::invalid("image_size").because("not an integer"));
-    }
-}
-
-/// The size in MiB. A text is read as a number, as 4.13.1 does for zvols.
-pub(super) fn size(value: &Value) -> Option<i64> {
-    match value {
-        Value::Number(_) | Value::String(_) => coerce::number(value).and_then(coerce::whole),
-        _ => None,
     }
 }
 
