@@ -66,7 +66,9 @@ impl Connection {
                 State::Up(session) => Ok(session.clone()),
                 State::Down(reason) => Err(AccountsError::Unavailable(reason.clone())),
             },
-            _ => Err(AccountsError::Unavailable(self.state().err().unwrap_or_else(|| "it does not answer".into()))),
+            _ => Err(AccountsError::Unavailable(
+                self.state().err().unwrap_or_else(|| "it does not answer".into()),
+            )),
         }
     }
 
@@ -119,13 +121,19 @@ async fn connect(config: &config::Ufds) -> Result<(Ldap, Driver), LdapError> {
     let settings = LdapConnSettings::new().set_conn_timeout(CONNECT_TIMEOUT).set_no_tls_verify(true);
     let (connection, mut ldap) = LdapConnAsync::with_settings(settings, &config.url).await?;
     let driver = tokio::spawn(connection.drive());
-    let bound = ldap.with_timeout(CONNECT_TIMEOUT).simple_bind(&config.bind_dn, config.bind_password.expose());
+    let bound =
+        ldap.with_timeout(CONNECT_TIMEOUT).simple_bind(&config.bind_dn, config.bind_password.expose());
     bound.await?.success()?;
     Ok((ldap, driver))
 }
 
 /// Probes an otherwise idle session, and returns why it is of no more use.
-async fn until_broken(mut ldap: Ldap, mut driver: Driver, broken: &Notify, state: &watch::Sender<State>) -> String {
+async fn until_broken(
+    mut ldap: Ldap,
+    mut driver: Driver,
+    broken: &Notify,
+    state: &watch::Sender<State>,
+) -> String {
     loop {
         tokio::select! {
             ended = &mut driver => return match ended {
@@ -136,7 +144,8 @@ async fn until_broken(mut ldap: Ldap, mut driver: Driver, broken: &Notify, state
             () = state.closed() => return "nobody needs it".into(),
             () = sleep(PROBE_INTERVAL) => {}
         }
-        let probe = ldap.with_timeout(PROBE_TIMEOUT).search("o=smartdc", Scope::Base, "(objectclass=*)", ["1.1"]);
+        let probe =
+            ldap.with_timeout(PROBE_TIMEOUT).search("o=smartdc", Scope::Base, "(objectclass=*)", ["1.1"]);
         if let Err(error) = probe.await {
             return error.to_string();
         }

@@ -38,7 +38,9 @@ impl Parsed {
     pub(super) fn into_object(self) -> ApiResult<Map<String, Value>> {
         match self {
             Parsed::Json(Value::Object(members)) => Ok(members),
-            _ => Err(ApiError::validation(vec![FieldError::missing("body").because("must be a JSON object")])),
+            _ => {
+                Err(ApiError::validation(vec![FieldError::missing("body").because("must be a JSON object")]))
+            }
         }
     }
 }
@@ -110,9 +112,9 @@ fn check_md5(headers: &HeaderMap, raw: &[u8]) -> ApiResult<()> {
 }
 
 fn parse_json(raw: &[u8]) -> ApiResult<Parsed> {
-    serde_json::from_slice(raw).map(Parsed::Json).map_err(|error| {
-        ApiError::new(Code::InvalidContent, format!("the body is not valid JSON: {error}"))
-    })
+    serde_json::from_slice(raw)
+        .map(Parsed::Json)
+        .map_err(|error| ApiError::new(Code::InvalidContent, format!("the body is not valid JSON: {error}")))
 }
 
 fn parse_form(raw: &[u8]) -> ApiResult<Parsed> {

@@ -35,10 +35,9 @@ impl FileBodies {
         FileBodies(Arc::new(make))
     }
 
-    fn body(&self, file: File, range: Range<u64>) -> ApiResult<Body> {
-        (self.0)(file, range).map_err(|error| {
-            ApiError::new(Code::InternalError, "the stored file is not what its manifest says").because(error)
-        })
+    /// The body of these bytes of the file.
+    pub fn body(&self, file: File, range: Range<u64>) -> io::Result<Body> {
+        (self.0)(file, range)
     }
 }
 
@@ -112,7 +111,7 @@ pub(super) async fn get_image_file(
             let body = if method == Method::HEAD {
                 Body::empty()
             } else {
-                bodies.body(opened.file, 0..entry.size)?
+                bodies.body(opened.file, 0..entry.size).map_err(damaged)?
             };
             let mut response = body.into_response();
             describe(response.headers_mut(), entry);
@@ -123,6 +122,11 @@ pub(super) async fn get_image_file(
         insert(response.headers_mut(), header::LAST_MODIFIED, &httpdate::fmt_http_date(modified));
     }
     Ok(response)
+}
+
+/// A stored file that is shorter than its manifest says, or cannot be read.
+fn damaged(error: io::Error) -> ApiError {
+    ApiError::new(Code::InternalError, "the stored file is not what its manifest says").because(error)
 }
 
 fn describe(headers: &mut HeaderMap, entry: &ImageFile) {

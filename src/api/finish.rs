@@ -26,6 +26,8 @@ pub(super) struct Finish {
     context: Context,
     metrics: Arc<Metrics>,
     answer: Option<Answer>,
+    /// Bytes of the response's body so far.
+    sent: u64,
     _in_flight: GaugeGuard,
 }
 
@@ -39,7 +41,7 @@ struct Answer {
 impl Finish {
     pub(super) fn new(context: Context, state: &AppState) -> Finish {
         let metrics = Arc::clone(&state.0.metrics);
-        Finish { context, _in_flight: metrics.request_started(), metrics, answer: None }
+        Finish { context, _in_flight: metrics.request_started(), metrics, answer: None, sent: 0 }
     }
 
     /// The response, with the record tied to its end.
@@ -49,12 +51,13 @@ impl Finish {
         let failure = extensions.remove::<Failure>().map(|failure| failure.0);
         let headers = if self.is_audited() { response.headers().clone() } else { HeaderMap::new() };
         self.answer = Some(Answer { status: response.status().as_u16(), headers, json, failure });
-        response.map(|body| Body::new(Watched { body, _finish: self }))
+        response.map(|body| Body::new(Watched { body, finish: self }))
     }
 
     /// Health checks would drown everything else.
     fn is_audited(&self) -> bool {
-        let quiet = matches!(self.context.method, Method::GET | Method::HEAD) && self.context.uri.path() == "/ping";
+        let quiet =
+            matches!(self.context.method, Method::GET | Method::HEAD) && self.context.uri.path() == "/ping";
         !quiet
     }
 
@@ -107,6 +110,10 @@ impl Drop for Finish {
             answer.status,
             context.started.elapsed(),
         );
+        // What is not JSON is a file.
+        if answer.json.is_none() {
+            self.metrics.file_bytes_out(self.sent);
+        }
         if let Some(failure) = &answer.failure {
             report(context, failure);
         }
@@ -140,7 +147,7 @@ fn error_record(error: &ApiError) -> ErrorRecord {
 /// A response body that ends the exchange when it is dropped.
 struct Watched {
     body: Body,
-    _finish: Finish,
+    finish: Finish,
 }
 
 impl http_body::Body for Watched {
@@ -151,7 +158,11 @@ impl http_body::Body for Watched {
         mut self: Pin<&mut Self>,
         task: &mut TaskContext<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(task)
+        let frame = Pin::new(&mut self.body).poll_frame(task);
+        if let Poll::Ready(Some(Ok(frame))) = &frame {
+            self.finish.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

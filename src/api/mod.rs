@@ -25,9 +25,9 @@ use axum::http::HeaderValue;
 use crate::images::App;
 use crate::telemetry::Metrics;
 
+pub use context::Peer;
 pub use files::FileBodies;
 pub use metrics::router as metrics_router;
-pub use context::Peer;
 pub use pipeline::router;
 
 /// What every handler can reach.

@@ -40,10 +40,11 @@ pub(super) async fn represent(context: &Context, response: Response) -> Response
             let text = javascript(context, compact(text));
             replace(response, text, "application/javascript")
         }
-        None if response.status().is_success() => {
-            ApiError::new(Code::NotAcceptable, "application/json, text/plain and application/javascript are offered")
-                .into_response()
-        }
+        None if response.status().is_success() => ApiError::new(
+            Code::NotAcceptable,
+            "application/json, text/plain and application/javascript are offered",
+        )
+        .into_response(),
         None => response,
     }
 }
@@ -105,13 +106,15 @@ fn compact(text: &Bytes) -> Bytes {
 
 /// A call of the function that `callback` or `jsonp` names; without one, just the value.
 fn javascript(context: &Context, json: Bytes) -> Bytes {
-    let name = ["callback", "jsonp"].into_iter().find_map(|name| context.params.non_empty(name).ok().flatten());
+    let name =
+        ["callback", "jsonp"].into_iter().find_map(|name| context.params.non_empty(name).ok().flatten());
     let is_identifier =
         |name: &&str| name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '$' | '.'));
     match name.filter(is_identifier) {
         Some(name) => {
             // These two end a line in JavaScript, though not in JSON.
-            let json = String::from_utf8_lossy(&json).replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029");
+            let json =
+                String::from_utf8_lossy(&json).replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029");
             format!("typeof {name} === 'function' && {name}({json});").into()
         }
         None => json,
@@ -136,7 +139,8 @@ mod tests {
 
     #[test]
     fn json_is_the_answer_unless_the_client_prefers_another() {
-        for accept in ["*/*", "application/json", "application/*", "text/html, */*;q=0.1", "APPLICATION/JSON"] {
+        for accept in ["*/*", "application/json", "application/*", "text/html, */*;q=0.1", "APPLICATION/JSON"]
+        {
             assert_eq!(choice(accept), Some(Representation::Json), "{accept}");
         }
         assert_eq!(chosen(&HeaderMap::new()), Some(Representation::Json));

@@ -81,7 +81,10 @@ mod tests {
         let account = Params::parse(Some(&format!("account={uuid}"))).account().unwrap();
         assert_eq!(account.unwrap().to_string(), uuid);
         assert_eq!(Params::parse(Some("account=")).account().unwrap(), None);
-        assert_eq!(field(Params::parse(Some(&format!("account={}", uuid.to_uppercase()))).account()), "account");
+        assert_eq!(
+            field(Params::parse(Some(&format!("account={}", uuid.to_uppercase()))).account()),
+            "account"
+        );
     }
 
     #[test]

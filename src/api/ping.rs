@@ -31,7 +31,8 @@ const WITHOUT_SAMPLE: [Code; 15] = [
 ];
 
 /// Framework errors that are known under another name than their code.
-const FRAMEWORK_WITHOUT_SAMPLE: [&str; 3] = ["ServiceUnavailableError", "UnauthorizedError", "BadRequestError"];
+const FRAMEWORK_WITHOUT_SAMPLE: [&str; 3] =
+    ["ServiceUnavailableError", "UnauthorizedError", "BadRequestError"];
 
 pub(super) async fn ping(context: Context) -> ApiResult<Response> {
     if let Some(name) = context.params.one("error")? {

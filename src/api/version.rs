@@ -12,7 +12,8 @@ const MAX_RANGE: usize = 256;
 /// Without the header it is `~1`. An empty one means `*`, or `X-Api-Version`'s value where that is sent.
 pub(super) fn negotiate(headers: &HeaderMap) -> ApiResult<ApiVersion> {
     let requested = requested(headers);
-    let invalid = || ApiError::new(Code::InvalidVersion, format!("{requested:?} is not supported by this server"));
+    let invalid =
+        || ApiError::new(Code::InvalidVersion, format!("{requested:?} is not supported by this server"));
     if requested.len() > MAX_RANGE {
         return Err(invalid());
     }
@@ -27,7 +28,8 @@ pub(super) fn negotiate(headers: &HeaderMap) -> ApiResult<ApiVersion> {
 
 /// The range as the client sent it, or the default.
 pub(super) fn requested(headers: &HeaderMap) -> String {
-    let text = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_owned());
+    let text =
+        |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_owned());
     match text("accept-version") {
         None => "~1".into(),
         Some(range) if range.is_empty() => text("x-api-version").unwrap_or_else(|| "*".into()),

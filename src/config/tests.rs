@@ -69,17 +69,27 @@ fn a_wrong_value_is_named() {
         ("manta", json!({"url": "https://manta"})),
     ];
     for (key, value) in cases {
-        assert_eq!(problems(|config| drop(config.insert(key.into(), value.clone()))), [key], "{key} = {value}");
+        assert_eq!(
+            problems(|config| drop(config.insert(key.into(), value.clone()))),
+            [key],
+            "{key} = {value}"
+        );
     }
     let url = problems(|config| config["ufds"]["url"] = json!("http://ufds"));
     assert_eq!(url, ["ufds.url"]);
-    assert_eq!(problems(|config| drop(config.insert("moray".into(), json!(5)))), ["moray", "moray.host", "moray.port"]);
+    assert_eq!(
+        problems(|config| drop(config.insert("moray".into(), json!(5)))),
+        ["moray", "moray.host", "moray.port"]
+    );
 }
 
 #[test]
 fn empty_texts_of_a_template_count_as_absent() {
     assert!(problems(|config| drop(config.insert("adminUuid".into(), json!("")))).is_empty());
-    assert_eq!(problems(|config| drop(config.insert("datacenterName".into(), json!("")))), ["datacenterName"]);
+    assert_eq!(
+        problems(|config| drop(config.insert("datacenterName".into(), json!("")))),
+        ["datacenterName"]
+    );
 }
 
 #[test]

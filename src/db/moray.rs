@@ -102,12 +102,14 @@ impl MorayDatabase {
         limit: u64,
     ) -> Result<Vec<Image>, DbError> {
         let filter = filter::of_scope(scope);
-        let mut options = FindOptions { sort: order(direction), limit: Some(limit.min(PAGE)), ..FindOptions::default() };
+        let mut options =
+            FindOptions { sort: order(direction), limit: Some(limit.min(PAGE)), ..FindOptions::default() };
         let mut found = Vec::new();
         let mut offset = 0;
         loop {
             options.offset = Some(offset);
-            let rows = self.timed("find", self.client.find_all(BUCKET, &filter, &options)).await.map_err(failed)?;
+            let rows =
+                self.timed("find", self.client.find_all(BUCKET, &filter, &options)).await.map_err(failed)?;
             let total = rows.first().and_then(|row| row.count).unwrap_or_default();
             let loaded = rows.iter().filter_map(|row| self.load(row)).map(|stored| stored.image);
             found.extend(loaded.filter(|image| matches(scope, image)));
@@ -219,9 +221,8 @@ async fn bucket(client: &Client) -> Result<(), Error> {
 /// The bucket of 4.13.1: unversioned, without triggers.
 fn schema() -> BucketConfig {
     let unique = ["uuid", "urn"].map(|name| (name, IndexType::String, true));
-    let strings =
-        ["name", "version", "owner", "origin", "state", "os", "type", "expires_at", "published_at"]
-            .map(|name| (name, IndexType::String, false));
+    let strings = ["name", "version", "owner", "origin", "state", "os", "type", "expires_at", "published_at"]
+        .map(|name| (name, IndexType::String, false));
     let lists = ["tags", "billing_tags", "acl"].map(|name| (name, IndexType::Strings, false));
     let flags = ["activated", "disabled", "public"].map(|name| (name, IndexType::Boolean, false));
     let index = unique.into_iter().chain(strings).chain(lists).chain(flags);

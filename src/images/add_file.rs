@@ -44,6 +44,7 @@ where
         return Err(too_large());
     }
     let received = app.storage.receive(upload.length, MAX_FILE_SIZE, body).await.map_err(refused)?;
+    app.metrics.file_bytes_in(received.digests.size);
     verify(&received.digests, &upload)?;
     let file = entry(&received.digests, upload);
 

@@ -5,8 +5,8 @@ use crate::manifest::{Image, Record, Uuid};
 
 /// Makes an unactivated image record from the members of `body`.
 pub async fn create(app: &App, account: Option<Uuid>, body: Record) -> ApiResult<Image> {
-    let owner = manifest::resolve_owner(&body, account)
-        .map_err(|error| ApiError::invalid_parameters(vec![error]))?;
+    let owner =
+        manifest::resolve_owner(&body, account).map_err(|error| ApiError::invalid_parameters(vec![error]))?;
     manifest::refuse_state(&body).map_err(|error| ApiError::validation(vec![error]))?;
     if !app.accounts.exists(owner).await? {
         let message = format!("owner {owner} does not exist");
@@ -26,8 +26,7 @@ pub async fn create(app: &App, account: Option<Uuid>, body: Record) -> ApiResult
 
 /// An origin must exist here. Its state, owner and visibility do not matter, as in 4.13.1.
 async fn check_origin(app: &App, body: &Record) -> ApiResult<()> {
-    let no_such_origin =
-        |error: NoSuchOrigin| ApiError::new(Code::OriginDoesNotExist, error.to_string());
+    let no_such_origin = |error: NoSuchOrigin| ApiError::new(Code::OriginDoesNotExist, error.to_string());
     match manifest::requested_origin(body).map_err(no_such_origin)? {
         Some(origin) if app.db.get(origin).await?.is_none() => {
             Err(no_such_origin(NoSuchOrigin(origin.to_string())))

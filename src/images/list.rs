@@ -33,9 +33,7 @@ async fn marker_time(app: &App, query: &ListQuery) -> ApiResult<Option<String>> 
         Some(Marker::Time(time)) => Ok(Some(time.clone())),
         Some(Marker::Image(uuid)) => match app.db.get(*uuid).await? {
             Some(stored) => Ok(stored.image.published_at().map(str::to_owned)),
-            None => {
-                Err(ApiError::new(Code::ResourceNotFound, format!("marker image {uuid} does not exist")))
-            }
+            None => Err(ApiError::new(Code::ResourceNotFound, format!("marker image {uuid} does not exist"))),
         },
     }
 }

@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::db::MorayDatabase;
 use crate::manifest::{Rules, Uuid, times};
 use crate::storage::LocalStorage;
+use crate::telemetry::Metrics;
 
 pub use activate::activate;
 pub use add_file::{FileUpload, MAX_FILE_SIZE, add_file, check_unactivated};
@@ -45,13 +46,20 @@ pub struct App {
     pub storage: LocalStorage,
     /// The owners.
     pub accounts: Accounts,
+    metrics: Arc<Metrics>,
     locks: ImageLocks,
 }
 
 impl App {
     /// Puts the backends together.
-    pub fn new(config: Arc<Config>, db: MorayDatabase, storage: LocalStorage, accounts: Accounts) -> App {
-        App { config, db, storage, accounts, locks: ImageLocks::default() }
+    pub fn new(
+        config: Arc<Config>,
+        db: MorayDatabase,
+        storage: LocalStorage,
+        accounts: Accounts,
+        metrics: Arc<Metrics>,
+    ) -> App {
+        App { config, db, storage, accounts, metrics, locks: ImageLocks::default() }
     }
 
     /// What a server of this configuration asks of a manifest.

@@ -17,7 +17,9 @@ use crate::config::{Config, ConfigError};
 use crate::db::MorayDatabase;
 use crate::images::{self, App};
 use crate::storage::LocalStorage;
-use crate::telemetry::{self, InitError, Json, Level, LogControl, LogOptions, Metrics, MetricsError, StaticLabels};
+use crate::telemetry::{
+    self, InitError, Json, Level, LogControl, LogOptions, Metrics, MetricsError, StaticLabels,
+};
 
 /// How long the last requests to Moray may take once all clients have their answers.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
@@ -108,8 +110,8 @@ async fn build(config: Arc<Config>, metrics: Arc<Metrics>) -> App {
         tracing::error!(err.json = %telemetry::err(&error), "local storage cannot be used now");
     }
     let db = MorayDatabase::new(&config, App::rules_of(&config), Arc::clone(&metrics));
-    let accounts = Accounts::new(config.ufds.clone(), metrics);
-    App::new(config, db, storage, accounts)
+    let accounts = Accounts::new(config.ufds.clone(), Arc::clone(&metrics));
+    App::new(config, db, storage, accounts, metrics)
 }
 
 fn labels(config: &Config) -> StaticLabels {

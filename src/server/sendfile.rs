@@ -29,7 +29,11 @@ pub(super) use regions::Regions;
 ///
 /// # Errors
 /// When the range does not lie within the file (`InvalidInput`), or the file has no length.
-pub(super) fn file_body(file: File, range: Range<u64>, connection: Option<&ConnectionHandle>) -> io::Result<Body> {
+pub(super) fn file_body(
+    file: File,
+    range: Range<u64>,
+    connection: Option<&ConnectionHandle>,
+) -> io::Result<Body> {
     if range.start > range.end || range.end > file.metadata()?.len() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "range beyond the end of the file"));
     }

@@ -127,10 +127,13 @@ impl LocalStorage {
         let incoming = self.incoming();
         let directory = self.image_directory(uuid);
         let deleted = blocking(move || {
-            Ok(files.iter().try_for_each(|(index, sha1)| {
-                remove_if_there(&incoming.join(complete_name(uuid, *index, sha1)))?;
-                remove_if_there(&directory.join(file_name(*index)))
-            }).and_then(|()| remove_directory(&directory)))
+            Ok(files
+                .iter()
+                .try_for_each(|(index, sha1)| {
+                    remove_if_there(&incoming.join(complete_name(uuid, *index, sha1)))?;
+                    remove_if_there(&directory.join(file_name(*index)))
+                })
+                .and_then(|()| remove_directory(&directory)))
         });
         deleted.await?
     }
@@ -187,10 +190,12 @@ fn remove_directory(directory: &std::path::Path) -> Result<(), StorageError> {
     match fs::remove_dir(directory) {
         Ok(()) => Ok(directory.parent().map_or(Ok(()), sync_directory)?),
         // Somebody's files are still there, or nothing ever was.
-        Err(error)
-            if matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotFound) =>
-        {
-            if directory.exists() { Ok(sync_directory(directory)?) } else { Ok(()) }
+        Err(error) if matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotFound) => {
+            if directory.exists() {
+                Ok(sync_directory(directory)?)
+            } else {
+                Ok(())
+            }
         }
         Err(error) => Err(error.into()),
     }

@@ -19,7 +19,10 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::server::{ConnectionConfig, ConnectionEvents, Drained, Peer, Refusal, ServeConfig, serve};
+use crate::api::Peer;
+use crate::server::connection::ConnectionConfig;
+use crate::server::listener::{ConnectionEvents, Drained, ServeConfig, serve};
+use crate::server::refusal::Refusal;
 
 /// Nothing here takes long; a test that waits so long has failed.
 const DEADLINE: Duration = Duration::from_secs(60);

@@ -8,8 +8,9 @@ use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
-use crate::server::ServeConfig;
+use crate::api::FileBodies;
 use crate::server::connection::tests::TestServer;
+use crate::server::listener::ServeConfig;
 
 /// Bytes whose every window is different, several windows long and not a multiple of one.
 fn pattern(length: usize) -> Vec<u8> {
@@ -28,9 +29,8 @@ fn temporary(bytes: &[u8]) -> File {
 /// `/mapped/START/END` with the connection's handle, `/read/START/END` without.
 async fn server(bytes: &[u8]) -> TestServer {
     let (mapped, read) = (Arc::new(temporary(bytes)), Arc::new(temporary(bytes)));
-    let mapped = move |Path((start, end)): Path<(u64, u64)>,
-                       Extension(handle): Extension<ConnectionHandle>| async move {
-        file_body(mapped.try_clone().unwrap(), start..end, Some(&handle)).unwrap()
+    let mapped = move |Path((start, end)): Path<(u64, u64)>, Extension(bodies): Extension<FileBodies>| async move {
+        bodies.body(mapped.try_clone().unwrap(), start..end).unwrap()
     };
     let read = move |Path((start, end)): Path<(u64, u64)>| async move {
         file_body(read.try_clone().unwrap(), start..end, None).unwrap()
@@ -99,8 +99,8 @@ async fn bytes_that_are_not_in_memory_are_loaded_first() {
     rustix::fs::fadvise(&*file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
     let routes = Router::new().route(
         "/cold",
-        get(move |Extension(handle): Extension<ConnectionHandle>| async move {
-            file_body(file.try_clone().unwrap(), 0..5_000_000, Some(&handle)).unwrap()
+        get(move |Extension(bodies): Extension<FileBodies>| async move {
+            bodies.body(file.try_clone().unwrap(), 0..5_000_000).unwrap()
         }),
     );
     let server = TestServer::with_routes(ServeConfig::default(), routes).await;
@@ -115,8 +115,8 @@ async fn a_reader_other_than_the_connection_gets_the_right_bytes() {
     let expected = bytes.clone();
     let routes = Router::new().route(
         "/check",
-        get(move |Extension(handle): Extension<ConnectionHandle>| async move {
-            let body = file_body(file.try_clone().unwrap(), 0..3_000_000, Some(&handle)).unwrap();
+        get(move |Extension(bodies): Extension<FileBodies>| async move {
+            let body = bodies.body(file.try_clone().unwrap(), 0..3_000_000).unwrap();
             (body.collect().await.unwrap().to_bytes() == expected).to_string()
         }),
     );
@@ -130,8 +130,8 @@ async fn a_file_cut_by_hand_ends_the_download_and_not_the_process() {
     let shared = Arc::clone(&file);
     let routes = Router::new().route(
         "/cut",
-        get(move |Extension(handle): Extension<ConnectionHandle>| async move {
-            let body = file_body(shared.try_clone().unwrap(), 0..5_000_000, Some(&handle)).unwrap();
+        get(move |Extension(bodies): Extension<FileBodies>| async move {
+            let body = bodies.body(shared.try_clone().unwrap(), 0..5_000_000).unwrap();
             shared.set_len(10_000).unwrap();
             body
         }),

@@ -48,7 +48,6 @@ pub struct Metrics {
     file_bytes: [IntCounter; 2],
     log_dropped: IntCounter,
     log_dropped_seen: AtomicU64,
-    config_reloads: IntCounterVec,
     resident_memory: IntGauge,
 }
 
@@ -137,10 +136,6 @@ impl Metrics {
             file_bytes: ["in", "out"].map(|direction| file_bytes.with_label_values(&[direction])),
             log_dropped: log_dropped.with_label_values::<&str>(&[]),
             log_dropped_seen: AtomicU64::new(0),
-            config_reloads: builder.counter(
-                Opts::new("imgapi_config_reloads_total", "changes of the configuration file, by outcome"),
-                &["outcome"],
-            )?,
             resident_memory: builder
                 .gauge("process_resident_memory_bytes", "resident memory of the process")?,
             registry: builder.0,
@@ -196,11 +191,6 @@ impl Metrics {
     /// Counts bytes of image files that went out.
     pub fn file_bytes_out(&self, bytes: u64) {
         self.file_bytes[1].inc_by(bytes);
-    }
-
-    /// Counts a change of the configuration: taken over, or refused with the old one kept.
-    pub fn config_reloaded(&self, accepted: bool) {
-        self.config_reloads.with_label_values(&[if accepted { "accepted" } else { "refused" }]).inc();
     }
 
     /// Takes over the number of log records dropped since the start ([`super::LogControl::dropped`]).
