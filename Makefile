@@ -1,0 +1,51 @@
+# What a person types. Every target installs what it needs, the Rust toolchain apart.
+
+CARGO ?= cargo
+TOOLS := .tools
+DENY_VERSION := 0.20.2
+MACHETE_VERSION := 0.9.2
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-rust test-interop check bench fuzz clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Start a datacenter on this machine, with a DC-mode IMGAPI
+	@test/requirements.sh build
+	$(CARGO) build --release --locked -p imgapi -p coal
+	target/release/coal $(COAL_OPTIONS)
+
+test: test-rust test-interop ## Run all tests
+
+test-rust: ## Run the Rust tests
+	@test/requirements.sh build
+	$(CARGO) test --locked --workspace
+
+test-interop: ## Run the tests with the Node.js clients of Triton and other real peers
+	@test/requirements.sh build interop
+	$(CARGO) build --locked -p imgapi -p coal
+	cd test/interop && npm ci --no-audit --no-fund --loglevel=error && node --test --test-concurrency=1
+
+check: $(TOOLS)/bin/cargo-deny $(TOOLS)/bin/cargo-machete ## Check format, lints, documentation and dependencies
+	@test/requirements.sh build
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --document-private-items
+	$(TOOLS)/bin/cargo-deny --locked check licenses bans sources
+	$(TOOLS)/bin/cargo-machete
+
+$(TOOLS)/bin/cargo-deny:
+	$(CARGO) install --locked --root $(TOOLS) cargo-deny@$(DENY_VERSION)
+
+$(TOOLS)/bin/cargo-machete:
+	$(CARGO) install --locked --root $(TOOLS) cargo-machete@$(MACHETE_VERSION)
+
+bench: ## Compare speed and memory with peers measured in the same run
+	@test/requirements.sh build bench
+	$(CARGO) build --release --locked -p imgapi -p coal
+	$(CARGO) bench --locked --bench service
+
+clean: ## Remove everything that was built
+	$(CARGO) clean
+	rm -rf $(TOOLS) test/interop/node_modules

@@ -1,0 +1,49 @@
+#!/bin/sh
+# Installs what a target of the Makefile needs and this machine lacks. Arguments: build, interop, bench.
+set -eu
+
+packages=
+need() { # COMMAND-OR-FILE PACKAGE
+    case $1 in
+        /*) [ -e "$1" ] ;;
+        *) command -v "$1" >/dev/null 2>&1 ;;
+    esac || packages="$packages $2"
+}
+
+for what in "$@"; do
+    case $what in
+        build)
+            need cc build-essential
+            need pkg-config pkg-config
+            pkg-config --exists openssl 2>/dev/null || packages="$packages libssl-dev"
+            ;;
+        interop)
+            need node nodejs
+            need npm npm
+            need curl curl
+            need ldapsearch ldap-utils
+            need /usr/sbin/slapd slapd
+            ;;
+        bench)
+            need curl curl
+            need /usr/sbin/nginx nginx-light
+            ;;
+        *)
+            echo "unknown requirement: $what" >&2
+            exit 2
+            ;;
+    esac
+done
+
+[ -n "$packages" ] || exit 0
+
+if ! command -v apt-get >/dev/null 2>&1; then
+    echo "please install:$packages" >&2
+    exit 1
+fi
+sudo=
+[ "$(id -u)" = 0 ] || sudo=sudo
+# Installed servers are started by the tests themselves, not by the system.
+$sudo apt-get update -qq
+# shellcheck disable=SC2086 # a list of words
+$sudo env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $packages
