@@ -9,7 +9,7 @@ use moray::{
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use crate::support::{Call, Server, config, connected, deserted_address, record, soon};
+use crate::support::{Call, Server, config, deserted_address, failed, jump, record, soon};
 
 fn get(client: &Client) -> JoinHandle<Result<moray::Object, Error>> {
     let client = client.clone();
@@ -31,6 +31,7 @@ async fn unavailable_when_nobody_listens() {
     let mut config = config(deserted_address().await);
     config.unavailable_wait = Duration::from_millis(100);
     let client = Client::new(config);
+    failed(&client).await;
     for error in [
         soon(get(&client)).await.unwrap().unwrap_err(),
         soon(put(&client, Precondition::MustNotExist, CallOptions::default())).await.unwrap().unwrap_err(),
@@ -45,8 +46,7 @@ async fn unavailable_when_nobody_listens() {
 async fn calls_succeed_when_the_server_appears() {
     let address = deserted_address().await;
     let client = Client::new(config(address));
-    let mut state = client.watch_state();
-    soon(state.wait_for(|state| state.last_error.is_some())).await.unwrap();
+    failed(&client).await;
     let get = get(&client);
     let mut server = Server::on(address).await;
     server.next().await.row(&record("k", &json!({})));
@@ -61,6 +61,7 @@ async fn a_server_that_accepts_and_hangs_up_is_not_a_connection() {
     let mut config = server.config();
     config.unavailable_wait = Duration::from_millis(100);
     let client = Client::new(config);
+    failed(&client).await;
     let error = soon(get(&client)).await.unwrap().unwrap_err();
     assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
     assert!(server.accepted() > 0);
@@ -70,12 +71,12 @@ async fn a_server_that_accepts_and_hangs_up_is_not_a_connection() {
 async fn a_read_without_an_answer_ends_at_its_deadline() {
     let mut server = Server::start().await;
     let client = server.client();
-    let options = within(Duration::from_millis(50));
-    let read = client.get_object("b", "k", &options);
-    let error = soon(read).await.unwrap_err();
+    let read = get(&client);
+    let late = server.next().await;
+    jump(Duration::from_secs(11)).await;
+    let error = soon(read).await.unwrap().unwrap_err();
     assert!(matches!(error, Error::Timeout { method: "getObject", .. }), "{error:?}");
     // The connection goes on.
-    let late = server.next().await;
     let get = get(&client);
     let call = server.next().await;
     late.row(&record("late", &json!({})));
@@ -88,10 +89,10 @@ async fn a_read_without_an_answer_ends_at_its_deadline() {
 async fn a_write_without_an_answer_has_an_unknown_outcome() {
     let mut server = Server::start().await;
     let client = server.client();
-    connected(&client, 1).await;
     for precondition in [Precondition::Any, Precondition::MustNotExist] {
-        let put = put(&client, precondition, within(Duration::from_millis(50)));
+        let put = put(&client, precondition, within(Duration::from_secs(20)));
         let _unanswered = server.next().await;
+        jump(Duration::from_secs(21)).await;
         let error = soon(put).await.unwrap().unwrap_err();
         let Error::OutcomeUnknown { method: "putObject", source } = &error else { panic!("{error:?}") };
         assert!(matches!(**source, Error::Timeout { .. }));

@@ -1,6 +1,11 @@
 //! The client against servers that do what a test tells them, over real sockets.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail by panicking"
+)]
 
 mod failures;
 mod liveness;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use moray::{CallOptions, Client, Config, Endpoint, Error};
 
-use crate::support::{DnsServer, Server, connected, soon};
+use crate::support::{DnsServer, Server, connected, failed, soon};
 
 const LOCALHOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
@@ -62,8 +62,7 @@ async fn a_name_that_appears_later_is_found() {
     let mut config = config(&dns, srv(server.address.port()));
     config.unavailable_wait = Duration::from_millis(50);
     let client = Client::new(config);
-    let mut state = client.watch_state();
-    soon(state.wait_for(|state| state.last_error.is_some())).await.unwrap();
+    failed(&client).await;
     let error = client.ping(false, &CallOptions::default()).await.unwrap_err();
     assert!(error.to_string().contains("cannot resolve"), "{error}");
     assert!(matches!(error, Error::Unavailable { .. }));

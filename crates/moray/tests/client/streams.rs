@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use moray::{Attribute, CallOptions, Client, Error, Filter, FindOptions, ObjectStream, ServerErrorKind};
 use serde_json::json;
 
-use crate::support::{Call, Server, record, soon};
+use crate::support::{Call, Server, jump, record, soon};
 
 fn find(client: &Client) -> ObjectStream {
     let filter = Filter::present(Attribute::from_static("uuid"));
@@ -160,16 +160,10 @@ async fn a_dropped_stream_lets_the_connection_go_on() {
 async fn a_stream_ends_at_its_deadline() {
     let mut server = Server::start().await;
     let client = server.client();
-    let filter = Filter::present(Attribute::from_static("uuid"));
-    let call = CallOptions { deadline: Some(Duration::from_millis(300)), ..CallOptions::default() };
-    let options = FindOptions { call, ..FindOptions::default() };
-    let mut stream = client.find_objects("b", &filter, &options);
-    let error = loop {
-        match soon(stream.next()).await.unwrap() {
-            Ok(_) => {}
-            Err(error) => break error,
-        }
-    };
+    let (call, mut stream, _) = started(&mut server, find(&client)).await;
+    jump(Duration::from_secs(31)).await;
+    let error = soon(stream.next()).await.unwrap().unwrap_err();
     assert!(matches!(error, Error::Timeout { method: "findObjects", .. }), "{error:?}");
-    server.next().await.end();
+    assert!(soon(stream.next()).await.is_none());
+    call.end();
 }

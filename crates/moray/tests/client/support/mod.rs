@@ -25,6 +25,19 @@ pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(30), future).await.expect("not within 30 s")
 }
 
+/// Lets the clock jump, so that deadlines pass whatever the speed of the machine.
+pub(crate) async fn jump(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
+/// Waits until an attempt to connect has failed.
+pub(crate) async fn failed(client: &Client) {
+    let mut state = client.watch_state();
+    soon(state.wait_for(|state| state.last_error.is_some())).await.unwrap();
+}
+
 /// Waits until the client has this many connections.
 pub(crate) async fn connected(client: &Client, connections: usize) {
     let mut state = client.watch_state();
