@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use serde::Serialize;
 use thiserror::Error;
 
 use super::dn::Dn;
@@ -27,7 +28,7 @@ pub(crate) struct Entry {
 }
 
 /// An account: an entry of class `sdcPerson` directly below `ou=users, o=smartdc`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Account {
     /// Its `uuid`.
     pub uuid: String,
