@@ -1,1 +1,16 @@
-//! Cloud on a laptop.
+//! Cloud on a laptop: the rest of a Triton datacenter in one process, for development and tests.
+//!
+//! - [`moray`]: the key-value store, FAST in front of SQLite
+//! - [`ufds`]: the account directory, LDAP in front of an LDIF file
+//! - [`datacenter`]: both, and the `imgapi` process between them
+//!
+//! Each server speaks the real protocol and is checked with the clients that Triton's services use. None of it
+//! is for production.
+
+mod net;
+
+pub mod datacenter;
+pub mod moray;
+pub mod ufds;
+
+pub use datacenter::Datacenter;

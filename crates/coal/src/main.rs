@@ -1,2 +1,102 @@
-//! Starts a datacenter.
-fn main() {}
+//! Starts a datacenter and keeps it until it is told to stop.
+
+mod exec;
+mod options;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{ExitCode, ExitStatus};
+
+use clap::Parser;
+use coal::Datacenter;
+use coal::datacenter::{DatacenterError, ReadyFile};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::level_filters::LevelFilter;
+
+use options::{Command, Options};
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    if let Some(Command::ExecWithParent { parent, command }) = options.command {
+        eprintln!("coal: {}", exec::exec_with_parent(parent, &command));
+        return ExitCode::FAILURE;
+    }
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(LevelFilter::WARN).init();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("coal: cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("coal: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What ends a running datacenter.
+enum End {
+    Signal,
+    Exit(ExitStatus),
+}
+
+async fn run(options: Options) -> Result<(), DatacenterError> {
+    let signals = |kind| {
+        signal(kind).map_err(|source| DatacenterError::Io { action: "wait for signals".to_owned(), source })
+    };
+    let (mut terminate, mut interrupt) =
+        (signals(SignalKind::terminate())?, signals(SignalKind::interrupt())?);
+    let stop = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    tokio::pin!(stop);
+    let ready_file = options.ready_file.clone();
+    let datacenter = tokio::select! {
+        started = options.builder().start() => started?,
+        () = &mut stop => return Ok(()),
+    };
+    announce(&datacenter, ready_file)?;
+    let end = tokio::select! {
+        () = stop => End::Signal,
+        status = datacenter.imgapi_exit() => End::Exit(status),
+    };
+    let outcome = match end {
+        End::Signal => Ok(()),
+        End::Exit(status) => Err(datacenter.unexpected_end(status)),
+    };
+    datacenter.stop().await;
+    outcome
+}
+
+/// Writes the ready-file and tells a person what to do next.
+fn announce(datacenter: &Datacenter, ready_file: Option<PathBuf>) -> Result<(), DatacenterError> {
+    let ready = datacenter.ready();
+    let mut text = format!("Datacenter \"{}\" is up:\n\n", ready.name);
+    let mut line = |name: &str, value: &str| text.push_str(&format!("  {name:<8} {value}\n"));
+    ready.imgapi.iter().for_each(|url| line("imgapi", url));
+    ready.metrics.iter().for_each(|url| line("metrics", url));
+    line("moray", &ready.moray);
+    line("ufds", &ready.ufds);
+    line("config", &ready.config_file.display().to_string());
+    line("log", &datacenter.log_file().display().to_string());
+    if let Some(imgapi) = &ready.imgapi {
+        text.push_str(&format!("\nTry:\n\n  curl -s {imgapi}/ping\n  curl -s {imgapi}/images\n"));
+    }
+    text.push_str(&format!("\nStop it with Ctrl-C, or: kill {}\n", std::process::id()));
+    if let Some(path) = ready_file {
+        let action = format!("write {}", path.display());
+        ReadyFile { datacenters: vec![ready] }
+            .write(&path)
+            .map_err(|source| DatacenterError::Io { action, source })?;
+    }
+    // A closed standard output is no reason to stop.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    Ok(())
+}

@@ -1,4 +1,4 @@
-//! Client for Moray, the key-value store of Triton DataCenter, and its FAST protocol.
+#![doc = include_str!("../README.md")]
 
 mod api;
 mod client;

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::pending::{Event, Pending, Waiter};
 use crate::config::Config;
@@ -26,8 +25,6 @@ pub(super) struct Connection {
     pub(super) suspicion: Notify,
     /// Told when a request gets its last frame or is given up.
     pub(super) request_done: Notify,
-    /// Ends the driver.
-    pub(super) stop: CancellationToken,
 }
 
 impl Connection {
@@ -42,7 +39,6 @@ impl Connection {
             last_received: Mutex::new(Instant::now()),
             suspicion: Notify::new(),
             request_done: Notify::new(),
-            stop: CancellationToken::new(),
         };
         (Arc::new(connection), requests)
     }

@@ -39,7 +39,6 @@ pub(super) async fn drive(
         result = read(&connection, FramedRead::new(reader, codec.clone())) => error_of(result),
         result = write(&connection, requests, FramedWrite::new(writer, codec)) => error_of(result),
         result = keep(&connection) => error_of(result),
-        () = connection.stop.cancelled() => TransportError::Retired.into(),
     };
     connection.pending().end(&error);
     connection.request_done.notify_waiters();

@@ -79,7 +79,8 @@ impl Resolver {
         }
     }
 
-    fn publish(&self, addresses: Vec<SocketAddr>) {
+    /// Takes an answer for the present one.
+    pub(super) fn publish(&self, addresses: Vec<SocketAddr>) {
         self.addresses.send_if_modified(|known| {
             let same = matches!(known, Addresses::Known(old) if **old == *addresses);
             if !same {

@@ -1,6 +1,5 @@
 //! Keeps one connection up, for ever.
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +11,22 @@ use super::Shared;
 use super::backoff::Backoff;
 use super::connection::Connection;
 use super::driver::{drive, ping};
-use super::resolver::Addresses;
+use super::resolver::{Addresses, Resolver};
 use crate::error::{Error, TransportError};
 
 /// Time for which a connection is kept after its address left the name service: an instance that is only slow to
 /// renew its registration comes back within it.
 const GRACE: Duration = Duration::from_secs(15);
+
+/// How one connection ended, with the reason.
+enum Ending {
+    /// It never answered a ping.
+    NotUp(Arc<str>),
+    /// It was up.
+    Lost(Arc<str>),
+    /// It was up, and its address left the name service.
+    Retired,
+}
 
 /// Runs until the client stops.
 pub(super) async fn keep_connected(shared: Arc<Shared>) {
@@ -25,18 +34,17 @@ pub(super) async fn keep_connected(shared: Arc<Shared>) {
     let mut backoff = Backoff::new(config.backoff_initial, config.backoff_max);
     let mut failures = 0;
     loop {
-        let was_up = tokio::select! {
-            (was_up, reason) = connect_and_serve(&shared, failures) => {
-                note(&shared, &reason, was_up || failures == 0);
-                was_up
-            }
+        let ending = tokio::select! {
+            ending = connect_and_serve(&shared, failures) => ending,
             () = shared.stop.cancelled() => return,
         };
-        if was_up {
-            backoff.reset();
-            failures = 0;
-        } else {
-            failures += 1;
+        note(&shared, &ending, failures);
+        match ending {
+            Ending::NotUp(_) => failures += 1,
+            Ending::Lost(_) | Ending::Retired => {
+                backoff.reset();
+                failures = 0;
+            }
         }
         shared.resolver.refresh();
         tokio::select! {
@@ -47,9 +55,14 @@ pub(super) async fn keep_connected(shared: Arc<Shared>) {
 }
 
 /// Only the first of several failures is worth a warning.
-fn note(shared: &Shared, reason: &Arc<str>, first: bool) {
-    shared.pool.note_failure(Arc::clone(reason));
+fn note(shared: &Shared, ending: &Ending, failures: usize) {
     let endpoint = &shared.config.endpoint;
+    let (reason, first) = match ending {
+        Ending::NotUp(reason) => (reason, failures == 0),
+        Ending::Lost(reason) => (reason, true),
+        Ending::Retired => return,
+    };
+    shared.pool.note_failure(Arc::clone(reason));
     if first {
         tracing::warn!(%endpoint, %reason, "no connection to moray, trying again");
     } else {
@@ -57,26 +70,21 @@ fn note(shared: &Shared, reason: &Arc<str>, first: bool) {
     }
 }
 
-/// Whether the connection came up, and why it is no more.
-async fn connect_and_serve(shared: &Arc<Shared>, failures: usize) -> (bool, Arc<str>) {
+async fn connect_and_serve(shared: &Arc<Shared>, failures: usize) -> Ending {
     let addresses = match known_addresses(shared).await {
         Ok(addresses) => addresses,
-        Err(reason) => return (false, reason),
+        Err(reason) => return Ending::NotUp(reason),
     };
     let Some(claim) = shared.pool.claim(&addresses, failures) else {
-        return (false, "no addresses".into());
+        return Ending::NotUp("no addresses".into());
     };
     let address = claim.address;
-    let stream = match timeout(shared.config.connect_timeout, connect(address)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return (false, format!("{address}: {error}").into()),
-        Err(_) => {
-            let limit = shared.config.connect_timeout;
-            return (false, format!("{address}: no connection within {limit:?}").into());
-        }
-    };
-    let (was_up, error) = serve(shared, address, stream).await;
-    (was_up, format!("{address}: {error}").into())
+    let limit = shared.config.connect_timeout;
+    match timeout(limit, connect(address)).await {
+        Ok(Ok(stream)) => serve(shared, address, stream).await,
+        Ok(Err(error)) => Ending::NotUp(format!("{address}: {error}").into()),
+        Err(_) => Ending::NotUp(format!("{address}: no connection within {limit:?}").into()),
+    }
 }
 
 async fn known_addresses(shared: &Shared) -> Result<Arc<[SocketAddr]>, Arc<str>> {
@@ -98,22 +106,23 @@ async fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
 }
 
 /// Lets the connection take requests once it answered a ping: a balancer without back ends accepts and hangs up.
-async fn serve(shared: &Arc<Shared>, address: SocketAddr, stream: TcpStream) -> (bool, Error) {
+async fn serve(shared: &Arc<Shared>, address: SocketAddr, stream: TcpStream) -> Ending {
     let (connection, requests) = Connection::new(address, Arc::clone(&shared.config));
     let connection = InPool { shared, connection };
     let mut driver = std::pin::pin!(drive(Arc::clone(&connection.connection), stream, requests));
+    let reason = |error: Error| Arc::from(format!("{address}: {error}"));
     let greeted = tokio::select! {
         error = &mut driver => Err(error),
         result = ping(&connection.connection) => result,
     };
     if let Err(error) = greeted {
-        return (false, error);
+        return Ending::NotUp(reason(error));
     }
     tracing::debug!(%address, "connected to moray");
     shared.pool.add(&connection.connection);
     tokio::select! {
-        error = &mut driver => (true, error),
-        () = retire(&connection) => (true, TransportError::Retired.into()),
+        error = &mut driver => Ending::Lost(reason(error)),
+        () = retire(&connection) => Ending::Retired,
     }
 }
 
@@ -132,25 +141,51 @@ impl Drop for InPool<'_> {
 
 /// Returns when the address left the name service for good and the requests that were under way are done.
 async fn retire(connection: &InPool<'_>) {
-    gone(connection.shared, connection.connection.address).await;
+    gone(&connection.shared.resolver, connection.connection.address).await;
     tracing::debug!(address = %connection.connection.address, "moray instance is gone from the name service");
     connection.shared.pool.remove(&connection.connection);
     let limit = connection.shared.config.write_deadline.max(connection.shared.config.find_deadline);
     let _ = timeout(limit, connection.connection.drained()).await;
 }
 
-fn gone(shared: &Shared, address: SocketAddr) -> impl Future<Output = ()> {
-    let mut watch = shared.resolver.watch();
+/// Returns when the address has been missing from the name service for the time of grace.
+async fn gone(resolver: &Resolver, address: SocketAddr) {
     let listed =
-        move |addresses: &Addresses| matches!(addresses, Addresses::Known(list) if list.contains(&address));
-    async move {
-        loop {
-            if watch.wait_for(|addresses| !listed(addresses)).await.is_err() {
-                return;
-            }
-            if timeout(GRACE, watch.wait_for(listed)).await.is_err() {
-                return;
-            }
+        |addresses: &Addresses| matches!(addresses, Addresses::Known(list) if list.contains(&address));
+    let mut watch = resolver.watch();
+    loop {
+        if watch.wait_for(|addresses| !listed(addresses)).await.is_err() {
+            return;
         }
+        if timeout(GRACE, watch.wait_for(listed)).await.is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Endpoint;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_is_gone_when_it_is_missing_for_long() {
+        let [stays, flickers]: [SocketAddr; 2] =
+            ["10.0.0.1:2021", "10.0.0.2:2021"].map(|address| address.parse().unwrap());
+        let host = "moray".to_owned();
+        let resolver = Arc::new(Resolver::new(&Endpoint::Direct { host, port: 2020 }));
+        resolver.publish(vec![stays, flickers]);
+        let watched = Arc::clone(&resolver);
+        let gone = tokio::spawn(async move { gone(&watched, flickers).await });
+        for _ in 0..3 {
+            resolver.publish(vec![stays]);
+            sleep(GRACE / 2).await;
+            resolver.publish(vec![stays, flickers]);
+            sleep(GRACE).await;
+            assert!(!gone.is_finished());
+        }
+        resolver.publish(vec![stays]);
+        sleep(GRACE + Duration::from_secs(1)).await;
+        assert!(gone.is_finished());
     }
 }

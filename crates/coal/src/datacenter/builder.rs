@@ -1,0 +1,190 @@
+//! How a datacenter is put together and started.
+
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use super::child::Launch;
+use super::config::{ConfigInput, write_json};
+use super::error::{DatacenterError, cannot};
+use super::ports::{Addresses, Ports};
+use super::{Datacenter, Imgapi, health};
+use crate::moray::{Location, MorayServer};
+use crate::ufds::{Account, Directory, Dn, UfdsOptions, UfdsServer};
+
+/// The name that UFDS is searched as.
+const UFDS_ROOT_DN: &str = "cn=root";
+
+/// A datacenter to be started.
+#[derive(Debug, Clone, Default)]
+pub struct DatacenterBuilder {
+    name: Option<String>,
+    data: Option<PathBuf>,
+    ports: Ports,
+    imgapi: Vec<PathBuf>,
+    ufds_ldif: Option<PathBuf>,
+}
+
+impl DatacenterBuilder {
+    /// Its name, `coal` by default.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Keeps all data in this directory, which is created if it does not exist. By default a temporary one is
+    /// used and removed at the end.
+    #[must_use]
+    pub fn data_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.data = Some(path.into());
+        self
+    }
+
+    /// How ports are chosen.
+    #[must_use]
+    pub fn ports(mut self, ports: Ports) -> Self {
+        self.ports = ports;
+        self
+    }
+
+    /// Runs this `imgapi`.
+    #[must_use]
+    pub fn imgapi(mut self, program: impl Into<PathBuf>) -> Self {
+        self.imgapi = vec![program.into()];
+        self
+    }
+
+    /// Runs an `imgapi` whose program follows other words on the command line.
+    #[must_use]
+    pub fn imgapi_command(mut self, words: Vec<PathBuf>) -> Self {
+        self.imgapi = words;
+        self
+    }
+
+    /// Takes the entries of UFDS from this LDIF file in place of the built-in ones.
+    #[must_use]
+    pub fn ufds_ldif(mut self, path: impl Into<PathBuf>) -> Self {
+        self.ufds_ldif = Some(path.into());
+        self
+    }
+
+    /// Starts everything and waits until it answers.
+    ///
+    /// # Errors
+    ///
+    /// When a file, a directory, a port or the LDIF file is not as it must be, or `imgapi` does not come up.
+    pub async fn start(self) -> Result<Datacenter, DatacenterError> {
+        let name = self.name.clone().unwrap_or_else(|| "coal".to_owned());
+        let data = DataDir::open(self.data.as_deref())?;
+        let addresses = self.ports.choose().await?;
+        let directory = self.directory()?;
+        let accounts = directory.accounts();
+        let root_password = Uuid::new_v4().to_string();
+        let (moray, ufds) = backends(&data, addresses, directory, &root_password).await?;
+        let config_file = data.path().join("imgapi.config.json");
+        let admin = accounts.iter().find(|account| account.login == "admin");
+        let config = ConfigInput {
+            datacenter: &name,
+            admin_uuid: admin.map(|admin: &Account| admin.uuid.as_str()),
+            imgapi: addresses.imgapi,
+            metrics: addresses.metrics,
+            moray: moray.address(),
+            ufds: ufds.address(),
+            ufds_root_dn: UFDS_ROOT_DN,
+            ufds_root_password: &root_password,
+        };
+        write_json(&config_file, &config.to_json())
+            .map_err(cannot(format!("write {}", config_file.display())))?;
+        let imgapi = self.start_imgapi(&data, addresses, &config_file).await?;
+        Ok(Datacenter { name, moray, ufds, accounts, imgapi, config_file, data })
+    }
+
+    fn directory(&self) -> Result<Directory, DatacenterError> {
+        let Some(path) = &self.ufds_ldif else {
+            return Directory::built_in().map_err(DatacenterError::BuiltIn);
+        };
+        let text = std::fs::read_to_string(path).map_err(cannot(format!("read {}", path.display())))?;
+        Directory::from_ldif(&text)
+            .map_err(|source| DatacenterError::Directory { path: path.clone(), source })
+    }
+
+    async fn start_imgapi(
+        &self,
+        data: &DataDir,
+        addresses: Addresses,
+        config_file: &Path,
+    ) -> Result<Option<Imgapi>, DatacenterError> {
+        if self.imgapi.is_empty() {
+            return Ok(None);
+        }
+        let launch = Launch {
+            command: self.imgapi.clone(),
+            config_file: config_file.to_owned(),
+            local_dir: data.local_dir(),
+            log_file: data.log_file(),
+        };
+        let process = launch.spawn()?;
+        health::wait_for_images(addresses.imgapi, &process).await?;
+        Ok(Some(Imgapi { launch, address: addresses.imgapi, metrics: addresses.metrics, process }))
+    }
+}
+
+async fn backends(
+    data: &DataDir,
+    addresses: Addresses,
+    directory: Directory,
+    root_password: &str,
+) -> Result<(MorayServer, UfdsServer), DatacenterError> {
+    let moray = MorayServer::bind(addresses.moray, Location::File(data.path().join("moray.sqlite")))
+        .await
+        .map_err(cannot(format!("start Moray on {}", addresses.moray)))?;
+    let root_dn: Dn = UFDS_ROOT_DN.parse().map_err(std::io::Error::other).map_err(cannot("name the root"))?;
+    let options = UfdsOptions { root_dn, root_password: root_password.to_owned(), directory };
+    let ufds = UfdsServer::bind(addresses.ufds, options)
+        .await
+        .map_err(cannot(format!("start UFDS on {}", addresses.ufds)))?;
+    Ok((moray, ufds))
+}
+
+/// The directory of all data.
+#[derive(Debug)]
+pub(super) struct DataDir {
+    path: PathBuf,
+    // Removes the directory when dropped.
+    _temporary: Option<TempDir>,
+}
+
+impl DataDir {
+    fn open(path: Option<&Path>) -> Result<Self, DatacenterError> {
+        let (path, temporary) = match path {
+            Some(path) => (std::path::absolute(path).map_err(cannot("find the current directory"))?, None),
+            None => {
+                let temporary =
+                    TempDir::with_prefix("coal-").map_err(cannot("make a temporary directory"))?;
+                (temporary.path().to_owned(), Some(temporary))
+            }
+        };
+        let data = Self { path, _temporary: temporary };
+        for directory in [data.path.clone(), data.local_dir(), data.path.join("log")] {
+            std::fs::create_dir_all(&directory).map_err(cannot(format!("create {}", directory.display())))?;
+        }
+        Ok(data)
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// `IMGAPI_LOCAL_BASE_DIR`
+    pub(super) fn local_dir(&self) -> PathBuf {
+        self.path.join("imgapi")
+    }
+
+    /// The log of `imgapi`.
+    pub(super) fn log_file(&self) -> PathBuf {
+        self.path.join("log").join("imgapi.log")
+    }
+}

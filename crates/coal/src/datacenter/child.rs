@@ -1,0 +1,174 @@
+//! The `imgapi` process.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::{Child, Command};
+use tokio::sync::{mpsc, watch};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::error::{DatacenterError, cannot};
+
+/// How long a process may take to end after SIGTERM: its transfers may go on for a while.
+const STOP_DEADLINE: Duration = Duration::from_secs(30);
+/// Lines of the log that explain an unexpected end.
+const LOG_LINES: usize = 20;
+/// Bytes at the end of the log in which those lines are looked for.
+const LOG_TAIL: u64 = 16 << 10;
+
+/// How `imgapi` is started.
+#[derive(Debug, Clone)]
+pub(super) struct Launch {
+    /// The program and what precedes `serve` on its command line.
+    pub(super) command: Vec<PathBuf>,
+    pub(super) config_file: PathBuf,
+    pub(super) local_dir: PathBuf,
+    pub(super) log_file: PathBuf,
+}
+
+impl Launch {
+    /// Starts `imgapi serve -f CONFIG`. It has its own process group, so that an interrupt from the terminal
+    /// reaches it through coal alone.
+    pub(super) fn spawn(&self) -> Result<Process, DatacenterError> {
+        let action = format!("start {}", self.command.last().unwrap_or(&self.config_file).display());
+        let log = || {
+            let file = OpenOptions::new().create(true).append(true).open(&self.log_file);
+            file.map_err(cannot(format!("open {}", self.log_file.display())))
+        };
+        let mut words = self.command.iter();
+        let program = words.next().ok_or_else(|| std::io::ErrorKind::InvalidInput.into());
+        let child = Command::new(program.map_err(cannot(action.clone()))?)
+            .args(words)
+            .args(["serve", "-f"])
+            .arg(&self.config_file)
+            .env("IMGAPI_LOCAL_BASE_DIR", &self.local_dir)
+            .stdin(Stdio::null())
+            .stdout(log()?)
+            .stderr(log()?)
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(cannot(action))?;
+        Ok(Process::watch(child, self.log_file.clone()))
+    }
+}
+
+/// A started process. Dropping it kills the process.
+#[derive(Debug)]
+pub(super) struct Process {
+    pid: u32,
+    orders: mpsc::Sender<Order>,
+    exit: watch::Receiver<Option<ExitStatus>>,
+    log_file: PathBuf,
+    _watcher: AbortOnDropHandle<()>,
+}
+
+/// What the task that owns the child is told to do with it.
+#[derive(Debug, Clone, Copy)]
+enum Order {
+    Terminate,
+    Kill,
+}
+
+impl Process {
+    fn watch(child: Child, log_file: PathBuf) -> Self {
+        let (orders, inbox) = mpsc::channel(4);
+        let (sender, exit) = watch::channel(None);
+        let pid = child.id().unwrap_or_default();
+        let watcher = AbortOnDropHandle::new(tokio::spawn(own(child, inbox, sender)));
+        Self { pid, orders, exit, log_file, _watcher: watcher }
+    }
+
+    /// The process id.
+    pub(super) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// How the process ended, if it has.
+    pub(super) fn exited(&self) -> Option<ExitStatus> {
+        *self.exit.borrow()
+    }
+
+    /// Waits for the end.
+    pub(super) async fn wait(&self) -> ExitStatus {
+        let mut exit = self.exit.clone();
+        loop {
+            if let Some(status) = *exit.borrow_and_update() {
+                return status;
+            }
+            if exit.changed().await.is_err() {
+                // The owner ends only after it has reported, unless the runtime is going down.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// SIGKILL, and wait.
+    pub(super) async fn kill(&self) {
+        let _ = self.orders.send(Order::Kill).await;
+        self.wait().await;
+    }
+
+    /// SIGTERM, and wait; SIGKILL when that takes too long.
+    pub(super) async fn terminate(&self) -> ExitStatus {
+        let _ = self.orders.send(Order::Terminate).await;
+        if let Ok(status) = tokio::time::timeout(STOP_DEADLINE, self.wait()).await {
+            return status;
+        }
+        tracing::warn!("imgapi did not stop in time and is killed");
+        let _ = self.orders.send(Order::Kill).await;
+        self.wait().await
+    }
+
+    /// The error for an end that nobody asked for.
+    pub(super) fn unexpected_end(&self, status: ExitStatus) -> DatacenterError {
+        DatacenterError::Exited { status, log: last_lines(&self.log_file) }
+    }
+}
+
+/// Owns the child, so that a signal never goes to a process id that has been given to another process.
+async fn own(mut child: Child, mut orders: mpsc::Receiver<Order>, exit: watch::Sender<Option<ExitStatus>>) {
+    loop {
+        tokio::select! {
+            status = child.wait() => {
+                match status {
+                    Ok(status) => drop(exit.send(Some(status))),
+                    Err(error) => tracing::error!(%error, "cannot wait for imgapi"),
+                }
+                return;
+            }
+            Some(order) = orders.recv() => {
+                let done = match (order, child.id().and_then(|id| Pid::from_raw(id.cast_signed()))) {
+                    (Order::Terminate, Some(pid)) => kill_process(pid, Signal::TERM).map_err(Into::into),
+                    _ => child.start_kill(),
+                };
+                if let Err(error) = done {
+                    tracing::warn!(%error, "cannot signal imgapi");
+                }
+            }
+        }
+    }
+}
+
+/// The last lines of a log; what is wrong with it if it cannot be read.
+pub(super) fn last_lines(path: &Path) -> String {
+    let tail = || {
+        let mut file = File::open(path)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL)))?;
+        let mut bytes = Vec::new();
+        file.take(LOG_TAIL).read_to_end(&mut bytes)?;
+        std::io::Result::Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    match tail() {
+        Ok(text) => {
+            let lines: Vec<&str> = text.lines().collect();
+            lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+        }
+        Err(error) => format!("{}: {error}", path.display()),
+    }
+}

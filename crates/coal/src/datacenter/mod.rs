@@ -1,0 +1,183 @@
+//! A datacenter: the backends, a config, and the `imgapi` process between them.
+
+mod builder;
+mod child;
+mod config;
+mod error;
+mod health;
+mod ports;
+mod ready;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+
+pub use builder::DatacenterBuilder;
+pub use error::DatacenterError;
+pub use ports::Ports;
+pub use ready::{ReadyDatacenter, ReadyFile};
+
+use child::{Launch, Process};
+
+use crate::moray::MorayServer;
+use crate::ufds::{Account, UfdsServer};
+
+/// A running datacenter. Dropping it ends all of it at once; [`stop`](Self::stop) lets `imgapi` finish first.
+#[derive(Debug)]
+pub struct Datacenter {
+    name: String,
+    moray: MorayServer,
+    ufds: UfdsServer,
+    accounts: Vec<Account>,
+    imgapi: Option<Imgapi>,
+    config_file: PathBuf,
+    // Keeps a temporary data directory until everything else is gone.
+    data: builder::DataDir,
+}
+
+/// The `imgapi` process and how to start it again.
+#[derive(Debug)]
+struct Imgapi {
+    launch: Launch,
+    address: SocketAddr,
+    metrics: SocketAddr,
+    process: Process,
+}
+
+impl Datacenter {
+    /// A datacenter to be started; by default without `imgapi`, on free ports, in a temporary directory.
+    pub fn builder() -> DatacenterBuilder {
+        DatacenterBuilder::default()
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The Moray server.
+    pub fn moray(&self) -> &MorayServer {
+        &self.moray
+    }
+
+    /// The UFDS server.
+    pub fn ufds(&self) -> &UfdsServer {
+        &self.ufds
+    }
+
+    /// The accounts in UFDS.
+    pub fn accounts(&self) -> &[Account] {
+        &self.accounts
+    }
+
+    /// The account of the login, if there is one.
+    pub fn account(&self, login: &str) -> Option<&Account> {
+        self.accounts.iter().find(|account| account.login == login)
+    }
+
+    /// The config that `imgapi` is started with.
+    pub fn config_file(&self) -> &Path {
+        &self.config_file
+    }
+
+    /// Where `imgapi` keeps files: its `IMGAPI_LOCAL_BASE_DIR`.
+    pub fn local_dir(&self) -> PathBuf {
+        self.data.local_dir()
+    }
+
+    /// Where `imgapi`'s standard output and error go.
+    pub fn log_file(&self) -> PathBuf {
+        self.data.log_file()
+    }
+
+    /// The directory of everything that the datacenter keeps.
+    pub fn data_dir(&self) -> &Path {
+        self.data.path()
+    }
+
+    /// Where `imgapi` listens; `None` without one.
+    pub fn imgapi_address(&self) -> Option<SocketAddr> {
+        self.imgapi.as_ref().map(|imgapi| imgapi.address)
+    }
+
+    /// `http://host:port` of `imgapi`.
+    pub fn imgapi_url(&self) -> Option<String> {
+        self.imgapi_address().map(|address| format!("http://{address}"))
+    }
+
+    /// `http://host:port` of `imgapi`'s metrics.
+    pub fn metrics_url(&self) -> Option<String> {
+        self.imgapi.as_ref().map(|imgapi| format!("http://{}", imgapi.metrics))
+    }
+
+    /// The process id of `imgapi`; `None` when it does not run.
+    pub fn imgapi_pid(&self) -> Option<u32> {
+        self.imgapi.as_ref().filter(|imgapi| imgapi.process.exited().is_none()).map(|i| i.process.pid())
+    }
+
+    /// Waits until `imgapi` has ended; for ever if there is none.
+    pub async fn imgapi_exit(&self) -> ExitStatus {
+        match &self.imgapi {
+            Some(imgapi) => imgapi.process.wait().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The error for an end of `imgapi` that nobody asked for, with the end of its log.
+    pub fn unexpected_end(&self, status: ExitStatus) -> DatacenterError {
+        DatacenterError::Exited { status, log: child::last_lines(&self.log_file()) }
+    }
+
+    /// Kills `imgapi` with SIGKILL and waits for its end.
+    pub async fn kill_imgapi(&self) {
+        if let Some(imgapi) = &self.imgapi {
+            imgapi.process.kill().await;
+        }
+    }
+
+    /// Stops `imgapi` with SIGTERM and waits for its end; kills it when it takes too long. Returns how it ended.
+    pub async fn stop_imgapi(&self) -> Option<ExitStatus> {
+        match &self.imgapi {
+            Some(imgapi) => Some(imgapi.process.terminate().await),
+            None => None,
+        }
+    }
+
+    /// Starts `imgapi` again, after stopping it if it runs, and waits until it answers `/ping`; the backends may
+    /// be away.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started, ends, or does not answer in time.
+    pub async fn restart_imgapi(&mut self) -> Result<(), DatacenterError> {
+        self.stop_imgapi().await;
+        if let Some(imgapi) = &mut self.imgapi {
+            imgapi.process = imgapi.launch.spawn()?;
+            health::wait_for_ping(imgapi.address, &imgapi.process).await?;
+        }
+        Ok(())
+    }
+
+    /// Stops `imgapi`, then the backends.
+    pub async fn stop(self) {
+        self.stop_imgapi().await;
+        self.ufds.stop().await;
+        self.moray.stop().await;
+    }
+
+    /// What the ready-file says about this datacenter.
+    pub fn ready(&self) -> ReadyDatacenter {
+        ReadyDatacenter {
+            name: self.name.clone(),
+            imgapi: self.imgapi_url(),
+            metrics: self.metrics_url(),
+            moray: self.moray.address().to_string(),
+            ufds: format!("ldaps://{}", self.ufds.address()),
+            config_file: self.config_file.clone(),
+            local_dir: self.local_dir(),
+            admin_uuid: self.account("admin").map(|admin| admin.uuid.clone()),
+            accounts: self.accounts.clone(),
+            vms: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Which ports the services listen on.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use tokio::net::TcpListener;
+
+use super::error::{DatacenterError, cannot};
+
+/// How ports are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Ports {
+    /// Free ones.
+    #[default]
+    Auto,
+    /// From this one on: imgapi, its metrics, Moray, UFDS.
+    Base(u16),
+}
+
+/// The addresses of all services. Port 0 is left to whoever binds it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Addresses {
+    pub(super) imgapi: SocketAddr,
+    pub(super) metrics: SocketAddr,
+    pub(super) moray: SocketAddr,
+    pub(super) ufds: SocketAddr,
+}
+
+impl Ports {
+    /// Chooses. The ports of `imgapi`, which another process binds, are never 0.
+    pub(super) async fn choose(self) -> Result<Addresses, DatacenterError> {
+        let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        match self {
+            Self::Base(base) => {
+                base.checked_add(3).filter(|_| base > 0).ok_or(DatacenterError::Ports(base))?;
+                Ok(Addresses {
+                    imgapi: local(base),
+                    metrics: local(base + 1),
+                    moray: local(base + 2),
+                    ufds: local(base + 3),
+                })
+            }
+            Self::Auto => {
+                // Both at once, so that they differ. The system hands a released port out again only late.
+                let no_port = || cannot("find a free port");
+                let first = TcpListener::bind(local(0)).await.map_err(no_port())?;
+                let second = TcpListener::bind(local(0)).await.map_err(no_port())?;
+                Ok(Addresses {
+                    imgapi: first.local_addr().map_err(no_port())?,
+                    metrics: second.local_addr().map_err(no_port())?,
+                    moray: local(0),
+                    ufds: local(0),
+                })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_base_gives_consecutive_ports() {
+        let addresses = Ports::Base(20_000).choose().await.unwrap();
+        assert_eq!(addresses.imgapi.port(), 20_000);
+        assert_eq!(addresses.ufds.port(), 20_003);
+        assert!(Ports::Base(65_533).choose().await.is_err());
+        assert!(Ports::Base(0).choose().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn free_ports_differ() {
+        let addresses = Ports::Auto.choose().await.unwrap();
+        assert_ne!(addresses.imgapi.port(), 0);
+        assert_ne!(addresses.imgapi, addresses.metrics);
+    }
+}

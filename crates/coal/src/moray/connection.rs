@@ -1,0 +1,230 @@
+//! One FAST connection: many requests at once, answered in the order in which they finish.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use moray::fast::{Envelope, ErrorPayload, Frame, FrameCodec, FrameError, Status, Version};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::codec::{FramedRead, FramedWrite};
+use tokio_util::sync::CancellationToken;
+
+use super::error::MorayError;
+use super::faults::{Fault, Faults};
+use super::rpc::{Method, call};
+use super::store::Store;
+
+/// Bytes of the largest request.
+const MAX_PAYLOAD: usize = 16 << 20;
+/// Requests of one connection at a time; more are not read.
+const MAX_PENDING: usize = 256;
+/// Frames that wait for the socket.
+const QUEUE: usize = 64;
+/// A peer that takes longer to accept a frame is given up.
+const SEND_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Serves a connection until it ends or breaks the protocol.
+pub(super) async fn serve(stream: TcpStream, store: Store, faults: Faults) {
+    // Only latency is lost without it.
+    let _ = stream.set_nodelay(true);
+    let (reader, writer) = stream.into_split();
+    let (frames, queue) = mpsc::channel(QUEUE);
+    let hangup = CancellationToken::new();
+    let shared = Shared { store, faults, frames, pending: Arc::default(), hangup: hangup.clone() };
+    tokio::join!(
+        async {
+            if hangup.run_until_cancelled(read(reader, shared)).await.is_some_and(|outcome| outcome.is_err())
+            {
+                hangup.cancel();
+            }
+        },
+        async {
+            if hangup.run_until_cancelled(write(writer, queue)).await == Some(false) {
+                hangup.cancel();
+            }
+        },
+    );
+}
+
+/// What the requests of a connection share.
+#[derive(Clone)]
+struct Shared {
+    store: Store,
+    faults: Faults,
+    frames: mpsc::Sender<Frame>,
+    pending: Arc<Mutex<HashSet<u32>>>,
+    hangup: CancellationToken,
+}
+
+/// The peer broke the protocol; the connection must go.
+struct Broken;
+
+/// Takes requests until the peer is done with sending, and then waits for those that still run.
+async fn read(reader: OwnedReadHalf, shared: Shared) -> Result<(), Broken> {
+    let mut incoming = FramedRead::new(reader, FrameCodec::new(MAX_PAYLOAD));
+    // Dropping the set, when the connection breaks, drops the requests.
+    let mut requests = JoinSet::new();
+    loop {
+        tokio::select! {
+            Some(_) = requests.join_next() => {}
+            frame = incoming.next(), if requests.len() < MAX_PENDING => match frame {
+                None => break,
+                Some(Ok(frame)) => {
+                    if let Some(request) = accept(frame, &shared)? {
+                        requests.spawn(answer(request, shared.clone()));
+                    }
+                }
+                Some(Err(error)) => {
+                    if let FrameError::Protocol(error) = error {
+                        tracing::warn!(%error, "connection closed: the peer broke the protocol");
+                    }
+                    return Err(Broken);
+                }
+            },
+        }
+    }
+    while requests.join_next().await.is_some() {}
+    Ok(())
+}
+
+/// Sends what is queued; false when the peer does not take it.
+async fn write(writer: OwnedWriteHalf, mut queue: mpsc::Receiver<Frame>) -> bool {
+    let mut outgoing = FramedWrite::new(writer, FrameCodec::default());
+    while let Some(frame) = queue.recv().await {
+        let send = async {
+            outgoing.feed(frame).await?;
+            if queue.is_empty() { outgoing.flush().await } else { Ok(()) }
+        };
+        match tokio::time::timeout(SEND_DEADLINE, send).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => return false,
+        }
+    }
+    tokio::time::timeout(SEND_DEADLINE, outgoing.close()).await.is_ok_and(|closed| closed.is_ok())
+}
+
+/// A request that is to be answered.
+struct Request {
+    version: Version,
+    msgid: u32,
+    envelope: Envelope,
+}
+
+/// Judges a frame. An ERROR from a client is ignored, as node-fast does; END is a breach.
+fn accept(frame: Frame, shared: &Shared) -> Result<Option<Request>, Broken> {
+    match frame.status {
+        Status::Error => return Ok(None),
+        Status::End => return Err(Broken),
+        Status::Data => {}
+    }
+    let envelope = Envelope::parse(&frame.payload).map_err(|error| {
+        tracing::warn!(%error, "connection closed: the peer broke the protocol");
+        Broken
+    })?;
+    if !shared.pending.lock().unwrap_or_else(PoisonError::into_inner).insert(frame.msgid) {
+        tracing::warn!(msgid = frame.msgid, "connection closed: the message id is in use");
+        return Err(Broken);
+    }
+    Ok(Some(Request { version: frame.version, msgid: frame.msgid, envelope }))
+}
+
+async fn answer(request: Request, shared: Shared) {
+    let Request { version, msgid, envelope } = request;
+    let name = envelope.method.clone().unwrap_or_default();
+    let reply = Reply { shared: &shared, version, msgid, name: &name };
+    let Some(method) = Method::from_name(&name) else {
+        return reply.fail(&fast_error(&envelope, msgid)).await;
+    };
+    let fault = shared.faults.meet(&name, method.is_write()).await;
+    match fault {
+        Some(Fault::Refuse) => return reply.fail(&MorayError::connection_refused().to_payload()).await,
+        Some(Fault::NoDatabasePeers) => return reply.fail(&MorayError::NoDatabasePeers.to_payload()).await,
+        _ => {}
+    }
+    let arguments: Result<Vec<Value>, _> =
+        envelope.items.iter().map(|item| serde_json::from_str(item.get())).collect();
+    let outcome = match arguments {
+        Ok(arguments) => call(&shared.store, method, arguments).await,
+        Err(error) => Err(MorayError::Invocation(format!("{name} arguments: {error}"))),
+    };
+    if fault == Some(Fault::HangUpAfterWrite) {
+        return shared.hangup.cancel();
+    }
+    match outcome {
+        Ok(rows) if fault == Some(Fault::ErrorAfterData) => {
+            reply.data(&rows[..rows.len().min(1)]).await;
+            reply.fail(&MorayError::connection_refused().to_payload()).await;
+        }
+        Ok(rows) if fault == Some(Fault::RowsInEnd) => reply.end(&rows).await,
+        Ok(rows) => {
+            for row in rows.chunks(1) {
+                reply.data(row).await;
+            }
+            reply.end(&[]).await;
+        }
+        Err(error) => {
+            tracing::debug!(method = name, %error, "request failed");
+            reply.fail(&error.to_payload()).await;
+        }
+    }
+}
+
+/// node-fast's refusal of a method that nobody serves, or of a request without one.
+fn fast_error(envelope: &Envelope, msgid: u32) -> ErrorPayload {
+    let (message, info) = match &envelope.method {
+        Some(name) => (
+            format!("unsupported RPC method: {}", Value::from(name.as_str())),
+            json!({"fastReason": "bad_method", "rpcMethod": name, "rpcMsgid": msgid}),
+        ),
+        None => ("RPC request is not well-formed".to_owned(), json!({"fastReason": "bad_data"})),
+    };
+    ErrorPayload { context: Some(json!({})), info: Some(info), ..ErrorPayload::new("FastError", message) }
+}
+
+/// Writes the frames of one reply.
+struct Reply<'a> {
+    shared: &'a Shared,
+    version: Version,
+    msgid: u32,
+    name: &'a str,
+}
+
+impl Reply<'_> {
+    async fn data(&self, rows: &[Value]) {
+        if !rows.is_empty() {
+            self.send(Frame::data(self.version, self.msgid, self.name, rows)).await;
+        }
+    }
+
+    async fn end(&self, rows: &[Value]) {
+        let frame = Frame::data(self.version, self.msgid, self.name, rows)
+            .map(|frame| Frame { status: Status::End, ..frame });
+        self.finish(frame).await;
+    }
+
+    async fn fail(&self, error: &ErrorPayload) {
+        self.finish(Frame::error(self.version, self.msgid, self.name, error)).await;
+    }
+
+    /// The id is free before the last frame is on its way: the client may use it again at once.
+    async fn finish(&self, frame: serde_json::Result<Frame>) {
+        self.shared.pending.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.msgid);
+        self.send(frame).await;
+    }
+
+    async fn send(&self, frame: serde_json::Result<Frame>) {
+        match frame {
+            // The queue is closed when the connection is, and then nobody waits for the frame.
+            Ok(frame) => drop(self.shared.frames.send(frame).await),
+            Err(error) => {
+                tracing::error!(%error, "cannot write a reply");
+                self.shared.hangup.cancel();
+            }
+        }
+    }
+}

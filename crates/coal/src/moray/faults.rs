@@ -1,0 +1,160 @@
+//! Faults that can be switched on while the server runs.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+/// What goes wrong with a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// The answer is `Error` with `connect ECONNREFUSED`, as when Moray has lost its database.
+    Refuse,
+    /// The answer is `NoDatabasePeersError`.
+    NoDatabasePeers,
+    /// The request waits until [`Faults::clear`], and is then served.
+    Stall,
+    /// A request that changes data is applied, and then the connection is closed without an answer. Other
+    /// requests are served.
+    HangUpAfterWrite,
+    /// The first object of the reply is sent, and then `Error` with `connect ECONNREFUSED`.
+    ErrorAfterData,
+    /// The objects of the reply come in the END frame, as from very old servers.
+    RowsInEnd,
+}
+
+/// Which requests a fault meets: by default all of them until it is cleared.
+#[derive(Debug, Clone)]
+pub struct FaultRule {
+    fault: Fault,
+    method: Option<String>,
+    times: Option<u32>,
+}
+
+impl FaultRule {
+    /// Meets every request.
+    pub fn new(fault: Fault) -> Self {
+        Self { fault, method: None, times: None }
+    }
+
+    /// Meets only requests of this method, for example `putObject`.
+    #[must_use]
+    pub fn method(mut self, name: &str) -> Self {
+        self.method = Some(name.to_owned());
+        self
+    }
+
+    /// Meets only the next `times` requests.
+    #[must_use]
+    pub fn times(mut self, times: u32) -> Self {
+        self.times = Some(times);
+        self
+    }
+
+    fn meets(&self, method: &str, is_write: bool) -> bool {
+        self.times != Some(0)
+            && self.method.as_deref().is_none_or(|wanted| wanted == method)
+            && (is_write || self.fault != Fault::HangUpAfterWrite)
+    }
+}
+
+impl From<Fault> for FaultRule {
+    fn from(fault: Fault) -> Self {
+        Self::new(fault)
+    }
+}
+
+/// The switches of one server. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Faults {
+    state: Arc<watch::Sender<State>>,
+    // Taking a rule is read and write in one; the channel alone gives no such step with a result.
+    rules: Arc<Mutex<Vec<FaultRule>>>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct State {
+    applied: u64,
+    cleared: u64,
+}
+
+impl Default for Faults {
+    fn default() -> Self {
+        Self { state: Arc::new(watch::Sender::new(State::default())), rules: Arc::default() }
+    }
+}
+
+impl Faults {
+    /// Adds a fault. Of several that meet a request, the oldest is taken.
+    pub fn set(&self, rule: impl Into<FaultRule>) {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner).push(rule.into());
+    }
+
+    /// Removes all faults and lets the requests go on that were stalled.
+    pub fn clear(&self) {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.state.send_modify(|state| state.cleared += 1);
+    }
+
+    /// How many requests have met a fault since the server was made.
+    pub fn applied(&self) -> u64 {
+        self.state.borrow().applied
+    }
+
+    /// Waits until [`applied`](Self::applied) is at least `count`.
+    pub async fn wait_applied(&self, count: u64) {
+        // The sender lives as long as `self`, so that this cannot fail.
+        let _ = self.state.subscribe().wait_for(|state| state.applied >= count).await;
+    }
+
+    /// The fault that meets the request, after it has stalled if it must.
+    pub(super) async fn meet(&self, method: &str, is_write: bool) -> Option<Fault> {
+        let mut watcher = self.state.subscribe();
+        let cleared = watcher.borrow_and_update().cleared;
+        let fault = self.take(method, is_write)?;
+        self.state.send_modify(|state| state.applied += 1);
+        if fault == Fault::Stall {
+            let _ = watcher.wait_for(|state| state.cleared != cleared).await;
+            return None;
+        }
+        Some(fault)
+    }
+
+    fn take(&self, method: &str, is_write: bool) -> Option<Fault> {
+        let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        let rule = rules.iter_mut().find(|rule| rule.meets(method, is_write))?;
+        rule.times = rule.times.map(|times| times - 1);
+        Some(rule.fault)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn rules_meet_what_they_name_and_as_often_as_they_say() {
+        let faults = Faults::default();
+        faults.set(FaultRule::new(Fault::Refuse).method("putObject").times(1));
+        faults.set(Fault::HangUpAfterWrite);
+        assert_eq!(faults.meet("getObject", false).await, None);
+        assert_eq!(faults.meet("putObject", true).await, Some(Fault::Refuse));
+        assert_eq!(faults.meet("putObject", true).await, Some(Fault::HangUpAfterWrite));
+        assert_eq!(faults.applied(), 2);
+        faults.clear();
+        assert_eq!(faults.meet("putObject", true).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_stalled_request_waits_for_clear() {
+        let faults = Faults::default();
+        faults.set(FaultRule::new(Fault::Stall).times(1));
+        let stalled = tokio::spawn({
+            let faults = faults.clone();
+            async move { faults.meet("ping", false).await }
+        });
+        faults.wait_applied(1).await;
+        assert!(!stalled.is_finished());
+        faults.clear();
+        assert_eq!(stalled.await.unwrap(), None);
+    }
+}

@@ -1,0 +1,142 @@
+//! The JavaScript conversions that Moray applies to JSON values.
+//!
+//! Moray is a Node.js program: how a value becomes text, a number, or compares with another one is
+//! decided by ECMAScript, and clients see the results.
+
+use std::cmp::Ordering;
+
+use serde_json::{Number, Value};
+
+/// `String(value)` of ECMAScript.
+pub(crate) fn to_text(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(flag) => flag.to_string(),
+        Value::Number(number) => number_text(number),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items
+            .iter()
+            .map(|item| if item.is_null() { String::new() } else { to_text(item) })
+            .collect::<Vec<_>>()
+            .join(","),
+        Value::Object(_) => "[object Object]".to_owned(),
+    }
+}
+
+fn number_text(number: &Number) -> String {
+    match number.as_f64() {
+        // Every JSON integer that a double holds exactly prints without a fraction.
+        Some(double) if double.fract() == 0.0 && double.abs() < 9_007_199_254_740_992.0 => {
+            format!("{double:.0}")
+        }
+        _ => number.to_string(),
+    }
+}
+
+/// A double as a JSON number; whole numbers lose their fraction, as `JSON.stringify` does.
+/// NaN and infinities become null.
+pub(crate) fn number(double: f64) -> Value {
+    if double.fract() == 0.0 && double.abs() < 9_007_199_254_740_992.0 {
+        // In range by the test above.
+        #[expect(clippy::cast_possible_truncation, reason = "checked to be a whole number below 2^53")]
+        return Value::from(double as i64);
+    }
+    Number::from_f64(double).map_or(Value::Null, Value::Number)
+}
+
+/// `parseFloat(text)`: the longest numeric prefix; NaN when there is none.
+pub(crate) fn parse_float(text: &str) -> f64 {
+    let text = text.trim_start();
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if unsigned.starts_with("Infinity") {
+        return if text.starts_with('-') { f64::NEG_INFINITY } else { f64::INFINITY };
+    }
+    let mut end = 0;
+    let (mut digits, mut dot, mut exponent) = (false, false, false);
+    for (at, c) in text.char_indices() {
+        match c {
+            '0'..='9' => {
+                digits = true;
+                end = at + 1;
+            }
+            '+' | '-' if at == 0 || (exponent && matches!(text.as_bytes()[at - 1], b'e' | b'E')) => {}
+            '.' if !dot && !exponent => dot = true,
+            'e' | 'E' if digits && !exponent => exponent = true,
+            _ => break,
+        }
+    }
+    if digits { text[..end].parse().unwrap_or(f64::NAN) } else { f64::NAN }
+}
+
+/// `Number(value)`: the whole text must be a number; empty text is zero.
+pub(crate) fn to_number(value: &Value) -> f64 {
+    match value {
+        Value::Null => 0.0,
+        Value::Bool(flag) => f64::from(u8::from(*flag)),
+        Value::Number(number) => number.as_f64().unwrap_or(f64::NAN),
+        Value::String(text) => text_to_number(text),
+        Value::Array(_) | Value::Object(_) => text_to_number(&to_text(value)),
+    }
+}
+
+fn text_to_number(text: &str) -> f64 {
+    let text = text.trim();
+    // Rust also reads "inf" and "nan", which are not numbers in ECMAScript.
+    if text.is_empty() {
+        0.0
+    } else if text.contains(['i', 'I', 'n', 'N']) {
+        f64::NAN
+    } else {
+        text.parse().unwrap_or(f64::NAN)
+    }
+}
+
+/// The order that `<=` and `>=` use: two texts by UTF-16 code unit, everything else as numbers.
+/// `None` when one side is not a number.
+pub(crate) fn loose_order(left: &Value, right: &Value) -> Option<Ordering> {
+    if let (Value::String(left), Value::String(right)) = (left, right) {
+        return Some(left.encode_utf16().cmp(right.encode_utf16()));
+    }
+    to_number(left).partial_cmp(&to_number(right))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn text_is_what_string_would_give() {
+        assert_eq!(to_text(&json!(1.0)), "1");
+        assert_eq!(to_text(&json!(1.5)), "1.5");
+        assert_eq!(to_text(&json!(true)), "true");
+        assert_eq!(to_text(&json!(["a", null, 2])), "a,,2");
+        assert_eq!(to_text(&json!({"a": 1})), "[object Object]");
+    }
+
+    #[test]
+    fn parse_float_takes_the_longest_prefix() {
+        assert_eq!(parse_float("12abc"), 12.0);
+        assert_eq!(parse_float("  -1.5e3x"), -1500.0);
+        assert_eq!(parse_float("1e"), 1.0);
+        assert_eq!(parse_float("3."), 3.0);
+        assert!(parse_float("abc").is_nan());
+        assert!(parse_float("").is_nan());
+        assert!(parse_float("é1").is_nan());
+    }
+
+    #[test]
+    fn order_is_by_utf16_code_unit() {
+        // U+10000 is D800 DC00 in UTF-16 and sorts before U+FFFD there, but after it in UTF-8.
+        assert_eq!(loose_order(&json!("\u{10000}"), &json!("\u{fffd}")), Some(Ordering::Less));
+        assert_eq!(loose_order(&json!(10), &json!("9")), Some(Ordering::Greater));
+        assert_eq!(loose_order(&json!(10), &json!("x")), None);
+    }
+
+    #[test]
+    fn whole_doubles_become_integers() {
+        assert_eq!(number(7.0), json!(7));
+        assert_eq!(number(0.5), json!(0.5));
+        assert_eq!(number(f64::NAN), Value::Null);
+    }
+}

@@ -1,0 +1,19 @@
+//! Moray: FAST over TCP in front of SQLite.
+//!
+//! Follows Moray 2.6. Differences: `ip`, `mac`, `subnet` and range indexes, bucket triggers, `sql`, `listen` and
+//! `sql_only` do not exist; array columns keep their elements exactly; a sort names a column or is refused.
+
+mod bucket;
+mod connection;
+mod error;
+mod faults;
+mod filter;
+mod index;
+mod js;
+mod rpc;
+mod server;
+mod store;
+
+pub use faults::{Fault, FaultRule, Faults};
+pub use server::MorayServer;
+pub use store::Location;

@@ -1,0 +1,73 @@
+//! The server: a port, a store, and the switches for faults.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+
+use super::connection;
+use super::faults::Faults;
+use super::store::{Location, Store};
+use crate::net::{Endpoint, Service};
+
+/// A Moray server.
+#[derive(Debug)]
+pub struct MorayServer {
+    endpoint: Endpoint<Moray>,
+    faults: Faults,
+}
+
+#[derive(Debug)]
+struct Moray {
+    store: Store,
+    faults: Faults,
+}
+
+impl Service for Moray {
+    async fn serve(self: Arc<Self>, stream: TcpStream) {
+        connection::serve(stream, self.store.clone(), self.faults.clone()).await;
+    }
+}
+
+impl MorayServer {
+    /// Opens the store and listens on `address`; port 0 chooses a free one.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be opened or the port cannot be bound.
+    pub async fn bind(address: SocketAddr, location: Location) -> io::Result<Self> {
+        let store = tokio::task::spawn_blocking(move || Store::open(&location))
+            .await
+            .map_err(io::Error::other)?
+            .map_err(io::Error::other)?;
+        let faults = Faults::default();
+        let endpoint = Endpoint::bind(address, Moray { store, faults: faults.clone() }).await?;
+        Ok(Self { endpoint, faults })
+    }
+
+    /// Where the server listens, or listened before [`stop`](Self::stop).
+    pub fn address(&self) -> SocketAddr {
+        self.endpoint.address()
+    }
+
+    /// The switches for faults.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// Closes the port and all connections. Writes that have begun are finished; their clients do not learn of
+    /// it.
+    pub async fn stop(&self) {
+        self.endpoint.stop().await;
+    }
+
+    /// Listens again on the same port with the same data.
+    ///
+    /// # Errors
+    ///
+    /// When the port cannot be bound.
+    pub async fn start(&self) -> io::Result<()> {
+        self.endpoint.start().await
+    }
+}

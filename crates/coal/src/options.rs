@@ -1,0 +1,84 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use coal::Datacenter;
+use coal::datacenter::{DatacenterBuilder, Ports};
+
+/// Cloud on a laptop: a Triton datacenter in one process, for development and tests.
+#[derive(Debug, Parser)]
+#[command(name = "coal", version, subcommand_negates_reqs = true)]
+pub(crate) struct Options {
+    /// Directory for all data, kept at the end. By default a temporary one that is removed.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// "auto" for free ports, or the first of four consecutive ones: imgapi, metrics, moray, ufds.
+    #[arg(long, value_name = "auto|BASE", default_value = "auto", value_parser = parse_ports)]
+    pub(crate) ports: Ports,
+    /// File to write, as JSON, when everything answers.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ready_file: Option<PathBuf>,
+    /// The imgapi program. By default the one beside coal.
+    #[arg(long, value_name = "PATH", conflicts_with = "no_imgapi")]
+    pub(crate) imgapi: Option<PathBuf>,
+    /// Start the backends and write the config, but do not run imgapi.
+    #[arg(long)]
+    pub(crate) no_imgapi: bool,
+    /// The datacenter's name.
+    #[arg(long, value_name = "NAME", default_value = "coal")]
+    pub(crate) datacenter_name: String,
+    /// LDIF file with the entries of UFDS, in place of the built-in accounts.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ufds_ldif: Option<PathBuf>,
+    /// What coal runs itself.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// What coal runs itself, and no person does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Become another program that is ended when the parent ends.
+    #[command(hide = true)]
+    ExecWithParent {
+        /// Process id of the parent.
+        #[arg(long)]
+        parent: u32,
+        /// The program and its arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        command: Vec<PathBuf>,
+    },
+}
+
+fn parse_ports(text: &str) -> Result<Ports, String> {
+    if text == "auto" {
+        return Ok(Ports::Auto);
+    }
+    text.parse().map(Ports::Base).map_err(|_| "neither \"auto\" nor a port".to_owned())
+}
+
+impl Options {
+    /// The datacenter that was asked for.
+    pub(crate) fn builder(self) -> DatacenterBuilder {
+        let mut builder = Datacenter::builder().name(self.datacenter_name).ports(self.ports);
+        if let Some(data) = self.data {
+            builder = builder.data_dir(data);
+        }
+        if let Some(ldif) = self.ufds_ldif {
+            builder = builder.ufds_ldif(ldif);
+        }
+        if self.no_imgapi {
+            return builder;
+        }
+        let own = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("coal"));
+        let imgapi = self.imgapi.unwrap_or_else(|| own.with_file_name("imgapi"));
+        if cfg!(target_os = "linux") {
+            let parent = std::process::id().to_string().into();
+            let words = vec![own, "exec-with-parent".into(), "--parent".into(), parent, "--".into(), imgapi];
+            builder.imgapi_command(words)
+        } else {
+            builder.imgapi(imgapi)
+        }
+    }
+}

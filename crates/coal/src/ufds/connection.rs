@@ -1,0 +1,162 @@
+//! One LDAP connection: requests are answered one after the other.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use ldap3_proto::proto::{
+    LdapBindCred, LdapBindRequest, LdapBindResponse, LdapCompareRequest, LdapExtendedResponse, LdapMsg,
+    LdapOp, LdapResult, LdapSearchRequest,
+};
+use ldap3_proto::{LdapCodec, LdapResultCode};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::codec::Framed;
+
+use super::dn::Dn;
+use super::faults::UfdsFaults;
+use super::search::{is_root_dse, search};
+use super::server::UfdsOptions;
+
+/// A peer that takes longer to accept an answer is given up.
+const SEND_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Who may do what: only the root DN may search.
+pub(super) struct Authority {
+    options: UfdsOptions,
+}
+
+/// Whom a connection is bound as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Identity {
+    Root,
+    // Nobody, or an account: neither may see anything.
+    Other,
+}
+
+/// Serves a connection until the client unbinds, goes, or sends what is not LDAP.
+pub(super) async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    authority: &Authority,
+    faults: &UfdsFaults,
+) {
+    let mut framed = Framed::new(stream, LdapCodec::default());
+    let mut identity = Identity::Other;
+    while let Some(Ok(message)) = framed.next().await {
+        let unavailable = faults.meet().await;
+        let answers = match message.op {
+            LdapOp::UnbindRequest => break,
+            // Every request has been answered when the next one is read.
+            LdapOp::AbandonRequest(_) => continue,
+            LdapOp::BindRequest(request) => {
+                let (code, bound) = authority.bind(&request);
+                identity = bound;
+                let response = LdapBindResponse { res: result(code, ""), saslcreds: None };
+                vec![LdapOp::BindResponse(response)]
+            }
+            LdapOp::SearchRequest(request) => authority.search(&request, identity, unavailable),
+            LdapOp::CompareRequest(request) => {
+                let code = authority.compare(&request, identity, unavailable);
+                vec![LdapOp::CompareResult(result(code, ""))]
+            }
+            other => refusal(&other).into_iter().collect(),
+        };
+        let sent = tokio::time::timeout(SEND_DEADLINE, async {
+            for op in answers {
+                framed.feed(LdapMsg { msgid: message.msgid, op, ctrl: Vec::new() }).await?;
+            }
+            framed.flush().await
+        });
+        if !sent.await.is_ok_and(|sent| sent.is_ok()) {
+            return;
+        }
+    }
+    // The close_notify of TLS; nobody waits for it.
+    let _ = tokio::time::timeout(SEND_DEADLINE, framed.close()).await;
+}
+
+fn result(code: LdapResultCode, message: &str) -> LdapResult {
+    LdapResult { code, matcheddn: String::new(), message: message.to_owned(), referral: Vec::new() }
+}
+
+/// The answer to an operation that is not served; none for what is no request.
+fn refusal(op: &LdapOp) -> Option<LdapOp> {
+    let read_only = || result(LdapResultCode::UnwillingToPerform, "this directory cannot be changed");
+    Some(match op {
+        LdapOp::AddRequest(_) => LdapOp::AddResponse(read_only()),
+        LdapOp::ModifyRequest(_) => LdapOp::ModifyResponse(read_only()),
+        LdapOp::DelRequest(_) => LdapOp::DelResponse(read_only()),
+        LdapOp::ModifyDNRequest(_) => LdapOp::ModifyDNResponse(read_only()),
+        LdapOp::ExtendedRequest(_) => LdapOp::ExtendedResponse(LdapExtendedResponse {
+            res: result(LdapResultCode::ProtocolError, "unsupported extended operation"),
+            name: None,
+            value: None,
+        }),
+        _ => return None,
+    })
+}
+
+impl Authority {
+    /// The authority over the given directory.
+    pub(super) fn new(options: UfdsOptions) -> Self {
+        Self { options }
+    }
+
+    fn bind(&self, request: &LdapBindRequest) -> (LdapResultCode, Identity) {
+        let LdapBindCred::Simple(password) = &request.cred else {
+            return (LdapResultCode::AuthMethodNotSupported, Identity::Other);
+        };
+        if request.version != 3 {
+            return (LdapResultCode::ProtocolError, Identity::Other);
+        }
+        let Ok(dn) = request.dn.parse::<Dn>() else {
+            return (LdapResultCode::InvalidDNSyntax, Identity::Other);
+        };
+        if dn.is_empty() && password.is_empty() {
+            return (LdapResultCode::Success, Identity::Other);
+        }
+        if dn == self.options.root_dn && *password == self.options.root_password {
+            return (LdapResultCode::Success, Identity::Root);
+        }
+        let known = self.options.directory.get(&dn).map_or(&[][..], |entry| entry.values("userpassword"));
+        if !password.is_empty() && known.contains(password) {
+            return (LdapResultCode::Success, Identity::Other);
+        }
+        (LdapResultCode::InvalidCredentials, Identity::Other)
+    }
+
+    /// The entries and the end of a search.
+    fn search(&self, request: &LdapSearchRequest, identity: Identity, unavailable: bool) -> Vec<LdapOp> {
+        let done = |code| vec![LdapOp::SearchResultDone(result(code, ""))];
+        if identity != Identity::Root && !is_root_dse(request) {
+            return done(LdapResultCode::InsufficentAccessRights);
+        }
+        if unavailable {
+            return done(LdapResultCode::Unavailable);
+        }
+        match search(&self.options.directory, request) {
+            Ok(entries) => {
+                let entries = entries.into_iter().map(LdapOp::SearchResultEntry);
+                entries.chain(done(LdapResultCode::Success)).collect()
+            }
+            Err(code) => done(code),
+        }
+    }
+
+    /// Compares a value, a hidden one too: that is how clients check the password of an account.
+    fn compare(&self, request: &LdapCompareRequest, identity: Identity, unavailable: bool) -> LdapResultCode {
+        if identity != Identity::Root {
+            return LdapResultCode::InsufficentAccessRights;
+        }
+        if unavailable {
+            return LdapResultCode::Unavailable;
+        }
+        let Ok(dn) = request.dn.parse::<Dn>() else { return LdapResultCode::InvalidDNSyntax };
+        let Some(entry) = self.options.directory.get(&dn) else { return LdapResultCode::NoSuchObject };
+        match entry.values(&request.atype.to_ascii_lowercase()) {
+            [] => LdapResultCode::NoSuchAttribute,
+            values if values.iter().any(|value| value.as_bytes() == request.val) => {
+                LdapResultCode::CompareTrue
+            }
+            _ => LdapResultCode::CompareFalse,
+        }
+    }
+}

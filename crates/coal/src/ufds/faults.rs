@@ -1,0 +1,47 @@
+//! Faults that can be switched on while the server runs.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+/// What goes wrong with requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum UfdsFault {
+    /// Searches and compares are answered with result 52 (unavailable), as when UFDS has lost its Moray. Binding
+    /// as the root DN works: UFDS needs no Moray for it.
+    Unavailable,
+    /// Connections are accepted, and nothing is answered until [`UfdsFaults::clear`].
+    Stall,
+}
+
+/// The switch of one server. Clones share it.
+#[derive(Debug, Clone)]
+pub struct UfdsFaults(Arc<watch::Sender<Option<UfdsFault>>>);
+
+impl Default for UfdsFaults {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(None)))
+    }
+}
+
+impl UfdsFaults {
+    /// Switches a fault on, in place of another.
+    pub fn set(&self, fault: UfdsFault) {
+        self.0.send_replace(Some(fault));
+    }
+
+    /// Switches the fault off; what was stalled is answered.
+    pub fn clear(&self) {
+        self.0.send_replace(None);
+    }
+
+    /// Waits while requests are stalled; true when they are to be answered with "unavailable".
+    pub(super) async fn meet(&self) -> bool {
+        let mut watcher = self.0.subscribe();
+        // The sender lives as long as `self`, so that this cannot fail.
+        watcher
+            .wait_for(|fault| *fault != Some(UfdsFault::Stall))
+            .await
+            .is_ok_and(|fault| *fault == Some(UfdsFault::Unavailable))
+    }
+}

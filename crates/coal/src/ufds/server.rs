@@ -1,0 +1,109 @@
+//! The server: a port, TLS, a directory, and the switch for faults.
+
+use std::fmt::{self, Debug, Formatter};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+
+use super::connection::{self, Authority};
+use super::directory::Directory;
+use super::dn::Dn;
+use super::faults::UfdsFaults;
+use super::tls;
+use crate::net::{Endpoint, Service};
+
+const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What a UFDS server is made of.
+#[derive(Clone)]
+pub struct UfdsOptions {
+    /// The name that may search.
+    pub root_dn: Dn,
+    /// Its password.
+    pub root_password: String,
+    /// The entries.
+    pub directory: Directory,
+}
+
+/// Without the password.
+impl Debug for UfdsOptions {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        out.debug_struct("UfdsOptions").field("root_dn", &self.root_dn).finish_non_exhaustive()
+    }
+}
+
+/// A UFDS server.
+#[derive(Debug)]
+pub struct UfdsServer {
+    endpoint: Endpoint<Ufds>,
+    faults: UfdsFaults,
+}
+
+struct Ufds {
+    tls: TlsAcceptor,
+    authority: Arc<Authority>,
+    faults: UfdsFaults,
+}
+
+impl Debug for Ufds {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Ufds").finish_non_exhaustive()
+    }
+}
+
+impl Service for Ufds {
+    async fn serve(self: Arc<Self>, stream: TcpStream) {
+        // Only latency is lost without it.
+        let _ = stream.set_nodelay(true);
+        match tokio::time::timeout(HANDSHAKE_DEADLINE, self.tls.accept(stream)).await {
+            Ok(Ok(stream)) => connection::serve(stream, &self.authority, &self.faults).await,
+            Ok(Err(error)) => tracing::debug!(%error, "no TLS with a client"),
+            Err(_) => tracing::debug!("a client did not finish its TLS handshake"),
+        }
+    }
+}
+
+impl UfdsServer {
+    /// Listens on `address`; port 0 chooses a free one.
+    ///
+    /// # Errors
+    ///
+    /// When the certificate cannot be made or the port cannot be bound.
+    pub async fn bind(address: SocketAddr, options: UfdsOptions) -> io::Result<Self> {
+        let faults = UfdsFaults::default();
+        let service = Ufds {
+            tls: tls::acceptor()?,
+            authority: Arc::new(Authority::new(options)),
+            faults: faults.clone(),
+        };
+        Ok(Self { endpoint: Endpoint::bind(address, service).await?, faults })
+    }
+
+    /// Where the server listens, or listened before [`stop`](Self::stop).
+    pub fn address(&self) -> SocketAddr {
+        self.endpoint.address()
+    }
+
+    /// The switch for faults.
+    pub fn faults(&self) -> &UfdsFaults {
+        &self.faults
+    }
+
+    /// Closes the port and all connections.
+    pub async fn stop(&self) {
+        self.endpoint.stop().await;
+    }
+
+    /// Listens again on the same port.
+    ///
+    /// # Errors
+    ///
+    /// When the port cannot be bound.
+    pub async fn start(&self) -> io::Result<()> {
+        self.endpoint.start().await
+    }
+}

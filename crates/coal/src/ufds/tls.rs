@@ -1,0 +1,30 @@
+//! The server's certificate, made anew at every start.
+
+use std::io;
+use std::sync::Arc;
+
+use rcgen::{CertificateParams, DnType, KeyPair};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
+use tokio_rustls::rustls::version::{TLS12, TLS13};
+
+/// TLS 1.2 and 1.3 with a self-signed certificate whose subject is `CN=*`. No client can verify it: real ones of
+/// UFDS cannot be verified either.
+pub(super) fn acceptor() -> io::Result<TlsAcceptor> {
+    let mut parameters = CertificateParams::new(Vec::new()).map_err(io::Error::other)?;
+    parameters.distinguished_name.push(DnType::CommonName, "*");
+    let key = KeyPair::generate().map_err(io::Error::other)?;
+    let certificate = parameters.self_signed(&key).map_err(io::Error::other)?;
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[&TLS13, &TLS12])
+        .map_err(io::Error::other)?
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+        )
+        .map_err(io::Error::other)?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
