@@ -64,7 +64,7 @@ impl Default for ConnectionConfig {
     }
 }
 
-/// The connection of a request, an extension of it, for [`super::file_body`]; cheap to clone.
+/// The connection of a request, an extension of it, for its files; cheap to clone.
 #[derive(Clone)]
 pub(super) struct ConnectionHandle(pub(super) Arc<Shared>);
 
