@@ -109,20 +109,21 @@ where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
-    let shared = Arc::new(Shared::new(stream));
-    let rest = drive(&shared, peer, service, &around).await;
+    let shared = Arc::new(Shared::new());
+    let rest = drive(stream, &shared, peer, service, &around).await;
+    let Some(stream) = shared.take_stream() else { return Ended::Finished };
     match rest {
         Rest::Cut => return Ended::Cut,
         Rest::Close => return Ended::Finished,
         Rest::Linger => {}
         Rest::Refuse(refusal) => {
             (around.refused)(peer, &refusal);
-            if !linger::write_all(&shared.stream, &refusal.to_bytes()).await {
+            if !linger::write_all(&stream, &refusal.to_bytes()).await {
                 return Ended::Finished;
             }
         }
     }
-    linger::close(&shared.stream, around.shutdown).await;
+    linger::close(&stream, around.shutdown).await;
     Ended::Finished
 }
 
@@ -133,8 +134,14 @@ pub(super) async fn refuse(stream: TcpStream, refusal: &Refusal, shutdown: &Canc
     }
 }
 
-/// Runs hyper, and watches the deadlines and the tokens meanwhile.
-async fn drive<S>(shared: &Arc<Shared>, peer: SocketAddr, service: S, around: &Surroundings<'_>) -> Rest
+/// Runs hyper, and watches the deadlines and the tokens meanwhile. `shared` has the socket afterwards.
+async fn drive<S>(
+    stream: TcpStream,
+    shared: &Arc<Shared>,
+    peer: SocketAddr,
+    service: S,
+    around: &Surroundings<'_>,
+) -> Rest
 where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
@@ -154,7 +161,7 @@ where
             .half_close(true)
             .max_headers(around.config.max_headers)
             .max_header_size(around.config.max_header_bytes)
-            .serve_connection(TokioIo::new(ConnectionIo(Arc::clone(shared))), answer)
+            .serve_connection(TokioIo::new(ConnectionIo::new(stream, Arc::clone(shared))), answer)
     );
     let mut told = false;
     loop {

@@ -19,7 +19,7 @@ use axum::body::Body;
 
 use super::connection::ConnectionHandle;
 use read::ReadBody;
-pub(super) use regions::Regions;
+pub(super) use regions::{Next, Regions};
 
 /// A response body of the bytes `range` of a file, with an exact size hint.
 ///

@@ -42,9 +42,8 @@ pub(super) enum Overdue {
     Stalled,
 }
 
-/// One per connection. The socket is used through shared references so that it outlives hyper's connection.
+/// One per connection.
 pub(in crate::server) struct Shared {
-    pub(super) stream: TcpStream,
     pub(in crate::server) regions: Regions,
     opened: Instant,
     phase: AtomicU8,
@@ -54,12 +53,13 @@ pub(in crate::server) struct Shared {
     blocked_since: AtomicU64,
     at_eof: AtomicBool,
     withheld: Mutex<Vec<u8>>,
+    /// The socket, once hyper is done with it.
+    stream: Mutex<Option<TcpStream>>,
 }
 
 impl Shared {
-    pub(super) fn new(stream: TcpStream) -> Shared {
+    pub(super) fn new() -> Shared {
         Shared {
-            stream,
             regions: Regions::default(),
             opened: Instant::now(),
             phase: AtomicU8::new(Phase::Idle as u8),
@@ -67,6 +67,7 @@ impl Shared {
             blocked_since: AtomicU64::new(u64::MAX),
             at_eof: AtomicBool::new(false),
             withheld: Mutex::default(),
+            stream: Mutex::default(),
         }
     }
 
@@ -124,6 +125,16 @@ impl Shared {
     /// Takes what was kept.
     pub(super) fn withheld(&self) -> Vec<u8> {
         mem::take(&mut *self.withheld.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes the socket back from hyper's side.
+    pub(super) fn give_back(&self, stream: Option<TcpStream>) {
+        *self.stream.lock().unwrap_or_else(PoisonError::into_inner) = stream;
+    }
+
+    /// The socket that hyper's side has given back.
+    pub(super) fn take_stream(&self) -> Option<TcpStream> {
+        self.stream.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// How long until the next look at the deadlines, or the one that has passed.
