@@ -109,7 +109,7 @@ where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
-    let shared = Arc::new(Shared::new());
+    let shared = Arc::new(Shared::new(peer));
     let rest = drive(stream, &shared, peer, service, &around).await;
     let Some(stream) = shared.take_stream() else { return Ended::Finished };
     match rest {

@@ -1,6 +1,7 @@
 //! What hyper's side and the service's side of a connection know of each other.
 
 use std::mem;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -45,6 +46,8 @@ pub(super) enum Overdue {
 /// One per connection.
 pub(in crate::server) struct Shared {
     pub(in crate::server) regions: Regions,
+    /// Whether the client is on this host.
+    local: bool,
     opened: Instant,
     phase: AtomicU8,
     /// When the phase began, in milliseconds since `opened`.
@@ -58,8 +61,9 @@ pub(in crate::server) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new() -> Shared {
+    pub(super) fn new(peer: SocketAddr) -> Shared {
         Shared {
+            local: peer.ip().to_canonical().is_loopback(),
             regions: Regions::default(),
             opened: Instant::now(),
             phase: AtomicU8::new(Phase::Idle as u8),
@@ -69,6 +73,11 @@ impl Shared {
             withheld: Mutex::default(),
             stream: Mutex::default(),
         }
+    }
+
+    /// Whether the client is on this host.
+    pub(in crate::server) fn is_local(&self) -> bool {
+        self.local
     }
 
     pub(super) fn enter(&self, phase: Phase) {
