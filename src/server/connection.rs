@@ -112,24 +112,29 @@ where
     let shared = Arc::new(Shared::new(peer));
     let rest = drive(stream, &shared, peer, service, &around).await;
     let Some(stream) = shared.take_stream() else { return Ended::Finished };
-    match rest {
+    let refusal = match rest {
         Rest::Cut => return Ended::Cut,
         Rest::Close => return Ended::Finished,
-        Rest::Linger => {}
-        Rest::Refuse(refusal) => {
-            (around.refused)(peer, &refusal);
-            if !linger::write_all(&stream, &refusal.to_bytes()).await {
-                return Ended::Finished;
-            }
-        }
+        Rest::Linger => None,
+        Rest::Refuse(refusal) => Some(refusal),
+    };
+    if let Some(refusal) = &refusal {
+        (around.refused)(peer, refusal);
     }
-    linger::close(&stream, around.shutdown).await;
+    tokio::select! {
+        () = around.abort.cancelled() => {}
+        () = finish(stream, refusal.as_ref(), around.shutdown) => {}
+    }
     Ended::Finished
 }
 
-/// Answers a connection with a refusal without reading from it first.
-pub(super) async fn refuse(stream: TcpStream, refusal: &Refusal, shutdown: &CancellationToken) {
-    if linger::write_all(&stream, &refusal.to_bytes()).await {
+/// Sends a refusal, if there is one, and closes so that the client sees the last answer.
+pub(super) async fn finish(stream: TcpStream, refusal: Option<&Refusal>, shutdown: &CancellationToken) {
+    let written = match refusal {
+        Some(refusal) => linger::write_all(&stream, &refusal.to_bytes()).await,
+        None => true,
+    };
+    if written {
         linger::close(&stream, shutdown).await;
     }
 }
