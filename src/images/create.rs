@@ -1,12 +1,14 @@
 use super::change::{archive, settle_archive};
 use super::{ApiError, ApiResult, App, Code};
 use crate::manifest::create::{self as manifest, CreateContext, CreateError, NoSuchOrigin};
-use crate::manifest::{Image, Record, Uuid};
+use crate::manifest::{FieldCode, Image, Record, Uuid};
 
 /// Makes an unactivated image record from the members of `body`.
 pub async fn create(app: &App, account: Option<Uuid>, body: Record) -> ApiResult<Image> {
-    let owner =
-        manifest::resolve_owner(&body, account).map_err(|error| ApiError::invalid_parameters(vec![error]))?;
+    let owner = manifest::resolve_owner(&body, account).map_err(|error| match error.code {
+        FieldCode::MissingParameter => ApiError::validation(vec![error]),
+        _ => ApiError::invalid_parameters(vec![error]),
+    })?;
     manifest::refuse_state(&body).map_err(|error| ApiError::validation(vec![error]))?;
     if !app.accounts.exists(owner).await? {
         let message = format!("owner {owner} does not exist");

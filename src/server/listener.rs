@@ -193,7 +193,7 @@ where
         self.events.refused(peer, &refusal);
         tokio::select! {
             () = self.abort.cancelled() => {}
-            () = connection::refuse(stream, &refusal, &self.shutdown) => {}
+            () = connection::finish(stream, Some(&refusal), &self.shutdown) => {}
         }
         drop(permit);
     }
