@@ -48,7 +48,7 @@ where
     verify(&received.digests, &upload)?;
     let file = entry(&received.digests, upload);
 
-    let _publishing = app.locks.lock(access.uuid).await;
+    let _publishing = app.locks.lock(access.uuid).await?;
     let staged = app.storage.stage(received, access.uuid, 0).await?;
     let changed = change(app, access, |image| {
         if image.activated() {

@@ -10,7 +10,7 @@ const NAMED_OF_MANY: usize = 5;
 
 /// Deletes an image that no other image has as its origin: the record first, then the file.
 pub async fn delete(app: &App, access: Access) -> ApiResult<()> {
-    let _deleting = app.locks.lock(access.uuid).await;
+    let _deleting = app.locks.lock(access.uuid).await?;
     for _ in 0..ATTEMPTS {
         let Stored { image, etag } = lookup::owned(app, access).await?;
         refuse_dependents(app, access.uuid).await?;

@@ -25,7 +25,7 @@ async fn sweep(app: &App) -> ApiResult<()> {
             app.storage.discard(leftover).await?;
             continue;
         };
-        let _publishing = app.locks.lock(owner.uuid).await;
+        let _publishing = app.locks.lock(owner.uuid).await?;
         if is_named(app, &owner).await? {
             tracing::info!(uuid = %owner.uuid, "taking up an image file whose upload was interrupted");
             app.storage.settle_leftover(leftover).await?;
