@@ -121,3 +121,19 @@ async fn the_client_finds_a_server_that_was_away() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn of_many_that_create_one_object_one_succeeds() {
+    let server = moray_server().await;
+    let client = client(&server).await;
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..20 {
+        let client = client.clone();
+        writers.spawn(
+            async move { put(&client, "k", json!({"size": writer}), Precondition::MustNotExist).await },
+        );
+    }
+    let outcomes = within(writers.join_all()).await;
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+    assert!(outcomes.iter().filter_map(|outcome| outcome.as_ref().err()).all(moray::Error::is_conflict));
+}

@@ -167,3 +167,49 @@ async fn requests_of_a_client_that_has_said_all_are_still_answered() {
     }
     assert_eq!(frames, [Status::Data, Status::Data, Status::Data, Status::End]);
 }
+
+#[tokio::test]
+async fn an_index_may_have_the_name_of_anything_in_sql() {
+    let server = moray_server().await;
+    let mut connection = connect(server.address()).await;
+    let names = ["value", "type", "key", "path", "order", "rowid", "t", "element"];
+    let index: serde_json::Map<String, Value> =
+        names.iter().map(|name| ((*name).to_owned(), json!({"type": "[string]"}))).collect();
+    let config = json!({"index": index});
+    request(&mut connection, "createBucket", json!(["group", config, {}])).await.unwrap();
+    for name in names {
+        let object = json!({name: [name, "x"]});
+        request(&mut connection, "putObject", json!(["group", name, object, {}])).await.unwrap();
+        let find = json!(["group", format!("({name}={name})"), {"sort": {"attribute": name}}]);
+        let found = request(&mut connection, "findObjects", find).await.unwrap();
+        assert_eq!(found.len(), 1, "{name}");
+        assert_eq!(found[0]["value"], object);
+    }
+    let delete = json!(["group", "(!(type=none))", {}]);
+    let deleted = request(&mut connection, "deleteMany", delete).await.unwrap();
+    assert_eq!(deleted, [json!({"count": 1})], "a missing array is neither a match nor none");
+}
+
+#[tokio::test]
+async fn garbage_harms_only_its_own_connection() {
+    let server = moray_server().await;
+    let mut connection = connect(server.address()).await;
+    let mut seed: u32 = 1;
+    for length in 0..64 {
+        let garbage: Vec<u8> = std::iter::repeat_with(|| {
+            // A linear congruential generator: the same bytes in every run.
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            seed.to_be_bytes()[0]
+        })
+        .take(length * 8)
+        .collect();
+        let mut stream = TcpStream::connect(server.address()).await.unwrap();
+        // The server may hang up before it has all of it.
+        let _ = stream.write_all(&garbage).await;
+        let _ = stream.shutdown().await;
+        let mut rest = Vec::new();
+        let _ = within(stream.read_to_end(&mut rest)).await;
+        assert!(rest.is_empty());
+    }
+    request(&mut connection, "ping", json!([{}])).await.unwrap();
+}
