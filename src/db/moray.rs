@@ -13,7 +13,7 @@ use super::{DbError, Stored, filter};
 use crate::config::Config;
 use crate::manifest::list::{Condition, SortDirection, matches};
 use crate::manifest::{Image, Record, Rules, Uuid};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, err};
 
 const BUCKET: &str = "imgapi_images";
 
@@ -161,7 +161,7 @@ fn load(object: &Object, rules: Rules) -> Option<Stored> {
     let record = match object.value_as::<Record>() {
         Ok(record) => record,
         Err(error) => {
-            tracing::warn!(uuid = object.key, error = %error, "a stored image is no JSON object");
+            tracing::warn!(uuid = object.key, err.json = %err(&error), "a stored image is no JSON object");
             return None;
         }
     };
@@ -214,7 +214,7 @@ fn order(direction: SortDirection) -> Vec<Sort> {
 /// Tries until the bucket is there. An existing one is left as it is.
 async fn make_bucket(client: Client) {
     while let Err(error) = bucket(&client).await {
-        tracing::warn!(error = %error, "Bucket was not loaded");
+        tracing::warn!(err.json = %err(&error), "Bucket was not loaded");
         tokio::time::sleep(BUCKET_RETRY).await;
     }
     tracing::info!("Bucket has been loaded");
