@@ -5,7 +5,7 @@
 //! thread, so a slow client costs memory only: at most `LANE_DEPTH + 2` batches, whatever the file's size.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -18,13 +18,11 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::writer::{Writer, preallocate};
 use super::{StorageError, blocking};
 
 const BATCH: usize = 1 << 20;
 const LANE_DEPTH: usize = 2;
-
-/// Written bytes are pushed to the disk in the background at this distance, so that the final sync finds little.
-const FLUSH_EVERY: u64 = 32 << 20;
 
 /// What one pass over a file's bytes found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,7 +114,7 @@ struct Lanes {
 impl Lanes {
     fn start(file: Arc<File>) -> Lanes {
         Lanes {
-            write: Lane::start(Writer { file, unflushed: 0, flush: None }, Writer::write),
+            write: Lane::start(Writer::new(file), Writer::write),
             sha1: Lane::start(Sha1::new(), digest),
             md5: Lane::start(Md5::new(), digest),
             sha256: Lane::start(Sha256::new(), digest),
@@ -137,10 +135,7 @@ impl Lanes {
     }
 
     async fn finish(mut self, size: u64) -> io::Result<Digests> {
-        let writer = self.write.result().await?;
-        if let Some(flush) = writer.flush {
-            flush.await.map_err(io::Error::other)??;
-        }
+        self.write.result().await?.finish().await?;
         Ok(Digests {
             size,
             sha1: hex::encode(self.sha1.result().await?.finalize()),
@@ -153,26 +148,6 @@ impl Lanes {
 fn digest<D: Digest>(state: &mut D, batch: &[u8]) -> io::Result<()> {
     state.update(batch);
     Ok(())
-}
-
-struct Writer {
-    file: Arc<File>,
-    unflushed: u64,
-    flush: Option<JoinHandle<io::Result<()>>>,
-}
-
-impl Writer {
-    fn write(&mut self, batch: &[u8]) -> io::Result<()> {
-        (&*self.file).write_all(batch)?;
-        self.unflushed += batch.len() as u64;
-        let idle = self.flush.as_ref().is_none_or(JoinHandle::is_finished);
-        if self.unflushed >= FLUSH_EVERY && idle {
-            self.unflushed = 0;
-            let file = Arc::clone(&self.file);
-            self.flush = Some(tokio::task::spawn_blocking(move || file.sync_data()));
-        }
-        Ok(())
-    }
 }
 
 /// A state that batches are applied to, in order.
@@ -206,26 +181,4 @@ impl<T: Send + 'static> Lane<T> {
         self.sender = None;
         (&mut self.task).await.map_err(io::Error::other)?
     }
-}
-
-/// Reserves space, so that a full disk is found at the first byte rather than at the last.
-#[cfg(target_os = "linux")]
-fn preallocate(file: &File, length: u64) -> io::Result<()> {
-    use rustix::fs::{FallocateFlags, fallocate};
-    use rustix::io::Errno;
-
-    if length == 0 {
-        return Ok(());
-    }
-    match fallocate(file, FallocateFlags::empty(), 0, length) {
-        // Not every file system can.
-        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
-        result => result.map_err(io::Error::from),
-    }
-}
-
-/// ZFS, SmartOS's file system, allocates on write: there is nothing to reserve.
-#[cfg(not(target_os = "linux"))]
-fn preallocate(_file: &File, _length: u64) -> io::Result<()> {
-    Ok(())
 }

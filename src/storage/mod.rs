@@ -8,6 +8,7 @@ mod archive;
 mod ingest;
 mod local;
 mod temporary;
+mod writer;
 
 use std::io;
 
