@@ -13,12 +13,16 @@
 
 mod support;
 
+mod bodies;
+mod conditions;
+mod create;
 mod filters;
 mod headers;
 mod listing;
 mod paging;
 mod ping;
 mod precedence;
+mod representations;
 mod routing;
 mod versions;
 
@@ -26,12 +30,16 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let modules = [
+        bodies::TESTS,
+        conditions::TESTS,
+        create::TESTS,
         filters::TESTS,
         headers::TESTS,
         listing::TESTS,
         paging::TESTS,
         ping::TESTS,
         precedence::TESTS,
+        representations::TESTS,
         routing::TESTS,
         versions::TESTS,
     ];
