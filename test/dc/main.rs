@@ -13,26 +13,52 @@
 
 mod support;
 
+mod audit;
+mod bodies;
+mod command_line;
+mod conditions;
+mod create;
+mod downloads;
 mod filters;
 mod headers;
+mod lifecycle;
 mod listing;
+mod metrics;
 mod paging;
 mod ping;
 mod precedence;
+mod races;
+mod representations;
 mod routing;
+mod shutdown;
+mod takeover;
+mod uploads;
 mod versions;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let modules = [
+        audit::TESTS,
+        bodies::TESTS,
+        command_line::TESTS,
+        conditions::TESTS,
+        create::TESTS,
+        downloads::TESTS,
         filters::TESTS,
         headers::TESTS,
+        lifecycle::TESTS,
         listing::TESTS,
+        metrics::TESTS,
         paging::TESTS,
         ping::TESTS,
         precedence::TESTS,
+        races::TESTS,
+        representations::TESTS,
         routing::TESTS,
+        shutdown::TESTS,
+        takeover::TESTS,
+        uploads::TESTS,
         versions::TESTS,
     ];
     support::run(modules.concat())

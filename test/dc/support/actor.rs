@@ -19,7 +19,7 @@ impl<'a> Actor<'a> {
     }
 
     /// A request to `target`, a path perhaps with a query; `account` is added for whoever has one.
-    pub(crate) fn call(&self, method: Method, target: &str) -> Call {
+    pub(crate) fn call(self, method: Method, target: &str) -> Call {
         let account = self.account.map_or(String::new(), |account| {
             format!("{}account={account}", if target.contains('?') { '&' } else { '?' })
         });
@@ -27,72 +27,72 @@ impl<'a> Actor<'a> {
         Call { what: format!("{method} {target}"), request: self.app.http.request(method, url) }
     }
 
-    pub(crate) async fn get(&self, target: &str) -> Answer {
+    pub(crate) async fn get(self, target: &str) -> Answer {
         self.call(Method::GET, target).send().await
     }
 
     /// CreateImage.
-    pub(crate) async fn create(&self, body: &Value) -> Answer {
+    pub(crate) async fn create(self, body: &Value) -> Answer {
         self.call(Method::POST, "/images").json(body).send().await
     }
 
     /// GetImage.
-    pub(crate) async fn get_image(&self, uuid: &str) -> Answer {
+    pub(crate) async fn get_image(self, uuid: &str) -> Answer {
         self.get(&format!("/images/{uuid}")).await
     }
 
     /// ListImages, without the leading `?`.
-    pub(crate) async fn list(&self, query: &str) -> Vec<Value> {
+    pub(crate) async fn list(self, query: &str) -> Vec<Value> {
         let answer = self.get(&format!("/images?{query}")).await;
         let Value::Array(images) = answer.ok() else { panic!("not a list: {answer:?}") };
         images
     }
 
     /// UUIDs of what ListImages answers, in its order.
-    pub(crate) async fn list_uuids(&self, query: &str) -> Vec<String> {
+    pub(crate) async fn list_uuids(self, query: &str) -> Vec<String> {
         self.list(query).await.iter().map(|image| image["uuid"].as_str().unwrap().to_owned()).collect()
     }
 
     /// AddImageFile; `query` is without `?` and has no `account`.
-    pub(crate) async fn upload(&self, uuid: &str, query: &str, bytes: impl Into<Body>) -> Answer {
+    pub(crate) async fn upload(self, uuid: &str, query: &str, bytes: impl Into<Body>) -> Answer {
         self.call(Method::PUT, &format!("/images/{uuid}/file?{query}")).body(bytes).send().await
     }
 
     /// GetImageFile.
-    pub(crate) async fn download(&self, uuid: &str) -> Answer {
+    pub(crate) async fn download(self, uuid: &str) -> Answer {
         self.get(&format!("/images/{uuid}/file")).await
     }
 
     /// `POST /images/:uuid` with this action and no body.
-    pub(crate) async fn act(&self, uuid: &str, action: &str) -> Answer {
+    pub(crate) async fn act(self, uuid: &str, action: &str) -> Answer {
         self.call(Method::POST, &format!("/images/{uuid}?action={action}")).send().await
     }
 
     /// ActivateImage.
-    pub(crate) async fn activate(&self, uuid: &str) -> Answer {
+    pub(crate) async fn activate(self, uuid: &str) -> Answer {
         self.act(uuid, "activate").await
     }
 
     /// DeleteImage.
-    pub(crate) async fn delete(&self, uuid: &str) -> Answer {
+    pub(crate) async fn delete(self, uuid: &str) -> Answer {
         self.call(Method::DELETE, &format!("/images/{uuid}")).send().await
     }
 
     /// A new, unactivated image: a small valid manifest with `changes`.
-    pub(crate) async fn has_image(&self, changes: Value) -> String {
+    pub(crate) async fn has_image(self, changes: Value) -> String {
         let image = self.create(&merged(super::small_manifest(), changes)).await.ok();
         image["uuid"].as_str().unwrap().to_owned()
     }
 
     /// A new, unactivated image with this file.
-    pub(crate) async fn has_image_with_file(&self, changes: Value, bytes: &'static [u8]) -> String {
+    pub(crate) async fn has_image_with_file(self, changes: Value, bytes: &'static [u8]) -> String {
         let uuid = self.has_image(changes).await;
         self.upload(&uuid, "compression=none", bytes).await.ok();
         uuid
     }
 
     /// A new, activated image with a small file.
-    pub(crate) async fn has_active_image(&self, changes: Value) -> String {
+    pub(crate) async fn has_active_image(self, changes: Value) -> String {
         let uuid = self.has_image_with_file(changes, b"file").await;
         assert_eq!(self.activate(&uuid).await.ok()["activated"], json!(null));
         uuid

@@ -44,6 +44,11 @@ impl TestApp {
         assert!(self.dc.imgapi_pid().is_some(), "imgapi has ended before");
         assert!(self.dc.stop_imgapi().await.unwrap().success());
         assert_eq!(entries(&self.incoming()), Vec::<String>::new(), "unfinished files remain");
+        self.end().await;
+    }
+
+    /// Ends what is left once the process has ended.
+    pub(crate) async fn end(self) {
         self.moray.close(super::DEADLINE).await;
         self.dc.stop().await;
     }
@@ -55,6 +60,21 @@ impl TestApp {
     /// A new connection to the API.
     pub(crate) async fn connect(&self) -> Connection {
         Connection::open(self.address()).await
+    }
+
+    /// luke's upload of `bytes` that has passed all checks and waits for the second half of its body.
+    pub(crate) async fn half_an_upload(&self, uuid: &str, bytes: &str) -> Connection {
+        let mut connection = self.connect().await;
+        let head = format!(
+            "PUT /images/{uuid}/file?compression=none&account={LUKE} HTTP/1.1\r\nHost: x\r\n\
+             Content-Length: {}\r\nExpect: 100-continue\r\n\r\n",
+            bytes.len()
+        );
+        connection.send(head).await;
+        // The body is asked for when it is read, which is after the checks.
+        assert_eq!(connection.read_head().await.status, 100);
+        connection.send(&bytes[..bytes.len() / 2]).await;
+        connection
     }
 
     /// A caller without an account.

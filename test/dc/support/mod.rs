@@ -9,7 +9,7 @@ mod raw;
 mod wait;
 
 pub(crate) use actor::{Actor, Call};
-pub(crate) use answer::{Answer, Refusal};
+pub(crate) use answer::Answer;
 pub(crate) use app::TestApp;
 pub(crate) use harness::{Test, run, tests};
 pub(crate) use manifest::*;
