@@ -11,9 +11,11 @@
  */
 
 const assert = require('node:assert');
+const net = require('node:net');
 const { after, before, test } = require('node:test');
 
 const bunyan = require('bunyan');
+const fastV1 = require('fast-v1');
 const moray = require('moray');
 
 const coal = require('./lib/coal');
@@ -383,4 +385,39 @@ test('wrong options and methods are refused, and the connection lives', async ()
     await fails(collect(client.sql('SELECT 1', [], {}), 'record'), 'FastError',
         /unsupported RPC method: "sql"/);
     await call(client, 'ping', {});
+});
+
+test('a client of FAST version 1, as in IMGAPI 4.13.1, is understood', async () => {
+    const name = await bucket('first');
+    const socket = net.connect(running.moray());
+    await within(new Promise((resolve, reject) => {
+        socket.once('connect', resolve);
+        socket.once('error', reject);
+    }), 'connect');
+    const old = new fastV1.FastClient({
+        log: bunyan.createLogger({ name: 'interop', level: 'fatal' }),
+        nRecentRequests: 10,
+        transport: socket
+    });
+    const rpc = (rpcmethod, ...rpcargs) => within(
+        new Promise((resolve, reject) => {
+            old.rpcBufferAndCallback(
+                { rpcmethod, rpcargs, maxObjectsToBuffer: 100 },
+                (err, data) => err ? reject(err) : resolve(data));
+        }), rpcmethod);
+    // The old checksum is over UTF-16 code units, not over bytes.
+    const value = { name: 'é€😀' };
+    const [{ etag }] = await rpc('putObject', name, 'k', value, {});
+    const [record] = await rpc('getObject', name, 'k', {});
+    assert.deepStrictEqual(record.value, value);
+    assert.strictEqual(record._etag, etag);
+    const both = await Promise.all([
+        rpc('findObjects', name, `(name=${value.name})`, {}),
+        rpc('ping', {})
+    ]);
+    assert.strictEqual(both[0].length, 1);
+    await assert.rejects(rpc('getObject', name, 'x', {}),
+        /server error: first::x does not exist$/);
+    old.detach();
+    socket.destroy();
 });
