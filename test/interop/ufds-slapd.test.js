@@ -21,7 +21,7 @@ const coal = require('./lib/coal');
 const { manifest } = require('./lib/images');
 const { startImgapi } = require('./lib/imgapi');
 const {
-    ADMIN, MUPPET, PASSWORD, SUBUSER, missing, prepareSlapd
+    ADMIN, MUPPET, PASSWORD, SUBUSER, prepareSlapd
 } = require('./lib/slapd');
 
 const ABSENT = '00000000-0000-4000-8000-000000000000';
@@ -34,9 +34,6 @@ let slapd;
 let imgapi;
 
 before(async () => {
-    if (missing) {
-        return;
-    }
     running = await coal.start();
     slapd = await prepareSlapd(path.join(running.directory, 'slapd'));
     // The directory comes later than the service.
@@ -81,13 +78,13 @@ function disconnections() {
     return imgapi.log().filter((record) => record.msg === 'UFDS: disconnected').length;
 }
 
-test('the service starts without a directory, and uses it when it comes', { skip: missing }, async () => {
+test('the service starts without a directory, and uses it when it comes', async () => {
     assert.strictEqual(await create(MUPPET), DOWN);
     await slapd.start();
     await recovers();
 });
 
-test('accounts are owners, and nothing else is', { skip: missing }, async () => {
+test('accounts are owners, and nothing else is', async () => {
     for (const owner of [ADMIN, MUPPET]) {
         assert.strictEqual(await create(owner), CREATED);
     }
@@ -98,7 +95,7 @@ test('accounts are owners, and nothing else is', { skip: missing }, async () => 
     assert.strictEqual(await create(MUPPET.toUpperCase()), '422 InvalidParameter');
 });
 
-test('a directory that stops and starts again', { skip: missing }, async () => {
+test('a directory that stops and starts again', async () => {
     await slapd.stop();
     assert.strictEqual(await create(MUPPET), DOWN);
     assert.strictEqual(await create(ABSENT), DOWN, 'nobody knows that it does not exist');
@@ -108,7 +105,7 @@ test('a directory that stops and starts again', { skip: missing }, async () => {
     await recovers();
 });
 
-test('a directory that closes idle connections', { skip: missing }, async () => {
+test('a directory that closes idle connections', async () => {
     await slapd.stop();
     await slapd.start(IDLE_SECONDS);
     await recovers();
@@ -119,7 +116,7 @@ test('a directory that closes idle connections', { skip: missing }, async () => 
     }
 });
 
-test('a wrong password is no answer about accounts, and stays secret', { skip: missing }, async () => {
+test('a wrong password is no answer about accounts, and stays secret', async () => {
     const wrong = await startImgapi(running, { ufds: slapd.ufds({ bindPassword: 'not-the-password' }) });
     try {
         assert.strictEqual(await create(MUPPET, wrong), DOWN);
@@ -131,7 +128,7 @@ test('a wrong password is no answer about accounts, and stays secret', { skip: m
     }
 });
 
-test('a directory that accepts and says nothing does not hold requests up', { skip: missing }, async () => {
+test('a directory that accepts and says nothing does not hold requests up', async () => {
     const sockets = new Set();
     const silent = net.createServer((socket) => {
         sockets.add(socket.on('error', () => {}));

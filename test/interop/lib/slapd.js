@@ -125,6 +125,4 @@ async function prepareSlapd(directory) {
     return slapd;
 }
 
-const missing = fs.existsSync(SLAPD) ? false : 'slapd is not installed';
-
-module.exports = { ADMIN, MUPPET, PASSWORD, SUBUSER, missing, prepareSlapd };
+module.exports = { ADMIN, MUPPET, PASSWORD, SUBUSER, prepareSlapd };
