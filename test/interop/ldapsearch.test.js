@@ -11,7 +11,7 @@
  */
 
 const assert = require('node:assert');
-const { execFile } = require('node:child_process');
+const { execFile, spawnSync } = require('node:child_process');
 const { after, before, test } = require('node:test');
 
 const coal = require('./lib/coal');
