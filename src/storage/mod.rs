@@ -8,6 +8,8 @@ mod archive;
 mod ingest;
 mod local;
 mod temporary;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 
