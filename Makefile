@@ -4,6 +4,8 @@ CARGO ?= cargo
 TOOLS := .tools
 DENY_VERSION := 0.20.2
 MACHETE_VERSION := 0.9.2
+FUZZ_VERSION := 0.13.2
+FUZZ_SECONDS := 60
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-rust test-interop check bench fuzz clean
@@ -45,6 +47,12 @@ bench: ## Compare speed and memory with peers measured in the same run
 	@test/requirements.sh build bench
 	$(CARGO) build --release --locked -p imgapi -p coal
 	$(CARGO) bench --locked --bench service
+
+fuzz: $(TOOLS)/bin/cargo-fuzz ## Feed garbage to what reads from the network
+	RUSTC_BOOTSTRAP=1 $(TOOLS)/bin/cargo-fuzz run fast_decoder -- -max_total_time=$(FUZZ_SECONDS)
+
+$(TOOLS)/bin/cargo-fuzz:
+	$(CARGO) install --locked --root $(TOOLS) cargo-fuzz@$(FUZZ_VERSION)
 
 clean: ## Remove everything that was built
 	$(CARGO) clean

@@ -10,6 +10,7 @@ use tokio::time::{sleep, timeout};
 
 use super::AccountsError;
 use crate::config;
+use crate::telemetry::err;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const PROBE_INTERVAL: Duration = Duration::from_secs(30);
@@ -103,7 +104,7 @@ async fn keep(config: config::Ufds, state: watch::Sender<State>, broken: Arc<Not
                 state.send_replace(State::Down(reason));
             }
             Err(error) => {
-                tracing::warn!(error = %error, "UFDS: unable to connect and/or bind");
+                tracing::warn!(err.json = %err(&error), "UFDS: unable to connect and/or bind");
                 if refused(&error) {
                     delay = REFUSED_DELAY;
                 }

@@ -40,8 +40,15 @@ pub(super) async fn list_images(State(state): State<AppState>, context: Context)
         Some(query) => images::list(state.app(), &query).await?,
         None => Vec::new(),
     };
-    let images: Vec<_> = images.iter().map(|image| image.api(&form)).collect();
-    Ok(Json::rendered(json::pretty(&images)?))
+    Ok(Json::rendered(render_list(images, form).await?))
+}
+
+/// Renders a list off the runtime's threads: a full page takes milliseconds.
+async fn render_list(images: Vec<Image>, form: ApiForm) -> ApiResult<String> {
+    let render = move || json::pretty(&images.iter().map(|image| image.api(&form)).collect::<Vec<_>>());
+    let rendered = tokio::task::spawn_blocking(render).await;
+    Ok(rendered
+        .map_err(|error| ApiError::new(Code::InternalError, "the list was not rendered").because(error))??)
 }
 
 /// `GET /images/:uuid` — GetImage.

@@ -50,7 +50,7 @@ impl AppState {
         AppState(Arc::new(Shared { app, metrics, server_name, host_name: header(host_name) }))
     }
 
-    fn app(&self) -> &App {
+    fn app(&self) -> &Arc<App> {
         &self.0.app
     }
 }

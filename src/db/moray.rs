@@ -13,7 +13,7 @@ use super::{DbError, Stored, filter};
 use crate::config::Config;
 use crate::manifest::list::{Condition, SortDirection, matches};
 use crate::manifest::{Image, Record, Rules, Uuid};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, err};
 
 const BUCKET: &str = "imgapi_images";
 
@@ -57,7 +57,7 @@ impl MorayDatabase {
         let key = uuid.to_string();
         let got = self.timed("get", self.client.get_object(BUCKET, &key, &CallOptions::default())).await;
         match got {
-            Ok(object) => Ok(self.load(&object)),
+            Ok(object) => Ok(load(&object, self.rules)),
             Err(error) if is_no_object(&error) => Ok(None),
             Err(error) => Err(failed(error)),
         }
@@ -111,8 +111,7 @@ impl MorayDatabase {
             let rows =
                 self.timed("find", self.client.find_all(BUCKET, &filter, &options)).await.map_err(failed)?;
             let total = rows.first().and_then(|row| row.count).unwrap_or_default();
-            let loaded = rows.iter().filter_map(|row| self.load(row)).map(|stored| stored.image);
-            found.extend(loaded.filter(|image| matches(scope, image)));
+            found.extend(self.load_matching(rows, scope).await);
             offset += limit.min(PAGE);
             if found.len() as u64 >= limit || offset >= total {
                 found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
@@ -138,22 +137,15 @@ impl MorayDatabase {
         self.client.close(limit).await;
     }
 
-    fn load(&self, object: &Object) -> Option<Stored> {
-        let record = match object.value_as::<Record>() {
-            Ok(record) => record,
-            Err(error) => {
-                tracing::warn!(uuid = object.key, error = %error, "a stored image is no JSON object");
-                return None;
-            }
+    /// Decodes and validates a page off the runtime's threads: a full one takes milliseconds.
+    async fn load_matching(&self, rows: Vec<Object>, scope: &[Condition]) -> Vec<Image> {
+        let (rules, scope) = (self.rules, scope.to_vec());
+        let load = move || {
+            let loaded = rows.iter().filter_map(|row| load(row, rules)).map(|stored| stored.image);
+            loaded.filter(|image| matches(&scope, image)).collect()
         };
-        match Image::load(record, self.rules) {
-            Ok(image) => Some(Stored { image, etag: object.etag.clone() }),
-            Err(problems) => {
-                let fields: Vec<_> = problems.iter().map(|problem| problem.field.as_str()).collect();
-                tracing::warn!(uuid = object.key, fields = fields.join(", "), "a stored image is not valid");
-                None
-            }
-        }
+        // It fails only when the process is being stopped.
+        tokio::task::spawn_blocking(load).await.unwrap_or_default()
     }
 
     async fn timed<T>(&self, op: &str, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
@@ -161,6 +153,25 @@ impl MorayDatabase {
         let result = call.await;
         self.metrics.observe_backend("moray", op, outcome(&result), started.elapsed());
         result
+    }
+}
+
+/// The record of an object, if it is valid; it is logged if it is not.
+fn load(object: &Object, rules: Rules) -> Option<Stored> {
+    let record = match object.value_as::<Record>() {
+        Ok(record) => record,
+        Err(error) => {
+            tracing::warn!(uuid = object.key, err.json = %err(&error), "a stored image is no JSON object");
+            return None;
+        }
+    };
+    match Image::load(record, rules) {
+        Ok(image) => Some(Stored { image, etag: object.etag.clone() }),
+        Err(problems) => {
+            let fields: Vec<_> = problems.iter().map(|problem| problem.field.as_str()).collect();
+            tracing::warn!(uuid = object.key, fields = fields.join(", "), "a stored image is not valid");
+            None
+        }
     }
 }
 
@@ -203,7 +214,7 @@ fn order(direction: SortDirection) -> Vec<Sort> {
 /// Tries until the bucket is there. An existing one is left as it is.
 async fn make_bucket(client: Client) {
     while let Err(error) = bucket(&client).await {
-        tracing::warn!(error = %error, "Bucket was not loaded");
+        tracing::warn!(err.json = %err(&error), "Bucket was not loaded");
         tokio::time::sleep(BUCKET_RETRY).await;
     }
     tracing::info!("Bucket has been loaded");

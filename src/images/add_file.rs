@@ -1,10 +1,13 @@
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures_util::Stream;
 
 use super::change::{ChangeError, change};
-use super::{Access, ApiError, ApiResult, App, Code};
+use super::{Access, ApiError, ApiResult, App, Code, now, to_the_end};
 use crate::manifest::{Compression, Image, ImageFile, Stor};
-use crate::storage::{Digests, ReceiveError, StorageError};
+use crate::storage::{Digests, ReceiveError, Received, StorageError};
+use crate::telemetry::err;
 
 /// Most bytes of an image file: 20 GiB.
 pub const MAX_FILE_SIZE: u64 = 20 << 30;
@@ -35,7 +38,7 @@ pub fn check_unactivated(image: &Image) -> ApiResult<()> {
 ///
 /// Nothing is visible before everything is durable, and nothing remains of what fails. Errors of the body become
 /// errors of the operation through `E`.
-pub async fn add_file<S, E>(app: &App, access: Access, upload: FileUpload, body: S) -> ApiResult<Image>
+pub async fn add_file<S, E>(app: &Arc<App>, access: Access, upload: FileUpload, body: S) -> ApiResult<Image>
 where
     S: Stream<Item = Result<Bytes, E>>,
     E: Into<ApiError>,
@@ -47,21 +50,18 @@ where
     app.metrics.file_bytes_in(received.digests.size);
     verify(&received.digests, &upload)?;
     let file = entry(&received.digests, upload);
+    let app = Arc::clone(app);
+    to_the_end(async move { publish(&app, access, received, file).await }).await
+}
 
-    let _publishing = app.locks.lock(access.uuid).await;
+/// Makes a received file the image's file. From here on there is something to lose: see `docs/architecture.md`.
+async fn publish(app: &App, access: Access, received: Received, file: ImageFile) -> ApiResult<Image> {
+    let _publishing = app.locks.lock(access.uuid).await?;
     let staged = app.storage.stage(received, access.uuid, 0).await?;
-    let changed = change(app, access, |image| {
-        if image.activated() {
-            let message = format!("image {} was activated meanwhile", image.uuid());
-            return Err(ApiError::new(Code::ImageAlreadyActivated, message));
-        }
-        image.with_file(&file).map_err(ApiError::validation)
-    });
-    match changed.await {
+    match change(app, access, |image| with_file(image, &file)).await {
         Ok(image) => {
             if let Err(error) = staged.settle().await {
-                let error: &dyn std::error::Error = &error;
-                tracing::warn!(error, uuid = %image.uuid(), "an image file waits for its final place");
+                tracing::warn!(uuid = %image.uuid(), err.json = %err(&error), "an image file waits for its final place");
             }
             Ok(image)
         }
@@ -71,6 +71,14 @@ where
         }
         Err(ChangeError::Unchanged(error)) => Err(error),
     }
+}
+
+fn with_file(image: &Image, file: &ImageFile) -> ApiResult<Image> {
+    if image.activated() {
+        let message = format!("image {} was activated meanwhile", image.uuid());
+        return Err(ApiError::new(Code::ImageAlreadyActivated, message));
+    }
+    image.with_file(file).map_err(ApiError::validation)
 }
 
 fn verify(digests: &Digests, upload: &FileUpload) -> ApiResult<()> {
@@ -94,7 +102,7 @@ fn entry(digests: &Digests, upload: FileUpload) -> ImageFile {
         size: digests.size,
         compression: upload.compression,
         content_md5: Some(digests.md5.clone()),
-        mtime: Some(super::now()),
+        mtime: Some(now()),
         stor: Stor::Local,
         dataset_guid: upload.dataset_guid,
         sha256: Some(digests.sha256.clone()),

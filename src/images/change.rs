@@ -1,6 +1,7 @@
 use super::{Access, ApiError, ApiResult, App, lookup};
 use crate::db::{DbError, Stored};
 use crate::manifest::{ApiForm, ApiVersion, Image, json};
+use crate::telemetry::err;
 
 /// How often a change starts over because somebody else changed the image first.
 const ATTEMPTS: usize = 20;
@@ -62,6 +63,6 @@ pub(super) async fn archive(app: &App, image: &Image) -> ApiResult<crate::storag
 /// Puts a stored record's manifest into the archive. The record is what counts, so a failure here is ours to log.
 pub(super) async fn settle_archive(archived: crate::storage::Archived) {
     if let Err(error) = archived.commit().await {
-        tracing::error!(error = &error as &dyn std::error::Error, "error archiving image manifest");
+        tracing::error!(err.json = %err(&error), "error archiving image manifest");
     }
 }

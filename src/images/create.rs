@@ -1,12 +1,16 @@
+use std::sync::Arc;
+
 use super::change::{archive, settle_archive};
-use super::{ApiError, ApiResult, App, Code};
+use super::{ApiError, ApiResult, App, Code, to_the_end};
 use crate::manifest::create::{self as manifest, CreateContext, CreateError, NoSuchOrigin};
-use crate::manifest::{Image, Record, Uuid};
+use crate::manifest::{FieldCode, Image, Record, Uuid};
 
 /// Makes an unactivated image record from the members of `body`.
-pub async fn create(app: &App, account: Option<Uuid>, body: Record) -> ApiResult<Image> {
-    let owner =
-        manifest::resolve_owner(&body, account).map_err(|error| ApiError::invalid_parameters(vec![error]))?;
+pub async fn create(app: &Arc<App>, account: Option<Uuid>, body: Record) -> ApiResult<Image> {
+    let owner = manifest::resolve_owner(&body, account).map_err(|error| match error.code {
+        FieldCode::MissingParameter => ApiError::validation(vec![error]),
+        _ => ApiError::invalid_parameters(vec![error]),
+    })?;
     manifest::refuse_state(&body).map_err(|error| ApiError::validation(vec![error]))?;
     if !app.accounts.exists(owner).await? {
         let message = format!("owner {owner} does not exist");
@@ -18,10 +22,14 @@ pub async fn create(app: &App, account: Option<Uuid>, body: Record) -> ApiResult
         CreateError::UnknownMembers(errors) => ApiError::invalid_parameters(errors),
         CreateError::Invalid(errors) => ApiError::validation(errors),
     })?;
-    let archived = archive(app, &image).await?;
-    app.db.insert(&image).await?;
-    settle_archive(archived).await;
-    Ok(image)
+    let app = Arc::clone(app);
+    to_the_end(async move {
+        let archived = archive(&app, &image).await?;
+        app.db.insert(&image).await?;
+        settle_archive(archived).await;
+        Ok(image)
+    })
+    .await
 }
 
 /// An origin must exist here. Its state, owner and visibility do not matter, as in 4.13.1.

@@ -1,6 +1,9 @@
-use super::{Access, ApiError, ApiResult, App, Code, lookup};
+use std::sync::Arc;
+
+use super::{Access, ApiError, ApiResult, App, Code, lookup, to_the_end};
 use crate::db::{DbError, Stored};
 use crate::manifest::{Image, Stor, Uuid};
+use crate::telemetry::err;
 
 const ATTEMPTS: usize = 20;
 
@@ -9,8 +12,13 @@ const NAMED: usize = 9;
 const NAMED_OF_MANY: usize = 5;
 
 /// Deletes an image that no other image has as its origin: the record first, then the file.
-pub async fn delete(app: &App, access: Access) -> ApiResult<()> {
-    let _deleting = app.locks.lock(access.uuid).await;
+pub async fn delete(app: &Arc<App>, access: Access) -> ApiResult<()> {
+    let app = Arc::clone(app);
+    to_the_end(async move { delete_record_and_files(&app, access).await }).await
+}
+
+async fn delete_record_and_files(app: &App, access: Access) -> ApiResult<()> {
+    let _deleting = app.locks.lock(access.uuid).await?;
     for _ in 0..ATTEMPTS {
         let Stored { image, etag } = lookup::owned(app, access).await?;
         refuse_dependents(app, access.uuid).await?;
@@ -43,7 +51,6 @@ async fn delete_files(app: &App, image: &Image) {
     let local = image.files().iter().enumerate().filter(|(_, file)| file.stor == Stor::Local);
     let files = local.map(|(index, file)| (index, file.sha1.clone())).collect();
     if let Err(error) = app.storage.delete(image.uuid(), files).await {
-        let error: &dyn std::error::Error = &error;
-        tracing::error!(error, uuid = %image.uuid(), "cannot delete the file of a deleted image");
+        tracing::error!(uuid = %image.uuid(), err.json = %err(&error), "cannot delete the file of a deleted image");
     }
 }

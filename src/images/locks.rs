@@ -1,29 +1,89 @@
-use std::hash::{BuildHasher, RandomState};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::OwnedMutexGuard;
 
+use super::{ApiError, ApiResult, Code};
 use crate::manifest::Uuid;
 
-const STRIPES: usize = 64;
+/// How long to wait for another request that publishes or deletes the same image.
+const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Locks that keep the steps of publishing a file, and of deleting one, from mixing within this process. Images share
-/// them by hash: one lock is held for a few milliseconds only, never during a transfer.
+/// One lock for each image that is being published or deleted, so that the steps of the one do not mix with those of
+/// the other within this process. Never held during a transfer.
+#[derive(Debug, Default)]
+pub(super) struct ImageLocks(Arc<Locks>);
+
+type Locks = Mutex<HashMap<Uuid, Arc<tokio::sync::Mutex<()>>>>;
+
+/// Holds the lock of an image.
 #[derive(Debug)]
-pub(super) struct ImageLocks {
-    hasher: RandomState,
-    stripes: Vec<Mutex<()>>,
-}
-
-impl Default for ImageLocks {
-    fn default() -> Self {
-        let stripes = std::iter::repeat_with(Mutex::default).take(STRIPES).collect();
-        ImageLocks { hasher: RandomState::new(), stripes }
-    }
+pub(super) struct ImageLock {
+    uuid: Uuid,
+    locks: Arc<Locks>,
+    guard: Option<OwnedMutexGuard<()>>,
 }
 
 impl ImageLocks {
-    pub(super) async fn lock(&self, uuid: Uuid) -> MutexGuard<'_, ()> {
-        let stripe = self.hasher.hash_one(uuid) % STRIPES as u64;
-        self.stripes[stripe as usize].lock().await
+    /// Waits for the lock of `uuid`; 503 when that takes too long.
+    pub(super) async fn lock(&self, uuid: Uuid) -> ApiResult<ImageLock> {
+        let mut lock = ImageLock { uuid, locks: Arc::clone(&self.0), guard: None };
+        let mutex = Arc::clone(entries(&self.0).entry(uuid).or_default());
+        match tokio::time::timeout(PATIENCE, mutex.lock_owned()).await {
+            Ok(guard) => {
+                lock.guard = Some(guard);
+                Ok(lock)
+            }
+            Err(_) => {
+                let message = format!("image {uuid} is being changed by another request");
+                Err(ApiError::new(Code::ServiceUnavailableError, message))
+            }
+        }
+    }
+}
+
+impl Drop for ImageLock {
+    fn drop(&mut self) {
+        self.guard = None;
+        let mut entries = entries(&self.locks);
+        // The last one to leave removes the entry: the map itself holds one reference.
+        if entries.get(&self.uuid).is_some_and(|mutex| Arc::strong_count(mutex) == 1) {
+            entries.remove(&self.uuid);
+        }
+    }
+}
+
+fn entries(locks: &Locks) -> MutexGuard<'_, HashMap<Uuid, Arc<tokio::sync::Mutex<()>>>> {
+    // The map is consistent between any two statements.
+    locks.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_image_is_locked_by_one_and_others_are_not() {
+        let locks = ImageLocks::default();
+        let (one, other) = (Uuid::new_v4(), Uuid::new_v4());
+        let held = locks.lock(one).await.unwrap();
+        drop(locks.lock(other).await.unwrap());
+        assert_eq!(locks.lock(one).await.unwrap_err().code(), Code::ServiceUnavailableError);
+        drop(held);
+        drop(locks.lock(one).await.unwrap());
+        assert!(entries(&locks.0).is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_gives_up_waiting_leaves_nothing_behind() {
+        let locks = ImageLocks::default();
+        let uuid = Uuid::new_v4();
+        let held = locks.lock(uuid).await.unwrap();
+        let mut waiting = Box::pin(locks.lock(uuid));
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        drop(waiting);
+        drop(held);
+        assert!(entries(&locks.0).is_empty());
     }
 }

@@ -15,6 +15,8 @@ mod sweep;
 
 use std::sync::Arc;
 
+use tracing::Instrument;
+
 use crate::accounts::Accounts;
 use crate::config::Config;
 use crate::db::MorayDatabase;
@@ -70,6 +72,16 @@ impl App {
     fn rules(&self) -> Rules {
         App::rules_of(&self.config)
     }
+}
+
+/// Runs a change to its end, whether or not the client waits for it: one that is dropped half way would not know which
+/// of its files the database names by then.
+async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = ApiResult<T>> + Send + 'static,
+) -> ApiResult<T> {
+    tokio::spawn(work.in_current_span()).await.unwrap_or_else(|stopped| {
+        Err(ApiError::new(Code::InternalError, "the server is being stopped").because(stopped))
+    })
 }
 
 /// The present, as manifests have it.

@@ -4,6 +4,7 @@ use std::time::Duration;
 use super::{ApiResult, App};
 use crate::manifest::Stor;
 use crate::storage::Owner;
+use crate::telemetry::err;
 
 const INTERVAL: Duration = Duration::from_secs(60);
 
@@ -11,7 +12,7 @@ const INTERVAL: Duration = Duration::from_secs(60);
 pub async fn sweep_regularly(app: Arc<App>) {
     loop {
         if let Err(error) = sweep(&app).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "cannot sweep up unfinished files");
+            tracing::warn!(err.json = %err(&error), "cannot sweep up unfinished files");
         }
         tokio::time::sleep(INTERVAL).await;
     }
@@ -25,7 +26,7 @@ async fn sweep(app: &App) -> ApiResult<()> {
             app.storage.discard(leftover).await?;
             continue;
         };
-        let _publishing = app.locks.lock(owner.uuid).await;
+        let _publishing = app.locks.lock(owner.uuid).await?;
         if is_named(app, &owner).await? {
             tracing::info!(uuid = %owner.uuid, "taking up an image file whose upload was interrupted");
             app.storage.settle_leftover(leftover).await?;

@@ -64,7 +64,7 @@ impl Default for ConnectionConfig {
     }
 }
 
-/// The connection of a request, an extension of it, for [`super::file_body`]; cheap to clone.
+/// The connection of a request, an extension of it, for its files; cheap to clone.
 #[derive(Clone)]
 pub(super) struct ConnectionHandle(pub(super) Arc<Shared>);
 
@@ -107,32 +107,44 @@ where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
-    let shared = Arc::new(Shared::new(stream));
-    let rest = drive(&shared, peer, service, &around).await;
-    match rest {
+    let shared = Arc::new(Shared::new(peer));
+    let rest = drive(stream, &shared, peer, service, &around).await;
+    let Some(stream) = shared.take_stream() else { return Ended::Finished };
+    let refusal = match rest {
         Rest::Cut => return Ended::Cut,
         Rest::Close => return Ended::Finished,
-        Rest::Linger => {}
-        Rest::Refuse(refusal) => {
-            (around.refused)(peer, &refusal);
-            if !linger::write_all(&shared.stream, &refusal.to_bytes()).await {
-                return Ended::Finished;
-            }
-        }
+        Rest::Linger => None,
+        Rest::Refuse(refusal) => Some(refusal),
+    };
+    if let Some(refusal) = &refusal {
+        (around.refused)(peer, refusal);
     }
-    linger::close(&shared.stream, around.shutdown).await;
+    tokio::select! {
+        () = around.abort.cancelled() => {}
+        () = finish(stream, refusal.as_ref(), around.shutdown) => {}
+    }
     Ended::Finished
 }
 
-/// Answers a connection with a refusal without reading from it first.
-pub(super) async fn refuse(stream: TcpStream, refusal: &Refusal, shutdown: &CancellationToken) {
-    if linger::write_all(&stream, &refusal.to_bytes()).await {
+/// Sends a refusal, if there is one, and closes so that the client sees the last answer.
+pub(super) async fn finish(stream: TcpStream, refusal: Option<&Refusal>, shutdown: &CancellationToken) {
+    let written = match refusal {
+        Some(refusal) => linger::write_all(&stream, &refusal.to_bytes()).await,
+        None => true,
+    };
+    if written {
         linger::close(&stream, shutdown).await;
     }
 }
 
-/// Runs hyper, and watches the deadlines and the tokens meanwhile.
-async fn drive<S>(shared: &Arc<Shared>, peer: SocketAddr, service: S, around: &Surroundings<'_>) -> Rest
+/// Runs hyper, and watches the deadlines and the tokens meanwhile. `shared` has the socket afterwards.
+async fn drive<S>(
+    stream: TcpStream,
+    shared: &Arc<Shared>,
+    peer: SocketAddr,
+    service: S,
+    around: &Surroundings<'_>,
+) -> Rest
 where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
@@ -146,6 +158,8 @@ where
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer));
         request.extensions_mut().insert(bodies.clone());
+        #[cfg(test)]
+        request.extensions_mut().insert(handle.clone());
         let response = service.clone().oneshot(request);
         async move { response.await.map(|response| response.map(|body| TrackedBody { body, shared })) }
     });
@@ -154,7 +168,7 @@ where
             .half_close(true)
             .max_headers(around.config.max_headers)
             .max_header_size(around.config.max_header_bytes)
-            .serve_connection(TokioIo::new(ConnectionIo(Arc::clone(shared))), answer)
+            .serve_connection(TokioIo::new(ConnectionIo::new(stream, Arc::clone(shared))), answer)
     );
     let mut told = false;
     loop {

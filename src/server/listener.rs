@@ -77,7 +77,7 @@ struct Server<S> {
 
 /// Serves HTTP/1 on all listeners until `shutdown` is cancelled and the requests at hand are done.
 ///
-/// Requests carry the extensions [`super::Peer`] and [`super::ConnectionHandle`].
+/// Requests carry the extensions [`crate::api::Peer`] and [`crate::api::FileBodies`].
 pub(super) async fn serve<S>(
     listeners: Vec<TcpListener>,
     service: S,
@@ -193,7 +193,7 @@ where
         self.events.refused(peer, &refusal);
         tokio::select! {
             () = self.abort.cancelled() => {}
-            () = connection::refuse(stream, &refusal, &self.shutdown) => {}
+            () = connection::finish(stream, Some(&refusal), &self.shutdown) => {}
         }
         drop(permit);
     }

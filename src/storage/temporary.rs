@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use super::StorageError;
 use crate::manifest::Uuid;
+use crate::telemetry::err;
 
 const PART: &str = ".part";
 const FILE: &str = "file";
@@ -79,7 +80,7 @@ impl Drop for Temporary {
         let last = self.file.try_clone();
         let remove = move || {
             if let Err(error) = fs::remove_file(path) {
-                tracing::warn!(error = %error, "cannot remove a temporary file; the next sweep will");
+                tracing::warn!(err.json = %err(&error), "cannot remove a temporary file; the next sweep will");
             }
             drop(last);
         };

@@ -8,7 +8,8 @@ use std::process::Command;
 /// Replaces this process by `command`, which is sent SIGTERM when the process `parent` ends, even by SIGKILL.
 /// Returns only when that fails.
 ///
-/// The request must be made by the process that it is for, and survives the exec.
+/// The request must be made by the process that it is for, and survives the exec. Linux means the thread that
+/// started the process when it says parent: for coal that is the main thread, which lives as long as coal does.
 pub(crate) fn exec_with_parent(parent: u32, command: &[PathBuf]) -> io::Error {
     if let Err(error) = die_with_parent(parent) {
         return error;

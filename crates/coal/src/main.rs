@@ -85,8 +85,8 @@ fn announce(datacenter: &Datacenter, ready_file: Option<PathBuf>) -> Result<(), 
     line("moray", &ready.moray);
     line("ufds", &ready.ufds);
     line("config", &ready.config_file.display().to_string());
-    line("log", &datacenter.log_file().display().to_string());
     if let Some(imgapi) = &ready.imgapi {
+        line("log", &datacenter.log_file().display().to_string());
         text.push_str(&format!("\nTry:\n\n  curl -s {imgapi}/ping\n  curl -s {imgapi}/images\n"));
     }
     text.push_str(&format!("\nStop it with Ctrl-C, or: kill {}\n", std::process::id()));

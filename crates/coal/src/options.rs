@@ -55,7 +55,11 @@ fn parse_ports(text: &str) -> Result<Ports, String> {
     if text == "auto" {
         return Ok(Ports::Auto);
     }
-    text.parse().map(Ports::Base).map_err(|_| "neither \"auto\" nor a port".to_owned())
+    // Three more follow.
+    match text.parse::<u16>() {
+        Ok(base) if (1..=u16::MAX - 3).contains(&base) => Ok(Ports::Base(base)),
+        _ => Err(format!("neither \"auto\" nor a port from 1 to {}", u16::MAX - 3)),
+    }
 }
 
 impl Options {

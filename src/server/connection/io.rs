@@ -4,28 +4,61 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 
 use super::state::Shared;
+use crate::server::sendfile::Next;
 
-/// hyper's end of a connection.
-pub(super) struct ConnectionIo(pub(super) Arc<Shared>);
+/// hyper's end of a connection. Gives the socket back to [`Shared`] when hyper drops it.
+pub(super) struct ConnectionIo {
+    stream: Option<TcpStream>,
+    shared: Arc<Shared>,
+}
 
-impl AsyncRead for ConnectionIo {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+impl ConnectionIo {
+    pub(super) fn new(stream: TcpStream, shared: Arc<Shared>) -> ConnectionIo {
+        ConnectionIo { stream: Some(stream), shared }
+    }
+
+    /// The socket; absent only while this is dropped.
+    fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    /// Sends one of the steps that bypass memory.
+    #[cfg(target_os = "linux")]
+    fn poll_send(stream: &TcpStream, cx: &mut Context<'_>, next: &Next<'_>) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.0.stream.poll_read_ready(cx))?;
-            match self.0.stream.try_read_buf(buf) {
-                Ok(bytes) => {
-                    self.0.received(bytes);
-                    return Poll::Ready(Ok(()));
-                }
+            std::task::ready!(stream.poll_write_ready(cx))?;
+            match next.send(stream) {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                Err(e) => return Poll::Ready(Err(e)),
+                sent => return Poll::Ready(sent),
             }
         }
+    }
+}
+
+impl Drop for ConnectionIo {
+    fn drop(&mut self) {
+        self.shared.give_back(self.stream.take());
+    }
+}
+
+impl AsyncRead for ConnectionIo {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let result = self.stream()?.poll_read(cx, buf);
+        if matches!(result, Poll::Ready(Ok(()))) {
+            self.shared.received(buf.filled().len() - before);
+        }
+        result
     }
 }
 
@@ -35,31 +68,23 @@ impl AsyncWrite for ConnectionIo {
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.0.phase().awaits_head() {
-            bufs.iter().for_each(|buf| self.0.withhold(buf));
+        if self.shared.phase().awaits_head() {
+            bufs.iter().for_each(|buf| self.shared.withhold(buf));
             return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
         }
-        loop {
-            match self.0.stream.poll_write_ready(cx) {
-                Poll::Ready(ready) => ready?,
-                Poll::Pending => {
-                    self.0.blocked(true);
-                    return Poll::Pending;
-                }
-            }
-            match self.0.regions.write(&self.0.stream, bufs) {
-                Ok(bytes) => {
-                    self.0.blocked(false);
-                    return Poll::Ready(Ok(bytes));
-                }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                Err(e) => return Poll::Ready(Err(e)),
-            }
-        }
+        let next = self.shared.regions.next(bufs);
+        let stream = self.stream()?;
+        let result = match next {
+            Next::Memory(bufs) => stream.poll_write_vectored(cx, bufs),
+            #[cfg(target_os = "linux")]
+            direct => Self::poll_send(&stream, cx, &direct),
+        };
+        self.shared.blocked(result.is_pending());
+        result
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -69,7 +94,7 @@ impl AsyncWrite for ConnectionIo {
 
     /// hyper calls this when it has nothing left to write.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.flushed();
+        self.shared.flushed();
         Poll::Ready(Ok(()))
     }
 

@@ -1,6 +1,7 @@
 //! What hyper's side and the service's side of a connection know of each other.
 
 use std::mem;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -42,10 +43,11 @@ pub(super) enum Overdue {
     Stalled,
 }
 
-/// One per connection. The socket is used through shared references so that it outlives hyper's connection.
+/// One per connection.
 pub(in crate::server) struct Shared {
-    pub(super) stream: TcpStream,
     pub(in crate::server) regions: Regions,
+    /// Whether the client is on this host.
+    local: bool,
     opened: Instant,
     phase: AtomicU8,
     /// When the phase began, in milliseconds since `opened`.
@@ -54,12 +56,14 @@ pub(in crate::server) struct Shared {
     blocked_since: AtomicU64,
     at_eof: AtomicBool,
     withheld: Mutex<Vec<u8>>,
+    /// The socket, once hyper is done with it.
+    stream: Mutex<Option<TcpStream>>,
 }
 
 impl Shared {
-    pub(super) fn new(stream: TcpStream) -> Shared {
+    pub(super) fn new(peer: SocketAddr) -> Shared {
         Shared {
-            stream,
+            local: peer.ip().to_canonical().is_loopback(),
             regions: Regions::default(),
             opened: Instant::now(),
             phase: AtomicU8::new(Phase::Idle as u8),
@@ -67,7 +71,13 @@ impl Shared {
             blocked_since: AtomicU64::new(u64::MAX),
             at_eof: AtomicBool::new(false),
             withheld: Mutex::default(),
+            stream: Mutex::default(),
         }
+    }
+
+    /// Whether the client is on this host.
+    pub(in crate::server) fn is_local(&self) -> bool {
+        self.local
     }
 
     pub(super) fn enter(&self, phase: Phase) {
@@ -124,6 +134,16 @@ impl Shared {
     /// Takes what was kept.
     pub(super) fn withheld(&self) -> Vec<u8> {
         mem::take(&mut *self.withheld.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes the socket back from hyper's side.
+    pub(super) fn give_back(&self, stream: Option<TcpStream>) {
+        *self.stream.lock().unwrap_or_else(PoisonError::into_inner) = stream;
+    }
+
+    /// The socket that hyper's side has given back.
+    pub(super) fn take_stream(&self) -> Option<TcpStream> {
+        self.stream.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// How long until the next look at the deadlines, or the one that has passed.

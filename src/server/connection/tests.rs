@@ -301,6 +301,61 @@ async fn an_upload_refused_early_still_shows_its_answer() {
 }
 
 #[tokio::test]
+async fn a_client_that_waits_for_100_continue_gets_it_only_if_its_body_is_wanted() {
+    let server = TestServer::start(ServeConfig::default()).await;
+    let head = |path| {
+        format!(
+            "PUT {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"
+        )
+    };
+    let answer = server.exchange(head("/refuse").as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 409 "), "{answer}");
+    let mut stream = server.connect().await;
+    stream.write_all(head("/upload").as_bytes()).await.unwrap();
+    let mut interim = [0; 25];
+    timeout(DEADLINE, stream.read_exact(&mut interim)).await.unwrap().unwrap();
+    assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(b"abc").await.unwrap();
+    let answer = read_to_end(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\n3"), "{answer}");
+}
+
+/// Requests with a few bytes changed, cut or doubled, the same ones in every run.
+fn damaged_requests(count: u64) -> impl Iterator<Item = Vec<u8>> {
+    let whole = b"PUT /upload?x=%41 HTTP/1.1\r\nHost: a:80\r\nTransfer-Encoding: chunked\r\nAccept: */*\r\n\r\n4\r\nabcd\r\n0\r\n\r\n";
+    (1..=count).map(move |seed| {
+        let mut state = seed;
+        let mut random = move |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(state >> 33).unwrap() % below
+        };
+        let mut request = whole.to_vec();
+        for _ in 0..=random(4) {
+            let at = random(request.len() - 1) + 1;
+            match random(3) {
+                0 => request[at] = u8::try_from(random(256)).unwrap(),
+                1 => request.truncate(at + 1),
+                _ => request.extend_from_within(..at),
+            }
+        }
+        request
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damaged_requests_are_all_answered() {
+    let server = TestServer::start(ServeConfig::default()).await;
+    for request in damaged_requests(1000) {
+        let mut stream = server.connect().await;
+        stream.write_all(&request).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let answer = read_to_end(&mut stream).await;
+        assert!(answer.starts_with("HTTP/1."), "{:?} got {answer:?}", request.escape_ascii().to_string());
+    }
+    server.until_open(0).await;
+}
+
+#[tokio::test]
 async fn a_client_that_takes_nothing_is_cut_off() {
     let connection =
         ConnectionConfig { stall_timeout: Duration::from_millis(200), ..ConnectionConfig::default() };

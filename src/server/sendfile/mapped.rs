@@ -20,7 +20,7 @@ use crate::server::connection::Shared;
 /// Bytes per frame.
 const WINDOW: u64 = 1 << 20;
 /// One byte in so many is probed for being in memory.
-const PROBE_STEP: u64 = 128 << 10;
+const PROBE_STEP: u64 = 256 << 10;
 /// Bytes read at once while loading a window into memory.
 const LOAD_BUFFER: usize = 256 << 10;
 

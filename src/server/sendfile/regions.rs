@@ -1,13 +1,30 @@
-//! Which memory belongs to which file, per connection, and writing to the socket with that knowledge.
+//! Which memory belongs to which file, per connection, and what that means for the next write to the socket.
 
-use std::io::{self, IoSlice};
-
-use tokio::net::TcpStream;
+use std::io::IoSlice;
 
 #[cfg(target_os = "linux")]
 pub(super) use linux::Region;
 #[cfg(target_os = "linux")]
 pub(in crate::server) use linux::Regions;
+
+/// How the first of some buffers go to the socket.
+pub(in crate::server) enum Next<'a> {
+    /// From memory, with an ordinary write.
+    Memory(&'a [IoSlice<'a>]),
+    /// From memory, and a piece of a file follows at once.
+    #[cfg(target_os = "linux")]
+    BeforeFile(&'a [u8]),
+    /// From a file.
+    #[cfg(target_os = "linux")]
+    File {
+        /// The file that the memory shows.
+        file: std::sync::Arc<std::fs::File>,
+        /// Where in it the buffer begins.
+        offset: u64,
+        /// The buffer's length.
+        length: usize,
+    },
+}
 
 /// Knows of no mappings: there is no zero-copy path on this system.
 #[cfg(not(target_os = "linux"))]
@@ -16,21 +33,23 @@ pub(in crate::server) struct Regions;
 
 #[cfg(not(target_os = "linux"))]
 impl Regions {
-    /// Writes some of the buffers.
-    pub(in crate::server) fn write(&self, stream: &TcpStream, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        stream.try_write_vectored(bufs)
+    /// What to do with the first of the buffers.
+    pub(in crate::server) fn next<'a>(&self, bufs: &'a [IoSlice<'a>]) -> Next<'a> {
+        Next::Memory(bufs)
     }
 }
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use super::{IoSlice, TcpStream, io};
+    use super::{IoSlice, Next};
 
     use std::fs::File;
+    use std::io;
     use std::sync::{Arc, Mutex, PoisonError};
 
     use rustix::net::SendFlags;
     use tokio::io::Interest;
+    use tokio::net::TcpStream;
 
     /// Memory that shows a part of a file.
     pub(in crate::server::sendfile) struct Region {
@@ -40,6 +59,14 @@ mod linux {
         pub(in crate::server::sendfile) file: Arc<File>,
         /// Where the first byte is in the file.
         pub(in crate::server::sendfile) offset: u64,
+    }
+
+    impl Region {
+        /// Where in the region a buffer begins that lies in it.
+        fn position(&self, buf: &[u8]) -> Option<usize> {
+            let inside = (buf.as_ptr() as usize).checked_sub(self.address)?;
+            (inside.checked_add(buf.len())? <= self.length).then_some(inside)
+        }
     }
 
     /// The mappings whose slices may come by on a connection. Each is entered before its first slice exists and
@@ -56,40 +83,42 @@ mod linux {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|region| region.address != address);
         }
 
-        /// The file and the place in it of a buffer that lies in a mapping.
-        fn find(&self, buf: &[u8]) -> Option<(Arc<File>, u64)> {
-            let address = buf.as_ptr() as usize;
+        /// What to do with the first of the buffers.
+        pub(in crate::server) fn next<'a>(&self, bufs: &'a [IoSlice<'a>]) -> Next<'a> {
             let regions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            regions.iter().find_map(|region| {
-                let inside = address.checked_sub(region.address)?;
-                let fits = inside.checked_add(buf.len())? <= region.length;
-                fits.then(|| (Arc::clone(&region.file), region.offset + inside as u64))
-            })
-        }
-
-        /// Writes some of the buffers: mapped ones from their file, others from memory.
-        pub(in crate::server) fn write(&self, stream: &TcpStream, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-            let mut filled = bufs.iter().filter(|buf| !buf.is_empty());
-            let Some(first) = filled.next() else { return Ok(0) };
-            if let Some((file, offset)) = self.find(first) {
-                return send_file(stream, &file, offset, first.len());
+            let find = |buf: &[u8]| regions.iter().find_map(|region| Some((region, region.position(buf)?)));
+            let mapped = |buf: &IoSlice<'_>| !buf.is_empty() && find(buf).is_some();
+            let Some(at) = bufs.iter().position(mapped) else { return Next::Memory(bufs) };
+            let before = &bufs[..at];
+            match (before.iter().find(|buf| !buf.is_empty()), find(&bufs[at])) {
+                (None, Some((region, inside))) => Next::File {
+                    file: Arc::clone(&region.file),
+                    offset: region.offset + inside as u64,
+                    length: bufs[at].len(),
+                },
+                // The usual case: the head of the response.
+                (Some(head), _) if before.len() == 1 => Next::BeforeFile(head),
+                _ => Next::Memory(before),
             }
-            if filled.next().is_some_and(|second| self.find(second).is_some()) {
-                // Lets the head of a response share a packet with the first bytes of the file.
-                let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
-                return stream.try_io(Interest::WRITABLE, || Ok(rustix::net::send(stream, first, flags)?));
-            }
-            let mapped = bufs.iter().position(|buf| self.find(buf).is_some()).unwrap_or(bufs.len());
-            stream.try_write_vectored(&bufs[..mapped])
         }
     }
 
-    fn send_file(stream: &TcpStream, file: &File, mut offset: u64, length: usize) -> io::Result<usize> {
-        stream.try_io(Interest::WRITABLE, || {
-            match rustix::fs::sendfile(stream, file, Some(&mut offset), length)? {
-                0 => Err(io::ErrorKind::UnexpectedEof.into()),
-                sent => Ok(sent),
-            }
-        })
+    impl Next<'_> {
+        /// Sends as much as the socket takes now.
+        pub(in crate::server) fn send(&self, stream: &TcpStream) -> io::Result<usize> {
+            stream.try_io(Interest::WRITABLE, || match self {
+                Next::Memory(bufs) => Ok(rustix::io::writev(stream, bufs)?),
+                // Lets the head of a response share a packet with the first bytes of the file.
+                Next::BeforeFile(head) => {
+                    Ok(rustix::net::send(stream, head, SendFlags::MORE | SendFlags::NOSIGNAL)?)
+                }
+                Next::File { file, offset, length } => {
+                    match rustix::fs::sendfile(stream, file, Some(&mut offset.clone()), *length)? {
+                        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+                        sent => Ok(sent),
+                    }
+                }
+            })
+        }
     }
 }

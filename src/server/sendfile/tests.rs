@@ -8,7 +8,6 @@ use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
-use crate::api::FileBodies;
 use crate::server::connection::tests::TestServer;
 use crate::server::listener::ServeConfig;
 
@@ -26,14 +25,22 @@ fn temporary(bytes: &[u8]) -> File {
     file
 }
 
-/// `/mapped/START/END` with the connection's handle, `/read/START/END` without.
+/// As for a client on another host.
+fn remote_body(file: &File, range: Range<u64>, handle: &ConnectionHandle) -> Body {
+    let body = mapped_body(file, &range, handle);
+    assert_eq!(body.is_some(), cfg!(target_os = "linux") && !range.is_empty());
+    body.unwrap_or_else(|| file_body(file.try_clone().unwrap(), range, None).unwrap())
+}
+
+/// `/mapped/START/END` as for a client on another host, `/read/START/END` as for one on this.
 async fn server(bytes: &[u8]) -> TestServer {
     let (mapped, read) = (Arc::new(temporary(bytes)), Arc::new(temporary(bytes)));
-    let mapped = move |Path((start, end)): Path<(u64, u64)>, Extension(bodies): Extension<FileBodies>| async move {
-        bodies.body(mapped.try_clone().unwrap(), start..end).unwrap()
+    let mapped = move |Path((start, end)): Path<(u64, u64)>,
+                       Extension(handle): Extension<ConnectionHandle>| async move {
+        remote_body(&mapped, start..end, &handle)
     };
-    let read = move |Path((start, end)): Path<(u64, u64)>| async move {
-        file_body(read.try_clone().unwrap(), start..end, None).unwrap()
+    let read = move |Path((start, end)): Path<(u64, u64)>, Extension(handle): Extension<ConnectionHandle>| async move {
+        file_body(read.try_clone().unwrap(), start..end, Some(&handle)).unwrap()
     };
     let routes =
         Router::new().route("/mapped/{start}/{end}", get(mapped)).route("/read/{start}/{end}", get(read));
@@ -99,8 +106,8 @@ async fn bytes_that_are_not_in_memory_are_loaded_first() {
     rustix::fs::fadvise(&*file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
     let routes = Router::new().route(
         "/cold",
-        get(move |Extension(bodies): Extension<FileBodies>| async move {
-            bodies.body(file.try_clone().unwrap(), 0..5_000_000).unwrap()
+        get(move |Extension(handle): Extension<ConnectionHandle>| async move {
+            remote_body(&file, 0..5_000_000, &handle)
         }),
     );
     let server = TestServer::with_routes(ServeConfig::default(), routes).await;
@@ -115,8 +122,8 @@ async fn a_reader_other_than_the_connection_gets_the_right_bytes() {
     let expected = bytes.clone();
     let routes = Router::new().route(
         "/check",
-        get(move |Extension(bodies): Extension<FileBodies>| async move {
-            let body = bodies.body(file.try_clone().unwrap(), 0..3_000_000).unwrap();
+        get(move |Extension(handle): Extension<ConnectionHandle>| async move {
+            let body = remote_body(&file, 0..3_000_000, &handle);
             (body.collect().await.unwrap().to_bytes() == expected).to_string()
         }),
     );
@@ -130,8 +137,8 @@ async fn a_file_cut_by_hand_ends_the_download_and_not_the_process() {
     let shared = Arc::clone(&file);
     let routes = Router::new().route(
         "/cut",
-        get(move |Extension(bodies): Extension<FileBodies>| async move {
-            let body = bodies.body(shared.try_clone().unwrap(), 0..5_000_000).unwrap();
+        get(move |Extension(handle): Extension<ConnectionHandle>| async move {
+            let body = remote_body(&shared, 0..5_000_000, &handle);
             shared.set_len(10_000).unwrap();
             body
         }),

@@ -14,6 +14,9 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::fast::{Frame, Status};
 
+/// Requests given up and not ended by the server, per connection. A server that leaves more is broken.
+pub(super) const MAX_ABANDONED: usize = 4096;
+
 /// One connection. Its [driver](super::driver) moves the bytes.
 pub(super) struct Connection {
     pub(super) address: SocketAddr,
@@ -21,7 +24,7 @@ pub(super) struct Connection {
     queue: mpsc::Sender<Frame>,
     pending: Mutex<Pending>,
     last_received: Mutex<Instant>,
-    /// A request was not answered in time: ping at once.
+    /// Something is wrong, such as a request that was not answered in time: the driver looks after the connection at once.
     pub(super) suspicion: Notify,
     /// Told when a request gets its last frame or is given up.
     pub(super) request_done: Notify,
@@ -126,7 +129,11 @@ impl Reply {
 impl Drop for Reply {
     fn drop(&mut self) {
         if self.open {
-            self.connection.pending().abandon(self.msgid);
+            let mut pending = self.connection.pending();
+            pending.abandon(self.msgid);
+            if pending.abandoned() > MAX_ABANDONED {
+                self.suspect();
+            }
         }
         self.connection.request_done.notify_waiters();
     }

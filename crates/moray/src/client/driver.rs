@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::codec::{FramedRead, FramedWrite};
 
-use super::connection::{Connection, unwatched};
+use super::connection::{Connection, MAX_ABANDONED, unwatched};
 use super::pending::{Event, Waiter};
 use crate::api::ping_payload;
 use crate::error::{Error, TransportError};
@@ -23,9 +23,6 @@ use crate::fast::{Envelope, ErrorPayload, Frame, FrameCodec, Status};
 
 /// Bookkeeping of a frame and of a row in the row buffer, in bytes, so that empty ones are not free.
 const OVERHEAD: usize = 128;
-
-/// Requests given up and not ended by the server, per connection. A server that leaves as many is broken.
-const MAX_ABANDONED: usize = 4096;
 
 /// Runs the connection until it ends, and fails its requests.
 pub(super) async fn drive(

@@ -103,6 +103,30 @@ async fn a_server_that_takes_no_bytes_loses_the_connection() {
 }
 
 #[tokio::test]
+async fn a_server_that_never_ends_what_was_given_up_loses_the_connection() {
+    let mut server = Server::start().await;
+    let client = server.client();
+    let mut given_up = 0;
+    while server.accepted() == 1 || given_up == 0 {
+        let gets = [(); 500].map(|()| {
+            let client = client.clone();
+            tokio::spawn(async move { client.get_object("b", "k", &CallOptions::default()).await })
+        });
+        for _ in 0..gets.len() {
+            let _unanswered = server.next().await;
+        }
+        for get in gets {
+            get.abort();
+            assert!(soon(get).await.unwrap_err().is_cancelled());
+            given_up += 1;
+        }
+    }
+    assert!(given_up > 4096, "{given_up}");
+    let reason = client.state().last_error.unwrap();
+    assert!(reason.contains("never ended by the server"), "{reason}");
+}
+
+#[tokio::test]
 async fn connections_end_with_the_last_clone() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = Client::new(config(listener.local_addr().unwrap()));

@@ -1,0 +1,183 @@
+//! Supervision, with a stand-in for `imgapi` that answers every request with 200.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail by panic")]
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use coal::Datacenter;
+use coal::datacenter::{DatacenterError, Ports};
+use serde_json::Value;
+
+/// The script that becomes the stand-in below. It is not written by a test: a file that was open for writing
+/// when another thread forked cannot be executed.
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stand-in.sh");
+
+/// The command line that takes the place of `imgapi`.
+fn stand_in() -> Vec<PathBuf> {
+    let tests = std::env::current_exe().unwrap();
+    vec!["/usr/bin/env".into(), format!("STAND_IN={}", tests.display()).into(), SCRIPT.into()]
+}
+
+#[test]
+#[ignore = "what the other tests start in place of imgapi"]
+fn serve_as_stand_in() {
+    let Ok(config) = std::env::var("STAND_IN_CONFIG") else { return };
+    let config: Value = serde_json::from_slice(&std::fs::read(config).unwrap()).unwrap();
+    let port = config["port"].as_u64().unwrap().try_into().unwrap();
+    for stream in TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap().incoming() {
+        let mut stream = stream.unwrap();
+        let mut lines = BufReader::new(&stream).lines();
+        let request = lines.next().unwrap().unwrap();
+        assert!(lines.any(|line| line.unwrap().is_empty()));
+        if request.starts_with("GET /quit ") {
+            println!("quitting");
+            std::process::exit(4);
+        }
+        let answer = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n[]";
+        stream.write_all(answer.as_bytes()).unwrap();
+    }
+}
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(120), future).await.expect("took too long")
+}
+
+async fn status(url: &str) -> Option<u16> {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    client.get(url).send().await.ok().map(|response| response.status().as_u16())
+}
+
+#[tokio::test]
+async fn imgapi_is_started_killed_and_restarted() {
+    let builder = Datacenter::builder().name("east").imgapi_command(stand_in());
+    let mut datacenter = within(builder.start()).await.unwrap();
+    let url = datacenter.imgapi_url().unwrap() + "/ping";
+    assert_eq!(status(&url).await, Some(200));
+    let first = datacenter.imgapi_pid().unwrap();
+    within(datacenter.kill_imgapi()).await;
+    assert_eq!(datacenter.imgapi_pid(), None);
+    assert_eq!(status(&url).await, None);
+    within(datacenter.restart_imgapi()).await.unwrap();
+    assert_ne!(datacenter.imgapi_pid().unwrap(), first);
+    assert_eq!(status(&url).await, Some(200));
+    let data = datacenter.data_dir().to_owned();
+    assert!(data.exists());
+    within(datacenter.stop()).await;
+    assert_eq!(status(&url).await, None);
+    assert!(!data.exists(), "a temporary directory is removed");
+}
+
+#[tokio::test]
+async fn the_config_is_complete_and_private() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("kept");
+    let datacenter = within(Datacenter::builder().data_dir(&data).start()).await.unwrap();
+    let mode = std::fs::metadata(datacenter.config_file()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let config: Value = serde_json::from_slice(&std::fs::read(datacenter.config_file()).unwrap()).unwrap();
+    assert_eq!(config["mode"], "dc");
+    assert_eq!(config["datacenterName"], "coal");
+    assert_eq!(config["adminUuid"], "930896af-bf8c-48d4-885c-6573a94b1853");
+    assert_eq!(config["moray"]["port"], datacenter.moray().address().port());
+    let ready = serde_json::to_value(datacenter.ready()).unwrap();
+    assert_eq!(ready["ufds"], config["ufds"]["url"]);
+    assert_eq!(ready["accounts"].as_array().unwrap().len(), 5);
+    assert!(ready.get("imgapi").is_none(), "what does not run is left out");
+    within(datacenter.stop()).await;
+    assert!(data.join("moray.sqlite").exists(), "a chosen directory is kept");
+}
+
+#[tokio::test]
+async fn an_imgapi_that_ends_is_told_with_its_log() {
+    let broken = ["/bin/sh", "-c", "echo the reason >&2; exit 3"].map(PathBuf::from).to_vec();
+    let error = within(Datacenter::builder().imgapi_command(broken).start()).await.unwrap_err();
+    assert!(matches!(error, DatacenterError::Exited { .. }), "{error}");
+    assert!(error.to_string().contains("the reason"), "{error}");
+    let missing = Datacenter::builder().imgapi("/nowhere/imgapi");
+    let error = within(missing.start()).await.unwrap_err();
+    assert!(matches!(error, DatacenterError::Io { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_base_port_that_is_taken_is_an_error() {
+    let taken = within(Datacenter::builder().start()).await.unwrap();
+    let base = taken.moray().address().port() - 2;
+    let error = within(Datacenter::builder().ports(Ports::Base(base)).start()).await.unwrap_err();
+    assert!(error.to_string().starts_with("cannot start Moray on 127.0.0.1:"), "{error}");
+}
+
+/// Waits until a line of the output starts with `start`.
+fn read_until(output: &mut impl BufRead, start: &str) {
+    let mut line = String::new();
+    while !line.trim_start().starts_with(start) {
+        line.clear();
+        assert_ne!(output.read_line(&mut line).unwrap(), 0, "coal ended before \"{start}\"");
+    }
+}
+
+fn coal(ready_file: &Path) -> std::process::Child {
+    Command::new(env!("CARGO_BIN_EXE_coal"))
+        .env("STAND_IN", std::env::current_exe().unwrap())
+        .args(["--imgapi", SCRIPT, "--data"])
+        .arg(ready_file.with_file_name("data"))
+        .arg("--ready-file")
+        .arg(ready_file)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+fn imgapi_url(ready_file: &Path) -> String {
+    let ready: Value = serde_json::from_slice(&std::fs::read(ready_file).unwrap()).unwrap();
+    ready["datacenters"][0]["imgapi"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn the_program_ends_on_sigterm_and_takes_imgapi_along() {
+    let directory = tempfile::tempdir().unwrap();
+    let ready_file = directory.path().join("ready.json");
+    let mut coal = coal(&ready_file);
+    read_until(&mut BufReader::new(coal.stdout.as_mut().unwrap()), "Stop it");
+    let url = imgapi_url(&ready_file);
+    assert_eq!(status(&url).await, Some(200));
+    assert!(Command::new("kill").arg(coal.id().to_string()).status().unwrap().success());
+    assert_eq!(coal.wait().unwrap().code(), Some(0));
+    assert_eq!(status(&url).await, None);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn imgapi_does_not_outlive_a_killed_coal() {
+    let directory = tempfile::tempdir().unwrap();
+    let ready_file = directory.path().join("ready.json");
+    let mut coal = coal(&ready_file);
+    read_until(&mut BufReader::new(coal.stdout.as_mut().unwrap()), "Stop it");
+    let url = imgapi_url(&ready_file);
+    coal.kill().unwrap();
+    coal.wait().unwrap();
+    within(async {
+        while status(&url).await.is_some() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_program_says_why_imgapi_ended() {
+    let directory = tempfile::tempdir().unwrap();
+    let ready_file = directory.path().join("ready.json");
+    let mut coal = coal(&ready_file);
+    read_until(&mut BufReader::new(coal.stdout.as_mut().unwrap()), "Stop it");
+    let _ = status(&(imgapi_url(&ready_file) + "/quit")).await;
+    let output = coal.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("imgapi ended") && message.contains("quitting"), "{message}");
+}

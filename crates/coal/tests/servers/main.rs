@@ -1,0 +1,29 @@
+//! coal's servers from the outside: over sockets, with the clients of this workspace.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail by panic")]
+
+mod faults;
+mod moray_client;
+mod ufds;
+mod wire;
+
+use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use coal::moray::{Location, MorayServer};
+
+/// Any free port of this machine.
+const FREE_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// Far more than anything here takes: it bounds a hang and measures nothing.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+async fn moray_server() -> MorayServer {
+    MorayServer::bind(FREE_PORT, Location::Memory).await.unwrap()
+}
+
+/// The outcome of `future`, which must come some time.
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, future).await.expect("took too long")
+}

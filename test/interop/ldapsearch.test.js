@@ -1,0 +1,111 @@
+/*
+ * This Source Code Form is subject to the terms of the Mozilla Public
+ * License, v. 2.0. If a copy of the MPL was not distributed with this
+ * file, You can obtain one at https://mozilla.org/MPL/2.0/.
+ */
+
+'use strict';
+
+/*
+ * coal's UFDS with OpenLDAP's own client, as an operator uses it.
+ */
+
+const assert = require('node:assert');
+const { execFile, spawnSync } = require('node:child_process');
+const { after, before, test } = require('node:test');
+
+const coal = require('./lib/coal');
+
+const USERS = 'ou=users, o=smartdc';
+const missing = spawnSync('ldapsearch', ['-VV']).error
+    ? 'ldapsearch (package ldap-utils) is not installed' : false;
+
+let running;
+
+before(async () => {
+    if (!missing) {
+        running = await coal.start();
+    }
+});
+
+after(async () => {
+    if (running) {
+        await running.stop();
+    }
+});
+
+/* Runs ldapsearch and resolves to its exit code and output. */
+function ldapsearch(bind, ...args) {
+    return new Promise((resolve) => {
+        execFile('ldapsearch',
+            ['-x', '-LLL', '-o', 'ldif-wrap=no', '-H', running.config.ufds.url,
+                ...bind, ...args],
+            { env: { ...process.env, LDAPTLS_REQCERT: 'never' }, timeout: 30000 },
+            (err, stdout, stderr) => resolve({
+                code: err ? err.code : 0, stdout, stderr
+            }));
+    });
+}
+
+function root() {
+    const { bindDN, bindPassword } = running.config.ufds;
+    return ['-D', bindDN, '-w', bindPassword];
+}
+
+/* The values of an attribute, in the order of the answer. */
+function values(output, name) {
+    return output.split('\n')
+        .filter((line) => line.startsWith(`${name}: `))
+        .map((line) => line.slice(name.length + 2));
+}
+
+test('the search that IMGAPI does', { skip: missing }, async () => {
+    const uuid = running.account('imgapitestluke');
+    const found = await ldapsearch(root(), '-b', USERS, '-s', 'one',
+        `(&(objectclass=sdcperson)(uuid=${uuid}))`, 'uuid', 'login');
+    assert.strictEqual(found.code, 0, found.stderr);
+    assert.strictEqual(found.stdout.trim(), [
+        `dn: uuid=${uuid}, ou=users, o=smartdc`,
+        'login: imgapitestluke',
+        `uuid: ${uuid}`
+    ].join('\n'));
+});
+
+test('all attributes but the hidden ones', { skip: missing }, async () => {
+    const uuid = running.account('imgapitestvader');
+    const found = await ldapsearch(root(), '-b', `uuid=${uuid},${USERS}`,
+        '-s', 'sub', '(objectclass=*)');
+    assert.deepStrictEqual(values(found.stdout, 'login'), ['imgapitestvader', 'tarkin']);
+    assert.ok(!/userpassword/i.test(found.stdout));
+});
+
+test('results of what goes wrong', { skip: missing }, async () => {
+    const search = ['-b', USERS, '-s', 'one', '(login=admin)'];
+    const { bindDN } = running.config.ufds;
+    const wrong = await ldapsearch(['-D', bindDN, '-w', 'wrong'], ...search);
+    assert.strictEqual(wrong.code, 49, wrong.stderr);
+    const anonymous = await ldapsearch([], ...search);
+    assert.strictEqual(anonymous.code, 50, anonymous.stderr);
+    const account = `uuid=${running.account('imgapitestluke')},${USERS}`;
+    const other = await ldapsearch(
+        ['-D', account, '-w', 'imgadmisawesome123'], ...search);
+    assert.strictEqual(other.code, 50, other.stderr);
+    const nowhere = await ldapsearch(root(), '-b', 'ou=nowhere, o=smartdc');
+    assert.strictEqual(nowhere.code, 32, nowhere.stderr);
+});
+
+test('a size limit and the description of the server', { skip: missing }, async () => {
+    const limited = await ldapsearch(root(), '-z', '2', '-b', USERS, '-s', 'one', 'login');
+    assert.strictEqual(limited.code, 0, limited.stderr);
+    assert.strictEqual(values(limited.stdout, 'login').length, 2);
+    const description = await ldapsearch([], '-b', '', '-s', 'base');
+    assert.deepStrictEqual(values(description.stdout, 'namingcontexts'), ['o=smartdc']);
+});
+
+test('nothing can be changed', { skip: missing }, () => {
+    const { url, bindDN, bindPassword } = running.config.ufds;
+    const result = spawnSync('ldapdelete',
+        ['-x', '-H', url, '-D', bindDN, '-w', bindPassword, 'cn=readers, ou=groups, o=smartdc'],
+        { env: { ...process.env, LDAPTLS_REQCERT: 'never' }, timeout: 30000 });
+    assert.strictEqual(result.status, 53, String(result.stderr));
+});
