@@ -1,6 +1,6 @@
 //! SIGKILL at any time: no image with wrong bytes, no acknowledged write lost, nothing left behind.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
