@@ -111,8 +111,7 @@ async fn a_mistake_in_the_command_is_another_status(_app: &TestApp) {
 async fn a_port_that_is_taken_is_a_failure(app: &TestApp) {
     let output = run(&["serve", "-f", app.dc.config_file().to_str().unwrap()]).await;
     assert_eq!(output.status.code(), Some(1));
-    let lines = text(&output.stdout).lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let failure = lines.last().unwrap();
+    let failure: Value = serde_json::from_str(text(&output.stdout).lines().next_back().unwrap()).unwrap();
     assert_eq!((&failure["msg"], &failure["level"]), (&json!("error starting up"), &json!(50)));
     assert!(text(&output.stderr).contains(&app.address().to_string()));
 }

@@ -29,7 +29,7 @@ async fn a_file_comes_as_it_was_sent(app: &TestApp) {
     app.luke().upload(&uuid, "compression=gzip", bytes.clone()).await.ok();
     app.luke().activate(&uuid).await.ok();
     let file = app.vader().download(&uuid).await;
-    assert_eq!((file.status, &file.body[..] == bytes), (200, true));
+    assert_eq!((file.status, file.body == bytes), (200, true));
     assert_eq!(file.header("content-type"), Some("application/octet-stream"));
     assert_eq!(file.header("content-length"), Some("5000000"));
     assert_eq!(file.header("etag"), Some(sha1_of(&bytes).as_str()));

@@ -12,6 +12,7 @@ tests! {
     requests_may_be_sent_ahead,
     a_body_is_asked_for_only_when_it_is_wanted,
     a_length_given_twice_is_refused,
+    what_is_too_long_gets_an_answer_with_a_code,
 }
 
 fn assert_common(answer: &Answer) {
@@ -100,7 +101,10 @@ async fn requests_may_be_sent_ahead(app: &TestApp) {
     let mut connection = app.connect().await;
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
     connection.send(get("/ping") + &get(&format!("/images/{BASE}")) + &get("/nothing") + &get("/ping")).await;
-    assert_eq!(connection.read_answer().await.ok()["ping"], "pong");
+    let first = connection.read_answer().await;
+    // Scripts look for exactly this.
+    assert_eq!(first.what, "HTTP/1.1 200 OK");
+    assert_eq!(first.ok()["ping"], "pong");
     assert_eq!(connection.read_answer().await.ok()["uuid"], BASE);
     connection.read_answer().await.not_found();
     assert_eq!(connection.read_answer().await.ok()["ping"], "pong");
@@ -132,4 +136,21 @@ async fn a_length_given_twice_is_refused(app: &TestApp) {
     let lines = ["POST /images HTTP/1.1", "Host: x", "Content-Length: 1", "Content-Length: 2"];
     let answer = connection.exchange(&lines).await;
     answer.refused(400, "BadRequestError");
+}
+
+async fn what_is_too_long_gets_an_answer_with_a_code(app: &TestApp) {
+    let long = "x".repeat(70_000);
+    for lines in [
+        [format!("GET /images?name={long} HTTP/1.1"), "Host: x".to_owned()],
+        ["GET /ping HTTP/1.1".to_owned(), format!("X-Long: {long}")],
+    ] {
+        let mut connection = app.connect().await;
+        let answer = connection.exchange(&[&lines[0], &lines[1]]).await;
+        assert!(matches!(answer.status, 414 | 431), "{answer:?}");
+        assert!(answer.json()["code"].is_string() && answer.json()["message"].is_string(), "{answer:?}");
+        assert!(connection.is_closed().await);
+    }
+    // What a client may send.
+    let query = "x".repeat(30_000);
+    assert_eq!(app.operator().list(&format!("name={query}")).await.len(), 0);
 }

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use moray::{Precondition, PutOptions};
 use serde_json::json;
 
-use super::support::{TestApp, fresh, sha1_of, tests};
+use super::support::{TestApp, fresh, sha1_of, small_record, tests};
 
 tests! {
     the_last_of_several_uploads_wins_and_none_is_mixed,
@@ -17,6 +17,7 @@ tests! {
     an_image_is_activated_once,
     no_write_is_lost_to_another_writer,
     a_download_ends_with_the_file_it_began_with,
+    what_another_process_writes_is_seen_at_once,
 }
 
 async fn the_last_of_several_uploads_wins_and_none_is_mixed(app: &TestApp) {
@@ -125,4 +126,19 @@ async fn a_download_ends_with_the_file_it_began_with(app: &TestApp) {
     app.luke().upload(&uuid, "compression=none", "other").await.ok();
     app.luke().delete(&uuid).await.gone();
     assert_eq!(sha1_of(&connection.read_body(&head).await), sha1_of(&bytes));
+}
+
+async fn what_another_process_writes_is_seen_at_once(app: &TestApp) {
+    let (uuid, owner) = (fresh(), fresh());
+    let list = format!("owner={owner}");
+    app.operator().get_image(&uuid).await.not_found();
+    assert_eq!(app.operator().list(&list).await.len(), 0);
+    for version in ["1", "2"] {
+        app.store(&small_record(json!({"uuid": uuid, "owner": owner, "version": version}))).await;
+        assert_eq!(app.operator().get_image(&uuid).await.ok()["version"], version);
+        assert_eq!(app.operator().list(&list).await[0]["version"], version);
+    }
+    app.operator().delete(&uuid).await.gone();
+    app.operator().get_image(&uuid).await.not_found();
+    assert_eq!(app.operator().list(&list).await.len(), 0);
 }
