@@ -17,6 +17,7 @@ tests! {
     the_compression_is_required_and_known,
     a_length_over_the_limit_is_refused_at_once,
     a_body_may_come_in_chunks,
+    the_type_of_the_body_does_not_matter,
     operators_choose_the_storage,
     a_file_can_be_replaced_before_the_activation_and_not_after,
     an_aborted_upload_leaves_nothing,
@@ -106,6 +107,16 @@ async fn a_body_may_come_in_chunks(app: &TestApp) {
     }
     connection.send("0\r\n\r\n").await;
     assert_eq!(connection.read_answer().await.ok()["files"][0]["size"], 70_002);
+}
+
+/// `sdc-imgapi`, a wrapper of curl, says JSON whatever it sends.
+async fn the_type_of_the_body_does_not_matter(app: &TestApp) {
+    let uuid = app.luke().has_image(json!({})).await;
+    for content_type in ["application/json", "text/html", "multipart/form-data; boundary=x", "nonsense"] {
+        let call = app.luke().call(Method::PUT, &format!("/images/{uuid}/file?compression=none"));
+        let answer = call.header("content-type", content_type).body("{ bytes").send().await;
+        assert_eq!(answer.ok()["files"][0]["sha1"], sha1_of(b"{ bytes"), "{content_type}");
+    }
 }
 
 async fn operators_choose_the_storage(app: &TestApp) {
