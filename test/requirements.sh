@@ -21,6 +21,7 @@ for what in "$@"; do
             need node nodejs
             need npm npm
             need curl curl
+            need openssl openssl
             need ldapsearch ldap-utils
             need /usr/sbin/slapd slapd
             ;;

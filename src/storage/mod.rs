@@ -8,6 +8,8 @@ mod archive;
 mod ingest;
 mod local;
 mod temporary;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::io;
@@ -20,7 +22,7 @@ pub use temporary::{Leftover, Owner};
 /// Why a storage operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
-    /// The disk is full, or over quota.
+    /// The disk is full, over quota, or the file is larger than the system lets this process write.
     #[error("no space left on the local storage")]
     NoSpace,
     /// The file is not there.
@@ -34,7 +36,9 @@ pub enum StorageError {
 impl From<io::Error> for StorageError {
     fn from(error: io::Error) -> StorageError {
         match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StorageError::NoSpace,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                StorageError::NoSpace
+            }
             _ => StorageError::Io(error),
         }
     }

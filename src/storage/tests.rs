@@ -1,0 +1,296 @@
+//! Files on a real disk, in every state between the first byte and the last rename.
+
+use std::convert::Infallible;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream;
+use sha1::Digest;
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+use super::{LocalStorage, Owner, ReceiveError, Received, StorageError};
+use crate::manifest::Uuid;
+
+const MIB: usize = 1 << 20;
+const NO_LIMIT: u64 = u64::MAX;
+
+struct Disk {
+    storage: LocalStorage,
+    directory: TempDir,
+}
+
+impl Disk {
+    fn new() -> Disk {
+        let directory = TempDir::new().unwrap();
+        Disk { storage: LocalStorage::new(directory.path().to_owned()), directory }
+    }
+
+    fn incoming(&self) -> PathBuf {
+        self.directory.path().join("incoming")
+    }
+
+    fn place(&self, uuid: Uuid) -> PathBuf {
+        let uuid = uuid.to_string();
+        self.directory.path().join("images").join(&uuid[..3]).join(uuid).join("file0")
+    }
+
+    /// Names in `incoming`.
+    fn unfinished(&self) -> Vec<String> {
+        let names = fs::read_dir(self.incoming()).into_iter().flatten().flatten();
+        names.map(|entry| entry.file_name().into_string().unwrap()).collect()
+    }
+
+    /// Waits until `incoming` has so many files: what is dropped is removed in the background.
+    async fn until_unfinished(&self, count: usize) {
+        let end = Instant::now() + Duration::from_secs(60);
+        while self.unfinished().len() != count {
+            assert!(Instant::now() < end, "{:?} in place of {count}", self.unfinished());
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    async fn received(&self, bytes: &'static [u8]) -> Received {
+        self.storage.receive(Some(bytes.len() as u64), NO_LIMIT, body([bytes])).await.unwrap()
+    }
+
+    async fn opened(&self, uuid: Uuid, sha1: &str) -> Vec<u8> {
+        let mut file = self.storage.open(uuid, 0, sha1).await.unwrap();
+        let mut bytes = Vec::new();
+        io::Read::read_to_end(&mut file, &mut bytes).unwrap();
+        bytes
+    }
+}
+
+fn body<const N: usize>(
+    chunks: [&'static [u8]; N],
+) -> impl stream::Stream<Item = Result<Bytes, Infallible>> + Unpin {
+    stream::iter(chunks.map(|chunk| Ok(Bytes::from_static(chunk))))
+}
+
+fn sha1_of(bytes: &[u8]) -> String {
+    hex::encode(sha1::Sha1::digest(bytes))
+}
+
+fn only(directory: &Path) -> PathBuf {
+    let mut entries = fs::read_dir(directory).unwrap();
+    let found = entries.next().unwrap().unwrap().path();
+    assert!(entries.next().is_none());
+    found
+}
+
+#[tokio::test]
+async fn digests_are_those_of_the_published_vectors() {
+    let million = vec![b'a'; 1_000_000];
+    let vectors = [
+        (
+            &b"abc"[..],
+            "a9993e364706816aba3e25717850c26c9cd0d89d",
+            "kAFQmDzST7DWlj99KOF/cg==",
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+        ),
+        (
+            b"",
+            "da39a3ee5e6b4b0d3255bfef95601890afd80709",
+            "1B2M2Y8AsgTpgAmY7PhCfg==",
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        ),
+        (
+            &million,
+            "34aa973cd4c4daa4f61eeb2bdbad27316534016f",
+            "dwfWrk4CfHDuoqk1wilvIQ==",
+            "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0",
+        ),
+    ];
+    let disk = Disk::new();
+    for (bytes, sha1, md5, sha256) in vectors {
+        let chunk = Ok::<_, Infallible>(Bytes::copy_from_slice(bytes));
+        let received = disk.storage.receive(None, NO_LIMIT, stream::iter([chunk])).await.unwrap();
+        let digests = &received.digests;
+        assert_eq!(digests.size, bytes.len() as u64);
+        assert_eq!([&*digests.sha1, &*digests.md5, &*digests.sha256], [sha1, md5, sha256]);
+    }
+}
+
+#[tokio::test]
+async fn bytes_arrive_whole_however_they_are_cut() {
+    let disk = Disk::new();
+    for size in [1, MIB - 1, MIB, MIB + 1, 3 * MIB + 7] {
+        let bytes: Bytes = (0..size).map(|index| (index % 251) as u8).collect::<Vec<_>>().into();
+        for cut in [97, MIB - 1, MIB, MIB + 1, size] {
+            let pieces = (0..size).step_by(cut).map(|start| bytes.slice(start..size.min(start + cut)));
+            // Empty pieces are no end.
+            let chunks = pieces.flat_map(|piece| [Ok::<_, Infallible>(piece), Ok(Bytes::new())]);
+            let chunks: Vec<_> = chunks.collect();
+            let received =
+                disk.storage.receive(Some(size as u64), NO_LIMIT, stream::iter(chunks)).await.unwrap();
+            assert_eq!(received.digests.size, size as u64);
+            assert_eq!(received.digests.sha1, sha1_of(&bytes), "{size} bytes in pieces of {cut}");
+            assert!(fs::read(only(&disk.incoming())).unwrap() == bytes, "{size} bytes in pieces of {cut}");
+            drop(received);
+            disk.until_unfinished(0).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_limit_is_the_last_size_that_is_taken() {
+    let disk = Disk::new();
+    let received = disk.storage.receive(None, 6, body([b"abc", b"def"])).await.unwrap();
+    assert_eq!(received.digests.size, 6);
+    drop(received);
+    let refused = disk.storage.receive(None, 5, body([b"abc", b"def"])).await;
+    assert!(matches!(refused, Err(ReceiveError::TooLarge { limit: 5 })), "{refused:?}");
+    disk.until_unfinished(0).await;
+}
+
+#[tokio::test]
+async fn nothing_remains_of_a_body_that_breaks_off() {
+    let disk = Disk::new();
+    let chunks = [Ok(Bytes::from_static(b"abc")), Err("gone"), Ok(Bytes::from_static(b"def"))];
+    let broken = disk.storage.receive(Some(6), NO_LIMIT, stream::iter(chunks)).await;
+    assert!(matches!(broken, Err(ReceiveError::Body("gone"))), "{broken:?}");
+    disk.until_unfinished(0).await;
+}
+
+#[tokio::test]
+async fn nothing_remains_of_a_body_that_nobody_waits_for() {
+    let disk = Disk::new();
+    let storage = disk.storage.clone();
+    let endless =
+        stream::unfold((), |()| async { Some((Ok::<_, Infallible>(Bytes::from(vec![7; MIB])), ())) });
+    let receiving = tokio::spawn(async move { storage.receive(None, NO_LIMIT, endless).await });
+    disk.until_unfinished(1).await;
+    receiving.abort();
+    assert!(receiving.await.unwrap_err().is_cancelled());
+    disk.until_unfinished(0).await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_being_received_is_no_leftover() {
+    let disk = Disk::new();
+    let received = disk.received(b"abc").await;
+    assert!(disk.storage.leftovers().await.unwrap().is_empty());
+    let uuid = Uuid::new_v4();
+    let staged = disk.storage.stage(received, uuid, 0).await.unwrap();
+    assert!(disk.storage.leftovers().await.unwrap().is_empty());
+    assert_eq!(disk.unfinished(), [format!("{uuid}.file0.{}", sha1_of(b"abc"))]);
+    drop(staged);
+    disk.until_unfinished(0).await;
+}
+
+#[tokio::test]
+async fn what_a_dead_process_left_is_claimed_once_and_discarded() {
+    let disk = Disk::new();
+    disk.storage.prepare().await.unwrap();
+    fs::write(disk.incoming().join("x.part"), "abc").unwrap();
+    let mut leftovers = disk.storage.leftovers().await.unwrap();
+    assert_eq!(leftovers.len(), 1);
+    assert!(disk.storage.leftovers().await.unwrap().is_empty(), "it is claimed");
+    let leftover = leftovers.remove(0);
+    assert_eq!(leftover.owner(), None);
+    disk.storage.discard(leftover).await.unwrap();
+    assert!(disk.unfinished().is_empty());
+}
+
+#[tokio::test]
+async fn what_was_left_for_the_sweep_says_whose_it_is_and_can_be_settled() {
+    let disk = Disk::new();
+    let uuid = Uuid::new_v4();
+    let sha1 = sha1_of(b"abc");
+    disk.storage.stage(disk.received(b"abc").await, uuid, 0).await.unwrap().leave();
+    assert_eq!(disk.opened(uuid, &sha1).await, b"abc");
+
+    let mut leftovers = disk.storage.leftovers().await.unwrap();
+    let leftover = leftovers.remove(0);
+    assert_eq!(leftover.owner(), Some(&Owner { uuid, index: 0, sha1: sha1.clone() }));
+    disk.storage.settle_leftover(leftover).await.unwrap();
+    assert!(disk.unfinished().is_empty());
+    assert_eq!(disk.opened(uuid, &sha1).await, b"abc");
+    assert_eq!(fs::read(disk.place(uuid)).unwrap(), b"abc");
+}
+
+#[tokio::test]
+async fn each_manifest_finds_its_own_bytes_while_a_file_is_replaced() {
+    let disk = Disk::new();
+    let uuid = Uuid::new_v4();
+    let (old, new) = (sha1_of(b"old"), sha1_of(b"new"));
+    disk.storage.stage(disk.received(b"old").await, uuid, 0).await.unwrap().settle().await.unwrap();
+
+    let refused = disk.storage.stage(disk.received(b"new").await, uuid, 0).await.unwrap();
+    assert_eq!(disk.opened(uuid, &old).await, b"old");
+    assert_eq!(disk.opened(uuid, &new).await, b"new");
+    drop(refused);
+    disk.until_unfinished(0).await;
+    assert_eq!(disk.opened(uuid, &old).await, b"old");
+
+    disk.storage.stage(disk.received(b"new").await, uuid, 0).await.unwrap().settle().await.unwrap();
+    assert_eq!(disk.opened(uuid, &new).await, b"new");
+    assert!(disk.unfinished().is_empty());
+}
+
+#[tokio::test]
+async fn a_deleted_file_is_gone_from_every_place() {
+    let disk = Disk::new();
+    let uuid = Uuid::new_v4();
+    let sha1 = sha1_of(b"abc");
+    disk.storage.stage(disk.received(b"abc").await, uuid, 0).await.unwrap().settle().await.unwrap();
+    disk.storage.stage(disk.received(b"abc").await, uuid, 0).await.unwrap().leave();
+    disk.storage.delete(uuid, vec![(0, sha1.clone())]).await.unwrap();
+    assert!(disk.unfinished().is_empty());
+    assert!(!disk.place(uuid).parent().unwrap().exists());
+    let missing = disk.storage.open(uuid, 0, &sha1).await;
+    assert!(matches!(missing, Err(StorageError::NotFound(_))), "{missing:?}");
+    disk.storage.delete(uuid, vec![(0, sha1)]).await.expect("what is gone already is deleted");
+}
+
+#[tokio::test]
+async fn deleting_keeps_what_somebody_else_put_beside() {
+    let disk = Disk::new();
+    let uuid = Uuid::new_v4();
+    disk.storage.stage(disk.received(b"abc").await, uuid, 0).await.unwrap().settle().await.unwrap();
+    let other = disk.place(uuid).with_file_name("file1");
+    fs::write(&other, "other").unwrap();
+    disk.storage.delete(uuid, vec![(0, sha1_of(b"abc"))]).await.unwrap();
+    assert!(!disk.place(uuid).exists());
+    assert_eq!(fs::read(other).unwrap(), b"other");
+}
+
+#[tokio::test]
+async fn the_archive_changes_when_it_is_committed() {
+    let disk = Disk::new();
+    let uuid = Uuid::new_v4();
+    let place = disk.storage.archive_path(uuid);
+    let first = disk.storage.prepare_archive(uuid, b"first".to_vec()).await.unwrap();
+    assert!(!place.exists());
+    first.commit().await.unwrap();
+    assert_eq!(fs::read(&place).unwrap(), b"first");
+
+    drop(disk.storage.prepare_archive(uuid, b"refused".to_vec()).await.unwrap());
+    disk.until_unfinished(0).await;
+    assert_eq!(fs::read(&place).unwrap(), b"first");
+
+    disk.storage.prepare_archive(uuid, b"second".to_vec()).await.unwrap().commit().await.unwrap();
+    assert_eq!(fs::read(&place).unwrap(), b"second");
+    assert!(disk.unfinished().is_empty());
+}
+
+#[tokio::test]
+async fn a_storage_without_its_directory_says_so() {
+    let disk = Disk::new();
+    fs::write(disk.incoming(), "a file where the directory should be").unwrap();
+    let failed = disk.storage.receive(None, NO_LIMIT, body([b"abc"])).await;
+    assert!(matches!(failed, Err(ReceiveError::Storage(StorageError::Io(_)))), "{failed:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_full_disk_is_told_from_other_failures() {
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let chunks = stream::iter((0..8).map(|_| Ok::<_, Infallible>(Bytes::from(vec![1; MIB]))));
+    let failed = super::ingest::ingest(full, None, NO_LIMIT, chunks).await;
+    assert!(matches!(failed, Err(ReceiveError::Storage(StorageError::NoSpace))), "{failed:?}");
+}

@@ -1,0 +1,107 @@
+//! Many at once: memory stays bounded, and of those who want the same thing one gets it.
+
+use coal::Datacenter;
+use futures_util::future::join_all;
+
+use crate::support::{Client, TestFile, resident_bytes, start_datacenter, wait_until_swept};
+
+const MIB: usize = 1 << 20;
+
+/// A client that keeps nothing of what it sends and receives, so that only the server's memory could grow.
+#[tokio::test]
+async fn eight_uploads_and_eight_downloads_at_once_keep_memory_bounded() {
+    const GROWTH: u64 = 64 << 20;
+    let datacenter = start_datacenter().await;
+    let client = Client::new(&datacenter);
+    let files: Vec<_> = (0..16).map(|seed| TestFile { seed, size: 64 * MIB }).collect();
+    // One of each first, so that what is made once and kept is not taken for growth.
+    let stored = client.uploaded(files[0]).await;
+    client.assert_holds(&stored, files[0]).await;
+
+    let before = resident_bytes(&datacenter);
+    let transfers = async {
+        let uploads = join_all(files[8..].iter().map(|file| client.uploaded(*file)));
+        let downloads = join_all((0..8).map(|_| client.download(&stored)));
+        tokio::join!(uploads, downloads)
+    };
+    let ((uploaded, downloaded), peak) = peak_during(&datacenter, transfers).await;
+    let growth = peak.saturating_sub(before);
+    assert!(growth <= GROWTH, "memory grew by {growth} bytes");
+
+    let expected = (files[0].size as u64, files[0].sha1());
+    assert!(downloaded.iter().all(|got| *got == expected), "{downloaded:?}");
+    for (uuid, file) in uploaded.iter().zip(&files[8..]) {
+        client.assert_holds(uuid, *file).await;
+    }
+    wait_until_swept(&datacenter).await;
+}
+
+/// Runs `work` and looks at the memory all the while.
+async fn peak_during<T>(datacenter: &Datacenter, work: impl Future<Output = T>) -> (T, u64) {
+    let mut work = std::pin::pin!(work);
+    let mut ticks = tokio::time::interval(std::time::Duration::from_millis(50));
+    let mut peak = 0;
+    loop {
+        tokio::select! {
+            done = &mut work => return (done, peak.max(resident_bytes(datacenter))),
+            _ = ticks.tick() => peak = peak.max(resident_bytes(datacenter)),
+        }
+    }
+}
+
+#[tokio::test]
+async fn of_uploads_to_one_image_one_wins_with_all_of_its_bytes() {
+    let datacenter = start_datacenter().await;
+    let client = Client::new(&datacenter);
+    for round in 0..6 {
+        let uuid = client.created().await;
+        let files = [0, 1, 2].map(|index| TestFile { seed: 100 * round + index, size: 2 * MIB + 1000 });
+        let answers = join_all(files.map(|file| client.upload(&uuid, file))).await;
+        for answer in answers {
+            let answer = answer.unwrap();
+            assert_eq!(answer.status, 200, "{:?}", answer.body);
+        }
+        let named = client.image(&uuid).await.unwrap().json()["files"][0]["sha1"].clone();
+        let winner = files.into_iter().find(|file| named == file.sha1()).unwrap();
+        client.assert_holds(&uuid, winner).await;
+    }
+    wait_until_swept(&datacenter).await;
+}
+
+#[tokio::test]
+async fn of_many_activations_of_one_image_exactly_one_succeeds() {
+    let datacenter = start_datacenter().await;
+    let client = Client::new(&datacenter);
+    for seed in 0..5 {
+        let uuid = client.uploaded(TestFile { seed, size: 1000 }).await;
+        let answers = join_all((0..24).map(|_| client.activate(&uuid))).await;
+        let outcomes: Vec<_> = answers.into_iter().map(|answer| answer.unwrap().outcome()).collect();
+        let refused = (422, "ImageAlreadyActivated".to_owned());
+        assert_eq!(outcomes.iter().filter(|(status, _)| *status == 200).count(), 1, "{outcomes:?}");
+        assert_eq!(outcomes.iter().filter(|outcome| **outcome == refused).count(), 23, "{outcomes:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_activation_and_an_upload_at_once_leave_an_image_with_the_bytes_it_names() {
+    let datacenter = start_datacenter().await;
+    let client = Client::new(&datacenter);
+    let mut activated_with = [0, 0];
+    for round in 0..12 {
+        let files = [0, 1].map(|index| TestFile { seed: 10 * round + index, size: 300_000 });
+        let uuid = client.uploaded(files[0]).await;
+        let (uploaded, activated) = tokio::join!(client.upload(&uuid, files[1]), client.activate(&uuid));
+        assert_eq!(activated.unwrap().status, 200);
+        let uploaded = uploaded.unwrap();
+        let kept = usize::from(uploaded.is_success());
+        if kept == 0 {
+            let (status, code) = uploaded.outcome();
+            assert_eq!(status, 422);
+            assert!(["ImageFilesImmutable", "ImageAlreadyActivated"].contains(&&*code), "{code}");
+        }
+        client.assert_holds(&uuid, files[kept]).await;
+        activated_with[kept] += 1;
+    }
+    assert_eq!(activated_with.iter().sum::<u32>(), 12);
+    wait_until_swept(&datacenter).await;
+}

@@ -1,0 +1,9 @@
+//! What must hold when things go wrong, with real processes and real sockets: requests that are none, clients that
+//! leave, disks that are full, backends that are away, many at once, and SIGKILL at any time.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking")]
+
+mod aborts;
+mod concurrency;
+mod outage;
+mod support;

@@ -1,0 +1,114 @@
+//! Backends that are there and do not work.
+
+use coal::moray::{Fault, FaultRule};
+use coal::ufds::UfdsFault;
+
+use super::load::{KINDS, Kind, Target};
+use super::{ANSWERED_WITHIN, HEALED_WITHIN};
+use crate::support::{start_datacenter, wait_for};
+
+async fn assert_unavailable(target: &Target, kind: Kind) {
+    let answer = target.ask(kind).await;
+    assert_eq!(answer.outcome(), (503, "ServiceUnavailableError".to_owned()), "{kind:?}");
+    assert!(answer.took < ANSWERED_WITHIN, "{kind:?} took {:?}", answer.took);
+}
+
+/// Every kind of request is answered rightly within the time, or at once if it was not affected.
+async fn assert_heals(target: &Target) {
+    for kind in KINDS {
+        wait_for("a right answer", HEALED_WITHIN, async || match target.ask(kind).await {
+            answer if target.is_right(kind, &answer) => Ok(()),
+            answer => Err((kind, answer.outcome())),
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_moray_without_its_database_is_unavailable() {
+    let datacenter = start_datacenter().await;
+    let target = Target::make(&datacenter).await;
+    let pid = datacenter.imgapi_pid();
+    for fault in [Fault::Refuse, Fault::NoDatabasePeers] {
+        datacenter.moray().faults().set(fault);
+        for kind in KINDS {
+            match kind.needs_moray() {
+                true => assert_unavailable(&target, kind).await,
+                false => assert!(target.is_right(kind, &target.ask(kind).await)),
+            }
+        }
+        datacenter.moray().faults().clear();
+        assert_heals(&target).await;
+    }
+    assert_eq!(datacenter.imgapi_pid(), pid);
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_no_answer() {
+    let datacenter = start_datacenter().await;
+    let target = Target::make(&datacenter).await;
+    datacenter.moray().faults().set(FaultRule::new(Fault::ErrorAfterData).method("findObjects"));
+    assert_unavailable(&target, Kind::List).await;
+    datacenter.moray().faults().clear();
+    assert_heals(&target).await;
+}
+
+#[tokio::test]
+async fn a_moray_that_stalls_costs_a_deadline_and_no_more() {
+    let datacenter = start_datacenter().await;
+    let target = Target::make(&datacenter).await;
+    datacenter.moray().faults().set(FaultRule::new(Fault::Stall).method("getObject"));
+    tokio::join!(
+        assert_unavailable(&target, Kind::Get),
+        assert_unavailable(&target, Kind::Download),
+        assert_unavailable(&target, Kind::Upload),
+    );
+    assert!(target.is_right(Kind::Ping, &target.ask(Kind::Ping).await));
+    datacenter.moray().faults().clear();
+    assert_heals(&target).await;
+}
+
+#[tokio::test]
+async fn a_moray_that_stalls_for_a_while_costs_nothing_else() {
+    let datacenter = start_datacenter().await;
+    let target = Target::make(&datacenter).await;
+    let faults = datacenter.moray().faults();
+    for kind in [Kind::List, Kind::Get, Kind::Download, Kind::Create, Kind::Upload] {
+        let met = faults.applied();
+        faults.set(Fault::Stall);
+        let stalled = async {
+            faults.wait_applied(met + 1).await;
+            faults.clear();
+        };
+        let (answer, ()) = tokio::join!(target.ask(kind), stalled);
+        assert!(target.is_right(kind, &answer), "{kind:?}: {:?}", answer.outcome());
+    }
+}
+
+#[tokio::test]
+async fn a_ufds_without_its_database_is_unavailable() {
+    let datacenter = start_datacenter().await;
+    let target = Target::make(&datacenter).await;
+    datacenter.ufds().faults().set(UfdsFault::Unavailable);
+    for kind in KINDS {
+        match kind.needs_ufds() {
+            true => assert_unavailable(&target, kind).await,
+            false => assert!(target.is_right(kind, &target.ask(kind).await), "{kind:?}"),
+        }
+    }
+    datacenter.ufds().faults().clear();
+    assert_heals(&target).await;
+}
+
+#[tokio::test]
+async fn a_ufds_that_stalls_costs_a_deadline_and_no_more() {
+    let datacenter = start_datacenter().await;
+    let target = Target::make(&datacenter).await;
+    datacenter.ufds().faults().set(UfdsFault::Stall);
+    assert_unavailable(&target, Kind::Create).await;
+    for kind in [Kind::Ping, Kind::List, Kind::Get, Kind::Download, Kind::Upload] {
+        assert!(target.is_right(kind, &target.ask(kind).await), "{kind:?}");
+    }
+    datacenter.ufds().faults().clear();
+    assert_heals(&target).await;
+}

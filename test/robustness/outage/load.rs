@@ -1,0 +1,111 @@
+//! Requests of every kind from several tasks at once, and what came of them.
+
+use std::sync::Arc;
+
+use coal::Datacenter;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::support::{Answer, Client, TestFile};
+
+pub(super) const FILE: TestFile = TestFile { seed: 3, size: 200_000 };
+
+/// A kind of request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Kind {
+    Ping,
+    List,
+    Get,
+    Download,
+    Create,
+    Upload,
+}
+
+/// All of them.
+pub(super) const KINDS: [Kind; 6] =
+    [Kind::Ping, Kind::List, Kind::Get, Kind::Download, Kind::Create, Kind::Upload];
+
+impl Kind {
+    /// Whether the answer needs Moray.
+    pub(super) fn needs_moray(self) -> bool {
+        self != Kind::Ping
+    }
+
+    /// Whether the answer needs UFDS.
+    pub(super) fn needs_ufds(self) -> bool {
+        self == Kind::Create
+    }
+}
+
+/// What requests are made about: an active image with `FILE`, and one that takes uploads.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    pub(super) client: Client,
+    pub(super) active: String,
+    pub(super) open: String,
+}
+
+impl Target {
+    pub(super) async fn make(datacenter: &Datacenter) -> Target {
+        let client = Client::new(datacenter);
+        let (active, open) = (client.uploaded(FILE).await, client.created().await);
+        assert_eq!(client.activate(&active).await.unwrap().status, 200);
+        Target { client, active, open }
+    }
+
+    /// One request. A connection that breaks is a failure at any time: only backends go away here.
+    pub(super) async fn ask(&self, kind: Kind) -> Answer {
+        let client = &self.client;
+        let answer = match kind {
+            Kind::Ping => client.get("/ping").await,
+            Kind::List => client.get("/images?limit=5").await,
+            Kind::Get => client.image(&self.active).await,
+            Kind::Download => client.get(&format!("/images/{}/file", self.active)).await,
+            Kind::Create => client.create().await,
+            Kind::Upload => client.upload(&self.open, FILE).await,
+        };
+        answer.unwrap_or_else(|error| panic!("{kind:?}: {error:?}"))
+    }
+
+    /// Whether a successful answer is the right one.
+    pub(super) fn is_right(&self, kind: Kind, answer: &Answer) -> bool {
+        let json = answer.json();
+        answer.status == 200
+            && match kind {
+                Kind::Ping => json["ping"] == "pong",
+                Kind::List => json.as_array().is_some_and(|images| !images.is_empty()),
+                Kind::Get => json["uuid"] == *self.active,
+                Kind::Download => answer.body == FILE.bytes(),
+                Kind::Create => json["state"] == "unactivated",
+                Kind::Upload => json["files"][0]["sha1"] == FILE.sha1(),
+            }
+    }
+}
+
+/// Tasks that ask without a pause, two for each kind, until this is dropped.
+pub(super) struct Load {
+    target: Arc<Target>,
+    answers: mpsc::Receiver<(Kind, Answer)>,
+    _tasks: JoinSet<()>,
+}
+
+impl Load {
+    pub(super) fn start(target: Target) -> Load {
+        let target = Arc::new(target);
+        let (sender, answers) = mpsc::channel(1);
+        let mut tasks = JoinSet::new();
+        for kind in KINDS.into_iter().chain(KINDS) {
+            let (target, sender) = (Arc::clone(&target), sender.clone());
+            tasks.spawn(async move { while sender.send((kind, target.ask(kind).await)).await.is_ok() {} });
+        }
+        Load { target, answers, _tasks: tasks }
+    }
+
+    /// The next answer, and whether it is right. A task that fails ends its kind, and so the wait for it.
+    pub(super) async fn next(&mut self) -> (Kind, Answer, bool) {
+        let next = tokio::time::timeout(super::ANSWERED_WITHIN, self.answers.recv()).await;
+        let (kind, answer) = next.unwrap().unwrap();
+        let is_right = self.target.is_right(kind, &answer);
+        (kind, answer, is_right)
+    }
+}

@@ -1,0 +1,94 @@
+//! Writes that Moray makes and whose answer is lost: nobody knows, and still nothing may be wrong.
+
+use coal::Datacenter;
+use coal::moray::{Fault, FaultRule};
+
+use crate::support::{Answer, Client, TestFile, files_below, image_file, start_datacenter, wait_until_swept};
+
+const OLD: TestFile = TestFile { seed: 1, size: 100_000 };
+const NEW: TestFile = TestFile { seed: 2, size: 200_000 };
+
+/// The answer to the next change of Moray is lost, and to the attempts to repeat it.
+fn lose_answers(datacenter: &Datacenter, method: &str) {
+    datacenter.moray().faults().set(FaultRule::new(Fault::HangUpAfterWrite).method(method));
+}
+
+/// Either the client is told that it is done, or that it may not be.
+fn assert_honest(answer: &Answer) {
+    let is_honest = answer.is_success() || answer.outcome() == (503, "ServiceUnavailableError".to_owned());
+    assert!(is_honest, "{:?}", answer.outcome());
+}
+
+#[tokio::test]
+async fn an_upload_whose_put_is_not_answered_is_whole() {
+    let mut datacenter = start_datacenter().await;
+    let client = Client::new(&datacenter);
+    let (fresh, replaced) = (client.created().await, client.uploaded(OLD).await);
+    let met = datacenter.moray().faults().applied();
+    for uuid in [&fresh, &replaced] {
+        lose_answers(&datacenter, "putObject");
+        let answer = client.upload(uuid, NEW).await.unwrap();
+        assert_honest(&answer);
+        datacenter.moray().faults().clear();
+        // The record was changed, so it is the new file that must be there, whoever asks and when.
+        client.assert_holds(uuid, NEW).await;
+    }
+    assert!(datacenter.moray().faults().applied() >= met + 2);
+
+    // The start sweeps.
+    datacenter.restart_imgapi().await.unwrap();
+    wait_until_swept(&datacenter).await;
+    for uuid in [&fresh, &replaced] {
+        client.assert_holds(uuid, NEW).await;
+        assert!(image_file(&datacenter, uuid).exists());
+        assert_eq!(client.activate(uuid).await.unwrap().status, 200);
+    }
+}
+
+#[tokio::test]
+async fn an_upload_whose_put_is_not_made_leaves_the_old_file() {
+    let mut datacenter = start_datacenter().await;
+    let client = Client::new(&datacenter);
+    let (fresh, replaced) = (client.created().await, client.uploaded(OLD).await);
+    for fault in [Fault::Refuse, Fault::NoDatabasePeers] {
+        for uuid in [&fresh, &replaced] {
+            datacenter.moray().faults().set(FaultRule::new(fault).method("putObject"));
+            let answer = client.upload(uuid, NEW).await.unwrap();
+            assert_eq!(answer.outcome(), (503, "ServiceUnavailableError".to_owned()));
+            datacenter.moray().faults().clear();
+        }
+        client.assert_has_no_file(&fresh).await;
+        client.assert_holds(&replaced, OLD).await;
+    }
+    datacenter.restart_imgapi().await.unwrap();
+    wait_until_swept(&datacenter).await;
+    client.assert_has_no_file(&fresh).await;
+    client.assert_holds(&replaced, OLD).await;
+    assert_eq!(files_below(&datacenter.local_dir().join("images")).len(), 1);
+}
+
+#[tokio::test]
+async fn an_activation_whose_put_is_not_answered_is_told_apart_from_one_that_failed() {
+    let datacenter = start_datacenter().await;
+    let client = Client::new(&datacenter);
+    let uuid = client.uploaded(OLD).await;
+    lose_answers(&datacenter, "putObject");
+    assert_honest(&client.activate(&uuid).await.unwrap());
+    datacenter.moray().faults().clear();
+    assert_eq!(client.image(&uuid).await.unwrap().json()["state"], "active");
+    client.assert_holds(&uuid, OLD).await;
+}
+
+#[tokio::test]
+async fn a_delete_that_is_not_answered_leaves_no_image_without_its_bytes() {
+    let datacenter = start_datacenter().await;
+    let client = Client::new(&datacenter);
+    let uuid = client.uploaded(OLD).await;
+    lose_answers(&datacenter, "delObject");
+    let answer = client.delete(&uuid).await.unwrap();
+    datacenter.moray().faults().clear();
+    // The image is gone, and a repeated delete finds it so.
+    let is_honest = [204, 404, 503].contains(&answer.status);
+    assert!(is_honest, "{:?}", answer.outcome());
+    assert_eq!(client.image(&uuid).await.unwrap().status, 404);
+}

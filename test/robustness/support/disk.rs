@@ -1,0 +1,42 @@
+use std::io;
+use std::path::{Path, PathBuf};
+
+use coal::Datacenter;
+
+use super::{PATIENCE, wait_for};
+
+/// Every file below `directory`; none when it does not exist. Files that disappear meanwhile are left out.
+pub(crate) fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let entries = match std::fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return found,
+        entries => entries.unwrap(),
+    };
+    for entry in entries.flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => found.extend(files_below(&entry.path())),
+            _ => found.push(entry.path()),
+        }
+    }
+    found
+}
+
+/// Where unfinished files are.
+pub(crate) fn incoming(datacenter: &Datacenter) -> PathBuf {
+    datacenter.local_dir().join("incoming")
+}
+
+/// Where the file of an image is when it is finished.
+pub(crate) fn image_file(datacenter: &Datacenter, uuid: &str) -> PathBuf {
+    datacenter.local_dir().join("images").join(&uuid[..3]).join(uuid).join("file0")
+}
+
+/// Waits until no unfinished file is left.
+pub(crate) async fn wait_until_swept(datacenter: &Datacenter) {
+    let incoming = incoming(datacenter);
+    wait_for("no unfinished file", PATIENCE, async || match files_below(&incoming) {
+        left if left.is_empty() => Ok(()),
+        left => Err(left),
+    })
+    .await;
+}

@@ -1,0 +1,24 @@
+//! What the suites have in common: a datacenter, a client, files of known bytes, and a look at disk and process.
+
+mod client;
+mod disk;
+mod file;
+mod process;
+pub(crate) mod raw;
+mod wait;
+
+use coal::Datacenter;
+
+pub(crate) use client::{Answer, Client};
+pub(crate) use disk::{files_below, image_file, incoming, wait_until_swept};
+pub(crate) use file::TestFile;
+pub(crate) use process::resident_bytes;
+pub(crate) use wait::{PATIENCE, wait_for};
+
+/// The `imgapi` under test.
+pub(crate) const IMGAPI: &str = env!("CARGO_BIN_EXE_imgapi");
+
+/// A datacenter of its own for one test; it ends when dropped.
+pub(crate) async fn start_datacenter() -> Datacenter {
+    Datacenter::builder().imgapi(IMGAPI).start().await.unwrap()
+}

@@ -1,0 +1,28 @@
+use std::fmt::Debug;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+
+/// Longer than anything takes that works, on however slow a machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+const INTERVAL: Duration = Duration::from_millis(20);
+
+/// Asks `state` again and again until it answers `Ok`; what it answered last is part of the failure.
+pub(crate) async fn wait_for<T, E: Debug>(
+    what: &str,
+    deadline: Duration,
+    mut state: impl AsyncFnMut() -> Result<T, E>,
+) -> T {
+    let end = Instant::now() + deadline;
+    let mut latest = None;
+    loop {
+        match timeout(end.saturating_duration_since(Instant::now()), state()).await {
+            Ok(Ok(reached)) => return reached,
+            Ok(Err(error)) => latest = Some(error),
+            Err(_) => {}
+        }
+        assert!(Instant::now() < end, "{what}: not within {deadline:?}; latest: {latest:?}");
+        sleep(INTERVAL).await;
+    }
+}
