@@ -72,6 +72,11 @@ impl Context {
         ApiForm { version, mode: state.app().config.mode, admin_fields }
     }
 
+    /// Whether the request leaves no trace in the log unless it fails: health checks would drown everything else.
+    pub(super) fn is_quiet(&self) -> bool {
+        matches!(self.method, Method::GET | Method::HEAD) && self.uri.path() == "/ping"
+    }
+
     pub(super) fn id_text(&self) -> String {
         String::from_utf8_lossy(self.id.as_bytes()).into_owned()
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
 use axum::body::Body;
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
@@ -49,16 +49,9 @@ impl Finish {
         let extensions = response.extensions_mut();
         let json = extensions.remove::<JsonText>().map(|text| text.0);
         let failure = extensions.remove::<Failure>().map(|failure| failure.0);
-        let headers = if self.is_audited() { response.headers().clone() } else { HeaderMap::new() };
+        let headers = if self.context.is_quiet() { HeaderMap::new() } else { response.headers().clone() };
         self.answer = Some(Answer { status: response.status().as_u16(), headers, json, failure });
         response.map(|body| Body::new(Watched { body, finish: self }))
-    }
-
-    /// Health checks would drown everything else.
-    fn is_audited(&self) -> bool {
-        let quiet =
-            matches!(self.context.method, Method::GET | Method::HEAD) && self.context.uri.path() == "/ping";
-        !quiet
     }
 
     fn audit(&self, answer: &Answer) {
@@ -117,7 +110,7 @@ impl Drop for Finish {
         if let Some(failure) = &answer.failure {
             report(context, failure);
         }
-        if self.is_audited() {
+        if !context.is_quiet() {
             self.audit(&answer);
         }
     }

@@ -28,7 +28,7 @@ use crate::telemetry::Metrics;
 pub use context::Peer;
 pub use files::FileBodies;
 pub use metrics::router as metrics_router;
-pub use pipeline::router;
+pub use pipeline::service;
 
 /// What every handler can reach.
 #[derive(Debug, Clone)]

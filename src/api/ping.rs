@@ -1,6 +1,9 @@
 //! `GET /ping` — Ping.
 
+use std::sync::OnceLock;
+
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use serde_json::json;
 
 use super::context::Context;
@@ -38,13 +41,23 @@ pub(super) async fn ping(context: Context) -> ApiResult<Response> {
     if let Some(name) = context.params.one("error")? {
         return Err(sample(name));
     }
+    Ok(Json::rendered(pong()?).into_response())
+}
+
+/// The answer, which stays the same as long as the process lives.
+fn pong() -> ApiResult<Bytes> {
+    static PONG: OnceLock<Bytes> = OnceLock::new();
+    if let Some(pong) = PONG.get() {
+        return Ok(pong.clone());
+    }
     let pong = json!({
         "ping": "pong",
         "version": env!("CARGO_PKG_VERSION"),
         "imgapi": true,
         "pid": std::process::id(),
     });
-    Ok(Json::rendered(render::pretty(&pong)?).into_response())
+    let pong = Bytes::from(render::pretty(&pong)?);
+    Ok(PONG.get_or_init(|| pong).clone())
 }
 
 /// The error of that name, with or without `Error` at the end, for tests of clients.

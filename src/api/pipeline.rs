@@ -1,12 +1,13 @@
 //! What happens to every request before its handler, and to every response after it.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use tower::{Layer, Service};
 use tracing::Instrument;
 
 use super::context::Context;
@@ -20,14 +21,17 @@ const X_RESPONSE_TIME: HeaderName = HeaderName::from_static("x-response-time");
 const X_SERVER_NAME: HeaderName = HeaderName::from_static("x-server-name");
 
 /// The whole HTTP surface as a service.
-pub fn router(state: AppState) -> Router {
+pub fn service(
+    state: AppState,
+) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
+{
     let (router, table) = routes().into_parts();
     let routed = router
         .fallback(unknown_path)
         .layer(from_fn_with_state(Arc::new(table), gate))
         .with_state(state.clone());
     // Paths are rewritten before they are matched, so this layer stands around the router.
-    Router::new().fallback_service(routed).layer(from_fn_with_state(state, exchange))
+    from_fn_with_state(state, exchange).layer(routed)
 }
 
 /// The outermost step: from the head of a request to its response with everything that all responses have.
@@ -53,6 +57,10 @@ async fn exchange(State(state): State<AppState>, mut request: Request, next: Nex
 
 async fn answer(context: &Context, mut request: Request, next: Next) -> Response {
     request.extensions_mut().insert(context.clone());
+    if context.is_quiet() {
+        // The span is for records that are written meanwhile.
+        return next.run(request).await;
+    }
     let span = tracing::info_span!("request", req_id = context.id_text());
     next.run(request).instrument(span).await
 }

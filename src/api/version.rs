@@ -4,6 +4,8 @@ use nodejs_semver::{Range, Version};
 use crate::images::{ApiError, ApiResult, Code};
 use crate::manifest::ApiVersion;
 
+const ACCEPT_VERSION: &str = "accept-version";
+
 /// Longest range that is parsed; more is nonsense.
 const MAX_RANGE: usize = 256;
 
@@ -11,6 +13,9 @@ const MAX_RANGE: usize = 256;
 ///
 /// Without the header it is `~1`. An empty one means `*`, or `X-Api-Version`'s value where that is sent.
 pub(super) fn negotiate(headers: &HeaderMap) -> ApiResult<ApiVersion> {
+    if !headers.contains_key(ACCEPT_VERSION) {
+        return Ok(ApiVersion::V1);
+    }
     let requested = requested(headers);
     let invalid =
         || ApiError::new(Code::InvalidVersion, format!("{requested:?} is not supported by this server"));
@@ -30,7 +35,7 @@ pub(super) fn negotiate(headers: &HeaderMap) -> ApiResult<ApiVersion> {
 pub(super) fn requested(headers: &HeaderMap) -> String {
     let text =
         |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_owned());
-    match text("accept-version") {
+    match text(ACCEPT_VERSION) {
         None => "~1".into(),
         Some(range) if range.is_empty() => text("x-api-version").unwrap_or_else(|| "*".into()),
         Some(range) => range,

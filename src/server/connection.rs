@@ -36,7 +36,8 @@ use io::ConnectionIo;
 pub(super) use state::Shared;
 use state::{Overdue, Phase};
 
-/// How connections are treated.
+/// How connections are treated. A request may have 100 headers, as hyper has it: a limit of our own would cost every
+/// request the time to clear so many places.
 #[derive(Clone, Debug)]
 pub(super) struct ConnectionConfig {
     /// From the first byte of a request to the end of its head; then 408.
@@ -47,8 +48,6 @@ pub(super) struct ConnectionConfig {
     pub stall_timeout: Duration,
     /// Bytes of a request's head; then 431.
     pub max_header_bytes: usize,
-    /// Number of a request's headers; then 431.
-    pub max_headers: usize,
 }
 
 impl Default for ConnectionConfig {
@@ -59,7 +58,6 @@ impl Default for ConnectionConfig {
             idle_timeout: Duration::from_secs(120),
             stall_timeout: Duration::from_secs(120),
             max_header_bytes: 64 << 10,
-            max_headers: 100,
         }
     }
 }
@@ -166,7 +164,6 @@ where
     let mut connection = pin!(
         http1::Builder::new()
             .half_close(true)
-            .max_headers(around.config.max_headers)
             .max_header_size(around.config.max_header_bytes)
             .serve_connection(TokioIo::new(ConnectionIo::new(stream, Arc::clone(shared))), answer)
     );

@@ -97,7 +97,7 @@ async fn run(config: Arc<Config>, log: LogControl) -> Result<(), ServeError> {
         connection: ConnectionConfig::default(),
     };
     let events = Arc::new(Events { metrics });
-    let drained = listener::serve(vec![api], api::router(state), limits, events, shutdown).await;
+    let drained = listener::serve(vec![api], api::service(state), limits, events, shutdown).await;
     app.db.close(CLOSE_LIMIT).await;
     tracing::info!(cut = drained.cut, "stopped");
     Ok(())
