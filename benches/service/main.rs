@@ -22,6 +22,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
 
 use figure::Figure;
 use stage::Stage;
@@ -80,7 +81,7 @@ fn main() -> ExitCode {
     let outcome = runtime.block_on(async {
         tokio::select! {
             outcome = run(&options) => outcome,
-            _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+            interrupted = interruption() => interrupted,
         }
     });
     // A client thread may still be at work on a connection.
@@ -92,6 +93,16 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Waits for a signal that ends the program, so that what it has started ends with it.
+async fn interruption() -> Result<(), Failure> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        pressed = tokio::signal::ctrl_c() => pressed?,
+        _ = terminate.recv() => {}
+    }
+    Err("interrupted".into())
 }
 
 async fn run(options: &Options) -> Result<(), Failure> {
