@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use super::writer::{Writer, preallocate};
 use super::{StorageError, blocking};
 
-const BATCH: usize = 1 << 20;
+const BATCH: usize = 512 << 10;
 const LANE_DEPTH: usize = 2;
 
 /// What one pass over a file's bytes found.
