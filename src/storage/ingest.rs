@@ -4,6 +4,7 @@
 //! bounded channel whose batches are worked off on blocking threads, one at a time; between batches it holds no
 //! thread, so a slow client costs memory only: at most `LANE_DEPTH + 2` batches, whatever the file's size.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
@@ -82,7 +83,7 @@ where
     S: Stream<Item = Result<Bytes, E>>,
 {
     let mut body = std::pin::pin!(body);
-    let mut batch = BytesMut::with_capacity(BATCH);
+    let mut batch = lanes.buffer();
     let mut size = 0u64;
     while let Some(chunk) = body.next().await {
         let mut chunk = chunk.map_err(ReceiveError::Body)?;
@@ -94,7 +95,8 @@ where
             let part = chunk.split_to(chunk.len().min(BATCH - batch.len()));
             batch.extend_from_slice(&part);
             if batch.len() == BATCH {
-                lanes.send(std::mem::replace(&mut batch, BytesMut::with_capacity(BATCH)).freeze()).await?;
+                lanes.send(batch.freeze()).await?;
+                batch = lanes.buffer();
             }
         }
     }
@@ -105,6 +107,8 @@ where
 }
 
 struct Lanes {
+    /// Batches that may still be in a lane, the oldest first.
+    sent: VecDeque<Bytes>,
     write: Lane<Writer>,
     sha1: Lane<Sha1>,
     md5: Lane<Md5>,
@@ -114,6 +118,7 @@ struct Lanes {
 impl Lanes {
     fn start(file: Arc<File>) -> Lanes {
         Lanes {
+            sent: VecDeque::new(),
             write: Lane::start(Writer::new(file), Writer::write),
             sha1: Lane::start(Sha1::new(), digest),
             md5: Lane::start(Md5::new(), digest),
@@ -121,7 +126,22 @@ impl Lanes {
         }
     }
 
+    /// An empty buffer for the next batch: that of the oldest one if all lanes are done with it, because fresh memory
+    /// costs the system a fault and a clearing for every page.
+    fn buffer(&mut self) -> BytesMut {
+        let done = self.sent.front().is_some_and(Bytes::is_unique);
+        let oldest = if done { self.sent.pop_front() } else { None };
+        match oldest.map(Bytes::try_into_mut) {
+            Some(Ok(mut buffer)) => {
+                buffer.clear();
+                buffer
+            }
+            _ => BytesMut::with_capacity(BATCH),
+        }
+    }
+
     async fn send(&mut self, batch: Bytes) -> Result<(), StorageError> {
+        self.sent.push_back(batch.clone());
         let sent = self.write.send(batch.clone()).await
             & self.md5.send(batch.clone()).await
             & self.sha1.send(batch.clone()).await
