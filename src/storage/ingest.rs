@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 
 use super::{StorageError, blocking};
 
-const BATCH: usize = 1 << 20;
+const BATCH: usize = 512 << 10;
 const LANE_DEPTH: usize = 2;
 
 /// Written bytes are pushed to the disk in the background at this distance, so that the final sync finds little.
