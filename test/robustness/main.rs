@@ -5,5 +5,6 @@
 
 mod aborts;
 mod concurrency;
+mod damage;
 mod outage;
 mod support;
