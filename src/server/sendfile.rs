@@ -29,7 +29,7 @@ pub(super) use regions::{Next, Regions};
 ///
 /// With the handle of the connection (an extension of the request) the bytes go from the file to the socket
 /// without a copy where that helps. The file must not be truncated while the body exists: see `mapped.rs`.
-/// Memory per body is about 1 MiB at most, whatever the file's size.
+/// Memory per body is about 2 MiB at most, whatever the file's size.
 ///
 /// # Errors
 /// When the range does not lie within the file (`InvalidInput`), or the file has no length.

@@ -1,5 +1,6 @@
 //! A file body by plain reads on blocking threads.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -8,12 +9,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use axum::body::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 /// Bytes per read; one read is under way while the one before is being sent.
-const PIECE: u64 = 256 << 10;
+const PIECE: u64 = 512 << 10;
 
 /// Reads a range of a file piece by piece, one piece ahead.
 pub(super) struct ReadBody {
@@ -23,11 +24,14 @@ pub(super) struct ReadBody {
     /// What has not been handed out.
     left: u64,
     reading: Option<JoinHandle<io::Result<Bytes>>>,
+    /// Pieces that may still be on their way, the oldest first.
+    sent: VecDeque<Bytes>,
 }
 
 impl ReadBody {
     pub(super) fn new(file: File, range: Range<u64>) -> ReadBody {
-        ReadBody { file: Arc::new(file), left: range.end - range.start, rest: range, reading: None }
+        let left = range.end - range.start;
+        ReadBody { file: Arc::new(file), left, rest: range, reading: None, sent: VecDeque::new() }
     }
 
     fn read_ahead(&mut self) {
@@ -35,15 +39,24 @@ impl ReadBody {
         if length > 0 {
             let file = Arc::clone(&self.file);
             self.rest.start += length;
-            self.reading = Some(spawn_blocking(move || read_piece(&file, start, length)));
+            let buffer = self.buffer();
+            self.reading = Some(spawn_blocking(move || read_piece(&file, start, length, buffer)));
         }
+    }
+
+    /// The buffer of the oldest piece if that has been sent, because fresh memory costs the system a fault and a
+    /// clearing for every page.
+    fn buffer(&mut self) -> BytesMut {
+        let done = self.sent.front().is_some_and(Bytes::is_unique);
+        let oldest = if done { self.sent.pop_front() } else { None };
+        oldest.and_then(|piece| piece.try_into_mut().ok()).unwrap_or_default()
     }
 }
 
-fn read_piece(file: &File, start: u64, length: u64) -> io::Result<Bytes> {
-    let mut piece = vec![0; usize::try_from(length).map_err(io::Error::other)?];
-    file.read_exact_at(&mut piece, start)?;
-    Ok(piece.into())
+fn read_piece(file: &File, start: u64, length: u64, mut buffer: BytesMut) -> io::Result<Bytes> {
+    buffer.resize(usize::try_from(length).map_err(io::Error::other)?, 0);
+    file.read_exact_at(&mut buffer, start)?;
+    Ok(buffer.freeze())
 }
 
 impl Body for ReadBody {
@@ -63,6 +76,7 @@ impl Body for ReadBody {
         match piece {
             Ok(piece) => {
                 self.left -= piece.len() as u64;
+                self.sent.push_back(piece.clone());
                 self.read_ahead();
                 Poll::Ready(Some(Ok(Frame::data(piece))))
             }
