@@ -1,13 +1,16 @@
 //! What happens to every request before its handler, and to every response after it.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
 
+use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use tower::{Layer, Service};
+use tower::Service;
 use tracing::Instrument;
 
 use super::context::Context;
@@ -31,18 +34,41 @@ pub fn service(
         .layer(from_fn_with_state(Arc::new(table), gate))
         .with_state(state.clone());
     // Paths are rewritten before they are matched, so this layer stands around the router.
-    from_fn_with_state(state, exchange).layer(routed)
+    Exchange { state, routed }
+}
+
+/// The outermost step as a service.
+#[derive(Clone)]
+struct Exchange {
+    state: AppState,
+    routed: Router,
+}
+
+impl Service<Request> for Exchange {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<(), Infallible>> {
+        // A router is always ready.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let (state, routed) = (self.state.clone(), self.routed.clone());
+        Box::pin(async move { Ok(exchange(&state, request, routed).await) })
+    }
 }
 
 /// The outermost step: from the head of a request to its response with everything that all responses have.
-async fn exchange(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+async fn exchange(state: &AppState, mut request: Request, routed: Router) -> Response {
     let context = Context::new(&request);
-    let finish = Finish::new(context.clone(), &state);
+    let finish = Finish::new(context.clone(), state);
     let response = match normal_path(request.uri()) {
-        Ok(None) => answer(&context, request, next).await,
+        Ok(None) => answer(&context, request, routed).await,
         Ok(Some(uri)) => {
             *request.uri_mut() = uri;
-            answer(&context, request, next).await
+            answer(&context, request, routed).await
         }
         Err(error) => error.into_response(),
     };
@@ -55,14 +81,20 @@ async fn exchange(State(state): State<AppState>, mut request: Request, next: Nex
     finish.watch(response)
 }
 
-async fn answer(context: &Context, mut request: Request, next: Next) -> Response {
+async fn answer(context: &Context, mut request: Request, mut routed: Router) -> Response {
     request.extensions_mut().insert(context.clone());
     if context.is_quiet() {
         // The span is for records that are written meanwhile.
-        return next.run(request).await;
+        return infallible(routed.call(request).await);
     }
     let span = tracing::info_span!("request", req_id = context.id_text());
-    next.run(request).instrument(span).await
+    infallible(routed.call(request).instrument(span).await)
+}
+
+fn infallible(result: Result<Response, Infallible>) -> Response {
+    match result {
+        Ok(response) => response,
+    }
 }
 
 /// The path with every run of slashes as one; `None` when it is so already. A malformed percent escape is refused.

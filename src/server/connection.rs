@@ -20,6 +20,8 @@ use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::Response;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -174,15 +176,37 @@ where
             Err(Overdue::Head) => return Rest::Refuse(Refusal::timeout()),
             Err(Overdue::Idle | Overdue::Stalled) => return Rest::Close,
         };
+        // Polls what is in it only when that has happened. The connection is polled for every piece of input, and
+        // looking at a token each time would take locks that all connections share.
+        let mut event = FuturesUnordered::from_iter([next_event(around, told, wait)]);
         tokio::select! {
             result = connection.as_mut() => return rest_of(shared, result),
-            () = around.abort.cancelled() => return Rest::Cut,
-            () = around.shutdown.cancelled(), if !told => {
-                told = true;
-                connection.as_mut().graceful_shutdown();
+            event = event.next() => match event {
+                Some(Event::Abort) => return Rest::Cut,
+                Some(Event::Shutdown) => {
+                    told = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                Some(Event::Look) | None => {}
             }
-            () = tokio::time::sleep(wait) => {}
         }
+    }
+}
+
+/// What happens beside a connection.
+enum Event {
+    Abort,
+    Shutdown,
+    /// It is time to look at the deadlines.
+    Look,
+}
+
+/// Waits for the next event; not for the shutdown when the connection has been `told` about it.
+async fn next_event(around: &Surroundings<'_>, told: bool, wait: Duration) -> Event {
+    tokio::select! {
+        () = around.abort.cancelled() => Event::Abort,
+        () = around.shutdown.cancelled(), if !told => Event::Shutdown,
+        () = tokio::time::sleep(wait) => Event::Look,
     }
 }
 
