@@ -79,6 +79,9 @@ fn main() -> ExitCode {
         }
     };
     let outcome = runtime.block_on(async {
+        if let Some(Role::BareAxum) = options.role {
+            return bare_axum::serve().await;
+        }
         tokio::select! {
             outcome = run(&options) => outcome,
             interrupted = interruption() => interrupted,
@@ -106,9 +109,6 @@ async fn interruption() -> Result<(), Failure> {
 }
 
 async fn run(options: &Options) -> Result<(), Failure> {
-    if let Some(Role::BareAxum) = options.role {
-        return bare_axum::serve().await;
-    }
     let wanted = |topic| options.figures.is_empty() || options.figures.contains(&topic);
     let rounds = usize::from(options.rounds);
     figure::print_header();
