@@ -1,13 +1,29 @@
 use std::sync::Arc;
 
 use super::change::change;
-use super::{Access, ApiError, ApiResult, App, Code, now, to_the_end};
-use crate::manifest::Image;
+use super::{Access, ApiError, ApiResult, App, Code, get_file, now, owned, to_the_end};
+use crate::manifest::{Image, Stor};
 
 /// Makes an image usable; from then on its files are immutable.
 pub async fn activate(app: &Arc<App>, access: Access) -> ApiResult<Image> {
     let app = Arc::clone(app);
-    to_the_end(async move { Ok(change(&app, access, activated).await?) }).await
+    to_the_end(async move {
+        let image = owned(&app, access).await?.image;
+        activated(&image)?;
+        check_files(&app, access, &image).await?;
+        Ok(change(&app, access, activated).await?)
+    })
+    .await
+}
+
+/// Refuses an image whose file is missing or damaged here: it could never be installed, nor get another file.
+async fn check_files(app: &App, access: Access, image: &Image) -> ApiResult<()> {
+    for (index, file) in image.files().iter().enumerate() {
+        if file.stor == Stor::Local {
+            get_file(app, access, image, index).await?;
+        }
+    }
+    Ok(())
 }
 
 fn activated(image: &Image) -> ApiResult<Image> {

@@ -95,6 +95,15 @@ impl Image {
         })
     }
 
+    /// A copy that says the same and is another version: a conditional write of the version it was made from cannot
+    /// succeed any more. The member is one that 4.13.1 keeps and does not look at.
+    ///
+    /// # Errors
+    /// Never for an image that is valid.
+    pub fn fenced(&self) -> Result<Self, Vec<FieldError>> {
+        self.with(|raw| drop(raw.insert("write_fence".to_owned(), json!(Uuid::new_v4()))))
+    }
+
     /// The form shown to clients; serialise it with [`super::json`].
     pub fn api(&self, form: &ApiForm) -> ApiImage<'_> {
         ApiImage::new(self, *form)

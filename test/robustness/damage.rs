@@ -30,6 +30,9 @@ async fn a_missing_file_is_an_error_of_its_own_and_can_be_uploaded_again() {
     std::fs::remove_file(image_file(&datacenter, &uuid)).unwrap();
     let answer = client.get(&format!("/images/{uuid}/file")).await.unwrap();
     assert_eq!(answer.outcome(), (500, "InternalError".to_owned()));
+    // An image that cannot be installed does not become active.
+    assert_eq!(client.activate(&uuid).await.unwrap().outcome(), (500, "InternalError".to_owned()));
+    assert_eq!(client.image(&uuid).await.unwrap().json()["state"], "unactivated");
     assert_eq!(client.upload(&uuid, FILE).await.unwrap().status, 200);
     client.assert_holds(&uuid, FILE).await;
 

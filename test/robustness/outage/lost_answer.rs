@@ -68,6 +68,41 @@ async fn an_upload_whose_put_is_not_made_leaves_the_old_file() {
 }
 
 #[tokio::test]
+async fn a_put_that_is_made_after_the_sweep_names_no_bytes_that_are_gone() {
+    /// Reads after the put is let go: far more than Moray needs to come to it.
+    const READS: usize = 50;
+    let mut datacenter = start_datacenter().await;
+    let client = Client::new(&datacenter);
+    for had in [None, Some(OLD)] {
+        let uuid = match had {
+            Some(file) => client.uploaded(file).await,
+            None => client.created().await,
+        };
+        let met = datacenter.moray().faults().applied();
+        datacenter.moray().faults().set(FaultRule::new(Fault::Stall).method("putObject").times(1));
+        let upload = tokio::spawn({
+            let (client, uuid) = (client.clone(), uuid.clone());
+            async move { client.upload(&uuid, NEW).await }
+        });
+        datacenter.moray().faults().wait_applied(met + 1).await;
+        datacenter.kill_imgapi().await;
+        assert!(upload.await.unwrap().is_err());
+        datacenter.restart_imgapi().await.unwrap();
+        wait_until_swept(&datacenter).await;
+
+        datacenter.moray().faults().clear();
+        for _ in 0..READS {
+            match had {
+                Some(file) => client.assert_holds(&uuid, file).await,
+                None => client.assert_has_no_file(&uuid).await,
+            }
+        }
+        let expected = if had.is_some() { 200 } else { 422 };
+        assert_eq!(client.activate(&uuid).await.unwrap().status, expected);
+    }
+}
+
+#[tokio::test]
 async fn an_activation_whose_put_is_not_answered_is_told_apart_from_one_that_failed() {
     let datacenter = start_datacenter().await;
     let client = Client::new(&datacenter);
