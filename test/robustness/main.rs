@@ -5,5 +5,6 @@
 
 mod aborts;
 mod concurrency;
+mod crash;
 mod outage;
 mod support;
