@@ -6,5 +6,6 @@
 mod aborts;
 mod concurrency;
 mod crash;
+mod malformed;
 mod outage;
 mod support;
