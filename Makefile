@@ -2,6 +2,9 @@
 
 CARGO ?= cargo
 TOOLS := .tools
+# Fixed, so that the README's commands work as they stand.
+COAL_PORTS ?= 8080
+
 DENY_VERSION := 0.20.2
 MACHETE_VERSION := 0.9.2
 FUZZ_VERSION := 0.13.2
@@ -16,7 +19,7 @@ help: ## Show this list
 run: ## Start a datacenter on this machine, with a DC-mode IMGAPI
 	@test/requirements.sh build
 	$(CARGO) build --release --locked -p imgapi -p coal
-	target/release/coal $(COAL_OPTIONS)
+	target/release/coal --ports $(COAL_PORTS) $(COAL_OPTIONS)
 
 test: test-rust test-interop ## Run all tests
 

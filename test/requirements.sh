@@ -21,11 +21,12 @@ for what in "$@"; do
             need node nodejs
             need npm npm
             need curl curl
+            need openssl openssl
             need ldapsearch ldap-utils
             need /usr/sbin/slapd slapd
             ;;
         bench)
-            need curl curl
+            need wrk wrk
             need /usr/sbin/nginx nginx-light
             ;;
         *)

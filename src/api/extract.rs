@@ -37,21 +37,44 @@ impl FromRequestParts<AppState> for OwnedImage {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let access = access(parts, state).await?;
+        OwnedImage::find(access, state).await
+    }
+}
+
+impl OwnedImage {
+    async fn find(access: Access, state: &AppState) -> Result<Self, ApiError> {
         let image = images::owned(state.app(), access).await?.image;
         Ok(OwnedImage { access, image })
     }
 }
 
-/// The UUID is checked before the account, as in 4.13.1.
-async fn access(parts: &mut Parts, state: &AppState) -> Result<Access, ApiError> {
-    let uuid = path_uuid(parts, state).await?;
-    let context = Context::from_request_parts(parts, state).await?;
-    Ok(Access { uuid, account: context.params.account()? })
+/// The UUID that the path names, for a route that has something else to check before it looks for the image.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ImageUuid(Uuid);
+
+impl ImageUuid {
+    /// The rest of what [`OwnedImage`] does.
+    pub(super) async fn owned(self, context: &Context, state: &AppState) -> Result<OwnedImage, ApiError> {
+        let access = Access { uuid: self.0, account: context.params.account()? };
+        OwnedImage::find(access, state).await
+    }
 }
 
-/// What is not a lower-case UUID is an unknown resource, not a bad parameter.
-async fn path_uuid(parts: &mut Parts, state: &AppState) -> Result<Uuid, ApiError> {
-    let params = RawPathParams::from_request_parts(parts, state).await;
-    let uuid = params.ok().and_then(|params| params.iter().next().and_then(|(_, value)| value.parse().ok()));
-    uuid.ok_or_else(|| ApiError::new(Code::ResourceNotFound, format!("{} does not exist", parts.uri)))
+impl FromRequestParts<AppState> for ImageUuid {
+    type Rejection = ApiError;
+
+    /// What is not a lower-case UUID is an unknown resource, not a bad parameter.
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let params = RawPathParams::from_request_parts(parts, state).await.ok();
+        let uuid = params.and_then(|params| params.iter().next().and_then(|(_, value)| value.parse().ok()));
+        let unknown = || ApiError::new(Code::ResourceNotFound, format!("{} does not exist", parts.uri));
+        uuid.map(ImageUuid).ok_or_else(unknown)
+    }
+}
+
+/// The UUID is checked before the account, as in 4.13.1.
+async fn access(parts: &mut Parts, state: &AppState) -> Result<Access, ApiError> {
+    let ImageUuid(uuid) = ImageUuid::from_request_parts(parts, state).await?;
+    let context = Context::from_request_parts(parts, state).await?;
+    Ok(Access { uuid, account: context.params.account()? })
 }

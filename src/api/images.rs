@@ -10,7 +10,7 @@ use super::AppState;
 use super::body::{self, Parsed};
 use super::conditional::{self, Outcome, Validators};
 use super::context::Context;
-use super::extract::{OwnedImage, VisibleImage};
+use super::extract::{ImageUuid, OwnedImage, VisibleImage};
 use super::reply::Json;
 use crate::images::{self, ApiError, ApiResult, Code};
 use crate::manifest::list::{Caller, ListQuery};
@@ -89,11 +89,12 @@ pub(super) async fn act_on_image(
     State(state): State<AppState>,
     context: Context,
     headers: HeaderMap,
-    image: OwnedImage,
+    uuid: ImageUuid,
     body: Body,
 ) -> ApiResult<Json> {
-    // Body errors come first, although no action here needs one.
+    // Body errors come before those of the image, although no action here needs a body.
     read_body(&context, &headers, body).await?;
+    let image = uuid.owned(&context, &state).await?;
     let form = context.form(&state, false);
     let etag = etag(&image.image, &form)?;
     conditional::write(&headers, Validators { etag: &etag, modified: None })?;

@@ -124,6 +124,8 @@ fn javascript(context: &Context, json: Bytes) -> Bytes {
 fn replace(response: Response, text: Bytes, content_type: &'static str) -> Response {
     let (mut parts, _) = response.into_parts();
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    // That of the JSON; the new one is known when the response is sent.
+    parts.headers.remove(header::CONTENT_LENGTH);
     Response::from_parts(parts, Body::from(text))
 }
 

@@ -10,7 +10,7 @@
  * Promises for the callbacks and emitters of the old clients.
  */
 
-const DEADLINE_MS = 30 * 1000;
+const DEADLINE_MS = 120 * 1000;
 
 /*
  * Rejects when `promise` takes too long. The timer does not keep the process.

@@ -1,0 +1,56 @@
+//! How much memory files take that come and go at the same time.
+
+use std::fs;
+
+use futures_util::future::{try_join, try_join_all};
+
+use crate::figure::{Figure, Outcome, mebibytes};
+use crate::payload::{FILE_SIZE, Payload};
+use crate::stage::{Stage, blocking};
+use crate::{Failure, http};
+
+/// Uploads, and downloads.
+const TRANSFERS: u64 = 8;
+/// Most bytes that the process may grow by.
+const TARGET: u64 = 64 << 20;
+
+pub(crate) async fn measure(stage: &mut Stage) -> Result<Vec<Figure>, Failure> {
+    stage.need_space((TRANSFERS + 1) * FILE_SIZE)?;
+    let payload = Payload::random();
+    let source = stage.active_image(&payload).await?;
+    // Memory that earlier figures left with the process would hide what these transfers take.
+    stage.restart().await?;
+    let mut targets = Vec::new();
+    for _ in 0..TRANSFERS {
+        targets.push(stage.create().await?);
+    }
+    let pid = stage.pid()?;
+    // Resets the peak, see proc(5).
+    fs::write(format!("/proc/{pid}/clear_refs"), "5")?;
+    let before = status(pid, "VmRSS:")?;
+    let address = stage.address;
+    let uploads = try_join_all(targets.iter().map(|image| stage.upload(image, &payload)));
+    let downloads = try_join_all((0..TRANSFERS).map(|_| {
+        let path = source.file.clone();
+        blocking(move || http::download(address, &path))
+    }));
+    try_join(uploads, downloads).await?;
+    let growth = status(pid, "VmHWM:")?.saturating_sub(before);
+    for image in targets.iter().chain([&source]) {
+        stage.delete(image).await?;
+    }
+    Ok(vec![Figure {
+        name: "memory, 8 up and 8 down of 1 GiB",
+        ours: mebibytes(growth),
+        peer: Some(("before", mebibytes(before))),
+        outcome: Outcome::Bytes(growth, TARGET),
+    }])
+}
+
+/// A size in bytes from the kernel's description of a process.
+fn status(pid: u32, name: &str) -> Result<u64, Failure> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let value = text.lines().find_map(|line| line.strip_prefix(name)).ok_or("the kernel does not say")?;
+    let kibibytes: u64 = value.trim().trim_end_matches(" kB").parse()?;
+    Ok(kibibytes << 10)
+}

@@ -1,0 +1,135 @@
+//! Request bodies that are parsed.
+
+use std::io::Write;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use md5::{Digest, Md5};
+use reqwest::Method;
+
+use super::support::{Call, FATHER, LUKE, TestApp, small_manifest, tests};
+
+tests! {
+    what_is_not_json_is_refused,
+    the_type_decides_how_a_body_is_read,
+    a_digest_is_verified,
+    a_compressed_body_is_decompressed,
+    a_body_may_come_in_chunks,
+    a_body_may_not_be_too_large,
+    a_broken_body_gets_an_answer,
+}
+
+fn create(app: &TestApp, content_type: &str) -> Call {
+    app.luke().call(Method::POST, "/images").header("content-type", content_type)
+}
+
+async fn what_is_not_json_is_refused(app: &TestApp) {
+    let valid = small_manifest().to_string();
+    let deep = "[".repeat(200) + &"]".repeat(200);
+    let bodies: [&[u8]; 8] = [
+        b"{",
+        b"nul",
+        b"{\"a\":1,}",
+        b"\xff",
+        b"{\"name\":\"\xff\"}",
+        b"{\"a\":NaN}",
+        deep.as_bytes(),
+        b"'a'",
+    ];
+    for body in bodies.map(<[u8]>::to_vec).into_iter().chain([format!("{valid} x").into_bytes()]) {
+        create(app, "application/json").body(body).send().await.refused(400, "InvalidContent");
+    }
+    // An action that needs no body still reads one.
+    let call = app.operator().call(Method::POST, &format!("/images/{FATHER}?action=activate"));
+    call.header("content-type", "application/json").body("{").send().await.refused(400, "InvalidContent");
+}
+
+async fn the_type_decides_how_a_body_is_read(app: &TestApp) {
+    let body = small_manifest().to_string();
+    for json in ["application/json", "application/json; charset=utf-8", "Application/JSON"] {
+        create(app, json).body(body.clone()).send().await.ok();
+    }
+    for other in ["text/plain", "application/xml", "text/csv", "application/octet-stream", "nonsense", ""] {
+        let answer = create(app, other).body(body.clone()).send().await;
+        answer.refused_field("ValidationFailed", "body", "MissingParameter");
+    }
+    let multipart = ["name", "version"]
+        .map(|name| format!("--X\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n1\r\n"));
+    let answer =
+        create(app, "multipart/form-data; boundary=X").body(multipart.concat() + "--X--\r\n").send().await;
+    let fields: Vec<_> =
+        answer.refused(422, "ValidationFailed").fields.into_iter().map(|(field, _)| field).collect();
+    assert_eq!(fields, ["type", "os"]);
+}
+
+async fn a_digest_is_verified(app: &TestApp) {
+    let body = small_manifest().to_string();
+    let right = STANDARD.encode(Md5::digest(&body));
+    create(app, "application/json").header("content-md5", &right).body(body.clone()).send().await.ok();
+    let wrong = create(app, "application/json").header("content-md5", "AAAAAAAAAAAAAAAAAAAAAA==").body(body);
+    wrong.send().await.refused(400, "BadDigest");
+    // Not that of an upload: 4.13.1 did not look at it.
+    let uuid = app.luke().has_image(serde_json::json!({})).await;
+    let upload = app.luke().call(Method::PUT, &format!("/images/{uuid}/file?compression=none"));
+    upload.header("content-md5", "AAAAAAAAAAAAAAAAAAAAAA==").body("x").send().await.ok();
+}
+
+async fn a_compressed_body_is_decompressed(app: &TestApp) {
+    let gzip = |bytes: &[u8]| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    };
+    let encoded = |encoding: &str, body: Vec<u8>| {
+        create(app, "application/json").header("content-encoding", encoding).body(body)
+    };
+    let manifest = small_manifest().to_string();
+    encoded("gzip", gzip(manifest.as_bytes())).send().await.ok();
+    encoded("gzip", manifest.clone().into_bytes()).send().await.refused(400, "InvalidContent");
+    encoded("br", manifest.into_bytes()).send().await.refused(400, "InvalidContent");
+    encoded("gzip", gzip(&vec![b' '; 16 << 20])).send().await.refused(413, "RequestEntityTooLarge");
+}
+
+async fn a_body_may_come_in_chunks(app: &TestApp) {
+    let body = small_manifest().to_string();
+    let mut connection = app.connect().await;
+    let head = format!(
+        "POST /images?account={LUKE} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    );
+    connection.send(head).await;
+    for byte in body.as_bytes() {
+        connection.send([b"1\r\n".as_slice(), &[*byte], b"\r\n"].concat()).await;
+    }
+    connection.send("0\r\n\r\n").await;
+    assert_eq!(connection.read_answer().await.ok()["name"], "small");
+    // The connection goes on.
+    assert_eq!(connection.exchange(&["GET /ping HTTP/1.1", "Host: x"]).await.status, 200);
+}
+
+async fn a_body_may_not_be_too_large(app: &TestApp) {
+    let padded = |length: usize| {
+        let mut body = small_manifest().to_string();
+        body.push_str(&" ".repeat(length - body.len()));
+        body
+    };
+    create(app, "application/json").body(padded(4 << 20)).send().await.ok();
+    create(app, "application/json")
+        .body(padded((4 << 20) + 1))
+        .send()
+        .await
+        .refused(413, "RequestEntityTooLarge");
+}
+
+async fn a_broken_body_gets_an_answer(app: &TestApp) {
+    let mut connection = app.connect().await;
+    let head =
+        format!("POST /images?account={LUKE} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n");
+    connection.send(format!("{head}Content-Length: 100\r\n\r\n{{")).await;
+    connection.finish().await;
+    connection.read_answer().await.refused(400, "BadRequestError");
+    let mut connection = app.connect().await;
+    connection.send(format!("{head}Transfer-Encoding: chunked\r\n\r\nzz\r\n")).await;
+    connection.read_answer().await.refused(400, "BadRequestError");
+}

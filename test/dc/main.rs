@@ -1,0 +1,65 @@
+//! The HTTP behaviour of a DC-mode IMGAPI, on a real datacenter and through real sockets.
+//!
+//! All tests share one datacenter, which is started with the first of them and stopped after the last, hence the own
+//! `main`. They run at the same time; so each makes the images it looks at, and leaves those of
+//! `test/data/manifest/moray-imgapi_images.jsonl`, which everybody finds there, as they are. Only these belong to vader,
+//! emperor and sdc: a list of their images is the same at any time. Tests that stop a service start their own datacenter.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test reports by panicking; without the built-in harness clippy does not see that these are tests"
+)]
+
+mod support;
+
+mod audit;
+mod bodies;
+mod command_line;
+mod conditions;
+mod create;
+mod downloads;
+mod filters;
+mod headers;
+mod lifecycle;
+mod listing;
+mod metrics;
+mod paging;
+mod ping;
+mod precedence;
+mod races;
+mod representations;
+mod routing;
+mod shutdown;
+mod takeover;
+mod uploads;
+mod versions;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let modules = [
+        audit::TESTS,
+        bodies::TESTS,
+        command_line::TESTS,
+        conditions::TESTS,
+        create::TESTS,
+        downloads::TESTS,
+        filters::TESTS,
+        headers::TESTS,
+        lifecycle::TESTS,
+        listing::TESTS,
+        metrics::TESTS,
+        paging::TESTS,
+        ping::TESTS,
+        precedence::TESTS,
+        races::TESTS,
+        representations::TESTS,
+        routing::TESTS,
+        shutdown::TESTS,
+        takeover::TESTS,
+        uploads::TESTS,
+        versions::TESTS,
+    ];
+    support::run(modules.concat())
+}

@@ -1,0 +1,143 @@
+//! `limit`, `marker` and `sort`.
+
+use std::collections::HashSet;
+
+use serde_json::{Value, json};
+
+use super::support::{BASE, BASE_2, NOBODY, TestApp, VADER, fresh, merged, small_record, tests};
+
+tests! {
+    clients_page_through_everything,
+    a_marker_is_inclusive_in_both_directions,
+    a_marker_is_an_image_or_a_date,
+    unpublished_images_sort_as_the_oldest,
+    a_page_is_filled_up_past_invalid_records,
+}
+
+/// Valid images of the paging test: two and a half pages of the usual client.
+const IMAGES: usize = 2500;
+
+/// A UUID that sorts by `index`, so that ties have a known order.
+fn uuid(index: usize) -> String {
+    format!("{index:08x}-7a6e-4000-8000-{:012x}", 0x00c0_ffee)
+}
+
+/// Three images have each time; every tenth record is one that 4.13.1 could not show.
+fn records(owner: &str) -> Vec<Value> {
+    let time = |index: usize| format!("2035-01-01T{:02}:{:02}:00.000Z", index / 3 / 60, index / 3 % 60);
+    let image = |index: usize| {
+        let own =
+            json!({"uuid": uuid(index), "owner": owner, "published_at": time(index), "description": null});
+        small_record(own)
+    };
+    let valid = (0..IMAGES).map(image);
+    let invalid = (0..IMAGES / 10).map(|index| {
+        let broken = json!({"uuid": uuid(0x1000_0000 + index), "published_at": time(index * 10), "version": "no such version!"});
+        merged(image(0), broken)
+    });
+    valid.chain(invalid).collect()
+}
+
+/// As the npm package `sdc-clients` pages: the marker is the last image, which comes again.
+async fn clients_page_through_everything(app: &TestApp) {
+    let owner = fresh();
+    app.store_all(&records(&owner)).await;
+    for actor in [app.operator(), app.luke()] {
+        // An account's own images are another scope, but the same pages.
+        let account = if actor.list(&format!("owner={owner}&limit=1")).await.is_empty() {
+            format!("&account={owner}")
+        } else {
+            String::new()
+        };
+        let mut collected: Vec<String> = Vec::new();
+        let mut query = format!("owner={owner}{account}");
+        loop {
+            let page = app.operator().list_uuids(&query).await;
+            let length = page.len();
+            assert!(length <= 1000);
+            let skipped = usize::from(collected.last().is_some() && collected.last() == page.first());
+            collected.extend(page.into_iter().skip(skipped));
+            if length < 1000 {
+                break;
+            }
+            query = format!("owner={owner}{account}&limit=1000&marker={}", collected.last().unwrap());
+        }
+        let unique: HashSet<&String> = collected.iter().collect();
+        assert_eq!(unique.len(), IMAGES);
+        // Images of one time may come again at the border of a page, and no others.
+        assert!(collected.len() <= IMAGES + 2 * 2, "{}", collected.len());
+        let mut in_order = collected.clone();
+        in_order.dedup();
+        in_order.sort();
+        in_order.dedup();
+        assert_eq!(in_order, (0..IMAGES).map(uuid).collect::<Vec<_>>());
+    }
+}
+
+async fn a_marker_is_inclusive_in_both_directions(app: &TestApp) {
+    let owner = fresh();
+    let time = |day: usize| format!("2036-01-{day:02}T00:00:00.000Z");
+    let records: Vec<_> =
+        (1..=5).map(|day| small_record(json!({"owner": owner, "published_at": time(day)}))).collect();
+    app.store_all(&records).await;
+    let uuids: Vec<String> =
+        records.iter().map(|record| record["uuid"].as_str().unwrap().to_owned()).collect();
+    let list = async |query: &str| app.operator().list_uuids(&format!("owner={owner}&{query}")).await;
+    let reversed: Vec<_> = uuids.iter().rev().cloned().collect();
+    for (query, expected) in [
+        (String::new(), &uuids[..]),
+        ("sort=published_at".into(), &uuids[..]),
+        ("sort=published_at.asc".into(), &uuids[..]),
+        ("sort=published_at.ASC&limit=2".into(), &uuids[..2]),
+        ("sort=published_at.desc".into(), &reversed[..]),
+        ("sort=published_at.DESC&limit=2".into(), &reversed[..2]),
+        ("limit=2".into(), &uuids[..2]),
+        ("limit=0".into(), &uuids[..]),
+        ("limit=".into(), &uuids[..]),
+        ("limit=1e9".into(), &uuids[..]),
+        (format!("marker={}", uuids[2]), &uuids[2..]),
+        (format!("marker={}&limit=2", uuids[2]), &uuids[2..4]),
+        (format!("marker={}&sort=published_at.desc", uuids[2]), &reversed[2..]),
+        (format!("marker={}", time(3)), &uuids[2..]),
+        ("marker=2036-01-03".into(), &uuids[2..]),
+        ("marker=2036".into(), &uuids[..]),
+        ("marker=Thu,%2003%20Jan%202036%2000:00:00%20GMT".into(), &uuids[2..]),
+        ("marker=2036-01-03T00:00:00.001Z".into(), &uuids[3..]),
+    ] {
+        assert_eq!(list(&query).await, expected, "{query}");
+    }
+}
+
+async fn a_marker_is_an_image_or_a_date(app: &TestApp) {
+    let operator = app.operator();
+    operator.get(&format!("/images?marker={NOBODY}")).await.not_found();
+    operator.get("/images?marker=nonsense").await.refused_field("InvalidParameter", "marker", "Invalid");
+    // An image that was not published marks nothing, and whose image it is does not matter.
+    let own = format!("owner={VADER}&state=all");
+    assert_eq!(operator.list(&format!("{own}&marker={BASE_2}")).await.len(), 3);
+    assert!(app.vader().list_uuids(&format!("marker={BASE}")).await.contains(&BASE.to_owned()));
+}
+
+async fn unpublished_images_sort_as_the_oldest(app: &TestApp) {
+    let owner = fresh();
+    let draft = json!({"owner": owner, "published_at": null, "activated": false, "state": "unactivated", "files": []});
+    let records = [small_record(json!({"owner": owner})), small_record(draft)];
+    app.store_all(&records).await;
+    let list =
+        async |query: &str| app.operator().list_uuids(&format!("owner={owner}&state=all&{query}")).await;
+    let [published, unpublished] = records.map(|record| record["uuid"].as_str().unwrap().to_owned());
+    assert_eq!(list("").await, [unpublished.clone(), published.clone()]);
+    assert_eq!(list("sort=published_at.desc").await, [published.clone(), unpublished]);
+    assert_eq!(list("marker=2000").await, [published]);
+}
+
+async fn a_page_is_filled_up_past_invalid_records(app: &TestApp) {
+    let owner = fresh();
+    let broken = json!({"owner": owner, "published_at": "2020-01-01T00:00:00.000Z", "os": "no such system"});
+    let mut records: Vec<_> = (0..10).map(|_| small_record(broken.clone())).collect();
+    records.extend((0..3).map(|_| small_record(json!({"owner": owner}))));
+    app.store_all(&records).await;
+    assert_eq!(app.operator().list(&format!("owner={owner}&limit=2")).await.len(), 2);
+    assert_eq!(app.operator().list(&format!("owner={owner}")).await.len(), 3);
+    app.operator().get_image(records[0]["uuid"].as_str().unwrap()).await.not_found();
+}

@@ -1,0 +1,144 @@
+//! Requests for one image at the same time.
+
+use std::collections::HashSet;
+use std::fs;
+
+use futures_util::future::join_all;
+use moray::{Precondition, PutOptions};
+use serde_json::json;
+
+use super::support::{TestApp, fresh, sha1_of, small_record, tests};
+
+tests! {
+    the_last_of_several_uploads_wins_and_none_is_mixed,
+    an_upload_that_meets_an_activation_is_refused,
+    an_upload_that_meets_a_deletion_finds_nothing,
+    an_upload_of_which_the_image_changed_hands_is_refused,
+    an_image_is_activated_once,
+    no_write_is_lost_to_another_writer,
+    a_download_ends_with_the_file_it_began_with,
+    what_another_process_writes_is_seen_at_once,
+}
+
+async fn the_last_of_several_uploads_wins_and_none_is_mixed(app: &TestApp) {
+    let uuid = app.luke().has_image(json!({})).await;
+    let bodies: Vec<Vec<u8>> = (0..6u8).map(|n| vec![n; 200_000 + usize::from(n)]).collect();
+    let uploads = bodies.iter().map(|body| app.luke().upload(&uuid, "compression=none", body.clone()));
+    for answer in join_all(uploads).await {
+        answer.ok();
+    }
+    let image = app.luke().get_image(&uuid).await.ok();
+    let file = app.luke().download(&uuid).await;
+    assert_eq!(image["files"][0]["sha1"], sha1_of(&file.body));
+    assert_eq!(image["files"][0]["size"], file.body.len());
+    assert!(bodies.iter().any(|body| body == &file.body[..]));
+    assert_eq!(fs::read(app.file(&uuid)).unwrap(), file.body);
+    app.nothing_unfinished().await;
+}
+
+async fn an_upload_that_meets_an_activation_is_refused(app: &TestApp) {
+    let uuid = app.luke().has_image_with_file(json!({}), b"first").await;
+    let mut upload = app.half_an_upload(&uuid, "second").await;
+    let activated = app.luke().activate(&uuid).await;
+    activated.ok();
+    upload.send("ond").await;
+    upload.read_answer().await.refused(422, "ImageAlreadyActivated");
+    assert_eq!(app.luke().download(&uuid).await.text(), "first");
+    assert_eq!(app.luke().get_image(&uuid).await.body, activated.body);
+    assert_eq!(fs::read(app.file(&uuid)).unwrap(), b"first");
+    app.nothing_unfinished().await;
+}
+
+async fn an_upload_that_meets_a_deletion_finds_nothing(app: &TestApp) {
+    let uuid = app.luke().has_image(json!({})).await;
+    let mut upload = app.half_an_upload(&uuid, "bytes").await;
+    app.luke().delete(&uuid).await.gone();
+    upload.send("tes").await;
+    upload.read_answer().await.not_found();
+    assert!(!app.file(&uuid).exists() && app.stored(&uuid).await.is_none());
+    app.nothing_unfinished().await;
+}
+
+async fn an_upload_of_which_the_image_changed_hands_is_refused(app: &TestApp) {
+    let uuid = app.luke().has_image(json!({})).await;
+    let mut upload = app.half_an_upload(&uuid, "bytes").await;
+    let (mut record, _) = app.stored(&uuid).await.unwrap();
+    record["owner"] = json!(fresh());
+    app.store(&record).await;
+    upload.send("tes").await;
+    upload.read_answer().await.not_found();
+    assert_eq!(app.stored(&uuid).await.unwrap().0, record);
+    app.nothing_unfinished().await;
+}
+
+async fn an_image_is_activated_once(app: &TestApp) {
+    let uuid = app.luke().has_image_with_file(json!({}), b"x").await;
+    let answers = join_all((0..8).map(|_| app.luke().activate(&uuid))).await;
+    let times: HashSet<String> = answers
+        .iter()
+        .filter(|answer| answer.status == 200)
+        .map(|answer| answer.ok()["published_at"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(times.len(), 1);
+    for refused in answers.iter().filter(|answer| answer.status != 200) {
+        refused.refused(422, "ImageAlreadyActivated");
+    }
+    let image = app.luke().get_image(&uuid).await.ok();
+    assert!(times.contains(image["published_at"].as_str().unwrap()));
+}
+
+/// Another process changes the record, conditionally as we do, while files are uploaded.
+async fn no_write_is_lost_to_another_writer(app: &TestApp) {
+    let uuid = app.luke().has_image(json!({})).await;
+    let accounts: Vec<String> = (0..10).map(|_| fresh()).collect();
+    let writer = async {
+        for account in &accounts {
+            loop {
+                let (mut record, etag) = app.stored(&uuid).await.unwrap();
+                record["acl"].as_array_mut().unwrap().push(json!(account));
+                let options = PutOptions { precondition: Precondition::Etag(etag), ..PutOptions::default() };
+                match app.moray.put_object("imgapi_images", &uuid, &record, &options).await {
+                    Ok(_) => break,
+                    Err(error) => assert!(error.is_conflict(), "{error}"),
+                }
+            }
+        }
+    };
+    let uploads = async {
+        for body in ["a", "bb", "ccc", "dddd"] {
+            app.luke().upload(&uuid, "compression=none", body).await.ok();
+        }
+    };
+    tokio::join!(writer, uploads);
+    let image = app.luke().activate(&uuid).await.ok();
+    assert_eq!((&image["acl"], &image["files"][0]["size"]), (&json!(accounts), &json!(4)));
+    app.luke().delete(&uuid).await.gone();
+}
+
+async fn a_download_ends_with_the_file_it_began_with(app: &TestApp) {
+    // More than what sockets hold.
+    let bytes = vec![1; 32 << 20];
+    let uuid = app.luke().has_image(json!({})).await;
+    app.luke().upload(&uuid, "compression=none", bytes.clone()).await.ok();
+    let mut connection = app.connect().await;
+    connection.send(format!("GET /images/{uuid}/file HTTP/1.1\r\nHost: x\r\n\r\n")).await;
+    let head = connection.read_head().await;
+    app.luke().upload(&uuid, "compression=none", "other").await.ok();
+    app.luke().delete(&uuid).await.gone();
+    assert_eq!(sha1_of(&connection.read_body(&head).await), sha1_of(&bytes));
+}
+
+async fn what_another_process_writes_is_seen_at_once(app: &TestApp) {
+    let (uuid, owner) = (fresh(), fresh());
+    let list = format!("owner={owner}");
+    app.operator().get_image(&uuid).await.not_found();
+    assert_eq!(app.operator().list(&list).await.len(), 0);
+    for version in ["1", "2"] {
+        app.store(&small_record(json!({"uuid": uuid, "owner": owner, "version": version}))).await;
+        assert_eq!(app.operator().get_image(&uuid).await.ok()["version"], version);
+        assert_eq!(app.operator().list(&list).await[0]["version"], version);
+    }
+    app.operator().delete(&uuid).await.gone();
+    app.operator().get_image(&uuid).await.not_found();
+    assert_eq!(app.operator().list(&list).await.len(), 0);
+}

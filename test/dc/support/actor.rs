@@ -1,0 +1,133 @@
+//! Who calls: an operator, or somebody on behalf of an account.
+
+use bytes::Bytes;
+use reqwest::{Body, Method};
+use serde_json::{Value, json};
+
+use super::{Answer, TestApp, merged, within};
+
+/// A caller.
+#[derive(Clone, Copy)]
+pub(crate) struct Actor<'a> {
+    app: &'a TestApp,
+    account: Option<&'static str>,
+}
+
+impl<'a> Actor<'a> {
+    pub(super) fn new(app: &'a TestApp, account: Option<&'static str>) -> Actor<'a> {
+        Actor { app, account }
+    }
+
+    /// A request to `target`, a path perhaps with a query; `account` is added for whoever has one.
+    pub(crate) fn call(self, method: Method, target: &str) -> Call {
+        let account = self.account.map_or(String::new(), |account| {
+            format!("{}account={account}", if target.contains('?') { '&' } else { '?' })
+        });
+        let url = format!("http://{}{target}{account}", self.app.address());
+        Call { what: format!("{method} {target}"), request: self.app.http.request(method, url) }
+    }
+
+    pub(crate) async fn get(self, target: &str) -> Answer {
+        self.call(Method::GET, target).send().await
+    }
+
+    /// CreateImage.
+    pub(crate) async fn create(self, body: &Value) -> Answer {
+        self.call(Method::POST, "/images").json(body).send().await
+    }
+
+    /// GetImage.
+    pub(crate) async fn get_image(self, uuid: &str) -> Answer {
+        self.get(&format!("/images/{uuid}")).await
+    }
+
+    /// ListImages, without the leading `?`.
+    pub(crate) async fn list(self, query: &str) -> Vec<Value> {
+        let answer = self.get(&format!("/images?{query}")).await;
+        let Value::Array(images) = answer.ok() else { panic!("not a list: {answer:?}") };
+        images
+    }
+
+    /// UUIDs of what ListImages answers, in its order.
+    pub(crate) async fn list_uuids(self, query: &str) -> Vec<String> {
+        self.list(query).await.iter().map(|image| image["uuid"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// AddImageFile; `query` is without `?` and has no `account`.
+    pub(crate) async fn upload(self, uuid: &str, query: &str, bytes: impl Into<Body>) -> Answer {
+        self.call(Method::PUT, &format!("/images/{uuid}/file?{query}")).body(bytes).send().await
+    }
+
+    /// GetImageFile.
+    pub(crate) async fn download(self, uuid: &str) -> Answer {
+        self.get(&format!("/images/{uuid}/file")).await
+    }
+
+    /// `POST /images/:uuid` with this action and no body.
+    pub(crate) async fn act(self, uuid: &str, action: &str) -> Answer {
+        self.call(Method::POST, &format!("/images/{uuid}?action={action}")).send().await
+    }
+
+    /// ActivateImage.
+    pub(crate) async fn activate(self, uuid: &str) -> Answer {
+        self.act(uuid, "activate").await
+    }
+
+    /// DeleteImage.
+    pub(crate) async fn delete(self, uuid: &str) -> Answer {
+        self.call(Method::DELETE, &format!("/images/{uuid}")).send().await
+    }
+
+    /// A new, unactivated image: a small valid manifest with `changes`.
+    pub(crate) async fn has_image(self, changes: Value) -> String {
+        let image = self.create(&merged(super::small_manifest(), changes)).await.ok();
+        image["uuid"].as_str().unwrap().to_owned()
+    }
+
+    /// A new, unactivated image with this file.
+    pub(crate) async fn has_image_with_file(self, changes: Value, bytes: &'static [u8]) -> String {
+        let uuid = self.has_image(changes).await;
+        self.upload(&uuid, "compression=none", bytes).await.ok();
+        uuid
+    }
+
+    /// A new, activated image with a small file.
+    pub(crate) async fn has_active_image(self, changes: Value) -> String {
+        let uuid = self.has_image_with_file(changes, b"file").await;
+        assert_eq!(self.activate(&uuid).await.ok()["activated"], json!(null));
+        uuid
+    }
+}
+
+/// A request to be sent.
+pub(crate) struct Call {
+    what: String,
+    request: reqwest::RequestBuilder,
+}
+
+impl Call {
+    pub(crate) fn header(self, name: &str, value: &str) -> Call {
+        Call { request: self.request.header(name, value), ..self }
+    }
+
+    pub(crate) fn json(self, body: &Value) -> Call {
+        Call { request: self.request.json(body), ..self }
+    }
+
+    pub(crate) fn body(self, body: impl Into<Body>) -> Call {
+        Call { request: self.request.body(body), ..self }
+    }
+
+    /// Sends it and reads the whole answer.
+    pub(crate) async fn send(self) -> Answer {
+        let what = self.what;
+        let exchange = async {
+            let response = self.request.send().await?;
+            let (status, headers) = (response.status().as_u16(), response.headers().clone());
+            reqwest::Result::Ok((status, headers, response.bytes().await?))
+        };
+        let (status, headers, body): (_, _, Bytes) =
+            within(&what, exchange).await.unwrap_or_else(|error| panic!("{what}: {error:?}"));
+        Answer { what, status, headers, body }
+    }
+}

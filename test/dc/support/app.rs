@@ -1,0 +1,175 @@
+//! The application under test: a datacenter with what the tests ask it beside HTTP.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use coal::Datacenter;
+use moray::{BatchRequest, CallOptions, Precondition};
+use serde_json::Value;
+
+use super::{ADMIN, Actor, Connection, EMPEROR, LUKE, SDC, VADER, takeover_records, wait_until, within};
+
+const BUCKET: &str = "imgapi_images";
+
+/// Most writes of one request to Moray.
+const BATCH: usize = 200;
+
+/// A running datacenter and clients of its services.
+pub(crate) struct TestApp {
+    pub(crate) dc: Datacenter,
+    pub(crate) http: reqwest::Client,
+    pub(crate) moray: moray::Client,
+}
+
+impl TestApp {
+    /// Starts one, with the records of an installation that is taken over.
+    pub(crate) async fn start() -> TestApp {
+        let app = TestApp::start_empty().await;
+        app.store_all(&takeover_records()).await;
+        app
+    }
+
+    /// Starts one without any image.
+    pub(crate) async fn start_empty() -> TestApp {
+        let dc = Datacenter::builder().imgapi(env!("CARGO_BIN_EXE_imgapi")).start().await.unwrap();
+        let http = reqwest::Client::builder().no_proxy().timeout(super::DEADLINE).build().unwrap();
+        let address = dc.moray().address();
+        let moray = moray::Client::new(moray::Config::direct(address.ip().to_string(), address.port()));
+        TestApp { dc, http, moray }
+    }
+
+    /// Stops it. The process must still be the one that was started, and end as it should.
+    pub(crate) async fn stop(self) {
+        assert!(self.dc.imgapi_pid().is_some(), "imgapi has ended before");
+        assert!(self.dc.stop_imgapi().await.unwrap().success());
+        assert_eq!(entries(&self.incoming()), Vec::<String>::new(), "unfinished files remain");
+        self.end().await;
+    }
+
+    /// Ends what is left once the process has ended.
+    pub(crate) async fn end(self) {
+        self.moray.close(super::DEADLINE).await;
+        self.dc.stop().await;
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.dc.imgapi_address().unwrap()
+    }
+
+    /// A new connection to the API.
+    pub(crate) async fn connect(&self) -> Connection {
+        Connection::open(self.address()).await
+    }
+
+    /// luke's upload of `bytes` that has passed all checks and waits for the second half of its body.
+    pub(crate) async fn half_an_upload(&self, uuid: &str, bytes: &str) -> Connection {
+        let mut connection = self.connect().await;
+        let head = format!(
+            "PUT /images/{uuid}/file?compression=none&account={LUKE} HTTP/1.1\r\nHost: x\r\n\
+             Content-Length: {}\r\nExpect: 100-continue\r\n\r\n",
+            bytes.len()
+        );
+        connection.send(head).await;
+        // The body is asked for when it is read, which is after the checks.
+        assert_eq!(connection.read_head().await.status, 100);
+        connection.send(&bytes[..bytes.len() / 2]).await;
+        connection
+    }
+
+    /// A caller without an account.
+    pub(crate) fn operator(&self) -> Actor<'_> {
+        Actor::new(self, None)
+    }
+
+    pub(crate) fn admin(&self) -> Actor<'_> {
+        Actor::new(self, Some(ADMIN))
+    }
+
+    pub(crate) fn vader(&self) -> Actor<'_> {
+        Actor::new(self, Some(VADER))
+    }
+
+    pub(crate) fn luke(&self) -> Actor<'_> {
+        Actor::new(self, Some(LUKE))
+    }
+
+    pub(crate) fn emperor(&self) -> Actor<'_> {
+        Actor::new(self, Some(EMPEROR))
+    }
+
+    pub(crate) fn sdc(&self) -> Actor<'_> {
+        Actor::new(self, Some(SDC))
+    }
+
+    /// Puts a record into Moray as it is, as another writer would.
+    pub(crate) async fn store(&self, record: &Value) {
+        self.store_all(std::slice::from_ref(record)).await;
+    }
+
+    /// The same with many.
+    pub(crate) async fn store_all(&self, records: &[Value]) {
+        for chunk in records.chunks(BATCH) {
+            let puts = chunk.iter().map(|record| {
+                let key = record["uuid"].as_str().unwrap();
+                BatchRequest::put(BUCKET, key, record, Precondition::Any).unwrap()
+            });
+            let puts: Vec<_> = puts.collect();
+            self.moray.batch(&puts, &CallOptions::default()).await.unwrap();
+        }
+    }
+
+    /// The record of an image and its etag.
+    pub(crate) async fn stored(&self, uuid: &str) -> Option<(Value, String)> {
+        match self.moray.get_object(BUCKET, uuid, &CallOptions::default()).await {
+            Ok(object) => Some((object.value_as().unwrap(), object.etag)),
+            Err(error) if error.is_not_found() => None,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Where an image's file stands.
+    pub(crate) fn file(&self, uuid: &str) -> PathBuf {
+        self.dc.local_dir().join("images").join(&uuid[..3]).join(uuid).join("file0")
+    }
+
+    /// Where the last version of its manifest stands.
+    pub(crate) fn archived(&self, uuid: &str) -> PathBuf {
+        self.dc.local_dir().join("archive").join(&uuid[..3]).join(format!("{uuid}.json"))
+    }
+
+    fn incoming(&self) -> PathBuf {
+        self.dc.local_dir().join("incoming")
+    }
+
+    /// Waits until no unfinished file is there, neither of this test nor of one that runs at the same time.
+    pub(crate) async fn nothing_unfinished(&self) {
+        let incoming = self.incoming();
+        wait_until("incoming is empty", async || entries(&incoming).is_empty().then_some(())).await;
+    }
+
+    /// All complete lines of the log.
+    pub(crate) fn log(&self) -> Vec<Value> {
+        let text = fs::read_to_string(self.dc.log_file()).unwrap();
+        let complete = text.rfind('\n').map_or("", |end| &text[..end]);
+        complete.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect()
+    }
+
+    /// The audit record of the request with this id, once it is written.
+    pub(crate) async fn audit(&self, req_id: &str) -> Value {
+        let is_it = |record: &Value| record["_audit"] == true && record["req_id"] == req_id;
+        wait_until("an audit record", async || self.log().into_iter().find(is_it)).await
+    }
+
+    /// The text of the metrics.
+    pub(crate) async fn metrics(&self) -> String {
+        let url = format!("{}/metrics", self.dc.metrics_url().unwrap());
+        within("metrics", async { self.http.get(url).send().await.unwrap().text().await.unwrap() }).await
+    }
+}
+
+/// Names in a directory.
+pub(crate) fn entries(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}

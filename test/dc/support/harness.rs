@@ -1,0 +1,52 @@
+//! Running the tests on one application.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Trial};
+use tokio::runtime::Runtime;
+use tokio::sync::OnceCell;
+
+use super::TestApp;
+
+/// A test, and its name with the module it stands in.
+#[derive(Clone, Copy)]
+pub(crate) struct Test {
+    pub(crate) name: &'static str,
+    pub(crate) run: for<'a> fn(&'a TestApp) -> Pin<Box<dyn Future<Output = ()> + 'a>>,
+}
+
+/// The list of a module's tests: functions `async fn(&TestApp)`. One that is not listed is dead code, which the
+/// compiler reports.
+macro_rules! tests {
+    ($($test:ident),* $(,)?) => {
+        pub(crate) const TESTS: &[$crate::support::Test] = &[$($crate::support::Test {
+            name: concat!(module_path!(), "::", stringify!($test)),
+            run: |app| Box::pin($test(app)),
+        }),*];
+    };
+}
+pub(crate) use tests;
+
+/// Runs those of `tests` that the command line asks for, with the options of the built-in harness, and stops the
+/// application. It must have survived all of them.
+pub(crate) fn run(tests: Vec<Test>) -> ExitCode {
+    let arguments = Arguments::from_args();
+    let runtime = Arc::new(Runtime::new().expect("a runtime"));
+    let app = Arc::new(OnceCell::new());
+    let trials = tests.into_iter().map(|test| {
+        let (runtime, app) = (Arc::clone(&runtime), Arc::clone(&app));
+        let name = test.name.strip_prefix("dc::").unwrap_or(test.name);
+        Trial::test(name, move || {
+            runtime.block_on(async { (test.run)(app.get_or_init(TestApp::start).await).await });
+            Ok(())
+        })
+    });
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    if let Some(app) = Arc::into_inner(app).and_then(OnceCell::into_inner) {
+        runtime.block_on(app.stop());
+    }
+    conclusion.exit_code()
+}

@@ -1,0 +1,17 @@
+//! What the tests are written with: the application under test, the people who call it, and their answers.
+
+mod actor;
+mod answer;
+mod app;
+mod harness;
+mod manifest;
+mod raw;
+mod wait;
+
+pub(crate) use actor::{Actor, Call};
+pub(crate) use answer::Answer;
+pub(crate) use app::TestApp;
+pub(crate) use harness::{Test, run, tests};
+pub(crate) use manifest::*;
+pub(crate) use raw::Connection;
+pub(crate) use wait::{DEADLINE, wait_until, within};

@@ -1,0 +1,32 @@
+//! Waiting for a condition, with a deadline that only a hang reaches.
+
+use std::future::Future;
+use std::time::Duration;
+
+/// How long anything may take.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Time between two looks at a condition.
+const INTERVAL: Duration = Duration::from_millis(5);
+
+/// The result of `future`.
+pub(crate) async fn within<F: Future>(what: &str, future: F) -> F::Output {
+    let Ok(output) = tokio::time::timeout(DEADLINE, future).await else {
+        panic!("{what}: nothing for {} s", DEADLINE.as_secs())
+    };
+    output
+}
+
+/// What `condition` finds, once it finds something.
+pub(crate) async fn wait_until<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+    let wait = async {
+        let mut ticks = tokio::time::interval(INTERVAL);
+        loop {
+            ticks.tick().await;
+            if let Some(found) = condition().await {
+                return found;
+            }
+        }
+    };
+    within(what, wait).await
+}
