@@ -1,4 +1,5 @@
 use std::fs::File;
+use std::io;
 
 use super::{Access, ApiError, ApiResult, App, Code, lookup};
 use crate::manifest::{Image, ImageFile, Stor};
@@ -15,6 +16,19 @@ pub struct OpenFile {
     pub file: File,
 }
 
+impl OpenFile {
+    /// Refuses a file that cannot be the one the manifest means: what is on disk may have been changed by hand, or the
+    /// manifest's own file may be lost.
+    fn complete(entry: ImageFile, file: File) -> ApiResult<OpenFile> {
+        let damaged = || ApiError::new(Code::InternalError, "the stored file is not what its manifest says");
+        let size = file.metadata().map_err(|error| damaged().because(error))?.len();
+        if size != entry.size {
+            return Err(damaged().because(io::Error::other(format!("{size} bytes, not {}", entry.size))));
+        }
+        Ok(OpenFile { entry, file })
+    }
+}
+
 /// Opens file `index` of `image`, which the caller has looked up.
 pub async fn get_file(app: &App, access: Access, image: &Image, index: usize) -> ApiResult<OpenFile> {
     let mut entry = file_entry(image, index)?.clone();
@@ -25,14 +39,14 @@ pub async fn get_file(app: &App, access: Access, image: &Image, index: usize) ->
         }
         let opened = app.storage.open(access.uuid, index, &entry.sha1).await;
         if image.activated() {
-            return Ok(OpenFile { entry, file: opened? });
+            return OpenFile::complete(entry, opened?);
         }
         // Only before its activation can an image get another file. What was opened is what the manifest means if it
         // still says so afterwards.
         let current = lookup(app, access).await?.image;
         let now = file_entry(&current, index)?;
         if now.sha1 == entry.sha1 {
-            return Ok(OpenFile { entry, file: opened? });
+            return OpenFile::complete(entry, opened?);
         }
         entry = now.clone();
     }

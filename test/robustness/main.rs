@@ -6,6 +6,7 @@
 mod aborts;
 mod concurrency;
 mod crash;
+mod damage;
 mod malformed;
 mod outage;
 mod support;

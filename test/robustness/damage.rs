@@ -1,0 +1,39 @@
+//! Files that somebody changed or removed behind the service's back: it serves no bytes under another file's name.
+
+use crate::support::{Client, TestFile, image_file, start_datacenter};
+
+const FILE: TestFile = TestFile { seed: 1, size: 100_000 };
+
+#[tokio::test]
+async fn a_file_of_another_size_than_its_manifest_says_is_not_served() {
+    let datacenter = start_datacenter().await;
+    let client = Client::new(&datacenter);
+    let uuid = client.uploaded(FILE).await;
+    let place = image_file(&datacenter, &uuid);
+    for size in [0, FILE.size - 1, FILE.size + 1] {
+        // A new file in the old one's place: downloads under way keep what they have opened.
+        std::fs::remove_file(&place).unwrap();
+        std::fs::write(&place, TestFile { seed: 2, size }.bytes()).unwrap();
+        let answer = client.get(&format!("/images/{uuid}/file")).await.unwrap();
+        assert_eq!(answer.outcome(), (500, "InternalError".to_owned()), "{size} bytes");
+        assert_eq!(client.image(&uuid).await.unwrap().status, 200);
+    }
+    assert_eq!(client.upload(&uuid, FILE).await.unwrap().status, 200);
+    client.assert_holds(&uuid, FILE).await;
+}
+
+#[tokio::test]
+async fn a_missing_file_is_an_error_of_its_own_and_can_be_uploaded_again() {
+    let datacenter = start_datacenter().await;
+    let client = Client::new(&datacenter);
+    let uuid = client.uploaded(FILE).await;
+    std::fs::remove_file(image_file(&datacenter, &uuid)).unwrap();
+    let answer = client.get(&format!("/images/{uuid}/file")).await.unwrap();
+    assert_eq!(answer.outcome(), (500, "InternalError".to_owned()));
+    assert_eq!(client.upload(&uuid, FILE).await.unwrap().status, 200);
+    client.assert_holds(&uuid, FILE).await;
+
+    std::fs::remove_file(image_file(&datacenter, &uuid)).unwrap();
+    assert_eq!(client.delete(&uuid).await.unwrap().status, 204);
+    assert_eq!(client.image(&uuid).await.unwrap().status, 404);
+}
