@@ -5,6 +5,8 @@
 
 mod aborts;
 mod concurrency;
+mod crash;
 mod damage;
+mod malformed;
 mod outage;
 mod support;

@@ -1,9 +1,18 @@
+use std::fs::read_to_string;
+use std::process::Command;
+
 use coal::Datacenter;
 
-/// Memory that `imgapi` has in RAM, in bytes. `ps` says it on every system, in KiB.
+/// Memory that `imgapi` has in RAM, in bytes.
 pub(crate) fn resident_bytes(datacenter: &Datacenter) -> u64 {
     let pid = datacenter.imgapi_pid().unwrap().to_string();
-    let said = std::process::Command::new("ps").args(["-o", "rss=", "-p", &pid]).output().unwrap();
-    let text = String::from_utf8(said.stdout).unwrap();
-    text.trim().parse::<u64>().unwrap() << 10
+    let kibibytes = if cfg!(target_os = "linux") {
+        let status = read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim_end_matches("kB").trim().to_owned()
+    } else {
+        let said = Command::new("ps").args(["-o", "rss=", "-p", &pid]).output().unwrap();
+        String::from_utf8(said.stdout).unwrap().trim().to_owned()
+    };
+    kibibytes.parse::<u64>().unwrap() << 10
 }

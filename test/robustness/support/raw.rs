@@ -17,7 +17,7 @@ pub(crate) struct Exchange {
     pub(crate) pieces: Vec<Vec<u8>>,
     /// Whether the client closes its sending side after that.
     pub(crate) half_close: bool,
-    /// Whether the method has answers without a body.
+    /// Whether the method is HEAD, whose answers have no body unless the parser refuses the request.
     pub(crate) head: bool,
 }
 
@@ -43,6 +43,12 @@ impl Exchange {
     /// One piece, after which the client closes its sending side.
     pub(crate) fn of(bytes: impl Into<Vec<u8>>) -> Exchange {
         Exchange { pieces: vec![bytes.into()], half_close: true, head: false }
+    }
+
+    /// The same bytes in pieces of one byte.
+    pub(crate) fn byte_by_byte(mut self) -> Exchange {
+        self.pieces = self.pieces.concat().into_iter().map(|byte| vec![byte]).collect();
+        self
     }
 
     /// The client keeps its sending side open: the answer must come without it.
@@ -104,6 +110,11 @@ impl Exchange {
 
 /// The response at the beginning of `bytes`, if all of it is there, and where it ends.
 fn parse(bytes: &[u8], head: bool) -> Option<(Response, usize)> {
+    parse_with(bytes, false).or_else(|| parse_with(bytes, head))
+}
+
+/// The same when it is known whether the answer has no body whatever its length says.
+fn parse_with(bytes: &[u8], is_bodiless: bool) -> Option<(Response, usize)> {
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let text = std::str::from_utf8(&bytes[..end]).ok()?;
     let mut lines = text.split("\r\n");
@@ -111,7 +122,7 @@ fn parse(bytes: &[u8], head: bool) -> Option<(Response, usize)> {
     let headers: Vec<_> = lines.filter_map(|line| line.split_once(": ")).collect();
     let header = |wanted: &str| headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
     let content_type = header("content-type").map(|(_, value)| (*value).to_owned()).unwrap_or_default();
-    let bodiless = head || status < 200 || matches!(status, 204 | 304);
+    let bodiless = is_bodiless || status < 200 || matches!(status, 204 | 304);
     let length = match header("content-length") {
         _ if bodiless => 0,
         Some((_, length)) => length.parse().ok()?,

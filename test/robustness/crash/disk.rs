@@ -1,0 +1,26 @@
+//! What is on disk in the end.
+
+use std::collections::BTreeSet;
+
+use coal::Datacenter;
+
+use super::ledger::Ledger;
+use crate::support::{files_below, image_file};
+
+/// Checks that there are the files of the images, perhaps those of images whose delete was interrupted, an archive of
+/// manifests, and nothing else.
+pub(super) fn assert_only_what_is_named(datacenter: &Datacenter, ledger: &Ledger) {
+    let base = datacenter.local_dir();
+    let mut found: BTreeSet<_> = files_below(&base).into_iter().collect();
+    for record in ledger.records() {
+        let was_there = found.remove(&image_file(datacenter, &record.uuid));
+        let may_be_there = record.has_file() || record.may_have_left_a_file();
+        assert!(was_there || !record.has_file(), "no file: {record:?}");
+        assert!(may_be_there || !was_there, "a file too many: {record:?}");
+    }
+    let archive = base.join("archive");
+    let is_manifest = |text: String| serde_json::from_str::<serde_json::Value>(&text).is_ok();
+    found
+        .retain(|path| !(path.starts_with(&archive) && std::fs::read_to_string(path).is_ok_and(is_manifest)));
+    assert!(found.is_empty(), "{found:?}");
+}
