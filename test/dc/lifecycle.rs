@@ -80,6 +80,7 @@ async fn a_time_of_publication_is_kept(app: &TestApp) {
     let draft = json!({"uuid": uuid, "owner": LUKE, "activated": false, "state": "unactivated", "published_at": "2012-10-11T14:40:57Z",
         "expires_at": "2013-01-01T00:00:00.000Z"});
     app.store(&small_record(draft)).await;
+    app.luke().upload(&uuid, "compression=none", "file").await.ok();
     let image = app.luke().activate(&uuid).await.ok();
     assert_eq!(image["published_at"], "2012-10-11T14:40:57Z");
     let (record, _) = app.stored(&uuid).await.unwrap();
