@@ -2,10 +2,10 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use crate::telemetry::MASK;
+
 /// Members whose values never reach a log, at any depth of the configuration.
 const SECRET_MEMBERS: [&str; 6] = ["password", "bindPassword", "authToken", "pass", "key", "privateKey"];
-
-const MASK: &str = "***";
 
 /// A text that must not be shown: `Debug` masks it and there is no `Display`.
 #[derive(Clone, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use crate::storage::{Digests, ReceiveError, Received, StorageError};
 use crate::telemetry::err;
 
 /// Most bytes of an image file: 20 GiB.
-pub const MAX_FILE_SIZE: u64 = 20 << 30;
+const MAX_FILE_SIZE: u64 = 20 << 30;
 
 /// What the caller of AddImageFile says about the bytes.
 #[derive(Debug, Clone)]

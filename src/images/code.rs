@@ -2,7 +2,10 @@
 ///
 /// The list is closed. Spelling is that of 4.13.1, whose codes end in `Error` or not as history had it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "each is explained by its name and listed in docs/index.md")]
+#[expect(
+    missing_docs,
+    reason = "each is explained by its name; docs/index.md says when those of this version come up"
+)]
 pub enum Code {
     ValidationFailed,
     InvalidParameter,

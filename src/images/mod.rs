@@ -25,7 +25,7 @@ use crate::storage::LocalStorage;
 use crate::telemetry::Metrics;
 
 pub use activate::activate;
-pub use add_file::{FileUpload, MAX_FILE_SIZE, add_file, check_unactivated};
+pub use add_file::{FileUpload, add_file, check_unactivated};
 pub use code::Code;
 pub use create::create;
 pub use delete::delete;

@@ -32,7 +32,6 @@ pub struct Image {
     pub(super) published_at: Option<String>,
     pub(super) published_millis: Option<i64>,
     pub(super) expires_at: Option<String>,
-    pub(super) origin: Option<Uuid>,
     pub(super) files: Vec<ImageFile>,
     pub(super) icon: Option<Icon>,
     pub(super) acl: Vec<Uuid>,
@@ -122,11 +121,6 @@ impl Image {
         &self.raw
     }
 
-    /// Gives the stored form away.
-    pub fn into_record(self) -> Record {
-        self.raw
-    }
-
     /// The image's UUID.
     pub fn uuid(&self) -> Uuid {
         self.uuid
@@ -187,19 +181,9 @@ impl Image {
         self.expires_at.as_deref()
     }
 
-    /// The image this one is a difference from.
-    pub fn origin(&self) -> Option<Uuid> {
-        self.origin
-    }
-
     /// The files, at most one, two for LXD images.
     pub fn files(&self) -> &[ImageFile] {
         &self.files
-    }
-
-    /// The icon.
-    pub fn icon(&self) -> Option<&Icon> {
-        self.icon.as_ref()
     }
 
     /// Accounts that may use a private image.

@@ -17,7 +17,7 @@ impl<T: Serialize + ?Sized> fmt::Display for Json<'_, T> {
     }
 }
 
-/// An error as node-bunyan's `err` serializer writes it: `{"message","name","stack"}` and, if set, `code`.
+/// An error as node-bunyan's `err` serializer writes it: `{"message","name","stack"}`.
 ///
 /// `message` reads `outer: inner` along the chain of sources, `stack` holds one line per error separated by
 /// `\nCaused by: `.
@@ -25,7 +25,6 @@ impl<T: Serialize + ?Sized> fmt::Display for Json<'_, T> {
 pub struct ErrorRecord {
     name: String,
     chain: Vec<String>,
-    code: Option<String>,
 }
 
 /// The `err` object of an error and its sources, named `Error`.
@@ -37,27 +36,20 @@ pub fn err(error: &(dyn Error + 'static)) -> ErrorRecord {
         chain.push(cause.to_string());
         source = cause.source();
     }
-    ErrorRecord { name: "Error".to_owned(), chain, code: None }
+    ErrorRecord { name: "Error".to_owned(), chain }
 }
 
 impl ErrorRecord {
     /// An error that exists only as text, such as a panic.
     #[must_use]
     pub fn from_message(name: &str, message: &str) -> ErrorRecord {
-        ErrorRecord { name: name.to_owned(), chain: vec![message.to_owned()], code: None }
+        ErrorRecord { name: name.to_owned(), chain: vec![message.to_owned()] }
     }
 
     /// Sets the class name, for example `InvalidParameterError`.
     #[must_use]
     pub fn named(mut self, name: &str) -> ErrorRecord {
         name.clone_into(&mut self.name);
-        self
-    }
-
-    /// Sets the `code` member, for example `ECONNREFUSED`.
-    #[must_use]
-    pub fn with_code(mut self, code: &str) -> ErrorRecord {
-        self.code = Some(code.to_owned());
         self
     }
 
@@ -88,15 +80,8 @@ impl Serialize for ErrorRecord {
             message: String,
             name: &'a str,
             stack: String,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            code: Option<&'a str>,
         }
-        let wire = Wire {
-            message: self.message(),
-            name: &self.name,
-            stack: self.stack(),
-            code: self.code.as_deref(),
-        };
+        let wire = Wire { message: self.message(), name: &self.name, stack: self.stack() };
         wire.serialize(serializer)
     }
 }
@@ -118,10 +103,10 @@ mod tests {
 
     #[test]
     fn the_chain_of_causes_is_in_message_and_stack() {
-        let record = err(&Outer(std::io::Error::other("inner"))).named("OuterError").with_code("EIO");
+        let record = err(&Outer(std::io::Error::other("inner"))).named("OuterError");
         let value: serde_json::Value = serde_json::from_str(&record.to_string()).unwrap();
         let expected = json!({"message": "outer failed: inner", "name": "OuterError",
-            "stack": "OuterError: outer failed\nCaused by: inner", "code": "EIO"});
+            "stack": "OuterError: outer failed\nCaused by: inner"});
         assert_eq!(value, expected);
     }
 

@@ -26,7 +26,7 @@ const FLUSH_LIMIT: Duration = Duration::from_secs(2);
 pub struct LogOptions {
     /// The `name` of every record, `imgapi` for the service.
     pub name: &'static str,
-    /// Until [`LogControl::set_level`] changes it.
+    /// Records below it are not written.
     pub level: Level,
     /// Adds `src` (file and line) to every record, as `-ddd` does.
     pub source: bool,
@@ -52,25 +52,13 @@ pub enum InitError {
 /// The log of the process. Dropping it waits up to two seconds for the last records.
 pub struct Logger(LogControl);
 
-/// Changes the log of a running process and waits for it; cheap to clone.
+/// Looks after the log of a running process; cheap to clone.
 #[derive(Clone)]
 pub struct LogControl {
-    settings: Arc<Settings>,
     queue: Arc<Queue>,
 }
 
 impl LogControl {
-    /// Changes the level from now on.
-    pub fn set_level(&self, level: Level) {
-        self.settings.set(level, self.settings.source());
-    }
-
-    /// The present level.
-    #[must_use]
-    pub fn level(&self) -> Level {
-        self.settings.level()
-    }
-
     /// Records dropped since the start because the output was too slow or broken.
     #[must_use]
     pub fn dropped(&self) -> u64 {
@@ -129,7 +117,7 @@ pub fn init(options: &LogOptions) -> Result<Logger, InitError> {
         Pipeline::start(options.name, Level::Trace, options.source, stdout)?;
     subscriber.try_init().map_err(|_| InitError::Already)?;
     settings.set(options.level, options.source);
-    Ok(Logger(LogControl { settings, queue }))
+    Ok(Logger(LogControl { queue }))
 }
 
 /// The layers over one output.
@@ -194,17 +182,16 @@ mod tests {
     }
 
     #[test]
-    fn the_level_changes_while_the_process_runs() {
+    fn records_below_the_level_are_not_written() {
         let (seen_by_test, output) = std::os::unix::net::UnixStream::pair().unwrap();
         let pipeline = Pipeline::start("imgapi", Level::Error, false, output).unwrap();
-        let control = LogControl { settings: pipeline.settings, queue: pipeline.queue };
+        let (settings, control) = (pipeline.settings, LogControl { queue: pipeline.queue });
         tracing::subscriber::with_default(pipeline.subscriber, || {
             let log = || tracing::info!("maybe");
             log();
-            control.set_level(Level::Info);
-            assert_eq!(control.level(), Level::Info);
+            settings.set(Level::Info, false);
             log();
-            control.set_level(Level::Warn);
+            settings.set(Level::Warn, false);
             log();
         });
         assert!(control.flush(Duration::from_secs(30)));

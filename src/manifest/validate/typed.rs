@@ -36,7 +36,6 @@ pub(super) fn image(
         published_millis: published_at.as_deref().and_then(times::published_millis),
         published_at,
         expires_at: text(&raw, "expires_at"),
-        origin: parsed(&raw, "origin"),
         files: items(&raw, "files").filter_map(ImageFile::read).collect(),
         icon: raw.get("icon").and_then(Icon::read),
         acl: items(&raw, "acl").filter_map(|account| account.as_str()?.parse().ok()).collect(),
