@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -11,6 +11,7 @@ use bytes::Bytes;
 use super::AppState;
 use super::params::Params;
 use super::routes::UNKNOWN;
+use crate::db::Found;
 use crate::images::{ApiError, Code};
 use crate::manifest::{ApiForm, ApiVersion, Uuid};
 
@@ -45,6 +46,8 @@ pub(super) struct Exchange {
     pub(super) version: OnceLock<ApiVersion>,
     /// The text of a parsed JSON body, for the audit record.
     pub(super) body: OnceLock<Bytes>,
+    /// How old what the answer says may be, where the database is away.
+    pub(super) stale: OnceLock<Duration>,
 }
 
 impl Context {
@@ -63,6 +66,7 @@ impl Context {
             route: OnceLock::new(),
             version: OnceLock::new(),
             body: OnceLock::new(),
+            stale: OnceLock::new(),
         }))
     }
 
@@ -70,6 +74,14 @@ impl Context {
     pub(super) fn form(&self, state: &AppState, admin_fields: bool) -> ApiForm {
         let version = self.version.get().copied().unwrap_or(ApiVersion::V1);
         ApiForm { version, mode: state.app().config.mode, admin_fields }
+    }
+
+    /// Takes what a read has found for the answer, and remembers how old it is.
+    pub(super) fn found<T>(&self, found: Found<T>) -> T {
+        if let Some(age) = found.stale {
+            let _ = self.stale.set(age);
+        }
+        found.value
     }
 
     /// Whether the request leaves no trace in the log unless it fails: health checks would drown everything else.

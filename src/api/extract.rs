@@ -1,18 +1,20 @@
 //! Extractors that answer, once for every route, what is the same for all routes of an image.
 
+use std::sync::Arc;
+
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 
 use super::AppState;
 use super::context::Context;
 use crate::images::{self, Access, ApiError, Code};
-use crate::manifest::{Image, Uuid};
+use crate::manifest::{Image, Uuid, View};
 
 /// The image that the path names, visible to the caller: 404 otherwise.
 #[derive(Debug)]
 pub(super) struct VisibleImage {
     pub(super) access: Access,
-    pub(super) image: Image,
+    pub(super) image: Arc<View>,
 }
 
 /// The same for routes that change the image: 422 `NotImageOwner` for an account that only sees it.
@@ -27,8 +29,9 @@ impl FromRequestParts<AppState> for VisibleImage {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let access = access(parts, state).await?;
-        let image = images::lookup(state.app(), access).await?.image;
-        Ok(VisibleImage { access, image })
+        let found = images::lookup(state.app(), access).await?;
+        let context = Context::from_request_parts(parts, state).await?;
+        Ok(VisibleImage { access, image: context.found(found) })
     }
 }
 

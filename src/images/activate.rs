@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::change::change;
 use super::{Access, ApiError, ApiResult, App, Code, get_file, now, owned, to_the_end};
-use crate::manifest::{Image, Stor};
+use crate::manifest::{Image, Stor, View};
 
 /// Makes an image usable; from then on its files are immutable.
 pub async fn activate(app: &Arc<App>, access: Access) -> ApiResult<Image> {
@@ -18,9 +18,10 @@ pub async fn activate(app: &Arc<App>, access: Access) -> ApiResult<Image> {
 
 /// Refuses an image whose file is missing or damaged here: it could never be installed, nor get another file.
 async fn check_files(app: &App, access: Access, image: &Image) -> ApiResult<()> {
+    let view = View::new(image)?;
     for (index, file) in image.files().iter().enumerate() {
         if file.stor == Stor::Local {
-            get_file(app, access, image, index).await?;
+            get_file(app, access, &view, index).await?;
         }
     }
     Ok(())

@@ -19,7 +19,7 @@ use tracing::Instrument;
 
 use crate::accounts::Accounts;
 use crate::config::Config;
-use crate::db::MorayDatabase;
+use crate::db::Database;
 use crate::manifest::{Rules, Uuid, times};
 use crate::storage::LocalStorage;
 use crate::telemetry::Metrics;
@@ -43,7 +43,7 @@ pub struct App {
     /// The configuration in force.
     pub config: Arc<Config>,
     /// The manifests.
-    pub db: MorayDatabase,
+    pub db: Database,
     /// The files.
     pub storage: LocalStorage,
     /// The owners, in a datacenter. Elsewhere any UUID may own an image.
@@ -56,7 +56,7 @@ impl App {
     /// Puts the backends together.
     pub fn new(
         config: Arc<Config>,
-        db: MorayDatabase,
+        db: Database,
         storage: LocalStorage,
         accounts: Option<Accounts>,
         metrics: Arc<Metrics>,

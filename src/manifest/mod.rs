@@ -17,10 +17,12 @@ pub mod json;
 pub mod kinds;
 pub mod list;
 mod names;
+pub mod restore;
 pub mod tags;
 pub mod times;
 pub mod uuid;
 mod validate;
+pub mod view;
 
 pub use api_form::{ApiForm, ApiImage};
 pub use field_error::{FieldCode, FieldError};
@@ -28,3 +30,4 @@ pub use file::{Icon, ImageFile};
 pub use image::{Image, Record};
 pub use kinds::{ApiVersion, Compression, ImageType, Mode, Os, Rules, State, Stor};
 pub use uuid::Uuid;
+pub use view::{Flags, View};
