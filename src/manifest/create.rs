@@ -15,8 +15,8 @@ use super::{FieldError, coerce, tags};
 pub struct CreateContext {
     /// The new image's UUID.
     pub uuid: Uuid,
-    /// The owner, from [`resolve_owner`].
-    pub owner: Uuid,
+    /// The owner, from [`resolve_owner`]. `None` leaves it to the body, and to validation.
+    pub owner: Option<Uuid>,
     /// The channel the image is created in, on a server that has channels.
     pub channel: Option<String>,
     /// The server's rules.
@@ -149,8 +149,10 @@ fn refuse_unknown(body: &Record, is_zvol: bool, kept: &[&str]) -> Result<(), Cre
 fn record(mut body: Record, context: &CreateContext, is_zvol: bool, kept: &[&str]) -> Record {
     let mut raw = Map::new();
     raw.insert("v".to_owned(), body.shift_remove("v").unwrap_or_else(|| json!(2)));
-    raw.insert("owner".to_owned(), json!(context.owner));
-    take(&mut body, &mut raw, &["name", "version", "type", "os"]);
+    if let Some(owner) = context.owner {
+        body.insert("owner".to_owned(), json!(owner));
+    }
+    take(&mut body, &mut raw, &["owner", "name", "version", "type", "os"]);
     for name in ["public", "disabled"] {
         let given = body.shift_remove(name).filter(coerce::truthy);
         raw.insert(name.to_owned(), given.unwrap_or(Value::Bool(false)));
@@ -210,7 +212,7 @@ mod tests {
     use super::*;
 
     fn context() -> CreateContext {
-        CreateContext { uuid: uuid(BASE), owner: uuid(LUKE), channel: None, rules: DC }
+        CreateContext { uuid: uuid(BASE), owner: Some(uuid(LUKE)), channel: None, rules: DC }
     }
 
     fn body(changes: Value) -> Record {
