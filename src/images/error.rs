@@ -1,9 +1,11 @@
 use std::error::Error;
 use std::fmt;
+use std::io;
 
 use super::Code;
 use crate::accounts::AccountsError;
 use crate::db::DbError;
+use crate::manifest::create::CreateError;
 use crate::manifest::{FieldCode, FieldError, Uuid};
 use crate::storage::StorageError;
 
@@ -58,6 +60,11 @@ impl ApiError {
     /// 404 for an image that is not there, or not for this caller.
     pub fn image_not_found(uuid: Uuid) -> ApiError {
         ApiError::new(Code::ResourceNotFound, format!("image {uuid} not found"))
+    }
+
+    /// 409 for a UUID that is taken.
+    pub fn image_exists(uuid: Uuid) -> ApiError {
+        ApiError::new(Code::ImageUuidAlreadyExists, format!("image {uuid} already exists"))
     }
 
     /// The REST code.
@@ -122,6 +129,15 @@ impl From<DbError> for ApiError {
     }
 }
 
+impl From<CreateError> for ApiError {
+    fn from(error: CreateError) -> ApiError {
+        match error {
+            CreateError::UnknownMembers(errors) => ApiError::invalid_parameters(errors),
+            CreateError::Invalid(errors) => ApiError::validation(errors),
+        }
+    }
+}
+
 impl From<serde_json::Error> for ApiError {
     fn from(error: serde_json::Error) -> ApiError {
         ApiError::new(Code::InternalError, "the answer cannot be rendered as JSON").because(error)
@@ -143,6 +159,10 @@ impl From<StorageError> for ApiError {
             StorageError::NotFound(name) => {
                 let message = format!("the file {name} is missing in local storage");
                 ApiError::new(Code::InternalError, message).because(error)
+            }
+            StorageError::Io(reason) if reason.kind() == io::ErrorKind::WouldBlock => {
+                let message = "the image's file is being taken up after an interruption";
+                ApiError::new(Code::ServiceUnavailableError, message).because(error)
             }
             StorageError::Io(_) => ApiError::new(Code::InternalError, "local storage failed").because(error),
         }

@@ -13,6 +13,7 @@ pub mod file;
 #[cfg(test)]
 mod fixtures;
 pub mod image;
+pub mod import;
 pub mod json;
 pub mod kinds;
 pub mod list;
@@ -20,6 +21,8 @@ mod names;
 pub mod restore;
 pub mod tags;
 pub mod times;
+pub mod update;
+pub mod upgrade;
 pub mod uuid;
 mod validate;
 pub mod view;
