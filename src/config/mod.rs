@@ -27,8 +27,8 @@ const DEFAULT_LOCAL_BASE_DIR: &str = "/data/imgapi";
 
 /// A validated configuration.
 ///
-/// Keys are those of the Node.js IMGAPI 4.13.1; ours beside them are `metricsPort`, `maxConnections` and
-/// `shutdownGraceSeconds`. Unknown keys are kept in [`Config::merged`] and otherwise ignored.
+/// Keys are those of the Node.js IMGAPI 4.13.1; ours beside them are `metricsPort`, `maxConnections`,
+/// `shutdownGraceSeconds` and `staleReadSeconds`. Unknown keys are kept in [`Config::merged`] and otherwise ignored.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// `address` and `port`: where the API listens.
@@ -103,6 +103,8 @@ pub struct Moray {
     /// `moray.connectTimeout`, in milliseconds in the file. 4.13.1's 200 ms is too tight under load, so less
     /// than a second counts as a second.
     pub connect_timeout: Duration,
+    /// `staleReadSeconds`: how long reads are answered from memory while Moray is away; 0 for never.
+    pub stale_reads: Duration,
 }
 
 impl Config {
