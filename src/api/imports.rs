@@ -7,7 +7,7 @@ use nodejs_semver::Version;
 use super::AppState;
 use super::body::Parsed;
 use super::context::Context;
-use super::extract::ImageUuid;
+use super::extract::ImagePath;
 use super::images::reply;
 use crate::images::{self, ApiError, ApiResult, ImportOptions};
 use crate::manifest::import::check_uuid;
@@ -17,18 +17,19 @@ pub(super) async fn import(
     state: &AppState,
     context: &Context,
     headers: &HeaderMap,
-    uuid: ImageUuid,
+    path: ImagePath,
     body: Parsed,
 ) -> ApiResult<Response> {
     context.params.operator_only()?;
     let manifest = body.into_object()?;
-    check_uuid(&manifest, uuid.0).map_err(|problem| ApiError::invalid_parameters(vec![problem]))?;
+    check_uuid(&manifest, path.uuid).map_err(|problem| ApiError::invalid_parameters(vec![problem]))?;
     let options = ImportOptions {
+        channel: path.channel,
         skip_owner_check: context.params.flag("skip_owner_check")?,
         fetched: false,
         by_old_imgadm: is_old_imgadm(headers),
     };
-    let image = images::import(state.app(), uuid.0, manifest, options).await?;
+    let image = images::import(state.app(), path.uuid, manifest, options).await?;
     Ok(reply(&image, &context.form(state, false))?.into_response())
 }
 

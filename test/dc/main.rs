@@ -71,5 +71,5 @@ fn main() -> ExitCode {
         uploads::TESTS,
         versions::TESTS,
     ];
-    support::run(modules.concat())
+    support::run(modules.concat(), support::TestApp::start)
 }

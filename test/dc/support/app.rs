@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use coal::Datacenter;
 use moray::{BatchRequest, CallOptions, Precondition};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{ADMIN, Actor, Connection, EMPEROR, LUKE, SDC, VADER, takeover_records, wait_until, within};
 
@@ -32,7 +32,16 @@ impl TestApp {
 
     /// Starts one without any image.
     pub(crate) async fn start_empty() -> TestApp {
-        let dc = Datacenter::builder().imgapi(env!("CARGO_BIN_EXE_imgapi")).start().await.unwrap();
+        TestApp::start_with(json!({})).await
+    }
+
+    /// Starts one without any image, with these keys of its configuration changed.
+    pub(crate) async fn start_with(settings: Value) -> TestApp {
+        let mut builder = Datacenter::builder().imgapi(env!("CARGO_BIN_EXE_imgapi"));
+        for (key, value) in settings.as_object().unwrap() {
+            builder = builder.imgapi_setting(key, value.clone());
+        }
+        let dc = builder.start().await.unwrap();
         let http = reqwest::Client::builder().no_proxy().timeout(super::DEADLINE).build().unwrap();
         let address = dc.moray().address();
         let moray = moray::Client::new(moray::Config::direct(address.ip().to_string(), address.port()));

@@ -24,6 +24,7 @@ pub struct DatacenterBuilder {
     ports: Ports,
     imgapi: Vec<PathBuf>,
     ufds_ldif: Option<PathBuf>,
+    settings: serde_json::Map<String, serde_json::Value>,
 }
 
 impl DatacenterBuilder {
@@ -63,6 +64,13 @@ impl DatacenterBuilder {
         self
     }
 
+    /// Puts `value` under a key of the config that `imgapi` is started with, in the place of what a datacenter has there.
+    #[must_use]
+    pub fn imgapi_setting(mut self, key: impl Into<String>, value: impl Into<serde_json::Value>) -> Self {
+        self.settings.insert(key.into(), value.into());
+        self
+    }
+
     /// Takes the entries of UFDS from this LDIF file in place of the built-in ones.
     #[must_use]
     pub fn ufds_ldif(mut self, path: impl Into<PathBuf>) -> Self {
@@ -95,8 +103,9 @@ impl DatacenterBuilder {
             ufds_root_dn: UFDS_ROOT_DN,
             ufds_root_password: &root_password,
         };
-        write_json(&config_file, &config.to_json())
-            .map_err(cannot(format!("write {}", config_file.display())))?;
+        let mut config = config.to_json();
+        config.extend(self.settings.clone());
+        write_json(&config_file, &config).map_err(cannot(format!("write {}", config_file.display())))?;
         let imgapi = self.start_imgapi(&data, addresses, &config_file).await?;
         Ok(Datacenter { name, moray, ufds, accounts, imgapi, config_file, data })
     }
