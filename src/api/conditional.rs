@@ -45,6 +45,17 @@ pub(super) fn write(headers: &HeaderMap, current: Validators<'_>) -> ApiResult<(
     }
 }
 
+/// Whether a `Range` is to be honoured: without an `If-Range`, or when that names the current representation.
+pub(super) fn range_applies(headers: &HeaderMap, current: Validators<'_>) -> bool {
+    let Some(condition) = headers.get(header::IF_RANGE) else { return true };
+    let Ok(condition) = condition.to_str() else { return false };
+    match httpdate::parse_http_date(condition) {
+        Ok(time) => current.modified.is_some_and(|modified| seconds(modified) == seconds(time)),
+        // A weak tag does not say that the bytes are the same.
+        Err(_) => !condition.starts_with("W/") && unquoted(condition) == current.etag,
+    }
+}
+
 fn check_match(headers: &HeaderMap, current: Validators<'_>) -> ApiResult<()> {
     if let Some(tags) = header_list(headers, header::IF_MATCH) {
         return if matches(&tags, current.etag) { Ok(()) } else { Err(failed(&header::IF_MATCH, &tags)) };
@@ -116,6 +127,22 @@ mod tests {
         assert_eq!(outcome(&[("if-modified-since", "yesterday")]), Ok(Outcome::Send));
         // A tag is the better evidence.
         assert_eq!(outcome(&[("if-none-match", "x"), ("if-modified-since", MODIFIED)]), Ok(Outcome::Send));
+    }
+
+    #[test]
+    fn a_range_applies_to_the_representation_that_it_is_meant_for() {
+        let applies = |value: &str| range_applies(&headers(&[("if-range", value)]), current());
+        for same in ["abc", "\"abc\"", MODIFIED] {
+            assert!(applies(same), "{same}");
+        }
+        let others =
+            ["x", "W/\"abc\"", "*", "Sun, 06 Nov 1994 08:49:36 GMT", "Sun, 06 Nov 1994 08:49:38 GMT", ""];
+        for other in others {
+            assert!(!applies(other), "{other}");
+        }
+        assert!(range_applies(&HeaderMap::new(), current()));
+        let undated = Validators { etag: "abc", modified: None };
+        assert!(!range_applies(&headers(&[("if-range", MODIFIED)]), undated));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use sha1::{Digest, Sha1};
 
 use super::AppState;
-use super::body::{self, Parsed};
+use super::body::read_body;
 use super::conditional::{self, Outcome, Validators};
 use super::context::Context;
 use super::extract::{ImageUuid, OwnedImage, VisibleImage};
@@ -117,14 +117,6 @@ pub(super) async fn delete_image(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn read_body(context: &Context, headers: &HeaderMap, body: Body) -> ApiResult<Parsed> {
-    let parsed = body::parse(headers, body).await?;
-    if let Parsed::Json(value) = &parsed {
-        let _ = context.body.set(json::compact(value)?.into());
-    }
-    Ok(parsed)
-}
-
 /// The image, with its entity tag.
 pub(super) fn reply(image: &Image, form: &ApiForm) -> ApiResult<Json> {
     Ok(Json::rendered(json::pretty(&image.api(form))?).with_etag(etag(image, form)?))
@@ -135,7 +127,7 @@ pub(super) fn etag(image: &Image, form: &ApiForm) -> ApiResult<String> {
     Ok(hex::encode(Sha1::digest(json::compact(&image.api(form))?)))
 }
 
-pub(super) fn not_modified(etag: &str) -> Response {
+fn not_modified(etag: &str) -> Response {
     let mut response = StatusCode::NOT_MODIFIED.into_response();
     if let Ok(etag) = HeaderValue::from_str(etag) {
         response.headers_mut().insert(header::ETAG, etag);

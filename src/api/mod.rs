@@ -4,7 +4,9 @@ mod body;
 mod conditional;
 mod context;
 mod cors;
+mod download;
 mod extract;
+mod fetch;
 mod files;
 mod finish;
 mod images;
@@ -13,6 +15,7 @@ mod negotiate;
 mod params;
 mod ping;
 mod pipeline;
+mod range;
 mod reply;
 mod routes;
 mod upload;
@@ -26,7 +29,7 @@ use crate::images::App;
 use crate::telemetry::Metrics;
 
 pub use context::Peer;
-pub use files::FileBodies;
+pub use download::FileBodies;
 pub use metrics::router as metrics_router;
 pub use pipeline::service;
 

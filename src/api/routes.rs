@@ -5,7 +5,7 @@ use axum::handler::Handler;
 use axum::http::Method;
 use axum::routing::{MethodFilter, on};
 
-use super::{AppState, files, images, ping};
+use super::{AppState, fetch, files, images, ping};
 
 /// Name of a route that did not match.
 pub(super) const UNKNOWN: &str = "unknown";
@@ -33,6 +33,12 @@ pub(super) fn routes() -> Routes {
         .add(Method::GET, "/images/{uuid}", "getimage", images::get_image)
         .add(Method::POST, "/images", "createimage", images::create_image)
         .add(Method::PUT, "/images/{uuid}/file", "addimagefile", files::add_image_file)
+        .add(
+            Method::POST,
+            "/images/{uuid}/file/from-url",
+            "addimagefilefromurl",
+            fetch::add_image_file_from_url,
+        )
         .add(Method::GET, "/images/{uuid}/file", "getimagefile", files::get_image_file)
         .add(Method::HEAD, "/images/{uuid}/file", "getimagefile", files::get_image_file)
         .add(Method::POST, "/images/{uuid}", "updateimage", images::act_on_image)

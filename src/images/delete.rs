@@ -24,6 +24,7 @@ async fn delete_record_and_files(app: &App, access: Access) -> ApiResult<()> {
         refuse_dependents(app, access.uuid).await?;
         match app.db.delete(access.uuid, &etag).await {
             Ok(()) => {
+                app.uploads.image_deleted(access.uuid);
                 delete_files(app, &image).await;
                 return Ok(());
             }

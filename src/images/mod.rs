@@ -7,11 +7,14 @@ mod code;
 mod create;
 mod delete;
 mod error;
+mod fetch_file;
 mod get_file;
 mod list;
 mod locks;
 mod lookup;
+mod pace;
 mod sweep;
+mod uploads;
 
 use std::sync::Arc;
 
@@ -20,6 +23,7 @@ use tracing::Instrument;
 use crate::accounts::Accounts;
 use crate::config::Config;
 use crate::db::MorayDatabase;
+use crate::import::Fetcher;
 use crate::manifest::{Rules, Uuid, times};
 use crate::storage::LocalStorage;
 use crate::telemetry::Metrics;
@@ -30,12 +34,15 @@ pub use code::Code;
 pub use create::create;
 pub use delete::delete;
 pub use error::{ApiError, ApiResult};
+pub use fetch_file::{add_file_from_source, add_file_from_url};
 pub use get_file::{OpenFile, get_file};
 pub use list::list;
 pub use lookup::{lookup, owned};
+pub use pace::paced;
 pub use sweep::sweep_regularly;
 
 use locks::ImageLocks;
+use uploads::Uploads;
 
 /// What the operations work with: the configuration and the backends.
 #[derive(Debug)]
@@ -48,8 +55,11 @@ pub struct App {
     pub storage: LocalStorage,
     /// The owners, in a datacenter. Elsewhere any UUID may own an image.
     pub accounts: Option<Accounts>,
+    /// The way to other servers.
+    fetcher: Fetcher,
     metrics: Arc<Metrics>,
     locks: ImageLocks,
+    uploads: Uploads,
 }
 
 impl App {
@@ -61,7 +71,17 @@ impl App {
         accounts: Option<Accounts>,
         metrics: Arc<Metrics>,
     ) -> App {
-        App { config, db, storage, accounts, metrics, locks: ImageLocks::default() }
+        let fetcher = Fetcher::new(&config);
+        App {
+            config,
+            db,
+            storage,
+            accounts,
+            fetcher,
+            metrics,
+            locks: ImageLocks::default(),
+            uploads: Uploads::default(),
+        }
     }
 
     /// What a server of this configuration asks of a manifest.

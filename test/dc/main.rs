@@ -28,9 +28,11 @@ mod paging;
 mod ping;
 mod precedence;
 mod races;
+mod ranges;
 mod representations;
 mod routing;
 mod shutdown;
+mod stalls;
 mod takeover;
 mod uploads;
 mod versions;
@@ -54,9 +56,11 @@ fn main() -> ExitCode {
         ping::TESTS,
         precedence::TESTS,
         races::TESTS,
+        ranges::TESTS,
         representations::TESTS,
         routing::TESTS,
         shutdown::TESTS,
+        stalls::TESTS,
         takeover::TESTS,
         uploads::TESTS,
         versions::TESTS,
