@@ -1,5 +1,7 @@
 //! HTTP: the routes, what is common to all of them, and the translation between requests and operations.
 
+mod acl;
+mod actions;
 mod body;
 mod conditional;
 mod context;
@@ -10,6 +12,7 @@ mod fetch;
 mod files;
 mod finish;
 mod images;
+mod imports;
 mod metrics;
 mod negotiate;
 mod params;
@@ -18,6 +21,8 @@ mod pipeline;
 mod range;
 mod reply;
 mod routes;
+mod stor;
+mod unavailable;
 mod upload;
 mod version;
 

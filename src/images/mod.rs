@@ -1,19 +1,26 @@
 //! What can be done with an image: one operation a file. No HTTP in here.
 
+mod acl;
 mod activate;
 mod add_file;
 mod change;
 mod code;
 mod create;
 mod delete;
+mod enable;
 mod error;
-mod fetch_file;
+mod fetch;
 mod get_file;
+mod import;
 mod list;
 mod locks;
 mod lookup;
+mod origin;
 mod pace;
+mod precondition;
+mod rename;
 mod sweep;
+mod update;
 mod uploads;
 
 use std::sync::Arc;
@@ -28,18 +35,23 @@ use crate::manifest::{Rules, Uuid, times};
 use crate::storage::LocalStorage;
 use crate::telemetry::Metrics;
 
+pub use acl::{AclAction, update_acl};
 pub use activate::activate;
 pub use add_file::{FileUpload, add_file, check_unactivated};
 pub use code::Code;
 pub use create::create;
 pub use delete::delete;
+pub use enable::set_disabled;
 pub use error::{ApiError, ApiResult};
-pub use fetch_file::{add_file_from_source, add_file_from_url};
+pub use fetch::{add_file_from_source, add_file_from_url, import_from_source};
 pub use get_file::{OpenFile, get_file};
+pub use import::{ImportOptions, import, refuse_existing};
 pub use list::list;
 pub use lookup::{lookup, owned};
 pub use pace::paced;
+pub use precondition::Precondition;
 pub use sweep::sweep_regularly;
+pub use update::update;
 
 use locks::ImageLocks;
 use uploads::Uploads;
@@ -58,7 +70,11 @@ pub struct App {
     /// The way to other servers.
     fetcher: Fetcher,
     metrics: Arc<Metrics>,
+    /// Held while an image's files are published, moved or deleted.
     locks: ImageLocks,
+    /// Held while an image's record is changed; taken after `locks` by those who need both.
+    changes: ImageLocks,
+    /// The files on their way here.
     uploads: Uploads,
 }
 
@@ -80,6 +96,7 @@ impl App {
             fetcher,
             metrics,
             locks: ImageLocks::default(),
+            changes: ImageLocks::default(),
             uploads: Uploads::default(),
         }
     }

@@ -1,10 +1,11 @@
 use std::sync::Arc;
 
+use futures_util::StreamExt;
+
 use super::add_file::{FileUpload, MAX_FILE_SIZE, add_file};
-use super::{Access, ApiError, ApiResult, App, Code, paced};
+use super::{Access, ApiError, ApiResult, App, Code, ImportOptions, import, paced};
 use crate::import::{FetchError, FileUrl, Source};
 use crate::manifest::{Image, ImageFile, Uuid};
-use futures_util::StreamExt;
 
 /// Fetches the file of an image from an https URL; then as [`add_file`]. The `length` of `upload` is the server's.
 pub async fn add_file_from_url(
@@ -46,13 +47,26 @@ pub async fn add_file_from_source(
     add_file(app, access, upload, body).await
 }
 
+/// Fetches the manifest of an image from another IMGAPI; then as [`import`].
+pub async fn import_from_source(
+    app: &Arc<App>,
+    uuid: Uuid,
+    source: &Source,
+    request_id: &str,
+    skip_owner_check: bool,
+) -> ApiResult<Image> {
+    let manifest = app.fetcher.imgapi(source, request_id).get_image(uuid).await.map_err(source_failed)?;
+    let options = ImportOptions { skip_owner_check, fetched: true, ..ImportOptions::default() };
+    import(app, uuid, manifest, options).await
+}
+
 /// The code of 4.13.1 for whatever goes wrong between this server and that of a URL.
 fn download_failed(error: FetchError) -> ApiError {
     ApiError::new(Code::Download, format!("cannot download the file: {error}")).because(error)
 }
 
 /// The same for another IMGAPI.
-pub(super) fn source_failed(error: FetchError) -> ApiError {
+fn source_failed(error: FetchError) -> ApiError {
     ApiError::new(Code::RemoteSourceError, format!("cannot import from the source: {error}")).because(error)
 }
 
