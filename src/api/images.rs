@@ -99,7 +99,7 @@ pub(super) fn etag(image: &Image, form: &ApiForm) -> ApiResult<String> {
     Ok(hex::encode(Sha1::digest(json::compact(&image.api(form))?)))
 }
 
-pub(super) fn not_modified(etag: &str) -> Response {
+fn not_modified(etag: &str) -> Response {
     let mut response = StatusCode::NOT_MODIFIED.into_response();
     if let Ok(etag) = HeaderValue::from_str(etag) {
         response.headers_mut().insert(header::ETAG, etag);

@@ -5,7 +5,7 @@ use axum::handler::Handler;
 use axum::http::Method;
 use axum::routing::{MethodFilter, on};
 
-use super::{AppState, acl, actions, channels, files, images, ping, unavailable};
+use super::{AppState, acl, actions, channels, fetch, files, images, ping, unavailable};
 use crate::config::Config;
 
 /// Name of a route that did not match.
@@ -39,6 +39,12 @@ pub(super) fn routes(config: &Config) -> Routes {
         .add(Method::GET, "/images/{uuid}", "getimage", images::get_image)
         .add(Method::POST, "/images", "createimage", images::create_image)
         .add(Method::PUT, "/images/{uuid}/file", "addimagefile", files::add_image_file)
+        .add(
+            Method::POST,
+            "/images/{uuid}/file/from-url",
+            "addimagefilefromurl",
+            fetch::add_image_file_from_url,
+        )
         .add(Method::GET, "/images/{uuid}/file", "getimagefile", files::get_image_file)
         .add(Method::HEAD, "/images/{uuid}/file", "getimagefile", files::get_image_file)
         .add(Method::POST, "/images/{uuid}", "updateimage", actions::act_on_image)

@@ -7,7 +7,10 @@ use serde_json::{Map, Value, json};
 
 use super::read::Reader;
 use super::secret::Masked;
-use super::{Channels, Config, DEFAULT_LOCAL_BASE_DIR, Database, Identity, Moray, Secret, Ufds};
+use super::{
+    Channels, Config, DEFAULT_LOCAL_BASE_DIR, Database, Identity, Moray, Outgoing, Secret, TransferLimits,
+    Ufds,
+};
 use crate::manifest::Mode;
 use crate::telemetry::Level;
 
@@ -112,6 +115,8 @@ fn read(mut merged: Map<String, Value>, problems: &mut Vec<Problem>) -> Config {
         shutdown_grace: Duration::from_secs(
             root.integer("shutdownGraceSeconds", MAX_GRACE_SECONDS).unwrap_or_default(),
         ),
+        outgoing: Outgoing::read(&mut root),
+        transfer: TransferLimits::read(&mut root),
         local_base_dir: std::env::var_os("IMGAPI_LOCAL_BASE_DIR")
             .filter(|dir| !dir.is_empty())
             .map_or_else(|| DEFAULT_LOCAL_BASE_DIR.into(), PathBuf::from),

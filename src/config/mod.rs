@@ -3,9 +3,11 @@
 
 mod channels;
 mod load;
+mod outgoing;
 mod print;
 mod read;
 mod secret;
+mod transfer;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -18,8 +20,10 @@ use crate::telemetry::Level;
 
 pub use channels::{ChannelId, Channels};
 pub use load::{ConfigError, Problem};
+pub use outgoing::Outgoing;
 pub use print::print;
 pub use secret::Secret;
+pub use transfer::{Pace, Stalled, TransferLimits};
 
 /// Where the configuration of an installed service is.
 pub const DEFAULT_FILE: &str = "/data/imgapi/etc/imgapi.config.json";
@@ -29,8 +33,8 @@ const DEFAULT_LOCAL_BASE_DIR: &str = "/data/imgapi";
 
 /// A validated configuration.
 ///
-/// Keys are those of the Node.js IMGAPI 4.13.1; ours beside them are `metricsPort`, `maxConnections` and
-/// `shutdownGraceSeconds`. Unknown keys are kept in [`Config::merged`] and otherwise ignored.
+/// Keys are those of the Node.js IMGAPI 4.13.1; ours beside them are `metricsPort`, `maxConnections`,
+/// `shutdownGraceSeconds`, `transferIdleSeconds`, `transferMinRate`, `fileUrlDeny` and `sourceDeny`. Unknown keys are kept in [`Config::merged`] and otherwise ignored.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// `address` and `port`: where the API listens.
@@ -61,6 +65,10 @@ pub struct Config {
     pub max_connections: usize,
     /// `shutdownGraceSeconds`: how long running transfers may go on after a signal to stop.
     pub shutdown_grace: Duration,
+    /// How other servers are called.
+    pub outgoing: Outgoing,
+    /// What uploads and downloads have to keep to.
+    pub transfer: TransferLimits,
     /// `$IMGAPI_LOCAL_BASE_DIR`, or `/data/imgapi`: the directory of local files.
     pub local_base_dir: PathBuf,
     merged: secret::Masked,

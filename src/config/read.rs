@@ -123,6 +123,18 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// `true` or `false`; `false` when absent.
+    pub(super) fn flag(&mut self, key: &str) -> bool {
+        match self.object.get(key) {
+            None | Some(Value::Null) => false,
+            Some(Value::Bool(flag)) => *flag,
+            Some(_) => {
+                self.problem(key, "must be true or false");
+                false
+            }
+        }
+    }
+
     pub(super) fn has(&self, key: &str) -> bool {
         !matches!(self.object.get(key), None | Some(Value::Null))
     }

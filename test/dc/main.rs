@@ -31,9 +31,11 @@ mod paging;
 mod ping;
 mod precedence;
 mod races;
+mod ranges;
 mod representations;
 mod routing;
 mod shutdown;
+mod stalls;
 mod takeover;
 mod unavailable;
 mod update;
@@ -62,9 +64,11 @@ fn main() -> ExitCode {
         ping::TESTS,
         precedence::TESTS,
         races::TESTS,
+        ranges::TESTS,
         representations::TESTS,
         routing::TESTS,
         shutdown::TESTS,
+        stalls::TESTS,
         takeover::TESTS,
         unavailable::TESTS,
         update::TESTS,

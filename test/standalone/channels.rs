@@ -3,6 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::configured;
 use super::support::{Answer, NOBODY, SDC, TestApp, fresh, merged, tests};
 
 tests! {
@@ -124,7 +125,7 @@ async fn every_route_knows_the_rules_of_channels(app: &TestApp) {
 
 async fn without_a_default_a_channel_must_be_named(_: &TestApp) {
     let channels = json!([{"name": "a", "description": "x", "default": false}]);
-    let app = TestApp::start_with(json!({"mode": "private", "channels": channels})).await;
+    let app = configured(json!({"mode": "private", "channels": channels})).await;
     for (method, path, _) in routes() {
         if method != "HEAD" {
             let answer = call(&app, method, &path, &Value::Null).await;

@@ -22,11 +22,12 @@ mod modes;
 
 use std::process::ExitCode;
 
-use serde_json::json;
+use coal::datacenter::DatacenterBuilder;
+use serde_json::{Value, json};
 use support::TestApp;
 
 async fn start() -> TestApp {
-    TestApp::start_with(json!({
+    configured(json!({
         "mode": "public",
         "channels": [
             {"name": "dev", "description": "all images", "default": true},
@@ -35,6 +36,13 @@ async fn start() -> TestApp {
         ],
     }))
     .await
+}
+
+/// A server whose configuration has these keys.
+async fn configured(settings: Value) -> TestApp {
+    let Value::Object(settings) = settings else { panic!("settings are an object") };
+    let configure = |builder: DatacenterBuilder, (key, value)| builder.imgapi_config(key, value);
+    TestApp::start_with(|builder| settings.into_iter().fold(builder, configure)).await
 }
 
 fn main() -> ExitCode {

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::configured;
 use super::support::{NOBODY, SDC, TestApp, merged, tests};
 
 tests! {
@@ -14,7 +15,7 @@ fn manifest(changes: Value) -> Value {
 }
 
 async fn public_images_on_a_public_server_and_private_ones_on_a_private_one(app: &TestApp) {
-    let private = TestApp::start_with(json!({"mode": "private"})).await;
+    let private = configured(json!({"mode": "private"})).await;
     for (app, right) in [(app, true), (&private, false)] {
         let refused = app.operator().create(&manifest(json!({"public": !right}))).await;
         refused.refused_field("ValidationFailed", "public", "Invalid");

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use coal::Datacenter;
+use coal::datacenter::DatacenterBuilder;
 use moray::{BatchRequest, CallOptions, Precondition};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{ADMIN, Actor, Connection, EMPEROR, LUKE, SDC, VADER, takeover_records, wait_until, within};
 
@@ -32,15 +33,12 @@ impl TestApp {
 
     /// Starts one without any image.
     pub(crate) async fn start_empty() -> TestApp {
-        TestApp::start_with(json!({})).await
+        TestApp::start_with(|builder| builder).await
     }
 
-    /// Starts one without any image, with these keys of its configuration changed.
-    pub(crate) async fn start_with(settings: Value) -> TestApp {
-        let mut builder = Datacenter::builder().imgapi(env!("CARGO_BIN_EXE_imgapi"));
-        for (key, value) in settings.as_object().unwrap() {
-            builder = builder.imgapi_setting(key, value.clone());
-        }
+    /// The same with a datacenter that is put together differently.
+    pub(crate) async fn start_with(build: impl FnOnce(DatacenterBuilder) -> DatacenterBuilder) -> TestApp {
+        let builder = build(Datacenter::builder().imgapi(env!("CARGO_BIN_EXE_imgapi")));
         let dc = builder.start().await.unwrap();
         let http = reqwest::Client::builder().no_proxy().timeout(super::DEADLINE).build().unwrap();
         let address = dc.moray().address();
