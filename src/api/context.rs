@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -12,6 +12,7 @@ use super::AppState;
 use super::params::Params;
 use super::routes::UNKNOWN;
 use crate::config::ChannelId;
+use crate::db::Found;
 use crate::images::{ApiError, ApiResult, Code};
 use crate::manifest::{ApiForm, ApiVersion, FieldError, Uuid};
 
@@ -49,6 +50,8 @@ pub(super) struct Exchange {
     pub(super) version: OnceLock<ApiVersion>,
     /// The text of a parsed JSON body, for the audit record.
     pub(super) body: OnceLock<Bytes>,
+    /// How old what the answer says may be, where the database is away.
+    pub(super) stale: OnceLock<Duration>,
 }
 
 impl Context {
@@ -67,6 +70,7 @@ impl Context {
             route: OnceLock::new(),
             version: OnceLock::new(),
             body: OnceLock::new(),
+            stale: OnceLock::new(),
         }))
     }
 
@@ -102,6 +106,14 @@ impl Context {
             Ok(Some(ALL_CHANNELS)) => Ok(None),
             _ => self.channel(state),
         }
+    }
+
+    /// Takes what a read has found for the answer, and remembers how old it is.
+    pub(super) fn found<T>(&self, found: Found<T>) -> T {
+        if let Some(age) = found.stale {
+            let _ = self.stale.set(age);
+        }
+        found.value
     }
 
     /// Whether the request leaves no trace in the log unless it fails: health checks would drown everything else.

@@ -19,6 +19,8 @@ use super::routes::{Table, routes};
 use super::{AppState, cors, negotiate, version};
 use crate::images::{ApiError, Code};
 
+/// Seconds since the answer was known to be current: it comes from memory, because the database is away.
+const X_IMGAPI_STALE: HeaderName = HeaderName::from_static("x-imgapi-stale");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_RESPONSE_TIME: HeaderName = HeaderName::from_static("x-response-time");
 const X_SERVER_NAME: HeaderName = HeaderName::from_static("x-server-name");
@@ -78,6 +80,9 @@ async fn exchange(state: &AppState, mut request: Request, routed: Router) -> Res
     headers.insert(X_SERVER_NAME, state.0.host_name.clone());
     headers.insert(X_REQUEST_ID, context.id.clone());
     headers.insert(X_RESPONSE_TIME, HeaderValue::from(context.started.elapsed().as_millis() as u64));
+    if let Some(age) = context.stale.get() {
+        headers.insert(X_IMGAPI_STALE, HeaderValue::from(age.as_secs()));
+    }
     finish.watch(response)
 }
 

@@ -185,11 +185,13 @@ fn datacenter_name(root: &mut Reader<'_>, mode: Mode) -> String {
 
 fn database(root: &mut Reader<'_>) -> Database {
     match root.text("databaseType").as_deref() {
-        Some("moray") => {}
-        Some("local") => root.problem("databaseType", "local is not available: only moray is"),
-        _ => root.problem("databaseType", "must be moray"),
+        Some("moray") => Database::Moray(moray(root)),
+        Some("local") => Database::Local,
+        _ => {
+            root.problem("databaseType", "must be moray or local");
+            Database::Local
+        }
     }
-    Database::Moray(moray(root))
 }
 
 fn moray(root: &mut Reader<'_>) -> Moray {

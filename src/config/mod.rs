@@ -101,6 +101,8 @@ pub struct Ufds {
 pub enum Database {
     /// `databaseType` `moray`: in the Moray of a datacenter.
     Moray(Moray),
+    /// `databaseType` `local`: in files below the local base directory.
+    Local,
 }
 
 /// The manifests' database.
