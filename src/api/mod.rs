@@ -3,6 +3,7 @@
 mod acl;
 mod actions;
 mod body;
+mod channels;
 mod conditional;
 mod context;
 mod cors;

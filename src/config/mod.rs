@@ -1,6 +1,7 @@
 //! The configuration: built-in defaults, overlaid with the instance's file key by key, completed with computed
 //! values, and validated. A problem names the key that has it.
 
+mod channels;
 mod load;
 mod outgoing;
 mod print;
@@ -17,6 +18,7 @@ use serde_json::Value;
 use crate::manifest::{Mode, Uuid};
 use crate::telemetry::Level;
 
+pub use channels::{ChannelId, Channels};
 pub use load::{ConfigError, Problem};
 pub use outgoing::Outgoing;
 pub use print::print;
@@ -57,6 +59,8 @@ pub struct Config {
     pub ufds: Option<Ufds>,
     /// `databaseType`, with what it needs.
     pub database: Database,
+    /// `channels`.
+    pub channels: Channels,
     /// `maxConnections`: open client connections at a time.
     pub max_connections: usize,
     /// `shutdownGraceSeconds`: how long running transfers may go on after a signal to stop.

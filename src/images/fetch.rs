@@ -47,16 +47,15 @@ pub async fn add_file_from_source(
     add_file(app, access, upload, body).await
 }
 
-/// Fetches the manifest of an image from another IMGAPI; then as [`import`].
+/// Fetches the manifest of an image from another IMGAPI; then as [`import()`].
 pub async fn import_from_source(
     app: &Arc<App>,
     uuid: Uuid,
     source: &Source,
     request_id: &str,
-    skip_owner_check: bool,
+    options: ImportOptions,
 ) -> ApiResult<Image> {
     let manifest = app.fetcher.imgapi(source, request_id).get_image(uuid).await.map_err(source_failed)?;
-    let options = ImportOptions { skip_owner_check, fetched: true, ..ImportOptions::default() };
     import(app, uuid, manifest, options).await
 }
 

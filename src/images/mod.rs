@@ -4,6 +4,7 @@ mod acl;
 mod activate;
 mod add_file;
 mod change;
+mod channels;
 mod code;
 mod create;
 mod delete;
@@ -28,7 +29,7 @@ use std::sync::Arc;
 use tracing::Instrument;
 
 use crate::accounts::Accounts;
-use crate::config::Config;
+use crate::config::{ChannelId, Config};
 use crate::db::MorayDatabase;
 use crate::import::Fetcher;
 use crate::manifest::{Rules, Uuid, times};
@@ -38,6 +39,7 @@ use crate::telemetry::Metrics;
 pub use acl::{AclAction, update_acl};
 pub use activate::activate;
 pub use add_file::{FileUpload, add_file, check_unactivated};
+pub use channels::add_channel;
 pub use code::Code;
 pub use create::create;
 pub use delete::delete;
@@ -103,11 +105,16 @@ impl App {
 
     /// What a server of this configuration asks of a manifest.
     pub fn rules_of(config: &Config) -> Rules {
-        Rules { mode: config.mode, channels_configured: false }
+        Rules { mode: config.mode, channels_configured: !config.channels.is_empty() }
     }
 
     fn rules(&self) -> Rules {
         App::rules_of(&self.config)
+    }
+
+    /// The name of a channel, for a record.
+    fn channel_name(&self, channel: Option<ChannelId>) -> Option<String> {
+        channel.map(|channel| self.config.channels.name(channel).to_owned())
     }
 
     /// 422 `OwnerDoesNotExist` for an owner that the datacenter's directory does not know.
@@ -142,6 +149,8 @@ fn now() -> String {
 pub struct Access {
     /// The image.
     pub uuid: Uuid,
+    /// The channel that the image must be in; `None` for any, and where there are no channels.
+    pub channel: Option<ChannelId>,
     /// The account of an account call; `None` in an operator call, which may see and do everything.
     pub account: Option<Uuid>,
 }

@@ -79,5 +79,5 @@ fn main() -> ExitCode {
         uploads::TESTS,
         versions::TESTS,
     ];
-    support::run(modules.concat())
+    support::run(modules.concat(), support::TestApp::start)
 }

@@ -23,7 +23,7 @@ pub(super) async fn wait_for_ping(address: SocketAddr, process: &Process) -> Res
 /// Waits for `GET /images` as well, which says that Moray answers it.
 pub(super) async fn wait_for_images(address: SocketAddr, process: &Process) -> Result<(), DatacenterError> {
     wait_for_ping(address, process).await?;
-    wait_for(address, "/images?limit=1", process).await
+    wait_for(address, "/images?limit=1&channel=*", process).await
 }
 
 /// Chooses the cryptography of this process. Without a choice no client can be made, not even one that never speaks TLS,
