@@ -1,6 +1,7 @@
 //! Request bodies that are parsed: JSON, and the other forms that 4.13.1 accepts in its place.
 
 use std::io::Read;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, header};
@@ -12,13 +13,17 @@ use md5::{Digest, Md5};
 use serde_json::{Map, Value};
 
 use super::context::Context;
-use super::upload::{BodyError, IDLE_TIMEOUT};
+use super::upload::BodyError;
+use crate::config::Stalled;
 use crate::images::{ApiError, ApiResult, Code};
 use crate::manifest::{FieldError, json};
 
 /// Most bytes of a body that is parsed, before and after decompression. 4.13.1 has no limit; the largest manifest it
 /// accepts, without an absurd `acl`, is a few hundred KiB.
 const MAX_BODY: usize = 4 << 20;
+
+/// How long such a body may take.
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Most fields of a form.
 const MAX_FIELDS: usize = 1000;
@@ -86,12 +91,12 @@ fn content_type(headers: &HeaderMap) -> String {
 }
 
 async fn collect(body: Body) -> ApiResult<Bytes> {
-    let collected = tokio::time::timeout(IDLE_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await;
+    let collected = tokio::time::timeout(TIMEOUT, Limited::new(body, MAX_BODY).collect()).await;
     match collected {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(error)) => Err(BodyError::Broken(error).into()),
-        Err(_) => Err(BodyError::Idle.into()),
+        Err(_) => Err(BodyError::Stalled(Stalled::Idle(TIMEOUT)).into()),
     }
 }
 

@@ -47,6 +47,17 @@ fn write(headers: &HeaderMap, current: Validators<'_>) -> ApiResult<()> {
     }
 }
 
+/// Whether a `Range` is to be honoured: without an `If-Range`, or when that names the current representation.
+pub(super) fn range_applies(headers: &HeaderMap, current: Validators<'_>) -> bool {
+    let Some(condition) = headers.get(header::IF_RANGE) else { return true };
+    let Ok(condition) = condition.to_str() else { return false };
+    match httpdate::parse_http_date(condition) {
+        Ok(time) => current.modified.is_some_and(|modified| seconds(modified) == seconds(time)),
+        // A weak tag does not say that the bytes are the same.
+        Err(_) => !condition.starts_with("W/") && unquoted(condition) == current.etag,
+    }
+}
+
 /// The conditions of a change of an image, compared with the tag of the version that is changed. `form` is that in which
 /// the client sees the image.
 pub(super) fn precondition(headers: &HeaderMap, form: ApiForm) -> Precondition {
@@ -135,6 +146,22 @@ mod tests {
         assert_eq!(outcome(&[("if-modified-since", "yesterday")]), Ok(Outcome::Send));
         // A tag is the better evidence.
         assert_eq!(outcome(&[("if-none-match", "x"), ("if-modified-since", MODIFIED)]), Ok(Outcome::Send));
+    }
+
+    #[test]
+    fn a_range_applies_to_the_representation_that_it_is_meant_for() {
+        let applies = |value: &str| range_applies(&headers(&[("if-range", value)]), current());
+        for same in ["abc", "\"abc\"", MODIFIED] {
+            assert!(applies(same), "{same}");
+        }
+        let others =
+            ["x", "W/\"abc\"", "*", "Sun, 06 Nov 1994 08:49:36 GMT", "Sun, 06 Nov 1994 08:49:38 GMT", ""];
+        for other in others {
+            assert!(!applies(other), "{other}");
+        }
+        assert!(range_applies(&HeaderMap::new(), current()));
+        let undated = Validators { etag: "abc", modified: None };
+        assert!(!range_applies(&headers(&[("if-range", MODIFIED)]), undated));
     }
 
     #[test]

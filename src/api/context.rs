@@ -11,11 +11,15 @@ use bytes::Bytes;
 use super::AppState;
 use super::params::Params;
 use super::routes::UNKNOWN;
-use crate::images::{ApiError, Code};
-use crate::manifest::{ApiForm, ApiVersion, Uuid};
+use crate::config::ChannelId;
+use crate::images::{ApiError, ApiResult, Code};
+use crate::manifest::{ApiForm, ApiVersion, FieldError, Uuid};
 
 const REQUEST_ID: [HeaderName; 2] =
     [HeaderName::from_static("request-id"), HeaderName::from_static("x-request-id")];
+
+/// What a request calls all channels.
+const ALL_CHANNELS: &str = "*";
 
 /// The other end of a connection, as the server puts it into every request's extensions.
 #[derive(Debug, Clone, Copy)]
@@ -70,6 +74,34 @@ impl Context {
     pub(super) fn form(&self, state: &AppState, admin_fields: bool) -> ApiForm {
         let version = self.version.get().copied().unwrap_or(ApiVersion::V1);
         ApiForm { version, mode: state.app().config.mode, admin_fields }
+    }
+
+    /// The channel of a request, for routes that are about one channel; `None` where there are no channels.
+    pub(super) fn channel(&self, state: &AppState) -> ApiResult<Option<ChannelId>> {
+        let channels = &state.app().config.channels;
+        if channels.is_empty() {
+            return Ok(None);
+        }
+        let problem = match self.params.one("channel") {
+            Ok(Some(name)) if !name.is_empty() => match channels.find(name) {
+                Some(channel) => return Ok(Some(channel)),
+                None => FieldError::invalid("channel").because(format!("{name:?} is not a channel")),
+            },
+            Ok(_) => match channels.default_channel() {
+                Some(channel) => return Ok(Some(channel)),
+                None => FieldError::missing("channel"),
+            },
+            Err(_) => FieldError::invalid("channel").because("must be given once"),
+        };
+        Err(ApiError::validation(vec![problem]))
+    }
+
+    /// The same for routes that can be about all channels, too: `*` is `None`.
+    pub(super) fn channel_or_all(&self, state: &AppState) -> ApiResult<Option<ChannelId>> {
+        match self.params.one("channel") {
+            Ok(Some(ALL_CHANNELS)) => Ok(None),
+            _ => self.channel(state),
+        }
     }
 
     /// Whether the request leaves no trace in the log unless it fails: health checks would drown everything else.

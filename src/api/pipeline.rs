@@ -28,7 +28,7 @@ pub fn service(
     state: AppState,
 ) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
 {
-    let (router, table) = routes().into_parts();
+    let (router, table) = routes(&state.app().config).into_parts();
     let routed = router
         .fallback(unknown_path)
         .layer(from_fn_with_state(Arc::new(table), gate))

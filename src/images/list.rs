@@ -3,14 +3,16 @@ use std::collections::HashMap;
 use futures_util::future::try_join_all;
 
 use super::{ApiError, ApiResult, App, Code};
+use crate::config::ChannelId;
 use crate::manifest::list::{ListQuery, Marker, scopes};
 use crate::manifest::{Image, Uuid};
 
 /// Most images of an answer to a query without a limit. Clients page on from the last one.
 const DEFAULT_LIMIT: u64 = 1000;
 
-/// The images that a query selects, in its order.
-pub async fn list(app: &App, query: &ListQuery) -> ApiResult<Vec<Image>> {
+/// The images that a query selects in a channel, in its order.
+pub async fn list(app: &App, query: ListQuery, channel: Option<ChannelId>) -> ApiResult<Vec<Image>> {
+    let query = &ListQuery { channel: app.channel_name(channel), ..query };
     let marker = marker_time(app, query).await?;
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
     let scopes = scopes(query, marker.as_deref());

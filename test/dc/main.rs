@@ -31,9 +31,11 @@ mod paging;
 mod ping;
 mod precedence;
 mod races;
+mod ranges;
 mod representations;
 mod routing;
 mod shutdown;
+mod stalls;
 mod takeover;
 mod unavailable;
 mod update;
@@ -62,14 +64,16 @@ fn main() -> ExitCode {
         ping::TESTS,
         precedence::TESTS,
         races::TESTS,
+        ranges::TESTS,
         representations::TESTS,
         routing::TESTS,
         shutdown::TESTS,
+        stalls::TESTS,
         takeover::TESTS,
         unavailable::TESTS,
         update::TESTS,
         uploads::TESTS,
         versions::TESTS,
     ];
-    support::run(modules.concat())
+    support::run(modules.concat(), support::TestApp::start)
 }

@@ -37,6 +37,7 @@ fn text_of(field: TextField, image: &Image) -> Option<Cow<'_, str>> {
         TextField::Owner => Some(Cow::Owned(image.owner().to_string())),
         TextField::Os => stored("os"),
         TextField::Type => stored("type"),
+        TextField::Origin => stored("origin"),
         TextField::State => Some(Cow::Borrowed(image.state().as_str())),
     }
 }
@@ -53,6 +54,9 @@ fn has_element(field: ListField, image: &Image, element: &str) -> bool {
     match field {
         ListField::Tags => image.tags_search_list().iter().any(|tag| tag == element),
         ListField::BillingTags => image.billing_tags().iter().any(|tag| tag == element),
+        ListField::Channels => {
+            image.channels().is_some_and(|channels| channels.iter().any(|channel| channel == element))
+        }
         ListField::Acl => image.acl().iter().any(|account| account.to_string() == element),
     }
 }

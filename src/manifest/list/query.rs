@@ -31,6 +31,8 @@ pub struct ListQuery {
     pub tags: Vec<(String, String)>,
     /// Billing tags the images must all have.
     pub billing_tags: Vec<String>,
+    /// The channel the images must be in. It is for the caller to set: its rules are those of every route.
+    pub channel: Option<String>,
     /// How many images at most; at least 1.
     pub limit: Option<u64>,
     /// Where the page begins, this moment included.
@@ -135,6 +137,7 @@ impl ListQuery {
             os: owned(params.one("os")?),
             image_type: params.one("type")?.map(exact_or_not),
             tags: tags(&params)?,
+            channel: None,
             billing_tags: params.many("billing_tag")?.into_iter().map(str::to_owned).collect(),
         }))
     }

@@ -17,6 +17,8 @@ closed_set! {
         Os = "os",
         /// The type.
         Type = "type",
+        /// The origin's UUID.
+        Origin = "origin",
         /// The stored state.
         State = "state",
     }
@@ -43,6 +45,8 @@ closed_set! {
         BillingTags = "billing_tags",
         /// Accounts that may use a private image.
         Acl = "acl",
+        /// The channels that an image is in.
+        Channels = "channels",
     }
 }
 
@@ -158,6 +162,7 @@ fn filters(query: &ListQuery, marker: Option<&str>) -> Scope {
     filters.extend(
         query.billing_tags.iter().map(|tag| Condition::ElementOf(ListField::BillingTags, tag.clone())),
     );
+    filters.extend(query.channel.iter().map(|name| Condition::ElementOf(ListField::Channels, name.clone())));
     filters.extend(marker.map(|time| match query.sort {
         SortDirection::Ascending => Condition::PublishedAtOrAfter(time.to_owned()),
         SortDirection::Descending => Condition::PublishedAtOrBefore(time.to_owned()),
