@@ -57,7 +57,7 @@ pub(super) struct Exchange {
 impl Context {
     pub(super) fn new<B>(request: &Request<B>) -> Context {
         let headers = request.headers();
-        let id = REQUEST_ID.iter().find_map(|name| headers.get(name)).cloned().unwrap_or_else(new_id);
+        let id = REQUEST_ID.iter().find_map(|name| id_of_caller(headers, name)).unwrap_or_else(new_id);
         Context(Arc::new(Exchange {
             started: Instant::now(),
             id,
@@ -136,6 +136,12 @@ impl Deref for Context {
     fn deref(&self) -> &Exchange {
         &self.0
     }
+}
+
+/// What the caller sent under this name, several lines as one; `None` for nothing.
+fn id_of_caller(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
+    let lines: Vec<_> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
+    HeaderValue::from_bytes(&lines.join(&b", "[..])).ok().filter(|id| !id.is_empty())
 }
 
 fn new_id() -> HeaderValue {
