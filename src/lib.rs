@@ -8,6 +8,8 @@ pub mod api;
 
 pub mod images;
 
+pub mod import;
+
 pub mod db;
 
 pub mod storage;

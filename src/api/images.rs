@@ -23,12 +23,13 @@ pub(super) async fn list_images(
     context: Context,
     headers: HeaderMap,
 ) -> ApiResult<Response> {
+    let channel = context.channel_or_all(&state)?;
     let form = context.form(&state, context.params.flag("inclAdminFields")?);
     let caller = Caller { mode: form.mode, anonymous: true };
     let query = ListQuery::parse(context.params.pairs(), caller)
         .map_err(|error| ApiError::invalid_parameters(vec![error]))?;
     let Some(query) = query else { return Ok(Json::rendered("[]").into_response()) };
-    let list = context.found(images::list(state.app(), &query, form).await?);
+    let list = context.found(images::list(state.app(), query, channel, form).await?);
     let quoted = format!("\"{}\"", list.etag);
     match conditional::read(&headers, Validators { etag: &list.etag, modified: None })? {
         Outcome::NotModified => Ok(not_modified(&quoted)),
@@ -58,6 +59,7 @@ pub(super) async fn create_image(
     headers: HeaderMap,
     body: Body,
 ) -> ApiResult<Json> {
+    let channel = context.channel(&state)?;
     let body = read_body(&context, &headers, body).await?;
     match context.params.one("action")? {
         None => {}
@@ -70,7 +72,7 @@ pub(super) async fn create_image(
         }
     }
     let account = context.params.account()?;
-    let image = images::create(state.app(), account, body.into_object()?).await?;
+    let image = images::create(state.app(), account, channel, body.into_object()?).await?;
     reply(&image, &context.form(&state, false))
 }
 
@@ -80,8 +82,8 @@ pub(super) async fn delete_image(
     context: Context,
     image: OwnedImage,
 ) -> ApiResult<StatusCode> {
-    context.params.flag("force_all_channels")?;
-    images::delete(state.app(), image.access).await?;
+    let force_all_channels = context.params.flag("force_all_channels")?;
+    images::delete(state.app(), image.access, force_all_channels).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -95,7 +97,7 @@ pub(super) fn etag(image: &Image, form: &ApiForm) -> ApiResult<String> {
     Ok(hex::encode(Sha1::digest(json::compact(&image.api(form))?)))
 }
 
-pub(super) fn not_modified(etag: &str) -> Response {
+fn not_modified(etag: &str) -> Response {
     let mut response = StatusCode::NOT_MODIFIED.into_response();
     if let Ok(etag) = HeaderValue::from_str(etag) {
         response.headers_mut().insert(header::ETAG, etag);

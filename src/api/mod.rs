@@ -3,10 +3,13 @@
 mod acl;
 mod actions;
 mod body;
+mod channels;
 mod conditional;
 mod context;
 mod cors;
+mod download;
 mod extract;
+mod fetch;
 mod files;
 mod finish;
 mod images;
@@ -16,6 +19,7 @@ mod negotiate;
 mod params;
 mod ping;
 mod pipeline;
+mod range;
 mod reply;
 mod routes;
 mod stor;
@@ -31,7 +35,7 @@ use crate::images::App;
 use crate::telemetry::Metrics;
 
 pub use context::Peer;
-pub use files::FileBodies;
+pub use download::FileBodies;
 pub use metrics::router as metrics_router;
 pub use pipeline::service;
 

@@ -5,7 +5,8 @@ use axum::handler::Handler;
 use axum::http::Method;
 use axum::routing::{MethodFilter, on};
 
-use super::{AppState, acl, actions, files, images, ping, unavailable};
+use super::{AppState, acl, actions, channels, fetch, files, images, ping, unavailable};
+use crate::config::Config;
 
 /// Name of a route that did not match.
 pub(super) const UNKNOWN: &str = "unknown";
@@ -25,14 +26,25 @@ pub(super) struct Routes {
     router: Router<AppState>,
 }
 
-/// The table. Names are those of 4.13.1: dashboards and log queries know them.
-pub(super) fn routes() -> Routes {
-    Routes::default()
-        .add(Method::GET, "/ping", "ping", ping::ping)
+/// The table of a server. Names are those of 4.13.1: dashboards and log queries know them.
+pub(super) fn routes(config: &Config) -> Routes {
+    let routes = Routes::default().add(Method::GET, "/ping", "ping", ping::ping);
+    let routes = if config.channels.is_empty() {
+        routes
+    } else {
+        routes.add(Method::GET, "/channels", "listchannels", channels::list_channels)
+    };
+    routes
         .add(Method::GET, "/images", "listimages", images::list_images)
         .add(Method::GET, "/images/{uuid}", "getimage", images::get_image)
         .add(Method::POST, "/images", "createimage", images::create_image)
         .add(Method::PUT, "/images/{uuid}/file", "addimagefile", files::add_image_file)
+        .add(
+            Method::POST,
+            "/images/{uuid}/file/from-url",
+            "addimagefilefromurl",
+            fetch::add_image_file_from_url,
+        )
         .add(Method::GET, "/images/{uuid}/file", "getimagefile", files::get_image_file)
         .add(Method::HEAD, "/images/{uuid}/file", "getimagefile", files::get_image_file)
         .add(Method::POST, "/images/{uuid}", "updateimage", actions::act_on_image)

@@ -7,7 +7,10 @@ use serde_json::{Map, Value, json};
 
 use super::read::Reader;
 use super::secret::Masked;
-use super::{Config, DEFAULT_LOCAL_BASE_DIR, Database, Identity, Moray, Secret, Ufds};
+use super::{
+    Channels, Config, DEFAULT_LOCAL_BASE_DIR, Database, Identity, Moray, Outgoing, Secret, TransferLimits,
+    Ufds,
+};
 use crate::manifest::Mode;
 use crate::telemetry::Level;
 
@@ -108,10 +111,13 @@ fn read(mut merged: Map<String, Value>, problems: &mut Vec<Problem>) -> Config {
         admin_uuid: root.parsed("adminUuid", "a lower-case UUID"),
         ufds: (mode == Mode::Dc).then(|| ufds(&mut root)),
         database: database(&mut root),
+        channels: Channels::read(&mut root, mode),
         max_connections: root.integer("maxConnections", MAX_CONNECTIONS).unwrap_or(MAX_CONNECTIONS) as usize,
         shutdown_grace: Duration::from_secs(
             root.integer("shutdownGraceSeconds", MAX_GRACE_SECONDS).unwrap_or_default(),
         ),
+        outgoing: Outgoing::read(&mut root),
+        transfer: TransferLimits::read(&mut root),
         local_base_dir: std::env::var_os("IMGAPI_LOCAL_BASE_DIR")
             .filter(|dir| !dir.is_empty())
             .map_or_else(|| DEFAULT_LOCAL_BASE_DIR.into(), PathBuf::from),
@@ -134,10 +140,8 @@ fn refuse_unavailable(root: &mut Reader<'_>) {
             other => root.problem("storageTypes", format!("has an unknown storage type {other:?}")),
         }
     }
-    for key in ["manta", "channels"] {
-        if root.has(key) {
-            root.problem(key, "is not available in this version");
-        }
+    if root.has("manta") {
+        root.problem("manta", "is not available in this version");
     }
 }
 

@@ -1,10 +1,13 @@
 //! The configuration: built-in defaults, overlaid with the instance's file key by key, completed with computed
 //! values, and validated. A problem names the key that has it.
 
+mod channels;
 mod load;
+mod outgoing;
 mod print;
 mod read;
 mod secret;
+mod transfer;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -15,9 +18,12 @@ use serde_json::Value;
 use crate::manifest::{Mode, Uuid};
 use crate::telemetry::Level;
 
+pub use channels::{ChannelId, Channels};
 pub use load::{ConfigError, Problem};
+pub use outgoing::Outgoing;
 pub use print::print;
 pub use secret::Secret;
+pub use transfer::{Pace, Stalled, TransferLimits};
 
 /// Where the configuration of an installed service is.
 pub const DEFAULT_FILE: &str = "/data/imgapi/etc/imgapi.config.json";
@@ -28,7 +34,8 @@ const DEFAULT_LOCAL_BASE_DIR: &str = "/data/imgapi";
 /// A validated configuration.
 ///
 /// Keys are those of the Node.js IMGAPI 4.13.1; ours beside them are `metricsPort`, `maxConnections`,
-/// `shutdownGraceSeconds` and `staleReadSeconds`. Unknown keys are kept in [`Config::merged`] and otherwise ignored.
+/// `shutdownGraceSeconds`, `staleReadSeconds`, `transferIdleSeconds`, `transferMinRate`, `fileUrlDeny` and `sourceDeny`.
+/// Unknown keys are kept in [`Config::merged`] and otherwise ignored.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// `address` and `port`: where the API listens.
@@ -53,10 +60,16 @@ pub struct Config {
     pub ufds: Option<Ufds>,
     /// `databaseType`, with what it needs.
     pub database: Database,
+    /// `channels`.
+    pub channels: Channels,
     /// `maxConnections`: open client connections at a time.
     pub max_connections: usize,
     /// `shutdownGraceSeconds`: how long running transfers may go on after a signal to stop.
     pub shutdown_grace: Duration,
+    /// How other servers are called.
+    pub outgoing: Outgoing,
+    /// What uploads and downloads have to keep to.
+    pub transfer: TransferLimits,
     /// `$IMGAPI_LOCAL_BASE_DIR`, or `/data/imgapi`: the directory of local files.
     pub local_base_dir: PathBuf,
     merged: secret::Masked,

@@ -110,6 +110,31 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// The array of objects under `key`; empty when absent.
+    pub(super) fn objects(&mut self, key: &str) -> Vec<Map<String, Value>> {
+        let objects = match self.object.get(key) {
+            None | Some(Value::Null) => return Vec::new(),
+            Some(Value::Array(items)) => items.iter().map(|item| item.as_object().cloned()).collect(),
+            Some(_) => None,
+        };
+        objects.unwrap_or_else(|| {
+            self.problem(key, "must be an array of objects");
+            Vec::new()
+        })
+    }
+
+    /// `true` or `false`; `false` when absent.
+    pub(super) fn flag(&mut self, key: &str) -> bool {
+        match self.object.get(key) {
+            None | Some(Value::Null) => false,
+            Some(Value::Bool(flag)) => *flag,
+            Some(_) => {
+                self.problem(key, "must be true or false");
+                false
+            }
+        }
+    }
+
     pub(super) fn has(&self, key: &str) -> bool {
         !matches!(self.object.get(key), None | Some(Value::Null))
     }

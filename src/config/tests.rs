@@ -116,6 +116,44 @@ fn secrets_are_masked_at_any_depth() {
 }
 
 #[test]
+fn the_password_of_the_proxy_is_masked() {
+    let mut config = dc();
+    config.insert("httpProxy".into(), json!("http://user:s3cret2@proxy:3128"));
+    let config = Config::from_instance(config).unwrap();
+    assert_eq!(config.outgoing.http_proxy.as_ref().unwrap().expose(), "http://user:s3cret2@proxy:3128");
+    assert_eq!(config.masked()["httpProxy"], "http://***@proxy:3128");
+    assert!(!format!("{config:?}").contains("s3cret2"));
+}
+
+#[test]
+fn networks_are_given_as_such_or_as_addresses() {
+    let defaults = Config::from_instance(dc()).unwrap().outgoing;
+    let denies =
+        |text: &str| defaults.file_url_deny.iter().any(|net| net.contains(&text.parse::<IpAddr>().unwrap()));
+    for address in ["127.0.0.1", "169.254.169.254", "0.0.0.0", "224.0.0.1", "::1", "::", "fe80::1", "ff02::1"]
+    {
+        assert!(denies(address), "{address}");
+    }
+    assert!(!denies("10.0.0.1") && !denies("8.8.8.8") && !denies("2001:db8::1"));
+    assert!(defaults.source_deny.is_empty() && defaults.max_sockets == 100 && !defaults.allow_insecure);
+    for (key, value) in [
+        ("fileUrlDeny", json!(["10.0.0.0/33"])),
+        ("sourceDeny", json!(["example.com"])),
+        ("httpProxy", json!("proxy:3128")),
+        ("allowInsecure", json!("yes")),
+        ("maxSockets", json!(0)),
+        ("transferIdleSeconds", json!(0)),
+    ] {
+        assert_eq!(problems(|config| drop(config.insert(key.into(), value.clone()))), [key], "{value}");
+    }
+    let both = problems(|config| {
+        config.insert("httpProxy".into(), json!("http://proxy:3128"));
+        config.insert("sourceDeny".into(), json!(["10.0.0.0/8", "::1"]));
+    });
+    assert_eq!(both, ["sourceDeny"]);
+}
+
+#[test]
 fn a_file_that_cannot_be_used_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("config.json");

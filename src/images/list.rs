@@ -1,9 +1,16 @@
 use super::{ApiResult, App};
+use crate::config::ChannelId;
 use crate::db::{Found, ListAnswer};
 use crate::manifest::ApiForm;
 use crate::manifest::list::ListQuery;
 
-/// The images that a query selects, in its order, rendered.
-pub async fn list(app: &App, query: &ListQuery, form: ApiForm) -> ApiResult<Found<ListAnswer>> {
-    Ok(app.db.list(query, form).await?)
+/// The images that a query selects in a channel, in its order, rendered.
+pub async fn list(
+    app: &App,
+    query: ListQuery,
+    channel: Option<ChannelId>,
+    form: ApiForm,
+) -> ApiResult<Found<ListAnswer>> {
+    let query = ListQuery { channel: app.channel_name(channel), ..query };
+    Ok(app.db.list(&query, form).await?)
 }

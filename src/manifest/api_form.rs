@@ -75,8 +75,7 @@ impl<'a> ApiImage<'a> {
         if self.image.icon.is_some() {
             map.serialize_entry("icon", &true)?;
         }
-        self.non_empty(map, &["urn"])?;
-        self.present(map, "requirements")?;
+        self.non_empty(map, &["urn", "requirements"])?;
         self.present(map, "users")
     }
 

@@ -13,7 +13,7 @@ use super::listener::{self, ConnectionEvents, ServeConfig};
 use super::refusal::Refusal;
 use crate::accounts::Accounts;
 use crate::api::{self, AppState};
-use crate::config::{self, Config, ConfigError};
+use crate::config::{self, Config, ConfigError, Stalled};
 use crate::db::{Database, LocalDatabase, MorayDatabase, OpenError};
 use crate::images::{self, App};
 use crate::storage::LocalStorage;
@@ -97,7 +97,7 @@ async fn run(config: Arc<Config>, log: LogControl) -> Result<(), ServeError> {
     let limits = ServeConfig {
         max_connections: config.max_connections,
         drain_limit: config.shutdown_grace,
-        connection: ConnectionConfig::default(),
+        connection: ConnectionConfig { transfer: config.transfer, ..ConnectionConfig::default() },
     };
     let events = Arc::new(Events { metrics });
     let drained = listener::serve(vec![api], api::service(state), limits, events, shutdown).await;
@@ -227,6 +227,11 @@ impl ConnectionEvents for Events {
             refusal.message
         );
     }
+
+    fn stalled(&self, peer: SocketAddr, stalled: Stalled) {
+        self.metrics.transfer_stalled_out();
+        tracing::info!(remoteAddress = %peer.ip(), remotePort = peer.port(), "giving up an answer: {stalled}");
+    }
 }
 
 /// The metrics' connections are not counted.
@@ -234,4 +239,6 @@ struct Quiet;
 
 impl ConnectionEvents for Quiet {
     fn refused(&self, _peer: SocketAddr, _refusal: &Refusal) {}
+
+    fn stalled(&self, _peer: SocketAddr, _stalled: Stalled) {}
 }

@@ -27,6 +27,7 @@ enum Test {
     Tag(String),
     TagKey(String),
     BillingTag(String),
+    Channel(String),
     PublishedAtOrAfter(String),
     PublishedAtOrBefore(String),
 }
@@ -52,6 +53,7 @@ impl Matcher {
             Condition::ElementOf(ListField::Acl, account) => Test::Acl(account.parse().ok()),
             Condition::ElementOf(ListField::Tags, tag) => Test::Tag(tag.clone()),
             Condition::ElementOf(ListField::BillingTags, tag) => Test::BillingTag(tag.clone()),
+            Condition::ElementOf(ListField::Channels, channel) => Test::Channel(channel.clone()),
             Condition::TagKey(key) => Test::TagKey(key.clone()),
             Condition::PublishedAtOrAfter(time) => Test::PublishedAtOrAfter(time.clone()),
             Condition::PublishedAtOrBefore(time) => Test::PublishedAtOrBefore(time.clone()),
@@ -96,6 +98,9 @@ impl Test {
                 .iter()
                 .any(|tag| tag.strip_prefix(key.as_str()).is_some_and(|rest| rest.starts_with('='))),
             Test::BillingTag(tag) => view.billing_tags().iter().any(|found| **found == **tag),
+            Test::Channel(channel) => {
+                view.channels().is_some_and(|channels| channels.iter().any(|found| **found == **channel))
+            }
             Test::PublishedAtOrAfter(time) => view.published_at().is_some_and(|at| at >= time.as_str()),
             Test::PublishedAtOrBefore(time) => view.published_at().is_some_and(|at| at <= time.as_str()),
         }

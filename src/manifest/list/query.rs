@@ -31,6 +31,8 @@ pub struct ListQuery {
     pub tags: Vec<(String, String)>,
     /// Billing tags the images must all have.
     pub billing_tags: Vec<String>,
+    /// The channel the images must be in. It is for the caller to set: its rules are those of every route.
+    pub channel: Option<String>,
     /// How many images at most; at least 1.
     pub limit: Option<u64>,
     /// Where the page begins, this moment included.
@@ -133,6 +135,7 @@ impl ListQuery {
             os: owned(params.one("os")?),
             image_type: params.one("type")?.map(exact_or_not),
             tags: tags(&params)?,
+            channel: None,
             billing_tags: params.many("billing_tag")?.into_iter().map(str::to_owned).collect(),
         }))
     }
@@ -151,7 +154,7 @@ fn limit(params: &Params<'_>) -> Result<Option<u64>, FieldError> {
 
 fn state(params: &Params<'_>) -> Result<StateFilter, FieldError> {
     match params.one("state")? {
-        None => Ok(StateFilter::Active),
+        None | Some("") => Ok(StateFilter::Active),
         Some("all") => Ok(StateFilter::All),
         Some(text) => match text.parse() {
             Ok(State::Active) => Ok(StateFilter::Active),
@@ -185,14 +188,15 @@ fn public(params: &Params<'_>) -> Result<Option<bool>, FieldError> {
 }
 
 fn sort(params: &Params<'_>) -> Result<SortDirection, FieldError> {
-    match params.one("sort")? {
-        None | Some("" | "published_at" | "published_at.asc" | "published_at.ASC") => {
-            Ok(SortDirection::Ascending)
-        }
-        Some("published_at.desc" | "published_at.DESC") => Ok(SortDirection::Descending),
-        Some(_) => {
-            Err(FieldError::invalid("sort").because("must be published_at, perhaps with .asc or .desc"))
-        }
+    let Some(text) = params.one("sort")?.filter(|text| !text.is_empty()) else {
+        return Ok(SortDirection::Ascending);
+    };
+    // Words after the direction are not looked at, as in 4.13.1.
+    let mut words = text.split('.');
+    match (words.next(), words.next()) {
+        (Some("published_at"), None | Some("" | "asc" | "ASC")) => Ok(SortDirection::Ascending),
+        (Some("published_at"), Some("desc" | "DESC")) => Ok(SortDirection::Descending),
+        _ => Err(FieldError::invalid("sort").because("must be published_at, perhaps with .asc or .desc")),
     }
 }
 

@@ -35,11 +35,12 @@ async fn reads_go_on_from_memory_and_say_so() {
     }
 
     datacenter.moray().start().await.unwrap();
-    wait_for("a current answer", PATIENCE, async || {
+    let current = wait_for("a current answer", PATIENCE, async || {
         let answer = target.client.image(active).await.unwrap();
-        if answer.stale.is_none() { Ok(assert_eq!(answer.body, image.body)) } else { Err(answer.stale) }
+        if answer.stale.is_none() { Ok(answer) } else { Err(answer.stale) }
     })
     .await;
+    assert_eq!(current.body, image.body);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::{Map, Value};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -24,6 +25,8 @@ pub struct DatacenterBuilder {
     ports: Ports,
     imgapi: Vec<PathBuf>,
     ufds_ldif: Option<PathBuf>,
+    imgapi_config: Map<String, Value>,
+    imgapi_environment: Vec<(String, String)>,
 }
 
 impl DatacenterBuilder {
@@ -63,6 +66,20 @@ impl DatacenterBuilder {
         self
     }
 
+    /// Sets a key of `imgapi`'s config.
+    #[must_use]
+    pub fn imgapi_config(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.imgapi_config.insert(key.into(), value.into());
+        self
+    }
+
+    /// Sets an environment variable for `imgapi`.
+    #[must_use]
+    pub fn imgapi_environment(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.imgapi_environment.push((name.into(), value.into()));
+        self
+    }
+
     /// Takes the entries of UFDS from this LDIF file in place of the built-in ones.
     #[must_use]
     pub fn ufds_ldif(mut self, path: impl Into<PathBuf>) -> Self {
@@ -95,8 +112,9 @@ impl DatacenterBuilder {
             ufds_root_dn: UFDS_ROOT_DN,
             ufds_root_password: &root_password,
         };
-        write_json(&config_file, &config.to_json())
-            .map_err(cannot(format!("write {}", config_file.display())))?;
+        let mut config = config.to_json();
+        config.extend(self.imgapi_config.clone());
+        write_json(&config_file, &config).map_err(cannot(format!("write {}", config_file.display())))?;
         let imgapi = self.start_imgapi(&data, addresses, &config_file).await?;
         Ok(Datacenter { name, moray, ufds, accounts, imgapi, config_file, data })
     }
@@ -121,6 +139,7 @@ impl DatacenterBuilder {
         }
         let launch = Launch {
             command: self.imgapi.clone(),
+            environment: self.imgapi_environment.clone(),
             config_file: config_file.to_owned(),
             local_dir: data.local_dir(),
             log_file: data.log_file(),
