@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::read::Reader;
 use super::secret::Masked;
-use super::{Config, DEFAULT_LOCAL_BASE_DIR, Identity, Moray, Secret, Ufds};
+use super::{Config, DEFAULT_LOCAL_BASE_DIR, Database, Identity, Moray, Secret, Ufds};
 use crate::manifest::Mode;
 use crate::telemetry::Level;
 
@@ -90,13 +90,14 @@ fn read(mut merged: Map<String, Value>, problems: &mut Vec<Problem>) -> Config {
     merged.entry("serverName").or_insert_with(|| json!(default_server_name()));
     let mut root = Reader::new(&merged, problems);
     refuse_unavailable(&mut root);
+    let mode = root.parsed("mode", "one of dc, public, private").unwrap_or(Mode::Dc);
     let config = Config {
         address: address(&mut root),
         port: root.integer("port", u16::MAX.into()).unwrap_or_default() as u16,
         server_name: root.text("serverName").unwrap_or_else(default_server_name),
         log_level: log_level(&mut root),
-        mode: Mode::Dc,
-        datacenter_name: root.required_text("datacenterName"),
+        mode,
+        datacenter_name: datacenter_name(&mut root, mode),
         identity: Identity {
             instance: root.text("instanceUuid").unwrap_or_default(),
             server: root.text("serverUuid").unwrap_or_default(),
@@ -104,8 +105,8 @@ fn read(mut merged: Map<String, Value>, problems: &mut Vec<Problem>) -> Config {
         },
         metrics: metrics(&mut root),
         admin_uuid: root.parsed("adminUuid", "a lower-case UUID"),
-        ufds: ufds(&mut root),
-        moray: moray(&mut root),
+        ufds: (mode == Mode::Dc).then(|| ufds(&mut root)),
+        database: database(&mut root),
         max_connections: root.integer("maxConnections", MAX_CONNECTIONS).unwrap_or(MAX_CONNECTIONS) as usize,
         shutdown_grace: Duration::from_secs(
             root.integer("shutdownGraceSeconds", MAX_GRACE_SECONDS).unwrap_or_default(),
@@ -120,19 +121,10 @@ fn read(mut merged: Map<String, Value>, problems: &mut Vec<Problem>) -> Config {
 
 /// What 4.13.1 could do and this version cannot is refused by name rather than ignored.
 fn refuse_unavailable(root: &mut Reader<'_>) {
-    match root.parsed::<Mode>("mode", "one of dc, public, private") {
-        Some(Mode::Dc) | None => {}
-        Some(mode) => root.problem("mode", format!("{mode} is not available: only dc is")),
-    }
     match root.text("authType").as_deref() {
         Some("none") => {}
         Some("signature") => root.problem("authType", "signature is not available: only none is"),
         _ => root.problem("authType", "must be none"),
-    }
-    match root.text("databaseType").as_deref() {
-        Some("moray") => {}
-        Some("local") => root.problem("databaseType", "local is not available: only moray is"),
-        _ => root.problem("databaseType", "must be moray"),
     }
     for stor in root.texts("storageTypes") {
         match stor.as_str() {
@@ -177,6 +169,23 @@ fn ufds(root: &mut Reader<'_>) -> Ufds {
         bind_dn: section.required_text("bindDN"),
         bind_password: Secret::new(section.required_text("bindPassword")),
     }
+}
+
+/// A datacenter has a name; elsewhere there is none to have.
+fn datacenter_name(root: &mut Reader<'_>, mode: Mode) -> String {
+    match mode {
+        Mode::Dc => root.required_text("datacenterName"),
+        Mode::Public | Mode::Private => root.text("datacenterName").unwrap_or_default(),
+    }
+}
+
+fn database(root: &mut Reader<'_>) -> Database {
+    match root.text("databaseType").as_deref() {
+        Some("moray") => {}
+        Some("local") => root.problem("databaseType", "local is not available: only moray is"),
+        _ => root.problem("databaseType", "must be moray"),
+    }
+    Database::Moray(moray(root))
 }
 
 fn moray(root: &mut Reader<'_>) -> Moray {

@@ -25,7 +25,7 @@ pub const DEFAULT_FILE: &str = "/data/imgapi/etc/imgapi.config.json";
 /// Where data lives unless `IMGAPI_LOCAL_BASE_DIR` says otherwise.
 const DEFAULT_LOCAL_BASE_DIR: &str = "/data/imgapi";
 
-/// A validated configuration of a datacenter's IMGAPI.
+/// A validated configuration.
 ///
 /// Keys are those of the Node.js IMGAPI 4.13.1; ours beside them are `metricsPort`, `maxConnections` and
 /// `shutdownGraceSeconds`. Unknown keys are kept in [`Config::merged`] and otherwise ignored.
@@ -41,7 +41,7 @@ pub struct Config {
     pub log_level: Level,
     /// `mode`.
     pub mode: Mode,
-    /// `datacenterName`.
+    /// `datacenterName`; empty outside a datacenter.
     pub datacenter_name: String,
     /// Identity of this instance, as metrics and logs carry it.
     pub identity: Identity,
@@ -49,10 +49,10 @@ pub struct Config {
     pub metrics: Option<(IpAddr, u16)>,
     /// `adminUuid`: the account of the operators.
     pub admin_uuid: Option<Uuid>,
-    /// `ufds`.
-    pub ufds: Ufds,
-    /// `moray`.
-    pub moray: Moray,
+    /// `ufds`: where a datacenter's accounts are. Absent in the other modes, whose owners nobody knows.
+    pub ufds: Option<Ufds>,
+    /// `databaseType`, with what it needs.
+    pub database: Database,
     /// `maxConnections`: open client connections at a time.
     pub max_connections: usize,
     /// `shutdownGraceSeconds`: how long running transfers may go on after a signal to stop.
@@ -82,6 +82,13 @@ pub struct Ufds {
     pub bind_dn: String,
     /// `ufds.bindPassword`.
     pub bind_password: Secret,
+}
+
+/// Where manifests live.
+#[derive(Debug, Clone)]
+pub enum Database {
+    /// `databaseType` `moray`: in the Moray of a datacenter.
+    Moray(Moray),
 }
 
 /// The manifests' database.

@@ -36,8 +36,9 @@ fn a_datacenters_configuration_is_read() {
     assert_eq!(config.port, 80);
     assert_eq!(config.mode, Mode::Dc);
     assert_eq!(config.metrics, Some(("127.0.0.1".parse().unwrap(), 8881)));
-    assert_eq!(config.ufds.bind_password.expose(), "s3cret");
-    assert_eq!(config.moray.connect_timeout, Duration::from_secs(1));
+    assert_eq!(config.ufds.as_ref().unwrap().bind_password.expose(), "s3cret");
+    let Database::Moray(moray) = &config.database;
+    assert_eq!(moray.connect_timeout, Duration::from_secs(1));
     assert_eq!(config.server_name, concat!("imgapi/", env!("CARGO_PKG_VERSION")));
     assert_eq!(config.merged()["// a comment"], "kept");
 }
@@ -55,6 +56,19 @@ fn every_required_key_is_named_when_missing() {
 }
 
 #[test]
+fn a_standalone_server_needs_neither_datacenter_nor_accounts() {
+    for mode in [Mode::Public, Mode::Private] {
+        let mut config = dc();
+        config.insert("mode".into(), json!(mode.as_str()));
+        config.remove("datacenterName");
+        config.remove("ufds");
+        let config = Config::from_instance(config).unwrap();
+        assert_eq!(config.mode, mode);
+        assert!(config.ufds.is_none());
+    }
+}
+
+#[test]
 fn a_wrong_value_is_named() {
     type Case = (&'static str, Value);
     let cases: [Case; 9] = [
@@ -62,7 +76,7 @@ fn a_wrong_value_is_named() {
         ("port", json!("80")),
         ("address", json!("nowhere")),
         ("adminUuid", json!("930896AF-BF8C-48D4-885C-6573A94B1853")),
-        ("mode", json!("public")),
+        ("mode", json!("standalone")),
         ("authType", json!("signature")),
         ("databaseType", json!("local")),
         ("storageTypes", json!(["manta", "local"])),

@@ -10,7 +10,7 @@ use moray::{
 };
 
 use super::{DbError, Stored, filter};
-use crate::config::Config;
+use crate::config;
 use crate::manifest::list::{Condition, SortDirection, matches};
 use crate::manifest::{Image, Record, Rules, Uuid};
 use crate::telemetry::{Metrics, err};
@@ -35,9 +35,9 @@ pub struct MorayDatabase {
 
 impl MorayDatabase {
     /// Connects in the background, and makes the bucket when it is missing. To be called within the runtime.
-    pub fn new(config: &Config, rules: Rules, metrics: Arc<Metrics>) -> MorayDatabase {
-        let host = config.moray.host.clone();
-        let port = config.moray.port;
+    pub fn new(config: &config::Moray, rules: Rules, metrics: Arc<Metrics>) -> MorayDatabase {
+        let host = config.host.clone();
+        let port = config.port;
         // A domain may have SRV records for the processes of Moray; an address or a plain host has none.
         let is_domain = host.contains('.') && host.parse::<std::net::IpAddr>().is_err();
         let endpoint = if is_domain {
@@ -46,7 +46,7 @@ impl MorayDatabase {
             Endpoint::Direct { host, port }
         };
         let mut client = moray::Config::new(endpoint);
-        client.connect_timeout = config.moray.connect_timeout;
+        client.connect_timeout = config.connect_timeout;
         let database = MorayDatabase { client: Client::new(client), rules, metrics };
         tokio::spawn(make_bucket(database.client.clone()));
         database

@@ -12,10 +12,7 @@ pub async fn create(app: &Arc<App>, account: Option<Uuid>, body: Record) -> ApiR
         _ => ApiError::invalid_parameters(vec![error]),
     })?;
     manifest::refuse_state(&body).map_err(|error| ApiError::validation(vec![error]))?;
-    if !app.accounts.exists(owner).await? {
-        let message = format!("owner {owner} does not exist");
-        return Err(ApiError::new(Code::OwnerDoesNotExist, message));
-    }
+    app.check_owner(owner).await?;
     check_origin(app, &body).await?;
     let context = CreateContext { uuid: Uuid::new_v4(), owner, rules: app.rules(), channel: None };
     let image = manifest::create(body, &context).map_err(|error| match error {

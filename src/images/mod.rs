@@ -46,8 +46,8 @@ pub struct App {
     pub db: MorayDatabase,
     /// The files.
     pub storage: LocalStorage,
-    /// The owners.
-    pub accounts: Accounts,
+    /// The owners, in a datacenter. Elsewhere any UUID may own an image.
+    pub accounts: Option<Accounts>,
     metrics: Arc<Metrics>,
     locks: ImageLocks,
 }
@@ -58,7 +58,7 @@ impl App {
         config: Arc<Config>,
         db: MorayDatabase,
         storage: LocalStorage,
-        accounts: Accounts,
+        accounts: Option<Accounts>,
         metrics: Arc<Metrics>,
     ) -> App {
         App { config, db, storage, accounts, metrics, locks: ImageLocks::default() }
@@ -71,6 +71,17 @@ impl App {
 
     fn rules(&self) -> Rules {
         App::rules_of(&self.config)
+    }
+
+    /// 422 `OwnerDoesNotExist` for an owner that the datacenter's directory does not know.
+    async fn check_owner(&self, owner: Uuid) -> ApiResult<()> {
+        match &self.accounts {
+            Some(accounts) if !accounts.exists(owner).await? => {
+                let message = format!("owner {owner} does not exist");
+                Err(ApiError::new(Code::OwnerDoesNotExist, message))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

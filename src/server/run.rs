@@ -13,7 +13,7 @@ use super::listener::{self, ConnectionEvents, ServeConfig};
 use super::refusal::Refusal;
 use crate::accounts::Accounts;
 use crate::api::{self, AppState};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Database};
 use crate::db::MorayDatabase;
 use crate::images::{self, App};
 use crate::storage::LocalStorage;
@@ -109,8 +109,9 @@ async fn build(config: Arc<Config>, metrics: Arc<Metrics>) -> App {
     if let Err(error) = storage.prepare().await {
         tracing::error!(err.json = %telemetry::err(&error), "local storage cannot be used now");
     }
-    let db = MorayDatabase::new(&config, App::rules_of(&config), Arc::clone(&metrics));
-    let accounts = Accounts::new(config.ufds.clone(), Arc::clone(&metrics));
+    let Database::Moray(moray) = &config.database;
+    let db = MorayDatabase::new(moray, App::rules_of(&config), Arc::clone(&metrics));
+    let accounts = config.ufds.clone().map(|ufds| Accounts::new(ufds, Arc::clone(&metrics)));
     App::new(config, db, storage, accounts, metrics)
 }
 
