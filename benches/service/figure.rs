@@ -6,7 +6,7 @@ use std::time::Duration;
 /// A measured figure.
 #[derive(Debug)]
 pub(crate) struct Figure {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     /// Ours, with its unit.
     pub(crate) ours: String,
     /// The peer's name and value, with its unit.
@@ -33,7 +33,7 @@ pub(crate) struct Pair {
 impl Figure {
     /// The figure of pairs. `unit` writes a value.
     pub(crate) fn of_pairs(
-        name: &'static str,
+        name: impl Into<String>,
         peer: &'static str,
         pairs: &[Pair],
         least: Option<f64>,
@@ -41,7 +41,7 @@ impl Figure {
     ) -> Figure {
         let ratio = median(pairs.iter().map(|pair| pair.ours / pair.peer));
         Figure {
-            name,
+            name: name.into(),
             ours: unit(median(pairs.iter().map(|pair| pair.ours))),
             peer: Some((peer, unit(median(pairs.iter().map(|pair| pair.peer))))),
             outcome: Outcome::Ratio(ratio, least),
@@ -80,15 +80,20 @@ pub(crate) fn mebibytes(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }
 
+/// Prints a figure.
+pub(crate) fn print(figure: &Figure) {
+    println!("{figure}");
+}
+
 /// The head of the table.
 pub(crate) fn print_header() {
-    println!("{:<34} {:>12}   {:<26} {:>6}  target", "figure", "ours", "peer", "ratio");
+    println!("{:<44} {:>12}   {:<30} {:>6}  target", "figure", "ours", "peer", "ratio");
 }
 
 impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let peer = self.peer.as_ref().map(|(name, value)| format!("{value} {name}")).unwrap_or_default();
-        write!(f, "{:<34} {:>12}   {peer:<26} ", self.name, self.ours)?;
+        write!(f, "{:<44} {:>12}   {peer:<30} ", self.name, self.ours)?;
         let verdict = |met: bool| if met { "met" } else { "missed" };
         match self.outcome {
             Outcome::Ratio(ratio, None) => write!(f, "{ratio:>6.2}  none"),

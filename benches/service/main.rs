@@ -7,12 +7,15 @@
 mod bare_axum;
 mod child;
 mod download;
+mod durable;
 mod figure;
+mod fill;
 mod http;
 mod memory;
 mod nginx;
 mod payload;
 mod requests;
+mod scale;
 mod stage;
 mod upload;
 mod wrk;
@@ -67,6 +70,8 @@ enum Topic {
     Requests,
     /// Memory while files come and go
     Memory,
+    /// Reads, changes, start and memory with 500 to 100,000 images
+    Scale,
 }
 
 fn main() -> ExitCode {
@@ -126,6 +131,9 @@ async fn run(options: &Options) -> Result<(), Failure> {
     if wanted(Topic::Memory) {
         failed += report("memory", memory::measure(&mut stage).await);
     }
+    if wanted(Topic::Scale) {
+        failed += report("scale", scale::measure(&mut stage, rounds).await.map(|()| Vec::new()));
+    }
     stage.stop().await;
     if failed > 0 { Err(format!("{failed} measurements failed").into()) } else { Ok(()) }
 }
@@ -134,7 +142,7 @@ async fn run(options: &Options) -> Result<(), Failure> {
 fn report(topic: &str, outcome: Result<Vec<Figure>, Failure>) -> usize {
     match outcome {
         Ok(figures) => {
-            figures.iter().for_each(|figure| println!("{figure}"));
+            figures.iter().for_each(figure::print);
             0
         }
         Err(error) => {

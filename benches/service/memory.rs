@@ -27,7 +27,7 @@ pub(crate) async fn measure(stage: &mut Stage) -> Result<Vec<Figure>, Failure> {
     let pid = stage.pid()?;
     // Resets the peak, see proc(5).
     fs::write(format!("/proc/{pid}/clear_refs"), "5")?;
-    let before = status(pid, "VmRSS:")?;
+    let before = resident(pid)?;
     let address = stage.address;
     let uploads = try_join_all(targets.iter().map(|image| stage.upload(image, &payload)));
     let downloads = try_join_all((0..TRANSFERS).map(|_| {
@@ -40,11 +40,16 @@ pub(crate) async fn measure(stage: &mut Stage) -> Result<Vec<Figure>, Failure> {
         stage.delete(image).await?;
     }
     Ok(vec![Figure {
-        name: "memory, 8 up and 8 down of 1 GiB",
+        name: "memory, 8 up and 8 down of 1 GiB".into(),
         ours: mebibytes(growth),
         peer: Some(("before", mebibytes(before))),
         outcome: Outcome::Bytes(growth, TARGET),
     }])
+}
+
+/// Bytes of memory that a process has now.
+pub(crate) fn resident(pid: u32) -> Result<u64, Failure> {
+    status(pid, "VmRSS:")
 }
 
 /// A size in bytes from the kernel's description of a process.

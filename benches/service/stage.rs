@@ -22,7 +22,10 @@ const RESERVE: u64 = 1 << 30;
 pub(crate) struct Stage {
     datacenter: Datacenter,
     pub(crate) address: SocketAddr,
-    owner: String,
+    /// Owns the images.
+    pub(crate) owner: String,
+    /// Owns few.
+    pub(crate) account: String,
     client: Client,
     // Removed at the end.
     _data: TempDir,
@@ -49,7 +52,8 @@ impl Stage {
             .await?;
         Ok(Stage {
             address: datacenter.imgapi_address().ok_or("imgapi has no address")?,
-            owner: datacenter.account("admin").ok_or("there is no admin")?.uuid.clone(),
+            owner: uuid_of(&datacenter, "admin")?,
+            account: uuid_of(&datacenter, "imgapitestvader")?,
             client: Client::builder().no_proxy().timeout(DEADLINE).build()?,
             datacenter,
             _data: directory,
@@ -64,6 +68,16 @@ impl Stage {
     /// Starts the service anew.
     pub(crate) async fn restart(&mut self) -> Result<(), Failure> {
         Ok(self.datacenter.restart_imgapi().await?)
+    }
+
+    /// Ends the service.
+    pub(crate) async fn stop_service(&self) {
+        self.datacenter.stop_imgapi().await;
+    }
+
+    /// Where Moray listens.
+    pub(crate) fn moray(&self) -> SocketAddr {
+        self.datacenter.moray().address()
     }
 
     /// The process id of the service.
@@ -125,9 +139,29 @@ impl Stage {
     pub(crate) async fn active_image(&self, payload: &Payload) -> Result<Image, Failure> {
         let image = self.create().await?;
         self.upload(&image, payload).await?;
-        let activate = self.url(&format!("/images/{}?action=activate", image.uuid));
-        self.send(self.client.post(activate)).await?;
+        self.activate(&image).await?;
         Ok(image)
+    }
+
+    /// AddImageFile with a few bytes.
+    pub(crate) async fn add_small_file(&self, image: &Image) -> Result<(), Failure> {
+        self.send(self.client.put(self.url(&image.add_file)).body("file")).await.map(drop)
+    }
+
+    /// ActivateImage.
+    pub(crate) async fn activate(&self, image: &Image) -> Result<(), Failure> {
+        let activate = self.url(&format!("/images/{}?action=activate", image.uuid));
+        self.send(self.client.post(activate)).await.map(drop)
+    }
+
+    /// The body of a GET.
+    pub(crate) async fn get(&self, path: &str) -> Result<String, Failure> {
+        Ok(self.client.get(self.url(path)).send().await?.error_for_status()?.text().await?)
+    }
+
+    /// A client of the service.
+    pub(crate) fn client(&self) -> Client {
+        self.client.clone()
     }
 
     /// DeleteImage.
@@ -150,6 +184,11 @@ impl Stage {
         }
         Ok(serde_json::from_str(&text)?)
     }
+}
+
+fn uuid_of(datacenter: &Datacenter, login: &str) -> Result<String, Failure> {
+    let account = datacenter.account(login).ok_or_else(|| format!("there is no account {login}"))?;
+    Ok(account.uuid.clone())
 }
 
 /// Runs what blocks on a thread of its own.

@@ -11,9 +11,10 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use md5::{Digest, Md5};
 use serde_json::{Map, Value};
 
+use super::context::Context;
 use super::upload::{BodyError, IDLE_TIMEOUT};
 use crate::images::{ApiError, ApiResult, Code};
-use crate::manifest::FieldError;
+use crate::manifest::{FieldError, json};
 
 /// Most bytes of a body that is parsed, before and after decompression. 4.13.1 has no limit; the largest manifest it
 /// accepts, without an absurd `acl`, is a few hundred KiB.
@@ -45,8 +46,17 @@ impl Parsed {
     }
 }
 
+/// The body of a request, noted for its audit record.
+pub(super) async fn read_body(context: &Context, headers: &HeaderMap, body: Body) -> ApiResult<Parsed> {
+    let parsed = parse(headers, body).await?;
+    if let Parsed::Json(value) = &parsed {
+        let _ = context.body.set(json::compact(value)?.into());
+    }
+    Ok(parsed)
+}
+
 /// Reads and parses the body by its `Content-Type`.
-pub(super) async fn parse(headers: &HeaderMap, body: Body) -> ApiResult<Parsed> {
+async fn parse(headers: &HeaderMap, body: Body) -> ApiResult<Parsed> {
     let content_type = content_type(headers);
     if content_type.is_empty() || content_type == "application/octet-stream" {
         return Ok(Parsed::Absent);

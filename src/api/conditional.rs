@@ -4,7 +4,9 @@ use std::time::SystemTime;
 
 use axum::http::{HeaderMap, HeaderName, header};
 
-use crate::images::{ApiError, ApiResult, Code};
+use super::images::etag;
+use crate::images::{ApiError, ApiResult, Code, Precondition};
+use crate::manifest::ApiForm;
 
 /// What a resource's current representation is known by.
 #[derive(Debug, Clone, Copy)]
@@ -37,12 +39,27 @@ pub(super) fn read(headers: &HeaderMap, current: Validators<'_>) -> ApiResult<Ou
 }
 
 /// Evaluates the conditions of a change: 412 unless they hold.
-pub(super) fn write(headers: &HeaderMap, current: Validators<'_>) -> ApiResult<()> {
+fn write(headers: &HeaderMap, current: Validators<'_>) -> ApiResult<()> {
     check_match(headers, current)?;
     match header_list(headers, header::IF_NONE_MATCH) {
         Some(tags) if matches(&tags, current.etag) => Err(failed(&header::IF_NONE_MATCH, &tags)),
         _ => Ok(()),
     }
+}
+
+/// The conditions of a change of an image, compared with the tag of the version that is changed. `form` is that in which
+/// the client sees the image.
+pub(super) fn precondition(headers: &HeaderMap, form: ApiForm) -> Precondition {
+    let conditions: HeaderMap = [header::IF_MATCH, header::IF_NONE_MATCH]
+        .into_iter()
+        .flat_map(|name| headers.get_all(&name).iter().map(move |value| (name.clone(), value.clone())))
+        .collect();
+    if conditions.is_empty() {
+        return Precondition::default();
+    }
+    Precondition::new(move |image| {
+        write(&conditions, Validators { etag: &etag(image, &form)?, modified: None })
+    })
 }
 
 fn check_match(headers: &HeaderMap, current: Validators<'_>) -> ApiResult<()> {

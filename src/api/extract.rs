@@ -27,6 +27,12 @@ impl FromRequestParts<AppState> for VisibleImage {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let access = access(parts, state).await?;
+        VisibleImage::find(access, state).await
+    }
+}
+
+impl VisibleImage {
+    async fn find(access: Access, state: &AppState) -> Result<Self, ApiError> {
         let image = images::lookup(state.app(), access).await?.image;
         Ok(VisibleImage { access, image })
     }
@@ -50,9 +56,15 @@ impl OwnedImage {
 
 /// The UUID that the path names, for a route that has something else to check before it looks for the image.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct ImageUuid(Uuid);
+pub(super) struct ImageUuid(pub(super) Uuid);
 
 impl ImageUuid {
+    /// The rest of what [`VisibleImage`] does.
+    pub(super) async fn visible(self, context: &Context, state: &AppState) -> Result<VisibleImage, ApiError> {
+        let access = Access { uuid: self.0, account: context.params.account()? };
+        VisibleImage::find(access, state).await
+    }
+
     /// The rest of what [`OwnedImage`] does.
     pub(super) async fn owned(self, context: &Context, state: &AppState) -> Result<OwnedImage, ApiError> {
         let access = Access { uuid: self.0, account: context.params.account()? };

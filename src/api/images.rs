@@ -7,28 +7,15 @@ use axum::response::{IntoResponse, Response};
 use sha1::{Digest, Sha1};
 
 use super::AppState;
-use super::body::{self, Parsed};
+use super::body::read_body;
 use super::conditional::{self, Outcome, Validators};
 use super::context::Context;
-use super::extract::{ImageUuid, OwnedImage, VisibleImage};
+use super::extract::{OwnedImage, VisibleImage};
 use super::reply::Json;
+use super::unavailable;
 use crate::images::{self, ApiError, ApiResult, Code};
 use crate::manifest::list::{Caller, ListQuery};
-use crate::manifest::{ApiForm, FieldCode, FieldError, Image, json};
-
-/// Actions that 4.13.1 knows and this version does not have.
-const UNAVAILABLE_CREATE_ACTIONS: [&str; 3] = ["create-from-vm", "import-docker-image", "import-lxd-image"];
-const UNAVAILABLE_IMAGE_ACTIONS: [&str; 9] = [
-    "import",
-    "import-remote",
-    "import-from-datacenter",
-    "change-stor",
-    "export",
-    "enable",
-    "disable",
-    "channel-add",
-    "update",
-];
+use crate::manifest::{ApiForm, FieldCode, Image, json};
 
 /// `GET /images` — ListImages.
 pub(super) async fn list_images(State(state): State<AppState>, context: Context) -> ApiResult<Json> {
@@ -76,34 +63,17 @@ pub(super) async fn create_image(
     let body = read_body(&context, &headers, body).await?;
     match context.params.one("action")? {
         None => {}
-        Some(action) if UNAVAILABLE_CREATE_ACTIONS.contains(&action) => return Err(unavailable(action)),
-        Some(action) => return Err(unknown_action(action)),
+        Some("create-from-vm") => return Err(unavailable::create_from_vm()),
+        Some("import-docker-image") => return Err(unavailable::import_docker_image(&context)),
+        Some("import-lxd-image") => return Err(unavailable::import_lxd_image(&context)),
+        Some(action) => {
+            let message = format!("{action:?} is not an action");
+            return Err(ApiError::invalid_parameter("action", FieldCode::Invalid, message));
+        }
     }
     let account = context.params.account()?;
     let image = images::create(state.app(), account, body.into_object()?).await?;
     reply(&image, &context.form(&state, false))
-}
-
-/// `POST /images/:uuid?action=…` — ActivateImage.
-pub(super) async fn act_on_image(
-    State(state): State<AppState>,
-    context: Context,
-    headers: HeaderMap,
-    uuid: ImageUuid,
-    body: Body,
-) -> ApiResult<Json> {
-    // Body errors come before those of the image, although no action here needs a body.
-    read_body(&context, &headers, body).await?;
-    let image = uuid.owned(&context, &state).await?;
-    let form = context.form(&state, false);
-    let etag = etag(&image.image, &form)?;
-    conditional::write(&headers, Validators { etag: &etag, modified: None })?;
-    match context.params.non_empty("action")? {
-        Some("activate") => reply(&images::activate(state.app(), image.access).await?, &form),
-        Some(action) if UNAVAILABLE_IMAGE_ACTIONS.contains(&action) => Err(unavailable(action)),
-        Some(action) => Err(unknown_action(action)),
-        None => Err(ApiError::invalid_parameters(vec![FieldError::missing("action")])),
-    }
 }
 
 /// `DELETE /images/:uuid` — DeleteImage.
@@ -115,14 +85,6 @@ pub(super) async fn delete_image(
     context.params.flag("force_all_channels")?;
     images::delete(state.app(), image.access).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-async fn read_body(context: &Context, headers: &HeaderMap, body: Body) -> ApiResult<Parsed> {
-    let parsed = body::parse(headers, body).await?;
-    if let Parsed::Json(value) = &parsed {
-        let _ = context.body.set(json::compact(value)?.into());
-    }
-    Ok(parsed)
 }
 
 /// The image, with its entity tag.
@@ -141,12 +103,4 @@ pub(super) fn not_modified(etag: &str) -> Response {
         response.headers_mut().insert(header::ETAG, etag);
     }
     response
-}
-
-fn unavailable(action: &str) -> ApiError {
-    ApiError::new(Code::NotAvailable, format!("the action {action} is not available in this version"))
-}
-
-fn unknown_action(action: &str) -> ApiError {
-    ApiError::invalid_parameter("action", FieldCode::Invalid, format!("{action:?} is not an action"))
 }

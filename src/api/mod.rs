@@ -1,5 +1,7 @@
 //! HTTP: the routes, what is common to all of them, and the translation between requests and operations.
 
+mod acl;
+mod actions;
 mod body;
 mod conditional;
 mod context;
@@ -8,6 +10,7 @@ mod extract;
 mod files;
 mod finish;
 mod images;
+mod imports;
 mod metrics;
 mod negotiate;
 mod params;
@@ -15,6 +18,8 @@ mod ping;
 mod pipeline;
 mod reply;
 mod routes;
+mod stor;
+mod unavailable;
 mod upload;
 mod version;
 

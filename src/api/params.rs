@@ -1,4 +1,4 @@
-use crate::images::{ApiError, ApiResult};
+use crate::images::{ApiError, ApiResult, Code};
 use crate::manifest::{FieldCode, Uuid};
 
 /// The decoded pairs of a query string, in order.
@@ -44,6 +44,15 @@ impl Params {
         account.parse().map(Some).map_err(|_| {
             ApiError::invalid_parameter("account", FieldCode::Invalid, format!("{account:?} is not a UUID"))
         })
+    }
+
+    /// 403 `OperatorOnly` for an account call, whatever the account's form.
+    pub(super) fn operator_only(&self) -> ApiResult<()> {
+        // Repeated or bracketed it is there, too.
+        match self.non_empty("account") {
+            Ok(None) => Ok(()),
+            _ => Err(ApiError::new(Code::OperatorOnly, "this is for operators only")),
+        }
     }
 
     /// A boolean: exactly `true` or `false`. Absent or empty is `false`.

@@ -5,7 +5,7 @@ use axum::handler::Handler;
 use axum::http::Method;
 use axum::routing::{MethodFilter, on};
 
-use super::{AppState, files, images, ping};
+use super::{AppState, acl, actions, files, images, ping, unavailable};
 
 /// Name of a route that did not match.
 pub(super) const UNKNOWN: &str = "unknown";
@@ -35,7 +35,10 @@ pub(super) fn routes() -> Routes {
         .add(Method::PUT, "/images/{uuid}/file", "addimagefile", files::add_image_file)
         .add(Method::GET, "/images/{uuid}/file", "getimagefile", files::get_image_file)
         .add(Method::HEAD, "/images/{uuid}/file", "getimagefile", files::get_image_file)
-        .add(Method::POST, "/images/{uuid}", "updateimage", images::act_on_image)
+        .add(Method::POST, "/images/{uuid}", "updateimage", actions::act_on_image)
+        .add(Method::POST, "/images/{uuid}/acl", "addimageacl", acl::update_acl)
+        .add(Method::GET, "/images/{uuid}/jobs", "getimagejobs", unavailable::get_image_jobs)
+        .add(Method::POST, "/images/{uuid}/push", "adminpushdockerimage", unavailable::push_docker_image)
         .add(Method::DELETE, "/images/{uuid}", "deleteimage", images::delete_image)
 }
 

@@ -28,6 +28,9 @@ pub enum DbError {
     /// Somebody else changed, made or deleted the record since it was read. Nothing was changed.
     #[error("the record has changed")]
     Conflict,
+    /// Another record has the same `urn`. Nothing was changed.
+    #[error("another record has the same value of a unique attribute")]
+    NotUnique,
     /// The database refused.
     #[error("the database request failed")]
     Failed(#[source] ::moray::Error),

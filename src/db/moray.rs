@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use moray::{
-    Attribute, BucketConfig, CallOptions, Client, DeleteOptions, Endpoint, Error, FindOptions, Index,
-    IndexType, Object, Order, Precondition, PutOptions, Sort,
+    Attribute, BatchRequest, BucketConfig, CallOptions, Client, DeleteOptions, Endpoint, Error, FindOptions,
+    Index, IndexType, Object, Order, Precondition, PutOptions, Sort,
 };
 
 use super::{DbError, Stored, filter};
@@ -88,6 +88,21 @@ impl MorayDatabase {
         match self.timed("delete", self.client.del_object(BUCKET, &key, &options)).await {
             Err(error) if is_no_object(&error) => Err(DbError::Conflict),
             result => result.map_err(failed),
+        }
+    }
+
+    /// Stores `image`, whose UUID is new, in the place of the version of `old` that `etag` names, in one transaction. A
+    /// `Conflict` means that the new UUID is taken, or that the old record has changed.
+    pub async fn rename(&self, image: &Image, old: Uuid, etag: &str) -> Result<(), DbError> {
+        // In this order: the two records may share the unique `urn`.
+        let requests = [
+            BatchRequest::delete(BUCKET, old.to_string(), Precondition::Etag(etag.to_owned())),
+            BatchRequest::put(BUCKET, image.uuid().to_string(), image.record(), Precondition::MustNotExist)
+                .map_err(failed)?,
+        ];
+        match self.timed("batch", self.client.batch(&requests, &CallOptions::default())).await {
+            Err(error) if is_no_object(&error) => Err(DbError::Conflict),
+            result => result.map(drop).map_err(failed),
         }
     }
 
@@ -192,6 +207,8 @@ fn is_no_object(error: &Error) -> bool {
 fn failed(error: Error) -> DbError {
     if error.is_outcome_unknown() {
         DbError::OutcomeUnknown(error)
+    } else if error.server_kind() == Some(moray::ServerErrorKind::UniqueAttribute) {
+        DbError::NotUnique
     } else if error.is_conflict() {
         DbError::Conflict
     } else if error.is_transient() || error.is_not_found() {

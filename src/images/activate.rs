@@ -1,17 +1,19 @@
 use std::sync::Arc;
 
-use super::change::change;
-use super::{Access, ApiError, ApiResult, App, Code, get_file, now, owned, to_the_end};
+use super::change::change_if;
+use super::enable::refuse_placeholder;
+use super::{Access, ApiError, ApiResult, App, Code, Precondition, get_file, now, owned, to_the_end};
 use crate::manifest::{Image, Stor};
 
 /// Makes an image usable; from then on its files are immutable.
-pub async fn activate(app: &Arc<App>, access: Access) -> ApiResult<Image> {
+pub async fn activate(app: &Arc<App>, access: Access, precondition: Precondition) -> ApiResult<Image> {
     let app = Arc::clone(app);
     to_the_end(async move {
         let image = owned(&app, access).await?.image;
+        precondition.check(&image)?;
         activated(&image)?;
         check_files(&app, access, &image).await?;
-        Ok(change(&app, access, activated).await?)
+        Ok(change_if(&app, access, &precondition, activated).await?)
     })
     .await
 }
@@ -35,5 +37,6 @@ fn activated(image: &Image) -> ApiResult<Image> {
     if image.files().is_empty() {
         return Err(ApiError::new(Code::NoActivationNoFile, format!("image {uuid} has no file")));
     }
+    refuse_placeholder(image)?;
     image.activate(&now()).map_err(ApiError::validation)
 }

@@ -1,10 +1,10 @@
-use super::{Access, ApiError, ApiResult, App, lookup};
+use super::{Access, ApiError, ApiResult, App, Precondition, lookup};
 use crate::db::{DbError, Stored};
 use crate::manifest::{ApiForm, ApiVersion, Image, json};
 use crate::telemetry::err;
 
 /// How often a change starts over because somebody else changed the image first.
-const ATTEMPTS: usize = 20;
+pub(super) const ATTEMPTS: usize = 20;
 
 /// The one way to change a record: read it with the caller's rights, change it, write it if it is still the version
 /// that was read; otherwise begin again with fresh data. So no write loses another one.
@@ -13,8 +13,21 @@ pub(super) async fn change(
     access: Access,
     change: impl Fn(&Image) -> ApiResult<Image>,
 ) -> Result<Image, ChangeError> {
+    change_if(app, access, &Precondition::default(), change).await
+}
+
+/// The same for a change of a version that meets a condition. It holds for the very version that is replaced.
+pub(super) async fn change_if(
+    app: &App,
+    access: Access,
+    precondition: &Precondition,
+    change: impl Fn(&Image) -> ApiResult<Image>,
+) -> Result<Image, ChangeError> {
+    // The changes of this process wait for each other, so that only those of other processes make one start over.
+    let _changing = app.changes.lock(access.uuid).await?;
     for _ in 0..ATTEMPTS {
         let Stored { image, etag } = lookup::owned(app, access).await?;
+        precondition.check(&image)?;
         let changed = change(&image)?;
         let archived = archive(app, &changed).await?;
         match app.db.replace(&changed, &etag).await {

@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
+use super::change::ATTEMPTS;
 use super::{Access, ApiError, ApiResult, App, Code, lookup, to_the_end};
 use crate::db::{DbError, Stored};
 use crate::manifest::{Image, Stor, Uuid};
+use crate::storage::Asset;
 use crate::telemetry::err;
-
-const ATTEMPTS: usize = 20;
 
 /// How many dependents an error message names at most; of more, the first few.
 const NAMED: usize = 9;
@@ -34,7 +34,8 @@ async fn delete_record_and_files(app: &App, access: Access) -> ApiResult<()> {
     Err(DbError::Conflict.into())
 }
 
-async fn refuse_dependents(app: &App, uuid: Uuid) -> ApiResult<()> {
+/// 422 `ImageHasDependentImages` for an image that other images need.
+pub(super) async fn refuse_dependents(app: &App, uuid: Uuid) -> ApiResult<()> {
     let dependents = app.db.dependents(uuid).await?;
     if dependents.is_empty() {
         return Ok(());
@@ -47,10 +48,17 @@ async fn refuse_dependents(app: &App, uuid: Uuid) -> ApiResult<()> {
 }
 
 /// The image is gone for everybody by now: a file that stays behind is ours to report, not the client's to repeat.
-async fn delete_files(app: &App, image: &Image) {
-    let local = image.files().iter().enumerate().filter(|(_, file)| file.stor == Stor::Local);
-    let files = local.map(|(index, file)| (index, file.sha1.clone())).collect();
-    if let Err(error) = app.storage.delete(image.uuid(), files).await {
+pub(super) async fn delete_files(app: &App, image: &Image) {
+    if let Err(error) = app.storage.delete(image.uuid(), local_assets(image)).await {
         tracing::error!(uuid = %image.uuid(), err.json = %err(&error), "cannot delete the file of a deleted image");
     }
+}
+
+/// The image's files in local storage, with their SHA-1s.
+pub(super) fn local_assets(image: &Image) -> Vec<(Asset, String)> {
+    let files = image.files().iter().enumerate();
+    let files = files.map(|(index, file)| (Asset::File(index), file.stor, &file.sha1));
+    let icon = image.icon().map(|icon| (Asset::Icon, icon.stor, &icon.sha1));
+    let local = files.chain(icon).filter(|(_, stor, _)| *stor == Stor::Local);
+    local.map(|(asset, _, sha1)| (asset, sha1.clone())).collect()
 }

@@ -1,9 +1,11 @@
 use std::error::Error;
 use std::fmt;
+use std::io;
 
 use super::Code;
 use crate::accounts::AccountsError;
 use crate::db::DbError;
+use crate::manifest::create::CreateError;
 use crate::manifest::{FieldCode, FieldError, Uuid};
 use crate::storage::StorageError;
 
@@ -60,6 +62,11 @@ impl ApiError {
         ApiError::new(Code::ResourceNotFound, format!("image {uuid} not found"))
     }
 
+    /// 409 for a UUID that is taken.
+    pub fn image_exists(uuid: Uuid) -> ApiError {
+        ApiError::new(Code::ImageUuidAlreadyExists, format!("image {uuid} already exists"))
+    }
+
     /// The REST code.
     pub fn code(&self) -> Code {
         self.code
@@ -107,9 +114,22 @@ impl From<DbError> for ApiError {
                 Code::ServiceUnavailableError,
                 "the image is being changed by too many requests at once",
             ),
+            DbError::NotUnique => {
+                let taken = FieldError::invalid("urn").because("another image has it");
+                ApiError::validation(vec![taken])
+            }
             DbError::Failed(_) => {
                 ApiError::new(Code::InternalError, "the database request failed").because(error)
             }
+        }
+    }
+}
+
+impl From<CreateError> for ApiError {
+    fn from(error: CreateError) -> ApiError {
+        match error {
+            CreateError::UnknownMembers(errors) => ApiError::invalid_parameters(errors),
+            CreateError::Invalid(errors) => ApiError::validation(errors),
         }
     }
 }
@@ -135,6 +155,10 @@ impl From<StorageError> for ApiError {
             StorageError::NotFound(name) => {
                 let message = format!("the file {name} is missing in local storage");
                 ApiError::new(Code::InternalError, message).because(error)
+            }
+            StorageError::Io(reason) if reason.kind() == io::ErrorKind::WouldBlock => {
+                let message = "the image's file is being taken up after an interruption";
+                ApiError::new(Code::ServiceUnavailableError, message).because(error)
             }
             StorageError::Io(_) => ApiError::new(Code::InternalError, "local storage failed").because(error),
         }

@@ -1,17 +1,24 @@
 //! What can be done with an image: one operation a file. No HTTP in here.
 
+mod acl;
 mod activate;
 mod add_file;
 mod change;
 mod code;
 mod create;
 mod delete;
+mod enable;
 mod error;
 mod get_file;
+mod import;
 mod list;
 mod locks;
 mod lookup;
+mod origin;
+mod precondition;
+mod rename;
 mod sweep;
+mod update;
 
 use std::sync::Arc;
 
@@ -24,16 +31,21 @@ use crate::manifest::{Rules, Uuid, times};
 use crate::storage::LocalStorage;
 use crate::telemetry::Metrics;
 
+pub use acl::{AclAction, update_acl};
 pub use activate::activate;
 pub use add_file::{FileUpload, add_file, check_unactivated};
 pub use code::Code;
 pub use create::create;
 pub use delete::delete;
+pub use enable::set_disabled;
 pub use error::{ApiError, ApiResult};
 pub use get_file::{OpenFile, get_file};
+pub use import::{ImportOptions, import, refuse_existing};
 pub use list::list;
 pub use lookup::{lookup, owned};
+pub use precondition::Precondition;
 pub use sweep::sweep_regularly;
+pub use update::update;
 
 use locks::ImageLocks;
 
@@ -49,7 +61,10 @@ pub struct App {
     /// The owners, in a datacenter. Elsewhere any UUID may own an image.
     pub accounts: Option<Accounts>,
     metrics: Arc<Metrics>,
+    /// Held while an image's files are published, moved or deleted.
     locks: ImageLocks,
+    /// Held while an image's record is changed; taken after `locks` by those who need both.
+    changes: ImageLocks,
 }
 
 impl App {
@@ -61,7 +76,8 @@ impl App {
         accounts: Option<Accounts>,
         metrics: Arc<Metrics>,
     ) -> App {
-        App { config, db, storage, accounts, metrics, locks: ImageLocks::default() }
+        let (locks, changes) = (ImageLocks::default(), ImageLocks::default());
+        App { config, db, storage, accounts, metrics, locks, changes }
     }
 
     /// What a server of this configuration asks of a manifest.

@@ -1,16 +1,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::change::ATTEMPTS;
+use super::delete::local_assets;
 use super::{ApiError, ApiResult, App};
 use crate::db::{DbError, Stored};
-use crate::manifest::{ImageFile, Stor};
-use crate::storage::Owner;
+use crate::manifest::Image;
+use crate::storage::{Asset, Owner};
 use crate::telemetry::err;
 
 const INTERVAL: Duration = Duration::from_secs(60);
-
-/// How often a record is read again because it changed meanwhile.
-const ATTEMPTS: usize = 20;
 
 /// Removes at the start, and once a minute from then on, what interrupted uploads left behind.
 pub async fn sweep_regularly(app: Arc<App>) {
@@ -31,31 +30,54 @@ async fn sweep(app: &App) -> ApiResult<()> {
             continue;
         };
         let _publishing = app.locks.lock(owner.uuid).await?;
-        if is_named(app, &owner).await? {
-            tracing::info!(uuid = %owner.uuid, "taking up an image file whose upload was interrupted");
-            app.storage.settle_leftover(leftover).await?;
-        } else {
-            app.storage.discard(leftover).await?;
+        match named_by(app, &owner).await? {
+            Naming::Named(image) => {
+                tracing::info!(uuid = %owner.uuid, "taking up an image file whose upload was interrupted");
+                finish_rename(app, &image).await?;
+                app.storage.settle_leftover(leftover).await?;
+            }
+            // A rename may still be on its way: while the image has the bytes under its old name, this one costs nothing.
+            Naming::NoImage if leftover.shares_its_bytes() => {}
+            Naming::NoImage | Naming::Unnamed => app.storage.discard(leftover).await?,
         }
     }
     Ok(())
 }
 
+/// Deletes the files of the UUID that the image had before, unless another image has that UUID by now.
+async fn finish_rename(app: &App, image: &Image) -> ApiResult<()> {
+    let Some(old) = image.former_uuid() else { return Ok(()) };
+    let _deleting = app.locks.lock(old).await?;
+    if app.db.get(old).await?.is_none() {
+        app.storage.delete(old, local_assets(image)).await?;
+    }
+    Ok(())
+}
+
+/// What an image's record says about a complete file.
+enum Naming {
+    /// It is the image's.
+    Named(Box<Image>),
+    /// It is not, and never will be.
+    Unnamed,
+    /// There is no such image.
+    NoImage,
+}
+
 /// Whether the image's record names the file. When it does not, it never will: the write that would have named it may
 /// still be on its way, for as long as the database likes, and is fenced off.
-async fn is_named(app: &App, owner: &Owner) -> ApiResult<bool> {
+async fn named_by(app: &App, owner: &Owner) -> ApiResult<Naming> {
     for _ in 0..ATTEMPTS {
-        let Some(Stored { image, etag }) = app.db.get(owner.uuid).await? else { return Ok(false) };
-        let names = |file: &ImageFile| file.stor == Stor::Local && file.sha1 == owner.sha1;
-        if image.files().get(owner.index).is_some_and(names) {
-            return Ok(true);
+        let Some(Stored { image, etag }) = app.db.get(owner.uuid).await? else { return Ok(Naming::NoImage) };
+        if local_assets(&image).contains(&(owner.asset, owner.sha1.clone())) {
+            return Ok(Naming::Named(Box::new(image)));
         }
-        // The write names a version from before the activation.
-        if image.activated() {
-            return Ok(false);
+        // The write of a file names a version from before the activation.
+        if image.activated() && owner.asset != Asset::Icon {
+            return Ok(Naming::Unnamed);
         }
         match app.db.replace(&image.fenced().map_err(ApiError::validation)?, &etag).await {
-            Ok(()) => return Ok(false),
+            Ok(()) => return Ok(Naming::Unnamed),
             // Somebody was faster, perhaps that very write.
             Err(DbError::Conflict) => {}
             Err(error) => return Err(error.into()),

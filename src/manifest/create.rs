@@ -15,8 +15,8 @@ use super::{FieldError, coerce, tags};
 pub struct CreateContext {
     /// The new image's UUID.
     pub uuid: Uuid,
-    /// The owner, from [`resolve_owner`].
-    pub owner: Uuid,
+    /// The owner, from [`resolve_owner`]. `None` leaves it to the body, and to validation.
+    pub owner: Option<Uuid>,
     /// The channel the image is created in, on a server that has channels.
     pub channel: Option<String>,
     /// The server's rules.
@@ -126,25 +126,33 @@ const KNOWN: &[&str] = &[
 /// Unknown members first; then every problem of the record, and `state` as [`refuse_state`] has it.
 pub fn create(body: Record, context: &CreateContext) -> Result<Image, CreateError> {
     refuse_state(&body).map_err(|problem| CreateError::Invalid(vec![problem]))?;
-    let is_zvol = body.get("type").and_then(Value::as_str) == Some(ImageType::Zvol.as_str());
-    refuse_unknown(&body, is_zvol)?;
-    Image::load(record(body, context, is_zvol), context.rules).map_err(CreateError::Invalid)
+    make(body, context, &[])
 }
 
-fn refuse_unknown(body: &Record, is_zvol: bool) -> Result<(), CreateError> {
-    let known =
-        |name: &str| KNOWN.contains(&name) || AS_GIVEN.contains(&name) || (is_zvol && ZVOL.contains(&name));
+/// Makes a record that also keeps the members `kept` as they are given.
+pub(super) fn make(body: Record, context: &CreateContext, kept: &[&str]) -> Result<Image, CreateError> {
+    let is_zvol = body.get("type").and_then(Value::as_str) == Some(ImageType::Zvol.as_str());
+    refuse_unknown(&body, is_zvol, kept)?;
+    Image::load(record(body, context, is_zvol, kept), context.rules).map_err(CreateError::Invalid)
+}
+
+fn refuse_unknown(body: &Record, is_zvol: bool, kept: &[&str]) -> Result<(), CreateError> {
+    let known = |name: &str| {
+        [KNOWN, AS_GIVEN, kept].iter().any(|names| names.contains(&name)) || (is_zvol && ZVOL.contains(&name))
+    };
     let unknown: Vec<FieldError> =
         body.keys().filter(|name| !known(name)).map(|name| FieldError::invalid(name.as_str())).collect();
     if unknown.is_empty() { Ok(()) } else { Err(CreateError::UnknownMembers(unknown)) }
 }
 
 /// The stored form of a new image, members in the order 4.13.1 writes them.
-fn record(mut body: Record, context: &CreateContext, is_zvol: bool) -> Record {
+fn record(mut body: Record, context: &CreateContext, is_zvol: bool, kept: &[&str]) -> Record {
     let mut raw = Map::new();
     raw.insert("v".to_owned(), body.shift_remove("v").unwrap_or_else(|| json!(2)));
-    raw.insert("owner".to_owned(), json!(context.owner));
-    take(&mut body, &mut raw, &["name", "version", "type", "os"]);
+    if let Some(owner) = context.owner {
+        body.insert("owner".to_owned(), json!(owner));
+    }
+    take(&mut body, &mut raw, &["owner", "name", "version", "type", "os"]);
     for name in ["public", "disabled"] {
         let given = body.shift_remove(name).filter(coerce::truthy);
         raw.insert(name.to_owned(), given.unwrap_or(Value::Bool(false)));
@@ -155,6 +163,7 @@ fn record(mut body: Record, context: &CreateContext, is_zvol: bool) -> Record {
     if let Some(channel) = &context.channel {
         raw.insert("channels".to_owned(), json!([channel]));
     }
+    take(&mut body, &mut raw, kept);
     raw.insert("uuid".to_owned(), json!(context.uuid));
     body.retain(|name, value| !UNLESS_FALSY.contains(&name.as_str()) || coerce::truthy(value));
     take(&mut body, &mut raw, &["description", "homepage", "eula"]);
@@ -203,7 +212,7 @@ mod tests {
     use super::*;
 
     fn context() -> CreateContext {
-        CreateContext { uuid: uuid(BASE), owner: uuid(LUKE), channel: None, rules: DC }
+        CreateContext { uuid: uuid(BASE), owner: Some(uuid(LUKE)), channel: None, rules: DC }
     }
 
     fn body(changes: Value) -> Record {

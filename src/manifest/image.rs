@@ -41,6 +41,9 @@ pub struct Image {
     pub(super) rebuilt_tags: Option<Map<String, Value>>,
 }
 
+/// Member of a record that was stored under another UUID before.
+const RENAMED_FROM: &str = "renamed_from";
+
 impl Image {
     /// Validates a record against the rules of the server that holds it.
     ///
@@ -101,6 +104,19 @@ impl Image {
     /// Never for an image that is valid.
     pub fn fenced(&self) -> Result<Self, Vec<FieldError>> {
         self.with(|raw| drop(raw.insert("write_fence".to_owned(), json!(Uuid::new_v4()))))
+    }
+
+    /// A copy that says which UUID the image had before. The member is one that 4.13.1 keeps and does not look at.
+    ///
+    /// # Errors
+    /// Never for an image that is valid.
+    pub fn renamed_from(&self, old: Uuid) -> Result<Self, Vec<FieldError>> {
+        self.with(|raw| drop(raw.insert(RENAMED_FROM.to_owned(), json!(old))))
+    }
+
+    /// The UUID that the image had before its last one, if it was renamed.
+    pub fn former_uuid(&self) -> Option<Uuid> {
+        self.raw.get(RENAMED_FROM)?.as_str()?.parse().ok()
     }
 
     /// The form shown to clients; serialise it with [`super::json`].
@@ -184,6 +200,16 @@ impl Image {
     /// The files, at most one, two for LXD images.
     pub fn files(&self) -> &[ImageFile] {
         &self.files
+    }
+
+    /// The icon.
+    pub fn icon(&self) -> Option<&Icon> {
+        self.icon.as_ref()
+    }
+
+    /// The image that this one was made from, and needs.
+    pub fn origin(&self) -> Option<Uuid> {
+        self.raw.get("origin")?.as_str()?.parse().ok()
     }
 
     /// Accounts that may use a private image.

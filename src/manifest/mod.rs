@@ -13,12 +13,15 @@ pub mod file;
 #[cfg(test)]
 mod fixtures;
 pub mod image;
+pub mod import;
 pub mod json;
 pub mod kinds;
 pub mod list;
 mod names;
 pub mod tags;
 pub mod times;
+pub mod update;
+pub mod upgrade;
 pub mod uuid;
 mod validate;
 

@@ -21,6 +21,9 @@ impl Uuid {
     /// The length of the text form in characters.
     const TEXT_LEN: usize = 36;
 
+    /// The all-zero UUID: the owner of images that nobody owns.
+    pub const NIL: Uuid = Uuid(uuid::Uuid::nil());
+
     /// A random UUID.
     pub fn new_v4() -> Self {
         // A generator of this thread: the library's own makes a system call for each, and every request has one.

@@ -2,7 +2,7 @@
 //!
 //! | Path below the base directory | What |
 //! | --- | --- |
-//! | `images/<first 3 characters of the UUID>/<uuid>/file0`, `file1` | an image's files, as 4.13.1 has them |
+//! | `images/<first 3 characters of the UUID>/<uuid>/file0`, `file1`, `icon` | an image's files, as 4.13.1 has them |
 //! | `incoming/…` | files on their way there, see [`Leftover`] |
 //! | `archive/<first 3>/<uuid>.json` | the last version of each manifest |
 //!
@@ -20,9 +20,9 @@ use futures_util::Stream;
 
 use super::ingest::{Digests, ReceiveError, ingest};
 use super::temporary::{
-    Leftover, Temporary, complete_name, create_directories, file_name, remove_if_there, sync_directory,
+    Leftover, Temporary, complete_name, create_directories, remove_if_there, sync_directory,
 };
-use super::{StorageError, blocking};
+use super::{Asset, StorageError, blocking};
 use crate::manifest::Uuid;
 
 /// The local storage below one base directory.
@@ -61,6 +61,11 @@ impl LocalStorage {
         self.base.join("images").join(&uuid[..3]).join(uuid)
     }
 
+    /// Where a file of an image stands for good.
+    fn place(&self, uuid: Uuid, asset: Asset) -> PathBuf {
+        self.image_directory(uuid).join(asset.to_string())
+    }
+
     pub(super) fn archive_path(&self, uuid: Uuid) -> PathBuf {
         let uuid = uuid.to_string();
         self.base.join("archive").join(&uuid[..3]).join(format!("{uuid}.json"))
@@ -95,10 +100,16 @@ impl LocalStorage {
         Ok(Received { digests, temporary })
     }
 
-    /// Gives `received` the name under which a manifest of `uuid` can refer to it as file `index`.
-    pub async fn stage(&self, received: Received, uuid: Uuid, index: usize) -> Result<Staged, StorageError> {
-        let complete = self.incoming().join(complete_name(uuid, index, &received.digests.sha1));
-        let place = self.image_directory(uuid).join(file_name(index));
+    /// Gives `received` the name under which a manifest of `uuid` can refer to it as its file, by index, or its icon.
+    pub async fn stage(
+        &self,
+        received: Received,
+        uuid: Uuid,
+        asset: impl Into<Asset>,
+    ) -> Result<Staged, StorageError> {
+        let asset = asset.into();
+        let complete = self.incoming().join(complete_name(uuid, asset, &received.digests.sha1));
+        let place = self.place(uuid, asset);
         let mut temporary = received.temporary;
         let staged = blocking(move || {
             temporary.rename(complete)?;
@@ -107,32 +118,50 @@ impl LocalStorage {
         Ok(staged.await?)
     }
 
-    /// Opens file `index` of `uuid`, the one whose bytes have this SHA-1.
-    pub async fn open(&self, uuid: Uuid, index: usize, sha1: &str) -> Result<File, StorageError> {
-        let name = file_name(index);
-        let complete = self.incoming().join(complete_name(uuid, index, sha1));
-        let place = self.image_directory(uuid).join(&name);
+    /// Gives a file of `from`, the one whose bytes have this SHA-1, an additional name under which a manifest of `to` can
+    /// refer to it.
+    pub async fn link(&self, from: Uuid, to: Uuid, asset: Asset, sha1: &str) -> Result<Staged, StorageError> {
+        let incoming = self.incoming();
+        let sources = [incoming.join(complete_name(from, asset, sha1)), self.place(from, asset)];
+        let complete = incoming.join(complete_name(to, asset, sha1));
+        let place = self.place(to, asset);
+        let linked = blocking(move || {
+            create_directories(&incoming)?;
+            let temporary = match Temporary::link(&sources[0], complete.clone()) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    Temporary::link(&sources[1], complete)?
+                }
+                linked => linked?,
+            };
+            Ok(Staged { temporary, place })
+        });
+        linked.await.map_err(|error| missing_or_failed(error, from, asset))
+    }
+
+    /// Opens a file of `uuid`, the one whose bytes have this SHA-1.
+    pub async fn open(&self, uuid: Uuid, asset: impl Into<Asset>, sha1: &str) -> Result<File, StorageError> {
+        let asset = asset.into();
+        let complete = self.incoming().join(complete_name(uuid, asset, sha1));
+        let place = self.place(uuid, asset);
         let opened = blocking(move || match File::open(complete) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => File::open(place),
             other => other,
         });
-        opened.await.map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => StorageError::NotFound(format!("{uuid}/{name}")),
-            _ => error.into(),
-        })
+        opened.await.map_err(|error| missing_or_failed(error, uuid, asset))
     }
 
-    /// Deletes the files of `uuid` named by their index and SHA-1, and the image's directory if that leaves it empty.
-    pub async fn delete(&self, uuid: Uuid, files: Vec<(usize, String)>) -> Result<(), StorageError> {
+    /// Deletes the files of `uuid` with these SHA-1s, and the image's directory if that leaves it empty.
+    pub async fn delete(&self, uuid: Uuid, files: Vec<(Asset, String)>) -> Result<(), StorageError> {
         let incoming = self.incoming();
         let directory = self.image_directory(uuid);
         let deleted = blocking(move || {
             Ok(files
                 .iter()
-                .try_for_each(|(index, sha1)| {
-                    remove_if_there(&incoming.join(complete_name(uuid, *index, sha1)))?;
-                    remove_if_there(&directory.join(file_name(*index)))
+                .try_for_each(|(asset, sha1)| {
+                    remove_if_there(&incoming.join(complete_name(uuid, *asset, sha1)))?;
+                    remove_if_there(&directory.join(asset.to_string()))
                 })
+                .map_err(StorageError::from)
                 .and_then(|()| remove_directory(&directory)))
         });
         deleted.await?
@@ -163,7 +192,7 @@ impl LocalStorage {
     /// Takes up a complete leftover that a manifest names, where the process that staged it stopped.
     pub async fn settle_leftover(&self, leftover: Leftover) -> Result<(), StorageError> {
         let Some(owner) = leftover.owner() else { return self.discard(leftover).await };
-        let place = self.image_directory(owner.uuid).join(file_name(owner.index));
+        let place = self.place(owner.uuid, owner.asset);
         Staged { temporary: leftover.into_temporary(), place }.settle().await
     }
 }
@@ -183,6 +212,13 @@ impl Staged {
     /// Leaves the file where it is, because it is not known whether a manifest names it: the next sweep decides.
     pub fn leave(mut self) {
         self.temporary.leave();
+    }
+}
+
+fn missing_or_failed(error: io::Error, uuid: Uuid, asset: Asset) -> StorageError {
+    match error.kind() {
+        io::ErrorKind::NotFound => StorageError::NotFound(format!("{uuid}/{asset}")),
+        _ => error.into(),
     }
 }
 

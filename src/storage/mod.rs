@@ -5,6 +5,7 @@
 //! `local.rs` for the names on disk.
 
 mod archive;
+mod asset;
 mod ingest;
 mod local;
 mod temporary;
@@ -15,6 +16,7 @@ mod writer;
 use std::io;
 
 pub use archive::Archived;
+pub use asset::{Asset, UnknownAsset};
 pub use ingest::{Digests, ReceiveError};
 pub use local::{LocalStorage, Received, Staged};
 pub use temporary::{Leftover, Owner};

@@ -3,8 +3,8 @@
 //! Everything unfinished stands in one directory, `incoming`, on the same file system as the final places:
 //!
 //! - `<id>.part`: bytes still arriving, or not yet verified;
-//! - `<image uuid>.file<index>.<sha1>`: a complete and durable image file that a manifest is about to name, or names
-//!   already while the file waits for its rename to the final place.
+//! - `<image uuid>.file<index>.<sha1>`, `<image uuid>.icon.<sha1>`: a complete and durable file that a manifest is about
+//!   to name, or names already while the file waits for its rename to the final place.
 //!
 //! Whoever works on such a file holds a lock on it. The system drops the lock with the process, so a file whose lock
 //! is free is a leftover.
@@ -14,12 +14,11 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::StorageError;
+use super::Asset;
 use crate::manifest::Uuid;
 use crate::telemetry::err;
 
 const PART: &str = ".part";
-const FILE: &str = "file";
 
 /// A locked file in `incoming`, removed on drop unless it was moved away or left behind on purpose.
 #[derive(Debug)]
@@ -67,6 +66,19 @@ impl Temporary {
         Ok(())
     }
 
+    /// Gives the file at `from` the additional name `to`, durably, and locks it. The bytes stay where they are, too.
+    pub(super) fn link(from: &Path, to: PathBuf) -> io::Result<Temporary> {
+        let file = OpenOptions::new().read(true).write(true).open(from)?;
+        // A sweep that judges the file just now, in this process or another one, would take the new name for a leftover.
+        file.try_lock()?;
+        remove_if_there(&to)?;
+        fs::hard_link(from, &to)?;
+        let parent = to.parent().map(Path::to_owned);
+        let temporary = Temporary { file, path: Some(to) };
+        parent.map_or(Ok(()), |parent| sync_directory(&parent))?;
+        Ok(temporary)
+    }
+
     /// Leaves the file where it is, for the next sweep to decide about.
     pub(super) fn leave(&mut self) {
         self.path = None;
@@ -99,14 +111,9 @@ fn is_in_place(file: &File, path: &Path) -> bool {
     }
 }
 
-/// The name of an image's file in its directory.
-pub(super) fn file_name(index: usize) -> String {
-    format!("{FILE}{index}")
-}
-
 /// The name in `incoming` of a complete file of image `uuid`.
-pub(super) fn complete_name(uuid: Uuid, index: usize, sha1: &str) -> String {
-    format!("{uuid}.{FILE}{index}.{sha1}")
+pub(super) fn complete_name(uuid: Uuid, asset: Asset, sha1: &str) -> String {
+    format!("{uuid}.{asset}.{sha1}")
 }
 
 /// A file in `incoming` that nobody works on, locked against everybody else. Dropping it leaves it where it is.
@@ -123,7 +130,7 @@ pub struct Owner {
     /// The image.
     pub uuid: Uuid,
     /// Which of the image's files.
-    pub index: usize,
+    pub asset: Asset,
     /// Lower-case hex.
     pub sha1: String,
 }
@@ -153,6 +160,11 @@ impl Leftover {
         self.owner.as_ref()
     }
 
+    /// Whether the same bytes have another name, too, as while an image gets another UUID.
+    pub fn shares_its_bytes(&self) -> bool {
+        self.file.metadata().is_ok_and(|metadata| metadata.nlink() > 1)
+    }
+
     /// Removes the file.
     pub(super) fn remove(self) -> io::Result<()> {
         fs::remove_file(&self.path)
@@ -168,8 +180,7 @@ impl Owner {
     fn parse(name: &str) -> Option<Owner> {
         let (uuid, rest) = name.split_once('.')?;
         let (name, sha1) = rest.split_once('.')?;
-        let index = name.strip_prefix(FILE)?.parse().ok()?;
-        Some(Owner { uuid: uuid.parse().ok()?, index, sha1: sha1.to_owned() })
+        Some(Owner { uuid: uuid.parse().ok()?, asset: name.parse().ok()?, sha1: sha1.to_owned() })
     }
 }
 
@@ -192,9 +203,9 @@ pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
 }
 
 /// Removes a file; whether it was there does not matter.
-pub(super) fn remove_if_there(path: &Path) -> Result<(), StorageError> {
+pub(super) fn remove_if_there(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
 }

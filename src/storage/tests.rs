@@ -12,7 +12,7 @@ use sha1::Digest;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-use super::{LocalStorage, Owner, ReceiveError, Received, StorageError};
+use super::{Asset, LocalStorage, Owner, ReceiveError, Received, StorageError};
 use crate::manifest::Uuid;
 
 const MIB: usize = 1 << 20;
@@ -206,7 +206,7 @@ async fn what_was_left_for_the_sweep_says_whose_it_is_and_can_be_settled() {
 
     let mut leftovers = disk.storage.leftovers().await.unwrap();
     let leftover = leftovers.remove(0);
-    assert_eq!(leftover.owner(), Some(&Owner { uuid, index: 0, sha1: sha1.clone() }));
+    assert_eq!(leftover.owner(), Some(&Owner { uuid, asset: Asset::File(0), sha1: sha1.clone() }));
     disk.storage.settle_leftover(leftover).await.unwrap();
     assert!(disk.unfinished().is_empty());
     assert_eq!(disk.opened(uuid, &sha1).await, b"abc");
@@ -239,12 +239,12 @@ async fn a_deleted_file_is_gone_from_every_place() {
     let sha1 = sha1_of(b"abc");
     disk.storage.stage(disk.received(b"abc").await, uuid, 0).await.unwrap().settle().await.unwrap();
     disk.storage.stage(disk.received(b"abc").await, uuid, 0).await.unwrap().leave();
-    disk.storage.delete(uuid, vec![(0, sha1.clone())]).await.unwrap();
+    disk.storage.delete(uuid, vec![(Asset::File(0), sha1.clone())]).await.unwrap();
     assert!(disk.unfinished().is_empty());
     assert!(!disk.place(uuid).parent().unwrap().exists());
     let missing = disk.storage.open(uuid, 0, &sha1).await;
     assert!(matches!(missing, Err(StorageError::NotFound(_))), "{missing:?}");
-    disk.storage.delete(uuid, vec![(0, sha1)]).await.expect("what is gone already is deleted");
+    disk.storage.delete(uuid, vec![(Asset::File(0), sha1)]).await.expect("what is gone already is deleted");
 }
 
 #[tokio::test]
@@ -254,7 +254,7 @@ async fn deleting_keeps_what_somebody_else_put_beside() {
     disk.storage.stage(disk.received(b"abc").await, uuid, 0).await.unwrap().settle().await.unwrap();
     let other = disk.place(uuid).with_file_name("file1");
     fs::write(&other, "other").unwrap();
-    disk.storage.delete(uuid, vec![(0, sha1_of(b"abc"))]).await.unwrap();
+    disk.storage.delete(uuid, vec![(Asset::File(0), sha1_of(b"abc"))]).await.unwrap();
     assert!(!disk.place(uuid).exists());
     assert_eq!(fs::read(other).unwrap(), b"other");
 }

@@ -52,7 +52,7 @@ async fn every_status_has_the_common_headers(app: &TestApp) {
         (412, get(&image).header("if-match", "x")),
         (413, operator.call(Method::POST, "/images").header("content-type", "application/json").body(huge)),
         (422, get("/images?state=x")),
-        (501, operator.call(Method::POST, &format!("{image}?action=update"))),
+        (501, operator.call(Method::POST, "/images?action=create-from-vm")),
         (204, operator.call(Method::DELETE, &image)),
     ];
     for (status, call) in cases {

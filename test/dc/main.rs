@@ -13,14 +13,17 @@
 
 mod support;
 
+mod acl;
 mod audit;
 mod bodies;
 mod command_line;
 mod conditions;
 mod create;
 mod downloads;
+mod enable;
 mod filters;
 mod headers;
+mod imports;
 mod lifecycle;
 mod listing;
 mod metrics;
@@ -32,6 +35,8 @@ mod representations;
 mod routing;
 mod shutdown;
 mod takeover;
+mod unavailable;
+mod update;
 mod uploads;
 mod versions;
 
@@ -39,14 +44,17 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let modules = [
+        acl::TESTS,
         audit::TESTS,
         bodies::TESTS,
         command_line::TESTS,
         conditions::TESTS,
         create::TESTS,
         downloads::TESTS,
+        enable::TESTS,
         filters::TESTS,
         headers::TESTS,
+        imports::TESTS,
         lifecycle::TESTS,
         listing::TESTS,
         metrics::TESTS,
@@ -58,6 +66,8 @@ fn main() -> ExitCode {
         routing::TESTS,
         shutdown::TESTS,
         takeover::TESTS,
+        unavailable::TESTS,
+        update::TESTS,
         uploads::TESTS,
         versions::TESTS,
     ];

@@ -138,7 +138,8 @@ impl TestApp {
         self.dc.local_dir().join("archive").join(&uuid[..3]).join(format!("{uuid}.json"))
     }
 
-    fn incoming(&self) -> PathBuf {
+    /// Where files are on their way to their places.
+    pub(crate) fn incoming(&self) -> PathBuf {
         self.dc.local_dir().join("incoming")
     }
 

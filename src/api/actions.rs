@@ -1,0 +1,84 @@
+//! `POST /images/:uuid?action=…`.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use serde_json::Value;
+
+use super::AppState;
+use super::body::{Parsed, read_body};
+use super::conditional;
+use super::context::Context;
+use super::extract::{ImageUuid, OwnedImage};
+use super::images::reply;
+use super::imports;
+use super::{stor, unavailable};
+use crate::images::{self, ApiError, ApiResult};
+use crate::manifest::{FieldCode, FieldError, Image, Record};
+
+/// What a request can ask for, by the spelling of `action`. The order in which they are told apart is that of 4.13.1: it
+/// decides which mistake a client is told first.
+pub(super) async fn act_on_image(
+    State(state): State<AppState>,
+    context: Context,
+    headers: HeaderMap,
+    uuid: ImageUuid,
+    body: Body,
+) -> ApiResult<Response> {
+    let body = read_body(&context, &headers, body).await?;
+    // A repeated action is none that is known, and is told so when its turn comes.
+    let action = context.params.non_empty("action").ok().flatten();
+    match action {
+        Some("import") => return imports::import(&state, &context, &headers, uuid, body).await,
+        Some("import-remote") => return unavailable::import_remote(&state, &context, uuid).await,
+        Some("import-from-datacenter") => return unavailable::import_from_datacenter(&context),
+        Some("change-stor") => return stor::change_stor(&state, &context, uuid).await,
+        _ => {}
+    }
+    let image = uuid.owned(&context, &state).await?;
+    if action == Some("export") {
+        return unavailable::export(&context);
+    }
+    let changed = change(&state, &context, &headers, image, body).await?;
+    Ok(reply(&changed, &context.form(&state, false))?.into_response())
+}
+
+/// The actions that are subject to `If-Match` and `If-None-Match`. Conditions come before the action, known or not.
+async fn change(
+    state: &AppState,
+    context: &Context,
+    headers: &HeaderMap,
+    target: OwnedImage,
+    body: Parsed,
+) -> ApiResult<Image> {
+    let OwnedImage { access, image } = target;
+    let precondition = conditional::precondition(headers, context.form(state, false));
+    precondition.check(&image)?;
+    let app = state.app();
+    match context.params.non_empty("action")? {
+        Some("activate") => images::activate(app, access, precondition).await,
+        Some("enable") => images::set_disabled(app, access, precondition, false).await,
+        Some("disable") => images::set_disabled(app, access, precondition, true).await,
+        Some("update") => {
+            // An `account` without a value is no account, but not an operator's call either.
+            let is_operator = context.params.one("account")?.is_none();
+            images::update(app, access, precondition, members(body)?, is_operator).await
+        }
+        Some(action) => {
+            let message = format!("{action:?} is not an action");
+            Err(ApiError::invalid_parameter("action", FieldCode::Invalid, message))
+        }
+        None => Err(ApiError::invalid_parameters(vec![FieldError::missing("action")])),
+    }
+}
+
+/// The members of an update. Those of an array are its indices, which nothing is called, as in 4.13.1.
+fn members(body: Parsed) -> ApiResult<Record> {
+    match body {
+        Parsed::Json(Value::Array(items)) => {
+            Ok(items.into_iter().enumerate().map(|(index, item)| (index.to_string(), item)).collect())
+        }
+        body => body.into_object(),
+    }
+}

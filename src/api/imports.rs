@@ -1,0 +1,61 @@
+//! `POST /images/:uuid?action=import` — AdminImportImage.
+
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use nodejs_semver::Version;
+
+use super::AppState;
+use super::body::Parsed;
+use super::context::Context;
+use super::extract::ImageUuid;
+use super::images::reply;
+use crate::images::{self, ApiError, ApiResult, ImportOptions};
+use crate::manifest::import::check_uuid;
+
+/// Imports the manifest in the body.
+pub(super) async fn import(
+    state: &AppState,
+    context: &Context,
+    headers: &HeaderMap,
+    uuid: ImageUuid,
+    body: Parsed,
+) -> ApiResult<Response> {
+    context.params.operator_only()?;
+    let manifest = body.into_object()?;
+    check_uuid(&manifest, uuid.0).map_err(|problem| ApiError::invalid_parameters(vec![problem]))?;
+    let options = ImportOptions {
+        skip_owner_check: context.params.flag("skip_owner_check")?,
+        fetched: false,
+        by_old_imgadm: is_old_imgadm(headers),
+    };
+    let image = images::import(state.app(), uuid.0, manifest, options).await?;
+    Ok(reply(&image, &context.form(state, false))?.into_response())
+}
+
+/// The first `imgadm` that writes an LX image's own lowest platform.
+const FIXED: (u64, u64, u64) = (3, 7, 4);
+
+/// Whether the client is `imgadm/<version> …` of a version before [`FIXED`].
+fn is_old_imgadm(headers: &HeaderMap) -> bool {
+    let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    let version = agent.strip_prefix("imgadm/").and_then(|rest| rest.split(' ').next());
+    version.and_then(|version| version.parse::<Version>().ok()).is_some_and(|version| version < FIXED.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn imgadm_tells_its_version() {
+        let is_old = |agent: &'static str| {
+            is_old_imgadm(&HeaderMap::from_iter([(header::USER_AGENT, agent.parse().unwrap())]))
+        };
+        assert!(is_old("imgadm/3.7.3 (node/0.10.48; OpenSSL/1.0.2o)"));
+        assert!(is_old("imgadm/2.10.0"));
+        for other in ["imgadm/3.7.4 (x)", "imgadm/3.10.0", "imgadm/x", "curl/3.7.3", "imgadm", ""] {
+            assert!(!is_old(other), "{other}");
+        }
+        assert!(!is_old_imgadm(&HeaderMap::new()));
+    }
+}

@@ -1,0 +1,161 @@
+//! Routes that this version has no backend for: what 4.13.1 checks before it needs one, then 501 `NotAvailable`.
+
+use axum::extract::State;
+use axum::response::Response;
+
+use super::AppState;
+use super::context::Context;
+use super::extract::{ImageUuid, VisibleImage};
+use crate::images::{self, ApiError, ApiResult, Code};
+use crate::manifest::{FieldCode, FieldError};
+
+fn unavailable(what: &str) -> ApiError {
+    ApiError::new(Code::NotAvailable, format!("{what} is not available in this version"))
+}
+
+fn missing(field: &str) -> ApiError {
+    ApiError::validation(vec![FieldError::missing(field)])
+}
+
+/// `POST /images?action=create-from-vm` — CreateImageFromVm. Without Manta it is not available in 4.13.1, either.
+pub(super) fn create_from_vm() -> ApiError {
+    unavailable("create-from-vm")
+}
+
+/// `POST /images?action=import-docker-image` — AdminImportDockerImage.
+pub(super) fn import_docker_image(context: &Context) -> ApiError {
+    checked(check_docker_reference(context), "import-docker-image")
+}
+
+/// `POST /images?action=import-lxd-image` — AdminImportLxdImage.
+pub(super) fn import_lxd_image(context: &Context) -> ApiError {
+    checked(check_lxd_alias(context), "import-lxd-image")
+}
+
+fn checked(checks: ApiResult<()>, what: &str) -> ApiError {
+    checks.err().unwrap_or_else(|| unavailable(what))
+}
+
+fn check_docker_reference(context: &Context) -> ApiResult<()> {
+    let params = &context.params;
+    params.operator_only()?;
+    let mut problems = Vec::new();
+    if params.non_empty("repo")?.is_none() {
+        problems.push(FieldError::missing("repo"));
+    }
+    match (params.non_empty("tag")?, params.non_empty("digest")?) {
+        (None, None) => problems.push(FieldError::missing("tag")),
+        (Some(_), Some(_)) => {
+            problems.push(FieldError::invalid("digest").because("excludes \"tag\""));
+        }
+        _ => {}
+    }
+    if !problems.is_empty() {
+        return Err(ApiError::validation(problems));
+    }
+    params.flag("public").map(drop)
+}
+
+fn check_lxd_alias(context: &Context) -> ApiResult<()> {
+    context.params.operator_only()?;
+    let Some(alias) = context.params.non_empty("alias")? else { return Err(missing("alias")) };
+    if alias.find(':').is_none_or(|colon| colon == 0) {
+        let message = format!("must be REGISTRY:ALIAS, not {alias:?}");
+        return Err(ApiError::invalid_parameter("alias", FieldCode::InvalidParameter, message));
+    }
+    Ok(())
+}
+
+/// `POST /images/:uuid?action=import-remote` — AdminImportRemoteImage.
+pub(super) async fn import_remote(
+    state: &AppState,
+    context: &Context,
+    uuid: ImageUuid,
+) -> ApiResult<Response> {
+    let params = &context.params;
+    if params.non_empty("source")?.is_none() {
+        return Err(missing("source"));
+    }
+    params.operator_only()?;
+    params.flag("skip_owner_check")?;
+    images::refuse_existing(state.app(), uuid.0).await?;
+    Err(unavailable("import-remote"))
+}
+
+/// `POST /images/:uuid?action=import-from-datacenter` — ImportFromDatacenter.
+pub(super) fn import_from_datacenter(context: &Context) -> ApiResult<Response> {
+    let params = &context.params;
+    let account = params.account().ok().flatten();
+    if account.is_none() {
+        return Err(ApiError::validation(vec![FieldError::invalid("account").because("must be a UUID")]));
+    }
+    if params.non_empty("datacenter")?.is_none() {
+        return Err(missing("datacenter"));
+    }
+    Err(unavailable("import-from-datacenter"))
+}
+
+/// `POST /images/:uuid?action=export` — ExportImage. The image is the caller's.
+pub(super) fn export(context: &Context) -> ApiResult<Response> {
+    let Some(path) = context.params.non_empty("manta_path")? else { return Err(missing("manta_path")) };
+    if first_component(path).is_none() {
+        let message = format!("{path:?} names nobody's directory");
+        return Err(ApiError::invalid_parameter("manta_path", FieldCode::Invalid, message));
+    }
+    Err(ApiError::new(Code::StorageUnsupported, "this server does not have manta"))
+}
+
+/// The first component of a path without its `.` and `..`.
+fn first_component(path: &str) -> Option<&str> {
+    let mut components = Vec::new();
+    for component in path.split('/') {
+        match component {
+            "" | "." => {}
+            ".." => drop(components.pop()),
+            component => components.push(component),
+        }
+    }
+    components.first().copied()
+}
+
+/// `GET /images/:uuid/jobs` — GetImageJobs.
+pub(super) async fn get_image_jobs(_image: VisibleImage) -> ApiError {
+    unavailable("the list of jobs")
+}
+
+/// `POST /images/:uuid/push` — AdminPushDockerImage.
+pub(super) async fn push_docker_image(
+    State(state): State<AppState>,
+    context: Context,
+    headers: axum::http::HeaderMap,
+    uuid: ImageUuid,
+    body: axum::body::Body,
+) -> ApiError {
+    let checks = async {
+        super::body::read_body(&context, &headers, body).await?;
+        let image = uuid.owned(&context, &state).await?.image;
+        if image.image_type() != Some(crate::manifest::ImageType::Docker) {
+            let problem = FieldError::invalid("type").because("only images of type docker can be pushed");
+            return Err(ApiError::validation(vec![problem]));
+        }
+        match context.params.non_empty("repoAndTag")? {
+            Some(_) => Ok(()),
+            None => Err(missing("repoAndTag")),
+        }
+    };
+    checked(checks.await, "push")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_owner_of_a_manta_path_is_its_first_component() {
+        assert_eq!(first_component("/bob/stor/x"), Some("bob"));
+        assert_eq!(first_component("//./a/../bob/x"), Some("bob"));
+        for nobody in ["/", "", "/..", "/a/..", "."] {
+            assert_eq!(first_component(nobody), None, "{nobody}");
+        }
+    }
+}

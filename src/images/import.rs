@@ -1,0 +1,114 @@
+use std::sync::Arc;
+
+use super::change::{archive, settle_archive};
+use super::origin::refuse_unknown_origin;
+use super::{ApiError, ApiResult, App, to_the_end};
+use crate::db::{DbError, Stored};
+use crate::manifest::create::{CreateContext, requested_origin};
+use crate::manifest::import as manifest;
+use crate::manifest::upgrade::upgrade;
+use crate::manifest::{Image, Mode, Record, State, Uuid};
+
+/// How a manifest is imported.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ImportOptions {
+    /// Takes the owner without asking the directory of accounts.
+    pub skip_owner_check: bool,
+    /// The manifest was fetched from another IMGAPI by this server. Origins are imported one by one then, so this
+    /// image's need not be here; and no placeholder is replaced.
+    pub fetched: bool,
+    /// The manifest was made by an old `imgadm`, which writes its own platform as the lowest one that the image runs on.
+    pub by_old_imgadm: bool,
+}
+
+/// AdminImportImage: makes an unactivated image with this UUID of a complete manifest.
+pub async fn import(
+    app: &Arc<App>,
+    uuid: Uuid,
+    manifest: Record,
+    options: ImportOptions,
+) -> ApiResult<Image> {
+    let mut manifest = upgrade(manifest);
+    let app = Arc::clone(app);
+    to_the_end(async move {
+        let placeholder = placeholder(&app, uuid, options).await?;
+        if !options.fetched {
+            refuse_unknown_origin(&app, &manifest).await?;
+        }
+        let owner = owner(&app, &manifest, options).await?;
+        if options.by_old_imgadm {
+            correct_platform(&app, &mut manifest).await?;
+        }
+        let context = CreateContext { uuid, owner, rules: app.rules(), channel: None };
+        let image = manifest::import(manifest, &context)?;
+        let archived = archive(&app, &image).await?;
+        store(&app, &image, placeholder).await?;
+        settle_archive(archived).await;
+        Ok(image)
+    })
+    .await
+}
+
+/// 409 for a UUID that an image in any state has.
+pub async fn refuse_existing(app: &App, uuid: Uuid) -> ApiResult<()> {
+    match app.db.get(uuid).await? {
+        Some(_) => Err(ApiError::image_exists(uuid)),
+        None => Ok(()),
+    }
+}
+
+/// The version of the placeholder that the import replaces, if there is one: a compute node imports the image that it
+/// made from a VM. Any other image is in the way.
+async fn placeholder(app: &App, uuid: Uuid, options: ImportOptions) -> ApiResult<Option<String>> {
+    match app.db.get(uuid).await? {
+        None => Ok(None),
+        Some(Stored { image, etag }) if image.state() == State::Creating && !options.fetched => {
+            Ok(Some(etag))
+        }
+        Some(_) => Err(ApiError::image_exists(uuid)),
+    }
+}
+
+/// The owner of the new record. A standalone server has none but nobody; a datacenter makes nobody's images those of
+/// its operators. `None` leaves a malformed one to validation.
+async fn owner(app: &App, manifest: &Record, options: ImportOptions) -> ApiResult<Option<Uuid>> {
+    if app.config.mode != Mode::Dc {
+        return Ok(Some(Uuid::NIL));
+    }
+    let requested = manifest::requested_owner(manifest);
+    match requested {
+        Ok(Uuid::NIL) => Ok(Some(app.config.admin_uuid.unwrap_or(Uuid::NIL))),
+        requested if options.skip_owner_check => Ok(requested.ok()),
+        Ok(owner) => {
+            app.check_owner(owner).await?;
+            Ok(Some(owner))
+        }
+        Err(problem) => Err(ApiError::validation(vec![problem])),
+    }
+}
+
+/// Old versions of `imgadm` write the platform that made an image as the lowest one it runs on; what counts for an
+/// LX image is its origin's.
+async fn correct_platform(app: &App, manifest: &mut Record) -> ApiResult<()> {
+    if !manifest::has_min_platform_of_lx(manifest) {
+        return Ok(());
+    }
+    let origin = match requested_origin(manifest) {
+        Ok(Some(origin)) => app.db.get(origin).await?,
+        _ => None,
+    };
+    manifest::set_min_platform(manifest, origin.as_ref().map(|stored| &stored.image));
+    Ok(())
+}
+
+async fn store(app: &App, image: &Image, placeholder: Option<String>) -> ApiResult<()> {
+    let stored = match placeholder {
+        None => app.db.insert(image).await,
+        Some(etag) => app.db.replace(image, &etag).await,
+    };
+    stored.map_err(|error| match error {
+        // Somebody else imported it meanwhile, or what is there is not valid.
+        DbError::Conflict => ApiError::image_exists(image.uuid()),
+        error => error.into(),
+    })
+}

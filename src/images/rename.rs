@@ -1,0 +1,90 @@
+use super::change::{ATTEMPTS, archive, settle_archive};
+use super::delete::{delete_files, local_assets, refuse_dependents};
+use super::locks::ImageLock;
+use super::{Access, ApiError, ApiResult, App, Code, Precondition, owned};
+use crate::db::{DbError, Stored};
+use crate::manifest::{FieldError, Image, Stor, Uuid};
+use crate::storage::Staged;
+use crate::telemetry::err;
+
+/// Gives an image that is not activated another UUID, with everything else that `update` changes.
+///
+/// Its files get a second name for the new UUID, then one write replaces the record, then the first names go. The
+/// record says what it was called before, so that after a crash the sweep can do the rest.
+pub(super) async fn rename(
+    app: &App,
+    access: Access,
+    precondition: &Precondition,
+    new: Uuid,
+    update: impl Fn(&Image) -> ApiResult<Image>,
+) -> ApiResult<Image> {
+    let _locks = lock_both(app, access.uuid, new).await?;
+    let _changing = app.changes.lock(access.uuid).await?;
+    for _ in 0..ATTEMPTS {
+        let Stored { image, etag } = owned(app, access).await?;
+        precondition.check(&image)?;
+        let renamed = update(&image)?.renamed_from(image.uuid()).map_err(ApiError::validation)?;
+        refuse_immovable(&image)?;
+        refuse_dependents(app, image.uuid()).await?;
+        if app.db.get(new).await?.is_some() {
+            return Err(ApiError::image_exists(new));
+        }
+        let staged = link_files(app, &image, new).await?;
+        let archived = archive(app, &renamed).await?;
+        match app.db.rename(&renamed, image.uuid(), &etag).await {
+            Ok(()) => {
+                settle_archive(archived).await;
+                delete_files(app, &image).await;
+                settle_files(staged).await;
+                return Ok(renamed);
+            }
+            Err(DbError::Conflict) => {}
+            Err(error @ DbError::OutcomeUnknown(_)) => {
+                staged.into_iter().for_each(Staged::leave);
+                return Err(error.into());
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(DbError::Conflict.into())
+}
+
+/// In the order of the UUIDs, so that two renames never wait for each other.
+async fn lock_both(app: &App, old: Uuid, new: Uuid) -> ApiResult<[ImageLock; 2]> {
+    Ok([app.locks.lock(old.min(new)).await?, app.locks.lock(old.max(new)).await?])
+}
+
+fn refuse_immovable(image: &Image) -> ApiResult<()> {
+    match image.files() {
+        [] => {
+            let problem =
+                FieldError::invalid("uuid").because("cannot be changed before the image has a file");
+            Err(ApiError::validation(vec![problem]))
+        }
+        [file] if file.stor == Stor::Local => Ok(()),
+        [file] => {
+            let message = format!("the file is in {}, which this server does not have", file.stor);
+            Err(ApiError::new(Code::StorageUnsupported, message))
+        }
+        _ => {
+            let message = "the uuid of an image with several files cannot be changed";
+            Err(ApiError::new(Code::NotImplemented, message))
+        }
+    }
+}
+
+async fn link_files(app: &App, image: &Image, new: Uuid) -> ApiResult<Vec<Staged>> {
+    let mut staged = Vec::new();
+    for (asset, sha1) in local_assets(image) {
+        staged.push(app.storage.link(image.uuid(), new, asset, &sha1).await?);
+    }
+    Ok(staged)
+}
+
+async fn settle_files(staged: Vec<Staged>) {
+    for file in staged {
+        if let Err(error) = file.settle().await {
+            tracing::warn!(err.json = %err(&error), "a file of a renamed image waits for its final place");
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Changing a record with the body of UpdateImage.
+
+use serde_json::Value;
+
+use super::image::{Image, Record};
+use super::uuid::Uuid;
+use super::{FieldError, coerce, tags};
+
+/// Members that whoever owns the image may change.
+const BY_OWNER: &[&str] = &[
+    "owner",
+    "name",
+    "version",
+    "description",
+    "homepage",
+    "eula",
+    "public",
+    "os",
+    "acl",
+    "requirements",
+    "users",
+    "tags",
+    "generate_passwords",
+    "inherited_directories",
+    "nic_driver",
+    "disk_driver",
+    "cpu_type",
+    "image_size",
+    "channels",
+];
+
+/// Members that only operators may change.
+const BY_OPERATOR: &[&str] = &["billing_tags", "traits", "state", "error"];
+
+/// Members that only operators may change, and only before the activation.
+const UNTIL_ACTIVATION: &[&str] = &["uuid", "origin", "files"];
+
+/// Members of a file's entry that can change without the file changing: digests of a Docker layer.
+const FILE_DIGESTS: [&str; 2] = ["digest", "uncompressedDigest"];
+
+/// Checks which members the caller may change.
+///
+/// # Errors
+/// A `NotAllowed` problem for each member that may not be changed; a missing or unusable `files`.
+pub fn refuse_members(image: &Image, body: &Record, is_operator: bool) -> Result<(), Vec<FieldError>> {
+    let may_change = |name: &str| {
+        BY_OWNER.contains(&name)
+            || is_operator && BY_OPERATOR.contains(&name)
+            || is_operator && !image.activated() && UNTIL_ACTIVATION.contains(&name)
+    };
+    let refused = body.iter().filter_map(|(name, value)| match name.as_str() {
+        name if !may_change(name) => Some(FieldError::not_allowed(name)),
+        "files" => refuse_file(image, value),
+        _ => None,
+    });
+    let refused: Vec<_> = refused.collect();
+    if refused.is_empty() { Ok(()) } else { Err(refused) }
+}
+
+/// The first entry is compared with the stored one; further ones do not count, as in 4.13.1.
+fn refuse_file(image: &Image, files: &Value) -> Option<FieldError> {
+    let stored = image.record().get("files").and_then(|files| files.get(0));
+    let (Some(stored), Some(given)) = (stored, files.get(0).and_then(Value::as_object)) else {
+        return Some(FieldError::invalid("files").because("needs the entry of the image's file"));
+    };
+    let only_digests = given
+        .iter()
+        .all(|(name, value)| FILE_DIGESTS.contains(&name.as_str()) || stored.get(name) == Some(value));
+    if only_digests { None } else { Some(FieldError::not_allowed("files")) }
+}
+
+/// A changed copy of the image. Members that are `null` are removed; objects and arrays are replaced, not merged.
+///
+/// # Errors
+/// Every problem of the changed record, also one that was there before.
+pub fn update(image: &Image, body: &Record) -> Result<Image, Vec<FieldError>> {
+    image.with(|raw| body.iter().for_each(|(name, value)| set(raw, name, value)))
+}
+
+fn set(raw: &mut Record, name: &str, value: &Value) {
+    match name {
+        "tags" => set_tags(raw, value),
+        "files" => set_digests(raw, value),
+        _ if value.is_null() => drop(raw.shift_remove(name)),
+        "acl" | "billing_tags" if value.is_string() => {
+            raw.insert(name.to_owned(), Value::from(vec![value.clone()]));
+        }
+        "image_size" => {
+            let number = value.as_str().and_then(|_| coerce::number(value)).and_then(coerce::whole);
+            raw.insert(name.to_owned(), number.map_or_else(|| value.clone(), Value::from));
+        }
+        _ => drop(raw.insert(name.to_owned(), value.clone())),
+    }
+}
+
+/// Both forms: 4.13.1 forgets the object when the tags are removed, and goes on showing it.
+fn set_tags(raw: &mut Record, value: &Value) {
+    if value.is_null() {
+        raw.shift_remove("tags");
+        raw.shift_remove("tagsObj");
+        return;
+    }
+    let list = value.as_object().map(tags::search_list).unwrap_or_default();
+    raw.insert("tags".to_owned(), Value::from(list));
+    raw.insert("tagsObj".to_owned(), value.clone());
+}
+
+fn set_digests(raw: &mut Record, files: &Value) {
+    let stored = raw.get_mut("files").and_then(|files| files.get_mut(0)).and_then(Value::as_object_mut);
+    let given = files.get(0).and_then(Value::as_object);
+    if let (Some(stored), Some(given)) = (stored, given) {
+        for name in FILE_DIGESTS {
+            if let Some(digest) = given.get(name) {
+                stored.insert(name.to_owned(), digest.clone());
+            }
+        }
+    }
+}
+
+impl Image {
+    /// A copy that is disabled or not, with the state that follows from the flags.
+    ///
+    /// # Errors
+    /// Every problem of the changed record; a placeholder has some, because it has no type.
+    pub fn with_disabled(&self, disabled: bool) -> Result<Image, Vec<FieldError>> {
+        let state = super::State::of_flags(self.activated(), disabled);
+        self.with(|raw| {
+            raw.insert("disabled".to_owned(), Value::Bool(disabled));
+            raw.insert("state".to_owned(), Value::from(state.as_str()));
+        })
+    }
+
+    /// A copy with this ACL.
+    ///
+    /// # Errors
+    /// Every problem of the changed record.
+    pub fn with_acl(&self, acl: &[Uuid]) -> Result<Image, Vec<FieldError>> {
+        let acl: Vec<Value> = acl.iter().map(|account| Value::from(account.to_string())).collect();
+        self.with(|raw| drop(raw.insert("acl".to_owned(), Value::from(acl))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::fixtures::{BASE, DC, LUKE, VADER, object, uuid};
+    use super::*;
+
+    fn image(changes: Value) -> Image {
+        let mut record = object(json!({
+            "v": 2, "uuid": BASE, "owner": LUKE, "name": "a", "version": "1", "type": "zone-dataset", "os": "smartos",
+            "public": false, "disabled": false, "activated": false, "state": "unactivated", "acl": [],
+            "files": [{"sha1": "x", "size": 5, "compression": "none", "stor": "local"}],
+            "tags": ["a=b"], "tagsObj": {"a": "b"}, "description": "d",
+        }));
+        record.extend(object(changes));
+        Image::load(record, DC).unwrap()
+    }
+
+    fn active() -> Image {
+        image(json!({"activated": true, "state": "active", "published_at": "2020-01-01T00:00:00.000Z"}))
+    }
+
+    fn refused(image: &Image, body: Value, is_operator: bool) -> Vec<String> {
+        let result = refuse_members(image, &object(body), is_operator);
+        result.err().unwrap_or_default().into_iter().map(|problem| problem.field).collect()
+    }
+
+    #[test]
+    fn who_may_change_what_and_when() {
+        let body =
+            json!({"name": "b", "billing_tags": ["x"], "origin": VADER, "v": 3, "icon": true, "colour": 1});
+        assert_eq!(
+            refused(&image(json!({})), body.clone(), false),
+            ["billing_tags", "origin", "v", "icon", "colour"]
+        );
+        assert_eq!(refused(&image(json!({})), body.clone(), true), ["v", "icon", "colour"]);
+        assert_eq!(refused(&active(), body, true), ["origin", "v", "icon", "colour"]);
+        for never in ["type", "urn", "disabled", "activated", "published_at", "expires_at"] {
+            assert_eq!(refused(&image(json!({})), json!({never: null}), true), [never]);
+        }
+    }
+
+    #[test]
+    fn of_a_file_only_the_digests_change() {
+        let entry = json!({"sha1": "x", "size": 5, "compression": "none", "digest": "sha256:1"});
+        assert!(refused(&image(json!({})), json!({"files": [entry]}), true).is_empty());
+        assert_eq!(refused(&image(json!({})), json!({"files": [{"sha1": "y"}]}), true), ["files"]);
+        for bad in [json!([]), json!(null), json!("x"), json!([5])] {
+            assert_eq!(refused(&image(json!({})), json!({"files": bad}), true), ["files"]);
+        }
+        assert_eq!(refused(&image(json!({"files": []})), json!({"files": [entry]}), true), ["files"]);
+        let changed = update(&image(json!({})), &object(json!({"files": [entry, 7]}))).unwrap();
+        assert_eq!(changed.record()["files"][0]["digest"], "sha256:1");
+        assert_eq!(changed.record()["files"][0]["stor"], "local");
+        assert_eq!(changed.files().len(), 1);
+    }
+
+    #[test]
+    fn values_are_replaced_and_null_removes() {
+        let body = object(json!({"description": null, "tags": {"n": 1}, "acl": VADER, "name": "b"}));
+        let changed = update(&image(json!({})), &body).unwrap();
+        assert_eq!(changed.record()["tags"], json!(["n=1"]));
+        assert_eq!(changed.record()["tagsObj"], json!({"n": 1}));
+        assert_eq!(changed.acl(), [uuid(VADER)]);
+        assert_eq!(changed.name(), "b");
+        assert!(!changed.record().contains_key("description"));
+        let untagged = update(&changed, &object(json!({"tags": null}))).unwrap();
+        assert!(untagged.tags().is_none_or(|tags| tags.is_empty()) && untagged.tags_search_list().is_empty());
+    }
+
+    #[test]
+    fn the_merged_record_is_validated() {
+        let problems = |body| update(&image(json!({})), &object(body)).unwrap_err();
+        assert_eq!(problems(json!({"name": null}))[0].field, "name");
+        assert_eq!(problems(json!({"tags": [1]}))[0].field, "tags");
+        assert_eq!(problems(json!({"owner": "x"}))[0].field, "owner");
+    }
+
+    #[test]
+    fn the_state_follows_the_flags() {
+        let states = |image: &Image| (image.state().as_str(), image.disabled());
+        assert_eq!(states(&active().with_disabled(true).unwrap()), ("disabled", true));
+        assert_eq!(
+            states(&active().with_disabled(true).unwrap().with_disabled(false).unwrap()),
+            ("active", false)
+        );
+        assert_eq!(states(&image(json!({})).with_disabled(true).unwrap()), ("unactivated", true));
+    }
+}

@@ -1,0 +1,116 @@
+//! AddImageAcl and RemoveImageAcl.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::support::{
+    ADMIN, Actor, Answer, DARK_SIDE, FATHER, JOIN_US, LUKE, NOBODY, TestApp, VADER, fresh, small_record,
+    tests,
+};
+
+tests! {
+    accounts_are_added_once_and_removed,
+    who_is_on_the_acl_sees_an_activated_image,
+    an_acl_is_changed_in_any_state,
+    a_legacy_acl_becomes_a_list,
+    a_wrong_body_names_the_acl,
+    mistakes_are_told_in_order,
+}
+
+async fn post(actor: Actor<'_>, uuid: &str, query: &str, body: &Value) -> Answer {
+    actor.call(Method::POST, &format!("/images/{uuid}/acl{query}")).json(body).send().await
+}
+
+async fn accounts_are_added_once_and_removed(app: &TestApp) {
+    let uuid = app.luke().has_active_image(json!({})).await;
+    let [a, b, c] = [(); 3].map(|()| fresh());
+    for (query, accounts, expected) in [
+        ("", json!([b, a]), json!([b, a])),
+        ("?action=add", json!([a, c, c]), json!([b, a, c])),
+        ("?action=", json!([]), json!([b, a, c])),
+        ("?action=remove", json!([a, NOBODY]), json!([b, c])),
+        ("?action=remove", json!([c, b]), json!(null)),
+        ("?action=remove", json!([c]), json!(null)),
+    ] {
+        let answer = post(app.luke(), &uuid, query, &accounts).await;
+        assert_eq!(answer.ok()["acl"], expected, "{query} {accounts}");
+        let read = app.luke().get_image(&uuid).await;
+        assert_eq!((&read.body, read.header("etag")), (&answer.body, answer.header("etag")));
+    }
+}
+
+async fn who_is_on_the_acl_sees_an_activated_image(app: &TestApp) {
+    let friend = app.admin();
+    let uuid = app.luke().has_image_with_file(json!({}), b"x").await;
+    post(app.luke(), &uuid, "", &json!([ADMIN])).await.ok();
+    friend.get_image(&uuid).await.not_found();
+    app.luke().activate(&uuid).await.ok();
+    friend.get_image(&uuid).await.ok();
+    app.vader().get_image(&uuid).await.not_found();
+    app.luke().act(&uuid, "disable").await.ok();
+    assert_eq!(friend.download(&uuid).await.text(), "x");
+    post(app.luke(), &uuid, "?action=remove", &json!([ADMIN])).await.ok();
+    friend.get_image(&uuid).await.not_found();
+}
+
+async fn an_acl_is_changed_in_any_state(app: &TestApp) {
+    let placeholder =
+        small_record(json!({"owner": LUKE, "state": "creating", "activated": false, "type": "null",
+        "os": "null", "files": null, "published_at": null, "acl": null}));
+    app.store(&placeholder).await;
+    let placeholder = placeholder["uuid"].as_str().unwrap().to_owned();
+    let public = app.luke().has_active_image(json!({"public": true})).await;
+    for uuid in [placeholder, public] {
+        assert_eq!(post(app.luke(), &uuid, "", &json!([ADMIN])).await.ok()["acl"], json!([ADMIN]));
+        assert_eq!(app.luke().get_image(&uuid).await.ok()["acl"], json!([ADMIN]));
+    }
+}
+
+async fn a_legacy_acl_becomes_a_list(app: &TestApp) {
+    let other = fresh();
+    let record = small_record(json!({"acl": ADMIN}));
+    app.store(&record).await;
+    let uuid = record["uuid"].as_str().unwrap();
+    let image = post(app.operator(), uuid, "", &json!([other])).await.ok();
+    assert_eq!(image["acl"], json!([ADMIN, other]));
+    assert_eq!(app.stored(uuid).await.unwrap().0["acl"], json!([ADMIN, other]));
+}
+
+async fn a_wrong_body_names_the_acl(app: &TestApp) {
+    let uuid = app.luke().has_image(json!({})).await;
+    for body in
+        [json!({}), json!(null), json!("x"), json!(["x"]), json!([1]), json!([VADER, null]), json!([[VADER]])]
+    {
+        post(app.luke(), &uuid, "", &body).await.refused_field("InvalidParameter", "acl", "Invalid");
+    }
+    let absent = app.luke().call(Method::POST, &format!("/images/{uuid}/acl")).send().await;
+    absent.refused_field("InvalidParameter", "acl", "Invalid");
+    assert_eq!(app.luke().get_image(&uuid).await.ok().get("acl"), None);
+}
+
+async fn mistakes_are_told_in_order(app: &TestApp) {
+    let call = |target: String| {
+        app.operator()
+            .call(Method::POST, &target)
+            .header("content-type", "application/json")
+            .body("{ not JSON")
+    };
+    call("/images/x/acl?account=x".into()).send().await.not_found();
+    call(format!("/images/{NOBODY}/acl?account=x")).send().await.refused(400, "InvalidContent");
+    let target = "?action=x&account=x";
+    post(app.operator(), NOBODY, target, &json!(1)).await.refused_field(
+        "InvalidParameter",
+        "account",
+        "Invalid",
+    );
+    post(app.luke(), NOBODY, "?action=x", &json!(1)).await.not_found();
+    post(app.luke(), JOIN_US, "?action=x", &json!(1)).await.not_found();
+    post(app.luke(), FATHER, "?action=x", &json!(1)).await.refused(422, "NotImageOwner");
+    post(app.luke(), DARK_SIDE, "?action=x", &json!(1)).await.refused(422, "NotImageOwner");
+    let uuid = app.luke().has_image(json!({})).await;
+    post(app.luke(), &uuid, "?action=x", &json!(1)).await.refused_field(
+        "InvalidParameter",
+        "action",
+        "Invalid",
+    );
+}
