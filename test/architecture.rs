@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms from the top. What a room uses stands below it.
-const ROOMS: [&str; 9] =
-    ["server", "api", "images", "db", "storage", "accounts", "config", "telemetry", "manifest"];
+const ROOMS: [&str; 10] =
+    ["server", "api", "auth", "images", "db", "storage", "accounts", "config", "telemetry", "manifest"];
 
 const MAX_LINES: usize = 800;
 

@@ -11,8 +11,9 @@ use bytes::Bytes;
 use super::AppState;
 use super::params::Params;
 use super::routes::UNKNOWN;
-use crate::images::{ApiError, Code};
-use crate::manifest::{ApiForm, ApiVersion, Uuid};
+use crate::auth::Caller;
+use crate::images::{ApiError, ApiResult, Code};
+use crate::manifest::{ApiForm, ApiVersion, Mode, Uuid};
 
 const REQUEST_ID: [HeaderName; 2] =
     [HeaderName::from_static("request-id"), HeaderName::from_static("x-request-id")];
@@ -43,6 +44,8 @@ pub(super) struct Exchange {
     pub(super) route: OnceLock<&'static str>,
     /// Version to answer in, once it is known.
     pub(super) version: OnceLock<ApiVersion>,
+    /// Who sent it, once it is known.
+    pub(super) caller: OnceLock<Caller>,
     /// The text of a parsed JSON body, for the audit record.
     pub(super) body: OnceLock<Bytes>,
 }
@@ -62,6 +65,7 @@ impl Context {
             params: Params::parse(request.uri().query()),
             route: OnceLock::new(),
             version: OnceLock::new(),
+            caller: OnceLock::new(),
             body: OnceLock::new(),
         }))
     }
@@ -70,6 +74,29 @@ impl Context {
     pub(super) fn form(&self, state: &AppState, admin_fields: bool) -> ApiForm {
         let version = self.version.get().copied().unwrap_or(ApiVersion::V1);
         ApiForm { version, mode: state.app().config.mode, admin_fields }
+    }
+
+    /// The name of the user who sent the request; `None` for an anonymous one.
+    pub(super) fn user(&self) -> Option<&str> {
+        match self.caller.get()? {
+            Caller::User(name) => Some(name),
+            Caller::Anonymous => None,
+        }
+    }
+
+    /// Whether the caller may only read images that are active: strangers on a server that has users.
+    pub(super) fn sees_active_only(&self, state: &AppState) -> bool {
+        state.app().config.mode != Mode::Dc && state.auth().is_enabled() && self.user().is_none()
+    }
+
+    /// `inclAdminFields`, which only users may ask for outside a datacenter.
+    pub(super) fn admin_fields(&self, state: &AppState) -> ApiResult<bool> {
+        let wanted = self.params.flag("inclAdminFields")?;
+        if wanted && state.app().config.mode != Mode::Dc && self.user().is_none() {
+            let message = "inclAdminFields is for authenticated users";
+            return Err(ApiError::new(Code::UnauthorizedError, message));
+        }
+        Ok(wanted)
     }
 
     /// Whether the request leaves no trace in the log unless it fails: health checks would drown everything else.

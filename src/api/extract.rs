@@ -27,13 +27,17 @@ impl FromRequestParts<AppState> for VisibleImage {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let access = access(parts, state).await?;
-        VisibleImage::find(access, state).await
+        let context = Context::from_request_parts(parts, state).await?;
+        VisibleImage::find(access, &context, state).await
     }
 }
 
 impl VisibleImage {
-    async fn find(access: Access, state: &AppState) -> Result<Self, ApiError> {
+    async fn find(access: Access, context: &Context, state: &AppState) -> Result<Self, ApiError> {
         let image = images::lookup(state.app(), access).await?.image;
+        if context.sees_active_only(state) && !image.is_active() {
+            return Err(ApiError::image_not_found(access.uuid));
+        }
         Ok(VisibleImage { access, image })
     }
 }
@@ -62,7 +66,7 @@ impl ImageUuid {
     /// The rest of what [`VisibleImage`] does.
     pub(super) async fn visible(self, context: &Context, state: &AppState) -> Result<VisibleImage, ApiError> {
         let access = Access { uuid: self.0, account: context.params.account()? };
-        VisibleImage::find(access, state).await
+        VisibleImage::find(access, context, state).await
     }
 
     /// The rest of what [`OwnedImage`] does.

@@ -19,8 +19,8 @@ use crate::manifest::{ApiForm, FieldCode, Image, json};
 
 /// `GET /images` — ListImages.
 pub(super) async fn list_images(State(state): State<AppState>, context: Context) -> ApiResult<Json> {
-    let form = context.form(&state, context.params.flag("inclAdminFields")?);
-    let caller = Caller { mode: form.mode, anonymous: true };
+    let form = context.form(&state, context.admin_fields(&state)?);
+    let caller = Caller { mode: form.mode, anonymous: context.user().is_none() };
     let query = ListQuery::parse(context.params.pairs(), caller)
         .map_err(|error| ApiError::invalid_parameters(vec![error]))?;
     let images = match query {
@@ -45,7 +45,7 @@ pub(super) async fn get_image(
     headers: HeaderMap,
     image: VisibleImage,
 ) -> ApiResult<Response> {
-    let form = context.form(&state, context.params.flag("inclAdminFields")?);
+    let form = context.form(&state, context.admin_fields(&state)?);
     let etag = etag(&image.image, &form)?;
     match conditional::read(&headers, Validators { etag: &etag, modified: None })? {
         Outcome::NotModified => Ok(not_modified(&etag)),

@@ -1,21 +1,33 @@
-//! The route table: which method of which path is answered by which handler, and under which name it is counted.
+//! The route table: which method of which path is answered by which handler, who may
+//! call it, and under which name it is counted.
 
 use axum::Router;
 use axum::handler::Handler;
 use axum::http::Method;
 use axum::routing::{MethodFilter, on};
 
-use super::{AppState, acl, actions, files, images, ping, unavailable};
+use super::{AppState, acl, actions, files, images, ping, reload, unavailable};
+use crate::auth::Demand;
 
 /// Name of a route that did not match.
 pub(super) const UNKNOWN: &str = "unknown";
 
 /// One row of the table.
 #[derive(Debug, Clone)]
-struct Route {
-    method: Method,
-    path: &'static str,
-    name: &'static str,
+pub struct Route {
+    /// The method.
+    pub method: Method,
+    /// The path, with `{uuid}` for that of an image.
+    pub path: &'static str,
+    /// The name in metrics and audit records.
+    pub name: &'static str,
+    /// Who may call it.
+    pub demand: Demand,
+}
+
+/// Every route of the API, for documentation and tests.
+pub fn mounted() -> Vec<Route> {
+    routes().rows
 }
 
 /// Every route that is mounted, in the order of the documentation.
@@ -28,22 +40,42 @@ pub(super) struct Routes {
 /// The table. Names are those of 4.13.1: dashboards and log queries know them.
 pub(super) fn routes() -> Routes {
     Routes::default()
-        .add(Method::GET, "/ping", "ping", ping::ping)
-        .add(Method::GET, "/images", "listimages", images::list_images)
-        .add(Method::GET, "/images/{uuid}", "getimage", images::get_image)
-        .add(Method::POST, "/images", "createimage", images::create_image)
-        .add(Method::PUT, "/images/{uuid}/file", "addimagefile", files::add_image_file)
-        .add(Method::GET, "/images/{uuid}/file", "getimagefile", files::get_image_file)
-        .add(Method::HEAD, "/images/{uuid}/file", "getimagefile", files::get_image_file)
-        .add(Method::POST, "/images/{uuid}", "updateimage", actions::act_on_image)
-        .add(Method::POST, "/images/{uuid}/acl", "addimageacl", acl::update_acl)
-        .add(Method::GET, "/images/{uuid}/jobs", "getimagejobs", unavailable::get_image_jobs)
-        .add(Method::POST, "/images/{uuid}/push", "adminpushdockerimage", unavailable::push_docker_image)
-        .add(Method::DELETE, "/images/{uuid}", "deleteimage", images::delete_image)
+        .add(Method::GET, "/ping", "ping", Demand::Passive, ping::ping)
+        .add(Method::GET, "/images", "listimages", Demand::Passive, images::list_images)
+        .add(Method::GET, "/images/{uuid}", "getimage", Demand::Passive, images::get_image)
+        .add(Method::POST, "/images", "createimage", Demand::Strict, images::create_image)
+        .add(Method::PUT, "/images/{uuid}/file", "addimagefile", Demand::Strict, files::add_image_file)
+        .add(Method::GET, "/images/{uuid}/file", "getimagefile", Demand::Passive, files::get_image_file)
+        .add(Method::HEAD, "/images/{uuid}/file", "getimagefile", Demand::Passive, files::get_image_file)
+        .add(Method::POST, "/images/{uuid}", "updateimage", Demand::Strict, actions::act_on_image)
+        .add(Method::POST, "/images/{uuid}/acl", "addimageacl", Demand::Strict, acl::update_acl)
+        .add(Method::GET, "/images/{uuid}/jobs", "getimagejobs", Demand::Passive, unavailable::get_image_jobs)
+        .add(
+            Method::POST,
+            "/images/{uuid}/push",
+            "adminpushdockerimage",
+            Demand::Strict,
+            unavailable::push_docker_image,
+        )
+        .add(Method::DELETE, "/images/{uuid}", "deleteimage", Demand::Strict, images::delete_image)
+        .add(
+            Method::POST,
+            "/authkeys/reload",
+            "adminreloadauthkeys",
+            Demand::Strict,
+            reload::reload_auth_keys,
+        )
 }
 
 impl Routes {
-    fn add<H, T>(mut self, method: Method, path: &'static str, name: &'static str, handler: H) -> Routes
+    fn add<H, T>(
+        mut self,
+        method: Method,
+        path: &'static str,
+        name: &'static str,
+        demand: Demand,
+        handler: H,
+    ) -> Routes
     where
         H: Handler<T, AppState>,
         T: 'static,
@@ -56,7 +88,7 @@ impl Routes {
             _ => MethodFilter::GET,
         };
         self.router = self.router.route(path, on(filter, handler));
-        self.rows.push(Route { method, path, name });
+        self.rows.push(Route { method, path, name, demand });
         self
     }
 
@@ -71,9 +103,9 @@ impl Routes {
 pub(super) struct Table(Vec<Route>);
 
 impl Table {
-    /// The name of the route for a method on a matched path; `None` when that method is not mounted there.
-    pub(super) fn name(&self, method: &Method, path: &str) -> Option<&'static str> {
-        self.0.iter().find(|route| route.method == *method && route.path == path).map(|route| route.name)
+    /// The route for a method on a matched path; `None` when that method is not mounted there.
+    pub(super) fn route(&self, method: &Method, path: &str) -> Option<&Route> {
+        self.0.iter().find(|route| route.method == *method && route.path == path)
     }
 
     /// The methods mounted on a matched path, as the `Allow` header lists them.

@@ -1,6 +1,7 @@
 //! The configuration: built-in defaults, overlaid with the instance's file key by key, completed with computed
 //! values, and validated. A problem names the key that has it.
 
+mod auth;
 mod load;
 mod print;
 mod read;
@@ -15,6 +16,7 @@ use serde_json::Value;
 use crate::manifest::{Mode, Uuid};
 use crate::telemetry::Level;
 
+pub use auth::{Auth, SignatureAuth};
 pub use load::{ConfigError, Problem};
 pub use print::print;
 pub use secret::Secret;
@@ -27,8 +29,8 @@ const DEFAULT_LOCAL_BASE_DIR: &str = "/data/imgapi";
 
 /// A validated configuration.
 ///
-/// Keys are those of the Node.js IMGAPI 4.13.1; ours beside them are `metricsPort`, `maxConnections` and
-/// `shutdownGraceSeconds`. Unknown keys are kept in [`Config::merged`] and otherwise ignored.
+/// Keys are those of the Node.js IMGAPI 4.13.1; ours beside them are `metricsPort`, `maxConnections`,
+/// `shutdownGraceSeconds` and `authRequireRequestTarget`. Unknown keys are kept in [`Config::merged`] and otherwise ignored.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// `address` and `port`: where the API listens.
@@ -51,6 +53,8 @@ pub struct Config {
     pub admin_uuid: Option<Uuid>,
     /// `ufds`: where a datacenter's accounts are. Absent in the other modes, whose owners nobody knows.
     pub ufds: Option<Ufds>,
+    /// `authType`, with what it needs.
+    pub auth: Auth,
     /// `databaseType`, with what it needs.
     pub database: Database,
     /// `maxConnections`: open client connections at a time.
