@@ -11,10 +11,11 @@ use bytes::Bytes;
 use super::AppState;
 use super::params::Params;
 use super::routes::UNKNOWN;
+use crate::auth::Caller;
 use crate::config::ChannelId;
 use crate::db::Found;
 use crate::images::{ApiError, ApiResult, Code};
-use crate::manifest::{ApiForm, ApiVersion, FieldError, Uuid};
+use crate::manifest::{ApiForm, ApiVersion, FieldError, Mode, Uuid};
 
 const REQUEST_ID: [HeaderName; 2] =
     [HeaderName::from_static("request-id"), HeaderName::from_static("x-request-id")];
@@ -48,6 +49,8 @@ pub(super) struct Exchange {
     pub(super) route: OnceLock<&'static str>,
     /// Version to answer in, once it is known.
     pub(super) version: OnceLock<ApiVersion>,
+    /// Who sent it, once it is known.
+    pub(super) caller: OnceLock<Caller>,
     /// The text of a parsed JSON body, for the audit record.
     pub(super) body: OnceLock<Bytes>,
     /// How old what the answer says may be, where the database is away.
@@ -69,6 +72,7 @@ impl Context {
             params: Params::parse(request.uri().query()),
             route: OnceLock::new(),
             version: OnceLock::new(),
+            caller: OnceLock::new(),
             body: OnceLock::new(),
             stale: OnceLock::new(),
         }))
@@ -114,6 +118,29 @@ impl Context {
             let _ = self.stale.set(age);
         }
         found.value
+    }
+
+    /// The name of the user who sent the request; `None` for an anonymous one.
+    pub(super) fn user(&self) -> Option<&str> {
+        match self.caller.get()? {
+            Caller::User(name) => Some(name),
+            Caller::Anonymous => None,
+        }
+    }
+
+    /// Whether the caller may only read images that are active: strangers on a server that has users.
+    pub(super) fn sees_active_only(&self, state: &AppState) -> bool {
+        state.app().config.mode != Mode::Dc && state.auth().is_enabled() && self.user().is_none()
+    }
+
+    /// `inclAdminFields`, which only users may ask for outside a datacenter.
+    pub(super) fn admin_fields(&self, state: &AppState) -> ApiResult<bool> {
+        let wanted = self.params.flag("inclAdminFields")?;
+        if wanted && state.app().config.mode != Mode::Dc && self.user().is_none() {
+            let message = "inclAdminFields is for authenticated users";
+            return Err(ApiError::new(Code::UnauthorizedError, message));
+        }
+        Ok(wanted)
     }
 
     /// Whether the request leaves no trace in the log unless it fails: health checks would drown everything else.

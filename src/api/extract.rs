@@ -38,8 +38,11 @@ impl FromRequestParts<AppState> for VisibleImage {
 
 impl VisibleImage {
     async fn find(access: Access, context: &Context, state: &AppState) -> Result<Self, ApiError> {
-        let found = images::lookup(state.app(), access).await?;
-        Ok(VisibleImage { access, image: context.found(found) })
+        let image = context.found(images::lookup(state.app(), access).await?);
+        if context.sees_active_only(state) && !image.is_active() {
+            return Err(ApiError::image_not_found(access.uuid));
+        }
+        Ok(VisibleImage { access, image })
     }
 }
 

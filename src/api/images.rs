@@ -24,8 +24,8 @@ pub(super) async fn list_images(
     headers: HeaderMap,
 ) -> ApiResult<Response> {
     let channel = context.channel_or_all(&state)?;
-    let form = context.form(&state, context.params.flag("inclAdminFields")?);
-    let caller = Caller { mode: form.mode, anonymous: true };
+    let form = context.form(&state, context.admin_fields(&state)?);
+    let caller = Caller { mode: form.mode, anonymous: context.user().is_none() };
     let query = ListQuery::parse(context.params.pairs(), caller)
         .map_err(|error| ApiError::invalid_parameters(vec![error]))?;
     let Some(query) = query else { return Ok(Json::rendered("[]").into_response()) };
@@ -44,7 +44,7 @@ pub(super) async fn get_image(
     headers: HeaderMap,
     image: VisibleImage,
 ) -> ApiResult<Response> {
-    let form = context.form(&state, context.params.flag("inclAdminFields")?);
+    let form = context.form(&state, context.admin_fields(&state)?);
     let etag = image.image.etag(&form);
     match conditional::read(&headers, Validators { etag: &etag, modified: None })? {
         Outcome::NotModified => Ok(not_modified(&etag)),

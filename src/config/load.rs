@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::auth;
 use super::read::Reader;
 use super::secret::Masked;
 use super::{
@@ -110,6 +111,7 @@ fn read(mut merged: Map<String, Value>, problems: &mut Vec<Problem>) -> Config {
         metrics: metrics(&mut root),
         admin_uuid: root.parsed("adminUuid", "a lower-case UUID"),
         ufds: (mode == Mode::Dc).then(|| ufds(&mut root)),
+        auth: auth::read(&mut root),
         database: database(&mut root),
         channels: Channels::read(&mut root, mode),
         max_connections: root.integer("maxConnections", MAX_CONNECTIONS).unwrap_or(MAX_CONNECTIONS) as usize,
@@ -128,11 +130,6 @@ fn read(mut merged: Map<String, Value>, problems: &mut Vec<Problem>) -> Config {
 
 /// What 4.13.1 could do and this version cannot is refused by name rather than ignored.
 fn refuse_unavailable(root: &mut Reader<'_>) {
-    match root.text("authType").as_deref() {
-        Some("none") => {}
-        Some("signature") => root.problem("authType", "signature is not available: only none is"),
-        _ => root.problem("authType", "must be none"),
-    }
     for stor in root.texts("storageTypes") {
         match stor.as_str() {
             "local" => {}

@@ -77,7 +77,7 @@ fn a_wrong_value_is_named() {
         ("address", json!("nowhere")),
         ("adminUuid", json!("930896AF-BF8C-48D4-885C-6573A94B1853")),
         ("mode", json!("standalone")),
-        ("authType", json!("signature")),
+        ("authType", json!("kerberos")),
         ("databaseType", json!("files")),
         ("storageTypes", json!(["manta", "local"])),
         ("manta", json!({"url": "https://manta"})),

@@ -13,6 +13,7 @@ use super::listener::{self, ConnectionEvents, ServeConfig};
 use super::refusal::Refusal;
 use crate::accounts::Accounts;
 use crate::api::{self, AppState};
+use crate::auth::Authenticator;
 use crate::config::{self, Config, ConfigError, Stalled};
 use crate::db::{Database, LocalDatabase, MorayDatabase, OpenError};
 use crate::images::{self, App};
@@ -93,7 +94,8 @@ async fn run(config: Arc<Config>, log: LogControl) -> Result<(), ServeError> {
     }
 
     tracing::info!("Image API listening on <http://{address}>.");
-    let state = AppState::new(Arc::clone(&app), Arc::clone(&metrics), &host_name());
+    let auth = Authenticator::start(&config.auth, &config.local_base_dir).await;
+    let state = AppState::new(Arc::clone(&app), auth, Arc::clone(&metrics), &host_name());
     let limits = ServeConfig {
         max_connections: config.max_connections,
         drain_limit: config.shutdown_grace,

@@ -203,6 +203,11 @@ impl View {
         self.flags
     }
 
+    /// Whether the flags say active: activated and not disabled. This is what ListImages selects by.
+    pub fn is_active(&self) -> bool {
+        self.flags.meet(Flags(Flags::ACTIVATED.0 | Flags::DISABLED.0), Flags::ACTIVATED)
+    }
+
     /// Whether the image was activated.
     pub fn activated(&self) -> bool {
         self.flags.has(Flags::ACTIVATED)
