@@ -18,6 +18,7 @@
 mod support;
 
 mod channels;
+mod local;
 mod modes;
 
 use std::process::ExitCode;
@@ -46,5 +47,5 @@ async fn configured(settings: Value) -> TestApp {
 }
 
 fn main() -> ExitCode {
-    support::run([channels::TESTS, modes::TESTS].concat(), start)
+    support::run([channels::TESTS, local::TESTS, modes::TESTS].concat(), start)
 }
