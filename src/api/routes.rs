@@ -5,8 +5,9 @@ use axum::handler::Handler;
 use axum::http::Method;
 use axum::routing::{MethodFilter, on};
 
-use super::{AppState, acl, actions, channels, fetch, files, images, ping, unavailable};
+use super::{AppState, acl, actions, channels, clone, fetch, files, icons, images, ping, unavailable};
 use crate::config::Config;
+use crate::manifest::Mode;
 
 /// Name of a route that did not match.
 pub(super) const UNKNOWN: &str = "unknown";
@@ -28,13 +29,11 @@ pub(super) struct Routes {
 
 /// The table of a server. Names are those of 4.13.1: dashboards and log queries know them.
 pub(super) fn routes(config: &Config) -> Routes {
-    let routes = Routes::default().add(Method::GET, "/ping", "ping", ping::ping);
-    let routes = if config.channels.is_empty() {
-        routes
-    } else {
-        routes.add(Method::GET, "/channels", "listchannels", channels::list_channels)
-    };
-    routes
+    Routes::default()
+        .add(Method::GET, "/ping", "ping", ping::ping)
+        .add_if(!config.channels.is_empty(), |routes| {
+            routes.add(Method::GET, "/channels", "listchannels", channels::list_channels)
+        })
         .add(Method::GET, "/images", "listimages", images::list_images)
         .add(Method::GET, "/images/{uuid}", "getimage", images::get_image)
         .add(Method::POST, "/images", "createimage", images::create_image)
@@ -47,10 +46,17 @@ pub(super) fn routes(config: &Config) -> Routes {
         )
         .add(Method::GET, "/images/{uuid}/file", "getimagefile", files::get_image_file)
         .add(Method::HEAD, "/images/{uuid}/file", "getimagefile", files::get_image_file)
+        .add(Method::PUT, "/images/{uuid}/icon", "addimageicon", icons::add_image_icon)
+        .add(Method::GET, "/images/{uuid}/icon", "getimageicon", icons::get_image_icon)
+        .add(Method::HEAD, "/images/{uuid}/icon", "getimageicon", icons::get_image_icon)
+        .add(Method::DELETE, "/images/{uuid}/icon", "deleteimageicon", icons::delete_image_icon)
         .add(Method::POST, "/images/{uuid}", "updateimage", actions::act_on_image)
         .add(Method::POST, "/images/{uuid}/acl", "addimageacl", acl::update_acl)
         .add(Method::GET, "/images/{uuid}/jobs", "getimagejobs", unavailable::get_image_jobs)
         .add(Method::POST, "/images/{uuid}/push", "adminpushdockerimage", unavailable::push_docker_image)
+        .add_if(config.mode == Mode::Dc, |routes| {
+            routes.add(Method::POST, "/images/{uuid}/clone", "cloneimage", clone::clone_image)
+        })
         .add(Method::DELETE, "/images/{uuid}", "deleteimage", images::delete_image)
 }
 
@@ -70,6 +76,11 @@ impl Routes {
         self.router = self.router.route(path, on(filter, handler));
         self.rows.push(Route { method, path, name });
         self
+    }
+
+    /// Adds routes that only some servers have.
+    fn add_if(self, has_them: bool, add: impl FnOnce(Routes) -> Routes) -> Routes {
+        if has_them { add(self) } else { self }
     }
 
     /// The router and the table.

@@ -6,6 +6,7 @@
 
 mod archive;
 mod asset;
+mod copy;
 mod ingest;
 mod local;
 mod temporary;

@@ -16,6 +16,7 @@ mod support;
 mod acl;
 mod audit;
 mod bodies;
+mod clones;
 mod command_line;
 mod conditions;
 mod create;
@@ -23,6 +24,7 @@ mod downloads;
 mod enable;
 mod filters;
 mod headers;
+mod icons;
 mod imports;
 mod lifecycle;
 mod listing;
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         acl::TESTS,
         audit::TESTS,
         bodies::TESTS,
+        clones::TESTS,
         command_line::TESTS,
         conditions::TESTS,
         create::TESTS,
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         enable::TESTS,
         filters::TESTS,
         headers::TESTS,
+        icons::TESTS,
         imports::TESTS,
         lifecycle::TESTS,
         listing::TESTS,
