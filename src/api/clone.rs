@@ -15,7 +15,7 @@ pub(super) async fn clone_image(
     context: Context,
     path: ImagePath,
 ) -> ApiResult<Json> {
-    let target = path.visible(&context, &state).await?;
-    let clone = images::clone_image(state.app(), target.access, target.image).await?;
+    let access = path.visible(&context, &state).await?.access;
+    let clone = images::clone_image(state.app(), access).await?;
     Ok(Json::rendered(json::pretty(&clone.api(&context.form(&state, false)))?))
 }

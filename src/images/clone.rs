@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use super::change::{archive, settle_archive};
 use super::delete::delete_record_and_files;
+use super::lookup::current;
 use super::origin::MAX_CHAIN;
 use super::{Access, ApiError, ApiResult, App, Code, now, to_the_end};
 use crate::db::DbError;
@@ -11,8 +12,8 @@ use crate::storage::{Asset, Digests};
 use crate::telemetry::err;
 
 /// CloneImage: makes the account of the call its own copy of an image that is shared with it, and of the origins that
-/// are somebody's. `image` is what the caller has looked up.
-pub async fn clone_image(app: &Arc<App>, access: Access, image: Image) -> ApiResult<Image> {
+/// are somebody's.
+pub async fn clone_image(app: &Arc<App>, access: Access) -> ApiResult<Image> {
     let Some(account) = access.account else {
         return Err(ApiError::invalid_parameter(
             "account",
@@ -20,9 +21,10 @@ pub async fn clone_image(app: &Arc<App>, access: Access, image: Image) -> ApiRes
             "must be the UUID of an account",
         ));
     };
-    check(&image, account)?;
     let app = Arc::clone(app);
     to_the_end(async move {
+        let image = current(&app, access).await?.image;
+        check(&image, account)?;
         let chain = Chain::of(&app, image).await?;
         let mut clones = Vec::new();
         match chain.copy(&app, account, &mut clones).await {
@@ -113,10 +115,7 @@ fn only_file(image: &Image) -> ApiResult<&ImageFile> {
     let uuid = image.uuid();
     match image.files() {
         [file] if file.stor == Stor::Local => Ok(file),
-        [file] => {
-            let message = format!("the file is in {}, which this server does not have", file.stor);
-            Err(ApiError::new(Code::StorageUnsupported, message))
-        }
+        [file] => Err(ApiError::not_stored_here("file", file.stor)),
         [] => Err(ApiError::new(Code::NoActivationNoFile, format!("image {uuid} has no file"))),
         _ => {
             let message = format!("image {uuid} has several files: such images cannot be cloned");

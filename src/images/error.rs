@@ -6,7 +6,7 @@ use super::Code;
 use crate::accounts::AccountsError;
 use crate::db::DbError;
 use crate::manifest::create::CreateError;
-use crate::manifest::{FieldCode, FieldError, Uuid};
+use crate::manifest::{FieldCode, FieldError, Stor, Uuid};
 use crate::storage::StorageError;
 
 /// The result of an operation.
@@ -67,6 +67,12 @@ impl ApiError {
         ApiError::new(Code::ImageUuidAlreadyExists, format!("image {uuid} already exists"))
     }
 
+    /// 503 for a file, or whatever it is, in a storage that this server does not have.
+    pub fn not_stored_here(what: &str, stor: Stor) -> ApiError {
+        let message = format!("the {what} is in {stor}, which this server does not have");
+        ApiError::new(Code::StorageUnsupported, message)
+    }
+
     /// The REST code.
     pub fn code(&self) -> Code {
         self.code
@@ -108,7 +114,7 @@ impl From<DbError> for ApiError {
     fn from(error: DbError) -> ApiError {
         match error {
             DbError::Unavailable(_) | DbError::OutcomeUnknown(_) => {
-                ApiError::new(Code::ServiceUnavailableError, "moray is not available").because(error)
+                ApiError::new(Code::ServiceUnavailableError, "the database is not available").because(error)
             }
             DbError::Conflict => ApiError::new(
                 Code::ServiceUnavailableError,
@@ -117,6 +123,10 @@ impl From<DbError> for ApiError {
             DbError::NotUnique => {
                 let taken = FieldError::invalid("urn").because("another image has it");
                 ApiError::validation(vec![taken])
+            }
+            DbError::NoSuchMarker(no_such) => ApiError::new(Code::ResourceNotFound, no_such.to_string()),
+            DbError::NoSpace(_) => {
+                ApiError::new(Code::StorageIsDown, "there is no space left for manifests").because(error)
             }
             DbError::Failed(_) => {
                 ApiError::new(Code::InternalError, "the database request failed").because(error)

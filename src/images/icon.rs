@@ -6,9 +6,9 @@ use futures_util::Stream;
 
 use super::add_file::settle;
 use super::change::change;
-use super::get_file::complete;
-use super::{Access, ApiError, ApiResult, App, Code, lookup, now, owned, to_the_end};
-use crate::manifest::{Icon, Image, Stor};
+use super::lookup::current;
+use super::{Access, ApiError, ApiResult, App, Code, now, owned, to_the_end};
+use crate::manifest::{Icon, Image, Stor, Uuid, View};
 use crate::storage::{Asset, Digests, ReceiveError, Received};
 use crate::telemetry::err;
 
@@ -102,16 +102,19 @@ pub struct OpenIcon {
 }
 
 /// GetImageIcon: opens the icon of `image`, which the caller has looked up.
-pub async fn get_icon(app: &App, access: Access, image: &Image) -> ApiResult<OpenIcon> {
-    let mut entry = local_icon(image)?.clone();
+pub async fn get_icon(app: &App, access: Access, image: &View) -> ApiResult<OpenIcon> {
+    let mut entry = local_icon(access.uuid, image.icon())?.clone();
     for _ in 0..ATTEMPTS {
-        let opened = app.storage.open(access.uuid, Asset::Icon, &entry.sha1).await;
-        // What was opened is what the manifest means if it still says so afterwards.
-        let current = lookup(app, access).await?.image;
-        let now = local_icon(&current)?;
-        if now.sha1 == entry.sha1 {
-            let file = complete(opened?, entry.size)?;
+        let opened = app.storage.open_verified(access.uuid, Asset::Icon, &entry.sha1).await;
+        if let Ok(Some(file)) = opened {
             return Ok(OpenIcon { entry, file });
+        }
+        // It was replaced, perhaps by another process, of which this one hears a little later.
+        let current = current(app, access).await?.image;
+        let now = local_icon(access.uuid, current.icon())?;
+        if now.sha1 == entry.sha1 {
+            opened?;
+            return Err(ApiError::new(Code::InternalError, "the stored icon is not what its manifest says"));
         }
         entry = now.clone();
     }
@@ -123,9 +126,9 @@ pub async fn delete_icon(app: &Arc<App>, access: Access) -> ApiResult<Image> {
     let app = Arc::clone(app);
     to_the_end(async move {
         let _deleting = app.locks.lock(access.uuid).await?;
-        let sha1 = local_icon(&owned(&app, access).await?.image)?.sha1.clone();
+        let sha1 = local_icon(access.uuid, owned(&app, access).await?.image.icon())?.sha1.clone();
         let without_icon = |image: &Image| {
-            local_icon(image)?;
+            local_icon(access.uuid, image.icon())?;
             image.without_icon().map_err(ApiError::validation)
         };
         let image = change(&app, access, without_icon).await?;
@@ -137,15 +140,12 @@ pub async fn delete_icon(app: &Arc<App>, access: Access) -> ApiResult<Image> {
     .await
 }
 
-fn local_icon(image: &Image) -> ApiResult<&Icon> {
-    match image.icon() {
+fn local_icon(uuid: Uuid, icon: Option<&Icon>) -> ApiResult<&Icon> {
+    match icon {
         Some(icon) if icon.stor == Stor::Local => Ok(icon),
-        Some(icon) => {
-            let message = format!("the icon is in {}, which this server does not have", icon.stor);
-            Err(ApiError::new(Code::StorageUnsupported, message))
-        }
+        Some(icon) => Err(ApiError::not_stored_here("icon", icon.stor)),
         None => {
-            let message = format!("image {} has no icon", image.uuid());
+            let message = format!("image {uuid} has no icon");
             Err(ApiError::new(Code::ResourceNotFound, message))
         }
     }

@@ -6,9 +6,9 @@
 
 mod archive;
 mod asset;
-mod copy;
 mod ingest;
 mod local;
+mod reread;
 mod temporary;
 #[cfg(test)]
 mod tests;

@@ -23,6 +23,7 @@ mod create;
 mod downloads;
 mod enable;
 mod filters;
+mod from_url;
 mod headers;
 mod icons;
 mod imports;
@@ -37,6 +38,7 @@ mod ranges;
 mod representations;
 mod routing;
 mod shutdown;
+mod sources;
 mod stalls;
 mod takeover;
 mod unavailable;
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         downloads::TESTS,
         enable::TESTS,
         filters::TESTS,
+        from_url::TESTS,
         headers::TESTS,
         icons::TESTS,
         imports::TESTS,
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         representations::TESTS,
         routing::TESTS,
         shutdown::TESTS,
+        sources::TESTS,
         stalls::TESTS,
         takeover::TESTS,
         unavailable::TESTS,

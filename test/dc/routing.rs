@@ -15,7 +15,7 @@ tests! {
 }
 
 /// Path and what is mounted there, in the order of `Allow`.
-const MOUNTED: [(&str, &str); 10] = [
+const MOUNTED: [(&str, &str); 11] = [
     ("/ping", "GET"),
     ("/images", "GET, POST"),
     ("/images/3560c262-fc65-0242-a446-7c6d1fb482e3", "GET, POST, DELETE"),
@@ -25,6 +25,7 @@ const MOUNTED: [(&str, &str); 10] = [
     ("/images/3560c262-fc65-0242-a446-7c6d1fb482e3/acl", "POST"),
     ("/images/3560c262-fc65-0242-a446-7c6d1fb482e3/jobs", "GET"),
     ("/images/3560c262-fc65-0242-a446-7c6d1fb482e3/clone", "POST"),
+    ("/authkeys/reload", "POST"),
     ("/images/3560c262-fc65-0242-a446-7c6d1fb482e3/push", "POST"),
 ];
 
@@ -48,13 +49,9 @@ async fn every_method_of_every_path_has_its_answer(app: &TestApp) {
 }
 
 async fn routes_of_later_versions_are_unknown(app: &TestApp) {
-    for (method, path) in [
-        ("GET", "/state"),
-        ("POST", "/state?action=dropcaches"),
-        ("GET", "/channels"),
-        ("GET", "/datasets"),
-        ("POST", "/authkeys/reload"),
-    ] {
+    for (method, path) in
+        [("GET", "/state"), ("POST", "/state?action=dropcaches"), ("GET", "/channels"), ("GET", "/datasets")]
+    {
         let answer = app.operator().call(method.parse().unwrap(), path).send().await;
         let refusal = answer.refused(404, "ResourceNotFound");
         let path = path.split('?').next().unwrap();
@@ -100,13 +97,19 @@ async fn path_parameters_are_decoded_and_malformed_escapes_refused(app: &TestApp
     let escaped = format!("/images/{}%30", &BASE[..BASE.len() - 1]);
     assert_eq!(app.operator().get(&escaped).await.ok()["uuid"], BASE);
     let mut connection = app.connect().await;
-    for path in ["/images/%zz", "/images/%", "/images/%4", "/%ff/images", "/nothing/%g0", "/images/%c3%28"] {
+    for path in ["/images/%zz", "/images/%", "/images/%4", "/images/%c3%28"] {
         let answer = connection.exchange(&[&format!("GET {path} HTTP/1.1"), "Host: x"]).await;
         answer.refused(400, "BadRequestError");
     }
-    for path in
-        ["/images/..", "/images/../ping", "/images/%2e%2e", "/images/..%2f..%2fetc%2fpasswd", "/./ping"]
-    {
+    for path in [
+        "/%ff/images",
+        "/nothing/%g0",
+        "/images/..",
+        "/images/../ping",
+        "/images/%2e%2e",
+        "/images/..%2f..%2fetc%2fpasswd",
+        "/./ping",
+    ] {
         let answer = connection.exchange(&[&format!("GET {path} HTTP/1.1"), "Host: x"]).await;
         answer.not_found();
     }

@@ -1,4 +1,4 @@
-//! Copies of stored files.
+//! Stored files that are read here: to be copied, or to be compared with what they should be.
 
 use std::fs::File;
 use std::io;
@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::Stream;
+use sha1::{Digest, Sha1};
 
 use super::{Asset, LocalStorage, ReceiveError, Received, StorageError, blocking};
 use crate::manifest::Uuid;
@@ -25,6 +26,34 @@ impl LocalStorage {
             ReceiveError::Storage(error) => error,
             ReceiveError::TooLarge { .. } => StorageError::NoSpace,
         })
+    }
+}
+
+impl LocalStorage {
+    /// Opens a small file of `uuid` after a look at its bytes; `None` if they have another SHA-1.
+    pub async fn open_verified(
+        &self,
+        uuid: Uuid,
+        asset: Asset,
+        sha1: &str,
+    ) -> Result<Option<File>, StorageError> {
+        let file = self.open(uuid, asset, sha1).await?;
+        let expected = sha1.to_owned();
+        Ok(blocking(move || Ok((sha1_of(&file)? == expected).then_some(file))).await?)
+    }
+}
+
+/// In lower-case hex.
+fn sha1_of(file: &File) -> io::Result<String> {
+    let mut sha1 = Sha1::new();
+    let mut position = 0;
+    loop {
+        let chunk = read(file, position)?;
+        if chunk.is_empty() {
+            return Ok(hex::encode(sha1.finalize()));
+        }
+        position += chunk.len() as u64;
+        sha1.update(&chunk);
     }
 }
 
