@@ -50,7 +50,6 @@ async fn routes_of_later_versions_are_unknown(app: &TestApp) {
         ("POST", "/state?action=dropcaches"),
         ("GET", "/channels"),
         ("GET", "/datasets"),
-        ("POST", "/authkeys/reload"),
         ("PUT", "/images/3560c262-fc65-0242-a446-7c6d1fb482e3/icon"),
         ("POST", "/images/3560c262-fc65-0242-a446-7c6d1fb482e3/clone"),
         ("POST", "/images/3560c262-fc65-0242-a446-7c6d1fb482e3/file/from-url"),

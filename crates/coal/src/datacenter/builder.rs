@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::{Map, Value};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -24,6 +25,7 @@ pub struct DatacenterBuilder {
     ports: Ports,
     imgapi: Vec<PathBuf>,
     ufds_ldif: Option<PathBuf>,
+    imgapi_config: Map<String, Value>,
 }
 
 impl DatacenterBuilder {
@@ -70,6 +72,13 @@ impl DatacenterBuilder {
         self
     }
 
+    /// A key of the configuration that `imgapi` is started with, in place of its usual value.
+    #[must_use]
+    pub fn imgapi_config(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.imgapi_config.insert(key.into(), value.into());
+        self
+    }
+
     /// Starts everything and waits until it answers.
     ///
     /// # Errors
@@ -95,8 +104,9 @@ impl DatacenterBuilder {
             ufds_root_dn: UFDS_ROOT_DN,
             ufds_root_password: &root_password,
         };
-        write_json(&config_file, &config.to_json())
-            .map_err(cannot(format!("write {}", config_file.display())))?;
+        let mut config = config.to_json();
+        config.extend(self.imgapi_config.clone());
+        write_json(&config_file, &config).map_err(cannot(format!("write {}", config_file.display())))?;
         let imgapi = self.start_imgapi(&data, addresses, &config_file).await?;
         Ok(Datacenter { name, moray, ufds, accounts, imgapi, config_file, data })
     }

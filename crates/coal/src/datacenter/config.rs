@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tempfile::NamedTempFile;
 use uuid::Uuid;
 
@@ -23,8 +23,8 @@ pub(super) struct ConfigInput<'a> {
 impl ConfigInput<'_> {
     /// The keys of IMGAPI 4.13.1's own config in a datacenter; `metricsPort` is in addition, since two
     /// datacenters on one machine cannot share port 8881.
-    pub(super) fn to_json(&self) -> Value {
-        json!({
+    pub(super) fn to_json(&self) -> Map<String, Value> {
+        let config = json!({
             "port": self.imgapi.port(),
             "address": self.imgapi.ip(),
             "mode": "dc",
@@ -45,7 +45,8 @@ impl ConfigInput<'_> {
                 "bindPassword": self.ufds_root_password,
             },
             "moray": {"host": self.moray.ip(), "port": self.moray.port()},
-        })
+        });
+        config.as_object().cloned().unwrap_or_default()
     }
 }
 
