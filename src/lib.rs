@@ -10,6 +10,8 @@ pub mod auth;
 
 pub mod images;
 
+pub mod import;
+
 pub mod db;
 
 pub mod storage;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::AppState;
 use super::body::{Parsed, read_body};
 use super::context::Context;
-use super::extract::ImageUuid;
+use super::extract::ImagePath;
 use super::images::reply;
 use super::reply::Json;
 use crate::images::{self, AclAction, ApiError, ApiResult};
@@ -19,11 +19,11 @@ pub(super) async fn update_acl(
     State(state): State<AppState>,
     context: Context,
     headers: HeaderMap,
-    uuid: ImageUuid,
+    path: ImagePath,
     body: Body,
 ) -> ApiResult<Json> {
     let body = read_body(&context, &headers, body).await?;
-    let access = uuid.owned(&context, &state).await?.access;
+    let access = path.owned(&context, &state).await?.access;
     let action = match context.params.non_empty("action")? {
         None | Some("add") => AclAction::Add,
         Some("remove") => AclAction::Remove,

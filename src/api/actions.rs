@@ -10,7 +10,7 @@ use super::AppState;
 use super::body::{Parsed, read_body};
 use super::conditional;
 use super::context::Context;
-use super::extract::{ImageUuid, OwnedImage};
+use super::extract::{ImagePath, OwnedImage};
 use super::images::reply;
 use super::imports;
 use super::{stor, unavailable};
@@ -23,20 +23,20 @@ pub(super) async fn act_on_image(
     State(state): State<AppState>,
     context: Context,
     headers: HeaderMap,
-    uuid: ImageUuid,
+    path: ImagePath,
     body: Body,
 ) -> ApiResult<Response> {
     let body = read_body(&context, &headers, body).await?;
     // A repeated action is none that is known, and is told so when its turn comes.
     let action = context.params.non_empty("action").ok().flatten();
     match action {
-        Some("import") => return imports::import(&state, &context, &headers, uuid, body).await,
-        Some("import-remote") => return unavailable::import_remote(&state, &context, uuid).await,
+        Some("import") => return imports::import(&state, &context, &headers, path, body).await,
+        Some("import-remote") => return unavailable::import_remote(&state, &context, path).await,
         Some("import-from-datacenter") => return unavailable::import_from_datacenter(&context),
-        Some("change-stor") => return stor::change_stor(&state, &context, uuid).await,
+        Some("change-stor") => return stor::change_stor(&state, &context, path).await,
         _ => {}
     }
-    let image = uuid.owned(&context, &state).await?;
+    let image = path.owned(&context, &state).await?;
     if action == Some("export") {
         return unavailable::export(&context);
     }
@@ -60,6 +60,10 @@ async fn change(
         Some("activate") => images::activate(app, access, precondition).await,
         Some("enable") => images::set_disabled(app, access, precondition, false).await,
         Some("disable") => images::set_disabled(app, access, precondition, true).await,
+        // Without channels it is an action like any other that there is not.
+        Some("channel-add") if !app.config.channels.is_empty() => {
+            images::add_channel(app, access, precondition, channel_to_add(&body)?).await
+        }
         Some("update") => {
             // An `account` without a value is no account, but not an operator's call either.
             let is_operator = context.params.one("account")?.is_none();
@@ -70,6 +74,17 @@ async fn change(
             Err(ApiError::invalid_parameter("action", FieldCode::Invalid, message))
         }
         None => Err(ApiError::invalid_parameters(vec![FieldError::missing("action")])),
+    }
+}
+
+/// The `channel` in the body; `None` where something else is.
+fn channel_to_add(body: &Parsed) -> ApiResult<Option<&str>> {
+    match body {
+        Parsed::Absent | Parsed::Json(Value::Null) => {
+            Err(ApiError::validation(vec![FieldError::missing("body")]))
+        }
+        Parsed::Json(value) => Ok(value.get("channel").and_then(Value::as_str)),
+        Parsed::Other => Ok(None),
     }
 }
 

@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -12,11 +12,16 @@ use super::AppState;
 use super::params::Params;
 use super::routes::UNKNOWN;
 use crate::auth::Caller;
+use crate::config::ChannelId;
+use crate::db::Found;
 use crate::images::{ApiError, ApiResult, Code};
-use crate::manifest::{ApiForm, ApiVersion, Mode, Uuid};
+use crate::manifest::{ApiForm, ApiVersion, FieldError, Mode, Uuid};
 
 const REQUEST_ID: [HeaderName; 2] =
     [HeaderName::from_static("request-id"), HeaderName::from_static("x-request-id")];
+
+/// What a request calls all channels.
+const ALL_CHANNELS: &str = "*";
 
 /// The other end of a connection, as the server puts it into every request's extensions.
 #[derive(Debug, Clone, Copy)]
@@ -48,12 +53,14 @@ pub(super) struct Exchange {
     pub(super) caller: OnceLock<Caller>,
     /// The text of a parsed JSON body, for the audit record.
     pub(super) body: OnceLock<Bytes>,
+    /// How old what the answer says may be, where the database is away.
+    pub(super) stale: OnceLock<Duration>,
 }
 
 impl Context {
     pub(super) fn new<B>(request: &Request<B>) -> Context {
         let headers = request.headers();
-        let id = REQUEST_ID.iter().find_map(|name| headers.get(name)).cloned().unwrap_or_else(new_id);
+        let id = REQUEST_ID.iter().find_map(|name| id_of_caller(headers, name)).unwrap_or_else(new_id);
         Context(Arc::new(Exchange {
             started: Instant::now(),
             id,
@@ -67,6 +74,7 @@ impl Context {
             version: OnceLock::new(),
             caller: OnceLock::new(),
             body: OnceLock::new(),
+            stale: OnceLock::new(),
         }))
     }
 
@@ -74,6 +82,42 @@ impl Context {
     pub(super) fn form(&self, state: &AppState, admin_fields: bool) -> ApiForm {
         let version = self.version.get().copied().unwrap_or(ApiVersion::V1);
         ApiForm { version, mode: state.app().config.mode, admin_fields }
+    }
+
+    /// The channel of a request, for routes that are about one channel; `None` where there are no channels.
+    pub(super) fn channel(&self, state: &AppState) -> ApiResult<Option<ChannelId>> {
+        let channels = &state.app().config.channels;
+        if channels.is_empty() {
+            return Ok(None);
+        }
+        let problem = match self.params.one("channel") {
+            Ok(Some(name)) if !name.is_empty() => match channels.find(name) {
+                Some(channel) => return Ok(Some(channel)),
+                None => FieldError::invalid("channel").because(format!("{name:?} is not a channel")),
+            },
+            Ok(_) => match channels.default_channel() {
+                Some(channel) => return Ok(Some(channel)),
+                None => FieldError::missing("channel"),
+            },
+            Err(_) => FieldError::invalid("channel").because("must be given once"),
+        };
+        Err(ApiError::validation(vec![problem]))
+    }
+
+    /// The same for routes that can be about all channels, too: `*` is `None`.
+    pub(super) fn channel_or_all(&self, state: &AppState) -> ApiResult<Option<ChannelId>> {
+        match self.params.one("channel") {
+            Ok(Some(ALL_CHANNELS)) => Ok(None),
+            _ => self.channel(state),
+        }
+    }
+
+    /// Takes what a read has found for the answer, and remembers how old it is.
+    pub(super) fn found<T>(&self, found: Found<T>) -> T {
+        if let Some(age) = found.stale {
+            let _ = self.stale.set(age);
+        }
+        found.value
     }
 
     /// The name of the user who sent the request; `None` for an anonymous one.
@@ -119,6 +163,12 @@ impl Deref for Context {
     fn deref(&self) -> &Exchange {
         &self.0
     }
+}
+
+/// What the caller sent under this name, several lines as one; `None` for nothing.
+fn id_of_caller(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
+    let lines: Vec<_> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
+    HeaderValue::from_bytes(&lines.join(&b", "[..])).ok().filter(|id| !id.is_empty())
 }
 
 fn new_id() -> HeaderValue {

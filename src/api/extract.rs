@@ -1,18 +1,21 @@
 //! Extractors that answer, once for every route, what is the same for all routes of an image.
 
+use std::sync::Arc;
+
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 
 use super::AppState;
 use super::context::Context;
+use crate::config::ChannelId;
 use crate::images::{self, Access, ApiError, Code};
-use crate::manifest::{Image, Uuid};
+use crate::manifest::{Image, Uuid, View};
 
 /// The image that the path names, visible to the caller: 404 otherwise.
 #[derive(Debug)]
 pub(super) struct VisibleImage {
     pub(super) access: Access,
-    pub(super) image: Image,
+    pub(super) image: Arc<View>,
 }
 
 /// The same for routes that change the image: 422 `NotImageOwner` for an account that only sees it.
@@ -26,15 +29,16 @@ impl FromRequestParts<AppState> for VisibleImage {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        let access = access(parts, state).await?;
+        let ImageUuid(uuid) = ImageUuid::from_request_parts(parts, state).await?;
         let context = Context::from_request_parts(parts, state).await?;
-        VisibleImage::find(access, &context, state).await
+        let channel = context.channel_or_all(state)?;
+        ImagePath { uuid, channel }.visible(&context, state).await
     }
 }
 
 impl VisibleImage {
     async fn find(access: Access, context: &Context, state: &AppState) -> Result<Self, ApiError> {
-        let image = images::lookup(state.app(), access).await?.image;
+        let image = context.found(images::lookup(state.app(), access).await?);
         if context.sees_active_only(state) && !image.is_active() {
             return Err(ApiError::image_not_found(access.uuid));
         }
@@ -46,35 +50,52 @@ impl FromRequestParts<AppState> for OwnedImage {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        let access = access(parts, state).await?;
-        OwnedImage::find(access, state).await
+        let path = ImagePath::from_request_parts(parts, state).await?;
+        let context = Context::from_request_parts(parts, state).await?;
+        path.owned(&context, state).await
     }
 }
 
-impl OwnedImage {
-    async fn find(access: Access, state: &AppState) -> Result<Self, ApiError> {
-        let image = images::owned(state.app(), access).await?.image;
-        Ok(OwnedImage { access, image })
-    }
-}
-
-/// The UUID that the path names, for a route that has something else to check before it looks for the image.
+/// The UUID that the path names and the channel of the request, for a route that has something else to check before it
+/// looks for the image.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct ImageUuid(pub(super) Uuid);
+pub(super) struct ImagePath {
+    pub(super) uuid: Uuid,
+    pub(super) channel: Option<ChannelId>,
+}
 
-impl ImageUuid {
+impl ImagePath {
     /// The rest of what [`VisibleImage`] does.
     pub(super) async fn visible(self, context: &Context, state: &AppState) -> Result<VisibleImage, ApiError> {
-        let access = Access { uuid: self.0, account: context.params.account()? };
-        VisibleImage::find(access, context, state).await
+        VisibleImage::find(self.access(context)?, context, state).await
     }
 
     /// The rest of what [`OwnedImage`] does.
     pub(super) async fn owned(self, context: &Context, state: &AppState) -> Result<OwnedImage, ApiError> {
-        let access = Access { uuid: self.0, account: context.params.account()? };
-        OwnedImage::find(access, state).await
+        let access = self.access(context)?;
+        let image = images::owned(state.app(), access).await?.image;
+        Ok(OwnedImage { access, image })
+    }
+
+    fn access(self, context: &Context) -> Result<Access, ApiError> {
+        Ok(Access { uuid: self.uuid, channel: self.channel, account: context.params.account()? })
     }
 }
+
+impl FromRequestParts<AppState> for ImagePath {
+    type Rejection = ApiError;
+
+    /// The UUID is checked before the channel, and both before the account, as in 4.13.1.
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let ImageUuid(uuid) = ImageUuid::from_request_parts(parts, state).await?;
+        let context = Context::from_request_parts(parts, state).await?;
+        Ok(ImagePath { uuid, channel: context.channel(state)? })
+    }
+}
+
+/// The UUID that the path names, for a route without channels.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ImageUuid(pub(super) Uuid);
 
 impl FromRequestParts<AppState> for ImageUuid {
     type Rejection = ApiError;
@@ -86,11 +107,4 @@ impl FromRequestParts<AppState> for ImageUuid {
         let unknown = || ApiError::new(Code::ResourceNotFound, format!("{} does not exist", parts.uri));
         uuid.map(ImageUuid).ok_or_else(unknown)
     }
-}
-
-/// The UUID is checked before the account, as in 4.13.1.
-async fn access(parts: &mut Parts, state: &AppState) -> Result<Access, ApiError> {
-    let ImageUuid(uuid) = ImageUuid::from_request_parts(parts, state).await?;
-    let context = Context::from_request_parts(parts, state).await?;
-    Ok(Access { uuid, account: context.params.account()? })
 }

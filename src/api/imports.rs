@@ -7,29 +7,55 @@ use nodejs_semver::Version;
 use super::AppState;
 use super::body::Parsed;
 use super::context::Context;
-use super::extract::ImageUuid;
+use super::extract::ImagePath;
+use super::fetch::parse_source;
 use super::images::reply;
 use crate::images::{self, ApiError, ApiResult, ImportOptions};
 use crate::manifest::import::check_uuid;
+use crate::manifest::{ApiForm, ApiVersion};
 
-/// Imports the manifest in the body.
+/// Imports the manifest in the body, or that of a `source`.
 pub(super) async fn import(
     state: &AppState,
     context: &Context,
     headers: &HeaderMap,
-    uuid: ImageUuid,
+    path: ImagePath,
     body: Parsed,
 ) -> ApiResult<Response> {
     context.params.operator_only()?;
+    if let Some(source) = context.params.one("source")? {
+        return import_from_source(state, context, path, source).await;
+    }
     let manifest = body.into_object()?;
-    check_uuid(&manifest, uuid.0).map_err(|problem| ApiError::invalid_parameters(vec![problem]))?;
+    check_uuid(&manifest, path.uuid).map_err(|problem| ApiError::invalid_parameters(vec![problem]))?;
     let options = ImportOptions {
+        channel: path.channel,
         skip_owner_check: context.params.flag("skip_owner_check")?,
         fetched: false,
         by_old_imgadm: is_old_imgadm(headers),
     };
-    let image = images::import(state.app(), uuid.0, manifest, options).await?;
+    let image = images::import(state.app(), path.uuid, manifest, options).await?;
     Ok(reply(&image, &context.form(state, false))?.into_response())
+}
+
+/// Imports the manifest that another IMGAPI has; the body is ignored. The answer has the newest form, whatever the client
+/// asks for, as in 4.13.1.
+async fn import_from_source(
+    state: &AppState,
+    context: &Context,
+    path: ImagePath,
+    source: &str,
+) -> ApiResult<Response> {
+    let options = ImportOptions {
+        channel: path.channel,
+        skip_owner_check: context.params.flag("skip_owner_check")?,
+        fetched: true,
+        by_old_imgadm: false,
+    };
+    let (source, id) = (parse_source(source)?, context.id_text());
+    let image = images::import_from_source(state.app(), path.uuid, &source, &id, options).await?;
+    let form = ApiForm { version: ApiVersion::V2, ..context.form(state, false) };
+    Ok(reply(&image, &form)?.into_response())
 }
 
 /// The first `imgadm` that writes an LX image's own lowest platform.

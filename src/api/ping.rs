@@ -65,7 +65,11 @@ pub(super) async fn ping(State(state): State<AppState>, context: Context) -> Api
 
 /// The error of that name, with or without `Error` at the end, for tests of clients.
 fn sample(name: &str) -> ApiError {
-    let name = name.strip_suffix("Error").unwrap_or(name);
+    if name.is_empty() {
+        return ApiError::new(Code::InternalError, "boom");
+    }
+    // "Error" alone has nothing in front of its suffix, and is no name.
+    let name = name.strip_suffix("Error").filter(|name| !name.is_empty()).unwrap_or(name);
     let is = |code: Code| code.as_str().strip_suffix("Error").unwrap_or(code.as_str()) == name;
     let with_sample = [
         (Code::ValidationFailed, String::new()),
@@ -80,9 +84,6 @@ fn sample(name: &str) -> ApiError {
         (Code::RemoteSourceError, String::new()),
         (Code::InternalError, "boom".into()),
     ];
-    if name.is_empty() {
-        return ApiError::new(Code::InternalError, "boom");
-    }
     if let Some((code, message)) = with_sample.into_iter().find(|(code, _)| is(*code)) {
         return match code {
             Code::ValidationFailed => ApiError::validation(Vec::new()),
@@ -116,6 +117,7 @@ mod tests {
             ("Unauthorized", Code::InternalError),
             ("ServiceUnavailable", Code::InternalError),
             ("Bogus", Code::InvalidParameter),
+            ("Error", Code::InvalidParameter),
         ];
         for (name, code) in cases {
             assert_eq!(sample(name).code(), code, "{name}");

@@ -1,13 +1,14 @@
-//! The route table: which method of which path is answered by which handler, who may
-//! call it, and under which name it is counted.
+//! The route table: which method of which path is answered by which handler, who may call it, and under which name it is
+//! counted.
 
 use axum::Router;
 use axum::handler::Handler;
 use axum::http::Method;
 use axum::routing::{MethodFilter, on};
 
-use super::{AppState, acl, actions, files, images, ping, reload, unavailable};
+use super::{AppState, acl, actions, channels, fetch, files, images, ping, reload, unavailable};
 use crate::auth::Demand;
+use crate::config::Config;
 
 /// Name of a route that did not match.
 pub(super) const UNKNOWN: &str = "unknown";
@@ -25,9 +26,9 @@ pub struct Route {
     pub demand: Demand,
 }
 
-/// Every route of the API, for documentation and tests.
-pub fn mounted() -> Vec<Route> {
-    routes().rows
+/// Every route of a server with this configuration, for documentation and tests.
+pub fn mounted(config: &Config) -> Vec<Route> {
+    routes(config).rows
 }
 
 /// Every route that is mounted, in the order of the documentation.
@@ -37,34 +38,41 @@ pub(super) struct Routes {
     router: Router<AppState>,
 }
 
-/// The table. Names are those of 4.13.1: dashboards and log queries know them.
-pub(super) fn routes() -> Routes {
-    Routes::default()
-        .add(Method::GET, "/ping", "ping", Demand::Passive, ping::ping)
-        .add(Method::GET, "/images", "listimages", Demand::Passive, images::list_images)
-        .add(Method::GET, "/images/{uuid}", "getimage", Demand::Passive, images::get_image)
-        .add(Method::POST, "/images", "createimage", Demand::Strict, images::create_image)
-        .add(Method::PUT, "/images/{uuid}/file", "addimagefile", Demand::Strict, files::add_image_file)
-        .add(Method::GET, "/images/{uuid}/file", "getimagefile", Demand::Passive, files::get_image_file)
-        .add(Method::HEAD, "/images/{uuid}/file", "getimagefile", Demand::Passive, files::get_image_file)
-        .add(Method::POST, "/images/{uuid}", "updateimage", Demand::Strict, actions::act_on_image)
-        .add(Method::POST, "/images/{uuid}/acl", "addimageacl", Demand::Strict, acl::update_acl)
-        .add(Method::GET, "/images/{uuid}/jobs", "getimagejobs", Demand::Passive, unavailable::get_image_jobs)
+/// The table of a server. Names are those of 4.13.1: dashboards and log queries know them.
+pub(super) fn routes(config: &Config) -> Routes {
+    use Demand::{Passive, Strict};
+    let routes = Routes::default().add(Method::GET, "/ping", "ping", Passive, ping::ping);
+    let routes = if config.channels.is_empty() {
+        routes
+    } else {
+        routes.add(Method::GET, "/channels", "listchannels", Passive, channels::list_channels)
+    };
+    routes
+        .add(Method::GET, "/images", "listimages", Passive, images::list_images)
+        .add(Method::GET, "/images/{uuid}", "getimage", Passive, images::get_image)
+        .add(Method::POST, "/images", "createimage", Strict, images::create_image)
+        .add(Method::PUT, "/images/{uuid}/file", "addimagefile", Strict, files::add_image_file)
+        .add(
+            Method::POST,
+            "/images/{uuid}/file/from-url",
+            "addimagefilefromurl",
+            Strict,
+            fetch::add_image_file_from_url,
+        )
+        .add(Method::GET, "/images/{uuid}/file", "getimagefile", Passive, files::get_image_file)
+        .add(Method::HEAD, "/images/{uuid}/file", "getimagefile", Passive, files::get_image_file)
+        .add(Method::POST, "/images/{uuid}", "updateimage", Strict, actions::act_on_image)
+        .add(Method::POST, "/images/{uuid}/acl", "addimageacl", Strict, acl::update_acl)
+        .add(Method::GET, "/images/{uuid}/jobs", "getimagejobs", Passive, unavailable::get_image_jobs)
         .add(
             Method::POST,
             "/images/{uuid}/push",
             "adminpushdockerimage",
-            Demand::Strict,
+            Strict,
             unavailable::push_docker_image,
         )
-        .add(Method::DELETE, "/images/{uuid}", "deleteimage", Demand::Strict, images::delete_image)
-        .add(
-            Method::POST,
-            "/authkeys/reload",
-            "adminreloadauthkeys",
-            Demand::Strict,
-            reload::reload_auth_keys,
-        )
+        .add(Method::DELETE, "/images/{uuid}", "deleteimage", Strict, images::delete_image)
+        .add(Method::POST, "/authkeys/reload", "adminreloadauthkeys", Strict, reload::reload_auth_keys)
 }
 
 impl Routes {

@@ -4,14 +4,14 @@ use axum::response::{IntoResponse, Response};
 
 use super::AppState;
 use super::context::Context;
-use super::extract::ImageUuid;
+use super::extract::ImagePath;
 use super::reply::Json;
 use crate::images::{ApiError, ApiResult, Code};
-use crate::manifest::{ApiForm, ApiVersion, FieldError, Stor, json};
+use crate::manifest::{ApiForm, ApiVersion, FieldError, Stor};
 
 /// Moves an image's file to another storage. There is one storage, so a file that is there stays there.
-pub(super) async fn change_stor(state: &AppState, context: &Context, uuid: ImageUuid) -> ApiResult<Response> {
-    let image = uuid.visible(context, state).await?.image;
+pub(super) async fn change_stor(state: &AppState, context: &Context, path: ImagePath) -> ApiResult<Response> {
+    let image = path.visible(context, state).await?.image;
     context.params.operator_only()?;
     check_stor(context.params.non_empty("stor")?)?;
     if image.icon().is_some() {
@@ -21,7 +21,7 @@ pub(super) async fn change_stor(state: &AppState, context: &Context, uuid: Image
         [file] if file.stor == Stor::Local => {
             // As in 4.13.1, always the newer form, and without a tag.
             let form = ApiForm { version: ApiVersion::V2, admin_fields: true, ..context.form(state, true) };
-            Ok(Json::rendered(json::pretty(&image.api(&form))?).into_response())
+            Ok(Json::rendered(image.text(&form)).into_response())
         }
         [file] => {
             let message = format!("the file is in {}, which this server does not have", file.stor);

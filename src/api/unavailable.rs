@@ -1,13 +1,16 @@
 //! Routes that this version has no backend for: what 4.13.1 checks before it needs one, then 501 `NotAvailable`.
 
+use axum::body::Body;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::Response;
 
 use super::AppState;
+use super::body::read_body;
 use super::context::Context;
-use super::extract::{ImageUuid, VisibleImage};
+use super::extract::{ImagePath, ImageUuid, VisibleImage};
 use crate::images::{self, ApiError, ApiResult, Code};
-use crate::manifest::{FieldCode, FieldError};
+use crate::manifest::{FieldCode, FieldError, ImageType};
 
 fn unavailable(what: &str) -> ApiError {
     ApiError::new(Code::NotAvailable, format!("{what} is not available in this version"))
@@ -70,7 +73,7 @@ fn check_lxd_alias(context: &Context) -> ApiResult<()> {
 pub(super) async fn import_remote(
     state: &AppState,
     context: &Context,
-    uuid: ImageUuid,
+    path: ImagePath,
 ) -> ApiResult<Response> {
     let params = &context.params;
     if params.non_empty("source")?.is_none() {
@@ -78,7 +81,7 @@ pub(super) async fn import_remote(
     }
     params.operator_only()?;
     params.flag("skip_owner_check")?;
-    images::refuse_existing(state.app(), uuid.0).await?;
+    images::refuse_existing(state.app(), path.uuid).await?;
     Err(unavailable("import-remote"))
 }
 
@@ -127,14 +130,14 @@ pub(super) async fn get_image_jobs(_image: VisibleImage) -> ApiError {
 pub(super) async fn push_docker_image(
     State(state): State<AppState>,
     context: Context,
-    headers: axum::http::HeaderMap,
-    uuid: ImageUuid,
-    body: axum::body::Body,
+    headers: HeaderMap,
+    ImageUuid(uuid): ImageUuid,
+    body: Body,
 ) -> ApiError {
     let checks = async {
-        super::body::read_body(&context, &headers, body).await?;
-        let image = uuid.owned(&context, &state).await?.image;
-        if image.image_type() != Some(crate::manifest::ImageType::Docker) {
+        read_body(&context, &headers, body).await?;
+        let image = ImagePath { uuid, channel: None }.owned(&context, &state).await?.image;
+        if image.image_type() != Some(ImageType::Docker) {
             let problem = FieldError::invalid("type").because("only images of type docker can be pushed");
             return Err(ApiError::validation(vec![problem]));
         }

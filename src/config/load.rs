@@ -8,7 +8,10 @@ use serde_json::{Map, Value, json};
 use super::auth;
 use super::read::Reader;
 use super::secret::Masked;
-use super::{Config, DEFAULT_LOCAL_BASE_DIR, Database, Identity, Moray, Secret, Ufds};
+use super::{
+    Channels, Config, DEFAULT_LOCAL_BASE_DIR, Database, Identity, Moray, Outgoing, Secret, TransferLimits,
+    Ufds,
+};
 use crate::manifest::Mode;
 use crate::telemetry::Level;
 
@@ -109,10 +112,13 @@ fn read(mut merged: Map<String, Value>, problems: &mut Vec<Problem>) -> Config {
         ufds: (mode == Mode::Dc).then(|| ufds(&mut root)),
         auth: auth::read(&mut root),
         database: database(&mut root),
+        channels: Channels::read(&mut root, mode),
         max_connections: root.integer("maxConnections", MAX_CONNECTIONS).unwrap_or(MAX_CONNECTIONS) as usize,
         shutdown_grace: Duration::from_secs(
             root.integer("shutdownGraceSeconds", MAX_GRACE_SECONDS).unwrap_or_default(),
         ),
+        outgoing: Outgoing::read(&mut root),
+        transfer: TransferLimits::read(&mut root),
         local_base_dir: std::env::var_os("IMGAPI_LOCAL_BASE_DIR")
             .filter(|dir| !dir.is_empty())
             .map_or_else(|| DEFAULT_LOCAL_BASE_DIR.into(), PathBuf::from),
@@ -130,10 +136,8 @@ fn refuse_unavailable(root: &mut Reader<'_>) {
             other => root.problem("storageTypes", format!("has an unknown storage type {other:?}")),
         }
     }
-    for key in ["manta", "channels"] {
-        if root.has(key) {
-            root.problem(key, "is not available in this version");
-        }
+    if root.has("manta") {
+        root.problem("manta", "is not available in this version");
     }
 }
 
@@ -178,11 +182,13 @@ fn datacenter_name(root: &mut Reader<'_>, mode: Mode) -> String {
 
 fn database(root: &mut Reader<'_>) -> Database {
     match root.text("databaseType").as_deref() {
-        Some("moray") => {}
-        Some("local") => root.problem("databaseType", "local is not available: only moray is"),
-        _ => root.problem("databaseType", "must be moray"),
+        Some("moray") => Database::Moray(moray(root)),
+        Some("local") => Database::Local,
+        _ => {
+            root.problem("databaseType", "must be moray or local");
+            Database::Local
+        }
     }
-    Database::Moray(moray(root))
 }
 
 fn moray(root: &mut Reader<'_>) -> Moray {

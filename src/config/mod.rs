@@ -2,10 +2,13 @@
 //! values, and validated. A problem names the key that has it.
 
 mod auth;
+mod channels;
 mod load;
+mod outgoing;
 mod print;
 mod read;
 mod secret;
+mod transfer;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -17,9 +20,12 @@ use crate::manifest::{Mode, Uuid};
 use crate::telemetry::Level;
 
 pub use auth::{Auth, SignatureAuth};
+pub use channels::{ChannelId, Channels};
 pub use load::{ConfigError, Problem};
+pub use outgoing::Outgoing;
 pub use print::print;
 pub use secret::Secret;
+pub use transfer::{Pace, Stalled, TransferLimits};
 
 /// Where the configuration of an installed service is.
 pub const DEFAULT_FILE: &str = "/data/imgapi/etc/imgapi.config.json";
@@ -30,7 +36,8 @@ const DEFAULT_LOCAL_BASE_DIR: &str = "/data/imgapi";
 /// A validated configuration.
 ///
 /// Keys are those of the Node.js IMGAPI 4.13.1; ours beside them are `metricsPort`, `maxConnections`,
-/// `shutdownGraceSeconds` and `authRequireRequestTarget`. Unknown keys are kept in [`Config::merged`] and otherwise ignored.
+/// `shutdownGraceSeconds`, `transferIdleSeconds`, `transferMinRate`, `fileUrlDeny`, `sourceDeny`, `staleReadSeconds` and
+/// `authRequireRequestTarget`. Unknown keys are kept in [`Config::merged`] and otherwise ignored.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// `address` and `port`: where the API listens.
@@ -57,10 +64,16 @@ pub struct Config {
     pub auth: Auth,
     /// `databaseType`, with what it needs.
     pub database: Database,
+    /// `channels`.
+    pub channels: Channels,
     /// `maxConnections`: open client connections at a time.
     pub max_connections: usize,
     /// `shutdownGraceSeconds`: how long running transfers may go on after a signal to stop.
     pub shutdown_grace: Duration,
+    /// How other servers are called.
+    pub outgoing: Outgoing,
+    /// What uploads and downloads have to keep to.
+    pub transfer: TransferLimits,
     /// `$IMGAPI_LOCAL_BASE_DIR`, or `/data/imgapi`: the directory of local files.
     pub local_base_dir: PathBuf,
     merged: secret::Masked,
@@ -93,6 +106,8 @@ pub struct Ufds {
 pub enum Database {
     /// `databaseType` `moray`: in the Moray of a datacenter.
     Moray(Moray),
+    /// `databaseType` `local`: in files below the local base directory.
+    Local,
 }
 
 /// The manifests' database.

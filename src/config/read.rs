@@ -110,6 +110,19 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// The array of objects under `key`; empty when absent.
+    pub(super) fn objects(&mut self, key: &str) -> Vec<Map<String, Value>> {
+        let objects = match self.object.get(key) {
+            None | Some(Value::Null) => return Vec::new(),
+            Some(Value::Array(items)) => items.iter().map(|item| item.as_object().cloned()).collect(),
+            Some(_) => None,
+        };
+        objects.unwrap_or_else(|| {
+            self.problem(key, "must be an array of objects");
+            Vec::new()
+        })
+    }
+
     /// `true` or `false`; `false` when absent.
     pub(super) fn flag(&mut self, key: &str) -> bool {
         match self.object.get(key) {
@@ -125,21 +138,6 @@ impl<'a> Reader<'a> {
     /// Every member of the object, in its order.
     pub(super) fn names(&self) -> Vec<String> {
         self.object.keys().cloned().collect()
-    }
-
-    /// The objects of the array under `key`; none when absent.
-    pub(super) fn objects(&mut self, key: &str) -> Vec<Map<String, Value>> {
-        let objects = match self.object.get(key) {
-            None | Some(Value::Null) => return Vec::new(),
-            Some(Value::Array(items)) => {
-                items.iter().map(|item| item.as_object().cloned()).collect::<Option<Vec<_>>>()
-            }
-            Some(_) => None,
-        };
-        objects.unwrap_or_else(|| {
-            self.problem(key, "must be an array of objects");
-            Vec::new()
-        })
     }
 
     pub(super) fn has(&self, key: &str) -> bool {

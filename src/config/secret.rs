@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use crate::telemetry::MASK;
+use crate::telemetry::{MASK, mask_url};
 
 /// Members whose values never reach a log, at any depth of the configuration.
 const SECRET_MEMBERS: [&str; 6] = ["password", "bindPassword", "authToken", "pass", "key", "privateKey"];
@@ -45,7 +45,7 @@ impl fmt::Debug for Masked {
     }
 }
 
-/// `value` with every secret member's text replaced by a mask.
+/// `value` with every secret member's text, and every password in a URL, replaced by a mask.
 fn mask(value: Value) -> Value {
     match value {
         Value::Object(map) => Value::Object(
@@ -57,6 +57,7 @@ fn mask(value: Value) -> Value {
                 })
                 .collect(),
         ),
+        Value::String(text) if text.contains("://") => mask_url(&text).into(),
         Value::Array(items) => Value::Array(items.into_iter().map(mask).collect()),
         other => other,
     }

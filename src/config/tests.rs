@@ -37,7 +37,7 @@ fn a_datacenters_configuration_is_read() {
     assert_eq!(config.mode, Mode::Dc);
     assert_eq!(config.metrics, Some(("127.0.0.1".parse().unwrap(), 8881)));
     assert_eq!(config.ufds.as_ref().unwrap().bind_password.expose(), "s3cret");
-    let Database::Moray(moray) = &config.database;
+    let Database::Moray(moray) = &config.database else { unreachable!() };
     assert_eq!(moray.connect_timeout, Duration::from_secs(1));
     assert_eq!(config.server_name, concat!("imgapi/", env!("CARGO_PKG_VERSION")));
     assert_eq!(config.merged()["// a comment"], "kept");
@@ -78,7 +78,7 @@ fn a_wrong_value_is_named() {
         ("adminUuid", json!("930896AF-BF8C-48D4-885C-6573A94B1853")),
         ("mode", json!("standalone")),
         ("authType", json!("kerberos")),
-        ("databaseType", json!("local")),
+        ("databaseType", json!("files")),
         ("storageTypes", json!(["manta", "local"])),
         ("manta", json!({"url": "https://manta"})),
     ];
@@ -113,6 +113,44 @@ fn secrets_are_masked_at_any_depth() {
     assert!(!masked.contains("s3cret"), "{masked}");
     assert!(masked.contains("cn=root"));
     assert!(!format!("{config:?}").contains("s3cret"));
+}
+
+#[test]
+fn the_password_of_the_proxy_is_masked() {
+    let mut config = dc();
+    config.insert("httpProxy".into(), json!("http://user:s3cret2@proxy:3128"));
+    let config = Config::from_instance(config).unwrap();
+    assert_eq!(config.outgoing.http_proxy.as_ref().unwrap().expose(), "http://user:s3cret2@proxy:3128");
+    assert_eq!(config.masked()["httpProxy"], "http://***@proxy:3128");
+    assert!(!format!("{config:?}").contains("s3cret2"));
+}
+
+#[test]
+fn networks_are_given_as_such_or_as_addresses() {
+    let defaults = Config::from_instance(dc()).unwrap().outgoing;
+    let denies =
+        |text: &str| defaults.file_url_deny.iter().any(|net| net.contains(&text.parse::<IpAddr>().unwrap()));
+    for address in ["127.0.0.1", "169.254.169.254", "0.0.0.0", "224.0.0.1", "::1", "::", "fe80::1", "ff02::1"]
+    {
+        assert!(denies(address), "{address}");
+    }
+    assert!(!denies("10.0.0.1") && !denies("8.8.8.8") && !denies("2001:db8::1"));
+    assert!(defaults.source_deny.is_empty() && defaults.max_sockets == 100 && !defaults.allow_insecure);
+    for (key, value) in [
+        ("fileUrlDeny", json!(["10.0.0.0/33"])),
+        ("sourceDeny", json!(["example.com"])),
+        ("httpProxy", json!("proxy:3128")),
+        ("allowInsecure", json!("yes")),
+        ("maxSockets", json!(0)),
+        ("transferIdleSeconds", json!(0)),
+    ] {
+        assert_eq!(problems(|config| drop(config.insert(key.into(), value.clone()))), [key], "{value}");
+    }
+    let both = problems(|config| {
+        config.insert("httpProxy".into(), json!("http://proxy:3128"));
+        config.insert("sourceDeny".into(), json!(["10.0.0.0/8", "::1"]));
+    });
+    assert_eq!(both, ["sourceDeny"]);
 }
 
 #[test]

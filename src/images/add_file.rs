@@ -10,7 +10,7 @@ use crate::storage::{Digests, ReceiveError, Received, StorageError};
 use crate::telemetry::err;
 
 /// Most bytes of an image file: 20 GiB.
-const MAX_FILE_SIZE: u64 = 20 << 30;
+pub(super) const MAX_FILE_SIZE: u64 = 20 << 30;
 
 /// What the caller of AddImageFile says about the bytes.
 #[derive(Debug, Clone)]
@@ -21,7 +21,7 @@ pub struct FileUpload {
     pub sha1: Option<String>,
     /// Recorded verbatim.
     pub dataset_guid: Option<String>,
-    /// Announced length in bytes.
+    /// Announced length in bytes. More than that is not received.
     pub length: Option<u64>,
 }
 
@@ -37,16 +37,22 @@ pub fn check_unactivated(image: &Image) -> ApiResult<()> {
 /// Receives, verifies and stores the file of an image that is not activated, in the place of an earlier one.
 ///
 /// Nothing is visible before everything is durable, and nothing remains of what fails. Errors of the body become
-/// errors of the operation through `E`.
+/// errors of the operation through `E`. A deletion of the image by this process ends it at once, one by another
+/// process when all bytes have come.
 pub async fn add_file<S, E>(app: &Arc<App>, access: Access, upload: FileUpload, body: S) -> ApiResult<Image>
 where
     S: Stream<Item = Result<Bytes, E>>,
     E: Into<ApiError>,
 {
-    if upload.length.is_some_and(|length| length > MAX_FILE_SIZE) {
+    let limit = upload.length.unwrap_or(MAX_FILE_SIZE);
+    if limit > MAX_FILE_SIZE {
         return Err(too_large());
     }
-    let received = app.storage.receive(upload.length, MAX_FILE_SIZE, body).await.map_err(refused)?;
+    let mut running = app.uploads.begin(access.uuid);
+    let received = tokio::select! {
+        received = app.storage.receive(upload.length, limit, body) => received.map_err(refused)?,
+        () = running.image_deleted() => return Err(ApiError::image_not_found(access.uuid)),
+    };
     app.metrics.file_bytes_in(received.digests.size);
     verify(&received.digests, &upload)?;
     let file = entry(&received.digests, upload);
@@ -116,6 +122,9 @@ fn too_large() -> ApiError {
 fn refused<E: Into<ApiError>>(error: ReceiveError<E>) -> ApiError {
     match error {
         ReceiveError::Body(error) => error.into(),
+        ReceiveError::TooLarge { limit } if limit < MAX_FILE_SIZE => {
+            ApiError::new(Code::Download, format!("more than the {limit} bytes announced came"))
+        }
         ReceiveError::TooLarge { .. } => too_large(),
         ReceiveError::Storage(error) => StorageError::into(error),
     }

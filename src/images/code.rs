@@ -44,6 +44,7 @@ pub enum Code {
     NotAcceptable,
     RequestTimeout,
     RequestEntityTooLarge,
+    RequestedRangeNotSatisfiableError,
     InternalError,
     ServiceUnavailableError,
 }
@@ -99,6 +100,7 @@ impl Code {
             Code::NotAcceptable => ("NotAcceptable", 406),
             Code::RequestTimeout => ("RequestTimeout", 408),
             Code::RequestEntityTooLarge => ("RequestEntityTooLarge", 413),
+            Code::RequestedRangeNotSatisfiableError => ("RequestedRangeNotSatisfiableError", 416),
             Code::InternalError => ("InternalError", 500),
             Code::ServiceUnavailableError => ("ServiceUnavailableError", 503),
         }

@@ -3,11 +3,17 @@ use std::sync::Arc;
 use super::change::{archive, settle_archive};
 use super::origin::refuse_unknown_origin;
 use super::{ApiError, ApiResult, App, to_the_end};
+use crate::config::ChannelId;
 use crate::manifest::create::{self as manifest, CreateContext};
 use crate::manifest::{FieldCode, Image, Record, Uuid};
 
-/// Makes an unactivated image record from the members of `body`.
-pub async fn create(app: &Arc<App>, account: Option<Uuid>, body: Record) -> ApiResult<Image> {
+/// Makes an unactivated image record from the members of `body`, in this channel.
+pub async fn create(
+    app: &Arc<App>,
+    account: Option<Uuid>,
+    channel: Option<ChannelId>,
+    body: Record,
+) -> ApiResult<Image> {
     let owner = manifest::resolve_owner(&body, account).map_err(|error| match error.code {
         FieldCode::MissingParameter => ApiError::validation(vec![error]),
         _ => ApiError::invalid_parameters(vec![error]),
@@ -15,8 +21,8 @@ pub async fn create(app: &Arc<App>, account: Option<Uuid>, body: Record) -> ApiR
     manifest::refuse_state(&body).map_err(|error| ApiError::validation(vec![error]))?;
     app.check_owner(owner).await?;
     refuse_unknown_origin(app, &body).await?;
-    let context =
-        CreateContext { uuid: Uuid::new_v4(), owner: Some(owner), rules: app.rules(), channel: None };
+    let channel = app.channel_name(channel);
+    let context = CreateContext { uuid: Uuid::new_v4(), owner: Some(owner), rules: app.rules(), channel };
     let image = manifest::create(body, &context)?;
     let app = Arc::clone(app);
     to_the_end(async move {

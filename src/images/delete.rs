@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
-use super::change::ATTEMPTS;
+use super::change::{ATTEMPTS, archive, settle_archive};
+use super::channels::without_channel;
 use super::{Access, ApiError, ApiResult, App, Code, lookup, to_the_end};
+use crate::config::ChannelId;
 use crate::db::{DbError, Stored};
 use crate::manifest::{Image, Stor, Uuid};
 use crate::storage::Asset;
@@ -11,32 +13,80 @@ use crate::telemetry::err;
 const NAMED: usize = 9;
 const NAMED_OF_MANY: usize = 5;
 
-/// Deletes an image that no other image has as its origin: the record first, then the file.
-pub async fn delete(app: &Arc<App>, access: Access) -> ApiResult<()> {
+/// DeleteImage: the record first, then the files. An image in several channels is only taken out of that of the caller,
+/// unless `force_all_channels`.
+pub async fn delete(app: &Arc<App>, access: Access, force_all_channels: bool) -> ApiResult<()> {
     let app = Arc::clone(app);
-    to_the_end(async move { delete_record_and_files(&app, access).await }).await
+    to_the_end(async move { delete_record_and_files(&app, access, force_all_channels).await }).await
 }
 
-async fn delete_record_and_files(app: &App, access: Access) -> ApiResult<()> {
+async fn delete_record_and_files(app: &App, access: Access, force_all_channels: bool) -> ApiResult<()> {
     let _deleting = app.locks.lock(access.uuid).await?;
+    let _changing = app.changes.lock(access.uuid).await?;
     for _ in 0..ATTEMPTS {
-        let Stored { image, etag } = lookup::owned(app, access).await?;
-        refuse_dependents(app, access.uuid).await?;
-        match app.db.delete(access.uuid, &etag).await {
-            Ok(()) => {
-                delete_files(app, &image).await;
-                return Ok(());
-            }
-            Err(DbError::Conflict) => {}
-            Err(error) => return Err(error.into()),
+        let stored = lookup::owned(app, access).await?;
+        let several = stored.image.channels().is_some_and(|channels| channels.len() > 1);
+        let deleted = match access.channel.filter(|_| several && !force_all_channels) {
+            Some(channel) => remove_from_channel(app, &stored, channel).await?,
+            None => delete_record(app, &stored).await?,
+        };
+        if deleted {
+            return Ok(());
         }
     }
     Err(DbError::Conflict.into())
 }
 
+/// False when somebody else changed the record meanwhile; so below.
+async fn delete_record(app: &App, Stored { image, etag }: &Stored) -> ApiResult<bool> {
+    refuse_dependents(app, image.uuid()).await?;
+    match app.db.delete(image.uuid(), etag).await {
+        Ok(()) => {
+            app.uploads.image_deleted(image.uuid());
+            delete_files(app, image).await;
+            Ok(true)
+        }
+        Err(DbError::Conflict) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn remove_from_channel(
+    app: &App,
+    Stored { image, etag }: &Stored,
+    channel: ChannelId,
+) -> ApiResult<bool> {
+    refuse_dependents_in(app, image.uuid(), channel).await?;
+    let removed = without_channel(app, image, channel)?;
+    let archived = archive(app, &removed).await?;
+    match app.db.replace(&removed, etag).await {
+        Ok(()) => {
+            settle_archive(archived).await;
+            Ok(true)
+        }
+        Err(DbError::Conflict) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The same as [`refuse_dependents`] for the images of one channel, which must have their origins there.
+async fn refuse_dependents_in(app: &App, uuid: Uuid, channel: ChannelId) -> ApiResult<()> {
+    let mut there = Vec::new();
+    for dependent in app.db.dependents(uuid).await? {
+        let view = app.db.view(dependent).await?.value;
+        if view.is_some_and(|view| app.is_in(Some(channel), view.channels())) {
+            there.push(dependent);
+        }
+    }
+    refuse(uuid, &there)
+}
+
 /// 422 `ImageHasDependentImages` for an image that other images need.
 pub(super) async fn refuse_dependents(app: &App, uuid: Uuid) -> ApiResult<()> {
-    let dependents = app.db.dependents(uuid).await?;
+    refuse(uuid, &app.db.dependents(uuid).await?)
+}
+
+fn refuse(uuid: Uuid, dependents: &[Uuid]) -> ApiResult<()> {
     if dependents.is_empty() {
         return Ok(());
     }

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use super::change::{archive, settle_archive};
 use super::origin::refuse_unknown_origin;
 use super::{ApiError, ApiResult, App, to_the_end};
+use crate::config::ChannelId;
 use crate::db::{DbError, Stored};
 use crate::manifest::create::{CreateContext, requested_origin};
 use crate::manifest::import as manifest;
@@ -12,6 +13,8 @@ use crate::manifest::{Image, Mode, Record, State, Uuid};
 /// How a manifest is imported.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ImportOptions {
+    /// The channel that the image is imported into.
+    pub channel: Option<ChannelId>,
     /// Takes the owner without asking the directory of accounts.
     pub skip_owner_check: bool,
     /// The manifest was fetched from another IMGAPI by this server. Origins are imported one by one then, so this
@@ -39,7 +42,8 @@ pub async fn import(
         if options.by_old_imgadm {
             correct_platform(&app, &mut manifest).await?;
         }
-        let context = CreateContext { uuid, owner, rules: app.rules(), channel: None };
+        let context =
+            CreateContext { uuid, owner, rules: app.rules(), channel: app.channel_name(options.channel) };
         let image = manifest::import(manifest, &context)?;
         let archived = archive(&app, &image).await?;
         store(&app, &image, placeholder).await?;

@@ -4,29 +4,34 @@ mod acl;
 mod activate;
 mod add_file;
 mod change;
+mod channels;
 mod code;
 mod create;
 mod delete;
 mod enable;
 mod error;
+mod fetch;
 mod get_file;
 mod import;
 mod list;
 mod locks;
 mod lookup;
 mod origin;
+mod pace;
 mod precondition;
 mod rename;
 mod sweep;
 mod update;
+mod uploads;
 
 use std::sync::Arc;
 
 use tracing::Instrument;
 
 use crate::accounts::Accounts;
-use crate::config::Config;
-use crate::db::MorayDatabase;
+use crate::config::{ChannelId, Config};
+use crate::db::Database;
+use crate::import::Fetcher;
 use crate::manifest::{Rules, Uuid, times};
 use crate::storage::LocalStorage;
 use crate::telemetry::Metrics;
@@ -34,20 +39,24 @@ use crate::telemetry::Metrics;
 pub use acl::{AclAction, update_acl};
 pub use activate::activate;
 pub use add_file::{FileUpload, add_file, check_unactivated};
+pub use channels::add_channel;
 pub use code::Code;
 pub use create::create;
 pub use delete::delete;
 pub use enable::set_disabled;
 pub use error::{ApiError, ApiResult};
+pub use fetch::{add_file_from_source, add_file_from_url, import_from_source};
 pub use get_file::{OpenFile, get_file};
 pub use import::{ImportOptions, import, refuse_existing};
 pub use list::list;
 pub use lookup::{lookup, owned};
+pub use pace::paced;
 pub use precondition::Precondition;
 pub use sweep::sweep_regularly;
 pub use update::update;
 
 use locks::ImageLocks;
+use uploads::Uploads;
 
 /// What the operations work with: the configuration and the backends.
 #[derive(Debug)]
@@ -55,38 +64,57 @@ pub struct App {
     /// The configuration in force.
     pub config: Arc<Config>,
     /// The manifests.
-    pub db: MorayDatabase,
+    pub db: Database,
     /// The files.
     pub storage: LocalStorage,
     /// The owners, in a datacenter. Elsewhere any UUID may own an image.
     pub accounts: Option<Accounts>,
+    /// The way to other servers.
+    fetcher: Fetcher,
     metrics: Arc<Metrics>,
     /// Held while an image's files are published, moved or deleted.
     locks: ImageLocks,
     /// Held while an image's record is changed; taken after `locks` by those who need both.
     changes: ImageLocks,
+    /// The files on their way here.
+    uploads: Uploads,
 }
 
 impl App {
     /// Puts the backends together.
     pub fn new(
         config: Arc<Config>,
-        db: MorayDatabase,
+        db: Database,
         storage: LocalStorage,
         accounts: Option<Accounts>,
         metrics: Arc<Metrics>,
     ) -> App {
-        let (locks, changes) = (ImageLocks::default(), ImageLocks::default());
-        App { config, db, storage, accounts, metrics, locks, changes }
+        let fetcher = Fetcher::new(&config);
+        App {
+            config,
+            db,
+            storage,
+            accounts,
+            fetcher,
+            metrics,
+            locks: ImageLocks::default(),
+            changes: ImageLocks::default(),
+            uploads: Uploads::default(),
+        }
     }
 
     /// What a server of this configuration asks of a manifest.
     pub fn rules_of(config: &Config) -> Rules {
-        Rules { mode: config.mode, channels_configured: false }
+        Rules { mode: config.mode, channels_configured: !config.channels.is_empty() }
     }
 
     fn rules(&self) -> Rules {
         App::rules_of(&self.config)
+    }
+
+    /// The name of a channel, for a record.
+    fn channel_name(&self, channel: Option<ChannelId>) -> Option<String> {
+        channel.map(|channel| self.config.channels.name(channel).to_owned())
     }
 
     /// 422 `OwnerDoesNotExist` for an owner that the datacenter's directory does not know.
@@ -121,6 +149,8 @@ fn now() -> String {
 pub struct Access {
     /// The image.
     pub uuid: Uuid,
+    /// The channel that the image must be in; `None` for any, and where there are no channels.
+    pub channel: Option<ChannelId>,
     /// The account of an account call; `None` in an operator call, which may see and do everything.
     pub account: Option<Uuid>,
 }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use super::change::change_if;
+use super::channels::refuse_unknown_channels;
 use super::origin::refuse_bad_origin;
 use super::rename::rename;
 use super::{Access, ApiError, ApiResult, App, Precondition, owned, to_the_end};
@@ -24,6 +25,7 @@ pub async fn update(
     to_the_end(async move {
         let updated = |image: &Image| {
             refuse_members(image, &body, is_operator).map_err(ApiError::validation)?;
+            refuse_unknown_channels(&app.config.channels, &body)?;
             updated_by(image, &body).map_err(ApiError::validation)
         };
         let image = owned(&app, access).await?.image;

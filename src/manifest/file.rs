@@ -28,7 +28,7 @@ pub struct ImageFile {
 
 impl ImageFile {
     /// Reads an entry. `None` if a checksum, the size or the compression is missing or unusable.
-    pub(super) fn read(entry: &Value) -> Option<Self> {
+    pub fn read(entry: &Value) -> Option<Self> {
         Some(Self {
             sha1: text(entry, "sha1")?,
             size: size(entry)?,

@@ -172,11 +172,6 @@ impl Image {
         self.disabled
     }
 
-    /// Whether the flags say active: activated and not disabled. This is what ListImages selects by.
-    pub fn is_active(&self) -> bool {
-        self.activated && !self.disabled
-    }
-
     /// Whether every account may see the image once activated.
     pub fn public(&self) -> bool {
         self.public

@@ -31,9 +31,11 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt};
 
+use super::listener::ConnectionEvents;
 use super::refusal::{Refusal, status_of};
 use super::sendfile::file_body;
 use crate::api::{FileBodies, Peer};
+use crate::config::TransferLimits;
 use io::ConnectionIo;
 pub(super) use state::Shared;
 use state::{Overdue, Phase};
@@ -46,8 +48,8 @@ pub(super) struct ConnectionConfig {
     pub header_timeout: Duration,
     /// How long a connection without a request stays open.
     pub idle_timeout: Duration,
-    /// How long a client may take no byte of an answer before it is cut off.
-    pub stall_timeout: Duration,
+    /// How slowly a client may take an answer before it is cut off.
+    pub transfer: TransferLimits,
     /// Bytes of a request's head; then 431.
     pub max_header_bytes: usize,
 }
@@ -58,7 +60,7 @@ impl Default for ConnectionConfig {
             header_timeout: Duration::from_secs(30),
             // Node.js: two minutes, both.
             idle_timeout: Duration::from_secs(120),
-            stall_timeout: Duration::from_secs(120),
+            transfer: TransferLimits { idle: Duration::from_secs(120), min_rate: 0 },
             max_header_bytes: 64 << 10,
         }
     }
@@ -71,8 +73,8 @@ pub(super) struct ConnectionHandle(pub(super) Arc<Shared>);
 /// What connections have in common.
 pub(super) struct Surroundings<'a> {
     pub(super) config: &'a ConnectionConfig,
-    /// Told about refusals.
-    pub(super) refused: &'a (dyn Fn(SocketAddr, &Refusal) + Send + Sync),
+    /// Told about refusals and stalls.
+    pub(super) events: &'a dyn ConnectionEvents,
     /// Ends the connection after the request at hand.
     pub(super) shutdown: &'a CancellationToken,
     /// Ends it at once.
@@ -107,7 +109,7 @@ where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
-    let shared = Arc::new(Shared::new(peer));
+    let shared = Arc::new(Shared::new(peer, around.config.transfer));
     let rest = drive(stream, &shared, peer, service, &around).await;
     let Some(stream) = shared.take_stream() else { return Ended::Finished };
     let refusal = match rest {
@@ -117,7 +119,7 @@ where
         Rest::Refuse(refusal) => Some(refusal),
     };
     if let Some(refusal) = &refusal {
-        (around.refused)(peer, refusal);
+        around.events.refused(peer, refusal);
     }
     tokio::select! {
         () = around.abort.cancelled() => {}
@@ -174,7 +176,11 @@ where
         let wait = match shared.overdue(around.config) {
             Ok(wait) => wait,
             Err(Overdue::Head) => return Rest::Refuse(Refusal::timeout()),
-            Err(Overdue::Idle | Overdue::Stalled) => return Rest::Close,
+            Err(Overdue::Idle) => return Rest::Close,
+            Err(Overdue::Stalled(stalled)) => {
+                around.events.stalled(peer, stalled);
+                return Rest::Close;
+            }
         };
         // Polls what is in it only when that has happened. The connection is polled for every piece of input, and
         // looking at a token each time would take locks that all connections share.

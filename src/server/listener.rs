@@ -18,6 +18,7 @@ use tower::Service;
 
 use super::connection::{self, ConnectionConfig, Ended, Surroundings};
 use super::refusal::Refusal;
+use crate::config::Stalled;
 
 /// Connections over the limit that are being told so; more are closed at once.
 const MAX_REFUSED_AT_ONCE: usize = 256;
@@ -53,6 +54,8 @@ pub(super) trait ConnectionEvents: Send + Sync + 'static {
     fn closed(&self) {}
     /// Something that is no request was answered.
     fn refused(&self, peer: SocketAddr, refusal: &Refusal);
+    /// A client was cut off because it took its answer too slowly.
+    fn stalled(&self, peer: SocketAddr, stalled: Stalled);
 }
 
 /// How a shutdown went.
@@ -174,10 +177,9 @@ where
 {
     async fn connection(&self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
         self.events.opened();
-        let refused = |peer: SocketAddr, refusal: &Refusal| self.events.refused(peer, refusal);
         let around = Surroundings {
             config: &self.config.connection,
-            refused: &refused,
+            events: &*self.events,
             shutdown: &self.shutdown,
             abort: &self.abort,
         };

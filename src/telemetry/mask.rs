@@ -39,7 +39,7 @@ pub(super) fn is_secret_parameter(name: &str) -> bool {
 /// the values of secret query parameters. Works on the text as it is, percent-encoded or not, so that the
 /// rest stays verbatim.
 #[must_use]
-pub(super) fn mask_url(text: &str) -> Cow<'_, str> {
+pub fn mask_url(text: &str) -> Cow<'_, str> {
     let text = mask_user_info(text);
     match mask_parameters(&text) {
         Some(masked) => Cow::Owned(masked),

@@ -24,5 +24,5 @@ pub use audit::{Audit, AuditRequest, AuditResponse};
 pub use error::{ErrorRecord, Json, err};
 pub use level::{Level, ParseLevelError};
 pub use logger::{InitError, LogControl, LogOptions, Logger, init};
-pub use mask::MASK;
+pub use mask::{MASK, mask_url};
 pub use metrics::{GaugeGuard, Metrics, MetricsError, StaticLabels};

@@ -22,6 +22,7 @@ mod create;
 mod downloads;
 mod enable;
 mod filters;
+mod from_url;
 mod headers;
 mod imports;
 mod lifecycle;
@@ -31,9 +32,12 @@ mod paging;
 mod ping;
 mod precedence;
 mod races;
+mod ranges;
 mod representations;
 mod routing;
 mod shutdown;
+mod sources;
+mod stalls;
 mod takeover;
 mod unavailable;
 mod update;
@@ -53,6 +57,7 @@ fn main() -> ExitCode {
         downloads::TESTS,
         enable::TESTS,
         filters::TESTS,
+        from_url::TESTS,
         headers::TESTS,
         imports::TESTS,
         lifecycle::TESTS,
@@ -62,14 +67,17 @@ fn main() -> ExitCode {
         ping::TESTS,
         precedence::TESTS,
         races::TESTS,
+        ranges::TESTS,
         representations::TESTS,
         routing::TESTS,
         shutdown::TESTS,
+        sources::TESTS,
+        stalls::TESTS,
         takeover::TESTS,
         unavailable::TESTS,
         update::TESTS,
         uploads::TESTS,
         versions::TESTS,
     ];
-    support::run(modules.concat())
+    support::run(modules.concat(), support::TestApp::start)
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 
 use futures_util::future::join_all;
-use moray::{Precondition, PutOptions};
+use moray::{DeleteOptions, Precondition, PutOptions};
 use serde_json::json;
 
 use super::support::{TestApp, fresh, sha1_of, small_record, tests};
@@ -12,7 +12,8 @@ use super::support::{TestApp, fresh, sha1_of, small_record, tests};
 tests! {
     the_last_of_several_uploads_wins_and_none_is_mixed,
     an_upload_that_meets_an_activation_is_refused,
-    an_upload_that_meets_a_deletion_finds_nothing,
+    a_deletion_ends_the_uploads_to_its_image,
+    an_upload_that_meets_a_deletion_elsewhere_finds_nothing,
     an_upload_of_which_the_image_changed_hands_is_refused,
     an_image_is_activated_once,
     no_write_is_lost_to_another_writer,
@@ -49,10 +50,25 @@ async fn an_upload_that_meets_an_activation_is_refused(app: &TestApp) {
     app.nothing_unfinished().await;
 }
 
-async fn an_upload_that_meets_a_deletion_finds_nothing(app: &TestApp) {
+/// They get their answer although they have sent half of their bytes only.
+async fn a_deletion_ends_the_uploads_to_its_image(app: &TestApp) {
+    let [uuid, other] = [app.luke().has_image(json!({})).await, app.luke().has_image(json!({})).await];
+    let mut uploads = [app.half_an_upload(&uuid, "first").await, app.half_an_upload(&uuid, "second").await];
+    let mut elsewhere = app.half_an_upload(&other, "bytes").await;
+    app.luke().delete(&uuid).await.gone();
+    for upload in &mut uploads {
+        upload.read_answer().await.not_found();
+    }
+    elsewhere.send("tes").await;
+    elsewhere.read_answer().await.ok();
+    assert!(!app.file(&uuid).exists() && app.stored(&uuid).await.is_none());
+    app.nothing_unfinished().await;
+}
+
+async fn an_upload_that_meets_a_deletion_elsewhere_finds_nothing(app: &TestApp) {
     let uuid = app.luke().has_image(json!({})).await;
     let mut upload = app.half_an_upload(&uuid, "bytes").await;
-    app.luke().delete(&uuid).await.gone();
+    app.moray.del_object("imgapi_images", &uuid, &DeleteOptions::default()).await.unwrap();
     upload.send("tes").await;
     upload.read_answer().await.not_found();
     assert!(!app.file(&uuid).exists() && app.stored(&uuid).await.is_none());

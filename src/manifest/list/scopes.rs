@@ -43,6 +43,8 @@ closed_set! {
         BillingTags = "billing_tags",
         /// Accounts that may use a private image.
         Acl = "acl",
+        /// The channels that an image is in.
+        Channels = "channels",
     }
 }
 
@@ -158,6 +160,7 @@ fn filters(query: &ListQuery, marker: Option<&str>) -> Scope {
     filters.extend(
         query.billing_tags.iter().map(|tag| Condition::ElementOf(ListField::BillingTags, tag.clone())),
     );
+    filters.extend(query.channel.iter().map(|name| Condition::ElementOf(ListField::Channels, name.clone())));
     filters.extend(marker.map(|time| match query.sort {
         SortDirection::Ascending => Condition::PublishedAtOrAfter(time.to_owned()),
         SortDirection::Descending => Condition::PublishedAtOrBefore(time.to_owned()),

@@ -83,7 +83,7 @@ impl AsyncWrite for ConnectionIo {
             #[cfg(target_os = "linux")]
             direct => Self::poll_send(&stream, cx, &direct),
         };
-        self.shared.blocked(result.is_pending());
+        self.shared.wrote(&result);
         result
     }
 

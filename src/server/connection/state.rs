@@ -1,14 +1,17 @@
 //! What hyper's side and the service's side of a connection know of each other.
 
+use std::io;
 use std::mem;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 
 use super::ConnectionConfig;
+use crate::config::{Pace, Stalled, TransferLimits};
 use crate::server::sendfile::Regions;
 
 /// Bytes of a withheld answer that are kept: its head is much shorter.
@@ -40,7 +43,7 @@ impl Phase {
 pub(super) enum Overdue {
     Idle,
     Head,
-    Stalled,
+    Stalled(Stalled),
 }
 
 /// One per connection.
@@ -54,6 +57,10 @@ pub(in crate::server) struct Shared {
     phase_since: AtomicU64,
     /// Since when no byte could be written, in milliseconds since `opened`; `u64::MAX` when not.
     blocked_since: AtomicU64,
+    /// Bytes written since the last wait.
+    written: AtomicU64,
+    /// How fast the client takes what is written, until it is too slow.
+    pace: Mutex<Result<Pace, Stalled>>,
     at_eof: AtomicBool,
     withheld: Mutex<Vec<u8>>,
     /// The socket, once hyper is done with it.
@@ -61,7 +68,7 @@ pub(in crate::server) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(peer: SocketAddr) -> Shared {
+    pub(super) fn new(peer: SocketAddr, limits: TransferLimits) -> Shared {
         Shared {
             local: peer.ip().to_canonical().is_loopback(),
             regions: Regions::default(),
@@ -69,6 +76,8 @@ impl Shared {
             phase: AtomicU8::new(Phase::Idle as u8),
             phase_since: AtomicU64::new(0),
             blocked_since: AtomicU64::new(u64::MAX),
+            written: AtomicU64::new(0),
+            pace: Mutex::new(Ok(Pace::new(limits))),
             at_eof: AtomicBool::new(false),
             withheld: Mutex::default(),
             stream: Mutex::default(),
@@ -115,12 +124,31 @@ impl Shared {
         }
     }
 
-    /// Notes whether the last attempt to write had to wait.
-    pub(super) fn blocked(&self, blocked: bool) {
-        if !blocked {
-            self.blocked_since.store(u64::MAX, Ordering::Relaxed);
-        } else if self.blocked_since.load(Ordering::Relaxed) == u64::MAX {
-            self.blocked_since.store(self.now(), Ordering::Relaxed);
+    /// Notes an attempt to write: how much was written, or that the client is to be waited for.
+    pub(super) fn wrote(&self, result: &Poll<io::Result<usize>>) {
+        let blocked_since = self.blocked_since.load(Ordering::Relaxed);
+        match result {
+            Poll::Pending if blocked_since == u64::MAX => {
+                self.blocked_since.store(self.now(), Ordering::Relaxed);
+            }
+            Poll::Pending => {}
+            Poll::Ready(result) => {
+                let bytes = result.as_ref().map_or(0, |bytes| *bytes as u64);
+                self.written.fetch_add(bytes, Ordering::Relaxed);
+                if blocked_since != u64::MAX {
+                    self.blocked_since.store(u64::MAX, Ordering::Relaxed);
+                    self.waited(Duration::from_millis(self.now().saturating_sub(blocked_since)));
+                }
+            }
+        }
+    }
+
+    /// Notes the end of a wait for the client.
+    fn waited(&self, waited: Duration) {
+        let written = self.written.swap(0, Ordering::Relaxed);
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(stalled) = pace.as_mut().map_or(Ok(()), |pace| pace.advance(waited, written)) {
+            *pace = Err(stalled);
         }
     }
 
@@ -151,11 +179,16 @@ impl Shared {
         let now = self.now();
         let left =
             |since: u64, limit: Duration| limit.checked_sub(Duration::from_millis(now.saturating_sub(since)));
+        if let Err(slow) = *self.pace.lock().unwrap_or_else(PoisonError::into_inner) {
+            return Err(Overdue::Stalled(slow));
+        }
         // Whatever begins after this look is looked at before its limit passes.
-        let mut next = config.header_timeout.min(config.stall_timeout);
+        let transfer = config.transfer;
+        let mut next = config.header_timeout.min(transfer.idle);
         let blocked_since = self.blocked_since.load(Ordering::Relaxed);
         if blocked_since != u64::MAX {
-            next = next.min(left(blocked_since, config.stall_timeout).ok_or(Overdue::Stalled)?);
+            let left = left(blocked_since, transfer.idle);
+            next = next.min(left.ok_or(Overdue::Stalled(transfer.idle_for_too_long()))?);
         }
         let phase_since = self.phase_since.load(Ordering::Relaxed);
         match self.phase() {

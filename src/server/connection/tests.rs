@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Peer;
+use crate::config::{Stalled, TransferLimits};
 use crate::server::connection::ConnectionConfig;
 use crate::server::listener::{ConnectionEvents, Drained, ServeConfig, serve};
 use crate::server::refusal::Refusal;
@@ -31,6 +32,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 struct Events {
     open: watch::Sender<usize>,
     refusals: Mutex<Vec<Refusal>>,
+    stalls: Mutex<Vec<Stalled>>,
 }
 
 impl ConnectionEvents for Events {
@@ -42,6 +44,9 @@ impl ConnectionEvents for Events {
     }
     fn refused(&self, _: SocketAddr, refusal: &Refusal) {
         self.refusals.lock().unwrap().push(refusal.clone());
+    }
+    fn stalled(&self, _: SocketAddr, stalled: Stalled) {
+        self.stalls.lock().unwrap().push(stalled);
     }
 }
 
@@ -100,6 +105,14 @@ impl TestServer {
     fn refusals(&self) -> Vec<Refusal> {
         self.events.refusals.lock().unwrap().clone()
     }
+
+    fn stalls(&self) -> Vec<Stalled> {
+        self.events.stalls.lock().unwrap().clone()
+    }
+}
+
+fn transfer(transfer: TransferLimits) -> ConnectionConfig {
+    ConnectionConfig { transfer, ..ConnectionConfig::default() }
 }
 
 async fn upload(request: Request) -> Response {
@@ -357,14 +370,37 @@ async fn damaged_requests_are_all_answered() {
 
 #[tokio::test]
 async fn a_client_that_takes_nothing_is_cut_off() {
-    let connection =
-        ConnectionConfig { stall_timeout: Duration::from_millis(200), ..ConnectionConfig::default() };
+    let connection = transfer(TransferLimits { idle: Duration::from_millis(200), min_rate: 0 });
     let server = TestServer::start(ServeConfig { connection, ..ServeConfig::default() }).await;
     let mut stream = server.connect().await;
     stream.write_all(b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     server.until_open(1).await;
     server.until_open(0).await;
+    assert_eq!(server.stalls(), [Stalled::Idle(Duration::from_millis(200))]);
     drop(stream);
+}
+
+#[tokio::test]
+async fn a_client_that_takes_too_little_is_cut_off() {
+    let connection = transfer(TransferLimits { idle: Duration::from_secs(1), min_rate: 1 << 30 });
+    let server = TestServer::start(ServeConfig { connection, ..ServeConfig::default() }).await;
+    let mut stream = server.connect().await;
+    stream.write_all(b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    server.until_open(1).await;
+    // It goes on taking some, but far less than a gigabyte a second.
+    let mut pieces = tokio::time::interval(Duration::from_millis(10));
+    let mut piece = vec![0; 64 << 10];
+    let end = timeout(DEADLINE, async {
+        loop {
+            pieces.tick().await;
+            match stream.read(&mut piece).await {
+                Ok(0) | Err(_) => break,
+                Ok(_) => {}
+            }
+        }
+    });
+    end.await.unwrap();
+    assert_eq!(server.stalls(), [Stalled::Slow(1 << 30)]);
 }
 
 #[tokio::test]

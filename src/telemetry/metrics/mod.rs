@@ -3,6 +3,7 @@
 //! cmon-agent's parser discards the whole text at the first thing it does not know, so there are only counters,
 //! gauges and histograms in text format 0.0.4, without `# EOF`.
 
+mod database;
 mod http;
 mod process;
 
@@ -16,6 +17,7 @@ use prometheus::{
 };
 use thiserror::Error;
 
+use database::DatabaseMetrics;
 use http::HttpMetrics;
 
 /// Labels that every metric of the process has.
@@ -45,7 +47,9 @@ pub struct Metrics {
     backend_requests: IntCounterVec,
     backend_seconds: HistogramVec,
     moray_connections: IntGauge,
+    database: DatabaseMetrics,
     file_bytes: [IntCounter; 2],
+    stalled: [IntCounter; 2],
     log_dropped: IntCounter,
     log_dropped_seen: AtomicU64,
     resident_memory: IntGauge,
@@ -102,6 +106,13 @@ impl Metrics {
             Opts::new("imgapi_file_bytes_total", "bytes of image files received and sent"),
             &["direction"],
         )?;
+        let stalled = builder.counter(
+            Opts::new(
+                "imgapi_transfers_stalled_total",
+                "transfers given up because the other end was too slow",
+            ),
+            &["direction"],
+        )?;
         let log_dropped = builder.counter(
             Opts::new(
                 "imgapi_log_records_dropped_total",
@@ -133,7 +144,9 @@ impl Metrics {
             )?,
             moray_connections: builder
                 .gauge("imgapi_moray_connections", "established connections to Moray")?,
+            database: DatabaseMetrics::new(&builder)?,
             file_bytes: ["in", "out"].map(|direction| file_bytes.with_label_values(&[direction])),
+            stalled: ["in", "out"].map(|direction| stalled.with_label_values(&[direction])),
             log_dropped: log_dropped.with_label_values::<&str>(&[]),
             log_dropped_seen: AtomicU64::new(0),
             resident_memory: builder
@@ -191,6 +204,16 @@ impl Metrics {
     /// Counts bytes of image files that went out.
     pub fn file_bytes_out(&self, bytes: u64) {
         self.file_bytes[1].inc_by(bytes);
+    }
+
+    /// Counts a file that came in too slowly.
+    pub fn transfer_stalled_in(&self) {
+        self.stalled[0].inc();
+    }
+
+    /// Counts an answer that was taken too slowly.
+    pub fn transfer_stalled_out(&self) {
+        self.stalled[1].inc();
     }
 
     /// Takes over the number of log records dropped since the start ([`super::LogControl::dropped`]).

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use coal::Datacenter;
+use coal::datacenter::DatacenterBuilder;
 use moray::{BatchRequest, CallOptions, Precondition};
 use serde_json::Value;
 
@@ -32,7 +33,13 @@ impl TestApp {
 
     /// Starts one without any image.
     pub(crate) async fn start_empty() -> TestApp {
-        let dc = Datacenter::builder().imgapi(env!("CARGO_BIN_EXE_imgapi")).start().await.unwrap();
+        TestApp::start_with(|builder| builder).await
+    }
+
+    /// The same with a datacenter that is put together differently.
+    pub(crate) async fn start_with(build: impl FnOnce(DatacenterBuilder) -> DatacenterBuilder) -> TestApp {
+        let builder = build(Datacenter::builder().imgapi(env!("CARGO_BIN_EXE_imgapi")));
+        let dc = builder.start().await.unwrap();
         let http = reqwest::Client::builder().no_proxy().timeout(super::DEADLINE).build().unwrap();
         let address = dc.moray().address();
         let moray = moray::Client::new(moray::Config::direct(address.ip().to_string(), address.port()));
@@ -147,6 +154,11 @@ impl TestApp {
     pub(crate) async fn nothing_unfinished(&self) {
         let incoming = self.incoming();
         wait_until("incoming is empty", async || entries(&incoming).is_empty().then_some(())).await;
+    }
+
+    /// Whether some file is on its way.
+    pub(crate) fn has_unfinished(&self) -> bool {
+        !entries(&self.incoming()).is_empty()
     }
 
     /// All complete lines of the log.

@@ -30,17 +30,20 @@ macro_rules! tests {
 }
 pub(crate) use tests;
 
-/// Runs those of `tests` that the command line asks for, with the options of the built-in harness, and stops the
-/// application. It must have survived all of them.
-pub(crate) fn run(tests: Vec<Test>) -> ExitCode {
+/// Runs those of `tests` that the command line asks for, with the options of the built-in harness, on the application
+/// that `start` gives, and stops it. It must have survived all of them.
+pub(crate) fn run<F>(tests: Vec<Test>, start: fn() -> F) -> ExitCode
+where
+    F: Future<Output = TestApp> + 'static,
+{
     let arguments = Arguments::from_args();
     let runtime = Arc::new(Runtime::new().expect("a runtime"));
     let app = Arc::new(OnceCell::new());
     let trials = tests.into_iter().map(|test| {
         let (runtime, app) = (Arc::clone(&runtime), Arc::clone(&app));
-        let name = test.name.strip_prefix("dc::").unwrap_or(test.name);
+        let name = test.name.split_once("::").map_or(test.name, |(_, name)| name);
         Trial::test(name, move || {
-            runtime.block_on(async { (test.run)(app.get_or_init(TestApp::start).await).await });
+            runtime.block_on(async { (test.run)(app.get_or_init(start).await).await });
             Ok(())
         })
     });

@@ -84,6 +84,12 @@ impl Connection {
         self.buffer.is_empty() && !self.fill().await
     }
 
+    /// Reads until the other side closes or breaks off, and says how many bytes came.
+    pub(crate) async fn read_to_end(&mut self) -> usize {
+        while self.fill().await {}
+        self.buffer.len()
+    }
+
     /// Ends the sending side.
     pub(crate) async fn finish(&mut self) {
         within("shutdown", self.stream.shutdown()).await.unwrap();

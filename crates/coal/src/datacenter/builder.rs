@@ -26,6 +26,7 @@ pub struct DatacenterBuilder {
     imgapi: Vec<PathBuf>,
     ufds_ldif: Option<PathBuf>,
     imgapi_config: Map<String, Value>,
+    imgapi_environment: Vec<(String, String)>,
 }
 
 impl DatacenterBuilder {
@@ -65,17 +66,24 @@ impl DatacenterBuilder {
         self
     }
 
+    /// Sets a key of `imgapi`'s config.
+    #[must_use]
+    pub fn imgapi_config(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.imgapi_config.insert(key.into(), value.into());
+        self
+    }
+
+    /// Sets an environment variable for `imgapi`.
+    #[must_use]
+    pub fn imgapi_environment(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.imgapi_environment.push((name.into(), value.into()));
+        self
+    }
+
     /// Takes the entries of UFDS from this LDIF file in place of the built-in ones.
     #[must_use]
     pub fn ufds_ldif(mut self, path: impl Into<PathBuf>) -> Self {
         self.ufds_ldif = Some(path.into());
-        self
-    }
-
-    /// A key of the configuration that `imgapi` is started with, in place of its usual value.
-    #[must_use]
-    pub fn imgapi_config(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.imgapi_config.insert(key.into(), value.into());
         self
     }
 
@@ -131,6 +139,7 @@ impl DatacenterBuilder {
         }
         let launch = Launch {
             command: self.imgapi.clone(),
+            environment: self.imgapi_environment.clone(),
             config_file: config_file.to_owned(),
             local_dir: data.local_dir(),
             log_file: data.log_file(),

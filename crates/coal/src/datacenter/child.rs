@@ -25,6 +25,8 @@ const LOG_TAIL: u64 = 16 << 10;
 pub(super) struct Launch {
     /// The program and what precedes `serve` on its command line.
     pub(super) command: Vec<PathBuf>,
+    /// Variables in addition to those of this process.
+    pub(super) environment: Vec<(String, String)>,
     pub(super) config_file: PathBuf,
     pub(super) local_dir: PathBuf,
     pub(super) log_file: PathBuf,
@@ -45,6 +47,7 @@ impl Launch {
             .args(words)
             .args(["serve", "-f"])
             .arg(&self.config_file)
+            .envs(self.environment.iter().cloned())
             .env("IMGAPI_LOCAL_BASE_DIR", &self.local_dir)
             .stdin(Stdio::null())
             .stdout(log()?)

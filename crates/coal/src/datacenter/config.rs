@@ -46,7 +46,10 @@ impl ConfigInput<'_> {
             },
             "moray": {"host": self.moray.ip(), "port": self.moray.port()},
         });
-        config.as_object().cloned().unwrap_or_default()
+        match config {
+            Value::Object(members) => members,
+            _ => Map::new(),
+        }
     }
 }
 

@@ -23,11 +23,19 @@ pub(super) async fn wait_for_ping(address: SocketAddr, process: &Process) -> Res
 /// Waits for `GET /images` as well, which says that Moray answers it.
 pub(super) async fn wait_for_images(address: SocketAddr, process: &Process) -> Result<(), DatacenterError> {
     wait_for_ping(address, process).await?;
-    wait_for(address, "/images?limit=1", process).await
+    wait_for(address, "/images?limit=1&channel=*", process).await
+}
+
+/// Chooses the cryptography of this process. Without a choice no client can be made, not even one that never speaks TLS,
+/// and those of a test on this datacenter are made after this.
+fn use_ring() {
+    // An error says that the choice has been made.
+    let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
 }
 
 async fn wait_for(address: SocketAddr, path: &'static str, process: &Process) -> Result<(), DatacenterError> {
     let no_client = |error| cannot("make an HTTP client")(std::io::Error::other(error));
+    use_ring();
     // A proxy of the environment has no business between two processes of one machine.
     let client = reqwest::Client::builder().no_proxy().timeout(TRY).build().map_err(no_client)?;
     let url = format!("http://{address}{path}");

@@ -25,6 +25,8 @@ fn of_condition(condition: &Condition) -> Option<Filter> {
         Condition::Not(field, text) => Filter::not(Filter::eq(text_attribute(*field), text)),
         Condition::Contains(field, part) => Filter::contains(text_attribute(*field), part),
         Condition::Bool(flag, value) => Filter::eq(flag_attribute(*flag), value.to_string()),
+        // Not indexed: the bucket is that of 4.13.1.
+        Condition::ElementOf(ListField::Channels, _) => return None,
         Condition::ElementOf(field, element) => Filter::eq(list_attribute(*field), element),
         // A prefix of an element would be needed, and Moray has no substrings in arrays.
         Condition::TagKey(_) => return None,
@@ -57,6 +59,7 @@ fn list_attribute(field: ListField) -> Attribute {
         ListField::Tags => "tags",
         ListField::BillingTags => "billing_tags",
         ListField::Acl => "acl",
+        ListField::Channels => "channels",
     })
 }
 

@@ -1,0 +1,82 @@
+//! Files that this server fetches from elsewhere.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use serde_json::Value;
+
+use super::AppState;
+use super::body::{self, Parsed};
+use super::context::Context;
+use super::extract::OwnedImage;
+use super::files::{check_storage, parse_compression};
+use super::images::reply;
+use super::reply::Json;
+use crate::images::{self, ApiError, ApiResult, Code, FileUpload};
+use crate::import::{FileUrl, InvalidFileUrl, InvalidSource, Source};
+use crate::manifest::{FieldCode, FieldError};
+
+/// `PUT /images/:uuid/file?source=…` — AddImageFileFromSource. The body is ignored, and so is what a client says about
+/// the file: the source knows it.
+pub(super) async fn add_image_file_from_source(
+    state: &AppState,
+    context: &Context,
+    image: OwnedImage,
+    source: &str,
+) -> ApiResult<Json> {
+    let source = parse_source(source)?;
+    let id = context.id_text();
+    let image = images::add_file_from_source(state.app(), image.access, &source, &id).await?;
+    reply(&image, &context.form(state, false))
+}
+
+/// `POST /images/:uuid/file/from-url` — AddImageFileFromUrl.
+pub(super) async fn add_image_file_from_url(
+    State(state): State<AppState>,
+    context: Context,
+    headers: HeaderMap,
+    image: OwnedImage,
+    body: Body,
+) -> ApiResult<Json> {
+    let body = body::read_body(&context, &headers, body).await?;
+    images::check_unactivated(&image.image)?;
+    let upload = FileUpload {
+        compression: parse_compression(&context.params)?,
+        sha1: context.params.non_empty("sha1")?.map(str::to_owned),
+        dataset_guid: context.params.non_empty("dataset_guid")?.map(str::to_owned),
+        length: None,
+    };
+    let url = parse_file_url(&body)?;
+    check_storage(&context.params)?;
+    let image = images::add_file_from_url(state.app(), image.access, &url, upload).await?;
+    reply(&image, &context.form(&state, false))
+}
+
+/// The `file_url` of a body, which may be anything. What is false in JavaScript is missing, as in 4.13.1.
+fn parse_file_url(body: &Parsed) -> ApiResult<FileUrl> {
+    let missing = || ApiError::invalid_parameters(vec![FieldError::new("file_url", FieldCode::Missing)]);
+    let invalid = |reason: &str| ApiError::invalid_parameter("file_url", FieldCode::Invalid, reason);
+    let url = match body {
+        Parsed::Json(body) => body.get("file_url").unwrap_or(&Value::Null),
+        Parsed::Absent | Parsed::Other => &Value::Null,
+    };
+    match url {
+        Value::Null | Value::Bool(false) => Err(missing()),
+        Value::Number(number) if number.as_f64() == Some(0.0) => Err(missing()),
+        Value::String(url) if url.is_empty() => Err(missing()),
+        Value::String(url) => url.parse().map_err(|error: InvalidFileUrl| invalid(&error.to_string())),
+        _ => Err(invalid("must be a text")),
+    }
+}
+
+/// A source that is no URL is one that cannot be reached, as in 4.13.1; an empty one is a mistake.
+pub(super) fn parse_source(source: &str) -> ApiResult<Source> {
+    if source.is_empty() {
+        return Err(ApiError::invalid_parameter(
+            "source",
+            FieldCode::Invalid,
+            "must be the URL of an IMGAPI",
+        ));
+    }
+    source.parse().map_err(|error: InvalidSource| ApiError::new(Code::RemoteSourceError, error.to_string()))
+}

@@ -1,0 +1,147 @@
+use serde_json::{Map, Value};
+
+use super::read::Reader;
+use crate::manifest::Mode;
+
+const KEY: &str = "channels";
+
+/// The channels of a server: partitions of its images. Without any, images are in none.
+#[derive(Debug, Clone, Default)]
+pub struct Channels(Vec<Channel>);
+
+/// One channel.
+#[derive(Debug, Clone)]
+struct Channel {
+    name: String,
+    /// Whether it is meant by a request that names none.
+    is_default: bool,
+    /// As configured.
+    object: Value,
+}
+
+/// A configured channel, by its place in the configuration that it was found in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChannelId(usize);
+
+impl Channels {
+    /// Whether there are any.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The channel of this name.
+    pub fn find(&self, name: &str) -> Option<ChannelId> {
+        self.0.iter().position(|channel| channel.name == name).map(ChannelId)
+    }
+
+    /// The channel that is meant when none is named.
+    pub fn default_channel(&self) -> Option<ChannelId> {
+        self.0.iter().position(|channel| channel.is_default).map(ChannelId)
+    }
+
+    /// The name of a channel. Empty for one of another configuration, which no image is in.
+    pub fn name(&self, id: ChannelId) -> &str {
+        self.0.get(id.0).map_or("", |channel| &channel.name)
+    }
+
+    /// The channels as they are configured, members that mean nothing here included.
+    pub fn objects(&self) -> Vec<&Value> {
+        self.0.iter().map(|channel| &channel.object).collect()
+    }
+
+    /// Reads `channels`.
+    pub(super) fn read(root: &mut Reader<'_>, mode: Mode) -> Channels {
+        let channels: Vec<Channel> =
+            root.objects(KEY).into_iter().filter_map(|object| Channel::read(root, object)).collect();
+        let twice = |(index, channel): (usize, &Channel)| {
+            channels[..index].iter().any(|other| other.name == channel.name).then(|| channel.name.clone())
+        };
+        if let Some(name) = channels.iter().enumerate().find_map(twice) {
+            root.problem(KEY, format!("has two channels called {name:?}"));
+        }
+        if channels.iter().filter(|channel| channel.is_default).count() > 1 {
+            root.problem(KEY, "has more than one default");
+        }
+        if mode == Mode::Dc && !channels.is_empty() {
+            root.problem(KEY, "cannot be used in mode dc");
+        }
+        Channels(channels)
+    }
+}
+
+impl Channel {
+    fn read(root: &mut Reader<'_>, object: Map<String, Value>) -> Option<Channel> {
+        let Some(name) = object.get("name").and_then(Value::as_str).filter(|name| is_name(name)) else {
+            root.problem(KEY, "has a channel without a name of lower-case letters, digits, _ and -");
+            return None;
+        };
+        let name = name.to_owned();
+        if object.get("description").is_some_and(|description| !description.is_string()) {
+            root.problem(KEY, format!("has a description of {name:?} that is no text"));
+        }
+        let is_default = match object.get("default") {
+            None | Some(Value::Bool(false)) => false,
+            Some(Value::Bool(true)) => true,
+            Some(_) => {
+                root.problem(KEY, format!("has a default of {name:?} that is neither true nor false"));
+                false
+            }
+        };
+        Some(Channel { name, is_default, object: Value::Object(object) })
+    }
+}
+
+/// `^[a-z][a-z0-9_-]*$`, as in 4.13.1.
+fn is_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-')
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(channels: Value, mode: Mode) -> Result<Channels, usize> {
+        let Value::Object(config) = json!({ "channels": channels }) else { unreachable!() };
+        let mut problems = Vec::new();
+        let channels = Channels::read(&mut Reader::new(&config, &mut problems), mode);
+        assert!(problems.iter().all(|problem| problem.key == "channels"), "{problems:?}");
+        if problems.is_empty() { Ok(channels) } else { Err(problems.len()) }
+    }
+
+    #[test]
+    fn channels_are_found_by_name_and_one_may_be_the_default() {
+        let configured = json!([
+            {"name": "dev", "description": "all", "default": false, "x": 1},
+            {"name": "release-1_0", "default": true},
+        ]);
+        let channels = read(configured.clone(), Mode::Public).unwrap();
+        assert_eq!(json!(channels.objects()), configured);
+        let release = channels.find("release-1_0").unwrap();
+        assert_eq!((channels.default_channel(), channels.name(release)), (Some(release), "release-1_0"));
+        assert_eq!(channels.find("Dev"), None);
+        for none in [json!(null), json!([])] {
+            assert!(read(none, Mode::Dc).unwrap().is_empty());
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_a_problem() {
+        for bad in [
+            json!("dev"),
+            json!(["dev"]),
+            json!([{}]),
+            json!([{"name": "Dev"}]),
+            json!([{"name": "1x"}]),
+            json!([{"name": "a"}, {"name": "a"}]),
+            json!([{"name": "a", "default": true}, {"name": "b", "default": true}]),
+            json!([{"name": "a", "default": "yes"}]),
+            json!([{"name": "a", "description": 5}]),
+        ] {
+            assert_eq!(read(bad.clone(), Mode::Private).err(), Some(1), "{bad}");
+        }
+        assert_eq!(read(json!([{"name": "a"}]), Mode::Dc).err(), Some(1));
+    }
+}

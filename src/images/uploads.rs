@@ -1,0 +1,96 @@
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::manifest::Uuid;
+
+/// The files on their way to images, so that one for an image that is deleted meanwhile ends with it and not only when
+/// all of it has come.
+#[derive(Debug, Default)]
+pub(super) struct Uploads(Arc<Running>);
+
+/// An image is known by a sender as long as somebody listens to it.
+type Running = Mutex<HashMap<Uuid, watch::Sender<()>>>;
+
+/// One of them. Dropping it ends it.
+#[derive(Debug)]
+pub(super) struct Upload {
+    uuid: Uuid,
+    running: Arc<Running>,
+    image: Option<watch::Receiver<()>>,
+}
+
+impl Uploads {
+    /// Notes an upload to `uuid`.
+    pub(super) fn begin(&self, uuid: Uuid) -> Upload {
+        let image = Some(entries(&self.0).entry(uuid).or_default().subscribe());
+        Upload { uuid, running: Arc::clone(&self.0), image }
+    }
+
+    /// Tells the uploads to `uuid` that it is deleted.
+    pub(super) fn image_deleted(&self, uuid: Uuid) {
+        entries(&self.0).remove(&uuid);
+    }
+}
+
+impl Upload {
+    /// Waits for the deletion of the image.
+    pub(super) async fn image_deleted(&mut self) {
+        if let Some(image) = &mut self.image {
+            while image.changed().await.is_ok() {}
+        }
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.image = None;
+        let mut running = entries(&self.running);
+        if running.get(&self.uuid).is_some_and(|image| image.receiver_count() == 0) {
+            running.remove(&self.uuid);
+        }
+    }
+}
+
+fn entries(running: &Running) -> MutexGuard<'_, HashMap<Uuid, watch::Sender<()>>> {
+    // The map is consistent between any two statements.
+    running.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_deletion_ends_the_uploads_to_the_image_and_no_others() {
+        let uploads = Uploads::default();
+        let (uuid, other) = (Uuid::new_v4(), Uuid::new_v4());
+        let (mut first, mut second) = (uploads.begin(uuid), uploads.begin(uuid));
+        let mut elsewhere = uploads.begin(other);
+        assert!(first.image_deleted().now_or_never().is_none());
+        uploads.image_deleted(uuid);
+        first.image_deleted().await;
+        second.image_deleted().await;
+        assert!(elsewhere.image_deleted().now_or_never().is_none());
+        // The image may come again while the old uploads wind up.
+        let mut third = uploads.begin(uuid);
+        drop((first, second));
+        assert!(third.image_deleted().now_or_never().is_none());
+        uploads.image_deleted(uuid);
+        third.image_deleted().await;
+    }
+
+    #[test]
+    fn what_has_ended_is_forgotten() {
+        let uploads = Uploads::default();
+        let uuid = Uuid::new_v4();
+        let (first, second) = (uploads.begin(uuid), uploads.begin(uuid));
+        drop(first);
+        assert_eq!(entries(&uploads.0).len(), 1);
+        drop(second);
+        assert!(entries(&uploads.0).is_empty());
+    }
+}

@@ -1,0 +1,94 @@
+//! One HTTP client for each kind of server.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::HeaderMap;
+use reqwest::redirect::Policy;
+use reqwest::{Client, Proxy, Response};
+use tokio::sync::OnceCell;
+use tokio::time::timeout;
+use url::Url;
+
+use super::deny::DenyList;
+use super::error::{FetchError, root_cause};
+use super::resolver::Resolver;
+use crate::config::Secret;
+
+const CONNECT: Duration = Duration::from_secs(20);
+
+/// What a client is made of.
+#[derive(Clone)]
+pub(super) struct Settings {
+    pub(super) user_agent: String,
+    pub(super) deny: Arc<DenyList>,
+    pub(super) proxy: Option<Secret>,
+    /// Takes any certificate.
+    pub(super) insecure: bool,
+    /// How long an answer may take to begin, with everything before it.
+    pub(super) patience: Duration,
+}
+
+/// A client that is made when it is first needed, again and again until that succeeds: a system without certificates
+/// must not keep the service from starting.
+pub(super) struct HttpClient {
+    settings: Settings,
+    client: OnceCell<Client>,
+}
+
+impl HttpClient {
+    pub(super) fn new(settings: Settings) -> HttpClient {
+        HttpClient { settings, client: OnceCell::new() }
+    }
+
+    /// Sends a request and waits for the head of the answer, whatever its status. Redirects are not followed.
+    pub(super) async fn get(&self, url: Url, headers: HeaderMap) -> Result<Response, FetchError> {
+        let host = host(&url);
+        if self.settings.deny.denies_literal(&url) {
+            return Err(FetchError::Denied { host });
+        }
+        let answer = async {
+            let client = self.client.get_or_try_init(|| make(self.settings.clone())).await?;
+            let sent = client.get(url).headers(headers).send().await;
+            sent.map_err(|error| FetchError::no_answer(host.clone(), error))
+        };
+        let patience = self.settings.patience;
+        match timeout(patience, answer).await {
+            Ok(answer) => answer,
+            Err(_) => Err(FetchError::Timeout { host, patience }),
+        }
+    }
+}
+
+/// For messages: the host without port, path and credentials.
+pub(super) fn host(url: &Url) -> String {
+    url.host_str().unwrap_or_default().to_owned()
+}
+
+/// Reads the system's certificates, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`, on a blocking thread.
+async fn make(settings: Settings) -> Result<Client, FetchError> {
+    match tokio::task::spawn_blocking(move || build(&settings)).await {
+        Ok(Ok(client)) => Ok(client),
+        Ok(Err(error)) => Err(FetchError::NoClient { reason: root_cause(error) }),
+        Err(stopped) => Err(FetchError::NoClient { reason: stopped.to_string() }),
+    }
+}
+
+fn build(settings: &Settings) -> reqwest::Result<Client> {
+    // An error says that the choice has been made.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let builder = Client::builder()
+        .user_agent(&settings.user_agent)
+        .dns_resolver(Resolver(Arc::clone(&settings.deny)))
+        .redirect(Policy::none())
+        .connect_timeout(CONNECT)
+        // A connection that was kept might have been made before its address was denied.
+        .pool_max_idle_per_host(0)
+        .tls_danger_accept_invalid_certs(settings.insecure)
+        // That of the environment is nobody's decision.
+        .no_proxy();
+    match &settings.proxy {
+        Some(proxy) => builder.proxy(Proxy::all(proxy.expose())?).build(),
+        None => builder.build(),
+    }
+}

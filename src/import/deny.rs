@@ -1,0 +1,125 @@
+//! Addresses that must not be connected to.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+use url::{Host, Url};
+
+/// Networks, each with all ways to reach it.
+#[derive(Debug)]
+pub(super) struct DenyList(Vec<IpNet>);
+
+impl DenyList {
+    pub(super) fn new(networks: Vec<IpNet>) -> DenyList {
+        DenyList(networks)
+    }
+
+    /// Whether the address is on the list, by itself or as the IPv4 address that it stands for.
+    pub(super) fn denies(&self, address: IpAddr) -> bool {
+        let inner = match address {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(address) => inner_v4(address).map(IpAddr::V4),
+        };
+        [Some(address), inner].into_iter().flatten().any(|form| self.0.iter().any(|net| net.contains(&form)))
+    }
+
+    /// Whether the URL names an address that is on the list. A name is looked at when it is resolved.
+    pub(super) fn denies_literal(&self, url: &Url) -> bool {
+        match url.host() {
+            Some(Host::Ipv4(address)) => self.denies(address.into()),
+            Some(Host::Ipv6(address)) => self.denies(address.into()),
+            Some(Host::Domain(_)) | None => false,
+        }
+    }
+}
+
+/// The IPv4 address that systems, gateways or tunnels make of an IPv6 address.
+fn inner_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let last = || {
+        let [.., a, b, c, d] = address.octets();
+        Ipv4Addr::new(a, b, c, d)
+    };
+    match address.segments() {
+        // Unspecified and loopback.
+        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
+        // IPv4-compatible, mapped, translated (RFC 4291, RFC 2765).
+        [0, 0, 0, 0, 0, 0, ..] | [0, 0, 0, 0, 0, 0xffff, ..] | [0, 0, 0, 0, 0xffff, 0, ..] => Some(last()),
+        // NAT64: the well-known prefix, and the one for local use (RFC 6052, RFC 8215).
+        [0x64, 0xff9b, 0, 0, 0, 0, ..] | [0x64, 0xff9b, 1, ..] => Some(last()),
+        // 6to4 (RFC 3056).
+        [0x2002, high, low, ..] => {
+            let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+            Some(Ipv4Addr::new(a, b, c, d))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list() -> DenyList {
+        let networks = ["127.0.0.0/8", "169.254.0.0/16", "::1/128", "fe80::/10"];
+        DenyList::new(networks.map(|net| net.parse().unwrap()).into())
+    }
+
+    #[test]
+    fn an_address_is_denied_in_every_form() {
+        let denied = [
+            "127.0.0.1",
+            "127.255.255.255",
+            "169.254.169.254",
+            "::1",
+            "fe80::1",
+            "::ffff:127.0.0.1",
+            "::127.0.0.1",
+            "::ffff:0:127.0.0.1",
+            "64:ff9b::169.254.169.254",
+            "64:ff9b:1::a9fe:a9fe",
+            "2002:7f00:1::",
+            "2002:a9fe:a9fe::1",
+        ];
+        for address in denied {
+            assert!(list().denies(address.parse().unwrap()), "{address}");
+        }
+    }
+
+    #[test]
+    fn other_addresses_are_not() {
+        for address in [
+            "128.0.0.1",
+            "10.0.0.1",
+            "::2",
+            "2001:db8::1",
+            "::ffff:8.8.8.8",
+            "64:ff9b::8.8.8.8",
+            "2002:808:808::",
+        ] {
+            assert!(!list().denies(address.parse().unwrap()), "{address}");
+        }
+        assert!(!DenyList::new(Vec::new()).denies("127.0.0.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn an_address_in_a_url_is_seen_however_it_is_written() {
+        let denied = [
+            "https://127.0.0.1/",
+            "https://127.1/x",
+            "https://2130706433/",
+            "https://0x7f.0.0.1/",
+            "https://0177.0.0.1/",
+            "https://[::1]/",
+            "https://[::ffff:7f00:1]/",
+            "https://127.0.0.1:8443/",
+            "https://user@127.0.0.1/",
+            "https://\u{ff11}27.0.0.1/",
+        ];
+        for url in denied {
+            assert!(list().denies_literal(&url.parse().unwrap()), "{url}");
+        }
+        for url in ["https://127.0.0.1.example.com/", "https://example.com/127.0.0.1", "https://8.8.8.8/"] {
+            assert!(!list().denies_literal(&url.parse().unwrap()), "{url}");
+        }
+    }
+}

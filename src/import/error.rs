@@ -1,0 +1,122 @@
+use std::error::Error;
+use std::time::Duration;
+
+use super::resolver::Denied;
+use crate::config::Stalled;
+
+/// Longest text of another server that is passed on, in characters.
+const MAX_TEXT: usize = 500;
+
+/// Why something could not be fetched. The message is for the client: it names the host, no path and no secret.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The configuration forbids it.
+    #[error("connections to {host} are not allowed")]
+    Denied {
+        /// Name or address.
+        host: String,
+    },
+    /// As many calls are under way as there may be.
+    #[error("too many outgoing requests are under way")]
+    Busy,
+    /// No client could be made, usually because the system has no certificates to trust.
+    #[error("this server cannot call others: {reason}")]
+    NoClient {
+        /// What is wrong.
+        reason: String,
+    },
+    /// No connection, or one that ended before the answer.
+    #[error("cannot get an answer from {host}: {reason}")]
+    NoAnswer {
+        /// Name or address.
+        host: String,
+        /// The innermost cause.
+        reason: String,
+    },
+    /// Nothing came in time.
+    #[error("no answer from {host} within {} s", patience.as_secs())]
+    Timeout {
+        /// Name or address.
+        host: String,
+        /// How long it was waited for.
+        patience: Duration,
+    },
+    /// The answer ended before its end.
+    #[error("the answer of {host} broke off: {reason}")]
+    Broken {
+        /// Name or address.
+        host: String,
+        /// The innermost cause.
+        reason: String,
+    },
+    /// The answer came too slowly.
+    #[error("the answer was given up: {0}")]
+    Stalled(#[from] Stalled),
+    /// An answer without success.
+    #[error("{host} answered {status}")]
+    Status {
+        /// Name or address.
+        host: String,
+        /// HTTP status.
+        status: u16,
+    },
+    /// An error of an IMGAPI.
+    #[error("{host} answered {status} {code}: {message}")]
+    Remote {
+        /// Name or address.
+        host: String,
+        /// HTTP status.
+        status: u16,
+        /// Its REST code.
+        code: String,
+        /// Its message.
+        message: String,
+    },
+    /// A redirect that is not followed.
+    #[error("{host} redirects {problem}")]
+    Redirect {
+        /// Name or address.
+        host: String,
+        /// What is wrong about it.
+        problem: &'static str,
+    },
+    /// The answer is not what was asked for.
+    #[error("the answer of {host} is not usable: {reason}")]
+    Unusable {
+        /// Name or address.
+        host: String,
+        /// What is wrong about it.
+        reason: String,
+    },
+}
+
+impl FetchError {
+    /// A failure before the answer.
+    pub(super) fn no_answer(host: String, error: reqwest::Error) -> FetchError {
+        if causes(&error).any(|cause| cause.is::<Denied>()) {
+            return FetchError::Denied { host };
+        }
+        FetchError::NoAnswer { host, reason: root_cause(error) }
+    }
+
+    /// A failure within the answer.
+    pub(super) fn broken(host: String, error: reqwest::Error) -> FetchError {
+        FetchError::Broken { host, reason: root_cause(error) }
+    }
+}
+
+/// The innermost reason, which names no URL.
+pub(super) fn root_cause(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    excerpt(&causes(&error).last().map(ToString::to_string).unwrap_or_default())
+}
+
+/// The error and what led to it.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| (*error).source())
+}
+
+/// A text of another server in one line of bounded length.
+pub(super) fn excerpt(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_TEXT).collect()
+}

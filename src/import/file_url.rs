@@ -1,0 +1,105 @@
+use std::str::FromStr;
+
+use reqwest::Response;
+use reqwest::header::{HeaderMap, LOCATION};
+use url::Url;
+
+use super::Fetcher;
+use super::body::Incoming;
+use super::client::host;
+use super::error::FetchError;
+
+const SCHEME: &str = "https://";
+
+/// Most redirects that are followed.
+const MAX_REDIRECTS: usize = 5;
+
+/// An https URL of a file.
+#[derive(Debug, Clone)]
+pub struct FileUrl(Url);
+
+/// Not one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be an https URL")]
+pub struct InvalidFileUrl;
+
+impl FromStr for FileUrl {
+    type Err = InvalidFileUrl;
+
+    /// The scheme has to be in lower case, as in 4.13.1. A user name and a password are dropped, as in 4.13.1.
+    fn from_str(text: &str) -> Result<FileUrl, InvalidFileUrl> {
+        if !text.starts_with(SCHEME) {
+            return Err(InvalidFileUrl);
+        }
+        text.parse().ok().and_then(cleaned).map(FileUrl).ok_or(InvalidFileUrl)
+    }
+}
+
+/// The URL as it is requested; `None` for one that is not followed.
+fn cleaned(mut url: Url) -> Option<Url> {
+    url.set_username("").ok()?;
+    url.set_password(None).ok()?;
+    url.set_fragment(None);
+    (url.scheme() == "https").then_some(url)
+}
+
+impl Fetcher {
+    /// Begins to fetch a file. Redirects are followed, to https URLs only, and every address on the way is checked.
+    ///
+    /// # Errors
+    /// When there is no 200 at the end of it.
+    pub async fn file(&self, url: &FileUrl) -> Result<Incoming, FetchError> {
+        let socket = self.socket().await?;
+        let mut url = url.0.clone();
+        for _ in 0..=MAX_REDIRECTS {
+            let response = self.file_urls.get(url.clone(), HeaderMap::new()).await?;
+            let host = host(&url);
+            match response.status().as_u16() {
+                200 => return Ok(Incoming::new(host, response, socket)),
+                301 | 302 | 303 | 307 | 308 => url = redirected(&url, &response)?,
+                status => return Err(FetchError::Status { host, status }),
+            }
+        }
+        Err(FetchError::Redirect { host: host(&url), problem: "once too often" })
+    }
+}
+
+fn redirected(from: &Url, response: &Response) -> Result<Url, FetchError> {
+    let refused = |problem| FetchError::Redirect { host: host(from), problem };
+    let location = response.headers().get(LOCATION).ok_or_else(|| refused("to nowhere"))?;
+    let location = std::str::from_utf8(location.as_bytes()).ok().and_then(|text| from.join(text).ok());
+    cleaned(location.ok_or_else(|| refused("to nowhere"))?).ok_or_else(|| refused("to what is no https URL"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Option<String> {
+        text.parse().ok().map(|FileUrl(url)| url.to_string())
+    }
+
+    #[test]
+    fn a_file_url_is_an_https_url() {
+        assert_eq!(parsed("https://h/a%20b?c=d").as_deref(), Some("https://h/a%20b?c=d"));
+        assert_eq!(parsed("https://h:444").as_deref(), Some("https://h:444/"));
+        for other in [
+            "",
+            "h",
+            "http://h/",
+            "HTTPS://h/",
+            " https://h/",
+            "https:/h",
+            "https://",
+            "ftp://h/",
+            "file:///x",
+        ] {
+            assert_eq!(parsed(other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn credentials_and_fragments_are_not_sent() {
+        assert_eq!(parsed("https://u:p@h/x#y").as_deref(), Some("https://h/x"));
+    }
+}

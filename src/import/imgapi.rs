@@ -1,0 +1,193 @@
+use std::str::FromStr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::Response;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::Value;
+use tokio::time::timeout;
+use url::Url;
+
+use super::Fetcher;
+use super::body::{Incoming, collect};
+use super::client::host;
+use super::error::{FetchError, excerpt};
+use crate::manifest::{Record, Uuid};
+
+/// Most bytes of a manifest or an error; as many as a client may send.
+const MAX_JSON: usize = 4 << 20;
+
+/// How long a manifest may take once its answer has begun.
+const JSON_TIMEOUT: Duration = Duration::from_secs(60);
+
+const CHANNEL: &str = "channel";
+
+/// Another IMGAPI, as a `source` parameter names it: a URL, perhaps with a path before `/images`, and with a `channel`.
+#[derive(Debug, Clone)]
+pub struct Source {
+    base: Url,
+    channel: Option<String>,
+}
+
+/// Not the URL of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the source is not an http or https URL")]
+pub struct InvalidSource;
+
+impl FromStr for Source {
+    type Err = InvalidSource;
+
+    /// Everything but scheme, host, port, path and channel is dropped: other IMGAPIs are called anonymously.
+    fn from_str(text: &str) -> Result<Source, InvalidSource> {
+        let mut base: Url = text.parse().map_err(|_| InvalidSource)?;
+        if !matches!(base.scheme(), "http" | "https") {
+            return Err(InvalidSource);
+        }
+        let channel =
+            base.query_pairs().find(|(name, _)| name == CHANNEL).map(|(_, value)| value.into_owned());
+        base.set_query(None);
+        base.set_fragment(None);
+        base.set_username("").and_then(|()| base.set_password(None)).map_err(|()| InvalidSource)?;
+        Ok(Source { base, channel: channel.filter(|channel| !channel.is_empty()) })
+    }
+}
+
+impl Source {
+    /// `/images/:uuid`, with more behind it.
+    fn url(&self, uuid: Uuid, more: &str) -> Url {
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}/images/{uuid}{more}", self.base.path().trim_end_matches('/')));
+        if let Some(channel) = &self.channel {
+            url.query_pairs_mut().append_pair(CHANNEL, channel);
+        }
+        url
+    }
+}
+
+/// Calls another IMGAPI on behalf of one request.
+#[derive(Debug)]
+pub struct Imgapi<'a> {
+    fetcher: &'a Fetcher,
+    source: &'a Source,
+    request_id: &'a str,
+}
+
+impl Fetcher {
+    /// The IMGAPI at `source`. It is told the id of the request that makes us call.
+    pub fn imgapi<'a>(&'a self, source: &'a Source, request_id: &'a str) -> Imgapi<'a> {
+        Imgapi { fetcher: self, source, request_id }
+    }
+}
+
+impl Imgapi<'_> {
+    /// GetImage: a manifest in its newest form. Nothing in it is checked but its UUID.
+    ///
+    /// # Errors
+    /// When there is no such manifest to be had.
+    pub async fn get_image(&self, uuid: Uuid) -> Result<Record, FetchError> {
+        let _socket = self.fetcher.socket().await?;
+        let url = self.source.url(uuid, "");
+        let host = host(&url);
+        let response = self.get(url).await?;
+        let parsed = parse(json(&host, response).await?).await;
+        let unusable = |reason: &str| FetchError::Unusable { host, reason: reason.to_owned() };
+        match parsed {
+            Some(Value::Object(manifest)) if manifest.get("uuid") == Some(&Value::from(uuid.to_string())) => {
+                Ok(manifest)
+            }
+            Some(Value::Object(_)) => Err(unusable("it is about another image")),
+            _ => Err(unusable("it is not a JSON object")),
+        }
+    }
+
+    /// GetImageFile: the first file.
+    ///
+    /// # Errors
+    /// When there is no such file to be had.
+    pub async fn get_image_file(&self, uuid: Uuid) -> Result<Incoming, FetchError> {
+        let socket = self.fetcher.socket().await?;
+        let url = self.source.url(uuid, "/file");
+        let host = host(&url);
+        Ok(Incoming::new(host, self.get(url).await?, socket))
+    }
+
+    /// The answer if it is a 200.
+    async fn get(&self, url: Url) -> Result<Response, FetchError> {
+        let host = host(&url);
+        let mut headers = HeaderMap::new();
+        headers.insert(HeaderName::from_static("accept-version"), HeaderValue::from_static("*"));
+        if let Ok(id) = HeaderValue::from_str(self.request_id) {
+            headers.insert(HeaderName::from_static("request-id"), id);
+        }
+        let response = self.fetcher.sources.get(url, headers).await?;
+        match response.status().as_u16() {
+            200 => Ok(response),
+            status => Err(refused(host, status, response).await),
+        }
+    }
+}
+
+/// What the other server has to say about its refusal, if it is one of IMGAPI.
+async fn refused(host: String, status: u16, response: Response) -> FetchError {
+    let body = match json(&host, response).await {
+        Ok(body) => parse(body).await,
+        Err(_) => None,
+    };
+    let text = |name: &str| body.as_ref().and_then(|body| body.get(name)?.as_str()).map(excerpt);
+    match (text("code"), text("message")) {
+        (Some(code), Some(message)) => FetchError::Remote { host, status, code, message },
+        _ => FetchError::Status { host, status },
+    }
+}
+
+async fn json(host: &str, response: Response) -> Result<Bytes, FetchError> {
+    match timeout(JSON_TIMEOUT, collect(host, response, MAX_JSON)).await {
+        Ok(collected) => collected,
+        Err(_) => Err(FetchError::Timeout { host: host.to_owned(), patience: JSON_TIMEOUT }),
+    }
+}
+
+/// Off the runtime's threads: the longest manifest takes milliseconds.
+async fn parse(body: Bytes) -> Option<Value> {
+    tokio::task::spawn_blocking(move || serde_json::from_slice(&body).ok()).await.ok().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UUID: &str = "c58161c0-2547-11e2-a75e-9fdca1940570";
+
+    fn url(source: &str) -> Option<String> {
+        let source: Source = source.parse().ok()?;
+        Some(source.url(UUID.parse().unwrap(), "/file").to_string())
+    }
+
+    #[test]
+    fn a_source_may_have_a_path_and_a_channel() {
+        let cases = [
+            ("http://h", "http://h/images/UUID/file"),
+            ("https://h:8443/", "https://h:8443/images/UUID/file"),
+            ("https://h/a/b/", "https://h/a/b/images/UUID/file"),
+            ("https://h?channel=dev", "https://h/images/UUID/file?channel=dev"),
+            ("https://h/?x=y&channel=*#z", "https://h/images/UUID/file?channel=*"),
+            ("https://h?channel=", "https://h/images/UUID/file"),
+            ("https://h?channel=a%26b", "https://h/images/UUID/file?channel=a%26b"),
+        ];
+        for (source, expected) in cases {
+            assert_eq!(url(source), Some(expected.replace("UUID", UUID)), "{source}");
+        }
+    }
+
+    #[test]
+    fn a_source_is_called_anonymously() {
+        assert_eq!(url("https://u:p@h/").unwrap(), format!("https://h/images/{UUID}/file"));
+    }
+
+    #[test]
+    fn what_is_no_url_of_a_server_is_no_source() {
+        for text in ["", "h", "h:80", "/images", "ftp://h", "file:///etc/passwd", "http://", "data:,x"] {
+            assert_eq!(text.parse::<Source>().map(drop), Err(InvalidSource), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Fetching from foreign servers: files from https URLs, manifests and files from other IMGAPIs.
+//!
+//! Whom a caller may make this server talk to is decided here: by the scheme of the URL, and by the address that is
+//! really connected to, which no redirect and no name service gets around.
+
+mod body;
+mod client;
+mod deny;
+mod error;
+mod file_url;
+mod imgapi;
+mod resolver;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+pub use body::Incoming;
+pub use error::FetchError;
+pub use file_url::{FileUrl, InvalidFileUrl};
+pub use imgapi::{Imgapi, InvalidSource, Source};
+
+use client::{HttpClient, Settings};
+use deny::DenyList;
+
+use crate::config::Config;
+
+/// How long to wait for one of the calls under way to end, when there are as many as there may be.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Fetches from other servers.
+pub struct Fetcher {
+    file_urls: HttpClient,
+    sources: HttpClient,
+    sockets: Arc<Semaphore>,
+}
+
+impl Fetcher {
+    /// One that keeps to the configuration. Calls bear the name of this server.
+    pub fn new(config: &Config) -> Fetcher {
+        let outgoing = &config.outgoing;
+        let file_urls = Settings {
+            user_agent: config.server_name.clone(),
+            deny: Arc::new(DenyList::new(outgoing.file_url_deny.clone())),
+            proxy: None,
+            insecure: false,
+            patience: config.transfer.idle,
+        };
+        let sources = Settings {
+            deny: Arc::new(DenyList::new(outgoing.source_deny.clone())),
+            proxy: outgoing.http_proxy.clone(),
+            insecure: outgoing.allow_insecure,
+            ..file_urls.clone()
+        };
+        Fetcher {
+            file_urls: HttpClient::new(file_urls),
+            sources: HttpClient::new(sources),
+            sockets: Arc::new(Semaphore::new(outgoing.max_sockets)),
+        }
+    }
+
+    /// Waits until another call may be made.
+    async fn socket(&self) -> Result<OwnedSemaphorePermit, FetchError> {
+        match timeout(PATIENCE, Arc::clone(&self.sockets).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err(FetchError::Busy),
+        }
+    }
+}
+
+impl fmt::Debug for Fetcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The clients know the password of the proxy.
+        f.debug_struct("Fetcher").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,31 @@
+//! Names to addresses, without those that are denied. The addresses that are left are the ones that the client connects
+//! to, so a name cannot mean one thing when it is checked and another when it is used.
+
+use std::sync::Arc;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+use super::deny::DenyList;
+
+/// The system's name service behind a [`DenyList`].
+pub(super) struct Resolver(pub(super) Arc<DenyList>);
+
+/// Every address of the name is denied.
+#[derive(Debug, thiserror::Error)]
+#[error("every address of the host is denied")]
+pub(super) struct Denied;
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let deny = Arc::clone(&self.0);
+        Box::pin(async move {
+            let addresses: Vec<_> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let denied = addresses.iter().filter(|address| deny.denies(address.ip())).count();
+            if denied > 0 && denied == addresses.len() {
+                return Err(Denied.into());
+            }
+            let allowed = addresses.into_iter().filter(move |address| !deny.denies(address.ip()));
+            Ok(Box::new(allowed) as Addrs)
+        })
+    }
+}

@@ -1,0 +1,50 @@
+//! What is different on a standalone server: modes public and private, and channels.
+//!
+//! All tests share one public server with three channels, on the Moray of a datacenter; each makes the images it looks
+//! at. Tests that need another server start their own.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test reports by panicking; without the built-in harness clippy does not see that these are tests"
+)]
+
+#[path = "../dc/support/mod.rs"]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "it is made for the tests of a datacenter, which need more of it"
+)]
+mod support;
+
+mod channels;
+mod modes;
+
+use std::process::ExitCode;
+
+use coal::datacenter::DatacenterBuilder;
+use serde_json::{Value, json};
+use support::TestApp;
+
+async fn start() -> TestApp {
+    configured(json!({
+        "mode": "public",
+        "channels": [
+            {"name": "dev", "description": "all images", "default": true},
+            {"name": "staging", "description": "those that may be released"},
+            {"name": "release", "description": "released images", "extra": [1]},
+        ],
+    }))
+    .await
+}
+
+/// A server whose configuration has these keys.
+async fn configured(settings: Value) -> TestApp {
+    let Value::Object(settings) = settings else { panic!("settings are an object") };
+    let configure = |builder: DatacenterBuilder, (key, value)| builder.imgapi_config(key, value);
+    TestApp::start_with(|builder| settings.into_iter().fold(builder, configure)).await
+}
+
+fn main() -> ExitCode {
+    support::run([channels::TESTS, modes::TESTS].concat(), start)
+}

@@ -1,0 +1,42 @@
+//! What a mode asks of images.
+
+use serde_json::{Value, json};
+
+use super::configured;
+use super::support::{NOBODY, SDC, TestApp, merged, tests};
+
+tests! {
+    public_images_on_a_public_server_and_private_ones_on_a_private_one,
+    a_public_server_hides_what_operators_note,
+}
+
+fn manifest(changes: Value) -> Value {
+    merged(json!({"owner": SDC, "name": "small", "version": "1", "type": "other", "os": "other"}), changes)
+}
+
+async fn public_images_on_a_public_server_and_private_ones_on_a_private_one(app: &TestApp) {
+    let private = configured(json!({"mode": "private"})).await;
+    for (app, right) in [(app, true), (&private, false)] {
+        let refused = app.operator().create(&manifest(json!({"public": !right}))).await;
+        refused.refused_field("ValidationFailed", "public", "Invalid");
+        // Nobody knows the owners of a standalone server.
+        let image = app.operator().create(&manifest(json!({"public": right, "owner": NOBODY}))).await.ok();
+        assert_eq!((&image["public"], &image["owner"]), (&json!(right), &json!(NOBODY)));
+        let target = format!("/images/{}?action=update", image["uuid"].as_str().unwrap());
+        let update =
+            async |body: Value| app.operator().call(reqwest::Method::POST, &target).json(&body).send().await;
+        update(json!({"public": !right})).await.refused_field("ValidationFailed", "public", "Invalid");
+        assert_eq!(update(json!({"name": "renamed"})).await.ok()["name"], "renamed");
+    }
+    // There are no channels, and so no route to list them.
+    private.operator().get("/channels").await.not_found();
+    private.stop().await;
+}
+
+async fn a_public_server_hides_what_operators_note(app: &TestApp) {
+    let body = manifest(json!({"public": true, "billing_tags": ["b"], "traits": {"t": true}}));
+    let image = app.operator().create(&body).await.ok();
+    assert_eq!((image.get("billing_tags"), image.get("traits")), (None, None));
+    let (record, _) = app.stored(image["uuid"].as_str().unwrap()).await.unwrap();
+    assert_eq!(record["billing_tags"], json!(["b"]));
+}
