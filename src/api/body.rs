@@ -66,12 +66,16 @@ async fn parse(headers: &HeaderMap, body: Body) -> ApiResult<Parsed> {
     if content_type.is_empty() || content_type == "application/octet-stream" {
         return Ok(Parsed::Absent);
     }
-    let raw = decode(headers, collect(body).await?)?;
-    if raw.is_empty() {
+    let received = collect(body).await?;
+    if received.is_empty() {
         return Ok(Parsed::Absent);
     }
     if content_type != "multipart/form-data" {
-        check_md5(headers, &raw)?;
+        check_md5(headers, &received)?;
+    }
+    let raw = decode(headers, received)?;
+    if raw.is_empty() {
+        return Ok(Parsed::Absent);
     }
     match content_type.as_str() {
         "application/json" => parse_json(&raw),
@@ -117,9 +121,12 @@ fn decode(headers: &HeaderMap, raw: Bytes) -> ApiResult<Bytes> {
     }
 }
 
-fn check_md5(headers: &HeaderMap, raw: &[u8]) -> ApiResult<()> {
-    let Some(expected) = headers.get("content-md5") else { return Ok(()) };
-    let actual = STANDARD.encode(Md5::digest(raw));
+/// Compares the body as it was received, perhaps compressed.
+fn check_md5(headers: &HeaderMap, received: &[u8]) -> ApiResult<()> {
+    let Some(expected) = headers.get("content-md5").filter(|expected| !expected.is_empty()) else {
+        return Ok(());
+    };
+    let actual = STANDARD.encode(Md5::digest(received));
     if expected.as_bytes() == actual.as_bytes() {
         return Ok(());
     }
@@ -138,7 +145,7 @@ fn parse_form(raw: &[u8]) -> ApiResult<Parsed> {
 }
 
 async fn parse_multipart(headers: &HeaderMap, raw: Bytes) -> ApiResult<Parsed> {
-    let invalid = |error: multer::Error| ApiError::new(Code::InvalidContent, error.to_string());
+    let invalid = |error: multer::Error| ApiError::new(Code::BadRequestError, error.to_string());
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let boundary = multer::parse_boundary(value).map_err(invalid)?;
     let stream = futures_util::stream::iter([Ok::<_, std::io::Error>(raw)]);
@@ -199,6 +206,8 @@ mod tests {
         assert_eq!(parsed(&[JSON], vec![b'"', 0xff, b'"']).await, Err(Code::InvalidContent));
         assert_eq!(parsed(&[JSON], "[".repeat(100_000)).await, Err(Code::InvalidContent));
         assert_eq!(parsed(&[JSON, ("content-md5", "AAAA")], "{}").await, Err(Code::BadDigest));
+        let multipart = ("content-type", "multipart/form-data; boundary=X");
+        assert_eq!(parsed(&[multipart], "{}").await, Err(Code::BadRequestError));
         assert_eq!(parsed(&[JSON, ("content-encoding", "br")], "{}").await, Err(Code::InvalidContent));
         assert_eq!(parsed(&[JSON, ("content-encoding", "gzip")], "{}").await, Err(Code::InvalidContent));
         assert_eq!(parsed(&[JSON], " ".repeat(MAX_BODY + 1)).await, Err(Code::RequestEntityTooLarge));

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderName, header};
 
 use super::images::etag;
 use crate::images::{ApiError, ApiResult, Code, Precondition};
-use crate::manifest::ApiForm;
+use crate::manifest::{ApiForm, times};
 
 /// What a resource's current representation is known by.
 #[derive(Debug, Clone, Copy)]
@@ -93,21 +93,23 @@ fn failed(name: &HeaderName, value: &str) -> ApiError {
 fn header_list(headers: &HeaderMap, name: HeaderName) -> Option<String> {
     let values: Vec<_> =
         headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
-    if values.is_empty() { None } else { Some(values.join(",")) }
+    Some(values.join(",")).filter(|tags| !tags.is_empty())
 }
 
 /// Tags come with or without quotes and `W/`: 4.13.1 sends its own without.
-fn matches(tags: &str, etag: &str) -> bool {
-    tags.split(',').map(str::trim).any(|tag| tag == "*" || unquoted(tag) == etag)
+fn matches<'a>(tags: &'a str, etag: &str) -> bool {
+    let strong = |tag: &'a str| tag.strip_prefix("W/").unwrap_or(tag);
+    tags.split(',').map(|tag| strong(tag.trim())).any(|tag| tag == "*" || unquoted(tag) == etag)
 }
 
 fn unquoted(tag: &str) -> &str {
-    let tag = tag.strip_prefix("W/").unwrap_or(tag);
     tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or(tag)
 }
 
 fn time(headers: &HeaderMap, name: HeaderName) -> Option<SystemTime> {
-    httpdate::parse_http_date(headers.get(name)?.to_str().ok()?).ok()
+    let text = headers.get(name)?.to_str().ok()?;
+    let lenient = || times::parse_js_date(text).map(SystemTime::from);
+    httpdate::parse_http_date(text).ok().or_else(lenient)
 }
 
 /// HTTP dates have whole seconds.
@@ -164,6 +166,9 @@ mod tests {
 
     #[test]
     fn a_failed_precondition_is_412() {
+        for tag in ["", "W/*"] {
+            assert_eq!(outcome(&[("if-match", tag)]), Ok(Outcome::Send), "{tag:?}");
+        }
         assert_eq!(outcome(&[("if-match", "x")]), Err(Code::PreconditionFailed));
         assert_eq!(outcome(&[("if-match", "abc")]), Ok(Outcome::Send));
         let before = [("if-unmodified-since", "Sun, 06 Nov 1994 08:49:36 GMT")];

@@ -97,9 +97,14 @@ pub(super) async fn get_image_file(
     download.respond(&method, &headers, &bodies)
 }
 
-/// The number that the text begins with; anything else is 0, as in 4.13.1.
+/// The number that the text begins with; anything else is 0, as in 4.13.1. A negative one is beyond every list.
 fn parse_index(params: &Params) -> ApiResult<usize> {
-    let text = params.non_empty("index")?.unwrap_or_default();
+    let text = params.non_empty("index")?.unwrap_or_default().trim_start();
+    let (negative, text) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
     let digits = text.find(|c: char| !c.is_ascii_digit()).map_or(text, |end| &text[..end]);
-    Ok(if digits.is_empty() { 0 } else { digits.parse().unwrap_or(usize::MAX) })
+    let index = if digits.is_empty() { 0 } else { digits.parse().unwrap_or(usize::MAX) };
+    Ok(if negative && index > 0 { usize::MAX } else { index })
 }

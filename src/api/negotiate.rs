@@ -1,5 +1,7 @@
 //! Other representations of a JSON response, for clients whose `Accept` does not take JSON.
 
+use std::cmp::{Ordering, Reverse};
+
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -52,18 +54,16 @@ pub(super) async fn represent(context: &Context, response: Response) -> Response
 fn chosen(headers: &HeaderMap) -> Option<Representation> {
     let accept: Vec<_> =
         headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
-    if accept.is_empty() {
+    if accept.iter().all(|value| value.is_empty()) {
         return Some(Representation::Json);
     }
     let ranges: Vec<Range<'_>> = accept.iter().flat_map(|value| value.split(',')).map(Range::parse).collect();
-    let mut best = (0.0, None);
-    for (representation, main, sub) in OFFERED {
-        let quality = quality(&ranges, main, sub);
-        if quality > best.0 {
-            best = (quality, Some(representation));
-        }
-    }
-    best.1
+    let wanted = OFFERED.iter().filter_map(|(representation, main, sub)| {
+        Some((wish(&ranges, main, sub).filter(|wish| wish.quality > 0.0)?, *representation))
+    });
+    // Of equals the first one stays, hence the order of the offer.
+    let best = wanted.reduce(|best, next| if next.0.is_over(best.0) { next } else { best });
+    best.map(|(_, representation)| representation)
 }
 
 /// One media range of an `Accept` header.
@@ -71,31 +71,64 @@ struct Range<'a> {
     main: &'a str,
     sub: &'a str,
     quality: f32,
+    /// Whether it has parameters. Nothing that is offered has any, so that such a range names none of it.
+    narrowed: bool,
 }
 
 impl<'a> Range<'a> {
     fn parse(text: &'a str) -> Range<'a> {
         let mut parts = text.split(';').map(str::trim);
         let (main, sub) = parts.next().unwrap_or_default().split_once('/').unwrap_or(("", ""));
-        let quality = parts.find_map(|parameter| parameter.strip_prefix("q=")?.parse().ok()).unwrap_or(1.0);
-        Range { main, sub, quality }
+        let mut range = Range { main, sub, quality: 1.0, narrowed: false };
+        for parameter in parts {
+            if let Some(quality) = parameter.strip_prefix("q=") {
+                // What follows belongs to the header, not to the type.
+                range.quality = quality.parse().unwrap_or(1.0);
+                break;
+            }
+            range.narrowed |= !parameter.is_empty();
+        }
+        range
     }
 
     /// How closely the range names the type; `None` when it does not.
     fn specificity(&self, main: &str, sub: &str) -> Option<u8> {
-        match (self.main, self.sub) {
-            ("*", "*") => Some(0),
-            (m, "*") if m.eq_ignore_ascii_case(main) => Some(1),
-            (m, s) if m.eq_ignore_ascii_case(main) && s.eq_ignore_ascii_case(sub) => Some(2),
+        let part = |given: &str, offered: &str, weight| match given {
+            _ if given.eq_ignore_ascii_case(offered) => Some(weight),
+            "*" => Some(0),
             _ => None,
+        };
+        if self.narrowed { None } else { Some(part(self.main, main, 2)? + part(self.sub, sub, 1)?) }
+    }
+}
+
+/// How much a client wants a type.
+#[derive(Debug, Clone, Copy)]
+struct Wish {
+    quality: f32,
+    specificity: u8,
+    /// Where in its list the client names the type.
+    place: usize,
+}
+
+impl Wish {
+    /// Quality decides, then how closely the type is named, then the client's order, as in 4.13.1.
+    fn is_over(self, other: Wish) -> bool {
+        match self.quality.total_cmp(&other.quality) {
+            Ordering::Equal => {
+                (self.specificity, Reverse(self.place)) > (other.specificity, Reverse(other.place))
+            }
+            order => order.is_gt(),
         }
     }
 }
 
-/// The quality of the range that names the type most closely.
-fn quality(ranges: &[Range<'_>], main: &str, sub: &str) -> f32 {
-    let named = ranges.iter().filter_map(|range| Some((range.specificity(main, sub)?, range.quality)));
-    named.max_by_key(|(specificity, _)| *specificity).map_or(0.0, |(_, quality)| quality)
+/// What the range that names the type most closely says of it; `None` when no range does.
+fn wish(ranges: &[Range<'_>], main: &str, sub: &str) -> Option<Wish> {
+    let named = ranges.iter().enumerate().filter_map(|(place, range)| {
+        Some(Wish { quality: range.quality, specificity: range.specificity(main, sub)?, place })
+    });
+    named.max_by_key(|wish| (wish.specificity, Reverse(wish.place)))
 }
 
 fn compact(text: &Bytes) -> Bytes {
@@ -106,8 +139,9 @@ fn compact(text: &Bytes) -> Bytes {
 
 /// A call of the function that `callback` or `jsonp` names; without one, just the value.
 fn javascript(context: &Context, json: Bytes) -> Bytes {
-    let name =
-        ["callback", "jsonp"].into_iter().find_map(|name| context.params.non_empty(name).ok().flatten());
+    // The query of a request without a route is not read.
+    let names: &[_] = if context.route.get().is_some() { &["callback", "jsonp"] } else { &[] };
+    let name = names.iter().find_map(|name| context.params.non_empty(name).ok().flatten());
     let is_identifier =
         |name: &&str| name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '$' | '.'));
     match name.filter(is_identifier) {
@@ -141,8 +175,17 @@ mod tests {
 
     #[test]
     fn json_is_the_answer_unless_the_client_prefers_another() {
-        for accept in ["*/*", "application/json", "application/*", "text/html, */*;q=0.1", "APPLICATION/JSON"]
-        {
+        for accept in [
+            "",
+            "*/*",
+            "application/json",
+            "application/*",
+            "*/json",
+            "text/html, */*;q=0.1",
+            "APPLICATION/JSON",
+            "text/plain;q=0.5, application/json",
+            "application/json;q=1;version=1",
+        ] {
             assert_eq!(choice(accept), Some(Representation::Json), "{accept}");
         }
         assert_eq!(chosen(&HeaderMap::new()), Some(Representation::Json));
@@ -150,11 +193,14 @@ mod tests {
         assert_eq!(choice("text/*"), Some(Representation::Text));
         assert_eq!(choice("application/javascript"), Some(Representation::JavaScript));
         assert_eq!(choice("application/json;q=0.1, text/plain"), Some(Representation::Text));
+        assert_eq!(choice("application/javascript, application/json"), Some(Representation::JavaScript));
     }
 
     #[test]
     fn what_is_not_offered_is_not_chosen() {
-        for accept in ["application/xml", "text/html", "", "nonsense", "application/json;q=0"] {
+        for accept in
+            ["application/xml", "text/html", "nonsense", "application/json;q=0", "application/json;version=1"]
+        {
             assert_eq!(choice(accept), None, "{accept}");
         }
     }

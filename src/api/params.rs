@@ -55,9 +55,9 @@ impl Params {
         }
     }
 
-    /// A boolean: exactly `true` or `false`. Absent or empty is `false`.
+    /// A boolean: exactly `true` or `false`. Absent is `false`.
     pub(super) fn flag(&self, name: &str) -> ApiResult<bool> {
-        match self.non_empty(name)? {
+        match self.one(name)? {
             None | Some("false") => Ok(false),
             Some("true") => Ok(true),
             Some(other) => {
@@ -102,5 +102,6 @@ mod tests {
         assert!(!Params::parse(Some("f=false")).flag("f").unwrap());
         assert!(!Params::parse(None).flag("f").unwrap());
         assert_eq!(field(Params::parse(Some("f=True")).flag("f")), "f");
+        assert_eq!(field(Params::parse(Some("f=")).flag("f")), "f");
     }
 }

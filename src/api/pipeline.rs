@@ -7,7 +7,7 @@ use std::task::{Context as TaskContext, Poll};
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, Uri, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tower::Service;
@@ -16,9 +16,11 @@ use tracing::Instrument;
 use super::context::Context;
 use super::finish::Finish;
 use super::routes::{Table, routes};
-use super::{AppState, cors, negotiate, version};
+use super::{AppState, auth, cors, negotiate, version};
 use crate::images::{ApiError, Code};
 
+/// Seconds since the answer was known to be current: it comes from memory, because the database is away.
+const X_IMGAPI_STALE: HeaderName = HeaderName::from_static("x-imgapi-stale");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_RESPONSE_TIME: HeaderName = HeaderName::from_static("x-response-time");
 const X_SERVER_NAME: HeaderName = HeaderName::from_static("x-server-name");
@@ -31,7 +33,7 @@ pub fn service(
     let (router, table) = routes(&state.app().config).into_parts();
     let routed = router
         .fallback(unknown_path)
-        .layer(from_fn_with_state(Arc::new(table), gate))
+        .layer(from_fn_with_state((state.clone(), Arc::new(table)), gate))
         .with_state(state.clone());
     // Paths are rewritten before they are matched, so this layer stands around the router.
     Exchange { state, routed }
@@ -64,21 +66,30 @@ impl Service<Request> for Exchange {
 async fn exchange(state: &AppState, mut request: Request, routed: Router) -> Response {
     let context = Context::new(&request);
     let finish = Finish::new(context.clone(), state);
-    let response = match normal_path(request.uri()) {
-        Ok(None) => answer(&context, request, routed).await,
-        Ok(Some(uri)) => {
-            *request.uri_mut() = uri;
-            answer(&context, request, routed).await
-        }
-        Err(error) => error.into_response(),
-    };
+    if let Some(uri) = normal_path(request.uri()) {
+        *request.uri_mut() = uri;
+    }
+    let response = answer(&context, request, routed).await;
     let mut response = negotiate::represent(&context, response).await;
     let headers = response.headers_mut();
     headers.insert(header::SERVER, state.0.server_name.clone());
     headers.insert(X_SERVER_NAME, state.0.host_name.clone());
     headers.insert(X_REQUEST_ID, context.id.clone());
     headers.insert(X_RESPONSE_TIME, HeaderValue::from(context.started.elapsed().as_millis() as u64));
+    if let Some(age) = context.stale.get() {
+        headers.insert(X_IMGAPI_STALE, HeaderValue::from(age.as_secs()));
+    }
+    challenge(state, &mut response);
     finish.watch(response)
+}
+
+/// A 401 says how to do better.
+fn challenge(state: &AppState, response: &mut Response) {
+    if response.status() == StatusCode::UNAUTHORIZED
+        && let Some(challenge) = state.auth().challenge()
+    {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    }
 }
 
 async fn answer(context: &Context, mut request: Request, mut routed: Router) -> Response {
@@ -97,14 +108,11 @@ fn infallible(result: Result<Response, Infallible>) -> Response {
     }
 }
 
-/// The path with every run of slashes as one; `None` when it is so already. A malformed percent escape is refused.
-fn normal_path(uri: &Uri) -> Result<Option<Uri>, ApiError> {
+/// The path with every run of slashes as one; `None` when it is so already.
+fn normal_path(uri: &Uri) -> Option<Uri> {
     let path = uri.path();
-    if path.contains('%') && !escapes_are_valid(path.as_bytes()) {
-        return Err(ApiError::new(Code::BadRequestError, format!("malformed escape in {path}")));
-    }
     if !path.contains("//") {
-        return Ok(None);
+        return None;
     }
     let mut normal = String::with_capacity(path.len());
     for c in path.chars() {
@@ -116,37 +124,49 @@ fn normal_path(uri: &Uri) -> Result<Option<Uri>, ApiError> {
         normal.push('?');
         normal.push_str(query);
     }
-    let invalid = |_| ApiError::new(Code::BadRequestError, format!("malformed path {path}"));
-    normal.parse().map(Some).map_err(invalid)
+    normal.parse().ok()
 }
 
-fn escapes_are_valid(path: &[u8]) -> bool {
+/// Whether every percent escape is one, and they make a text.
+fn escapes_are_valid(path: &str) -> bool {
+    if !path.contains('%') {
+        return true;
+    }
+    let path = path.as_bytes();
     let mut parts = path.split(|byte| *byte == b'%');
     parts.next();
     let well_formed = parts.all(|part| part.len() >= 2 && part[..2].iter().all(u8::is_ascii_hexdigit));
     well_formed && percent_encoding::percent_decode(path).decode_utf8().is_ok()
 }
 
-/// The last step before a handler: the path is known, now the method and the version have to fit.
+/// The last step before a handler: the path is known, now the method, the version and the caller have to fit.
 async fn gate(
-    State(table): State<Arc<Table>>,
+    State((state, table)): State<(AppState, Arc<Table>)>,
     path: Option<MatchedPath>,
     request: Request,
     next: Next,
 ) -> Response {
     let Some(path) = path else { return next.run(request).await };
-    let Some(name) = table.name(request.method(), path.as_str()) else {
+    let Some(route) = table.route(request.method(), path.as_str()) else {
         return wrong_method(&table, path.as_str(), &request);
     };
+    if !escapes_are_valid(request.uri().path()) {
+        let message = format!("malformed escape in {}", request.uri().path());
+        return ApiError::new(Code::BadRequestError, message).into_response();
+    }
     let version = match version::negotiate(request.headers()) {
         Ok(version) => version,
         Err(error) => return error.into_response(),
     };
     if let Some(context) = request.extensions().get::<Context>() {
-        let _ = context.route.set(name);
+        let _ = context.route.set(route.name);
         let _ = context.version.set(version);
     }
-    next.run(request).await
+    let (mut parts, body) = request.into_parts();
+    match auth::admit(&state, route.demand, &mut parts).await {
+        Ok(()) => next.run(Request::from_parts(parts, body)).await,
+        Err(error) => error.into_response(),
+    }
 }
 
 async fn unknown_path(uri: Uri) -> ApiError {
@@ -169,23 +189,23 @@ fn wrong_method(table: &Table, path: &str, request: &Request) -> Response {
 mod tests {
     use super::*;
 
-    fn path(uri: &str) -> Result<String, Code> {
+    fn path(uri: &str) -> String {
         let uri: Uri = uri.parse().unwrap();
-        normal_path(&uri).map(|normal| normal.unwrap_or(uri).to_string()).map_err(|error| error.code())
+        normal_path(&uri).unwrap_or(uri).to_string()
     }
 
     #[test]
     fn runs_of_slashes_are_one() {
-        assert_eq!(path("//images///x//?a=//b").unwrap(), "/images/x/?a=//b");
-        assert_eq!(path("/images").unwrap(), "/images");
-        assert_eq!(path("/").unwrap(), "/");
+        assert_eq!(path("//images///x//?a=//b"), "/images/x/?a=//b");
+        assert_eq!(path("/images"), "/images");
+        assert_eq!(path("/"), "/");
     }
 
     #[test]
     fn malformed_escapes_are_refused() {
         for bad in ["/images/%zz", "/images/%", "/images/%4", "/%ff", "/a%2"] {
-            assert_eq!(path(bad), Err(Code::BadRequestError), "{bad}");
+            assert!(!escapes_are_valid(bad), "{bad}");
         }
-        assert!(path("/images/%41%2f%c3%a9").is_ok());
+        assert!(escapes_are_valid("/images/%41%2f%c3%a9"));
     }
 }

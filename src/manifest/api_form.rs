@@ -11,7 +11,7 @@ use super::json::{JsObject, JsValue};
 use super::kinds::{ApiVersion, ImageType, Mode, State};
 
 /// What decides which members a client sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ApiForm {
     /// The version asked for: 2.x shows `channels`.
     pub version: ApiVersion,
@@ -75,8 +75,7 @@ impl<'a> ApiImage<'a> {
         if self.image.icon.is_some() {
             map.serialize_entry("icon", &true)?;
         }
-        self.non_empty(map, &["urn"])?;
-        self.present(map, "requirements")?;
+        self.non_empty(map, &["urn", "requirements"])?;
         self.present(map, "users")
     }
 

@@ -178,7 +178,7 @@ fn record(mut body: Record, context: &CreateContext, is_zvol: bool, kept: &[&str
         // A null would read as a record from before the object existed.
         raw.insert("tagsObj".to_owned(), if given.is_null() { json!(false) } else { given });
     }
-    if let Some(given) = body.shift_remove("billing_tags") {
+    if let Some(given) = body.shift_remove("billing_tags").filter(coerce::truthy) {
         raw.insert("billing_tags".to_owned(), list(given));
     }
     raw

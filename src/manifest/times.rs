@@ -1,7 +1,7 @@
 //! Times in manifests and markers: texts that JavaScript wrote and JavaScript's way of reading others.
 
 use time::format_description::well_known::{Iso8601, Rfc2822};
-use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time, UtcOffset};
+use time::{Date, Duration, Month, OffsetDateTime, PrimitiveDateTime, Time, UtcOffset};
 
 /// The text of `Date.prototype.toISOString`: UTC with milliseconds, `2012-11-02T22:46:45.992Z`.
 pub fn iso_millis(time: OffsetDateTime) -> String {
@@ -67,7 +67,16 @@ fn parse_day(text: &str) -> Option<Date> {
 fn parse_full_day(text: &str) -> Option<Date> {
     let shaped =
         text.len() == 10 && text.is_ascii() && text.as_bytes()[4] == b'-' && text.as_bytes()[7] == b'-';
-    if shaped { Date::parse(text, &Iso8601::DATE).ok() } else { None }
+    if !shaped {
+        return None;
+    }
+    // JavaScript takes every month to have 31 days: the 31st of November is the 1st of December.
+    let first = Date::parse(&format!("{}-01", &text[..7]), &Iso8601::DATE).ok()?;
+    let day = two_digits(&text[8..])?;
+    if !(1..=31).contains(&day) {
+        return None;
+    }
+    first.checked_add(Duration::days(i64::from(day) - 1))
 }
 
 /// `HH:MM`, `HH:MM:SS` or `HH:MM:SS.fraction`; what is finer than a millisecond is cut.
@@ -123,6 +132,7 @@ mod tests {
             ("2020", "2020-01-01T00:00:00.000Z"),
             ("2020-03", "2020-03-01T00:00:00.000Z"),
             ("2020-03-04", "2020-03-04T00:00:00.000Z"),
+            ("2020-02-31", "2020-03-02T00:00:00.000Z"),
             ("2020-03-04T05:06Z", "2020-03-04T05:06:00.000Z"),
             ("2020-03-04T05:06", "2020-03-04T05:06:00.000Z"),
             ("2020-03-04 05:06:07", "2020-03-04T05:06:07.000Z"),
@@ -146,7 +156,8 @@ mod tests {
             "x",
             "202",
             "2020-13",
-            "2020-02-30",
+            "2020-02-32",
+            "2020-02-00",
             "2020-1-2T00:00",
             "2020-01-02T",
             "2020-01-02T5:06",
