@@ -6,6 +6,8 @@ pub mod server;
 
 pub mod api;
 
+pub mod auth;
+
 pub mod images;
 
 pub mod import;

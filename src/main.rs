@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use imgapi::{config, server};
+use imgapi::{auth, config, server};
 
 /// Triton DataCenter's image registry.
 #[derive(Debug, Parser)]
@@ -33,12 +33,15 @@ enum Command {
         /// A dotted key, such as `moray.host`.
         key: Option<String>,
     },
+    /// Read a password from standard input, up to the end of the line, and print what stands for it in `userdb`.
+    HashPassword,
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve { file, debug } => server::serve(&file, debug).map_err(|error| error.to_string()),
         Command::Config { file, key } => config::print(&file, key.as_deref()),
+        Command::HashPassword => auth::print_password_hash(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

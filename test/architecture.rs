@@ -5,8 +5,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms from the top. What a room uses stands below it.
-const ROOMS: [&str; 10] =
-    ["server", "api", "images", "import", "db", "storage", "accounts", "config", "telemetry", "manifest"];
+const ROOMS: [&str; 11] = [
+    "server",
+    "api",
+    "auth",
+    "images",
+    "import",
+    "db",
+    "storage",
+    "accounts",
+    "config",
+    "telemetry",
+    "manifest",
+];
 
 const MAX_LINES: usize = 800;
 

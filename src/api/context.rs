@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -11,9 +11,11 @@ use bytes::Bytes;
 use super::AppState;
 use super::params::Params;
 use super::routes::UNKNOWN;
+use crate::auth::Caller;
 use crate::config::ChannelId;
+use crate::db::Found;
 use crate::images::{ApiError, ApiResult, Code};
-use crate::manifest::{ApiForm, ApiVersion, FieldError, Uuid};
+use crate::manifest::{ApiForm, ApiVersion, FieldError, Mode, Uuid};
 
 const REQUEST_ID: [HeaderName; 2] =
     [HeaderName::from_static("request-id"), HeaderName::from_static("x-request-id")];
@@ -47,8 +49,12 @@ pub(super) struct Exchange {
     pub(super) route: OnceLock<&'static str>,
     /// Version to answer in, once it is known.
     pub(super) version: OnceLock<ApiVersion>,
+    /// Who sent it, once it is known.
+    pub(super) caller: OnceLock<Caller>,
     /// The text of a parsed JSON body, for the audit record.
     pub(super) body: OnceLock<Bytes>,
+    /// How old what the answer says may be, where the database is away.
+    pub(super) stale: OnceLock<Duration>,
 }
 
 impl Context {
@@ -66,7 +72,9 @@ impl Context {
             params: Params::parse(request.uri().query()),
             route: OnceLock::new(),
             version: OnceLock::new(),
+            caller: OnceLock::new(),
             body: OnceLock::new(),
+            stale: OnceLock::new(),
         }))
     }
 
@@ -102,6 +110,37 @@ impl Context {
             Ok(Some(ALL_CHANNELS)) => Ok(None),
             _ => self.channel(state),
         }
+    }
+
+    /// Takes what a read has found for the answer, and remembers how old it is.
+    pub(super) fn found<T>(&self, found: Found<T>) -> T {
+        if let Some(age) = found.stale {
+            let _ = self.stale.set(age);
+        }
+        found.value
+    }
+
+    /// The name of the user who sent the request; `None` for an anonymous one.
+    pub(super) fn user(&self) -> Option<&str> {
+        match self.caller.get()? {
+            Caller::User(name) => Some(name),
+            Caller::Anonymous => None,
+        }
+    }
+
+    /// Whether the caller may only read images that are active: strangers on a server that has users.
+    pub(super) fn sees_active_only(&self, state: &AppState) -> bool {
+        state.app().config.mode != Mode::Dc && state.auth().is_enabled() && self.user().is_none()
+    }
+
+    /// `inclAdminFields`, which only users may ask for outside a datacenter.
+    pub(super) fn admin_fields(&self, state: &AppState) -> ApiResult<bool> {
+        let wanted = self.params.flag("inclAdminFields")?;
+        if wanted && state.app().config.mode != Mode::Dc && self.user().is_none() {
+            let message = "inclAdminFields is for authenticated users";
+            return Err(ApiError::new(Code::UnauthorizedError, message));
+        }
+        Ok(wanted)
     }
 
     /// Whether the request leaves no trace in the log unless it fails: health checks would drown everything else.

@@ -21,7 +21,7 @@ pub(super) fn preflight(request: &Request, table: &Table, path: &str) -> Option<
     let headers = request.headers();
     let origin = headers.get(header::ORIGIN)?;
     let method = text(headers, header::ACCESS_CONTROL_REQUEST_METHOD)?.parse().ok()?;
-    table.name(&method, path)?;
+    table.route(&method, path)?;
     let requested = text(headers, header::ACCESS_CONTROL_REQUEST_HEADERS).unwrap_or_default();
     let mut requested = requested.split(',').map(str::trim).filter(|name| !name.is_empty());
     if !requested.all(|name| ALLOWED_HEADERS.iter().any(|allowed| allowed.eq_ignore_ascii_case(name))) {

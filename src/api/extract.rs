@@ -1,5 +1,7 @@
 //! Extractors that answer, once for every route, what is the same for all routes of an image.
 
+use std::sync::Arc;
+
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 
@@ -7,13 +9,13 @@ use super::AppState;
 use super::context::Context;
 use crate::config::ChannelId;
 use crate::images::{self, Access, ApiError, Code};
-use crate::manifest::{Image, Uuid};
+use crate::manifest::{Image, Uuid, View};
 
 /// The image that the path names, visible to the caller: 404 otherwise.
 #[derive(Debug)]
 pub(super) struct VisibleImage {
     pub(super) access: Access,
-    pub(super) image: Image,
+    pub(super) image: Arc<View>,
 }
 
 /// The same for routes that change the image: 422 `NotImageOwner` for an account that only sees it.
@@ -31,6 +33,16 @@ impl FromRequestParts<AppState> for VisibleImage {
         let context = Context::from_request_parts(parts, state).await?;
         let channel = context.channel_or_all(state)?;
         ImagePath { uuid, channel }.visible(&context, state).await
+    }
+}
+
+impl VisibleImage {
+    async fn find(access: Access, context: &Context, state: &AppState) -> Result<Self, ApiError> {
+        let image = context.found(images::lookup(state.app(), access).await?);
+        if context.sees_active_only(state) && !image.is_active() {
+            return Err(ApiError::image_not_found(access.uuid));
+        }
+        Ok(VisibleImage { access, image })
     }
 }
 
@@ -55,9 +67,7 @@ pub(super) struct ImagePath {
 impl ImagePath {
     /// The rest of what [`VisibleImage`] does.
     pub(super) async fn visible(self, context: &Context, state: &AppState) -> Result<VisibleImage, ApiError> {
-        let access = self.access(context)?;
-        let image = images::lookup(state.app(), access).await?.image;
-        Ok(VisibleImage { access, image })
+        VisibleImage::find(self.access(context)?, context, state).await
     }
 
     /// The rest of what [`OwnedImage`] does.

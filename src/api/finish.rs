@@ -62,7 +62,7 @@ impl Finish {
             req_id: &context.id_text(),
             route: matched,
             action,
-            remote_user: None,
+            remote_user: context.user(),
             peer: context.peer,
             request: AuditRequest {
                 query: matched.map(|_| context.params.pairs()),

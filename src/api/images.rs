@@ -13,30 +13,28 @@ use super::context::Context;
 use super::extract::{OwnedImage, VisibleImage};
 use super::reply::Json;
 use super::unavailable;
-use crate::images::{self, ApiError, ApiResult, Code};
+use crate::images::{self, ApiError, ApiResult};
 use crate::manifest::list::{Caller, ListQuery};
 use crate::manifest::{ApiForm, FieldCode, Image, json};
 
 /// `GET /images` — ListImages.
-pub(super) async fn list_images(State(state): State<AppState>, context: Context) -> ApiResult<Json> {
+pub(super) async fn list_images(
+    State(state): State<AppState>,
+    context: Context,
+    headers: HeaderMap,
+) -> ApiResult<Response> {
     let channel = context.channel_or_all(&state)?;
-    let form = context.form(&state, context.params.flag("inclAdminFields")?);
-    let caller = Caller { mode: form.mode, anonymous: true };
+    let form = context.form(&state, context.admin_fields(&state)?);
+    let caller = Caller { mode: form.mode, anonymous: context.user().is_none() };
     let query = ListQuery::parse(context.params.pairs(), caller)
         .map_err(|error| ApiError::invalid_parameters(vec![error]))?;
-    let images = match query {
-        Some(query) => images::list(state.app(), query, channel).await?,
-        None => Vec::new(),
-    };
-    Ok(Json::rendered(render_list(images, form).await?))
-}
-
-/// Renders a list off the runtime's threads: a full page takes milliseconds.
-async fn render_list(images: Vec<Image>, form: ApiForm) -> ApiResult<String> {
-    let render = move || json::pretty(&images.iter().map(|image| image.api(&form)).collect::<Vec<_>>());
-    let rendered = tokio::task::spawn_blocking(render).await;
-    Ok(rendered
-        .map_err(|error| ApiError::new(Code::InternalError, "the list was not rendered").because(error))??)
+    let Some(query) = query else { return Ok(Json::rendered("[]").into_response()) };
+    let list = context.found(images::list(state.app(), query, channel, form).await?);
+    let quoted = format!("\"{}\"", list.etag);
+    match conditional::read(&headers, Validators { etag: &list.etag, modified: None })? {
+        Outcome::NotModified => Ok(not_modified(&quoted)),
+        Outcome::Send => Ok(Json::rendered(list.text).with_etag(quoted).into_response()),
+    }
 }
 
 /// `GET /images/:uuid` — GetImage.
@@ -46,11 +44,11 @@ pub(super) async fn get_image(
     headers: HeaderMap,
     image: VisibleImage,
 ) -> ApiResult<Response> {
-    let form = context.form(&state, context.params.flag("inclAdminFields")?);
-    let etag = etag(&image.image, &form)?;
+    let form = context.form(&state, context.admin_fields(&state)?);
+    let etag = image.image.etag(&form);
     match conditional::read(&headers, Validators { etag: &etag, modified: None })? {
         Outcome::NotModified => Ok(not_modified(&etag)),
-        Outcome::Send => Ok(reply(&image.image, &form)?.into_response()),
+        Outcome::Send => Ok(Json::rendered(image.image.text(&form)).with_etag(etag).into_response()),
     }
 }
 

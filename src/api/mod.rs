@@ -2,6 +2,7 @@
 
 mod acl;
 mod actions;
+mod auth;
 mod body;
 mod channels;
 mod conditional;
@@ -20,6 +21,7 @@ mod params;
 mod ping;
 mod pipeline;
 mod range;
+mod reload;
 mod reply;
 mod routes;
 mod stor;
@@ -31,6 +33,7 @@ use std::sync::Arc;
 
 use axum::http::HeaderValue;
 
+use crate::auth::Authenticator;
 use crate::images::App;
 use crate::telemetry::Metrics;
 
@@ -38,6 +41,7 @@ pub use context::Peer;
 pub use download::FileBodies;
 pub use metrics::router as metrics_router;
 pub use pipeline::service;
+pub use routes::{Route, mounted};
 
 /// What every handler can reach.
 #[derive(Debug, Clone)]
@@ -46,20 +50,25 @@ pub struct AppState(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     app: Arc<App>,
+    auth: Authenticator,
     metrics: Arc<Metrics>,
     server_name: HeaderValue,
     host_name: HeaderValue,
 }
 
 impl AppState {
-    /// The state of a server that answers for `app`. `host_name` goes into `x-server-name`.
-    pub fn new(app: Arc<App>, metrics: Arc<Metrics>, host_name: &str) -> AppState {
+    /// The state of a server that answers for `app` whoever `auth` lets in. `host_name` goes into `x-server-name`.
+    pub fn new(app: Arc<App>, auth: Authenticator, metrics: Arc<Metrics>, host_name: &str) -> AppState {
         let header = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("imgapi"));
         let server_name = header(&app.config.server_name);
-        AppState(Arc::new(Shared { app, metrics, server_name, host_name: header(host_name) }))
+        AppState(Arc::new(Shared { app, auth, metrics, server_name, host_name: header(host_name) }))
     }
 
     fn app(&self) -> &Arc<App> {
         &self.0.app
+    }
+
+    fn auth(&self) -> &Authenticator {
+        &self.0.auth
     }
 }

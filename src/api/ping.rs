@@ -1,15 +1,14 @@
 //! `GET /ping` — Ping.
 
-use std::sync::OnceLock;
-
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use serde_json::json;
+use serde::Serialize;
 
+use super::AppState;
 use super::context::Context;
 use super::reply::Json;
 use crate::images::{ApiError, ApiResult, Code};
-use crate::manifest::{FieldCode, FieldError, json as render};
+use crate::manifest::{FieldCode, FieldError, Mode, json};
 
 /// UUID in the sample errors that name an image.
 const SAMPLE: &str = "1bb84ac9-ba6b-4d50-bd21-ddbd0a2f4ba6";
@@ -37,27 +36,31 @@ const WITHOUT_SAMPLE: [Code; 15] = [
 const FRAMEWORK_WITHOUT_SAMPLE: [&str; 3] =
     ["ServiceUnavailableError", "UnauthorizedError", "BadRequestError"];
 
-pub(super) async fn ping(context: Context) -> ApiResult<Response> {
+#[derive(Serialize)]
+struct Pong<'a> {
+    ping: &'static str,
+    version: &'static str,
+    imgapi: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<&'a str>,
+}
+
+pub(super) async fn ping(State(state): State<AppState>, context: Context) -> ApiResult<Response> {
     if let Some(name) = context.params.one("error")? {
         return Err(sample(name));
     }
-    Ok(Json::rendered(pong()?).into_response())
-}
-
-/// The answer, which stays the same as long as the process lives.
-fn pong() -> ApiResult<Bytes> {
-    static PONG: OnceLock<Bytes> = OnceLock::new();
-    if let Some(pong) = PONG.get() {
-        return Ok(pong.clone());
-    }
-    let pong = json!({
-        "ping": "pong",
-        "version": env!("CARGO_PKG_VERSION"),
-        "imgapi": true,
-        "pid": std::process::id(),
-    });
-    let pong = Bytes::from(render::pretty(&pong)?);
-    Ok(PONG.get_or_init(|| pong).clone())
+    let user = context.user();
+    let knows_pid = state.app().config.mode == Mode::Dc || user.is_some();
+    let pong = Pong {
+        ping: "pong",
+        version: env!("CARGO_PKG_VERSION"),
+        imgapi: true,
+        pid: knows_pid.then(std::process::id),
+        user,
+    };
+    Ok(Json::rendered(json::pretty(&pong)?).into_response())
 }
 
 /// The error of that name, with or without `Error` at the end, for tests of clients.

@@ -7,7 +7,7 @@ use std::task::{Context as TaskContext, Poll};
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, Uri, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tower::Service;
@@ -16,9 +16,11 @@ use tracing::Instrument;
 use super::context::Context;
 use super::finish::Finish;
 use super::routes::{Table, routes};
-use super::{AppState, cors, negotiate, version};
+use super::{AppState, auth, cors, negotiate, version};
 use crate::images::{ApiError, Code};
 
+/// Seconds since the answer was known to be current: it comes from memory, because the database is away.
+const X_IMGAPI_STALE: HeaderName = HeaderName::from_static("x-imgapi-stale");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_RESPONSE_TIME: HeaderName = HeaderName::from_static("x-response-time");
 const X_SERVER_NAME: HeaderName = HeaderName::from_static("x-server-name");
@@ -31,7 +33,7 @@ pub fn service(
     let (router, table) = routes(&state.app().config).into_parts();
     let routed = router
         .fallback(unknown_path)
-        .layer(from_fn_with_state(Arc::new(table), gate))
+        .layer(from_fn_with_state((state.clone(), Arc::new(table)), gate))
         .with_state(state.clone());
     // Paths are rewritten before they are matched, so this layer stands around the router.
     Exchange { state, routed }
@@ -74,7 +76,20 @@ async fn exchange(state: &AppState, mut request: Request, routed: Router) -> Res
     headers.insert(X_SERVER_NAME, state.0.host_name.clone());
     headers.insert(X_REQUEST_ID, context.id.clone());
     headers.insert(X_RESPONSE_TIME, HeaderValue::from(context.started.elapsed().as_millis() as u64));
+    if let Some(age) = context.stale.get() {
+        headers.insert(X_IMGAPI_STALE, HeaderValue::from(age.as_secs()));
+    }
+    challenge(state, &mut response);
     finish.watch(response)
+}
+
+/// A 401 says how to do better.
+fn challenge(state: &AppState, response: &mut Response) {
+    if response.status() == StatusCode::UNAUTHORIZED
+        && let Some(challenge) = state.auth().challenge()
+    {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    }
 }
 
 async fn answer(context: &Context, mut request: Request, mut routed: Router) -> Response {
@@ -124,15 +139,15 @@ fn escapes_are_valid(path: &str) -> bool {
     well_formed && percent_encoding::percent_decode(path).decode_utf8().is_ok()
 }
 
-/// The last step before a handler: the path is known, now the method and the version have to fit.
+/// The last step before a handler: the path is known, now the method, the version and the caller have to fit.
 async fn gate(
-    State(table): State<Arc<Table>>,
+    State((state, table)): State<(AppState, Arc<Table>)>,
     path: Option<MatchedPath>,
     request: Request,
     next: Next,
 ) -> Response {
     let Some(path) = path else { return next.run(request).await };
-    let Some(name) = table.name(request.method(), path.as_str()) else {
+    let Some(route) = table.route(request.method(), path.as_str()) else {
         return wrong_method(&table, path.as_str(), &request);
     };
     if !escapes_are_valid(request.uri().path()) {
@@ -144,10 +159,14 @@ async fn gate(
         Err(error) => return error.into_response(),
     };
     if let Some(context) = request.extensions().get::<Context>() {
-        let _ = context.route.set(name);
+        let _ = context.route.set(route.name);
         let _ = context.version.set(version);
     }
-    next.run(request).await
+    let (mut parts, body) = request.into_parts();
+    match auth::admit(&state, route.demand, &mut parts).await {
+        Ok(()) => next.run(Request::from_parts(parts, body)).await,
+        Err(error) => error.into_response(),
+    }
 }
 
 async fn unknown_path(uri: Uri) -> ApiError {

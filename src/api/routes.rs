@@ -1,11 +1,13 @@
-//! The route table: which method of which path is answered by which handler, and under which name it is counted.
+//! The route table: which method of which path is answered by which handler, who may call it, and under which name it is
+//! counted.
 
 use axum::Router;
 use axum::handler::Handler;
 use axum::http::Method;
 use axum::routing::{MethodFilter, on};
 
-use super::{AppState, acl, actions, channels, fetch, files, images, ping, unavailable};
+use super::{AppState, acl, actions, channels, fetch, files, images, ping, reload, unavailable};
+use crate::auth::Demand;
 use crate::config::Config;
 
 /// Name of a route that did not match.
@@ -13,10 +15,20 @@ pub(super) const UNKNOWN: &str = "unknown";
 
 /// One row of the table.
 #[derive(Debug, Clone)]
-struct Route {
-    method: Method,
-    path: &'static str,
-    name: &'static str,
+pub struct Route {
+    /// The method.
+    pub method: Method,
+    /// The path, with `{uuid}` for that of an image.
+    pub path: &'static str,
+    /// The name in metrics and audit records.
+    pub name: &'static str,
+    /// Who may call it.
+    pub demand: Demand,
+}
+
+/// Every route of a server with this configuration, for documentation and tests.
+pub fn mounted(config: &Config) -> Vec<Route> {
+    routes(config).rows
 }
 
 /// Every route that is mounted, in the order of the documentation.
@@ -28,34 +40,50 @@ pub(super) struct Routes {
 
 /// The table of a server. Names are those of 4.13.1: dashboards and log queries know them.
 pub(super) fn routes(config: &Config) -> Routes {
-    let routes = Routes::default().add(Method::GET, "/ping", "ping", ping::ping);
+    use Demand::{Passive, Strict};
+    let routes = Routes::default().add(Method::GET, "/ping", "ping", Passive, ping::ping);
     let routes = if config.channels.is_empty() {
         routes
     } else {
-        routes.add(Method::GET, "/channels", "listchannels", channels::list_channels)
+        routes.add(Method::GET, "/channels", "listchannels", Passive, channels::list_channels)
     };
     routes
-        .add(Method::GET, "/images", "listimages", images::list_images)
-        .add(Method::GET, "/images/{uuid}", "getimage", images::get_image)
-        .add(Method::POST, "/images", "createimage", images::create_image)
-        .add(Method::PUT, "/images/{uuid}/file", "addimagefile", files::add_image_file)
+        .add(Method::GET, "/images", "listimages", Passive, images::list_images)
+        .add(Method::GET, "/images/{uuid}", "getimage", Passive, images::get_image)
+        .add(Method::POST, "/images", "createimage", Strict, images::create_image)
+        .add(Method::PUT, "/images/{uuid}/file", "addimagefile", Strict, files::add_image_file)
         .add(
             Method::POST,
             "/images/{uuid}/file/from-url",
             "addimagefilefromurl",
+            Strict,
             fetch::add_image_file_from_url,
         )
-        .add(Method::GET, "/images/{uuid}/file", "getimagefile", files::get_image_file)
-        .add(Method::HEAD, "/images/{uuid}/file", "getimagefile", files::get_image_file)
-        .add(Method::POST, "/images/{uuid}", "updateimage", actions::act_on_image)
-        .add(Method::POST, "/images/{uuid}/acl", "addimageacl", acl::update_acl)
-        .add(Method::GET, "/images/{uuid}/jobs", "getimagejobs", unavailable::get_image_jobs)
-        .add(Method::POST, "/images/{uuid}/push", "adminpushdockerimage", unavailable::push_docker_image)
-        .add(Method::DELETE, "/images/{uuid}", "deleteimage", images::delete_image)
+        .add(Method::GET, "/images/{uuid}/file", "getimagefile", Passive, files::get_image_file)
+        .add(Method::HEAD, "/images/{uuid}/file", "getimagefile", Passive, files::get_image_file)
+        .add(Method::POST, "/images/{uuid}", "updateimage", Strict, actions::act_on_image)
+        .add(Method::POST, "/images/{uuid}/acl", "addimageacl", Strict, acl::update_acl)
+        .add(Method::GET, "/images/{uuid}/jobs", "getimagejobs", Passive, unavailable::get_image_jobs)
+        .add(
+            Method::POST,
+            "/images/{uuid}/push",
+            "adminpushdockerimage",
+            Strict,
+            unavailable::push_docker_image,
+        )
+        .add(Method::DELETE, "/images/{uuid}", "deleteimage", Strict, images::delete_image)
+        .add(Method::POST, "/authkeys/reload", "adminreloadauthkeys", Strict, reload::reload_auth_keys)
 }
 
 impl Routes {
-    fn add<H, T>(mut self, method: Method, path: &'static str, name: &'static str, handler: H) -> Routes
+    fn add<H, T>(
+        mut self,
+        method: Method,
+        path: &'static str,
+        name: &'static str,
+        demand: Demand,
+        handler: H,
+    ) -> Routes
     where
         H: Handler<T, AppState>,
         T: 'static,
@@ -68,7 +96,7 @@ impl Routes {
             _ => MethodFilter::GET,
         };
         self.router = self.router.route(path, on(filter, handler));
-        self.rows.push(Route { method, path, name });
+        self.rows.push(Route { method, path, name, demand });
         self
     }
 
@@ -83,9 +111,9 @@ impl Routes {
 pub(super) struct Table(Vec<Route>);
 
 impl Table {
-    /// The name of the route for a method on a matched path; `None` when that method is not mounted there.
-    pub(super) fn name(&self, method: &Method, path: &str) -> Option<&'static str> {
-        self.0.iter().find(|route| route.method == *method && route.path == path).map(|route| route.name)
+    /// The route for a method on a matched path; `None` when that method is not mounted there.
+    pub(super) fn route(&self, method: &Method, path: &str) -> Option<&Route> {
+        self.0.iter().find(|route| route.method == *method && route.path == path)
     }
 
     /// The methods mounted on a matched path, as the `Allow` header lists them.

@@ -7,7 +7,7 @@ use super::context::Context;
 use super::extract::ImagePath;
 use super::reply::Json;
 use crate::images::{ApiError, ApiResult, Code};
-use crate::manifest::{ApiForm, ApiVersion, FieldError, Stor, json};
+use crate::manifest::{ApiForm, ApiVersion, FieldError, Stor};
 
 /// Moves an image's file to another storage. There is one storage, so a file that is there stays there.
 pub(super) async fn change_stor(state: &AppState, context: &Context, path: ImagePath) -> ApiResult<Response> {
@@ -21,7 +21,7 @@ pub(super) async fn change_stor(state: &AppState, context: &Context, path: Image
         [file] if file.stor == Stor::Local => {
             // As in 4.13.1, always the newer form, and without a tag.
             let form = ApiForm { version: ApiVersion::V2, admin_fields: true, ..context.form(state, true) };
-            Ok(Json::rendered(json::pretty(&image.api(&form))?).into_response())
+            Ok(Json::rendered(image.text(&form)).into_response())
         }
         [file] => {
             let message = format!("the file is in {}, which this server does not have", file.stor);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::auth;
 use super::read::Reader;
 use super::secret::Masked;
 use super::{
@@ -109,6 +110,7 @@ fn read(mut merged: Map<String, Value>, problems: &mut Vec<Problem>) -> Config {
         metrics: metrics(&mut root),
         admin_uuid: root.parsed("adminUuid", "a lower-case UUID"),
         ufds: (mode == Mode::Dc).then(|| ufds(&mut root)),
+        auth: auth::read(&mut root),
         database: database(&mut root),
         channels: Channels::read(&mut root, mode),
         max_connections: root.integer("maxConnections", MAX_CONNECTIONS).unwrap_or(MAX_CONNECTIONS) as usize,
@@ -127,11 +129,6 @@ fn read(mut merged: Map<String, Value>, problems: &mut Vec<Problem>) -> Config {
 
 /// What 4.13.1 could do and this version cannot is refused by name rather than ignored.
 fn refuse_unavailable(root: &mut Reader<'_>) {
-    match root.text("authType").as_deref() {
-        Some("none") => {}
-        Some("signature") => root.problem("authType", "signature is not available: only none is"),
-        _ => root.problem("authType", "must be none"),
-    }
     for stor in root.texts("storageTypes") {
         match stor.as_str() {
             "local" => {}
@@ -185,11 +182,13 @@ fn datacenter_name(root: &mut Reader<'_>, mode: Mode) -> String {
 
 fn database(root: &mut Reader<'_>) -> Database {
     match root.text("databaseType").as_deref() {
-        Some("moray") => {}
-        Some("local") => root.problem("databaseType", "local is not available: only moray is"),
-        _ => root.problem("databaseType", "must be moray"),
+        Some("moray") => Database::Moray(moray(root)),
+        Some("local") => Database::Local,
+        _ => {
+            root.problem("databaseType", "must be moray or local");
+            Database::Local
+        }
     }
-    Database::Moray(moray(root))
 }
 
 fn moray(root: &mut Reader<'_>) -> Moray {

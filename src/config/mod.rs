@@ -1,6 +1,7 @@
 //! The configuration: built-in defaults, overlaid with the instance's file key by key, completed with computed
 //! values, and validated. A problem names the key that has it.
 
+mod auth;
 mod channels;
 mod load;
 mod outgoing;
@@ -18,6 +19,7 @@ use serde_json::Value;
 use crate::manifest::{Mode, Uuid};
 use crate::telemetry::Level;
 
+pub use auth::{Auth, SignatureAuth};
 pub use channels::{ChannelId, Channels};
 pub use load::{ConfigError, Problem};
 pub use outgoing::Outgoing;
@@ -34,7 +36,8 @@ const DEFAULT_LOCAL_BASE_DIR: &str = "/data/imgapi";
 /// A validated configuration.
 ///
 /// Keys are those of the Node.js IMGAPI 4.13.1; ours beside them are `metricsPort`, `maxConnections`,
-/// `shutdownGraceSeconds`, `transferIdleSeconds`, `transferMinRate`, `fileUrlDeny` and `sourceDeny`. Unknown keys are kept in [`Config::merged`] and otherwise ignored.
+/// `shutdownGraceSeconds`, `transferIdleSeconds`, `transferMinRate`, `fileUrlDeny`, `sourceDeny`, `staleReadSeconds` and
+/// `authRequireRequestTarget`. Unknown keys are kept in [`Config::merged`] and otherwise ignored.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// `address` and `port`: where the API listens.
@@ -57,6 +60,8 @@ pub struct Config {
     pub admin_uuid: Option<Uuid>,
     /// `ufds`: where a datacenter's accounts are. Absent in the other modes, whose owners nobody knows.
     pub ufds: Option<Ufds>,
+    /// `authType`, with what it needs.
+    pub auth: Auth,
     /// `databaseType`, with what it needs.
     pub database: Database,
     /// `channels`.
@@ -101,6 +106,8 @@ pub struct Ufds {
 pub enum Database {
     /// `databaseType` `moray`: in the Moray of a datacenter.
     Moray(Moray),
+    /// `databaseType` `local`: in files below the local base directory.
+    Local,
 }
 
 /// The manifests' database.

@@ -135,6 +135,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Every member of the object, in its order.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.object.keys().cloned().collect()
+    }
+
     pub(super) fn has(&self, key: &str) -> bool {
         !matches!(self.object.get(key), None | Some(Value::Null))
     }

@@ -37,7 +37,7 @@ fn a_datacenters_configuration_is_read() {
     assert_eq!(config.mode, Mode::Dc);
     assert_eq!(config.metrics, Some(("127.0.0.1".parse().unwrap(), 8881)));
     assert_eq!(config.ufds.as_ref().unwrap().bind_password.expose(), "s3cret");
-    let Database::Moray(moray) = &config.database;
+    let Database::Moray(moray) = &config.database else { unreachable!() };
     assert_eq!(moray.connect_timeout, Duration::from_secs(1));
     assert_eq!(config.server_name, concat!("imgapi/", env!("CARGO_PKG_VERSION")));
     assert_eq!(config.merged()["// a comment"], "kept");
@@ -77,8 +77,8 @@ fn a_wrong_value_is_named() {
         ("address", json!("nowhere")),
         ("adminUuid", json!("930896AF-BF8C-48D4-885C-6573A94B1853")),
         ("mode", json!("standalone")),
-        ("authType", json!("signature")),
-        ("databaseType", json!("local")),
+        ("authType", json!("kerberos")),
+        ("databaseType", json!("files")),
         ("storageTypes", json!(["manta", "local"])),
         ("manta", json!({"url": "https://manta"})),
     ];

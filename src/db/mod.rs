@@ -1,10 +1,22 @@
-//! Where manifests live: Moray.
+//! Where manifests live: in the Moray of a datacenter, or in files of a standalone server.
+//!
+//! Both are one [`Database`] to whoever uses it. A change reads the record itself, with the version that was read, and
+//! writes it on condition that it is still that version. Reads go over [views](crate::manifest::View) of all images that
+//! are kept in memory.
 
-mod filter;
+mod index;
+mod local;
 mod moray;
 
-use crate::manifest::Image;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
 
+use crate::manifest::list::ListQuery;
+use crate::manifest::{ApiForm, Image, Uuid, View};
+
+pub use self::index::{ListAnswer, NoSuchMarker};
+pub use self::local::{LocalDatabase, OpenError};
 pub use self::moray::MorayDatabase;
 
 /// A valid record and the version of it that was read.
@@ -16,22 +28,202 @@ pub struct Stored {
     pub etag: String,
 }
 
+impl Stored {
+    /// The view of the record. There always is one: the log says so if there is not.
+    pub(in crate::db) fn view(&self) -> Option<View> {
+        let uuid = self.image.uuid();
+        let failed = |error: &serde_json::Error| {
+            tracing::error!(%uuid, err.json = %crate::telemetry::err(error), "an image cannot be rendered");
+        };
+        View::new(&self.image).inspect_err(failed).ok()
+    }
+}
+
+/// What a read found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found<T> {
+    /// It.
+    pub value: T,
+    /// How long ago this was known to be current, where the database is away and so nothing newer is to be had.
+    pub stale: Option<Duration>,
+}
+
+impl<T> Found<T> {
+    /// What is current.
+    pub(in crate::db) fn current(value: T) -> Found<T> {
+        Found { value, stale: None }
+    }
+
+    /// The same with something else in the place of the value.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Found<U> {
+        Found { value: change(self.value), stale: self.stale }
+    }
+}
+
+/// A record that is there and cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Damaged {
+    /// Its name in the database: a file name, or a key.
+    pub name: String,
+    /// What is wrong, and what was done about it.
+    pub reason: String,
+}
+
+/// How the database is, for operators.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// Images in memory; `None` before all of them are.
+    pub images: Option<usize>,
+    /// How long ago these were known to be all, and current; `None` before the first time. Zero for files, which nobody
+    /// else writes.
+    pub age: Option<Duration>,
+    /// Records that cannot be used, by name.
+    pub damaged: Vec<Damaged>,
+}
+
 /// Why the database did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
     /// The database, or the way to it, is down. Nothing was changed.
     #[error("the database is unavailable")]
-    Unavailable(#[source] ::moray::Error),
+    Unavailable(#[source] Cause),
     /// A write may have been made or not: the answer to it was lost.
     #[error("the outcome of a write is unknown")]
-    OutcomeUnknown(#[source] ::moray::Error),
+    OutcomeUnknown(#[source] Cause),
     /// Somebody else changed, made or deleted the record since it was read. Nothing was changed.
     #[error("the record has changed")]
     Conflict,
     /// Another record has the same `urn`. Nothing was changed.
     #[error("another record has the same value of a unique attribute")]
     NotUnique,
+    /// A list cannot begin where it was asked to.
+    #[error(transparent)]
+    NoSuchMarker(#[from] NoSuchMarker),
+    /// The disk is full. Nothing was changed.
+    #[error("no space left for manifests")]
+    NoSpace(#[source] io::Error),
     /// The database refused.
     #[error("the database request failed")]
-    Failed(#[source] ::moray::Error),
+    Failed(#[source] Cause),
+}
+
+/// What a backend said.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// The manifests.
+#[derive(Debug)]
+pub enum Database {
+    /// In Moray, with a replica in memory.
+    Moray(MorayDatabase),
+    /// In files.
+    Local(LocalDatabase),
+}
+
+/// Calls the method of the same name of whichever database it is.
+macro_rules! either {
+    ($database:ident . $method:ident ( $($argument:expr),* )) => {
+        match $database {
+            Database::Moray(database) => database.$method($($argument),*).await,
+            Database::Local(database) => database.$method($($argument),*).await,
+        }
+    };
+}
+
+impl Database {
+    /// The record of `uuid` as it is now, for a change. One that is not valid does not exist for clients, as in 4.13.1,
+    /// and is logged.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Failed`.
+    pub async fn get(&self, uuid: Uuid) -> Result<Option<Stored>, DbError> {
+        either!(self.get(uuid))
+    }
+
+    /// The image with this UUID, for a read. It is at most a second behind what other processes write, and never behind
+    /// what this one has written.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Failed`.
+    pub async fn view(&self, uuid: Uuid) -> Result<Found<Option<Arc<View>>>, DbError> {
+        either!(self.view(uuid))
+    }
+
+    /// The answer to a ListImages query, as current as [`Database::view`]. Without a limit in the query Moray answers
+    /// at most 1000 images, the local database all.
+    ///
+    /// # Errors
+    /// `NoSuchMarker`, `Unavailable`, `Failed`.
+    pub async fn list(&self, query: &ListQuery, form: ApiForm) -> Result<Found<ListAnswer>, DbError> {
+        either!(self.list(query, form))
+    }
+
+    /// Stores a new record.
+    ///
+    /// # Errors
+    /// `Conflict` when the UUID is taken; the others of a write.
+    pub async fn insert(&self, image: &Image) -> Result<(), DbError> {
+        either!(self.insert(image))
+    }
+
+    /// Stores a changed record in the place of the version that `etag` names.
+    ///
+    /// # Errors
+    /// `Conflict` when it is another version by now; the others of a write.
+    pub async fn replace(&self, image: &Image, etag: &str) -> Result<(), DbError> {
+        either!(self.replace(image, etag))
+    }
+
+    /// Deletes the version of the record that `etag` names.
+    ///
+    /// # Errors
+    /// `Conflict` when it is another version by now, or gone; the others of a write.
+    pub async fn delete(&self, uuid: Uuid, etag: &str) -> Result<(), DbError> {
+        either!(self.delete(uuid, etag))
+    }
+
+    /// Stores `image`, whose UUID is new, in the place of the version of `old` that `etag` names.
+    ///
+    /// # Errors
+    /// `Conflict` when the new UUID is taken, or the old record is another version by now; the others of a write.
+    pub async fn rename(&self, image: &Image, old: Uuid, etag: &str) -> Result<(), DbError> {
+        either!(self.rename(image, old, etag))
+    }
+
+    /// UUIDs of the images whose origin is `uuid`. With Moray: as it has them now, valid or not, a thousand at most.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Failed`.
+    pub async fn dependents(&self, uuid: Uuid) -> Result<Vec<Uuid>, DbError> {
+        either!(self.dependents(uuid))
+    }
+
+    /// How it is.
+    pub fn status(&self) -> Status {
+        match self {
+            Database::Moray(database) => database.status(),
+            Database::Local(database) => database.status(),
+        }
+    }
+
+    /// Open connections to Moray.
+    pub fn connections(&self) -> usize {
+        match self {
+            Database::Moray(database) => database.connections(),
+            Database::Local(_) => 0,
+        }
+    }
+
+    /// Ends its connections, waiting up to `limit` for calls under way.
+    pub async fn close(&self, limit: Duration) {
+        match self {
+            Database::Moray(database) => database.close(limit).await,
+            Database::Local(_) => {}
+        }
+    }
+}
+
+/// Runs `work` on a blocking thread.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, DbError> {
+    // It fails only when the process is being stopped.
+    tokio::task::spawn_blocking(work).await.map_err(|stopped| DbError::Failed(stopped.into()))
 }

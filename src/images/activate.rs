@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::change::change_if;
 use super::enable::refuse_placeholder;
 use super::{Access, ApiError, ApiResult, App, Code, Precondition, get_file, now, owned, to_the_end};
-use crate::manifest::{Image, Stor};
+use crate::manifest::{Image, Stor, View};
 
 /// Makes an image usable; from then on its files are immutable.
 pub async fn activate(app: &Arc<App>, access: Access, precondition: Precondition) -> ApiResult<Image> {
@@ -20,9 +20,10 @@ pub async fn activate(app: &Arc<App>, access: Access, precondition: Precondition
 
 /// Refuses an image whose file is missing or damaged here: it could never be installed, nor get another file.
 async fn check_files(app: &App, access: Access, image: &Image) -> ApiResult<()> {
+    let view = View::new(image)?;
     for (index, file) in image.files().iter().enumerate() {
         if file.stor == Stor::Local {
-            get_file(app, access, image, index).await?;
+            get_file(app, access, &view, index).await?;
         }
     }
     Ok(())

@@ -10,10 +10,11 @@ use crate::config::{ChannelId, Channels};
 use crate::manifest::{FieldError, Image, Record};
 
 impl App {
-    /// Whether an image is in a channel.
-    pub(super) fn is_in_channel(&self, image: &Image, channel: ChannelId) -> bool {
-        let name = self.config.channels.name(channel);
-        image.channels().is_some_and(|channels| channels.iter().any(|channel| channel == name))
+    /// Whether an image with these channels is in the one that is asked for, if any is.
+    pub(super) fn is_in(&self, asked: Option<ChannelId>, channels: Option<&[impl AsRef<str>]>) -> bool {
+        let Some(asked) = asked else { return true };
+        let name = self.config.channels.name(asked);
+        channels.is_some_and(|channels| channels.iter().any(|channel| channel.as_ref() == name))
     }
 }
 
@@ -32,7 +33,7 @@ pub async fn add_channel(
     to_the_end(async move {
         let added = |image: &Image| {
             let mut channels = image.channels().unwrap_or_default().to_vec();
-            if !app.is_in_channel(image, channel) {
+            if !app.is_in(Some(channel), image.channels()) {
                 channels.push(app.config.channels.name(channel).to_owned());
             }
             with_channels(image, &channels)

@@ -5,7 +5,6 @@ use super::channels::without_channel;
 use super::{Access, ApiError, ApiResult, App, Code, lookup, to_the_end};
 use crate::config::ChannelId;
 use crate::db::{DbError, Stored};
-use crate::manifest::list::{Condition, ListField, SortDirection, TextField};
 use crate::manifest::{Image, Stor, Uuid};
 use crate::storage::Asset;
 use crate::telemetry::err;
@@ -13,9 +12,6 @@ use crate::telemetry::err;
 /// How many dependents an error message names at most; of more, the first few.
 const NAMED: usize = 9;
 const NAMED_OF_MANY: usize = 5;
-
-/// How many dependents are counted.
-const MOST_DEPENDENTS: u64 = 1000;
 
 /// DeleteImage: the record first, then the files. An image in several channels is only taken out of that of the caller,
 /// unless `force_all_channels`.
@@ -75,12 +71,14 @@ async fn remove_from_channel(
 
 /// The same as [`refuse_dependents`] for the images of one channel, which must have their origins there.
 async fn refuse_dependents_in(app: &App, uuid: Uuid, channel: ChannelId) -> ApiResult<()> {
-    let scope = [
-        Condition::Eq(TextField::Origin, uuid.to_string()),
-        Condition::ElementOf(ListField::Channels, app.config.channels.name(channel).to_owned()),
-    ];
-    let dependents = app.db.find(&scope, SortDirection::Ascending, MOST_DEPENDENTS).await?;
-    refuse(uuid, &dependents.iter().map(Image::uuid).collect::<Vec<_>>())
+    let mut there = Vec::new();
+    for dependent in app.db.dependents(uuid).await? {
+        let view = app.db.view(dependent).await?.value;
+        if view.is_some_and(|view| app.is_in(Some(channel), view.channels())) {
+            there.push(dependent);
+        }
+    }
+    refuse(uuid, &there)
 }
 
 /// 422 `ImageHasDependentImages` for an image that other images need.

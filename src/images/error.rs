@@ -108,7 +108,7 @@ impl From<DbError> for ApiError {
     fn from(error: DbError) -> ApiError {
         match error {
             DbError::Unavailable(_) | DbError::OutcomeUnknown(_) => {
-                ApiError::new(Code::ServiceUnavailableError, "moray is not available").because(error)
+                ApiError::new(Code::ServiceUnavailableError, "the database is not available").because(error)
             }
             DbError::Conflict => ApiError::new(
                 Code::ServiceUnavailableError,
@@ -117,6 +117,10 @@ impl From<DbError> for ApiError {
             DbError::NotUnique => {
                 let taken = FieldError::invalid("urn").because("another image has it");
                 ApiError::validation(vec![taken])
+            }
+            DbError::NoSuchMarker(no_such) => ApiError::new(Code::ResourceNotFound, no_such.to_string()),
+            DbError::NoSpace(_) => {
+                ApiError::new(Code::StorageIsDown, "there is no space left for manifests").because(error)
             }
             DbError::Failed(_) => {
                 ApiError::new(Code::InternalError, "the database request failed").because(error)

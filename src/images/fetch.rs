@@ -47,7 +47,7 @@ pub async fn add_file_from_source(
     add_file(app, access, upload, body).await
 }
 
-/// Fetches the manifest of an image from another IMGAPI; then as [`import`].
+/// Fetches the manifest of an image from another IMGAPI; then as [`import()`].
 pub async fn import_from_source(
     app: &Arc<App>,
     uuid: Uuid,

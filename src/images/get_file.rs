@@ -1,8 +1,8 @@
 use std::fs::File;
 use std::io;
 
-use super::{Access, ApiError, ApiResult, App, Code, lookup};
-use crate::manifest::{Image, ImageFile, Stor};
+use super::{Access, ApiError, ApiResult, App, Code};
+use crate::manifest::{ImageFile, Stor, Uuid, View};
 
 /// How often a file is looked up again because it was replaced between the manifest and the file.
 const ATTEMPTS: usize = 5;
@@ -30,8 +30,8 @@ impl OpenFile {
 }
 
 /// Opens file `index` of `image`, which the caller has looked up.
-pub async fn get_file(app: &App, access: Access, image: &Image, index: usize) -> ApiResult<OpenFile> {
-    let mut entry = file_entry(image, index)?.clone();
+pub async fn get_file(app: &App, access: Access, image: &View, index: usize) -> ApiResult<OpenFile> {
+    let mut entry = file_entry(access.uuid, image.files(), index)?.clone();
     for _ in 0..ATTEMPTS {
         if entry.stor != Stor::Local {
             let message = format!("the file is in {}, which this server does not have", entry.stor);
@@ -43,8 +43,8 @@ pub async fn get_file(app: &App, access: Access, image: &Image, index: usize) ->
         }
         // Only before its activation can an image get another file. What was opened is what the manifest means if it
         // still says so afterwards.
-        let current = lookup(app, access).await?.image;
-        let now = file_entry(&current, index)?;
+        let current = current_files(app, access).await?;
+        let now = file_entry(access.uuid, &current, index)?;
         if now.sha1 == entry.sha1 {
             return OpenFile::complete(entry, opened?);
         }
@@ -53,9 +53,18 @@ pub async fn get_file(app: &App, access: Access, image: &Image, index: usize) ->
     Err(ApiError::new(Code::ServiceUnavailableError, "the file is being replaced"))
 }
 
-fn file_entry(image: &Image, index: usize) -> ApiResult<&ImageFile> {
-    image.files().get(index).ok_or_else(|| {
-        let message = format!("image {} has no file {index}", image.uuid());
+/// The entries as the database has them now.
+async fn current_files(app: &App, access: Access) -> ApiResult<Vec<ImageFile>> {
+    let stored = app.db.get(access.uuid).await?;
+    let visible =
+        stored.filter(|stored| access.account.is_none_or(|account| stored.image.is_visible_to(account)));
+    let stored = visible.ok_or_else(|| ApiError::image_not_found(access.uuid))?;
+    Ok(stored.image.files().to_vec())
+}
+
+fn file_entry(uuid: Uuid, files: &[ImageFile], index: usize) -> ApiResult<&ImageFile> {
+    files.get(index).ok_or_else(|| {
+        let message = format!("image {uuid} has no file {index}");
         ApiError::new(Code::ResourceNotFound, message)
     })
 }

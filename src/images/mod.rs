@@ -30,7 +30,7 @@ use tracing::Instrument;
 
 use crate::accounts::Accounts;
 use crate::config::{ChannelId, Config};
-use crate::db::MorayDatabase;
+use crate::db::Database;
 use crate::import::Fetcher;
 use crate::manifest::{Rules, Uuid, times};
 use crate::storage::LocalStorage;
@@ -64,7 +64,7 @@ pub struct App {
     /// The configuration in force.
     pub config: Arc<Config>,
     /// The manifests.
-    pub db: MorayDatabase,
+    pub db: Database,
     /// The files.
     pub storage: LocalStorage,
     /// The owners, in a datacenter. Elsewhere any UUID may own an image.
@@ -84,7 +84,7 @@ impl App {
     /// Puts the backends together.
     pub fn new(
         config: Arc<Config>,
-        db: MorayDatabase,
+        db: Database,
         storage: LocalStorage,
         accounts: Option<Accounts>,
         metrics: Arc<Metrics>,

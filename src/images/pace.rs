@@ -66,8 +66,7 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(seconds)).await;
             (sent < chunks).then(|| (Ok::<_, Infallible>(Bytes::from(vec![0; size])), sent + 1))
         });
-        let body = std::pin::pin!(body);
-        let mut paced = std::pin::pin!(keep_pace(body, LIMITS));
+        let mut paced = Box::pin(keep_pace(Box::pin(body), LIMITS));
         let mut received = 0;
         while let Some(item) = paced.next().await {
             match item {

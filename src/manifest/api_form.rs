@@ -11,7 +11,7 @@ use super::json::{JsObject, JsValue};
 use super::kinds::{ApiVersion, ImageType, Mode, State};
 
 /// What decides which members a client sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ApiForm {
     /// The version asked for: 2.x shows `channels`.
     pub version: ApiVersion,

@@ -2,7 +2,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -13,8 +13,9 @@ use super::listener::{self, ConnectionEvents, ServeConfig};
 use super::refusal::Refusal;
 use crate::accounts::Accounts;
 use crate::api::{self, AppState};
-use crate::config::{Config, ConfigError, Database, Stalled};
-use crate::db::MorayDatabase;
+use crate::auth::Authenticator;
+use crate::config::{self, Config, ConfigError, Stalled};
+use crate::db::{Database, LocalDatabase, MorayDatabase, OpenError};
 use crate::images::{self, App};
 use crate::storage::LocalStorage;
 use crate::telemetry::{
@@ -41,6 +42,9 @@ pub enum ServeError {
     /// Metrics could not be set up.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+    /// The manifests cannot be used.
+    #[error(transparent)]
+    Manifests(#[from] OpenError),
     /// The API's address is not to be had.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -82,7 +86,7 @@ async fn run(config: Arc<Config>, log: LogControl) -> Result<(), ServeError> {
     let address = api.local_addr()?;
 
     let metrics = Arc::new(Metrics::new(&labels(&config))?);
-    let app = Arc::new(build(Arc::clone(&config), Arc::clone(&metrics)).await);
+    let app = Arc::new(build(Arc::clone(&config), Arc::clone(&metrics)).await?);
     tokio::spawn(images::sweep_regularly(Arc::clone(&app)));
     if let Some((ip, port)) = config.metrics {
         let router = metrics_router(&metrics, &app, log);
@@ -90,7 +94,8 @@ async fn run(config: Arc<Config>, log: LogControl) -> Result<(), ServeError> {
     }
 
     tracing::info!("Image API listening on <http://{address}>.");
-    let state = AppState::new(Arc::clone(&app), Arc::clone(&metrics), &host_name());
+    let auth = Authenticator::start(&config.auth, &config.local_base_dir).await;
+    let state = AppState::new(Arc::clone(&app), auth, Arc::clone(&metrics), &host_name());
     let limits = ServeConfig {
         max_connections: config.max_connections,
         drain_limit: config.shutdown_grace,
@@ -104,15 +109,23 @@ async fn run(config: Arc<Config>, log: LogControl) -> Result<(), ServeError> {
 }
 
 /// Connects the backends; none of them has to answer.
-async fn build(config: Arc<Config>, metrics: Arc<Metrics>) -> App {
+async fn build(config: Arc<Config>, metrics: Arc<Metrics>) -> Result<App, OpenError> {
     let storage = LocalStorage::new(config.local_base_dir.clone());
     if let Err(error) = storage.prepare().await {
         tracing::error!(err.json = %telemetry::err(&error), "local storage cannot be used now");
     }
-    let Database::Moray(moray) = &config.database;
-    let db = MorayDatabase::new(moray, App::rules_of(&config), Arc::clone(&metrics));
+    let rules = App::rules_of(&config);
+    let db = match &config.database {
+        config::Database::Moray(moray) => {
+            Database::Moray(MorayDatabase::new(moray, rules, Arc::clone(&metrics)))
+        }
+        config::Database::Local => {
+            let base = config.local_base_dir.clone();
+            Database::Local(LocalDatabase::open(base, rules, Arc::clone(&metrics)).await?)
+        }
+    };
     let accounts = config.ufds.clone().map(|ufds| Accounts::new(ufds, Arc::clone(&metrics)));
-    App::new(config, db, storage, accounts, metrics)
+    Ok(App::new(config, db, storage, accounts, metrics))
 }
 
 fn labels(config: &Config) -> StaticLabels {
@@ -133,9 +146,15 @@ async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 fn metrics_router(metrics: &Arc<Metrics>, app: &Arc<App>, log: LogControl) -> axum::Router {
-    let (metrics, app) = (Arc::clone(metrics), Arc::clone(app));
+    let (metrics, app, started) = (Arc::clone(metrics), Arc::clone(app), Instant::now());
     api::metrics_router(Arc::clone(&metrics), move || {
         metrics.set_moray_connections(app.db.connections());
+        let status = app.db.status();
+        metrics.set_database(
+            status.images.unwrap_or(0),
+            status.damaged.len(),
+            status.age.unwrap_or_else(|| started.elapsed()),
+        );
         metrics.set_log_dropped(log.dropped());
     })
 }

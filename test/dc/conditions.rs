@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::support::{Answer, BASE, Call, FATHER, TestApp, sha1_of, tests};
+use super::support::{Answer, BASE, Call, LUKE, TestApp, sha1_of, tests};
 
 tests! {
     the_tag_of_an_image_is_the_digest_of_its_compact_form,
@@ -11,7 +11,7 @@ tests! {
     a_tag_with_admin_fields_is_the_one_that_is_compared,
     a_file_is_not_sent_again,
     an_action_on_another_version_is_refused,
-    a_list_has_no_tag,
+    the_tag_of_a_list_changes_with_its_images,
 }
 
 fn get(app: &TestApp, target: &str) -> Call {
@@ -101,7 +101,22 @@ async fn an_action_on_another_version_is_refused(app: &TestApp) {
     assert_eq!(activate().header("if-match", &etag).send().await.ok()["state"], "active");
 }
 
-async fn a_list_has_no_tag(app: &TestApp) {
-    let list = get(app, "/images?name=i-am-your-father").header("if-none-match", "*").send().await;
-    assert_eq!((list.ok()[0]["uuid"].as_str(), list.header("etag")), (Some(FATHER), None));
+async fn the_tag_of_a_list_changes_with_its_images(app: &TestApp) {
+    let luke = app.luke();
+    let uuid = luke.has_active_image(json!({"name": "tagged"})).await;
+    let target = format!("/images?name=tagged&owner={LUKE}&state=all");
+    let list = get(app, &target).send().await;
+    assert_eq!(list.ok()[0]["uuid"], *uuid);
+    let list_tag = tag(&list);
+    for condition in [list_tag.as_str(), "*", &format!("\"x\", W/{list_tag}")] {
+        let same = get(app, &target).header("if-none-match", condition).send().await;
+        assert_eq!((same.status, same.body.len(), tag(&same)), (304, 0, list_tag.clone()), "{condition}");
+    }
+    get(app, &target).header("if-match", "\"x\"").send().await.refused(412, "PreconditionFailed");
+    // Another form is another representation.
+    assert_ne!(tag(&get(app, &format!("{target}&inclAdminFields=true")).send().await), list_tag);
+
+    luke.delete(&uuid).await.gone();
+    let changed = get(app, &target).header("if-none-match", &list_tag).send().await;
+    assert_eq!((changed.ok(), tag(&changed) == list_tag), (json!([]), false));
 }

@@ -22,6 +22,7 @@ mod create;
 mod downloads;
 mod enable;
 mod filters;
+mod from_url;
 mod headers;
 mod imports;
 mod lifecycle;
@@ -35,6 +36,7 @@ mod ranges;
 mod representations;
 mod routing;
 mod shutdown;
+mod sources;
 mod stalls;
 mod takeover;
 mod unavailable;
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         downloads::TESTS,
         enable::TESTS,
         filters::TESTS,
+        from_url::TESTS,
         headers::TESTS,
         imports::TESTS,
         lifecycle::TESTS,
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         representations::TESTS,
         routing::TESTS,
         shutdown::TESTS,
+        sources::TESTS,
         stalls::TESTS,
         takeover::TESTS,
         unavailable::TESTS,

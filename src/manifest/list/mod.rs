@@ -3,11 +3,13 @@
 //! A [`ListQuery`] is parsed once from the query string. [`scopes()`] turns it into conjunctions that a
 //! database can search for; the answer is their union, ordered by [`SortDirection::order`].
 
-mod matches;
+mod matcher;
 mod params;
 mod query;
 mod scopes;
+#[cfg(test)]
+mod tests;
 
-pub use matches::matches;
+pub use matcher::Matcher;
 pub use query::{Caller, ListQuery, Marker, SortDirection, StateFilter, TextMatch};
 pub use scopes::{Condition, Flag, ListField, Scope, TextField, scopes};

@@ -3,13 +3,13 @@
 use std::cmp::Ordering;
 
 use super::params::Params;
-use crate::manifest::image::Image;
 use crate::manifest::kinds::{Mode, State};
 use crate::manifest::uuid::Uuid;
+use crate::manifest::view::View;
 use crate::manifest::{FieldError, coerce, times};
 
 /// Which images a ListImages call asks for.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct ListQuery {
     /// The account the call is made for. Not checked: a text that is no UUID owns nothing.
     pub account: Option<String>,
@@ -42,7 +42,7 @@ pub struct ListQuery {
 }
 
 /// What a query says about an image's state. Flags decide, not the stored text, except for placeholders.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum StateFilter {
     /// Activated and not disabled.
     #[default]
@@ -58,7 +58,7 @@ pub enum StateFilter {
 }
 
 /// How a text is compared.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum TextMatch {
     /// Equal.
     Exact(String),
@@ -69,7 +69,7 @@ pub enum TextMatch {
 }
 
 /// Where a page begins.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Marker {
     /// At the `published_at` of this image, whoever owns it.
     Image(Uuid),
@@ -78,7 +78,7 @@ pub enum Marker {
 }
 
 /// The direction of the sort by `published_at`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum SortDirection {
     /// Oldest first.
     #[default]
@@ -89,12 +89,10 @@ pub enum SortDirection {
 
 impl SortDirection {
     /// The total order of a result: by time of publication, images without one as the oldest, then by UUID.
-    pub fn order(self, a: &Image, b: &Image) -> Ordering {
-        // `None` is less than any time.
-        let ascending = (a.published_millis, a.uuid).cmp(&(b.published_millis, b.uuid));
+    pub fn order(self, a: &View, b: &View) -> Ordering {
         match self {
-            Self::Ascending => ascending,
-            Self::Descending => ascending.reverse(),
+            Self::Ascending => a.order(b),
+            Self::Descending => b.order(a),
         }
     }
 }

@@ -17,8 +17,6 @@ closed_set! {
         Os = "os",
         /// The type.
         Type = "type",
-        /// The origin's UUID.
-        Origin = "origin",
         /// The stored state.
         State = "state",
     }

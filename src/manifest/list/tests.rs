@@ -1,12 +1,14 @@
 use std::collections::BTreeSet;
 
-use super::{Caller, Condition, ListQuery, Marker, SortDirection, StateFilter, TextField, TextMatch, matches, scopes};
+use super::{
+    Caller, Condition, ListQuery, Marker, Matcher, SortDirection, StateFilter, TextField, TextMatch, scopes,
+};
 use crate::manifest::fixtures::{
-    BASE, BASE_2, DARK_SIDE, EMPEROR, FATHER, JOIN_US, LUKE, NODEJS, SDC, VADER, load, moray_images, small_record,
-    uuid,
+    BASE, BASE_2, DARK_SIDE, EMPEROR, FATHER, JOIN_US, LUKE, NODEJS, SDC, VADER, load, moray_images,
+    small_record, uuid,
 };
 use crate::manifest::image::Image;
-use crate::manifest::{FieldError, Mode, State};
+use crate::manifest::{FieldError, Mode, State, View};
 use serde_json::{Value, json};
 
 const OPERATOR: Caller = Caller { mode: Mode::Dc, anonymous: true };
@@ -14,7 +16,10 @@ const STRANGER: Caller = Caller { mode: Mode::Public, anonymous: true };
 
 fn pairs(query: &str) -> Vec<(String, String)> {
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
-    pairs.map(|pair| pair.split_once('=').unwrap()).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    pairs
+        .map(|pair| pair.split_once('=').unwrap())
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
 }
 
 fn parse_as(query: &str, caller: Caller) -> Result<Option<ListQuery>, FieldError> {
@@ -40,10 +45,11 @@ fn listed_of(images: &[Image], query: &str) -> Vec<String> {
         None => None,
     };
     let scopes = scopes(&query, marker.as_deref());
-    let mut found: Vec<&Image> =
-        images.iter().filter(|image| scopes.iter().any(|scope| matches(scope, image))).collect();
+    let scopes: Vec<_> = scopes.iter().map(|scope| Matcher::new(scope)).collect();
+    let views = images.iter().map(|image| View::new(image).unwrap());
+    let mut found: Vec<View> = views.filter(|view| scopes.iter().any(|scope| scope.matches(view))).collect();
     found.sort_by(|a, b| query.sort.order(a, b));
-    found.into_iter().map(|image| image.uuid().to_string()).collect()
+    found.into_iter().map(|view| view.uuid().to_string()).collect()
 }
 
 fn listed(query: &str) -> Vec<String> {
@@ -119,7 +125,9 @@ fn the_visibility_matrix_of_state_all_holds() {
 fn an_anonymous_caller_outside_a_datacenter_lists_active_images_only() {
     for state in ["disabled", "unactivated", "creating", "failed"] {
         assert_eq!(parse_as(&format!("state={state}&sort=bogus"), STRANGER), Ok(None), "{state}");
-        assert!(parse_as(&format!("state={state}"), Caller { anonymous: false, ..STRANGER }).unwrap().is_some());
+        assert!(
+            parse_as(&format!("state={state}"), Caller { anonymous: false, ..STRANGER }).unwrap().is_some()
+        );
     }
     assert_eq!(parse_as("state=all", STRANGER).unwrap().unwrap().state, StateFilter::Active);
     assert_eq!(parse_as("limit=x&state=failed", STRANGER).unwrap_err().field, "limit");
@@ -139,7 +147,10 @@ fn placeholders_are_found_by_stored_state_and_as_unactivated() {
     assert_eq!(listed_of(&images, "state=unactivated"), [BASE]);
     assert_eq!(listed_of(&images, "state=active"), [NODEJS]);
     assert_eq!(listed_of(&images, &format!("state=failed&account={LUKE}&owner={SDC}")), [NODEJS]);
-    assert_eq!(listed_of(&images, &format!("state=creating&account={LUKE}&owner={SDC}")), Vec::<String>::new());
+    assert_eq!(
+        listed_of(&images, &format!("state=creating&account={LUKE}&owner={SDC}")),
+        Vec::<String>::new()
+    );
     assert_eq!(listed_of(&images, "state=all&type=!zvol"), [BASE, NODEJS]);
 }
 
@@ -197,7 +208,8 @@ fn a_marker_is_inclusive_and_leaves_out_unpublished_images() {
 
 #[test]
 fn a_limit_is_a_whole_number_in_javascripts_spelling() {
-    for (text, limit) in [("", None), ("0", None), ("10", Some(10)), ("1e3", Some(1000)), ("0x10", Some(16))] {
+    for (text, limit) in [("", None), ("0", None), ("10", Some(10)), ("1e3", Some(1000)), ("0x10", Some(16))]
+    {
         assert_eq!(parse(&format!("limit={text}")).limit, limit, "{text}");
     }
     for text in ["x", "-1", "1.5", "NaN", "Infinity", "1 2"] {
@@ -219,7 +231,9 @@ fn bad_parameters_are_named_in_the_documented_order() {
 
 #[test]
 fn repeated_and_bracketed_parameters_are_refused() {
-    for name in ["account", "owner", "name", "version", "os", "type", "state", "public", "sort", "marker", "limit"] {
+    for name in
+        ["account", "owner", "name", "version", "os", "type", "state", "public", "sort", "marker", "limit"]
+    {
         assert_eq!(refused(&format!("{name}=2020&{name}=2020")).as_str(), name);
         assert_eq!(refused(&format!("{name}[a]=b")).as_str(), name);
         assert_eq!(refused(&format!("{name}[]=b")).as_str(), name);

@@ -3,6 +3,7 @@
 //! cmon-agent's parser discards the whole text at the first thing it does not know, so there are only counters,
 //! gauges and histograms in text format 0.0.4, without `# EOF`.
 
+mod database;
 mod http;
 mod process;
 
@@ -16,6 +17,7 @@ use prometheus::{
 };
 use thiserror::Error;
 
+use database::DatabaseMetrics;
 use http::HttpMetrics;
 
 /// Labels that every metric of the process has.
@@ -45,6 +47,7 @@ pub struct Metrics {
     backend_requests: IntCounterVec,
     backend_seconds: HistogramVec,
     moray_connections: IntGauge,
+    database: DatabaseMetrics,
     file_bytes: [IntCounter; 2],
     stalled: [IntCounter; 2],
     log_dropped: IntCounter,
@@ -141,6 +144,7 @@ impl Metrics {
             )?,
             moray_connections: builder
                 .gauge("imgapi_moray_connections", "established connections to Moray")?,
+            database: DatabaseMetrics::new(&builder)?,
             file_bytes: ["in", "out"].map(|direction| file_bytes.with_label_values(&[direction])),
             stalled: ["in", "out"].map(|direction| stalled.with_label_values(&[direction])),
             log_dropped: log_dropped.with_label_values::<&str>(&[]),

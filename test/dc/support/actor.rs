@@ -58,6 +58,23 @@ impl<'a> Actor<'a> {
         self.call(Method::PUT, &format!("/images/{uuid}/file?{query}")).body(bytes).send().await
     }
 
+    /// AddImageFileFromUrl; `query` as for an upload.
+    pub(crate) async fn add_file_from_url(self, uuid: &str, query: &str, url: &str) -> Answer {
+        let target = format!("/images/{uuid}/file/from-url?{query}");
+        self.call(Method::POST, &target).json(&json!({"file_url": url})).send().await
+    }
+
+    /// AddImageFileFromSource.
+    pub(crate) async fn add_file_from_source(self, uuid: &str, source: &str) -> Answer {
+        self.call(Method::PUT, &format!("/images/{uuid}/file?source={}", encoded(source))).send().await
+    }
+
+    /// AdminImportImage from a source.
+    pub(crate) async fn import_from_source(self, uuid: &str, query: &str, source: &str) -> Answer {
+        let target = format!("/images/{uuid}?action=import{query}&source={}", encoded(source));
+        self.call(Method::POST, &target).send().await
+    }
+
     /// GetImageFile.
     pub(crate) async fn download(self, uuid: &str) -> Answer {
         self.get(&format!("/images/{uuid}/file")).await
@@ -97,6 +114,11 @@ impl<'a> Actor<'a> {
         assert_eq!(self.activate(&uuid).await.ok()["activated"], json!(null));
         uuid
     }
+}
+
+/// As a part of a query.
+fn encoded(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 /// A request to be sent.

@@ -156,6 +156,11 @@ impl TestApp {
         wait_until("incoming is empty", async || entries(&incoming).is_empty().then_some(())).await;
     }
 
+    /// Whether some file is on its way.
+    pub(crate) fn has_unfinished(&self) -> bool {
+        !entries(&self.incoming()).is_empty()
+    }
+
     /// All complete lines of the log.
     pub(crate) fn log(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.dc.log_file()).unwrap();

@@ -3,6 +3,7 @@
 mod actor;
 mod answer;
 mod app;
+mod foreign;
 mod harness;
 mod manifest;
 mod raw;
@@ -11,6 +12,7 @@ mod wait;
 pub(crate) use actor::{Actor, Call};
 pub(crate) use answer::Answer;
 pub(crate) use app::TestApp;
+pub(crate) use foreign::{Authority, Foreign, Script};
 pub(crate) use harness::{Test, run, tests};
 pub(crate) use manifest::*;
 pub(crate) use raw::Connection;

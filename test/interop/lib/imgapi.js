@@ -77,8 +77,11 @@ class Imgapi {
     }
 }
 
-/* Starts imgapi with the config that coal wrote, but for the keys in `changes`. Backends may be away. */
-async function startImgapi(running, changes) {
+/*
+ * Starts imgapi with the config that coal wrote, but for the keys in `changes`, and with more in its environment. Backends
+ * may be away.
+ */
+async function startImgapi(running, changes, environment = {}) {
     const directory = path.join(running.directory, `imgapi-${instances++}`);
     const configFile = path.join(directory, 'config.json');
     const logFile = path.join(directory, 'imgapi.log');
@@ -87,7 +90,7 @@ async function startImgapi(running, changes) {
     fs.writeFileSync(configFile, JSON.stringify({ ...running.config, port, metricsPort, ...changes }));
     const log = fs.openSync(logFile, 'a');
     const child = spawn(program('imgapi'), ['serve', '-f', configFile], {
-        env: { ...process.env, IMGAPI_LOCAL_BASE_DIR: path.join(directory, 'data') },
+        env: { ...process.env, ...environment, IMGAPI_LOCAL_BASE_DIR: path.join(directory, 'data') },
         stdio: ['ignore', log, log]
     });
     fs.closeSync(log);

@@ -1,29 +1,30 @@
 //! Manifests in Moray: one bucket, keyed by UUID, with the indexes of 4.13.1.
 
+mod bucket;
+mod filter;
+mod search;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use moray::{
-    Attribute, BatchRequest, BucketConfig, CallOptions, Client, DeleteOptions, Endpoint, Error, FindOptions,
-    Index, IndexType, Object, Order, Precondition, PutOptions, Sort,
+    BatchRequest, CallOptions, Client, DeleteOptions, Endpoint, Error, FindOptions, Object, Precondition,
+    PutOptions,
 };
 
-use super::{DbError, Stored, filter};
+use super::{DbError, Found, ListAnswer, Status, Stored, blocking};
 use crate::config;
-use crate::manifest::list::{Condition, SortDirection, matches};
-use crate::manifest::{Image, Record, Rules, Uuid};
+use crate::manifest::list::ListQuery;
+use crate::manifest::{ApiForm, Image, Record, Rules, Uuid, View};
 use crate::telemetry::{Metrics, err};
+
+use bucket::make_bucket;
 
 const BUCKET: &str = "imgapi_images";
 
-const UUID: Attribute = Attribute::from_static("uuid");
-const PUBLISHED_AT: Attribute = Attribute::from_static("published_at");
-
-/// Most rows asked for at once.
-const PAGE: u64 = 1000;
-
-const BUCKET_RETRY: Duration = Duration::from_secs(1);
+/// Most images of an answer to a query without a limit. Clients page on from the last one.
+const DEFAULT_LIMIT: usize = 1000;
 
 /// Manifests in the Moray of a datacenter.
 #[derive(Debug, Clone)]
@@ -53,7 +54,7 @@ impl MorayDatabase {
     }
 
     /// The record of `uuid`. One that is not valid does not exist for clients, as in 4.13.1, and is logged.
-    pub async fn get(&self, uuid: Uuid) -> Result<Option<Stored>, DbError> {
+    pub(super) async fn get(&self, uuid: Uuid) -> Result<Option<Stored>, DbError> {
         let key = uuid.to_string();
         let got = self.timed("get", self.client.get_object(BUCKET, &key, &CallOptions::default())).await;
         match got {
@@ -64,12 +65,12 @@ impl MorayDatabase {
     }
 
     /// Stores a new record. A `Conflict` means that the UUID is taken.
-    pub async fn insert(&self, image: &Image) -> Result<(), DbError> {
+    pub(super) async fn insert(&self, image: &Image) -> Result<(), DbError> {
         self.put(image, Precondition::MustNotExist).await
     }
 
     /// Stores a changed record in the place of the version that `etag` names.
-    pub async fn replace(&self, image: &Image, etag: &str) -> Result<(), DbError> {
+    pub(super) async fn replace(&self, image: &Image, etag: &str) -> Result<(), DbError> {
         self.put(image, Precondition::Etag(etag.to_owned())).await
     }
 
@@ -81,7 +82,7 @@ impl MorayDatabase {
     }
 
     /// Deletes the version of the record that `etag` names. One that is gone already is a `Conflict`.
-    pub async fn delete(&self, uuid: Uuid, etag: &str) -> Result<(), DbError> {
+    pub(super) async fn delete(&self, uuid: Uuid, etag: &str) -> Result<(), DbError> {
         let options =
             DeleteOptions { precondition: Precondition::Etag(etag.to_owned()), ..DeleteOptions::default() };
         let key = uuid.to_string();
@@ -91,9 +92,8 @@ impl MorayDatabase {
         }
     }
 
-    /// Stores `image`, whose UUID is new, in the place of the version of `old` that `etag` names, in one transaction. A
-    /// `Conflict` means that the new UUID is taken, or that the old record has changed.
-    pub async fn rename(&self, image: &Image, old: Uuid, etag: &str) -> Result<(), DbError> {
+    /// In one transaction.
+    pub(super) async fn rename(&self, image: &Image, old: Uuid, etag: &str) -> Result<(), DbError> {
         // In this order: the two records may share the unique `urn`.
         let requests = [
             BatchRequest::delete(BUCKET, old.to_string(), Precondition::Etag(etag.to_owned())),
@@ -106,61 +106,39 @@ impl MorayDatabase {
         }
     }
 
-    /// The first `limit` valid records that meet all conditions.
-    ///
-    /// Moray cuts before all conditions are applied, and knows nothing of validity; so pages are fetched until there
-    /// are enough, or no more.
-    pub async fn find(
-        &self,
-        scope: &[Condition],
-        direction: SortDirection,
-        limit: u64,
-    ) -> Result<Vec<Image>, DbError> {
-        let filter = filter::of_scope(scope);
-        let mut options =
-            FindOptions { sort: order(direction), limit: Some(limit.min(PAGE)), ..FindOptions::default() };
-        let mut found = Vec::new();
-        let mut offset = 0;
-        loop {
-            options.offset = Some(offset);
-            let rows =
-                self.timed("find", self.client.find_all(BUCKET, &filter, &options)).await.map_err(failed)?;
-            let total = rows.first().and_then(|row| row.count).unwrap_or_default();
-            found.extend(self.load_matching(rows, scope).await);
-            offset += limit.min(PAGE);
-            if found.len() as u64 >= limit || offset >= total {
-                found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-                return Ok(found);
-            }
-        }
+    pub(super) async fn view(&self, uuid: Uuid) -> Result<Found<Option<Arc<View>>>, DbError> {
+        self.get_view(uuid).await.map(Found::current)
+    }
+
+    pub(super) async fn list(&self, query: &ListQuery, form: ApiForm) -> Result<Found<ListAnswer>, DbError> {
+        self.search(query, form).await.map(Found::current)
+    }
+
+    pub(super) fn status(&self) -> Status {
+        Status { images: None, age: None, damaged: Vec::new() }
+    }
+
+    /// The image, from Moray itself.
+    async fn get_view(&self, uuid: Uuid) -> Result<Option<Arc<View>>, DbError> {
+        let Some(stored) = self.get(uuid).await? else { return Ok(None) };
+        Ok(blocking(move || stored.view()).await?.map(Arc::new))
     }
 
     /// UUIDs of the images, valid or not, whose origin is `uuid`: the first thousand of them.
-    pub async fn dependents(&self, uuid: Uuid) -> Result<Vec<Uuid>, DbError> {
+    pub(super) async fn dependents(&self, uuid: Uuid) -> Result<Vec<Uuid>, DbError> {
         let filter = filter::with_origin(uuid);
         let rows = self.timed("find", self.client.find_all(BUCKET, &filter, &FindOptions::default())).await;
         Ok(rows.map_err(failed)?.iter().filter_map(|row| row.key.parse().ok()).collect())
     }
 
     /// Open connections to Moray.
-    pub fn connections(&self) -> usize {
+    pub(super) fn connections(&self) -> usize {
         self.client.state().connections
     }
 
     /// Ends the connections, waiting up to `limit` for calls under way.
-    pub async fn close(&self, limit: Duration) {
+    pub(super) async fn close(&self, limit: Duration) {
         self.client.close(limit).await;
-    }
-
-    /// Decodes and validates a page off the runtime's threads: a full one takes milliseconds.
-    async fn load_matching(&self, rows: Vec<Object>, scope: &[Condition]) -> Vec<Image> {
-        let (rules, scope) = (self.rules, scope.to_vec());
-        let load = move || {
-            let loaded = rows.iter().filter_map(|row| load(row, rules)).map(|stored| stored.image);
-            loaded.filter(|image| matches(&scope, image)).collect()
-        };
-        // It fails only when the process is being stopped.
-        tokio::task::spawn_blocking(load).await.unwrap_or_default()
     }
 
     async fn timed<T>(&self, op: &str, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
@@ -206,54 +184,15 @@ fn is_no_object(error: &Error) -> bool {
 
 fn failed(error: Error) -> DbError {
     if error.is_outcome_unknown() {
-        DbError::OutcomeUnknown(error)
+        DbError::OutcomeUnknown(error.into())
     } else if error.server_kind() == Some(moray::ServerErrorKind::UniqueAttribute) {
         DbError::NotUnique
     } else if error.is_conflict() {
         DbError::Conflict
     } else if error.is_transient() || error.is_not_found() {
         // Without its bucket the database is not ready yet: it is made in the background.
-        DbError::Unavailable(error)
+        DbError::Unavailable(error.into())
     } else {
-        DbError::Failed(error)
+        DbError::Failed(error.into())
     }
-}
-
-/// By time of publication, and then by UUID so that pages have a fixed order.
-fn order(direction: SortDirection) -> Vec<Sort> {
-    let order = match direction {
-        SortDirection::Ascending => Order::Ascending,
-        SortDirection::Descending => Order::Descending,
-    };
-    vec![Sort { attribute: PUBLISHED_AT, order }, Sort { attribute: UUID, order }]
-}
-
-/// Tries until the bucket is there. An existing one is left as it is.
-async fn make_bucket(client: Client) {
-    while let Err(error) = bucket(&client).await {
-        tracing::warn!(err.json = %err(&error), "Bucket was not loaded");
-        tokio::time::sleep(BUCKET_RETRY).await;
-    }
-    tracing::info!("Bucket has been loaded");
-}
-
-async fn bucket(client: &Client) -> Result<(), Error> {
-    match client.get_bucket(BUCKET, &CallOptions::default()).await {
-        Err(error) if error.is_not_found() => {
-            client.create_bucket(BUCKET, &schema(), &CallOptions::default()).await
-        }
-        result => result.map(drop),
-    }
-}
-
-/// The bucket of 4.13.1: unversioned, without triggers.
-fn schema() -> BucketConfig {
-    let unique = ["uuid", "urn"].map(|name| (name, IndexType::String, true));
-    let strings = ["name", "version", "owner", "origin", "state", "os", "type", "expires_at", "published_at"]
-        .map(|name| (name, IndexType::String, false));
-    let lists = ["tags", "billing_tags", "acl"].map(|name| (name, IndexType::Strings, false));
-    let flags = ["activated", "disabled", "public"].map(|name| (name, IndexType::Boolean, false));
-    let index = unique.into_iter().chain(strings).chain(lists).chain(flags);
-    let index = index.map(|(name, index_type, unique)| (name.to_owned(), Index { index_type, unique }));
-    BucketConfig { index: index.collect(), ..BucketConfig::default() }
 }

@@ -43,7 +43,6 @@ fn text_attribute(field: TextField) -> Attribute {
         TextField::Os => "os",
         TextField::Type => "type",
         TextField::State => "state",
-        TextField::Origin => "origin",
     })
 }
 

@@ -1,0 +1,55 @@
+use http::HeaderValue;
+
+use crate::{Authorization, Head, KeyError, MissingHeader, PrivateKey};
+
+/// Signs requests with one key.
+#[derive(Debug, Clone)]
+pub struct Signer {
+    key_id: String,
+    key: PrivateKey,
+}
+
+/// Why a request could not be signed.
+#[derive(Debug, thiserror::Error)]
+pub enum SignError {
+    /// The name cannot stand in a header.
+    #[error("a key id may not contain quotes or control characters")]
+    KeyId,
+    /// What is to be signed is not there.
+    #[error(transparent)]
+    Missing(#[from] MissingHeader),
+    /// The key does not sign.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+impl Signer {
+    /// Signs as `key_id`: a user's name for IMGAPI, `/USER/keys/FINGERPRINT` for Manta.
+    ///
+    /// # Errors
+    /// `KeyId`.
+    pub fn new(key_id: impl Into<String>, key: PrivateKey) -> Result<Signer, SignError> {
+        let key_id = key_id.into();
+        if key_id.chars().any(|c| c == '"' || c.is_control()) {
+            return Err(SignError::KeyId);
+        }
+        Ok(Signer { key_id, key })
+    }
+
+    /// The `Authorization` of a request: a signature over these headers, in lower case. Servers want the date among
+    /// them.
+    ///
+    /// # Errors
+    /// `Missing`, `Key`.
+    pub fn sign(&self, head: &Head<'_>, headers: &[&str]) -> Result<HeaderValue, SignError> {
+        let headers: Vec<String> = headers.iter().map(|name| (*name).to_owned()).collect();
+        let message = head.signing_string(&headers)?;
+        let authorization = Authorization {
+            key_id: self.key_id.clone(),
+            algorithm: self.key.algorithm(),
+            headers,
+            signature: self.key.sign(&message)?,
+        };
+        HeaderValue::try_from(authorization.to_string()).map_err(|_| SignError::KeyId)
+    }
+}

@@ -1,0 +1,64 @@
+//! Keys to sign with, in every form, and what comes of them.
+
+use http_signature::{KeyError, PrivateKey, SignError, Signer};
+
+use crate::support::{DATE, Request, key_file, public_key};
+
+#[test]
+fn what_is_signed_is_verified() {
+    let keys = [
+        ("rsa", "rsa", "rsa-sha256"),
+        ("rsa-openssh", "rsa", "rsa-sha256"),
+        ("rsa-pkcs8", "rsa", "rsa-sha256"),
+        ("rsa1024", "rsa1024", "rsa-sha256"),
+        ("ecdsa256", "ecdsa256", "ecdsa-sha256"),
+        ("ecdsa256-sec1", "ecdsa256", "ecdsa-sha256"),
+        ("ecdsa384", "ecdsa384", "ecdsa-sha512"),
+        ("ecdsa521", "ecdsa521", "ecdsa-sha512"),
+        ("ed25519", "ed25519", "ed25519-sha512"),
+    ];
+    for (private, public, algorithm) in keys {
+        let key = PrivateKey::from_pem(&key_file(private)).unwrap();
+        assert_eq!(key.algorithm().to_string(), algorithm);
+        let mut request = Request::get(&[("date", DATE), ("host", "x")]);
+        let signer = Signer::new("/luke/keys/ab:cd", key).unwrap();
+        let authorization = signer.sign(&request.head(), &["(request-target)", "date", "host"]).unwrap();
+        request.headers.insert("authorization", authorization);
+        assert_eq!(request.read().unwrap().key_id(), "/luke/keys/ab:cd");
+        assert!(request.is_signed_by(&public_key(public)), "{private}");
+    }
+}
+
+#[test]
+fn a_key_behind_a_passphrase_is_refused_without_asking() {
+    for name in ["encrypted-openssh", "encrypted-pem"] {
+        let refused = PrivateKey::from_pem(&key_file(name));
+        assert!(matches!(refused, Err(KeyError::Encrypted)), "{name}: {refused:?}");
+    }
+}
+
+#[test]
+fn what_is_no_key_is_refused() {
+    let public = key_file("rsa.pub");
+    let half = &key_file("rsa-openssh")[..400];
+    for text in ["", "x", "-----BEGIN OPENSSH PRIVATE KEY-----\n", &public, half] {
+        assert!(PrivateKey::from_pem(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn what_cannot_be_signed_is_refused() {
+    let key = || PrivateKey::from_pem(&key_file("ed25519")).unwrap();
+    for name in ["a\"b", "a\nb"] {
+        assert!(matches!(Signer::new(name, key()), Err(SignError::KeyId)), "{name}");
+    }
+    let signer = Signer::new("luke", key()).unwrap();
+    let refused = signer.sign(&Request::get(&[]).head(), &["date"]);
+    assert!(matches!(refused, Err(SignError::Missing(_))));
+}
+
+#[test]
+fn a_key_does_not_show_itself() {
+    let shown = format!("{:?}", PrivateKey::from_pem(&key_file("rsa")).unwrap());
+    assert!(shown.len() < 200, "{shown}");
+}

@@ -1,0 +1,45 @@
+//! Who may call: what happens between the routing of a request and its handler.
+
+use axum::extract::{FromRequestParts, MatchedPath};
+use axum::http::request::Parts;
+use http_signature::Head;
+
+use super::AppState;
+use super::context::Context;
+use super::extract::ImageUuid;
+use crate::auth::{AuthError, Demand};
+
+use crate::images::{ApiError, ApiResult, Code};
+
+/// Finds out who sent a request to a route that asks this of its callers, and notes it in the request's context.
+pub(super) async fn admit(state: &AppState, demand: Demand, parts: &mut Parts) -> ApiResult<()> {
+    if demand == Demand::None || !state.auth().is_enabled() {
+        return Ok(());
+    }
+    let of_an_image =
+        parts.extensions.get::<MatchedPath>().is_some_and(|path| path.as_str().contains("{uuid}"));
+    if demand == Demand::Passive && of_an_image {
+        // Reads check the UUID before they ask who it is; changes do it the other way round.
+        ImageUuid::from_request_parts(parts, state).await?;
+    }
+    let context = Context::from_request_parts(parts, state).await?;
+    // As received: the path may have been rewritten since.
+    let target = context.uri.to_string();
+    let head = Head {
+        method: context.method.as_str(),
+        target: &target,
+        version: context.http_version,
+        headers: &context.headers,
+    };
+    let caller = state.auth().authenticate(&head, demand).await.map_err(refusal)?;
+    let _ = context.caller.set(caller);
+    Ok(())
+}
+
+fn refusal(error: AuthError) -> ApiError {
+    let code = match &error {
+        AuthError::Busy => Code::ServiceUnavailableError,
+        _ => Code::UnauthorizedError,
+    };
+    ApiError::new(code, error.to_string())
+}

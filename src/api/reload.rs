@@ -1,0 +1,12 @@
+//! `POST /authkeys/reload` — AdminReloadAuthKeys.
+
+use axum::extract::State;
+
+use super::AppState;
+use super::reply::Json;
+
+/// Answers at once, as in 4.13.1: what becomes of the files is in the log.
+pub(super) async fn reload_auth_keys(State(state): State<AppState>) -> Json {
+    state.auth().reload();
+    Json::rendered("{}")
+}

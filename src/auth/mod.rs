@@ -1,0 +1,123 @@
+//! Callers: who sent a request, by HTTP Signature or by name and password, and the keys and passwords behind it.
+
+mod command;
+mod credentials;
+mod error;
+mod key_files;
+mod keys;
+mod passwords;
+mod workers;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use http_signature::{Head, Policy, SignedRequest};
+
+use crate::config;
+
+pub use command::print_password_hash;
+pub use error::AuthError;
+
+use keys::KeyStore;
+use passwords::{Passwords, hash_password};
+use workers::Workers;
+
+/// Who sent a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Caller {
+    /// Nobody knows.
+    Anonymous,
+    /// A user of this name. All users may do the same.
+    User(Arc<str>),
+}
+
+/// Whether a request has to say who sent it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Demand {
+    /// It need not, and nobody looks.
+    None,
+    /// It need not; but what it says has to be true.
+    Passive,
+    /// It has to.
+    Strict,
+}
+
+/// Knows callers, in the way that the configuration's `authType` says.
+#[derive(Debug)]
+pub struct Authenticator {
+    scheme: Scheme,
+    workers: Workers,
+}
+
+#[derive(Debug)]
+enum Scheme {
+    None,
+    Signature { keys: KeyStore, policy: Policy },
+    Basic(Passwords),
+}
+
+impl Authenticator {
+    /// Reads what the configuration names, and goes on reading key files below `local_base_dir` when they change. To be
+    /// called within the runtime.
+    pub async fn start(config: &config::Auth, local_base_dir: &Path) -> Authenticator {
+        let scheme = match config {
+            config::Auth::None => Scheme::None,
+            config::Auth::Signature(signature) => Scheme::Signature {
+                keys: KeyStore::start(&signature.keys, local_base_dir).await,
+                policy: Policy {
+                    require_request_target: signature.require_request_target,
+                    ..Policy::default()
+                },
+            },
+            config::Auth::Basic(users) => Scheme::Basic(Passwords::new(users)),
+        };
+        Authenticator { scheme, workers: Workers::default() }
+    }
+
+    /// Whether callers are known at all. If not, all are anonymous and may do everything.
+    pub fn is_enabled(&self) -> bool {
+        !matches!(self.scheme, Scheme::None)
+    }
+
+    /// The `WWW-Authenticate` of a 401, for schemes that have one.
+    pub fn challenge(&self) -> Option<&'static str> {
+        matches!(self.scheme, Scheme::Basic(_)).then_some(r#"Basic realm="imgapi", charset="UTF-8""#)
+    }
+
+    /// Who sent a request with this head.
+    ///
+    /// # Errors
+    /// When it does not say so and has to, when what it says is not true, and when there is no time to find out.
+    pub async fn authenticate(&self, head: &Head<'_>, demand: Demand) -> Result<Caller, AuthError> {
+        let says_so = head.headers.contains_key("authorization");
+        let user = match &self.scheme {
+            Scheme::None => return Ok(Caller::Anonymous),
+            _ if demand == Demand::None => return Ok(Caller::Anonymous),
+            _ if demand == Demand::Passive && !says_so => return Ok(Caller::Anonymous),
+            _ if !says_so => return Err(AuthError::Missing),
+            Scheme::Signature { keys, policy } => self.signer(head, keys, *policy).await?,
+            Scheme::Basic(passwords) => {
+                let credentials = credentials::parse(head.headers)?;
+                passwords.check(&credentials, &self.workers).await?;
+                credentials.user
+            }
+        };
+        Ok(Caller::User(user.into()))
+    }
+
+    async fn signer(&self, head: &Head<'_>, keys: &KeyStore, policy: Policy) -> Result<String, AuthError> {
+        let request = SignedRequest::read(head, policy, SystemTime::now())?;
+        let keys = keys.of(request.key_id()).ok_or(AuthError::Wrong)?;
+        let user = request.key_id().to_owned();
+        let right = self.workers.run(move || request.is_signed_by_one_of(keys.iter())).await?;
+        if right { Ok(user) } else { Err(AuthError::Wrong) }
+    }
+
+    /// Has the key files read again, soon.
+    pub fn reload(&self) {
+        if let Scheme::Signature { keys, .. } = &self.scheme {
+            keys.reload();
+        }
+    }
+}

@@ -1,0 +1,159 @@
+use std::collections::BTreeMap;
+
+use argon2::Params;
+use argon2::password_hash::phc::PasswordHash;
+use serde_json::{Map, Value};
+
+use super::Secret;
+use super::read::Reader;
+
+/// KiB of memory that checking a password may take.
+const MAX_HASH_MEMORY: u32 = 256 * 1024;
+
+/// `authType`: how the server knows its callers.
+#[derive(Debug, Clone)]
+pub enum Auth {
+    /// `none`: it does not, and everybody may do everything.
+    None,
+    /// `signature`: by HTTP Signatures.
+    Signature(SignatureAuth),
+    /// `basic`: by name and password. `userdb` is a list of `{name, password}`; each password is an Argon2 hash in PHC
+    /// form, as `imgapi hash-password` makes it.
+    Basic(BTreeMap<String, Secret>),
+}
+
+/// What HTTP Signatures need.
+#[derive(Debug, Clone, Default)]
+pub struct SignatureAuth {
+    /// `authKeys`: public keys of each user, a line each as OpenSSH has them. They are not checked here: one that cannot
+    /// be used is left out.
+    pub keys: BTreeMap<String, Vec<String>>,
+    /// `authRequireRequestTarget`: whether method and path have to be signed.
+    pub require_request_target: bool,
+}
+
+pub(super) fn read(root: &mut Reader<'_>) -> Auth {
+    match root.text("authType").as_deref() {
+        Some("none") => Auth::None,
+        Some("signature") => Auth::Signature(signature(root)),
+        Some("basic") => Auth::Basic(users(root)),
+        _ => {
+            root.problem("authType", "must be none, signature or basic");
+            Auth::None
+        }
+    }
+}
+
+fn signature(root: &mut Reader<'_>) -> SignatureAuth {
+    let require_request_target = root.flag("authRequireRequestTarget");
+    let mut section = root.section("authKeys");
+    let keys = section.names().into_iter().map(|user| {
+        let keys = section.texts(&user);
+        (user, keys)
+    });
+    SignatureAuth { keys: keys.collect(), require_request_target }
+}
+
+fn users(root: &mut Reader<'_>) -> BTreeMap<String, Secret> {
+    let mut users = BTreeMap::new();
+    for (index, entry) in root.objects("userdb").into_iter().enumerate() {
+        match user(&entry) {
+            Ok((name, _)) if users.contains_key(&name) => {
+                root.problem("userdb", format!("has the user {name:?} twice"));
+            }
+            Ok((name, hash)) => drop(users.insert(name, hash)),
+            Err(problem) => root.problem("userdb", format!("has an entry, number {index}, {problem}")),
+        }
+    }
+    users
+}
+
+fn user(entry: &Map<String, Value>) -> Result<(String, Secret), &'static str> {
+    let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default();
+    let name = text("name");
+    // The form of Basic authentication ends a name at the first colon.
+    if name.is_empty() || name.contains(':') {
+        return Err("whose name is no text, empty, or has a colon");
+    }
+    check_hash(text("password"))?;
+    Ok((name.to_owned(), Secret::new(text("password").to_owned())))
+}
+
+fn check_hash(text: &str) -> Result<(), &'static str> {
+    let hash = PasswordHash::new(text).ok().filter(|hash| hash.algorithm.as_str().starts_with("argon2"));
+    let hash = hash.ok_or("whose password is not a hash: imgapi hash-password makes one")?;
+    match Params::try_from(&hash) {
+        Ok(params) if params.m_cost() <= MAX_HASH_MEMORY && hash.hash.is_some() => Ok(()),
+        _ => Err("whose password has unusable parameters: imgapi hash-password makes good ones"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::config::Problem;
+
+    const HASH: &str = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$0cD2gWAXGVqHEKgGmnpJSlqqmMBWHbwXuUiFTlZ0cPk";
+
+    fn read_all(config: Value) -> (Auth, Vec<Problem>) {
+        let config = config.as_object().unwrap().clone();
+        let mut problems = Vec::new();
+        let auth = read(&mut Reader::new(&config, &mut problems));
+        (auth, problems)
+    }
+
+    #[test]
+    fn keys_of_any_user_are_read() {
+        let keys = json!({"constructor": ["ssh-rsa AAAA"], "../x y": [], "luke": ["a", "b"]});
+        let config = json!({"authType": "signature", "authKeys": keys, "authRequireRequestTarget": true});
+        let (Auth::Signature(auth), problems) = read_all(config) else { panic!() };
+        assert_eq!(problems, []);
+        assert_eq!(json!(auth.keys), keys);
+        assert!(auth.require_request_target);
+    }
+
+    #[test]
+    fn wrong_keys_are_named() {
+        let (_, problems) = read_all(json!({"authType": "signature", "authKeys": {"luke": "ssh-rsa AAAA"}}));
+        assert_eq!(problems[0].key, "authKeys.luke");
+        let (_, problems) = read_all(json!({"authType": "signature", "authRequireRequestTarget": "yes"}));
+        assert_eq!(problems[0].key, "authRequireRequestTarget");
+        let (_, problems) = read_all(json!({"authType": "kerberos"}));
+        assert_eq!(problems[0].key, "authType");
+    }
+
+    #[test]
+    fn hashed_passwords_are_read() {
+        let userdb = json!([{"name": "luke", "password": HASH}, {"name": "constructor", "password": HASH}]);
+        let (Auth::Basic(users), problems) = read_all(json!({"authType": "basic", "userdb": userdb})) else {
+            panic!()
+        };
+        assert_eq!(problems, []);
+        assert_eq!(users["luke"].expose(), HASH);
+        assert!(!format!("{users:?}").contains("argon2"));
+    }
+
+    #[test]
+    fn other_users_are_refused_without_their_passwords() {
+        let big = HASH.replace("m=8", "m=4000000");
+        for userdb in [
+            json!("luke"),
+            json!(["luke"]),
+            json!([{"name": "luke"}]),
+            json!([{"name": "luke", "password": "s3cret"}]),
+            json!([{"name": "luke", "password": "$2b$12$abcdefghijklmnopqrstuv"}]),
+            json!([{"name": "luke", "password": "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ"}]),
+            json!([{"name": "luke", "password": big}]),
+            json!([{"name": "lu:ke", "password": HASH}]),
+            json!([{"name": "", "password": HASH}]),
+            json!([{"name": "luke", "password": HASH}, {"name": "luke", "password": HASH}]),
+        ] {
+            let (_, problems) = read_all(json!({"authType": "basic", "userdb": userdb}));
+            assert_eq!(problems.len(), 1, "{userdb}");
+            assert_eq!(problems[0].key, "userdb");
+            assert!(!problems[0].message.contains("s3cret"));
+        }
+    }
+}

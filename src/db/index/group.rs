@@ -1,0 +1,70 @@
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use crate::manifest::{Flags, View};
+
+/// An image with its flags beside the pointer: a scan that only needs these stays within one array.
+#[derive(Debug, Clone)]
+pub(super) struct Slot {
+    pub(super) view: Arc<View>,
+    pub(super) flags: Flags,
+}
+
+impl Slot {
+    pub(super) fn new(view: &Arc<View>) -> Slot {
+        Slot { view: Arc::clone(view), flags: view.flags() }
+    }
+}
+
+/// Images in the order of results.
+#[derive(Debug, Default)]
+pub(super) struct Group(Vec<Slot>);
+
+impl Group {
+    /// Appends an image that is known to be the last one.
+    pub(super) fn push(&mut self, view: &Arc<View>) {
+        self.0.push(Slot::new(view));
+    }
+
+    pub(super) fn insert(&mut self, view: &Arc<View>) {
+        // New images are mostly the last ones.
+        let is_last = self.0.last().is_none_or(|last| last.view.order(view) == Ordering::Less);
+        let at = if is_last { self.0.len() } else { self.position(view) };
+        self.0.insert(at, Slot::new(view));
+    }
+
+    pub(super) fn remove(&mut self, view: &Arc<View>) {
+        let at = self.position(view);
+        if self.0.get(at).is_some_and(|slot| slot.view.uuid() == view.uuid()) {
+            self.0.remove(at);
+        }
+        if self.0.len() < self.0.capacity() / 4 {
+            self.0.shrink_to(self.0.len() * 2);
+        }
+    }
+
+    fn position(&self, view: &View) -> usize {
+        self.0.partition_point(|slot| slot.view.order(view) == Ordering::Less)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// All images.
+    pub(super) fn slots(&self) -> &[Slot] {
+        &self.0
+    }
+
+    /// The images that were published in the given milliseconds, or have no time.
+    pub(super) fn between(&self, first: Option<i64>, last: Option<i64>) -> &[Slot] {
+        let millis = |slot: &Slot| slot.view.published_millis();
+        let start = first.map_or(0, |first| self.0.partition_point(|slot| millis(slot) < Some(first)));
+        let end = last.map_or(self.0.len(), |last| self.0.partition_point(|slot| millis(slot) <= Some(last)));
+        &self.0[start.min(end)..end]
+    }
+}

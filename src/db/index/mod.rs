@@ -1,0 +1,174 @@
+//! All images of a database in memory: by UUID for GetImage, in the order of lists, and by what lists select.
+//!
+//! Look-ups by UUID have a lock of their own, so that they never wait for a list; that lock is held for the time of one
+//! look-up or one insertion. Lists, which take longer, belong on blocking threads, and so do changes.
+
+mod answers;
+mod group;
+mod order;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::manifest::list::{ListQuery, Marker, scopes};
+use crate::manifest::{ApiForm, Uuid, View};
+
+use answers::Answers;
+pub use answers::ListAnswer;
+use order::Order;
+
+/// What happened to an image.
+#[derive(Debug, Clone)]
+pub(super) enum Change {
+    /// There is an image, new or in the place of its earlier version.
+    Put(Arc<View>),
+    /// There is none any more.
+    Remove(Uuid),
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    images: RwLock<HashMap<Uuid, Arc<View>>>,
+    order: RwLock<Order>,
+    answers: Answers,
+    /// Goes up when a change is complete, and before anybody else can see it in `order`.
+    generation: AtomicU64,
+    text_bytes: AtomicUsize,
+}
+
+/// A list cannot begin at an image that does not exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("marker image {0} does not exist")]
+pub struct NoSuchMarker(pub Uuid);
+
+impl Index {
+    /// The image with this UUID.
+    pub(super) fn get(&self, uuid: Uuid) -> Option<Arc<View>> {
+        read(&self.images).get(&uuid).cloned()
+    }
+
+    /// How many images there are.
+    pub(super) fn len(&self) -> usize {
+        read(&self.images).len()
+    }
+
+    /// Every image there is from now on, whatever there was before. Takes long; to be called on a blocking thread.
+    pub(super) fn rebuild(&self, views: Vec<Arc<View>>) {
+        let bytes = views.iter().map(|view| view.text_len()).sum();
+        let images = views.iter().map(|view| (view.uuid(), Arc::clone(view))).collect();
+        let order = Order::build(views);
+        let mut current = write(&self.order);
+        *write(&self.images) = images;
+        *current = order;
+        self.text_bytes.store(bytes, Ordering::Relaxed);
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// Makes changes, in their order. To be called on a blocking thread.
+    pub(super) fn apply(&self, changes: impl IntoIterator<Item = Change>) {
+        for change in changes {
+            // The lock of the order first: whoever changes the same image waits here, and both maps stay alike.
+            let mut order = write(&self.order);
+            let (before, after) = match change {
+                Change::Put(view) => (write(&self.images).insert(view.uuid(), Arc::clone(&view)), Some(view)),
+                Change::Remove(uuid) => (write(&self.images).remove(&uuid), None),
+            };
+            if let Some(before) = before {
+                order.remove(&before);
+                self.text_bytes.fetch_sub(before.text_len(), Ordering::Relaxed);
+            }
+            if let Some(after) = after {
+                self.text_bytes.fetch_add(after.text_len(), Ordering::Relaxed);
+                order.insert(&after);
+            }
+            self.generation.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// UUIDs of the images whose origin is `uuid`.
+    pub(super) fn dependents(&self, uuid: Uuid) -> Vec<Uuid> {
+        read(&self.order).dependents(uuid)
+    }
+
+    /// The rendered answer to this query, if it was asked before and nothing has changed since.
+    pub(super) fn answered(&self, query: &ListQuery, form: ApiForm) -> Option<ListAnswer> {
+        self.answers.get(self.generation.load(Ordering::Acquire), query, form)
+    }
+
+    /// The rendered answer to a query; `default_limit` is for a query without one. Takes up to milliseconds; to be called
+    /// on a blocking thread.
+    ///
+    /// # Errors
+    /// The query's marker is an image that does not exist.
+    pub(super) fn list(
+        &self,
+        query: &ListQuery,
+        form: ApiForm,
+        default_limit: Option<usize>,
+    ) -> Result<ListAnswer, NoSuchMarker> {
+        // Read before the images are: a change in between makes the answer count as old.
+        let generation = self.generation.load(Ordering::Acquire);
+        let views = self.select(query, default_limit)?;
+        let answer = ListAnswer::render(&views, form);
+        let share = self.text_bytes.load(Ordering::Relaxed);
+        self.answers.put(generation, query, form, answer.clone(), share);
+        Ok(answer)
+    }
+
+    fn select(
+        &self,
+        query: &ListQuery,
+        default_limit: Option<usize>,
+    ) -> Result<Vec<Arc<View>>, NoSuchMarker> {
+        let marker = marker_time(query, |uuid| self.get(uuid))?;
+        let limit = query.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        let limit = limit.or(default_limit).unwrap_or(usize::MAX);
+        let order = read(&self.order);
+        let scopes = scopes(query, marker.as_deref());
+        let found = scopes.iter().map(|scope| order.select(scope, query.sort, limit));
+        Ok(union(found.collect(), query, limit))
+    }
+}
+
+/// Where a page begins: a time, or the time at which the named image was published, whoever may see it. An image that
+/// was not published is no marker, as in 4.13.1.
+pub(super) fn marker_time(
+    query: &ListQuery,
+    get: impl FnOnce(Uuid) -> Option<Arc<View>>,
+) -> Result<Option<String>, NoSuchMarker> {
+    match &query.marker {
+        None => Ok(None),
+        Some(Marker::Time(time)) => Ok(Some(time.clone())),
+        Some(Marker::Image(uuid)) => match get(*uuid) {
+            Some(view) => Ok(view.published_at().map(str::to_owned)),
+            None => Err(NoSuchMarker(*uuid)),
+        },
+    }
+}
+
+/// The union of what the scopes selected, in the order of the result. Each scope has its first `limit` images, so the
+/// first `limit` of all are among them.
+pub(super) fn union(mut found: Vec<Vec<Arc<View>>>, query: &ListQuery, limit: usize) -> Vec<Arc<View>> {
+    let mut all = match found.len() {
+        1 => found.remove(0),
+        _ => found.concat(),
+    };
+    // An image in several scopes is one view, and equal ones end up side by side.
+    all.sort_by(|a, b| query.sort.order(a, b));
+    all.dedup_by_key(|view| view.uuid());
+    all.truncate(limit);
+    all
+}
+
+// A panic elsewhere leaves no half-made change behind that a reader could mind.
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}

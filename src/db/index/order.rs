@@ -1,0 +1,204 @@
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use memchr::memmem;
+
+use super::group::{Group, Slot};
+use crate::manifest::list::{Condition, ListField, Matcher, SortDirection, TextField};
+use crate::manifest::{Uuid, View, times};
+
+/// A name search goes over the images of the names it finds, unless these are more than one in so many of all images:
+/// then going over all in their order is faster.
+const FEW: usize = 8;
+
+/// Every image in the order of results; the same for the images of each owner, name and account of an ACL.
+#[derive(Debug, Default)]
+pub(super) struct Order {
+    all: Group,
+    owners: HashMap<Uuid, Group>,
+    names: HashMap<Box<str>, Group>,
+    shared: HashMap<Uuid, Group>,
+    origins: HashMap<Uuid, Vec<Uuid>>,
+}
+
+impl Order {
+    /// The order of these images, whose UUIDs are different.
+    pub(super) fn build(mut views: Vec<Arc<View>>) -> Order {
+        views.sort_unstable_by(|a, b| a.order(b));
+        let mut order = Order::default();
+        views.iter().for_each(|view| order.add(view, Group::push));
+        order
+    }
+
+    /// Adds an image that is not there.
+    pub(super) fn insert(&mut self, view: &Arc<View>) {
+        self.add(view, Group::insert);
+    }
+
+    fn add(&mut self, view: &Arc<View>, add: fn(&mut Group, &Arc<View>)) {
+        add(&mut self.all, view);
+        add(self.owners.entry(view.owner()).or_default(), view);
+        match self.names.get_mut(view.name()) {
+            Some(group) => add(group, view),
+            None => add(self.names.entry(view.name().into()).or_default(), view),
+        }
+        for account in distinct(view.acl()) {
+            add(self.shared.entry(account).or_default(), view);
+        }
+        if let Some(origin) = view.origin() {
+            self.origins.entry(origin).or_default().push(view.uuid());
+        }
+    }
+
+    /// Removes an image that is there.
+    pub(super) fn remove(&mut self, view: &Arc<View>) {
+        self.all.remove(view);
+        remove(&mut self.owners, &view.owner(), view);
+        remove(&mut self.names, view.name(), view);
+        for account in distinct(view.acl()) {
+            remove(&mut self.shared, &account, view);
+        }
+        if let Some(origin) = view.origin()
+            && let Some(dependents) = self.origins.get_mut(&origin)
+        {
+            dependents.retain(|dependent| *dependent != view.uuid());
+            if dependents.is_empty() {
+                self.origins.remove(&origin);
+            }
+        }
+    }
+
+    /// UUIDs of the images whose origin is `uuid`, in their order.
+    pub(super) fn dependents(&self, uuid: Uuid) -> Vec<Uuid> {
+        let mut dependents = self.origins.get(&uuid).cloned().unwrap_or_default();
+        dependents.sort_unstable();
+        dependents
+    }
+
+    /// The first `limit` images of a scope.
+    ///
+    /// Which are the first is said by the database of 4.13.1: when ascending, images that were not published come after
+    /// all others, and when descending before them. The result as a whole is ordered by the caller.
+    pub(super) fn select(
+        &self,
+        scope: &[Condition],
+        direction: SortDirection,
+        limit: usize,
+    ) -> Vec<Arc<View>> {
+        let matcher = Matcher::new(scope);
+        let collected;
+        let candidates = match self.candidates(scope) {
+            Candidates::None => return Vec::new(),
+            Candidates::Group(group) => within(group, scope),
+            Candidates::Collected(slots) => {
+                collected = slots;
+                &collected[..]
+            }
+        };
+        let unpublished = candidates.partition_point(|slot| slot.view.published_millis().is_none());
+        let (unpublished, published) = candidates.split_at(unpublished);
+        let meets = |slot: &&Slot| matcher.admits(slot.flags) && matcher.matches(&slot.view);
+        let take = |slots: &mut dyn Iterator<Item = &Slot>| {
+            slots.filter(meets).take(limit).map(|slot| Arc::clone(&slot.view)).collect()
+        };
+        match direction {
+            SortDirection::Ascending => take(&mut published.iter().chain(unpublished)),
+            SortDirection::Descending => take(&mut unpublished.iter().chain(published.iter().rev())),
+        }
+    }
+
+    /// The smallest known set of images that has all of the scope in it.
+    fn candidates(&self, scope: &[Condition]) -> Candidates<'_> {
+        let mut best = &self.all;
+        for condition in scope {
+            let group = match condition {
+                Condition::Eq(TextField::Owner, owner) => group_of(&self.owners, owner.parse().ok().as_ref()),
+                Condition::ElementOf(ListField::Acl, account) => {
+                    group_of(&self.shared, account.parse().ok().as_ref())
+                }
+                Condition::Eq(TextField::Name, name) => self.names.get(name.as_str()),
+                _ => continue,
+            };
+            match group {
+                None => return Candidates::None,
+                Some(group) if group.len() < best.len() => best = group,
+                Some(_) => {}
+            }
+        }
+        let part = scope.iter().find_map(|condition| match condition {
+            Condition::Contains(TextField::Name, part) => Some(part),
+            _ => None,
+        });
+        match part.and_then(|part| self.named(part, best.len() / FEW)) {
+            Some(slots) => Candidates::Collected(slots),
+            None => Candidates::Group(best),
+        }
+    }
+
+    /// The images with this part in their names, in order; `None` if they are more than `most`.
+    fn named(&self, part: &str, most: usize) -> Option<Vec<Slot>> {
+        // Going over the names themselves has its price, too.
+        if self.names.len() / FEW > most {
+            return None;
+        }
+        let finder = memmem::Finder::new(part.as_bytes());
+        let mut slots = Vec::new();
+        for (name, group) in &self.names {
+            if finder.find(name.as_bytes()).is_some() {
+                slots.extend_from_slice(group.slots());
+                if slots.len() > most {
+                    return None;
+                }
+            }
+        }
+        slots.sort_unstable_by(|a, b| a.view.order(&b.view));
+        Some(slots)
+    }
+}
+
+enum Candidates<'a> {
+    None,
+    Group(&'a Group),
+    Collected(Vec<Slot>),
+}
+
+fn group_of<'a>(groups: &'a HashMap<Uuid, Group>, key: Option<&Uuid>) -> Option<&'a Group> {
+    groups.get(key?)
+}
+
+/// The part of the group that a marker leaves. It is compared as a text, and the group is ordered by time; they differ
+/// only within a second, because some texts have no milliseconds.
+fn within<'a>(group: &'a Group, scope: &[Condition]) -> &'a [Slot] {
+    for condition in scope {
+        match condition {
+            Condition::PublishedAtOrAfter(time) => {
+                let Some(millis) = times::published_millis(time) else { continue };
+                return group.between(Some(millis - millis.rem_euclid(1000)), None);
+            }
+            Condition::PublishedAtOrBefore(time) => {
+                let Some(millis) = times::published_millis(time) else { continue };
+                return group.between(None, Some(millis - millis.rem_euclid(1000) + 999));
+            }
+            _ => {}
+        }
+    }
+    group.slots()
+}
+
+fn remove<K, Q>(groups: &mut HashMap<K, Group>, key: &Q, view: &Arc<View>)
+where
+    K: std::borrow::Borrow<Q> + Hash + Eq,
+    Q: Hash + Eq + ?Sized,
+{
+    let Some(group) = groups.get_mut(key) else { return };
+    group.remove(view);
+    if group.is_empty() {
+        groups.remove(key);
+    }
+}
+
+/// The accounts of an ACL, each once.
+fn distinct(acl: &[Uuid]) -> impl Iterator<Item = Uuid> {
+    acl.iter().enumerate().filter(|(at, account)| !acl[..*at].contains(account)).map(|(_, account)| *account)
+}

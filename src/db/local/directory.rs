@@ -1,0 +1,151 @@
+use std::fs::{self, File};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::db::DbError;
+use crate::manifest::Uuid;
+
+const SUFFIX: &str = ".raw";
+/// Of a file that is being written. 4.13.1 ignores it.
+const NEW_SUFFIX: &str = ".raw.new";
+/// Of a file that was damaged, perhaps with a number behind it. Ignored by both.
+const DAMAGED_SUFFIX: &str = ".raw.damaged";
+
+/// Changes of different images are made at the same time, up to so many.
+const LANES: usize = 16;
+
+/// The files themselves: whole, durable, one for each image.
+#[derive(Debug)]
+pub(super) struct Directory {
+    path: PathBuf,
+    lanes: [Mutex<()>; LANES],
+}
+
+impl Directory {
+    /// Makes the directory if it is not there, and removes what a crash has left of unfinished writes.
+    pub(super) fn open(base: &Path) -> io::Result<Directory> {
+        let directory = Directory { path: base.join("manifests"), lanes: Default::default() };
+        fs::create_dir_all(&directory.path)?;
+        File::open(base)?.sync_all()?;
+        for entry in fs::read_dir(&directory.path)? {
+            let entry = entry?;
+            if entry.file_name().to_str().is_some_and(|name| uuid_of(name, NEW_SUFFIX).is_some()) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(directory)
+    }
+
+    /// The name of an image's file.
+    pub(super) fn file_name(uuid: Uuid) -> String {
+        format!("{uuid}{SUFFIX}")
+    }
+
+    /// UUIDs by the names of the files. Other names are ignored, as by 4.13.1.
+    pub(super) fn uuids(&self) -> io::Result<Vec<Uuid>> {
+        let mut uuids = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            uuids.extend(entry?.file_name().to_str().and_then(|name| uuid_of(name, SUFFIX)));
+        }
+        Ok(uuids)
+    }
+
+    /// Keeps other changes of the image waiting.
+    pub(super) fn lock(&self, uuid: Uuid) -> MutexGuard<'_, ()> {
+        lock(&self.lanes[lane_of(uuid)])
+    }
+
+    /// The same for two images.
+    pub(super) fn lock_both(
+        &self,
+        one: Uuid,
+        other: Uuid,
+    ) -> (MutexGuard<'_, ()>, Option<MutexGuard<'_, ()>>) {
+        let (one, other) = (lane_of(one), lane_of(other));
+        let first = lock(&self.lanes[one.min(other)]);
+        (first, (one != other).then(|| lock(&self.lanes[one.max(other)])))
+    }
+
+    /// The bytes of an image's file; `None` when there is none.
+    pub(super) fn read(&self, uuid: Uuid) -> Result<Option<Vec<u8>>, DbError> {
+        match fs::read(self.path_of(uuid)) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Writes an image's file, in the place of an earlier version: whatever happens, one of the two is there, whole.
+    pub(super) fn write(&self, uuid: Uuid, bytes: &[u8]) -> Result<(), DbError> {
+        let new = self.path.join(format!("{uuid}{NEW_SUFFIX}"));
+        let written = write_new(&new, bytes).and_then(|()| fs::rename(&new, self.path_of(uuid)));
+        if let Err(error) = written {
+            // It may not even have been made; and the next start removes it.
+            let _ = fs::remove_file(&new);
+            return Err(failed(error));
+        }
+        self.sync()
+    }
+
+    /// Removes an image's file.
+    pub(super) fn remove(&self, uuid: Uuid) -> Result<(), DbError> {
+        fs::remove_file(self.path_of(uuid)).map_err(failed)?;
+        self.sync()
+    }
+
+    /// Gives an image's file a second name, which is returned: it stays when the file is replaced.
+    pub(super) fn keep_aside(&self, uuid: Uuid) -> Result<String, DbError> {
+        for number in 0_u32.. {
+            let number = if number == 0 { String::new() } else { format!("-{number}") };
+            let name = format!("{uuid}{DAMAGED_SUFFIX}{number}");
+            match fs::hard_link(self.path_of(uuid), self.path.join(&name)) {
+                Ok(()) => return self.sync().map(|()| name),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        Err(failed(io::ErrorKind::AlreadyExists.into()))
+    }
+
+    /// Makes the names durable. The change can be seen by then, but may not outlast a crash of the system.
+    fn sync(&self) -> Result<(), DbError> {
+        File::open(&self.path)
+            .and_then(|directory| directory.sync_all())
+            .map_err(|error| DbError::OutcomeUnknown(error.into()))
+    }
+
+    fn path_of(&self, uuid: Uuid) -> PathBuf {
+        self.path.join(Directory::file_name(uuid))
+    }
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn uuid_of(name: &str, suffix: &str) -> Option<Uuid> {
+    name.strip_suffix(suffix)?.parse().ok()
+}
+
+fn lane_of(uuid: Uuid) -> usize {
+    let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(uuid);
+    usize::try_from(hash % LANES as u64).unwrap_or(0)
+}
+
+fn lock(lane: &Mutex<()>) -> MutexGuard<'_, ()> {
+    // Nothing is behind it that a panic could break.
+    lane.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn failed(error: io::Error) -> DbError {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            DbError::NoSpace(error)
+        }
+        _ => DbError::Failed(error.into()),
+    }
+}

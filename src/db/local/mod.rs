@@ -1,0 +1,210 @@
+//! Manifests in files: `manifests/<uuid>.raw` below the base directory, as 4.13.1 has them.
+
+mod directory;
+mod lock;
+mod open;
+mod restore;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use sha1::{Digest, Sha1};
+
+use super::index::{Change, Index};
+use super::{Damaged, DbError, Found, ListAnswer, Status, Stored, blocking};
+use crate::manifest::list::ListQuery;
+use crate::manifest::{ApiForm, Image, Record, Rules, Uuid, View, json};
+use crate::telemetry::Metrics;
+
+use directory::Directory;
+use lock::DirectoryLock;
+pub use open::OpenError;
+
+/// Manifests in a directory that only this process uses.
+#[derive(Debug)]
+pub struct LocalDatabase {
+    shared: Arc<Shared>,
+    metrics: Arc<Metrics>,
+    // Held as long as the database is used.
+    _lock: DirectoryLock,
+}
+
+#[derive(Debug)]
+struct Shared {
+    directory: Directory,
+    rules: Rules,
+    index: Index,
+    /// By file name.
+    damaged: Mutex<BTreeMap<String, Damaged>>,
+}
+
+impl LocalDatabase {
+    /// The record of `uuid`, from its file.
+    pub(super) async fn get(&self, uuid: Uuid) -> Result<Option<Stored>, DbError> {
+        self.run("get", move |shared| shared.read(uuid)).await
+    }
+
+    pub(super) async fn view(&self, uuid: Uuid) -> Result<Found<Option<Arc<View>>>, DbError> {
+        Ok(Found::current(self.shared.index.get(uuid)))
+    }
+
+    pub(super) async fn list(&self, query: &ListQuery, form: ApiForm) -> Result<Found<ListAnswer>, DbError> {
+        if let Some(answer) = self.shared.index.answered(query, form) {
+            return Ok(Found::current(answer));
+        }
+        let query = query.clone();
+        let listed = self.run("find", move |shared| Ok(shared.index.list(&query, form, None)?)).await;
+        listed.map(Found::current)
+    }
+
+    pub(super) async fn insert(&self, image: &Image) -> Result<(), DbError> {
+        let image = image.clone();
+        self.run("put", move |shared| shared.insert(&image)).await
+    }
+
+    pub(super) async fn replace(&self, image: &Image, etag: &str) -> Result<(), DbError> {
+        let (image, etag) = (image.clone(), etag.to_owned());
+        self.run("put", move |shared| shared.replace(&image, &etag)).await
+    }
+
+    pub(super) async fn delete(&self, uuid: Uuid, etag: &str) -> Result<(), DbError> {
+        let etag = etag.to_owned();
+        self.run("delete", move |shared| shared.delete(uuid, &etag)).await
+    }
+
+    /// The new file first: what a crash leaves is both records, and none is lost.
+    pub(super) async fn rename(&self, image: &Image, old: Uuid, etag: &str) -> Result<(), DbError> {
+        let (image, etag) = (image.clone(), etag.to_owned());
+        self.run("rename", move |shared| {
+            // One after the other in a fixed order, so that two renames never wait for each other.
+            let _guards = shared.directory.lock_both(image.uuid(), old);
+            shared.check(old, &etag)?;
+            shared.write_new(&image)?;
+            shared.remove(old)
+        })
+        .await
+    }
+
+    pub(super) async fn dependents(&self, uuid: Uuid) -> Result<Vec<Uuid>, DbError> {
+        self.run("find", move |shared| Ok(shared.index.dependents(uuid))).await
+    }
+
+    pub(super) fn status(&self) -> Status {
+        Status {
+            images: Some(self.shared.index.len()),
+            age: Some(Duration::ZERO),
+            damaged: self.shared.damaged().values().cloned().collect(),
+        }
+    }
+
+    /// Runs `work` on a blocking thread, and counts it.
+    async fn run<T: Send + 'static>(
+        &self,
+        op: &str,
+        work: impl FnOnce(&Shared) -> Result<T, DbError> + Send + 'static,
+    ) -> Result<T, DbError> {
+        let started = Instant::now();
+        let shared = Arc::clone(&self.shared);
+        let result = blocking(move || work(&shared)).await?;
+        let outcome = match &result {
+            Ok(_) => "ok",
+            Err(DbError::Conflict) => "conflict",
+            Err(DbError::NoSuchMarker(_)) => "not_found",
+            Err(_) => "error",
+        };
+        self.metrics.observe_backend("manifests", op, outcome, started.elapsed());
+        result
+    }
+}
+
+impl Shared {
+    fn read(&self, uuid: Uuid) -> Result<Option<Stored>, DbError> {
+        let Some(bytes) = self.directory.read(uuid)? else { return Ok(None) };
+        let invalid = |reason: String| {
+            tracing::warn!(%uuid, reason, "a stored image cannot be used");
+            Ok(None)
+        };
+        let record: Record = match serde_json::from_slice(&bytes) {
+            Ok(record) => record,
+            Err(error) => return invalid(error.to_string()),
+        };
+        match Image::load(record, self.rules) {
+            Ok(image) if image.uuid() == uuid => Ok(Some(Stored { image, etag: version_of(&bytes) })),
+            Ok(image) => invalid(format!("it is the record of {}", image.uuid())),
+            Err(problems) => {
+                let fields: Vec<_> = problems.iter().map(|problem| problem.field.as_str()).collect();
+                invalid(format!("not valid: {}", fields.join(", ")))
+            }
+        }
+    }
+
+    fn insert(&self, image: &Image) -> Result<(), DbError> {
+        let _guard = self.directory.lock(image.uuid());
+        self.write_new(image)
+    }
+
+    fn replace(&self, image: &Image, etag: &str) -> Result<(), DbError> {
+        let _guard = self.directory.lock(image.uuid());
+        self.check(image.uuid(), etag)?;
+        self.write(image)
+    }
+
+    fn delete(&self, uuid: Uuid, etag: &str) -> Result<(), DbError> {
+        let _guard = self.directory.lock(uuid);
+        self.check(uuid, etag)?;
+        self.remove(uuid)
+    }
+
+    /// A `Conflict` unless the file is the version that `etag` names.
+    fn check(&self, uuid: Uuid, etag: &str) -> Result<(), DbError> {
+        match self.directory.read(uuid)? {
+            Some(bytes) if version_of(&bytes) == etag => Ok(()),
+            _ => Err(DbError::Conflict),
+        }
+    }
+
+    /// A file that is there and cannot be used stays, under another name.
+    fn write_new(&self, image: &Image) -> Result<(), DbError> {
+        let name = Directory::file_name(image.uuid());
+        if self.directory.read(image.uuid())?.is_some() {
+            if self.damaged().remove(&name).is_none() {
+                return Err(DbError::Conflict);
+            }
+            let kept = self.directory.keep_aside(image.uuid())?;
+            tracing::warn!(file = name, kept, "a new image takes the place of a damaged record");
+        }
+        self.write(image)
+    }
+
+    fn write(&self, image: &Image) -> Result<(), DbError> {
+        let failed = |error: serde_json::Error| DbError::Failed(error.into());
+        let text = json::pretty(&json::JsObject(image.record())).map_err(failed)?;
+        let view = View::new(image).map_err(failed)?;
+        let written = self.directory.write(image.uuid(), text.as_bytes());
+        if matches!(written, Ok(()) | Err(DbError::OutcomeUnknown(_))) {
+            self.index.apply([Change::Put(Arc::new(view))]);
+        }
+        written
+    }
+
+    fn remove(&self, uuid: Uuid) -> Result<(), DbError> {
+        let removed = self.directory.remove(uuid);
+        if matches!(removed, Ok(()) | Err(DbError::OutcomeUnknown(_))) {
+            self.index.apply([Change::Remove(uuid)]);
+        }
+        removed
+    }
+
+    fn damaged(&self) -> MutexGuard<'_, BTreeMap<String, Damaged>> {
+        // Every change of it is one step.
+        self.damaged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Names a version of a file: the SHA-1 of its bytes.
+fn version_of(bytes: &[u8]) -> String {
+    hex::encode(Sha1::digest(bytes))
+}

@@ -1,0 +1,122 @@
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use super::directory::Directory;
+use super::lock::DirectoryLock;
+use super::restore::restored;
+use super::{LocalDatabase, Shared};
+use crate::db::index::Index;
+use crate::db::{Damaged, blocking};
+use crate::manifest::{Record, Rules, Uuid, View, view};
+use crate::telemetry::{Metrics, err};
+
+/// Why the manifests in a directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Only one process may.
+    #[error("another process uses the manifests in {}", .0.display())]
+    InUse(PathBuf),
+    /// The system refuses.
+    #[error("cannot open the manifests in {}: {source}", path.display())]
+    Io {
+        /// The base directory.
+        path: PathBuf,
+        /// Its reason.
+        source: io::Error,
+    },
+}
+
+impl LocalDatabase {
+    /// Reads all manifests below the base directory. Damaged ones are reported, and restored from the archive where that
+    /// has a copy.
+    ///
+    /// # Errors
+    /// When another process uses the manifests, or they cannot be read at all.
+    pub async fn open(
+        base: PathBuf,
+        rules: Rules,
+        metrics: Arc<Metrics>,
+    ) -> Result<LocalDatabase, OpenError> {
+        let failed = |path: &Path, source| OpenError::Io { path: path.to_owned(), source };
+        let path = base.clone();
+        let opened = blocking(move || {
+            std::fs::create_dir_all(&base).map_err(|error| failed(&base, error))?;
+            let lock = DirectoryLock::take(&base).map_err(|error| failed(&base, error))?;
+            let lock = lock.ok_or_else(|| OpenError::InUse(base.clone()))?;
+            Ok((load(&base, rules).map_err(|error| failed(&base, error))?, lock))
+        });
+        let (shared, lock) = opened.await.map_err(|stopped| failed(&path, io::Error::other(stopped)))??;
+        Ok(LocalDatabase { shared: Arc::new(shared), metrics, _lock: lock })
+    }
+}
+
+/// Why a file cannot be used.
+pub(super) enum Defect {
+    /// It holds no record at all.
+    NoRecord(String),
+    /// It holds one that cannot be used here.
+    Unusable(String),
+}
+
+fn load(base: &Path, rules: Rules) -> io::Result<Shared> {
+    let directory = Directory::open(base)?;
+    let uuids = directory.uuids()?;
+    let (mut views, mut damaged) = (Vec::with_capacity(uuids.len()), BTreeMap::new());
+    for (uuid, read) in uuids.iter().zip(in_parallel(&uuids, |uuid| read(&directory, *uuid, rules))) {
+        let (reason, view) = match read {
+            Ok(view) => {
+                views.push(Arc::new(view));
+                continue;
+            }
+            Err(Defect::Unusable(reason)) => (reason, None),
+            Err(Defect::NoRecord(reason)) => restored(base, &directory, *uuid, rules, reason),
+        };
+        let name = Directory::file_name(*uuid);
+        tracing::error!(file = name, reason, "a manifest is damaged");
+        views.extend(view.map(Arc::new));
+        damaged.insert(name.clone(), Damaged { name, reason });
+    }
+    let index = Index::default();
+    index.rebuild(views);
+    tracing::info!(images = index.len(), damaged = damaged.len(), "manifests have been loaded");
+    Ok(Shared { directory, rules, index, damaged: Mutex::new(damaged) })
+}
+
+fn read(directory: &Directory, uuid: Uuid, rules: Rules) -> Result<View, Defect> {
+    let bytes = match directory.read(uuid) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return Err(Defect::Unusable("it is gone".into())),
+        Err(error) => {
+            tracing::error!(%uuid, err.json = %err(&error), "a manifest cannot be read");
+            return Err(Defect::Unusable("it cannot be read".into()));
+        }
+    };
+    let record: Record = serde_json::from_slice(&bytes)
+        .map_err(|error| Defect::NoRecord(format!("no JSON object: {error}")))?;
+    let view = view::load(record, rules).map_err(Defect::Unusable)?;
+    if view.uuid() == uuid {
+        Ok(view)
+    } else {
+        Err(Defect::Unusable(format!("it is the record of {}", view.uuid())))
+    }
+}
+
+/// `work` for every item, on all processors, in the order of the items.
+fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let part = items.len().div_ceil(threads).max(1);
+    thread::scope(|scope| {
+        let parts: Vec<_> = items
+            .chunks(part)
+            .map(|part| (part, scope.spawn(|| part.iter().map(&work).collect::<Vec<_>>())))
+            .collect();
+        let done = parts.into_iter().flat_map(|(part, thread)| {
+            // A thread ends early only by a panic, and that is repeated here.
+            thread.join().unwrap_or_else(|_| part.iter().map(&work).collect())
+        });
+        done.collect()
+    })
+}

@@ -1,0 +1,301 @@
+//! What reads need of a valid record, in little memory: the values that are compared, and the text that clients get.
+
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
+use bytes::Bytes;
+use sha1::{Digest, Sha1};
+
+use super::api_form::ApiForm;
+use super::file::{Icon, ImageFile};
+use super::image::Image;
+use super::kinds::{ApiVersion, Rules, State};
+use super::uuid::Uuid;
+
+/// An image as reads know it: decoded and rendered once, whoever asks for it later and in which form.
+///
+/// The record itself is not in it; a change reads that from the database.
+#[derive(Debug)]
+pub struct View {
+    uuid: Uuid,
+    owner: Uuid,
+    name: Box<str>,
+    version: Box<str>,
+    state: State,
+    flags: Flags,
+    image_type: Option<Cow<'static, str>>,
+    os: Option<Cow<'static, str>>,
+    published_at: Option<Box<str>>,
+    published_millis: Option<i64>,
+    acl: Box<[Uuid]>,
+    tags: Box<[Box<str>]>,
+    billing_tags: Box<[Box<str>]>,
+    channels: Option<Box<[Box<str>]>>,
+    origin: Option<Uuid>,
+    files: Box<[ImageFile]>,
+    icon: Option<Box<Icon>>,
+    /// The API form of version 2 without admin fields, two spaces a level.
+    text: Bytes,
+    etag: [u8; 20],
+    /// Where it differs from `etag`: the tag of version 1.
+    etag_v1: Option<Box<[u8; 20]>>,
+}
+
+/// The three flags of an image in one byte, so that a scan need not look at the image itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Flags(u8);
+
+impl Flags {
+    /// `public`.
+    pub const PUBLIC: Flags = Flags(1);
+    /// `activated`.
+    pub const ACTIVATED: Flags = Flags(2);
+    /// `disabled`.
+    pub const DISABLED: Flags = Flags(4);
+
+    /// These flags, and one more if `on`.
+    #[must_use]
+    pub fn with(self, flag: Flags, on: bool) -> Flags {
+        if on { Flags(self.0 | flag.0) } else { self }
+    }
+
+    /// Whether all of these are set.
+    pub fn has(self, flags: Flags) -> bool {
+        self.0 & flags.0 == flags.0
+    }
+
+    /// Whether the flags of `mask` are set exactly where they are in `wanted`.
+    pub fn meet(self, mask: Flags, wanted: Flags) -> bool {
+        self.0 & mask.0 == wanted.0
+    }
+}
+
+impl View {
+    /// The view of an image.
+    ///
+    /// # Errors
+    /// Only when the image cannot be rendered, which a valid one always can.
+    pub fn new(image: &Image) -> Result<View, serde_json::Error> {
+        let form = ApiForm { version: ApiVersion::V2, mode: image.rules.mode, admin_fields: false };
+        let text = super::json::pretty(&image.api(&form))?.into_bytes();
+        let tag = |text: &[u8]| <[u8; 20]>::from(Sha1::digest(text::compacted(text)));
+        let (etag, etag_v1) = match text::channels_start(&text, image.channels.as_deref()) {
+            None => (tag(&text), None),
+            Some(start) => (tag(&text), Some(Box::new(tag(&text::closed(&text[..start]))))),
+        };
+        let stored = |name: &str| image.raw.get(name).and_then(serde_json::Value::as_str);
+        Ok(View {
+            uuid: image.uuid,
+            owner: image.owner,
+            name: image.name.as_str().into(),
+            version: image.version.as_str().into(),
+            state: image.state,
+            flags: Flags::default()
+                .with(Flags::PUBLIC, image.public)
+                .with(Flags::ACTIVATED, image.activated)
+                .with(Flags::DISABLED, image.disabled),
+            image_type: name_of(image.image_type.map(|kind| kind.as_str()), stored("type")),
+            os: name_of(image.os.map(|os| os.as_str()), stored("os")),
+            published_at: image.published_at.as_deref().map(Box::from),
+            published_millis: image.published_millis,
+            acl: image.acl.as_slice().into(),
+            tags: image.tags_search_list().into_iter().map(String::into_boxed_str).collect(),
+            billing_tags: boxed(&image.billing_tags),
+            channels: image.channels.as_deref().map(boxed),
+            origin: stored("origin").and_then(|origin| origin.parse().ok()),
+            files: image.files.as_slice().into(),
+            icon: image.icon.clone().map(Box::new),
+            text: text.into_boxed_slice().into(),
+            etag,
+            etag_v1,
+        })
+    }
+
+    /// The text of the image in this form, byte for byte as [`super::json::pretty`] renders it.
+    pub fn text(&self, form: &ApiForm) -> Bytes {
+        match self.form_text(form) {
+            Cow::Borrowed(_) => self.text.clone(),
+            Cow::Owned(text) => text.into(),
+        }
+    }
+
+    /// Appends the text of the image as an element of a list.
+    pub fn append_element(&self, form: &ApiForm, list: &mut Vec<u8>) {
+        text::append_indented(&self.form_text(form), list);
+    }
+
+    /// Bytes of the text that is kept.
+    pub fn text_len(&self) -> usize {
+        self.text.len()
+    }
+
+    fn form_text(&self, form: &ApiForm) -> Cow<'_, [u8]> {
+        let whole = Cow::Borrowed(&self.text[..]);
+        let start = match form.version {
+            ApiVersion::V1 => text::channels_start(&self.text, self.channels()),
+            ApiVersion::V2 => None,
+        };
+        let versioned = start.map_or(whole, |start| Cow::Owned(text::closed(&self.text[..start])));
+        if form.admin_fields && !self.files.is_empty() {
+            return Cow::Owned(text::with_stor(&versioned, &self.files));
+        }
+        versioned
+    }
+
+    /// The entity tag of the image in this form: the SHA-1 of its compact text in lower-case hex, as 4.13.1 has it.
+    pub fn etag(&self, form: &ApiForm) -> String {
+        if form.admin_fields && !self.files.is_empty() {
+            return hex::encode(Sha1::digest(text::compacted(&self.form_text(form))));
+        }
+        hex::encode(self.etag_bytes(form.version))
+    }
+
+    /// The entity tag without admin fields, as the digest that it is.
+    pub fn etag_bytes(&self, version: ApiVersion) -> &[u8; 20] {
+        match (version, &self.etag_v1) {
+            (ApiVersion::V1, Some(etag)) => etag,
+            _ => &self.etag,
+        }
+    }
+
+    /// The order of results: by time of publication, images without one first, then by UUID.
+    pub fn order(&self, other: &View) -> Ordering {
+        // `None` is less than any time.
+        (self.published_millis, self.uuid).cmp(&(other.published_millis, other.uuid))
+    }
+
+    /// As [`Image::is_visible_to`].
+    pub fn is_visible_to(&self, account: Uuid) -> bool {
+        self.owner == account || (self.activated() && (self.public() || self.acl.contains(&account)))
+    }
+
+    /// The image's UUID.
+    pub fn uuid(&self) -> Uuid {
+        self.uuid
+    }
+
+    /// The account that owns the image.
+    pub fn owner(&self) -> Uuid {
+        self.owner
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The version.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The stored state.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// All flags.
+    pub fn flags(&self) -> Flags {
+        self.flags
+    }
+
+    /// Whether the flags say active: activated and not disabled. This is what ListImages selects by.
+    pub fn is_active(&self) -> bool {
+        self.flags.meet(Flags(Flags::ACTIVATED.0 | Flags::DISABLED.0), Flags::ACTIVATED)
+    }
+
+    /// Whether the image was activated.
+    pub fn activated(&self) -> bool {
+        self.flags.has(Flags::ACTIVATED)
+    }
+
+    /// Whether the image is disabled; meaningful once activated.
+    pub fn disabled(&self) -> bool {
+        self.flags.has(Flags::DISABLED)
+    }
+
+    /// Whether every account may see the image once activated.
+    pub fn public(&self) -> bool {
+        self.flags.has(Flags::PUBLIC)
+    }
+
+    /// The type as it is stored: the text `null` for a placeholder.
+    pub fn image_type(&self) -> Option<&str> {
+        self.image_type.as_deref()
+    }
+
+    /// The operating system as it is stored: the text `null` for a placeholder.
+    pub fn os(&self) -> Option<&str> {
+        self.os.as_deref()
+    }
+
+    /// When the image was published, as stored.
+    pub fn published_at(&self) -> Option<&str> {
+        self.published_at.as_deref()
+    }
+
+    /// When the image was published, in milliseconds since 1970.
+    pub fn published_millis(&self) -> Option<i64> {
+        self.published_millis
+    }
+
+    /// Accounts that may use a private image.
+    pub fn acl(&self) -> &[Uuid] {
+        &self.acl
+    }
+
+    /// The `key=value` elements that a search compares with.
+    pub fn tags_search_list(&self) -> &[Box<str>] {
+        &self.tags
+    }
+
+    /// Tags that billing uses.
+    pub fn billing_tags(&self) -> &[Box<str>] {
+        &self.billing_tags
+    }
+
+    /// The channels the image is in; `None` where the server has none.
+    pub fn channels(&self) -> Option<&[Box<str>]> {
+        self.channels.as_deref()
+    }
+
+    /// The image this one is a difference from.
+    pub fn origin(&self) -> Option<Uuid> {
+        self.origin
+    }
+
+    /// The files, at most one, two for LXD images.
+    pub fn files(&self) -> &[ImageFile] {
+        &self.files
+    }
+
+    /// The icon.
+    pub fn icon(&self) -> Option<&Icon> {
+        self.icon.as_deref()
+    }
+}
+
+/// Loads a record for reads only.
+///
+/// # Errors
+/// Why the record does not exist for clients: the fields that are wrong.
+pub fn load(record: super::Record, rules: Rules) -> Result<View, String> {
+    let image = Image::load(record, rules).map_err(|problems| {
+        let fields: Vec<_> = problems.iter().map(|problem| problem.field.as_str()).collect();
+        format!("not valid: {}", fields.join(", "))
+    })?;
+    View::new(&image).map_err(|error| error.to_string())
+}
+
+fn boxed(texts: &[String]) -> Box<[Box<str>]> {
+    texts.iter().map(|text| text.as_str().into()).collect()
+}
+
+/// The name of a member of a closed set, or what is stored where it is none.
+fn name_of(known: Option<&'static str>, stored: Option<&str>) -> Option<Cow<'static, str>> {
+    known.map(Cow::Borrowed).or_else(|| stored.map(|text| Cow::Owned(text.to_owned())))
+}
