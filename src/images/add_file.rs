@@ -51,7 +51,7 @@ where
     let mut running = app.uploads.begin(access.uuid);
     let received = tokio::select! {
         received = app.storage.receive(upload.length, limit, body) => received.map_err(refused)?,
-        () = running.image_deleted() => return Err(ApiError::image_not_found(access.uuid)),
+        () = running.image_gone() => return Err(ApiError::image_not_found(access.uuid)),
     };
     app.metrics.file_bytes_in(received.digests.size);
     verify(&received.digests, &upload)?;

@@ -47,7 +47,7 @@ async fn delete_record(app: &App, Stored { image, etag }: &Stored) -> ApiResult<
     refuse_dependents(app, image.uuid()).await?;
     match app.db.delete(image.uuid(), etag).await {
         Ok(()) => {
-            app.uploads.image_deleted(image.uuid());
+            app.uploads.image_gone(image.uuid());
             delete_files(app, image).await;
             Ok(true)
         }

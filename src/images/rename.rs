@@ -34,6 +34,7 @@ pub(super) async fn rename(
         match app.db.rename(&renamed, image.uuid(), &etag).await {
             Ok(()) => {
                 settle_archive(archived).await;
+                app.uploads.image_gone(image.uuid());
                 delete_files(app, &image).await;
                 settle_files(staged).await;
                 return Ok(renamed);
