@@ -79,7 +79,7 @@ fn check_match(headers: &HeaderMap, current: Validators<'_>) -> ApiResult<()> {
     }
     match (current.modified, time(headers, header::IF_UNMODIFIED_SINCE)) {
         (Some(modified), Some(since)) if seconds(modified) > seconds(since) => {
-            let since = httpdate::fmt_http_date(since);
+            let since = header_list(headers, header::IF_UNMODIFIED_SINCE).unwrap_or_default();
             Err(failed(&header::IF_UNMODIFIED_SINCE, &since))
         }
         _ => Ok(()),
@@ -173,6 +173,8 @@ mod tests {
         assert_eq!(outcome(&[("if-match", "abc")]), Ok(Outcome::Send));
         let before = [("if-unmodified-since", "Sun, 06 Nov 1994 08:49:36 GMT")];
         assert_eq!(outcome(&before), Err(Code::PreconditionFailed));
+        let long_before = [("if-unmodified-since", "Thu, 02 Jan 1950 03:04:05 GMT")];
+        assert_eq!(outcome(&long_before), Err(Code::PreconditionFailed));
         let conditions = headers(&[("if-none-match", "abc")]);
         assert_eq!(write(&conditions, current()).unwrap_err().code(), Code::PreconditionFailed);
         assert!(write(&headers(&[("if-none-match", "x"), ("if-match", "*")]), current()).is_ok());

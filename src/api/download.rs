@@ -70,8 +70,8 @@ impl Download<'_> {
             (Outcome::Send, Wanted::All) => self.whole(method, bodies)?,
         };
         insert(response.headers_mut(), header::ETAG, etag);
-        if let Some(modified) = modified {
-            insert(response.headers_mut(), header::LAST_MODIFIED, &httpdate::fmt_http_date(modified));
+        if let Some(modified) = modified.and_then(http_date) {
+            insert(response.headers_mut(), header::LAST_MODIFIED, &modified);
         }
         Ok(response)
     }
@@ -99,6 +99,14 @@ impl Download<'_> {
         insert(response.headers_mut(), header::CONTENT_RANGE, &said);
         Ok(response)
     }
+}
+
+/// `None` for a time that HTTP dates do not reach, which a record may have all the same.
+fn http_date(time: SystemTime) -> Option<String> {
+    /// Seconds from 1970 to the year 10000.
+    const END: u64 = 253_402_300_800;
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    (since.as_secs() < END).then(|| httpdate::fmt_http_date(time))
 }
 
 fn content(body: Body, content_type: &str, length: u64) -> Response {

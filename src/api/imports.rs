@@ -30,7 +30,7 @@ pub(super) async fn import(
     check_uuid(&manifest, path.uuid).map_err(|problem| ApiError::invalid_parameters(vec![problem]))?;
     let options = ImportOptions {
         channel: path.channel,
-        skip_owner_check: context.params.flag("skip_owner_check")?,
+        skip_owner_check: context.params.flag_unless_empty("skip_owner_check")?,
         fetched: false,
         by_old_imgadm: is_old_imgadm(headers),
     };
@@ -48,7 +48,7 @@ async fn import_from_source(
 ) -> ApiResult<Response> {
     let options = ImportOptions {
         channel: path.channel,
-        skip_owner_check: context.params.flag("skip_owner_check")?,
+        skip_owner_check: context.params.flag_unless_empty("skip_owner_check")?,
         fetched: true,
         by_old_imgadm: false,
     };

@@ -57,7 +57,16 @@ impl Params {
 
     /// A boolean: exactly `true` or `false`. Absent is `false`.
     pub(super) fn flag(&self, name: &str) -> ApiResult<bool> {
-        match self.one(name)? {
+        Params::boolean(name, self.one(name)?)
+    }
+
+    /// The same for a parameter that 4.13.1 does not look at when it is empty.
+    pub(super) fn flag_unless_empty(&self, name: &str) -> ApiResult<bool> {
+        Params::boolean(name, self.non_empty(name)?)
+    }
+
+    fn boolean(name: &str, text: Option<&str>) -> ApiResult<bool> {
+        match text {
             None | Some("false") => Ok(false),
             Some("true") => Ok(true),
             Some(other) => {
@@ -103,5 +112,6 @@ mod tests {
         assert!(!Params::parse(None).flag("f").unwrap());
         assert_eq!(field(Params::parse(Some("f=True")).flag("f")), "f");
         assert_eq!(field(Params::parse(Some("f=")).flag("f")), "f");
+        assert!(!Params::parse(Some("f=")).flag_unless_empty("f").unwrap());
     }
 }

@@ -80,7 +80,7 @@ pub(super) async fn import_remote(
         return Err(missing("source"));
     }
     params.operator_only()?;
-    params.flag("skip_owner_check")?;
+    params.flag_unless_empty("skip_owner_check")?;
     images::refuse_existing(state.app(), path.uuid).await?;
     Err(unavailable("import-remote"))
 }

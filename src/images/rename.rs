@@ -63,10 +63,7 @@ fn refuse_immovable(image: &Image) -> ApiResult<()> {
             Err(ApiError::validation(vec![problem]))
         }
         [file] if file.stor == Stor::Local => Ok(()),
-        [file] => {
-            let message = format!("the file is in {}, which this server does not have", file.stor);
-            Err(ApiError::new(Code::StorageUnsupported, message))
-        }
+        [file] => Err(ApiError::not_stored_here("file", file.stor)),
         _ => {
             let message = "the uuid of an image with several files cannot be changed";
             Err(ApiError::new(Code::NotImplemented, message))

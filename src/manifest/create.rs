@@ -124,8 +124,9 @@ const KNOWN: &[&str] = &[
 ///
 /// # Errors
 /// Unknown members first; then every problem of the record, and `state` as [`refuse_state`] has it.
-pub fn create(body: Record, context: &CreateContext) -> Result<Image, CreateError> {
+pub fn create(mut body: Record, context: &CreateContext) -> Result<Image, CreateError> {
     refuse_state(&body).map_err(|problem| CreateError::Invalid(vec![problem]))?;
+    body.entry("v").or_insert_with(|| json!(2));
     make(body, context, &[])
 }
 
@@ -148,7 +149,7 @@ fn refuse_unknown(body: &Record, is_zvol: bool, kept: &[&str]) -> Result<(), Cre
 /// The stored form of a new image, members in the order 4.13.1 writes them.
 fn record(mut body: Record, context: &CreateContext, is_zvol: bool, kept: &[&str]) -> Record {
     let mut raw = Map::new();
-    raw.insert("v".to_owned(), body.shift_remove("v").unwrap_or_else(|| json!(2)));
+    take(&mut body, &mut raw, &["v"]);
     if let Some(owner) = context.owner {
         body.insert("owner".to_owned(), json!(owner));
     }

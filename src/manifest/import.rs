@@ -8,7 +8,7 @@ use super::kinds::ImageType;
 use super::uuid::Uuid;
 use super::{FieldError, coerce};
 
-/// Members of an imported manifest that a created one may not have.
+/// Members of an imported manifest that a created one may not have, `urn` last.
 const KEPT: &[&str] = &["uuid", "published_at", "urn"];
 
 /// Of `requirements`: the lowest platform that an image runs on, by SDC version.
@@ -43,17 +43,18 @@ pub fn requested_owner(manifest: &Record) -> Result<Uuid, FieldError> {
 /// mentions.
 ///
 /// # Errors
-/// Unknown members first, and a `published_at` that is no text; then every problem of the record.
+/// A `published_at` that is no text, then unknown members, among them an empty `urn`; then every problem of the record.
 pub fn import(mut manifest: Record, context: &CreateContext) -> Result<Image, CreateError> {
     manifest.shift_remove("state");
     if manifest.get("icon") == Some(&Value::Bool(true)) {
         manifest.shift_remove("icon");
     }
-    if manifest.get("published_at").is_some_and(|date| !date.is_string()) {
+    if manifest.get("published_at").is_some_and(|date| !date.is_string() || !coerce::truthy(date)) {
         let problem = FieldError::invalid("published_at").because("not a text");
         return Err(CreateError::UnknownMembers(vec![problem]));
     }
-    make(manifest, context, KEPT)
+    let has_urn = manifest.get("urn").is_none_or(coerce::truthy);
+    make(manifest, context, if has_urn { KEPT } else { &KEPT[..KEPT.len() - 1] })
 }
 
 /// Whether the manifest is one of an LX image that says on which platforms it runs.
@@ -111,6 +112,8 @@ mod tests {
             (json!({"activated": true}), "activated"),
             (json!({"creator_uuid": LUKE}), "creator_uuid"),
             (json!({"published_at": 5}), "published_at"),
+            (json!({"published_at": ""}), "published_at"),
+            (json!({"urn": ""}), "urn"),
         ] {
             match imported(changes) {
                 Err(CreateError::UnknownMembers(problems)) => assert_eq!(problems[0].field, field),

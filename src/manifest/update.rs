@@ -59,6 +59,11 @@ pub fn refuse_members(image: &Image, body: &Record, is_operator: bool) -> Result
 
 /// The first entry is compared with the stored one; further ones do not count, as in 4.13.1.
 fn refuse_file(image: &Image, files: &Value) -> Option<FieldError> {
+    // The characters of a text are members that differ, as 4.13.1 sees it.
+    let is_text = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
+    if is_text(files) || files.get(0).is_some_and(is_text) {
+        return Some(FieldError::not_allowed("files"));
+    }
     let stored = image.record().get("files").and_then(|files| files.get(0));
     let (Some(stored), Some(given)) = (stored, files.get(0).and_then(Value::as_object)) else {
         return Some(FieldError::invalid("files").because("needs the entry of the image's file"));

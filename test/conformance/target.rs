@@ -1,0 +1,145 @@
+//! The servers that the rows run against.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
+
+use coal::Datacenter;
+use coal::datacenter::DatacenterBuilder;
+use moray::{BatchRequest, CallOptions, Precondition};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use super::client;
+use super::language::{Mode, Row};
+
+/// How long a server that is watched by somebody else may take to come back.
+const RETURN: Duration = Duration::from_secs(30);
+
+/// A server.
+#[derive(Debug)]
+pub(crate) struct Target {
+    /// Host and port.
+    pub(crate) authority: String,
+    reference: bool,
+}
+
+impl Target {
+    /// Whether it is 4.13.1 itself.
+    pub(crate) fn is_reference(&self) -> bool {
+        self.reference
+    }
+
+    /// Waits until it answers, where something starts it again.
+    pub(crate) fn wait(&self) {
+        let started = std::time::Instant::now();
+        let ping = format!("GET /ping HTTP/1.1\r\nHost: {}\r\n\r\n", self.authority);
+        while client::exchange(&self.authority, ping.as_bytes()).is_err() && started.elapsed() < RETURN {
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// The servers by mode: one given by its URL, or our own, which are started when a row asks for them.
+pub(crate) struct Targets {
+    given: Option<(Mode, Target)>,
+    has_records: bool,
+    own: BTreeMap<Mode, OnceLock<Target>>,
+    runtime: Runtime,
+    running: Mutex<Vec<Datacenter>>,
+}
+
+impl Targets {
+    /// `CONFORMANCE_URL` and, for a server that is not in a datacenter, `CONFORMANCE_MODE`. `CONFORMANCE_RECORDS` says
+    /// that its Moray has the records of `test/data`, `CONFORMANCE_REFERENCE` that it is 4.13.1.
+    pub(crate) fn of_environment() -> Targets {
+        let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let given = set("CONFORMANCE_URL").map(|url| {
+            let authority = url.trim_start_matches("http://").trim_end_matches('/').to_owned();
+            assert!(!authority.contains('/'), "CONFORMANCE_URL is http://HOST:PORT");
+            let mode = set("CONFORMANCE_MODE").unwrap_or_else(|| "dc".to_owned());
+            let mode = Mode::ALL.into_iter().find(|known| known.to_string() == mode).expect("a known mode");
+            (mode, Target { authority, reference: set("CONFORMANCE_REFERENCE").is_some() })
+        });
+        Targets {
+            has_records: given.is_none() || set("CONFORMANCE_RECORDS").is_some(),
+            given,
+            own: Mode::ALL.into_iter().map(|mode| (mode, OnceLock::new())).collect(),
+            runtime: Runtime::new().expect("a runtime"),
+            running: Mutex::default(),
+        }
+    }
+
+    /// Whether there is one of this kind.
+    pub(crate) fn has(&self, mode: Mode) -> bool {
+        self.given.as_ref().is_none_or(|(given, _)| *given == mode)
+    }
+
+    /// Whether a row can be run.
+    pub(crate) fn runs(&self, row: &Row) -> bool {
+        self.has_records || !row.stored
+    }
+
+    pub(crate) fn get(&self, mode: Mode) -> &Target {
+        match &self.given {
+            Some((_, target)) => target,
+            None => self.own[&mode].get_or_init(|| self.start(mode)),
+        }
+    }
+
+    fn start(&self, mode: Mode) -> Target {
+        let settings = settings(mode);
+        let configure =
+            |builder: DatacenterBuilder, (key, value): (&str, Value)| builder.imgapi_config(key, value);
+        let builder = Datacenter::builder().imgapi(env!("CARGO_BIN_EXE_imgapi"));
+        let builder = settings.into_iter().fold(builder, configure);
+        let datacenter = self.runtime.block_on(async {
+            let datacenter = builder.start().await.expect("a server");
+            if mode == Mode::Dc {
+                store_records(&datacenter).await;
+            }
+            datacenter
+        });
+        let authority = datacenter.imgapi_address().expect("an address").to_string();
+        self.running.lock().expect("a lock").push(datacenter);
+        Target { authority, reference: false }
+    }
+
+    /// Ends what was started. The servers must have survived all rows.
+    pub(crate) fn stop(&self) {
+        for datacenter in self.running.lock().expect("a lock").drain(..) {
+            assert!(datacenter.imgapi_pid().is_some(), "imgapi has ended before");
+            self.runtime.block_on(datacenter.stop());
+        }
+    }
+}
+
+fn settings(mode: Mode) -> Vec<(&'static str, Value)> {
+    let channels = json!([
+        {"name": "dev", "description": "all images", "default": true},
+        {"name": "staging", "description": "those that may be released"},
+        {"name": "release", "description": "released images"},
+    ]);
+    match mode {
+        Mode::Dc => vec![],
+        Mode::Public => vec![("mode", json!("public"))],
+        Mode::Channels => vec![("mode", json!("public")), ("channels", channels)],
+    }
+}
+
+/// Puts the records that 4.13.1 left into Moray.
+async fn store_records(datacenter: &Datacenter) {
+    let address = datacenter.moray().address();
+    let moray = moray::Client::new(moray::Config::direct(address.ip().to_string(), address.port()));
+    let records: Vec<Value> = include_str!("../data/manifest/moray-imgapi_images.jsonl")
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a record"))
+        .collect();
+    let put = |record: &Value| {
+        let key = record["uuid"].as_str().expect("a key");
+        BatchRequest::put("imgapi_images", key, record, Precondition::Any).expect("a request")
+    };
+    let puts: Vec<_> = records.iter().map(put).collect();
+    moray.batch(&puts, &CallOptions::default()).await.expect("records");
+    moray.close(RETURN).await;
+}
