@@ -279,15 +279,7 @@ async fn parameters_are_checked_in_order(app: &TestApp) {
 async fn mistakes_of_the_body_are_named(app: &TestApp) {
     let uuid = app.luke().has_image(json!({})).await;
     let path = format!("/images/{uuid}/file/from-url?{QUERY}");
-    let missing = [
-        json!({}),
-        json!([]),
-        json!(null),
-        json!("x"),
-        json!(5),
-        json!({"file_url": ""}),
-        json!({"file_url": null}),
-    ];
+    let missing = [json!({}), json!([]), json!(null), json!("x"), json!(5), json!({"file_url": null})];
     for body in missing {
         let answer = app.luke().call(Method::POST, &path).json(&body).send().await;
         answer.refused_field("InvalidParameter", "file_url", "Missing");
@@ -298,6 +290,7 @@ async fn mistakes_of_the_body_are_named(app: &TestApp) {
         "Missing",
     );
     let invalid = [
+        json!(""),
         json!(5),
         json!(["https://h/"]),
         json!({"a": 1}),
