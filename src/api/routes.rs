@@ -6,9 +6,12 @@ use axum::handler::Handler;
 use axum::http::Method;
 use axum::routing::{MethodFilter, on};
 
-use super::{AppState, acl, actions, channels, fetch, files, images, ping, reload, unavailable};
+use super::{
+    AppState, acl, actions, channels, clone, fetch, files, icons, images, ping, reload, unavailable,
+};
 use crate::auth::Demand;
 use crate::config::Config;
+use crate::manifest::Mode;
 
 /// Name of a route that did not match.
 pub(super) const UNKNOWN: &str = "unknown";
@@ -41,13 +44,11 @@ pub(super) struct Routes {
 /// The table of a server. Names are those of 4.13.1: dashboards and log queries know them.
 pub(super) fn routes(config: &Config) -> Routes {
     use Demand::{Passive, Strict};
-    let routes = Routes::default().add(Method::GET, "/ping", "ping", Passive, ping::ping);
-    let routes = if config.channels.is_empty() {
-        routes
-    } else {
-        routes.add(Method::GET, "/channels", "listchannels", Passive, channels::list_channels)
-    };
-    routes
+    Routes::default()
+        .add(Method::GET, "/ping", "ping", Passive, ping::ping)
+        .add_if(!config.channels.is_empty(), |routes| {
+            routes.add(Method::GET, "/channels", "listchannels", Passive, channels::list_channels)
+        })
         .add(Method::GET, "/images", "listimages", Passive, images::list_images)
         .add(Method::GET, "/images/{uuid}", "getimage", Passive, images::get_image)
         .add(Method::POST, "/images", "createimage", Strict, images::create_image)
@@ -61,6 +62,10 @@ pub(super) fn routes(config: &Config) -> Routes {
         )
         .add(Method::GET, "/images/{uuid}/file", "getimagefile", Passive, files::get_image_file)
         .add(Method::HEAD, "/images/{uuid}/file", "getimagefile", Passive, files::get_image_file)
+        .add(Method::PUT, "/images/{uuid}/icon", "addimageicon", Strict, icons::add_image_icon)
+        .add(Method::GET, "/images/{uuid}/icon", "getimageicon", Passive, icons::get_image_icon)
+        .add(Method::HEAD, "/images/{uuid}/icon", "getimageicon", Passive, icons::get_image_icon)
+        .add(Method::DELETE, "/images/{uuid}/icon", "deleteimageicon", Strict, icons::delete_image_icon)
         .add(Method::POST, "/images/{uuid}", "updateimage", Strict, actions::act_on_image)
         .add(Method::POST, "/images/{uuid}/acl", "addimageacl", Strict, acl::update_acl)
         .add(Method::GET, "/images/{uuid}/jobs", "getimagejobs", Passive, unavailable::get_image_jobs)
@@ -71,6 +76,9 @@ pub(super) fn routes(config: &Config) -> Routes {
             Strict,
             unavailable::push_docker_image,
         )
+        .add_if(config.mode == Mode::Dc, |routes| {
+            routes.add(Method::POST, "/images/{uuid}/clone", "cloneimage", Strict, clone::clone_image)
+        })
         .add(Method::DELETE, "/images/{uuid}", "deleteimage", Strict, images::delete_image)
         .add(Method::POST, "/authkeys/reload", "adminreloadauthkeys", Strict, reload::reload_auth_keys)
 }
@@ -98,6 +106,11 @@ impl Routes {
         self.router = self.router.route(path, on(filter, handler));
         self.rows.push(Route { method, path, name, demand });
         self
+    }
+
+    /// Adds routes that only some servers have.
+    fn add_if(self, has_them: bool, add: impl FnOnce(Routes) -> Routes) -> Routes {
+        if has_them { add(self) } else { self }
     }
 
     /// The router and the table.

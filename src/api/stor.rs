@@ -23,10 +23,7 @@ pub(super) async fn change_stor(state: &AppState, context: &Context, path: Image
             let form = ApiForm { version: ApiVersion::V2, admin_fields: true, ..context.form(state, true) };
             Ok(Json::rendered(image.text(&form)).into_response())
         }
-        [file] => {
-            let message = format!("the file is in {}, which this server does not have", file.stor);
-            Err(ApiError::new(Code::StorageUnsupported, message))
-        }
+        [file] => Err(ApiError::not_stored_here("file", file.stor)),
         [] => Err(ApiError::validation(vec![FieldError::invalid("files").because("the image has no file")])),
         _ => Err(not_implemented("the storage of an image with several files cannot be changed")),
     }

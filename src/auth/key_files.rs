@@ -65,10 +65,11 @@ fn file_names(directory: &Path) -> io::Result<Vec<String>> {
     };
     let mut names = Vec::new();
     for entry in entries {
-        if let Ok(name) = entry?.file_name().into_string() {
-            if name.ends_with(SUFFIX) && !name.starts_with('.') {
-                names.push(name);
-            }
+        if let Ok(name) = entry?.file_name().into_string()
+            && name.ends_with(SUFFIX)
+            && !name.starts_with('.')
+        {
+            names.push(name);
         }
     }
     Ok(names)

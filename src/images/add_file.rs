@@ -6,7 +6,7 @@ use futures_util::Stream;
 use super::change::{ChangeError, change};
 use super::{Access, ApiError, ApiResult, App, Code, now, to_the_end};
 use crate::manifest::{Compression, Image, ImageFile, Stor};
-use crate::storage::{Digests, ReceiveError, Received, StorageError};
+use crate::storage::{Digests, ReceiveError, Received, Staged, StorageError};
 use crate::telemetry::err;
 
 /// Most bytes of an image file: 20 GiB.
@@ -51,7 +51,7 @@ where
     let mut running = app.uploads.begin(access.uuid);
     let received = tokio::select! {
         received = app.storage.receive(upload.length, limit, body) => received.map_err(refused)?,
-        () = running.image_deleted() => return Err(ApiError::image_not_found(access.uuid)),
+        () = running.image_gone() => return Err(ApiError::image_not_found(access.uuid)),
     };
     app.metrics.file_bytes_in(received.digests.size);
     verify(&received.digests, &upload)?;
@@ -64,10 +64,16 @@ where
 async fn publish(app: &App, access: Access, received: Received, file: ImageFile) -> ApiResult<Image> {
     let _publishing = app.locks.lock(access.uuid).await?;
     let staged = app.storage.stage(received, access.uuid, 0).await?;
-    match change(app, access, |image| with_file(image, &file)).await {
+    settle(staged, change(app, access, |image| with_file(image, &file)).await).await
+}
+
+/// Puts a staged file where the change of the record that names it belongs: to its place when it was made, away when it
+/// was not, and where the sweep finds it when nobody knows.
+pub(super) async fn settle(staged: Staged, changed: Result<Image, ChangeError>) -> ApiResult<Image> {
+    match changed {
         Ok(image) => {
             if let Err(error) = staged.settle().await {
-                tracing::warn!(uuid = %image.uuid(), err.json = %err(&error), "an image file waits for its final place");
+                tracing::warn!(uuid = %image.uuid(), err.json = %err(&error), "a file of an image waits for its final place");
             }
             Ok(image)
         }

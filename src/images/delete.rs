@@ -20,7 +20,12 @@ pub async fn delete(app: &Arc<App>, access: Access, force_all_channels: bool) ->
     to_the_end(async move { delete_record_and_files(&app, access, force_all_channels).await }).await
 }
 
-async fn delete_record_and_files(app: &App, access: Access, force_all_channels: bool) -> ApiResult<()> {
+/// The same for a caller that sees it to its end itself.
+pub(super) async fn delete_record_and_files(
+    app: &App,
+    access: Access,
+    force_all_channels: bool,
+) -> ApiResult<()> {
     let _deleting = app.locks.lock(access.uuid).await?;
     let _changing = app.changes.lock(access.uuid).await?;
     for _ in 0..ATTEMPTS {
@@ -42,7 +47,7 @@ async fn delete_record(app: &App, Stored { image, etag }: &Stored) -> ApiResult<
     refuse_dependents(app, image.uuid()).await?;
     match app.db.delete(image.uuid(), etag).await {
         Ok(()) => {
-            app.uploads.image_deleted(image.uuid());
+            app.uploads.image_gone(image.uuid());
             delete_files(app, image).await;
             Ok(true)
         }

@@ -6,7 +6,7 @@ use super::Code;
 use crate::accounts::AccountsError;
 use crate::db::DbError;
 use crate::manifest::create::CreateError;
-use crate::manifest::{FieldCode, FieldError, Uuid};
+use crate::manifest::{FieldCode, FieldError, Stor, Uuid};
 use crate::storage::StorageError;
 
 /// The result of an operation.
@@ -65,6 +65,12 @@ impl ApiError {
     /// 409 for a UUID that is taken.
     pub fn image_exists(uuid: Uuid) -> ApiError {
         ApiError::new(Code::ImageUuidAlreadyExists, format!("image {uuid} already exists"))
+    }
+
+    /// 503 for a file, or whatever it is, in a storage that this server does not have.
+    pub fn not_stored_here(what: &str, stor: Stor) -> ApiError {
+        let message = format!("the {what} is in {stor}, which this server does not have");
+        ApiError::new(Code::StorageUnsupported, message)
     }
 
     /// The REST code.

@@ -16,17 +16,15 @@ pub struct OpenFile {
     pub file: File,
 }
 
-impl OpenFile {
-    /// Refuses a file that cannot be the one the manifest means: what is on disk may have been changed by hand, or the
-    /// manifest's own file may be lost.
-    fn complete(entry: ImageFile, file: File) -> ApiResult<OpenFile> {
-        let damaged = || ApiError::new(Code::InternalError, "the stored file is not what its manifest says");
-        let size = file.metadata().map_err(|error| damaged().because(error))?.len();
-        if size != entry.size {
-            return Err(damaged().because(io::Error::other(format!("{size} bytes, not {}", entry.size))));
-        }
-        Ok(OpenFile { entry, file })
+/// Refuses a file that cannot be the one the manifest means: what is on disk may have been changed by hand, or the
+/// manifest's own file may be lost.
+fn complete(file: File, expected: u64) -> ApiResult<File> {
+    let damaged = || ApiError::new(Code::InternalError, "the stored file is not what its manifest says");
+    let size = file.metadata().map_err(|error| damaged().because(error))?.len();
+    if size == expected {
+        return Ok(file);
     }
+    Err(damaged().because(io::Error::other(format!("{size} bytes, not {expected}"))))
 }
 
 /// Opens file `index` of `image`, which the caller has looked up.
@@ -34,19 +32,20 @@ pub async fn get_file(app: &App, access: Access, image: &View, index: usize) -> 
     let mut entry = file_entry(access.uuid, image.files(), index)?.clone();
     for _ in 0..ATTEMPTS {
         if entry.stor != Stor::Local {
-            let message = format!("the file is in {}, which this server does not have", entry.stor);
-            return Err(ApiError::new(Code::StorageUnsupported, message));
+            return Err(ApiError::not_stored_here("file", entry.stor));
         }
         let opened = app.storage.open(access.uuid, index, &entry.sha1).await;
         if image.activated() {
-            return OpenFile::complete(entry, opened?);
+            let file = complete(opened?, entry.size)?;
+            return Ok(OpenFile { entry, file });
         }
         // Only before its activation can an image get another file. What was opened is what the manifest means if it
         // still says so afterwards.
         let current = current_files(app, access).await?;
         let now = file_entry(access.uuid, &current, index)?;
         if now.sha1 == entry.sha1 {
-            return OpenFile::complete(entry, opened?);
+            let file = complete(opened?, entry.size)?;
+            return Ok(OpenFile { entry, file });
         }
         entry = now.clone();
     }

@@ -34,6 +34,7 @@ pub(super) async fn rename(
         match app.db.rename(&renamed, image.uuid(), &etag).await {
             Ok(()) => {
                 settle_archive(archived).await;
+                app.uploads.image_gone(image.uuid());
                 delete_files(app, &image).await;
                 settle_files(staged).await;
                 return Ok(renamed);
@@ -62,10 +63,7 @@ fn refuse_immovable(image: &Image) -> ApiResult<()> {
             Err(ApiError::validation(vec![problem]))
         }
         [file] if file.stor == Stor::Local => Ok(()),
-        [file] => {
-            let message = format!("the file is in {}, which this server does not have", file.stor);
-            Err(ApiError::new(Code::StorageUnsupported, message))
-        }
+        [file] => Err(ApiError::not_stored_here("file", file.stor)),
         _ => {
             let message = "the uuid of an image with several files cannot be changed";
             Err(ApiError::new(Code::NotImplemented, message))

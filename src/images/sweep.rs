@@ -72,7 +72,7 @@ async fn named_by(app: &App, owner: &Owner) -> ApiResult<Naming> {
         if local_assets(&image).contains(&(owner.asset, owner.sha1.clone())) {
             return Ok(Naming::Named(Box::new(image)));
         }
-        // The write of a file names a version from before the activation.
+        // The write that names a file is of a version from before the activation.
         if image.activated() && owner.asset != Asset::Icon {
             return Ok(Naming::Unnamed);
         }

@@ -5,8 +5,8 @@ use tokio::sync::watch;
 
 use crate::manifest::Uuid;
 
-/// The files on their way to images, so that one for an image that is deleted meanwhile ends with it and not only when
-/// all of it has come.
+/// The files on their way to images, so that one for an image that is deleted meanwhile, or gets another UUID, ends with
+/// it and not only when all of it has come.
 #[derive(Debug, Default)]
 pub(super) struct Uploads(Arc<Running>);
 
@@ -28,15 +28,15 @@ impl Uploads {
         Upload { uuid, running: Arc::clone(&self.0), image }
     }
 
-    /// Tells the uploads to `uuid` that it is deleted.
-    pub(super) fn image_deleted(&self, uuid: Uuid) {
+    /// Tells the uploads to `uuid` that no image has it any more.
+    pub(super) fn image_gone(&self, uuid: Uuid) {
         entries(&self.0).remove(&uuid);
     }
 }
 
 impl Upload {
-    /// Waits for the deletion of the image.
-    pub(super) async fn image_deleted(&mut self) {
+    /// Waits until the image is gone.
+    pub(super) async fn image_gone(&mut self) {
         if let Some(image) = &mut self.image {
             while image.changed().await.is_ok() {}
         }
@@ -70,17 +70,17 @@ mod tests {
         let (uuid, other) = (Uuid::new_v4(), Uuid::new_v4());
         let (mut first, mut second) = (uploads.begin(uuid), uploads.begin(uuid));
         let mut elsewhere = uploads.begin(other);
-        assert!(first.image_deleted().now_or_never().is_none());
-        uploads.image_deleted(uuid);
-        first.image_deleted().await;
-        second.image_deleted().await;
-        assert!(elsewhere.image_deleted().now_or_never().is_none());
+        assert!(first.image_gone().now_or_never().is_none());
+        uploads.image_gone(uuid);
+        first.image_gone().await;
+        second.image_gone().await;
+        assert!(elsewhere.image_gone().now_or_never().is_none());
         // The image may come again while the old uploads wind up.
         let mut third = uploads.begin(uuid);
         drop((first, second));
-        assert!(third.image_deleted().now_or_never().is_none());
-        uploads.image_deleted(uuid);
-        third.image_deleted().await;
+        assert!(third.image_gone().now_or_never().is_none());
+        uploads.image_gone(uuid);
+        third.image_gone().await;
     }
 
     #[test]

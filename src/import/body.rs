@@ -1,6 +1,6 @@
 use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use futures_util::{Stream, StreamExt};
 use reqwest::Response;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -41,7 +41,7 @@ impl Incoming {
 pub(super) async fn collect(host: &str, response: Response, limit: usize) -> Result<Bytes, FetchError> {
     let mut body = response.bytes_stream();
     let mut collected = BytesMut::new();
-    while let Some(chunk) = next(&mut body).await {
+    while let Some(chunk) = body.next().await {
         let chunk = chunk.map_err(|error| FetchError::broken(host.to_owned(), error))?;
         if collected.len() + chunk.len() > limit {
             let reason = format!("it has more than {limit} bytes");
@@ -50,8 +50,4 @@ pub(super) async fn collect(host: &str, response: Response, limit: usize) -> Res
         collected.extend_from_slice(&chunk);
     }
     Ok(collected.freeze())
-}
-
-async fn next<S: Stream + Unpin>(stream: &mut S) -> Option<S::Item> {
-    stream.next().await
 }

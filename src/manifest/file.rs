@@ -93,6 +93,20 @@ impl Icon {
     }
 }
 
+impl Icon {
+    /// The stored icon, members in the order 4.13.1 writes them.
+    pub(super) fn record(&self) -> Value {
+        json!({
+            "contentType": self.content_type,
+            "size": self.size,
+            "contentMD5": self.content_md5,
+            "sha1": self.sha1,
+            "mtime": self.mtime,
+            "stor": self.stor,
+        })
+    }
+}
+
 /// A non-empty text member.
 fn text(entry: &Value, name: &str) -> Option<String> {
     entry.get(name)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned)

@@ -80,6 +80,22 @@ impl Image {
         })
     }
 
+    /// A copy with this icon.
+    ///
+    /// # Errors
+    /// Every problem of the changed record.
+    pub fn with_icon(&self, icon: &Icon) -> Result<Self, Vec<FieldError>> {
+        self.with(|raw| drop(raw.insert("icon".to_owned(), icon.record())))
+    }
+
+    /// A copy without an icon.
+    ///
+    /// # Errors
+    /// Every problem of the changed record.
+    pub fn without_icon(&self) -> Result<Self, Vec<FieldError>> {
+        self.with(|raw| drop(raw.shift_remove("icon")))
+    }
+
     /// An activated copy. `now` (ISO 8601 with milliseconds) becomes `published_at` unless the record has
     /// one; `expires_at` goes.
     ///

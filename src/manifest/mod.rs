@@ -6,6 +6,7 @@
 //! [`list`] says which records a ListImages call selects.
 
 pub mod api_form;
+pub mod clone;
 mod coerce;
 pub mod create;
 pub mod field_error;

@@ -8,6 +8,7 @@ mod archive;
 mod asset;
 mod ingest;
 mod local;
+mod reread;
 mod temporary;
 #[cfg(test)]
 mod tests;

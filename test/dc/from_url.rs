@@ -4,7 +4,9 @@ use coal::datacenter::DatacenterBuilder;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::support::{Answer, Authority, BASE, Foreign, LUKE, NOBODY, Script, TestApp, sha1_of, tests};
+use super::support::{
+    Answer, Authority, BASE, Foreign, LUKE, NOBODY, Script, TestApp, sha1_of, tests, wait_until,
+};
 
 tests! {
     a_file_is_fetched_and_described,
@@ -65,10 +67,10 @@ async fn a_file_is_fetched_and_described(_shared: &TestApp) {
     let stage = Stage::start(|dc| dc.imgapi_config("serverName", "imgapi-under-test/1")).await;
     let Stage { app, server, uuid, .. } = &stage;
     let bytes = vec![3; 3_000_001];
-    server.on("/a%20file?b=c", Script::answer(200, &[], &bytes));
+    server.on("/a%20file?signature=hidden&b=c", Script::answer(200, &[], &bytes));
     let sha1 = sha1_of(&bytes);
     let query = format!("compression=xz&sha1={sha1}&dataset_guid=123");
-    let url = server.url("/a%20file?b=c#d").replace("https://", "https://user:word@");
+    let url = server.url("/a%20file?signature=hidden&b=c#d").replace("https://", "https://user:word@");
     let image = app.luke().add_file_from_url(uuid, &query, &url).await;
     let expected = json!([{"sha1": sha1, "size": 3_000_001, "compression": "xz", "dataset_guid": "123"}]);
     assert_eq!(image.ok()["files"], expected);
@@ -79,6 +81,12 @@ async fn a_file_is_fetched_and_described(_shared: &TestApp) {
     for name in ["authorization", "request-id", "cookie", "accept-encoding", "range"] {
         assert!(!head.contains(&format!("{name}:")), "{head}");
     }
+    wait_until("an audit record", async || {
+        app.log().into_iter().find(|record| record["route"] == "addimagefilefromurl")
+    })
+    .await;
+    let log = std::fs::read_to_string(app.dc.log_file()).unwrap();
+    assert!(log.contains("signature=***") && !log.contains("hidden") && !log.contains("user:word"));
     let without_length =
         Script::raw(200, &["Transfer-Encoding: chunked"], "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n");
     server.on("/chunked", without_length);
@@ -200,7 +208,7 @@ async fn a_deletion_ends_the_download(_shared: &TestApp) {
     let Stage { app, server, uuid, .. } = &stage;
     server.on("/endless", Script::raw(200, &["Transfer-Encoding: chunked"], "5\r\nbytes\r\n").and_hang());
     let deletion = async {
-        super::support::wait_until("the download begins", async || {
+        wait_until("the download begins", async || {
             (server.heads().len() == 1 && app.has_unfinished()).then_some(())
         })
         .await;

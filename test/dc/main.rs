@@ -16,6 +16,7 @@ mod support;
 mod acl;
 mod audit;
 mod bodies;
+mod clones;
 mod command_line;
 mod conditions;
 mod create;
@@ -24,6 +25,7 @@ mod enable;
 mod filters;
 mod from_url;
 mod headers;
+mod icons;
 mod imports;
 mod lifecycle;
 mod listing;
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         acl::TESTS,
         audit::TESTS,
         bodies::TESTS,
+        clones::TESTS,
         command_line::TESTS,
         conditions::TESTS,
         create::TESTS,
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         filters::TESTS,
         from_url::TESTS,
         headers::TESTS,
+        icons::TESTS,
         imports::TESTS,
         lifecycle::TESTS,
         listing::TESTS,

@@ -5,7 +5,8 @@ use std::fs;
 
 use futures_util::future::join_all;
 use moray::{DeleteOptions, Precondition, PutOptions};
-use serde_json::json;
+use reqwest::Method;
+use serde_json::{Value, json};
 
 use super::support::{TestApp, fresh, sha1_of, small_record, tests};
 
@@ -17,6 +18,9 @@ tests! {
     an_upload_of_which_the_image_changed_hands_is_refused,
     an_image_is_activated_once,
     no_write_is_lost_to_another_writer,
+    changes_of_one_image_at_once_all_take_effect,
+    of_changes_under_one_condition_one_is_made,
+    a_uuid_is_taken_by_one_of_many,
     a_download_ends_with_the_file_it_began_with,
     what_another_process_writes_is_seen_at_once,
 }
@@ -129,6 +133,94 @@ async fn no_write_is_lost_to_another_writer(app: &TestApp) {
     let image = app.luke().activate(&uuid).await.ok();
     assert_eq!((&image["acl"], &image["files"][0]["size"]), (&json!(accounts), &json!(4)));
     app.luke().delete(&uuid).await.gone();
+}
+
+/// Updates of different members, an ACL that grows and shrinks, and files, all at the same time.
+async fn changes_of_one_image_at_once_all_take_effect(app: &TestApp) {
+    let stays = fresh();
+    let uuid = app.luke().has_image_with_file(json!({"acl": [stays]}), b"x").await;
+    let names = ["description", "homepage", "eula"];
+    let update = async |name: &str, value: Value| {
+        let target = format!("/images/{uuid}?action=update");
+        app.luke().call(Method::POST, &target).json(&json!({ name: value })).send().await.ok();
+    };
+    let acl = async |query: &str, account: &str| {
+        let target = format!("/images/{uuid}/acl{query}");
+        app.luke().call(Method::POST, &target).json(&json!([account])).send().await.ok();
+    };
+    let accounts: Vec<String> = (0..24).map(|_| fresh()).collect();
+    let updates = names.iter().map(async |name| {
+        for round in 0..8 {
+            update(name, json!(if round < 7 { format!("http://{round}") } else { format!("http://{name}") }))
+                .await;
+        }
+    });
+    let updates = join_all(updates);
+    let additions = join_all(accounts.iter().enumerate().map(async |(index, account)| {
+        acl("", account).await;
+        if index % 2 == 1 {
+            acl("?action=remove", account).await;
+        }
+    }));
+    let uploads = async {
+        for body in ["a", "bb", "ccc"] {
+            app.luke().upload(&uuid, "compression=none", body).await.ok();
+        }
+    };
+    tokio::join!(updates, additions, uploads);
+    let image = app.luke().get_image(&uuid).await.ok();
+    let mut expected: Vec<&String> = accounts.iter().step_by(2).chain([&stays]).collect();
+    let mut found: Vec<String> = serde_json::from_value(image["acl"].clone()).unwrap();
+    expected.sort();
+    found.sort();
+    assert!(found.iter().eq(expected));
+    for name in names {
+        assert_eq!(image[name], format!("http://{name}"), "{name}");
+    }
+    assert_eq!(image["files"][0]["size"], 3);
+}
+
+async fn of_changes_under_one_condition_one_is_made(app: &TestApp) {
+    let uuid = app.luke().has_active_image(json!({})).await;
+    let mut etag = app.luke().get_image(&uuid).await.header("etag").unwrap().to_owned();
+    for round in 0..4 {
+        let change = async |n: usize| {
+            let target = format!("/images/{uuid}?action=update");
+            let call = app.luke().call(Method::POST, &target).header("if-match", &etag);
+            call.json(&json!({"description": format!("{round}.{n}")})).send().await
+        };
+        let answers = join_all((0..12).map(change)).await;
+        let [made]: [_; 1] =
+            answers.iter().filter(|a| a.status == 200).collect::<Vec<_>>().try_into().unwrap();
+        for other in answers.iter().filter(|answer| answer.status != 200) {
+            other.refused(412, "PreconditionFailed");
+        }
+        let image = app.luke().get_image(&uuid).await;
+        assert_eq!(image.body, made.body);
+        etag = image.header("etag").unwrap().to_owned();
+    }
+}
+
+async fn a_uuid_is_taken_by_one_of_many(app: &TestApp) {
+    let new = fresh();
+    let images: Vec<String> =
+        join_all((0..6).map(|_| app.luke().has_image_with_file(json!({}), b"bytes"))).await;
+    let rename = async |uuid: &String| {
+        let target = format!("/images/{uuid}?action=update");
+        app.operator().call(Method::POST, &target).json(&json!({"uuid": new})).send().await
+    };
+    let answers = join_all(images.iter().map(rename)).await;
+    assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
+    for (uuid, answer) in images.iter().zip(&answers) {
+        if answer.status == 200 {
+            app.luke().get_image(uuid).await.not_found();
+        } else {
+            answer.refused(409, "ImageUuidAlreadyExists");
+            assert_eq!(app.luke().download(uuid).await.text(), "bytes");
+        }
+    }
+    assert_eq!(app.luke().download(&new).await.text(), "bytes");
+    app.nothing_unfinished().await;
 }
 
 async fn a_download_ends_with_the_file_it_began_with(app: &TestApp) {

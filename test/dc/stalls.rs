@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::support::{TestApp, tests, wait_until};
+use super::support::{TestApp, fresh, sha1_of, small_record, tests, wait_until};
 
 tests! {
     an_upload_on_which_nothing_comes_is_given_up,
@@ -60,9 +60,13 @@ async fn an_upload_that_trickles_is_given_up(_shared: &TestApp) {
 
 async fn a_download_that_nobody_takes_is_given_up(_shared: &TestApp) {
     let app = app(0).await;
-    let uuid = app.luke().has_image(json!({})).await;
-    // More than what sockets hold.
-    app.luke().upload(&uuid, "compression=none", vec![1; 32 << 20]).await.ok();
+    // More than what sockets hold. It is not uploaded, because an upload may not pause here.
+    let bytes = vec![1; 32 << 20];
+    let file = json!({"sha1": sha1_of(&bytes), "size": bytes.len(), "compression": "none", "stor": "local"});
+    let uuid = fresh();
+    app.store(&small_record(json!({"uuid": uuid, "files": [file]}))).await;
+    std::fs::create_dir_all(app.file(&uuid).parent().unwrap()).unwrap();
+    std::fs::write(app.file(&uuid), bytes).unwrap();
     let mut download = app.connect().await;
     download.send(format!("GET /images/{uuid}/file HTTP/1.1\r\nHost: x\r\n\r\n")).await;
     assert_eq!(download.read_head().await.status, 200);

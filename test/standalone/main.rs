@@ -19,6 +19,7 @@ mod support;
 
 mod channels;
 mod modes;
+mod sources;
 
 use std::process::ExitCode;
 
@@ -46,5 +47,5 @@ async fn configured(settings: Value) -> TestApp {
 }
 
 fn main() -> ExitCode {
-    support::run([channels::TESTS, modes::TESTS].concat(), start)
+    support::run([channels::TESTS, modes::TESTS, sources::TESTS].concat(), start)
 }

@@ -382,7 +382,7 @@ async fn a_client_that_takes_nothing_is_cut_off() {
 
 #[tokio::test]
 async fn a_client_that_takes_too_little_is_cut_off() {
-    let connection = transfer(TransferLimits { idle: Duration::from_secs(1), min_rate: 1 << 30 });
+    let connection = transfer(TransferLimits { idle: Duration::from_secs(3), min_rate: 1 << 30 });
     let server = TestServer::start(ServeConfig { connection, ..ServeConfig::default() }).await;
     let mut stream = server.connect().await;
     stream.write_all(b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();

@@ -1,0 +1,21 @@
+//! `POST /images/:uuid/clone` — CloneImage.
+
+use axum::extract::State;
+
+use super::AppState;
+use super::context::Context;
+use super::extract::ImagePath;
+use super::reply::Json;
+use crate::images::{self, ApiResult};
+use crate::manifest::json;
+
+/// Only a datacenter has it. The body is ignored; the answer is the clone, without a tag.
+pub(super) async fn clone_image(
+    State(state): State<AppState>,
+    context: Context,
+    path: ImagePath,
+) -> ApiResult<Json> {
+    let access = path.visible(&context, &state).await?.access;
+    let clone = images::clone_image(state.app(), access).await?;
+    Ok(Json::rendered(json::pretty(&clone.api(&context.form(&state, false)))?))
+}

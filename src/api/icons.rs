@@ -1,0 +1,82 @@
+//! `/images/:uuid/icon`.
+
+use std::time::SystemTime;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, Method, header};
+use axum::response::Response;
+
+use super::AppState;
+use super::context::Context;
+use super::download::{Download, FileBodies};
+use super::extract::{OwnedImage, VisibleImage};
+use super::files::check_storage;
+use super::images::reply;
+use super::reply::Json;
+use super::upload;
+use crate::images::{self, ApiError, ApiResult, Code, IconUpload};
+use crate::manifest::times;
+
+/// The types that an icon can have, without any parameters.
+const CONTENT_TYPES: [&str; 3] = ["image/jpeg", "image/gif", "image/png"];
+
+/// `PUT /images/:uuid/icon` — AddImageIcon.
+pub(super) async fn add_image_icon(
+    State(state): State<AppState>,
+    context: Context,
+    headers: HeaderMap,
+    image: OwnedImage,
+    body: Body,
+) -> ApiResult<Json> {
+    let content_type = parse_content_type(&headers)?;
+    check_storage(&context.params)?;
+    let upload = IconUpload {
+        content_type: content_type.to_owned(),
+        sha1: context.params.non_empty("sha1")?.map(str::to_owned),
+        length: headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok()),
+    };
+    let image = images::add_icon(state.app(), image.access, upload, upload::stream(&state, body)).await?;
+    reply(&image, &context.form(&state, false))
+}
+
+fn parse_content_type(headers: &HeaderMap) -> ApiResult<&'static str> {
+    let given = headers.get(header::CONTENT_TYPE).map_or(&[][..], |value| value.as_bytes());
+    let known = CONTENT_TYPES.into_iter().find(|known| known.as_bytes() == given);
+    known.ok_or_else(|| {
+        let message = format!("the Content-Type of an icon must be one of {}", CONTENT_TYPES.join(", "));
+        ApiError::new(Code::Upload, message)
+    })
+}
+
+/// `GET` and `HEAD /images/:uuid/icon` — GetImageIcon.
+pub(super) async fn get_image_icon(
+    State(state): State<AppState>,
+    method: Method,
+    headers: HeaderMap,
+    image: VisibleImage,
+    Extension(bodies): Extension<FileBodies>,
+) -> ApiResult<Response> {
+    let opened = images::get_icon(state.app(), image.access, &image.image).await?;
+    let entry = &opened.entry;
+    let download = Download {
+        file: opened.file,
+        size: entry.size,
+        content_type: &entry.content_type,
+        sha1: &entry.sha1,
+        md5: entry.content_md5.as_deref(),
+        modified: entry.mtime.as_deref().and_then(times::parse_js_date).map(SystemTime::from),
+    };
+    download.respond(&method, &headers, &bodies)
+}
+
+/// `DELETE /images/:uuid/icon` — DeleteImageIcon.
+pub(super) async fn delete_image_icon(
+    State(state): State<AppState>,
+    context: Context,
+    image: OwnedImage,
+) -> ApiResult<Json> {
+    let image = images::delete_icon(state.app(), image.access).await?;
+    reply(&image, &context.form(&state, false))
+}

@@ -1,0 +1,177 @@
+use std::sync::Arc;
+
+use super::change::{archive, settle_archive};
+use super::delete::delete_record_and_files;
+use super::lookup::current;
+use super::origin::MAX_CHAIN;
+use super::{Access, ApiError, ApiResult, App, Code, now, to_the_end};
+use crate::db::DbError;
+use crate::manifest::clone::{CloneContext, clone_of};
+use crate::manifest::{FieldCode, FieldError, Image, ImageFile, ImageType, Stor, Uuid};
+use crate::storage::{Asset, Digests};
+use crate::telemetry::err;
+
+/// CloneImage: makes the account of the call its own copy of an image that is shared with it, and of the origins that
+/// are somebody's.
+pub async fn clone_image(app: &Arc<App>, access: Access) -> ApiResult<Image> {
+    let Some(account) = access.account else {
+        return Err(ApiError::invalid_parameter(
+            "account",
+            FieldCode::Invalid,
+            "must be the UUID of an account",
+        ));
+    };
+    let app = Arc::clone(app);
+    to_the_end(async move {
+        let image = current(&app, access).await?.image;
+        check(&image, account)?;
+        let chain = Chain::of(&app, image).await?;
+        let mut clones = Vec::new();
+        match chain.copy(&app, account, &mut clones).await {
+            Ok(top) => Ok(top),
+            Err(error) => {
+                clean_up(&app, clones).await;
+                Err(error)
+            }
+        }
+    })
+    .await
+}
+
+fn check(image: &Image, account: Uuid) -> ApiResult<()> {
+    let uuid = image.uuid();
+    let invalid =
+        |field: &str, message: &str| ApiError::validation(vec![FieldError::invalid(field).because(message)]);
+    if !image.activated() {
+        return Err(invalid("active", "the image is not activated"));
+    }
+    if !image.acl().contains(&account) {
+        let message = format!("image {uuid} is not shared with account {account}");
+        return Err(ApiError::new(Code::ImageNotShared, message));
+    }
+    if image.image_type() == Some(ImageType::Docker) {
+        return Err(invalid("type", "images of type docker cannot be cloned"));
+    }
+    Ok(())
+}
+
+/// The images to be copied, the one asked for first, and the origin that the last of them shares with others.
+struct Chain {
+    images: Vec<Image>,
+    shared: Option<Uuid>,
+}
+
+impl Chain {
+    /// Follows the origins up to one that belongs to the operators or to nobody.
+    async fn of(app: &App, image: Image) -> ApiResult<Chain> {
+        let shared_owners = [Some(Uuid::NIL), app.config.admin_uuid];
+        let mut next = image.origin();
+        only_file(&image)?;
+        let mut images = vec![image];
+        while let Some(uuid) = next {
+            let origin = app.db.get(uuid).await?.map(|stored| stored.image);
+            let origin = origin.ok_or_else(|| {
+                ApiError::new(Code::OriginDoesNotExist, format!("origin image {uuid} does not exist"))
+            })?;
+            if shared_owners.contains(&Some(origin.owner())) {
+                break;
+            }
+            if images.len() == MAX_CHAIN {
+                let message = format!("the image has more than {MAX_CHAIN} origins");
+                return Err(ApiError::new(Code::InternalError, message));
+            }
+            only_file(&origin)?;
+            next = origin.origin();
+            images.push(origin);
+        }
+        Ok(Chain { images, shared: next })
+    }
+
+    /// Copies the images from the base upwards. What was perhaps made is in `clones`, whatever comes of it.
+    async fn copy(self, app: &App, account: Uuid, clones: &mut Vec<Uuid>) -> ApiResult<Image> {
+        let mut origin = self.shared;
+        for (index, source) in self.images.iter().enumerate().rev() {
+            let context = CloneContext {
+                uuid: Uuid::new_v4(),
+                owner: account,
+                origin,
+                is_origin: index > 0,
+                now: now(),
+            };
+            let clone = clone_of(source, &context)?;
+            clones.push(clone.uuid());
+            copy_one(app, source, &clone).await?;
+            if index == 0 {
+                return Ok(clone);
+            }
+            origin = Some(clone.uuid());
+        }
+        Err(ApiError::new(Code::InternalError, "there was nothing to clone"))
+    }
+}
+
+/// The one file of an image that can be cloned.
+fn only_file(image: &Image) -> ApiResult<&ImageFile> {
+    let uuid = image.uuid();
+    match image.files() {
+        [file] if file.stor == Stor::Local => Ok(file),
+        [file] => Err(ApiError::not_stored_here("file", file.stor)),
+        [] => Err(ApiError::new(Code::NoActivationNoFile, format!("image {uuid} has no file"))),
+        _ => {
+            let message = format!("image {uuid} has several files: such images cannot be cloned");
+            Err(ApiError::new(Code::NotImplemented, message))
+        }
+    }
+}
+
+/// The file first, then the record that names it, as for an upload.
+async fn copy_one(app: &App, source: &Image, clone: &Image) -> ApiResult<()> {
+    let file = only_file(source)?;
+    let received = app.storage.copy(source.uuid(), Asset::File(0), &file.sha1).await?;
+    verify(&received.digests, file)?;
+    let staged = app.storage.stage(received, clone.uuid(), Asset::File(0)).await?;
+    let archived = archive(app, clone).await?;
+    match app.db.insert(clone).await {
+        Ok(()) => {
+            settle_archive(archived).await;
+            if let Err(error) = staged.settle().await {
+                tracing::warn!(uuid = %clone.uuid(), err.json = %err(&error), "a file of a clone waits for its final place");
+            }
+            Ok(())
+        }
+        Err(error @ DbError::OutcomeUnknown(_)) => {
+            staged.leave();
+            Err(error.into())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether the bytes that were read are those that the manifest means: a copy must not outlive a damaged file as a good
+/// one.
+fn verify(digests: &Digests, file: &ImageFile) -> ApiResult<()> {
+    let same =
+        |expected: &Option<String>, actual: &str| expected.as_deref().is_none_or(|text| text == actual);
+    if digests.size == file.size
+        && digests.sha1 == file.sha1
+        && same(&file.content_md5, &digests.md5)
+        && same(&file.sha256, &digests.sha256)
+    {
+        return Ok(());
+    }
+    Err(ApiError::new(Code::InternalError, "the stored file is not what its manifest says"))
+}
+
+/// Deletes what was made, the top first, because each is the origin of the next. Nothing can be done about a failure,
+/// except to tell.
+async fn clean_up(app: &App, clones: Vec<Uuid>) {
+    for uuid in clones.into_iter().rev() {
+        let access = Access { uuid, account: None, channel: None };
+        match delete_record_and_files(app, access, true).await {
+            Err(error) if error.code() != Code::ResourceNotFound => {
+                tracing::error!(%uuid, err.json = %err(&error), "cannot delete a clone whose making failed");
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Names and passwords.
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::{Request, Server};
+
+fn hash_password(input: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_imgapi"));
+    command.arg("hash-password").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn hash_of(password: &str) -> String {
+    let output = hash_password(password);
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+}
+
+async fn start(mode: &'static str) -> Server {
+    let userdb = json!([
+        {"name": "user", "password": hash_of("s3cret:with:colons\n")},
+        {"name": "constructor", "password": hash_of("pässword")},
+    ]);
+    Server::start_with(mode, &[("authType", json!("basic")), ("userdb", userdb)]).await
+}
+
+fn with_password<'a>(request: Request<'a>, user: &str, password: &str) -> Request<'a> {
+    let credentials = STANDARD.encode(format!("{user}:{password}"));
+    request.header("authorization", &format!("Basic {credentials}"))
+}
+
+#[tokio::test]
+async fn users_have_passwords() {
+    let server = start("private").await;
+    let ping = async |user: &str, password: &str| {
+        let answer = with_password(server.get("/ping"), user, password).send().await;
+        if answer.status == 200 {
+            return Some(answer.json()["user"].as_str().unwrap().to_owned());
+        }
+        answer.unauthorized();
+        assert_eq!(answer.headers["www-authenticate"], "Basic realm=\"imgapi\", charset=\"UTF-8\"");
+        None
+    };
+    // Twice: the second time it is remembered.
+    for _ in 0..2 {
+        assert_eq!(ping("user", "s3cret:with:colons").await.as_deref(), Some("user"));
+        assert_eq!(ping("constructor", "pässword").await.as_deref(), Some("constructor"));
+        for (user, password) in
+            [("user", ""), ("user", "s3cret"), ("user", "pässword"), ("toString", "pässword"), ("", "")]
+        {
+            assert_eq!(ping(user, password).await, None, "{user}:{password}");
+        }
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn changes_want_a_password_and_reads_do_not() {
+    let server = start("public").await;
+    let manifest = json!({"name": "a", "version": "1", "type": "zone-dataset", "os": "smartos", "public": true,
+        "owner": crate::support::VADER});
+    let create = || server.request(Method::POST, "/images").body(manifest.to_string());
+    let answer = create().send().await;
+    answer.unauthorized();
+    assert!(answer.headers.contains_key("www-authenticate"));
+    let uuid = with_password(create(), "user", "s3cret:with:colons").send().await.json()["uuid"].clone();
+    let draft = format!("/images/{}", uuid.as_str().unwrap());
+    server.get("/images").send().await.json();
+    assert_eq!(server.get(&draft).send().await.status, 404);
+    with_password(server.get(&draft), "user", "s3cret:with:colons").send().await.json();
+    with_password(server.get(&draft), "user", "wrong").send().await.unauthorized();
+    server.get("/images").header("authorization", "Signature keyId=\"user\"").send().await.unauthorized();
+    server.stop().await;
+}
+
+#[test]
+fn a_password_is_hashed_with_a_salt_of_its_own() {
+    let (one, two) = (hash_of("s3cret\n"), hash_of("s3cret"));
+    assert!(one.starts_with("$argon2id$"), "{one}");
+    assert_ne!(one, two);
+    let empty = hash_password("\n");
+    assert_eq!((empty.status.code(), empty.stdout), (Some(1), Vec::new()));
+}

@@ -1,0 +1,96 @@
+//! Every cell of `table.txt` as a request.
+
+use futures_util::{StreamExt, stream};
+
+use crate::support::{Answer, EMPEROR, Key, LUKE, Request, Server, VADER};
+use crate::table::{Row, rows};
+
+/// The least that has to be checked.
+const LEAST_CELLS: usize = 450;
+/// Requests at a time.
+const CONCURRENCY: usize = 4;
+
+/// The callers in the table's order: name, key, account.
+pub(crate) const CALLERS: [(&str, Option<Key>, Option<&str>); 6] = [
+    ("anonymous", None, None),
+    ("unknown", Some(Key::UNKNOWN), None),
+    ("stranger", Some(Key::KNOWN), Some(LUKE)),
+    ("shared", Some(Key::KNOWN), Some(EMPEROR)),
+    ("owner", Some(Key::KNOWN), Some(VADER)),
+    ("operator", Some(Key::KNOWN), None),
+];
+
+/// The request of one cell. Each has an image of its own, so that no cell changes what another one finds.
+async fn request<'a>(server: &'a Server, row: &Row, caller: usize) -> Request<'a> {
+    let (_, key, account) = CALLERS[caller];
+    let uuid = match row.image {
+        "-" => String::new(),
+        "new" | "gone" => uuid::Uuid::new_v4().to_string(),
+        kind => server.has_image(kind).await,
+    };
+    let mut target = row.target.replace("{uuid}", &uuid);
+    if let Some(account) = account {
+        target = format!("{target}{}account={account}", if target.contains('?') { '&' } else { '?' });
+    }
+    let body = row.body.replace("{uuid}", &uuid).replace("{owner}", account.unwrap_or(VADER));
+    let body = body.replace("{public}", if server.is_public() { "true" } else { "false" });
+    let request = server.request(row.method.clone(), &target).body(body);
+    match key {
+        Some(key) => request.signed_with(key),
+        None => request,
+    }
+}
+
+/// Whether the answer is what the table says.
+fn is_as_expected(answer: &Answer, row: &Row, fate: u8) -> bool {
+    let code = answer.code();
+    let is = |status, name| answer.status == status && code.as_deref().is_none_or(|code| code == name);
+    let denied = is(401, "UnauthorizedError")
+        || is(403, "OperatorOnly")
+        || is(404, "ResourceNotFound")
+        || code.as_deref() == Some("NotImageOwner");
+    match fate {
+        b'+' => answer.status == row.answer && (row.answer == 404 || !denied),
+        b'A' => is(401, "UnauthorizedError"),
+        b'-' => is(404, "ResourceNotFound"),
+        b'X' => is(403, "OperatorOnly"),
+        b'O' => answer.status == 422 && code.as_deref() == Some("NotImageOwner"),
+        b'*' => answer.status < 500 && !denied,
+        other => panic!("{} is nothing that can happen", other as char),
+    }
+}
+
+async fn check(server: &Server, row: &Row, caller: usize, fate: u8) -> Option<String> {
+    let answer = request(server, row, caller).await.send().await;
+    let name = CALLERS[caller].0;
+    (!is_as_expected(&answer, row, fate))
+        .then(|| format!("{} by {name}, expected {}: {answer:?}", answer.what, fate as char))
+}
+
+async fn check_mode(mode: &'static str, index: usize) {
+    let server = Server::start(mode).await;
+    let rows = rows();
+    let cells = rows.iter().flat_map(|row| row.fates[index].bytes().enumerate().map(move |cell| (row, cell)));
+    let cells: Vec<_> = cells.collect();
+    assert!(cells.len() * 3 >= LEAST_CELLS, "{} cells in each mode", cells.len());
+    let checks = cells.into_iter().map(|(row, (caller, fate))| check(&server, row, caller, fate));
+    let wrong: Vec<String> =
+        stream::iter(checks).buffer_unordered(CONCURRENCY).filter_map(async |it| it).collect().await;
+    assert!(wrong.is_empty(), "{} cells in mode {mode} are wrong:\n{}", wrong.len(), wrong.join("\n"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_table_holds_in_a_datacenter() {
+    check_mode("dc", 0).await;
+}
+
+#[tokio::test]
+async fn the_table_holds_on_a_public_server() {
+    check_mode("public", 1).await;
+}
+
+#[tokio::test]
+async fn the_table_holds_on_a_private_server() {
+    check_mode("private", 2).await;
+}

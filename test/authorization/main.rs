@@ -1,0 +1,10 @@
+//! Who may call: a table of every route, and what happens to those who say falsely who they are.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
+mod basic;
+mod callers;
+mod cells;
+mod key_files;
+mod signatures;
+mod support;
+mod table;

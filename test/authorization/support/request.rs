@@ -1,0 +1,130 @@
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http_signature::{Head, PrivateKey, Signer};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, Version};
+use serde_json::Value;
+
+use super::Server;
+
+/// A pair of keys, by the name of its files.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Key(pub(crate) &'static str);
+
+impl Key {
+    /// The one that the user `user` has.
+    pub(crate) const KNOWN: Key = Key("ecdsa256");
+    /// One that nobody has.
+    pub(crate) const UNKNOWN: Key = Key("ed25519");
+
+    fn file(name: &str) -> String {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/crates/http-signature/tests/data/keys");
+        std::fs::read_to_string(format!("{folder}/{name}")).unwrap()
+    }
+
+    /// The line of the public key.
+    pub(crate) fn public(self) -> String {
+        Key::file(&format!("{}.pub", self.0))
+    }
+
+    fn signer(self, user: &str) -> Signer {
+        Signer::new(user, PrivateKey::from_pem(&Key::file(self.0)).unwrap()).unwrap()
+    }
+}
+
+/// A request to be sent.
+#[derive(Clone)]
+pub(crate) struct Request<'a> {
+    server: &'a Server,
+    pub(crate) method: Method,
+    pub(crate) target: String,
+    pub(crate) headers: HeaderMap,
+    body: String,
+}
+
+impl<'a> Request<'a> {
+    pub(super) fn new(server: &'a Server, method: Method, target: &str) -> Request<'a> {
+        Request { server, method, target: target.to_owned(), headers: HeaderMap::new(), body: String::new() }
+    }
+
+    /// JSON, if it looks like it.
+    pub(crate) fn body(mut self, body: impl Into<String>) -> Self {
+        self.body = body.into();
+        if self.body.starts_with(['{', '[']) {
+            self.headers.insert("content-type", HeaderValue::from_static("application/json"));
+        }
+        self
+    }
+
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+        self.headers.append(name, HeaderValue::from_str(value).unwrap());
+        self
+    }
+
+    /// Signed by `user`: the date, the target and the host.
+    pub(crate) fn signed_with(self, key: Key) -> Self {
+        self.signed_by("user", key, &["date", "(request-target)", "host"])
+    }
+
+    /// Signed by anybody, with these headers of it.
+    pub(crate) fn signed_by(mut self, user: &str, key: Key, names: &[&str]) -> Self {
+        if !self.headers.contains_key("date") {
+            let date = httpdate::fmt_http_date(SystemTime::now());
+            self.headers.insert("date", HeaderValue::try_from(date).unwrap());
+        }
+        let host = self.server.dc.imgapi_address().unwrap().to_string();
+        self.headers.insert("host", HeaderValue::try_from(host).unwrap());
+        let head = Head {
+            method: self.method.as_str(),
+            target: &self.target,
+            version: Version::HTTP_11,
+            headers: &self.headers,
+        };
+        let authorization = key.signer(user).sign(&head, names).unwrap();
+        self.headers.insert("authorization", authorization);
+        self
+    }
+
+    /// Sends it and reads the whole answer.
+    pub(crate) async fn send(self) -> Answer {
+        let what = format!("{} {}", self.method, self.target);
+        let url = format!("{}{}", self.server.dc.imgapi_url().unwrap(), self.target);
+        let request = self.server.http.request(self.method, url).headers(self.headers).body(self.body);
+        let response = request.send().await.unwrap_or_else(|error| panic!("{what}: {error:?}"));
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Answer { status, headers, body: response.bytes().await.unwrap(), what }
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    body: Bytes,
+    /// What was asked.
+    pub(crate) what: String,
+}
+
+impl Answer {
+    /// The JSON of a success.
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        assert_eq!(self.status, 200, "{self:?}");
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// The code of an error; `None` where there is no body.
+    pub(crate) fn code(&self) -> Option<String> {
+        let body: Value = serde_json::from_slice(&self.body).ok()?;
+        body["code"].as_str().map(str::to_owned)
+    }
+
+    /// Checks that it is a 401.
+    #[track_caller]
+    pub(crate) fn unauthorized(&self) {
+        assert_eq!((self.status, self.code().as_deref()), (401, Some("UnauthorizedError")), "{self:?}");
+    }
+}

@@ -1,0 +1,95 @@
+use std::time::Duration;
+
+use coal::Datacenter;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::{Key, Request};
+
+pub(crate) const VADER: &str = "86055c40-2547-11e2-8a6b-4bb37edc84ba";
+pub(crate) const LUKE: &str = "91ba0e64-2547-11e2-a972-df579e5fddb3";
+pub(crate) const EMPEROR: &str = "a0b6b534-2547-11e2-b758-63a2afd747d1";
+
+/// How long anything may take.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// An IMGAPI in one of its modes, with backends of its own.
+pub(crate) struct Server {
+    pub(crate) dc: Datacenter,
+    pub(crate) http: reqwest::Client,
+    mode: &'static str,
+}
+
+impl Server {
+    /// In a datacenter callers are not asked who they are; elsewhere they sign, and the user `user` has the key
+    /// [`Key::KNOWN`].
+    pub(crate) async fn start(mode: &'static str) -> Server {
+        if mode == "dc" {
+            return Server::start_with(mode, &[]).await;
+        }
+        let keys = json!({"user": [Key::KNOWN.public()]});
+        let channels = json!([
+            {"name": "a", "description": "the first", "default": true},
+            {"name": "b", "description": "the second"},
+        ]);
+        let auth = ("authType", json!("signature"));
+        Server::start_with(mode, &[auth, ("authKeys", keys), ("channels", channels)]).await
+    }
+
+    /// With these keys of the configuration.
+    pub(crate) async fn start_with(mode: &'static str, config: &[(&str, Value)]) -> Server {
+        let mut builder =
+            Datacenter::builder().imgapi(env!("CARGO_BIN_EXE_imgapi")).imgapi_config("mode", mode);
+        for (key, value) in config {
+            builder = builder.imgapi_config(*key, value.clone());
+        }
+        let dc = builder.start().await.unwrap();
+        let http = reqwest::Client::builder().no_proxy().timeout(DEADLINE).build().unwrap();
+        Server { dc, http, mode }
+    }
+
+    /// Stops it. It must have survived what was done to it.
+    pub(crate) async fn stop(self) {
+        assert!(self.dc.stop_imgapi().await.unwrap().success());
+        self.dc.stop().await;
+    }
+
+    pub(crate) fn request(&self, method: Method, target: &str) -> Request<'_> {
+        Request::new(self, method, target)
+    }
+
+    pub(crate) fn get(&self, target: &str) -> Request<'_> {
+        self.request(Method::GET, target)
+    }
+
+    /// Whether all images of this server are public.
+    pub(crate) fn is_public(&self) -> bool {
+        self.mode == "public"
+    }
+
+    /// A new image of vader's, shared with the emperor, made by a user. `kind` is one of the table's.
+    pub(crate) async fn has_image(&self, kind: &str) -> String {
+        let manifest = json!({"name": kind, "version": "1.0.0", "type": "zone-dataset", "os": "smartos",
+            "public": self.is_public(), "acl": [EMPEROR]});
+        let image = self.as_vader(Method::POST, "/images").body(manifest.to_string()).send().await;
+        let uuid = image.json()["uuid"].as_str().unwrap().to_owned();
+        let steps = match kind {
+            "draft" => 0,
+            "filed" => 1,
+            "active" => 2,
+            "disabled" => 3,
+            other => panic!("{other} is no kind of image"),
+        };
+        let file = self.as_vader(Method::PUT, &format!("/images/{uuid}/file?compression=none")).body("file");
+        let act = |action| self.as_vader(Method::POST, &format!("/images/{uuid}?action={action}"));
+        for step in [file, act("activate"), act("disable")].into_iter().take(steps) {
+            step.send().await.json();
+        }
+        uuid
+    }
+
+    fn as_vader(&self, method: Method, target: &str) -> Request<'_> {
+        let join = if target.contains('?') { '&' } else { '?' };
+        self.request(method, &format!("{target}{join}account={VADER}")).signed_with(Key::KNOWN)
+    }
+}
