@@ -304,6 +304,7 @@ async fn mistakes_of_the_body_are_named(app: &TestApp) {
         "Missing",
     );
     let invalid = [
+        json!(""),
         json!(5),
         json!(false),
         json!(["https://h/"]),
