@@ -54,14 +54,15 @@ pub(super) async fn add_image_file_from_url(
 
 /// The `file_url` of a body, which may be anything.
 fn parse_file_url(body: &Parsed) -> ApiResult<FileUrl> {
-    let missing = || ApiError::invalid_parameters(vec![FieldError::new("file_url", FieldCode::Missing)]);
-    let invalid = |reason: &str| ApiError::invalid_parameter("file_url", FieldCode::Invalid, reason);
     let url = match body {
         Parsed::Json(body) => body.get("file_url").unwrap_or(&Value::Null),
         Parsed::Absent | Parsed::Other => &Value::Null,
     };
+    let invalid = |reason: &str| ApiError::invalid_parameter("file_url", FieldCode::Invalid, reason);
     match url {
-        Value::Null => Err(missing()),
+        Value::Null => {
+            Err(ApiError::invalid_parameters(vec![FieldError::new("file_url", FieldCode::Missing)]))
+        }
         Value::String(url) => url.parse().map_err(|error: InvalidFileUrl| invalid(&error.to_string())),
         _ => Err(invalid("must be a text")),
     }

@@ -300,15 +300,18 @@ async fn mistakes_of_the_body_are_named(app: &TestApp) {
     let invalid = [
         json!(""),
         json!(5),
+        json!(false),
         json!(["https://h/"]),
         json!({"a": 1}),
-        json!(true),
+        json!(""),
         json!("ftp://h/"),
         json!("HTTPS://h/"),
-        json!("https://"),
     ];
     for url in invalid {
         let answer = app.luke().call(Method::POST, &path).json(&json!({"file_url": url})).send().await;
         answer.refused_field("InvalidParameter", "file_url", "Invalid");
+    }
+    for url in ["https:", "https://", "https://h:x/"] {
+        app.luke().add_file_from_url(&uuid, QUERY, url).await.refused(400, "Download");
     }
 }
