@@ -145,7 +145,8 @@ impl Context {
 
     /// Whether the request leaves no trace in the log unless it fails: health checks would drown everything else.
     pub(super) fn is_quiet(&self) -> bool {
-        matches!(self.method, Method::GET | Method::HEAD) && self.uri.path() == "/ping"
+        let path = self.uri.path();
+        matches!(self.method, Method::GET | Method::HEAD) && (path == "/ping" || path.starts_with("/docs/"))
     }
 
     pub(super) fn id_text(&self) -> String {

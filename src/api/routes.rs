@@ -7,7 +7,8 @@ use axum::http::Method;
 use axum::routing::{MethodFilter, on};
 
 use super::{
-    AppState, acl, actions, channels, clone, fetch, files, icons, images, ping, reload, unavailable,
+    AppState, acl, actions, channels, clone, docs, fetch, files, icons, images, ping, redirect, reload,
+    state, unavailable,
 };
 use crate::auth::Demand;
 use crate::config::Config;
@@ -43,9 +44,11 @@ pub(super) struct Routes {
 
 /// The table of a server. Names are those of 4.13.1: dashboards and log queries know them.
 pub(super) fn routes(config: &Config) -> Routes {
-    use Demand::{Passive, Strict};
+    use Demand::{None, Passive, Strict};
     Routes::default()
         .add(Method::GET, "/ping", "ping", Passive, ping::ping)
+        .add(Method::GET, "/state", "admingetstate", Strict, state::get_state)
+        .add(Method::POST, "/state", "adminupdatestate", Strict, state::update_state)
         .add_if(!config.channels.is_empty(), |routes| {
             routes.add(Method::GET, "/channels", "listchannels", Passive, channels::list_channels)
         })
@@ -81,6 +84,13 @@ pub(super) fn routes(config: &Config) -> Routes {
         })
         .add(Method::DELETE, "/images/{uuid}", "deleteimage", Strict, images::delete_image)
         .add(Method::POST, "/authkeys/reload", "adminreloadauthkeys", Strict, reload::reload_auth_keys)
+        .add(Method::GET, "/datasets", "listdatasets", None, redirect::list_datasets)
+        .add(Method::GET, "/datasets/{dataset}", "getdataset", None, redirect::get_dataset)
+        .add(Method::GET, "/", "get100200", None, docs::to_docs)
+        .add(Method::GET, "/docs", "getdocs100200", None, docs::to_docs)
+        .add(Method::GET, "/docs/", "publicdocs", None, docs::public_docs)
+        .add(Method::GET, "/docs/{*page}", "publicdocs", None, docs::public_docs)
+        .add(Method::GET, "/favicon.ico", "favicon", None, docs::favicon)
 }
 
 impl Routes {

@@ -30,6 +30,7 @@ mod imports;
 mod lifecycle;
 mod listing;
 mod metrics;
+mod pages;
 mod paging;
 mod ping;
 mod precedence;
@@ -40,6 +41,7 @@ mod routing;
 mod shutdown;
 mod sources;
 mod stalls;
+mod state;
 mod takeover;
 mod unavailable;
 mod update;
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         lifecycle::TESTS,
         listing::TESTS,
         metrics::TESTS,
+        pages::TESTS,
         paging::TESTS,
         ping::TESTS,
         precedence::TESTS,
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
         representations::TESTS,
         routing::TESTS,
         shutdown::TESTS,
+        state::TESTS,
         sources::TESTS,
         stalls::TESTS,
         takeover::TESTS,

@@ -1,0 +1,100 @@
+//! `/state`: how this process is, for operators.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Serialize;
+
+use super::AppState;
+use super::context::Context;
+use super::reply::Json;
+use crate::config::Database;
+use crate::images::{ApiError, ApiResult, App, Code};
+use crate::manifest::json;
+use crate::telemetry::Level;
+
+/// What AdminGetState shows. It holds no record and no secret.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ProcessState {
+    log: Log,
+    storage_types: [&'static str; 1],
+    database: DatabaseState,
+    /// Only in a datacenter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ufds: Option<UfdsState>,
+}
+
+#[derive(Debug, Serialize)]
+struct Log {
+    /// The configured level, as Bunyan's number.
+    level: u8,
+}
+
+/// See [`crate::db::Status`].
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DatabaseState {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// To Moray.
+    connections: usize,
+    /// In memory; null before all of them are.
+    images: Option<usize>,
+    /// How many milliseconds ago these were known to be current; null before the first time.
+    age: Option<u64>,
+    damaged: Vec<DamagedRecord>,
+}
+
+#[derive(Debug, Serialize)]
+struct DamagedRecord {
+    name: String,
+    reason: String,
+}
+
+#[derive(Debug, Serialize)]
+struct UfdsState {
+    connected: bool,
+}
+
+/// `GET /state` — AdminGetState.
+pub(super) async fn get_state(State(state): State<AppState>) -> ApiResult<Json> {
+    Ok(Json::rendered(json::pretty(&of(state.app()))?))
+}
+
+fn of(app: &App) -> ProcessState {
+    let level: Level = app.config.log_level;
+    ProcessState {
+        log: Log { level: level as u8 },
+        storage_types: ["local"],
+        database: database(app),
+        ufds: app.accounts.as_ref().map(|accounts| UfdsState { connected: accounts.state().is_ok() }),
+    }
+}
+
+fn database(app: &App) -> DatabaseState {
+    let status = app.db.status();
+    let damaged = status.damaged.into_iter();
+    DatabaseState {
+        kind: match app.config.database {
+            Database::Moray(_) => "moray",
+            Database::Local => "local",
+        },
+        connections: app.db.connections(),
+        images: status.images,
+        age: status.age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+        damaged: damaged.map(|record| DamagedRecord { name: record.name, reason: record.reason }).collect(),
+    }
+}
+
+/// `POST /state?action=dropcaches` — AdminUpdateState. What is in memory is current without being told so: there is
+/// nothing to drop that could be out of date.
+pub(super) async fn update_state(context: Context) -> ApiResult<StatusCode> {
+    match context.params.non_empty("action")? {
+        Some("dropcaches") => Ok(StatusCode::ACCEPTED),
+        Some(action) => {
+            let message = format!("action must be dropcaches, not {action:?}");
+            Err(ApiError::new(Code::InvalidArgument, message))
+        }
+        None => Err(ApiError::new(Code::MissingParameter, "action is missing")),
+    }
+}

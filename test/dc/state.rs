@@ -1,0 +1,36 @@
+//! AdminGetState and AdminUpdateState.
+
+use reqwest::Method;
+use serde_json::json;
+
+use super::support::{TestApp, tests};
+
+tests! {
+    the_state_says_how_the_backends_are,
+    caches_are_dropped_on_demand,
+}
+
+async fn the_state_says_how_the_backends_are(app: &TestApp) {
+    let answer = app.operator().get("/state").await;
+    let state = answer.ok();
+    assert_eq!((&state["log"]["level"], &state["storageTypes"]), (&json!(30), &json!(["local"])));
+    assert_eq!((&state["database"]["type"], &state["ufds"]), (&json!("moray"), &json!({"connected": true})));
+    assert!(state["database"]["connections"].as_u64().unwrap() > 0);
+    let members: Vec<_> = state["database"].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(members, ["type", "connections", "images", "age", "damaged"]);
+    assert_eq!(state["database"]["damaged"], json!([]));
+    // The password of UFDS is in the configuration, and nowhere else.
+    let config: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(app.dc.config_file()).unwrap()).unwrap();
+    assert!(!answer.text().contains(config["ufds"]["bindPassword"].as_str().unwrap()));
+}
+
+async fn caches_are_dropped_on_demand(app: &TestApp) {
+    let post = async |query: &str| app.operator().call(Method::POST, &format!("/state{query}")).send().await;
+    let dropped = post("?action=dropcaches").await;
+    assert_eq!((dropped.status, dropped.body.len(), dropped.header("content-type")), (202, 0, None));
+    post("").await.refused(409, "MissingParameter");
+    post("?action=").await.refused(409, "MissingParameter");
+    post("?action=DropCaches").await.refused(409, "InvalidArgument");
+    app.operator().call(Method::PUT, "/state").send().await.refused(405, "MethodNotAllowedError");
+}
