@@ -11,7 +11,7 @@ FUZZ_VERSION := 0.13.2
 FUZZ_SECONDS := 60
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-interop check bench fuzz clean
+.PHONY: help run test test-rust test-interop conformance check bench fuzz clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,10 @@ test-interop: ## Run the tests with the Node.js clients of Triton and other real
 	@test/requirements.sh build interop
 	$(CARGO) build --locked -p imgapi -p coal
 	cd test/interop && npm ci --no-audit --no-fund --loglevel=error && node --test --test-concurrency=1
+
+conformance: ## Compare the answers of an IMGAPI (URL=http://HOST:PORT MODE=dc|public|channels, or ours) with what they must be
+	@test/requirements.sh build
+	CONFORMANCE_URL=$(URL) CONFORMANCE_MODE=$(MODE) $(CARGO) test --locked -p imgapi --test conformance
 
 check: $(TOOLS)/bin/cargo-deny $(TOOLS)/bin/cargo-machete ## Check format, lints, documentation and dependencies
 	@test/requirements.sh build

@@ -22,6 +22,7 @@ for what in "$@"; do
             need npm npm
             need curl curl
             need openssl openssl
+            need ssh-keygen openssh-client
             need ldapsearch ldap-utils
             need /usr/sbin/slapd slapd
             ;;

@@ -52,18 +52,17 @@ pub(super) async fn add_image_file_from_url(
     reply(&image, &context.form(&state, false))
 }
 
-/// The `file_url` of a body, which may be anything. What is false in JavaScript is missing, as in 4.13.1.
+/// The `file_url` of a body, which may be anything.
 fn parse_file_url(body: &Parsed) -> ApiResult<FileUrl> {
-    let missing = || ApiError::invalid_parameters(vec![FieldError::new("file_url", FieldCode::Missing)]);
-    let invalid = |reason: &str| ApiError::invalid_parameter("file_url", FieldCode::Invalid, reason);
     let url = match body {
         Parsed::Json(body) => body.get("file_url").unwrap_or(&Value::Null),
         Parsed::Absent | Parsed::Other => &Value::Null,
     };
+    let invalid = |reason: &str| ApiError::invalid_parameter("file_url", FieldCode::Invalid, reason);
     match url {
-        Value::Null | Value::Bool(false) => Err(missing()),
-        Value::Number(number) if number.as_f64() == Some(0.0) => Err(missing()),
-        Value::String(url) if url.is_empty() => Err(missing()),
+        Value::Null => {
+            Err(ApiError::invalid_parameters(vec![FieldError::new("file_url", FieldCode::Missing)]))
+        }
         Value::String(url) => url.parse().map_err(|error: InvalidFileUrl| invalid(&error.to_string())),
         _ => Err(invalid("must be a text")),
     }

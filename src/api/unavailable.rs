@@ -100,7 +100,7 @@ pub(super) fn import_from_datacenter(context: &Context) -> ApiResult<Response> {
 
 /// `POST /images/:uuid?action=export` — ExportImage. The image is the caller's.
 pub(super) fn export(context: &Context) -> ApiResult<Response> {
-    let Some(path) = context.params.non_empty("manta_path")? else { return Err(missing("manta_path")) };
+    let Some(path) = context.params.one("manta_path")? else { return Err(missing("manta_path")) };
     if first_component(path).is_none() {
         let message = format!("{path:?} names nobody's directory");
         return Err(ApiError::invalid_parameter("manta_path", FieldCode::Invalid, message));
@@ -108,7 +108,8 @@ pub(super) fn export(context: &Context) -> ApiResult<Response> {
     Err(ApiError::new(Code::StorageUnsupported, "this server does not have manta"))
 }
 
-/// The first component of a path without its `.` and `..`.
+/// What follows the first slash of a path without its `.` and `..`; that of a relative path stands after a name which
+/// 4.13.1 does not look at.
 fn first_component(path: &str) -> Option<&str> {
     let mut components = Vec::new();
     for component in path.split('/') {
@@ -118,7 +119,7 @@ fn first_component(path: &str) -> Option<&str> {
             component => components.push(component),
         }
     }
-    components.first().copied()
+    components.get(usize::from(!path.starts_with('/'))).copied()
 }
 
 /// `GET /images/:uuid/jobs` — GetImageJobs.
@@ -157,7 +158,8 @@ mod tests {
     fn the_owner_of_a_manta_path_is_its_first_component() {
         assert_eq!(first_component("/bob/stor/x"), Some("bob"));
         assert_eq!(first_component("//./a/../bob/x"), Some("bob"));
-        for nobody in ["/", "", "/..", "/a/..", "."] {
+        assert_eq!(first_component("x/bob"), Some("bob"));
+        for nobody in ["/", "", "/..", "/a/..", ".", "bob"] {
             assert_eq!(first_component(nobody), None, "{nobody}");
         }
     }

@@ -22,6 +22,7 @@ const MIN_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const MAX_CONNECT_TIMEOUT_MS: u64 = 60_000;
 const MAX_CONNECTIONS: u64 = 1_000_000;
 const MAX_GRACE_SECONDS: u64 = 3600;
+const MAX_STALE_SECONDS: u64 = 7 * 24 * 3600;
 
 /// A key with what is wrong about its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -192,6 +193,7 @@ fn database(root: &mut Reader<'_>) -> Database {
 }
 
 fn moray(root: &mut Reader<'_>) -> Moray {
+    let stale_reads = root.integer("staleReadSeconds", MAX_STALE_SECONDS).unwrap_or_default();
     let mut section = root.section("moray");
     let host = section.required_text("host");
     let port = section.integer("port", u16::MAX.into());
@@ -203,5 +205,6 @@ fn moray(root: &mut Reader<'_>) -> Moray {
         host,
         port: port.unwrap_or_default() as u16,
         connect_timeout: Duration::from_millis(connect_timeout).max(MIN_CONNECT_TIMEOUT),
+        stale_reads: Duration::from_secs(stale_reads),
     }
 }

@@ -120,6 +120,8 @@ pub struct Moray {
     /// `moray.connectTimeout`, in milliseconds in the file. 4.13.1's 200 ms is too tight under load, so less
     /// than a second counts as a second.
     pub connect_timeout: Duration,
+    /// `staleReadSeconds`: how long reads are answered from memory while Moray is away; 0 for never.
+    pub stale_reads: Duration,
 }
 
 impl Config {

@@ -16,6 +16,9 @@ pub enum FetchError {
         /// Name or address.
         host: String,
     },
+    /// It is not said where it is.
+    #[error("it is not a URL")]
+    NoUrl,
     /// As many calls are under way as there may be.
     #[error("too many outgoing requests are under way")]
     Busy,

@@ -9,16 +9,18 @@ use super::body::Incoming;
 use super::client::host;
 use super::error::FetchError;
 
-const SCHEME: &str = "https://";
+/// Compared as 4.13.1 does, in lower case.
+const SCHEME: &str = "https:";
 
 /// Most redirects that are followed.
 const MAX_REDIRECTS: usize = 5;
 
-/// An https URL of a file.
+/// Where a file is said to be: a text that begins like an https URL. `None` when it goes on like none, which shows only
+/// when it is fetched, as in 4.13.1.
 #[derive(Debug, Clone)]
-pub struct FileUrl(Url);
+pub struct FileUrl(Option<Url>);
 
-/// Not one.
+/// A text with another beginning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be an https URL")]
 pub struct InvalidFileUrl;
@@ -26,12 +28,12 @@ pub struct InvalidFileUrl;
 impl FromStr for FileUrl {
     type Err = InvalidFileUrl;
 
-    /// The scheme has to be in lower case, as in 4.13.1. A user name and a password are dropped, as in 4.13.1.
+    /// A user name and a password are dropped, as in 4.13.1.
     fn from_str(text: &str) -> Result<FileUrl, InvalidFileUrl> {
         if !text.starts_with(SCHEME) {
             return Err(InvalidFileUrl);
         }
-        text.parse().ok().and_then(cleaned).map(FileUrl).ok_or(InvalidFileUrl)
+        Ok(FileUrl(text.parse().ok().and_then(cleaned)))
     }
 }
 
@@ -49,8 +51,8 @@ impl Fetcher {
     /// # Errors
     /// When there is no 200 at the end of it.
     pub async fn file(&self, url: &FileUrl) -> Result<Incoming, FetchError> {
+        let mut url = url.0.clone().ok_or(FetchError::NoUrl)?;
         let socket = self.socket().await?;
-        let mut url = url.0.clone();
         for _ in 0..=MAX_REDIRECTS {
             let response = self.file_urls.get(url.clone(), HeaderMap::new()).await?;
             let host = host(&url);
@@ -75,31 +77,24 @@ fn redirected(from: &Url, response: &Response) -> Result<Url, FetchError> {
 mod tests {
     use super::*;
 
-    fn parsed(text: &str) -> Option<String> {
-        text.parse().ok().map(|FileUrl(url)| url.to_string())
+    fn parsed(text: &str) -> Result<Option<String>, InvalidFileUrl> {
+        text.parse().map(|FileUrl(url)| url.map(String::from))
     }
 
     #[test]
     fn a_file_url_is_an_https_url() {
-        assert_eq!(parsed("https://h/a%20b?c=d").as_deref(), Some("https://h/a%20b?c=d"));
-        assert_eq!(parsed("https://h:444").as_deref(), Some("https://h:444/"));
-        for other in [
-            "",
-            "h",
-            "http://h/",
-            "HTTPS://h/",
-            " https://h/",
-            "https:/h",
-            "https://",
-            "ftp://h/",
-            "file:///x",
-        ] {
-            assert_eq!(parsed(other), None, "{other:?}");
+        assert_eq!(parsed("https://h/a%20b?c=d"), Ok(Some("https://h/a%20b?c=d".to_owned())));
+        assert_eq!(parsed("https://h:444"), Ok(Some("https://h:444/".to_owned())));
+        for other in ["", "h", "http://h/", "HTTPS://h/", " https://h/", "https", "ftp://h/", "file:///x"] {
+            assert_eq!(parsed(other), Err(InvalidFileUrl), "{other:?}");
+        }
+        for none in ["https:", "https://", "https://:80/", "https://h:x/", "https://[/"] {
+            assert_eq!(parsed(none), Ok(None), "{none:?}");
         }
     }
 
     #[test]
     fn credentials_and_fragments_are_not_sent() {
-        assert_eq!(parsed("https://u:p@h/x#y").as_deref(), Some("https://h/x"));
+        assert_eq!(parsed("https://u:p@h/x#y"), Ok(Some("https://h/x".to_owned())));
     }
 }

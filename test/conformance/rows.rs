@@ -55,7 +55,7 @@ fn parse<T: for<'a> Deserialize<'a>>(path: &Path) -> T {
 /// The row once for each of its cases, with the case's members over its own.
 fn cases(file: &str, modes: &[Mode], table: &Table) -> Vec<Row> {
     let rule =
-        table.get("rule").and_then(Value::as_str).unwrap_or_else(|| panic!("{file}: no rule: {table}"));
+        table.get("rule").and_then(Value::as_str).unwrap_or_else(|| panic!("{file}: no rule: {table:?}"));
     let name = format!("{file}: {rule}");
     let Some(cases) = table.get("cases") else { return vec![row(name, modes, table.clone())] };
     let cases = cases.as_array().unwrap_or_else(|| panic!("{name}: cases are an array"));
@@ -75,7 +75,7 @@ fn row(name: String, modes: &[Mode], mut table: Table) -> Row {
     let own: Table = OF_THE_ROW.iter().filter_map(|key| table.remove_entry(*key)).collect();
     let steps = match own.get("steps") {
         Some(steps) if table.is_empty() => member::<Vec<Step>>(&name, steps),
-        Some(_) => panic!("{name}: a row with steps has no step of its own: {table}"),
+        Some(_) => panic!("{name}: a row with steps has no step of its own: {table:?}"),
         None => vec![member(&name, &Value::Table(table))],
     };
     Row {

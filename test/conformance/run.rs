@@ -18,7 +18,7 @@ pub(crate) fn run(book: &Book, row: &Row, target: &Target, mode: Mode) -> Result
         (Some(_), true) if result.is_ok() => Err("4.13.1 answers the same".to_owned()),
         // What 4.13.1 answers instead is not the row's business; it may even end.
         (Some(_), true) => {
-            target.wait();
+            target.wait_for("/ping");
             Ok(())
         }
         _ => result,
@@ -38,7 +38,8 @@ fn steps<'a>(book: &'a Book, row: &'a Row) -> Vec<&'a Step> {
 
 fn run_step(step: &Step, target: &Target, mode: Mode, variables: &mut Variables) -> Result<(), String> {
     let request = request(step, mode, variables);
-    let failed = |what: String| format!("{}\n  {what}", variables.fill(&step.request));
+    let asked = variables.fill(&step.request);
+    let failed = |what: String| format!("{asked}\n  {what}");
     let answer = client::exchange(&target.authority, &request).map_err(failed)?;
     let seen = |what| format!("{what}\n  {} {}", answer.status, answer.text());
     invariants::check(&answer, target.is_reference()).map_err(seen).map_err(failed)?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use coal::Datacenter;
 use coal::datacenter::DatacenterBuilder;
@@ -13,8 +13,14 @@ use tokio::runtime::Runtime;
 use super::client;
 use super::language::{Mode, Row};
 
-/// How long a server that is watched by somebody else may take to come back.
-const RETURN: Duration = Duration::from_secs(30);
+/// How long a server may take to answer as it must.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Time between two looks.
+const INTERVAL: Duration = Duration::from_millis(5);
+
+/// One of the records of `test/data`.
+const A_RECORD: &str = "/images/c58161c0-2547-11e2-a75e-9fdca1940570";
 
 /// A server.
 #[derive(Debug)]
@@ -30,12 +36,13 @@ impl Target {
         self.reference
     }
 
-    /// Waits until it answers, where something starts it again.
-    pub(crate) fn wait(&self) {
-        let started = std::time::Instant::now();
-        let ping = format!("GET /ping HTTP/1.1\r\nHost: {}\r\n\r\n", self.authority);
-        while client::exchange(&self.authority, ping.as_bytes()).is_err() && started.elapsed() < RETURN {
-            std::thread::yield_now();
+    /// Waits until a GET of this path is a success.
+    pub(crate) fn wait_for(&self, path: &str) {
+        let started = Instant::now();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: imgapi\r\n\r\n");
+        while client::exchange(&self.authority, request.as_bytes()).map_or(0, |answer| answer.status) != 200 {
+            assert!(started.elapsed() < DEADLINE, "GET {path} is no success");
+            std::thread::sleep(INTERVAL);
         }
     }
 }
@@ -102,7 +109,11 @@ impl Targets {
         });
         let authority = datacenter.imgapi_address().expect("an address").to_string();
         self.running.lock().expect("a lock").push(datacenter);
-        Target { authority, reference: false }
+        let target = Target { authority, reference: false };
+        if mode == Mode::Dc {
+            target.wait_for(A_RECORD);
+        }
+        target
     }
 
     /// Ends what was started. The servers must have survived all rows.
@@ -122,8 +133,10 @@ fn settings(mode: Mode) -> Vec<(&'static str, Value)> {
     ]);
     match mode {
         Mode::Dc => vec![],
-        Mode::Public => vec![("mode", json!("public"))],
-        Mode::Channels => vec![("mode", json!("public")), ("channels", channels)],
+        Mode::Public => vec![("mode", json!("public")), ("databaseType", json!("local"))],
+        Mode::Channels => {
+            vec![("mode", json!("public")), ("databaseType", json!("local")), ("channels", channels)]
+        }
     }
 }
 
@@ -141,5 +154,5 @@ async fn store_records(datacenter: &Datacenter) {
     };
     let puts: Vec<_> = records.iter().map(put).collect();
     moray.batch(&puts, &CallOptions::default()).await.expect("records");
-    moray.close(RETURN).await;
+    moray.close(DEADLINE).await;
 }

@@ -10,3 +10,4 @@ mod damage;
 mod malformed;
 mod outage;
 mod support;
+mod two_servers;

@@ -4,6 +4,7 @@ mod faults;
 mod load;
 mod lost_answer;
 mod restarts;
+mod stale;
 
 use std::time::Duration;
 

@@ -18,6 +18,7 @@
 mod support;
 
 mod channels;
+mod local;
 mod modes;
 mod sources;
 
@@ -47,5 +48,5 @@ async fn configured(settings: Value) -> TestApp {
 }
 
 fn main() -> ExitCode {
-    support::run([channels::TESTS, modes::TESTS, sources::TESTS].concat(), start)
+    support::run([channels::TESTS, local::TESTS, modes::TESTS, sources::TESTS].concat(), start)
 }

@@ -1,28 +1,160 @@
-use std::time::Duration;
+//! The bucket, and the calls that it answers.
 
-use moray::{BucketConfig, CallOptions, Client, Error, Index, IndexType};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use super::BUCKET;
-use crate::telemetry::err;
+use moray::{
+    Attribute, BucketConfig, CallOptions, Client, Error, Filter, FindOptions, Index, IndexType, Object,
+    Order, Sort,
+};
 
-const RETRY: Duration = Duration::from_secs(1);
+use crate::telemetry::Metrics;
 
-/// Tries until the bucket is there. An existing one is left as it is.
-pub(super) async fn make_bucket(client: Client) {
-    while let Err(error) = bucket(&client).await {
-        tracing::warn!(err.json = %err(&error), "Bucket was not loaded");
-        tokio::time::sleep(RETRY).await;
-    }
-    tracing::info!("Bucket has been loaded");
+pub(super) const BUCKET: &str = "imgapi_images";
+
+const ID: Attribute = Attribute::from_static("_id");
+const MTIME: Attribute = Attribute::from_static("_mtime");
+
+/// Deadline of the queries that keep the replica: each is short.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// The bucket in Moray. Calls are counted.
+#[derive(Debug, Clone)]
+pub(super) struct Bucket {
+    pub(super) client: Client,
+    metrics: Arc<Metrics>,
 }
 
-async fn bucket(client: &Client) -> Result<(), Error> {
-    match client.get_bucket(BUCKET, &CallOptions::default()).await {
-        Err(error) if error.is_not_found() => {
-            client.create_bucket(BUCKET, &schema(), &CallOptions::default()).await
-        }
-        result => result.map(drop),
+/// Rows in the order that was asked for.
+#[derive(Debug)]
+pub(super) struct Page {
+    pub(super) rows: Vec<Object>,
+    /// Whether there are no more.
+    pub(super) is_last: bool,
+}
+
+impl Bucket {
+    pub(super) fn new(client: Client, metrics: Arc<Metrics>) -> Bucket {
+        Bucket { client, metrics }
     }
+
+    /// Counts a call, and how long it took.
+    pub(super) async fn timed<T>(
+        &self,
+        op: &str,
+        call: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let started = Instant::now();
+        let result = call.await;
+        self.metrics.observe_backend("moray", op, outcome(&result), started.elapsed());
+        result
+    }
+
+    /// Makes the bucket of 4.13.1 when there is none. An existing one is left as it is.
+    pub(super) async fn ensure(&self) -> Result<(), Error> {
+        match self.client.get_bucket(BUCKET, &CallOptions::default()).await {
+            Err(error) if error.is_not_found() => {
+                self.client.create_bucket(BUCKET, &schema(), &CallOptions::default()).await
+            }
+            result => result.map(drop),
+        }
+    }
+
+    /// The row of a key.
+    pub(super) async fn get(&self, key: &str) -> Result<Option<Object>, Error> {
+        let got = self.timed("get", self.client.get_object(BUCKET, key, &CallOptions::default())).await;
+        match got {
+            Ok(row) => Ok(Some(row)),
+            Err(error) if is_no_object(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The first rows, about `limit`, whose `_id` is from `first` to `last`, by `_id`.
+    pub(super) async fn page(&self, first: u64, last: Option<u64>, limit: u64) -> Result<Page, Error> {
+        self.find(&ids(first, last), vec![ascending(ID)], limit).await
+    }
+
+    /// The first rows, about `limit`, that were written at `mtime` or later, by the time of their last write; those of
+    /// one moment by `_id`. The first `skip` are left out.
+    pub(super) async fn written_since(&self, mtime: i64, skip: u64, limit: u64) -> Result<Page, Error> {
+        let filter = Filter::ge(MTIME, mtime.to_string());
+        self.find_from(&filter, vec![ascending(MTIME), ascending(ID)], skip, limit).await
+    }
+
+    /// When the last write was.
+    pub(super) async fn last_write(&self) -> Result<Option<i64>, Error> {
+        let newest = vec![Sort { attribute: MTIME, order: Order::Descending }];
+        let page = self.find(&ids(0, None), newest, 1).await?;
+        Ok(page.rows.first().map(|row| row.mtime))
+    }
+
+    /// How many rows have an `_id` from `first` to `last`.
+    pub(super) async fn count(&self, first: u64, last: Option<u64>) -> Result<u64, Error> {
+        let options = FindOptions { limit: Some(1), ..options() };
+        let rows = self.timed("count", self.client.find_all(BUCKET, &ids(first, last), &options)).await?;
+        Ok(rows.first().and_then(|row| row.count).unwrap_or(0))
+    }
+
+    async fn find(&self, filter: &Filter, sort: Vec<Sort>, limit: u64) -> Result<Page, Error> {
+        self.find_from(filter, sort, 0, limit).await
+    }
+
+    /// As many rows as the client takes at once, where `limit` of them are too long.
+    async fn find_from(
+        &self,
+        filter: &Filter,
+        sort: Vec<Sort>,
+        skip: u64,
+        mut limit: u64,
+    ) -> Result<Page, Error> {
+        loop {
+            let offset = (skip > 0).then_some(skip);
+            let options =
+                FindOptions { limit: Some(limit), sort: sort.clone(), offset, no_count: true, ..options() };
+            match self.timed("find", self.client.find_all(BUCKET, filter, &options)).await {
+                Err(Error::ResultTooLarge { .. }) if limit > 1 => limit /= 4,
+                rows => {
+                    let rows = rows?;
+                    return Ok(Page { is_last: (rows.len() as u64) < limit, rows });
+                }
+            }
+            limit = limit.max(1);
+        }
+    }
+}
+
+fn options() -> FindOptions {
+    let call = CallOptions { deadline: Some(DEADLINE), ..CallOptions::default() };
+    FindOptions { call, ..FindOptions::default() }
+}
+
+fn ascending(attribute: Attribute) -> Sort {
+    Sort { attribute, order: Order::Ascending }
+}
+
+/// Rows by their number, which Moray has an index of.
+fn ids(first: u64, last: Option<u64>) -> Filter {
+    let from = Filter::ge(ID, first.to_string());
+    match last {
+        None => from,
+        Some(last) => Filter::all_of([from.clone(), Filter::le(ID, last.to_string())]).unwrap_or(from),
+    }
+}
+
+fn outcome<T>(result: &Result<T, Error>) -> &'static str {
+    match result {
+        Ok(_) => "ok",
+        Err(error) if error.is_not_found() => "not_found",
+        Err(error) if error.is_conflict() => "conflict",
+        Err(error) if error.is_transient() => "unavailable",
+        Err(_) => "error",
+    }
+}
+
+pub(super) fn is_no_object(error: &Error) -> bool {
+    error.server_kind() == Some(moray::ServerErrorKind::ObjectNotFound)
 }
 
 /// The bucket of 4.13.1: unversioned, without triggers.

@@ -1,12 +1,12 @@
-//! Manifests in Moray: one bucket, keyed by UUID, with the indexes of 4.13.1.
+//! Manifests in Moray: one bucket, keyed by UUID, with the indexes of 4.13.1; and a replica of it in memory for reads.
 
 mod bucket;
 mod filter;
+mod replica;
 mod search;
 
-use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use moray::{
     BatchRequest, CallOptions, Client, DeleteOptions, Endpoint, Error, FindOptions, Object, Precondition,
@@ -19,23 +19,23 @@ use crate::manifest::list::ListQuery;
 use crate::manifest::{ApiForm, Image, Record, Rules, Uuid, View};
 use crate::telemetry::{Metrics, err};
 
-use bucket::make_bucket;
-
-const BUCKET: &str = "imgapi_images";
+use bucket::{BUCKET, Bucket, is_no_object};
+use replica::{Freshness, Replica};
 
 /// Most images of an answer to a query without a limit. Clients page on from the last one.
 const DEFAULT_LIMIT: usize = 1000;
 
 /// Manifests in the Moray of a datacenter.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct MorayDatabase {
-    client: Client,
+    bucket: Bucket,
     rules: Rules,
-    metrics: Arc<Metrics>,
+    replica: Replica,
 }
 
 impl MorayDatabase {
-    /// Connects in the background, and makes the bucket when it is missing. To be called within the runtime.
+    /// Connects in the background, makes the bucket when it is missing, and begins to load it. To be called within the
+    /// runtime.
     pub fn new(config: &config::Moray, rules: Rules, metrics: Arc<Metrics>) -> MorayDatabase {
         let host = config.host.clone();
         let port = config.port;
@@ -48,48 +48,113 @@ impl MorayDatabase {
         };
         let mut client = moray::Config::new(endpoint);
         client.connect_timeout = config.connect_timeout;
-        let database = MorayDatabase { client: Client::new(client), rules, metrics };
-        tokio::spawn(make_bucket(database.client.clone()));
-        database
+        let bucket = Bucket::new(Client::new(client), Arc::clone(&metrics));
+        let replica = Replica::start(bucket.clone(), rules, config.stale_reads, metrics);
+        MorayDatabase { bucket, rules, replica }
     }
 
-    /// The record of `uuid`. One that is not valid does not exist for clients, as in 4.13.1, and is logged.
+    /// The record of `uuid`, from Moray itself.
     pub(super) async fn get(&self, uuid: Uuid) -> Result<Option<Stored>, DbError> {
-        let key = uuid.to_string();
-        let got = self.timed("get", self.client.get_object(BUCKET, &key, &CallOptions::default())).await;
-        match got {
-            Ok(object) => Ok(load(&object, self.rules)),
-            Err(error) if is_no_object(&error) => Ok(None),
-            Err(error) => Err(failed(error)),
+        let row = self.bucket.get(&uuid.to_string()).await.map_err(failed)?;
+        Ok(row.and_then(|row| load(&row, self.rules)))
+    }
+
+    pub(super) async fn view(&self, uuid: Uuid) -> Result<Found<Option<Arc<View>>>, DbError> {
+        let stale = match self.replica.freshness().await.map_err(too_old)? {
+            Freshness::Fresh => match self.replica.index().get(uuid) {
+                Some(view) => return Ok(Found::current(Some(view))),
+                None => return self.look_up(uuid).await.map(Found::current),
+            },
+            Freshness::Behind => match self.get_view(uuid).await {
+                Err(error @ DbError::Unavailable(_)) => self.without_moray(error)?,
+                answer => return answer.map(Found::current),
+            },
+            Freshness::Stale(age) => age,
+        };
+        match self.replica.index().get(uuid) {
+            // Somebody may have made it meanwhile.
+            None if !self.replica.is_damaged(uuid) => Err(DbError::Unavailable(NotInMemory.into())),
+            value => Ok(Found { value, stale: Some(stale) }),
         }
     }
 
-    /// Stores a new record. A `Conflict` means that the UUID is taken.
+    /// Looks for an image that nobody knows: it may have been made within the last second. When many are looked for, it
+    /// waits until a round has found all there are.
+    async fn look_up(&self, uuid: Uuid) -> Result<Option<Arc<View>>, DbError> {
+        if self.replica.is_damaged(uuid) {
+            return Ok(None);
+        }
+        if let Some(_permit) = self.replica.lookup_permit() {
+            return self.get_view(uuid).await;
+        }
+        if self.replica.next_round().await {
+            return Ok(self.replica.index().get(uuid));
+        }
+        Err(DbError::Unavailable(NotInMemory.into()))
+    }
+
+    pub(super) async fn list(&self, query: &ListQuery, form: ApiForm) -> Result<Found<ListAnswer>, DbError> {
+        let stale = match self.replica.freshness().await.map_err(too_old)? {
+            Freshness::Fresh => None,
+            Freshness::Behind => match self.search(query, form).await {
+                Err(error @ DbError::Unavailable(_)) => Some(self.without_moray(error)?),
+                answer => return answer.map(Found::current),
+            },
+            Freshness::Stale(age) => Some(age),
+        };
+        Ok(Found { value: self.replica.list(query, form).await?, stale })
+    }
+
+    /// How old what is in memory is, if it may be told in the place of this error.
+    fn without_moray(&self, error: DbError) -> Result<Duration, DbError> {
+        match self.replica.without_moray() {
+            Ok(Freshness::Stale(age)) => Ok(age),
+            _ => Err(error),
+        }
+    }
+
     pub(super) async fn insert(&self, image: &Image) -> Result<(), DbError> {
-        self.put(image, Precondition::MustNotExist).await
+        self.put(image, None).await
     }
 
-    /// Stores a changed record in the place of the version that `etag` names.
     pub(super) async fn replace(&self, image: &Image, etag: &str) -> Result<(), DbError> {
-        self.put(image, Precondition::Etag(etag.to_owned())).await
+        self.put(image, Some(etag)).await
     }
 
-    async fn put(&self, image: &Image, precondition: Precondition) -> Result<(), DbError> {
+    /// Puts a record in the place of this version, or of none.
+    async fn put(&self, image: &Image, replaced: Option<&str>) -> Result<(), DbError> {
+        let precondition =
+            replaced.map_or(Precondition::MustNotExist, |etag| Precondition::Etag(etag.to_owned()));
         let options = PutOptions { precondition, ..PutOptions::default() };
         let key = image.uuid().to_string();
-        let put = self.client.put_object(BUCKET, &key, image.record(), &options);
-        self.timed("put", put).await.map(drop).map_err(failed)
+        let sent = self.replica.ticket();
+        let put = self.bucket.client.put_object(BUCKET, &key, image.record(), &options);
+        let etag = self.settled(image.uuid(), self.bucket.timed("put", put).await).await?;
+        self.replica.wrote(sent, image, replaced, etag).await;
+        Ok(())
     }
 
-    /// Deletes the version of the record that `etag` names. One that is gone already is a `Conflict`.
     pub(super) async fn delete(&self, uuid: Uuid, etag: &str) -> Result<(), DbError> {
         let options =
             DeleteOptions { precondition: Precondition::Etag(etag.to_owned()), ..DeleteOptions::default() };
         let key = uuid.to_string();
-        match self.timed("delete", self.client.del_object(BUCKET, &key, &options)).await {
-            Err(error) if is_no_object(&error) => Err(DbError::Conflict),
-            result => result.map_err(failed),
+        let sent = self.replica.ticket();
+        let delete = self.bucket.client.del_object(BUCKET, &key, &options);
+        match self.bucket.timed("delete", delete).await {
+            Err(error) if is_no_object(&error) => return Err(DbError::Conflict),
+            result => self.settled(uuid, result).await?,
         }
+        self.replica.deleted(sent, uuid, etag).await;
+        Ok(())
+    }
+
+    /// The result of a write. If nobody knows it, reads find out.
+    async fn settled<T>(&self, uuid: Uuid, result: Result<T, Error>) -> Result<T, DbError> {
+        let result = result.map_err(failed);
+        if matches!(result, Err(DbError::OutcomeUnknown(_))) {
+            self.replica.read_back(uuid).await;
+        }
+        result
     }
 
     /// In one transaction.
@@ -100,22 +165,16 @@ impl MorayDatabase {
             BatchRequest::put(BUCKET, image.uuid().to_string(), image.record(), Precondition::MustNotExist)
                 .map_err(failed)?,
         ];
-        match self.timed("batch", self.client.batch(&requests, &CallOptions::default())).await {
-            Err(error) if is_no_object(&error) => Err(DbError::Conflict),
-            result => result.map(drop).map_err(failed),
-        }
-    }
-
-    pub(super) async fn view(&self, uuid: Uuid) -> Result<Found<Option<Arc<View>>>, DbError> {
-        self.get_view(uuid).await.map(Found::current)
-    }
-
-    pub(super) async fn list(&self, query: &ListQuery, form: ApiForm) -> Result<Found<ListAnswer>, DbError> {
-        self.search(query, form).await.map(Found::current)
-    }
-
-    pub(super) fn status(&self) -> Status {
-        Status { images: None, age: None, damaged: Vec::new() }
+        let sent = self.replica.ticket();
+        let options = CallOptions::default();
+        let etags = match self.bucket.timed("batch", self.bucket.client.batch(&requests, &options)).await {
+            Err(error) if is_no_object(&error) => return Err(DbError::Conflict),
+            result => result.map_err(failed)?,
+        };
+        let put = etags.into_iter().find_map(|item| item.etag).unwrap_or_default();
+        self.replica.wrote(sent, image, None, put).await;
+        self.replica.deleted(sent, old, etag).await;
+        Ok(())
     }
 
     /// The image, from Moray itself.
@@ -124,29 +183,34 @@ impl MorayDatabase {
         Ok(blocking(move || stored.view()).await?.map(Arc::new))
     }
 
-    /// UUIDs of the images, valid or not, whose origin is `uuid`: the first thousand of them.
     pub(super) async fn dependents(&self, uuid: Uuid) -> Result<Vec<Uuid>, DbError> {
-        let filter = filter::with_origin(uuid);
-        let rows = self.timed("find", self.client.find_all(BUCKET, &filter, &FindOptions::default())).await;
-        Ok(rows.map_err(failed)?.iter().filter_map(|row| row.key.parse().ok()).collect())
+        let (filter, options) = (filter::with_origin(uuid), FindOptions::default());
+        let found = self.bucket.client.find_all(BUCKET, &filter, &options);
+        let rows = self.bucket.timed("find", found).await.map_err(failed)?;
+        Ok(rows.iter().filter_map(|row| row.key.parse().ok()).collect())
     }
 
-    /// Open connections to Moray.
+    pub(super) fn status(&self) -> Status {
+        self.replica.status()
+    }
+
     pub(super) fn connections(&self) -> usize {
-        self.client.state().connections
+        self.bucket.client.state().connections
     }
 
-    /// Ends the connections, waiting up to `limit` for calls under way.
     pub(super) async fn close(&self, limit: Duration) {
-        self.client.close(limit).await;
+        self.replica.stop();
+        self.bucket.client.close(limit).await;
     }
+}
 
-    async fn timed<T>(&self, op: &str, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let started = Instant::now();
-        let result = call.await;
-        self.metrics.observe_backend("moray", op, outcome(&result), started.elapsed());
-        result
-    }
+/// Moray is away, and the image is not among those in memory.
+#[derive(Debug, thiserror::Error)]
+#[error("moray is away, and the image is not in memory")]
+struct NotInMemory;
+
+fn too_old(error: replica::TooOld) -> DbError {
+    DbError::Unavailable(error.into())
 }
 
 /// The record of an object, if it is valid; it is logged if it is not.
@@ -166,20 +230,6 @@ fn load(object: &Object, rules: Rules) -> Option<Stored> {
             None
         }
     }
-}
-
-fn outcome<T>(result: &Result<T, Error>) -> &'static str {
-    match result {
-        Ok(_) => "ok",
-        Err(error) if error.is_not_found() => "not_found",
-        Err(error) if error.is_conflict() => "conflict",
-        Err(error) if error.is_transient() => "unavailable",
-        Err(_) => "error",
-    }
-}
-
-fn is_no_object(error: &Error) -> bool {
-    error.server_kind() == Some(moray::ServerErrorKind::ObjectNotFound)
 }
 
 fn failed(error: Error) -> DbError {

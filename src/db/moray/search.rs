@@ -5,7 +5,8 @@ use std::sync::Arc;
 use futures_util::future::try_join_all;
 use moray::{Attribute, FindOptions, Object, Order, Sort};
 
-use super::{BUCKET, DEFAULT_LIMIT, MorayDatabase, failed, filter, load};
+use super::bucket::BUCKET;
+use super::{DEFAULT_LIMIT, MorayDatabase, failed, filter, load};
 use crate::db::index::{marker_time, union};
 use crate::db::{DbError, ListAnswer, blocking};
 use crate::manifest::list::{Condition, ListQuery, Marker, Matcher, SortDirection, scopes};
@@ -49,8 +50,11 @@ impl MorayDatabase {
         let mut offset = 0;
         loop {
             options.offset = Some(offset);
-            let rows =
-                self.timed("find", self.client.find_all(BUCKET, &filter, &options)).await.map_err(failed)?;
+            let rows = self
+                .bucket
+                .timed("find", self.bucket.client.find_all(BUCKET, &filter, &options))
+                .await
+                .map_err(failed)?;
             let total = rows.first().and_then(|row| row.count).unwrap_or_default();
             found.extend(self.load_matching(rows, scope).await?);
             offset += limit.min(PAGE);

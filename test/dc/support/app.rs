@@ -124,6 +124,23 @@ impl TestApp {
             let puts: Vec<_> = puts.collect();
             self.moray.batch(&puts, &CallOptions::default()).await.unwrap();
         }
+        self.knows_what_others_wrote().await;
+    }
+
+    /// Waits until the application has seen what another writer has done to Moray by now.
+    pub(crate) async fn knows_what_others_wrote(&self) {
+        let before = self.rounds().await;
+        // The first may have begun earlier.
+        wait_until("two rounds", async || (self.rounds().await >= before + 2.0).then_some(())).await;
+    }
+
+    /// How often the application has compared its memory with Moray.
+    async fn rounds(&self) -> f64 {
+        let text = self.metrics().await;
+        let rounds = text.lines().filter(|line| {
+            line.starts_with("imgapi_replica_rounds_total") && !line.contains("outcome=\"failed\"")
+        });
+        rounds.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum()
     }
 
     /// The record of an image and its etag.

@@ -26,9 +26,9 @@ pub(super) const KINDS: [Kind; 6] =
     [Kind::Ping, Kind::List, Kind::Get, Kind::Download, Kind::Create, Kind::Upload];
 
 impl Kind {
-    /// Whether the answer needs Moray.
+    /// Whether the answer needs Moray once the images are in memory: what changes something does.
     pub(super) fn needs_moray(self) -> bool {
-        self != Kind::Ping
+        matches!(self, Kind::Create | Kind::Upload)
     }
 
     /// Whether the answer needs UFDS.

@@ -24,6 +24,8 @@ pub(crate) struct Client {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) body: Bytes,
+    /// The header `x-imgapi-stale`: how old the answer is, in seconds, if it comes from memory because Moray is away.
+    pub(crate) stale: Option<u64>,
     pub(crate) took: Duration,
 }
 
@@ -58,7 +60,9 @@ impl Client {
         let started = Instant::now();
         let response = request.send().await?;
         let status = response.status().as_u16();
-        Ok(Answer { status, body: response.bytes().await?, took: started.elapsed() })
+        let stale = response.headers().get("x-imgapi-stale");
+        let stale = stale.map(|seconds| seconds.to_str().unwrap().parse().unwrap());
+        Ok(Answer { status, stale, body: response.bytes().await?, took: started.elapsed() })
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {

@@ -1,10 +1,10 @@
-// Writes vectors.json: requests that npm http-signature signed with the keys beside it. Run where that package is
+// Writes vectors.json: requests that npm http-signature 1.4 signed with the keys beside it. Run where that package is
 // installed: `NODE_PATH=../../../../test/interop/node_modules node make-vectors.js`.
 'use strict';
 
 const fs = require('fs');
 const path = require('path');
-const httpSignature = require('http-signature');
+const httpSignature = require('http-signature-v1');
 
 const KEYS = {
     rsa: ['rsa-sha1', 'rsa-sha256', 'rsa-sha512', undefined],

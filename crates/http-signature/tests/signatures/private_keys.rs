@@ -1,8 +1,9 @@
 //! Keys to sign with, in every form, and what comes of them.
 
-use http_signature::{KeyError, PrivateKey, SignError, Signer};
+use http_signature::{Authorization, Family, KeyError, PrivateKey, SignError, Signer};
 
 use crate::support::{DATE, Request, key_file, public_key};
+use crate::vectors::vectors;
 
 #[test]
 fn what_is_signed_is_verified() {
@@ -27,6 +28,24 @@ fn what_is_signed_is_verified() {
         assert_eq!(request.read().unwrap().key_id(), "/luke/keys/ab:cd");
         assert!(request.is_signed_by(&public_key(public)), "{private}");
     }
+}
+
+/// Those of RSA and Ed25519 are the same every time they are made.
+#[test]
+fn signatures_are_those_of_the_usual_client_library() {
+    let mut compared = 0;
+    for (key, theirs) in vectors() {
+        let authorization: Authorization = theirs.headers["authorization"].to_str().unwrap().parse().unwrap();
+        let private = PrivateKey::from_pem(&key_file(&key)).unwrap();
+        if authorization.algorithm.family == Family::Ecdsa || private.algorithm() != authorization.algorithm {
+            continue;
+        }
+        let names: Vec<&str> = authorization.headers.iter().map(String::as_str).collect();
+        let ours = Signer::new("luke", private).unwrap().sign(&theirs.head(), &names).unwrap();
+        assert_eq!(ours.to_str().unwrap().parse(), Ok(authorization));
+        compared += 1;
+    }
+    assert!(compared >= 9, "{compared}");
 }
 
 #[test]

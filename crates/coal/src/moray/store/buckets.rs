@@ -8,6 +8,10 @@ use crate::moray::bucket::{Bucket, Index, quote};
 use crate::moray::error::{MorayError, Result};
 use crate::moray::index::date_text;
 
+/// Columns that Moray has an index of in every bucket, beside the key. SQLite counts rows by that of `_id` without
+/// reading them, as PostgreSQL does.
+const INDEXED_FIELDS: [&str; 3] = ["_id", "_etag", "_mtime"];
+
 /// Creates the table of definitions, which has the columns of Moray's own.
 pub(super) fn create_table(connection: &Connection) -> Result<()> {
     connection.execute_batch(
@@ -113,6 +117,9 @@ pub(crate) fn create_bucket(
             bucket.table()
         ))
         .map_err(|error| MorayError::Internal(format!("unable to create bucket: {error}")))?;
+    for column in INDEXED_FIELDS {
+        create_column_index(transaction, &bucket, column, "")?;
+    }
     bucket.indexes.iter().try_for_each(|index| create_index(transaction, &bucket, index))
 }
 
@@ -125,12 +132,20 @@ fn index_name(bucket: &Bucket, index: &str) -> String {
 }
 
 fn create_index(transaction: &Transaction<'_>, bucket: &Bucket, index: &Index) -> Result<()> {
-    let unique = if index.unique { "UNIQUE " } else { "" };
+    create_column_index(transaction, bucket, &index.name, if index.unique { "UNIQUE " } else { "" })
+}
+
+fn create_column_index(
+    transaction: &Transaction<'_>,
+    bucket: &Bucket,
+    column: &str,
+    unique: &str,
+) -> Result<()> {
     transaction.execute_batch(&format!(
         "CREATE {unique}INDEX {} ON {} ({})",
-        index_name(bucket, &index.name),
+        index_name(bucket, column),
         bucket.table(),
-        quote(&index.name)
+        quote(column)
     ))?;
     Ok(())
 }

@@ -1,0 +1,179 @@
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use moray::Object;
+
+use super::rows::{Key, Ticket, Verdict, Version, Written};
+use super::{Replica, Shared};
+use crate::db::index::Change;
+use crate::db::moray::failed;
+use crate::db::{DbError, blocking};
+use crate::manifest::{Image, Record, Rules, Uuid, View, view};
+
+/// A row that was decoded, if it can be.
+pub(super) struct Decoded {
+    pub(super) key: Key,
+    pub(super) version: Version,
+    pub(super) view: Result<Arc<View>, String>,
+}
+
+impl Decoded {
+    pub(super) fn new(row: &Object, rules: Rules) -> Decoded {
+        let key = Key::of(&row.key);
+        let view = decode(row, &key, rules);
+        if let Err(reason) = &view {
+            tracing::warn!(uuid = row.key, reason, "a stored image cannot be used");
+        }
+        Decoded { key, version: version_of(row), view: view.map(Arc::new) }
+    }
+}
+
+fn decode(row: &Object, key: &Key, rules: Rules) -> Result<View, String> {
+    let record: Record = row.value_as().map_err(|error| format!("no JSON object: {error}"))?;
+    let view = view::load(record, rules)?;
+    if *key == Key::Image(view.uuid()) {
+        Ok(view)
+    } else {
+        Err(format!("it is the record of {}", view.uuid()))
+    }
+}
+
+pub(super) fn version_of(row: &Object) -> Version {
+    Version { id: row.id, mtime: row.mtime, etag: row.etag.as_str().into() }
+}
+
+impl Shared {
+    /// Takes from rows of a query what is new. Whether there was anything.
+    pub(super) async fn take(self: &Arc<Self>, sent: Ticket, rows: Vec<Object>) -> Result<bool, DbError> {
+        // Mostly everything is known, and this is short.
+        let new: Vec<Object> = {
+            let mut known = self.rows();
+            let is_new =
+                |row: &Object| known.judge(sent, &Key::of(&row.key), &version_of(row)) == Verdict::New;
+            rows.into_iter().filter(is_new).collect()
+        };
+        if new.is_empty() {
+            return Ok(false);
+        }
+        let shared = Arc::clone(self);
+        blocking(move || {
+            let decoded: Vec<_> = new.iter().map(|row| Decoded::new(row, shared.rules)).collect();
+            shared.set(sent, decoded);
+        })
+        .await?;
+        Ok(true)
+    }
+
+    fn set(&self, sent: Ticket, decoded: Vec<Decoded>) {
+        let mut rows = self.rows();
+        for Decoded { key, version, view } in decoded {
+            // A write of this process may have been answered meanwhile.
+            if rows.judge(sent, &key, &version) != Verdict::New {
+                continue;
+            }
+            let image = if let Key::Image(uuid) = &key { Some(*uuid) } else { None };
+            let (change, damage) = match view {
+                Ok(view) => (Some(Change::Put(view)), None),
+                Err(reason) => (image.map(Change::Remove), Some(reason)),
+            };
+            rows.set(key, version, damage);
+            self.index.apply(change);
+        }
+    }
+
+    /// Removes rows that a query did not show, although it shows all there are. How many were removed.
+    pub(super) async fn remove_missing(
+        self: &Arc<Self>,
+        sent: Ticket,
+        keys: Vec<Key>,
+        shown: HashSet<Key>,
+    ) -> Result<usize, DbError> {
+        let shared = Arc::clone(self);
+        blocking(move || {
+            let mut rows = shared.rows();
+            let mut removed = 0;
+            for key in keys.iter().filter(|key| !shown.contains(key)) {
+                if rows.missing(sent, key) {
+                    removed += 1;
+                    if let Key::Image(uuid) = key {
+                        shared.index.apply([Change::Remove(*uuid)]);
+                    }
+                }
+            }
+            removed
+        })
+        .await
+    }
+
+    /// Takes a row as it is in Moray now. Whether there is one, and when it was written.
+    pub(super) async fn refresh(self: &Arc<Self>, key: &Key) -> Result<Option<i64>, DbError> {
+        let sent = self.rows().ticket();
+        let row = self.bucket.get(&key.to_string()).await.map_err(failed)?;
+        let mtime = row.as_ref().map(|row| row.mtime);
+        match row {
+            Some(row) => drop(self.take(sent, vec![row]).await?),
+            None => drop(self.remove_missing(sent, vec![key.clone()], HashSet::new()).await?),
+        }
+        Ok(mtime)
+    }
+}
+
+impl Replica {
+    /// To be taken before a write is sent.
+    pub(in crate::db::moray) fn ticket(&self) -> Ticket {
+        self.shared.rows().ticket()
+    }
+
+    /// Takes what this process has put, now that Moray has answered with `etag`: from here on no read is behind it.
+    /// `replaced` is the version in whose place it was put.
+    pub(in crate::db::moray) async fn wrote(
+        &self,
+        sent: Ticket,
+        image: &Image,
+        replaced: Option<&str>,
+        etag: String,
+    ) {
+        let (shared, image, replaced) =
+            (Arc::clone(&self.shared), image.clone(), replaced.map(str::to_owned));
+        let uuid = image.uuid();
+        let written = blocking(move || {
+            let view = View::new(&image).map(Arc::new);
+            let mut rows = shared.rows();
+            let written = rows.wrote(sent, &Key::Image(uuid), replaced.as_deref(), &etag);
+            match (written, view) {
+                (Written::Newest, Ok(view)) => shared.index.apply([Change::Put(view)]),
+                // Never for an image that is valid; reading it says more.
+                (Written::Newest, Err(_)) => return Written::Unclear,
+                _ => {}
+            }
+            written
+        });
+        if !written.await.is_ok_and(|written| written != Written::Unclear) {
+            self.read_back(uuid).await;
+        }
+    }
+
+    /// The same for a delete of the version `deleted`.
+    pub(in crate::db::moray) async fn deleted(&self, sent: Ticket, uuid: Uuid, deleted: &str) {
+        let (shared, deleted) = (Arc::clone(&self.shared), deleted.to_owned());
+        let written = blocking(move || {
+            let mut rows = shared.rows();
+            let written = rows.deleted(sent, &Key::Image(uuid), &deleted);
+            if written == Written::Newest {
+                shared.index.apply([Change::Remove(uuid)]);
+            }
+            written
+        });
+        if !written.await.is_ok_and(|written| written != Written::Unclear) {
+            self.read_back(uuid).await;
+        }
+    }
+
+    /// Somebody else was at it at the same moment, or the answer to a write was lost: the record is read again. If
+    /// Moray has no answer now, the next round has.
+    pub(in crate::db::moray) async fn read_back(&self, uuid: Uuid) {
+        if let Err(error) = self.shared.refresh(&Key::Image(uuid)).await {
+            tracing::debug!(%uuid, %error, "the result of a write was not read back");
+        }
+    }
+}

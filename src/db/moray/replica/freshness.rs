@@ -1,0 +1,95 @@
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout_at;
+
+use super::{Replica, Shared};
+
+/// What is older than this is no answer while Moray is there.
+const MAX_AGE: Duration = Duration::from_secs(1);
+/// How long a read waits for a replica that is late, before it asks Moray itself.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How the replica stands to Moray.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct State {
+    /// All images were known at this moment, as they were in Moray.
+    pub(super) confirmed: Option<Instant>,
+    /// Whether nothing that would have been missed can have happened since: there was no gap.
+    pub(super) is_complete: bool,
+    /// Whether Moray did not answer last time, or has not for a while.
+    pub(super) is_away: bool,
+}
+
+/// What a read may take from the replica.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::db::moray) enum Freshness {
+    /// What is there is at most a second old.
+    Fresh,
+    /// Moray is to be asked: it may well answer.
+    Behind,
+    /// Moray is away, and what is there was current so long ago.
+    Stale(Duration),
+}
+
+/// Moray is away, and what is known of it is too old to be told, or nothing.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("moray is away, and the images in memory are too old")]
+pub(in crate::db::moray) struct TooOld;
+
+impl Replica {
+    /// What a read may take now. It waits a little for a round under way.
+    pub(in crate::db::moray) async fn freshness(&self) -> Result<Freshness, TooOld> {
+        let shared = &self.shared;
+        if let Some(freshness) = shared.judge(false) {
+            return freshness;
+        }
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let (mut state, mut connections) = (shared.state.subscribe(), shared.bucket.client.watch_state());
+        loop {
+            let changed = async {
+                tokio::select! {
+                    changed = state.changed() => changed.is_ok(),
+                    changed = connections.changed() => changed.is_ok(),
+                }
+            };
+            // An error is the end of the process.
+            let is_late = !timeout_at(deadline, changed).await.unwrap_or(false);
+            if let Some(freshness) = shared.judge(is_late) {
+                return freshness;
+            }
+        }
+    }
+
+    /// What may be told when Moray has not answered.
+    pub(in crate::db::moray) fn without_moray(&self) -> Result<Freshness, TooOld> {
+        self.shared.stale()
+    }
+
+    /// Waits for a state of the replica that is known to be that of Moray from now on or later. Whether it came in time.
+    pub(in crate::db::moray) async fn next_round(&self) -> bool {
+        let now = Instant::now();
+        let mut state = self.shared.state.subscribe();
+        let later = state.wait_for(|state| state.confirmed.is_some_and(|confirmed| confirmed >= now));
+        timeout_at((now + 2 * PATIENCE).into(), later).await.is_ok_and(|state| state.is_ok())
+    }
+}
+
+impl Shared {
+    /// `None` is to wait: a round is under way.
+    fn judge(&self, is_late: bool) -> Option<Result<Freshness, TooOld>> {
+        let state = *self.state.borrow();
+        let age = state.confirmed.map(|confirmed| confirmed.elapsed());
+        if state.is_complete && age.is_some_and(|age| age <= MAX_AGE) {
+            return Some(Ok(Freshness::Fresh));
+        }
+        if state.confirmed.is_some() && (state.is_away || !self.bucket.client.state().is_connected()) {
+            return Some(self.stale());
+        }
+        if is_late || !state.is_complete { Some(Ok(Freshness::Behind)) } else { None }
+    }
+
+    fn stale(&self) -> Result<Freshness, TooOld> {
+        let age = self.state.borrow().confirmed.map(|confirmed| confirmed.elapsed());
+        age.filter(|age| *age <= self.stale_limit).map(Freshness::Stale).ok_or(TooOld)
+    }
+}

@@ -1,0 +1,127 @@
+//! All images of the bucket in memory, kept as they are in Moray.
+//!
+//! A task loads all rows once, and from then on asks every 350 ms which rows were written since, and how many there
+//! are. If it is another number than here, somebody has deleted some, and it finds out which (`compare`). So whoever
+//! writes to the bucket, 4.13.1 included, what it does is known here within a second. What this process writes is known
+//! here when Moray has answered.
+
+mod apply;
+mod compare;
+mod freshness;
+mod load;
+mod rounds;
+mod rows;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::DEFAULT_LIMIT;
+use super::bucket::Bucket;
+use crate::db::index::Index;
+use crate::db::{Damaged, DbError, ListAnswer, Status, blocking};
+use crate::manifest::list::ListQuery;
+use crate::manifest::{ApiForm, Rules, Uuid};
+use crate::telemetry::Metrics;
+
+use freshness::State;
+pub(super) use freshness::{Freshness, TooOld};
+use rows::{Key, Rows};
+
+/// UUIDs that nobody knows and that are looked for in Moray at the same time.
+const LOOKUPS: usize = 8;
+
+/// The replica, and what keeps it.
+#[derive(Debug)]
+pub(super) struct Replica {
+    shared: Arc<Shared>,
+    keeper: Mutex<Option<AbortOnDropHandle<()>>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    bucket: Bucket,
+    rules: Rules,
+    metrics: Arc<Metrics>,
+    /// How long reads may go on while Moray is away.
+    stale_limit: Duration,
+    index: Index,
+    /// Held while `index` is changed, so that both change in the same order.
+    rows: Mutex<Rows>,
+    state: watch::Sender<State>,
+    lookups: Semaphore,
+}
+
+impl Replica {
+    /// Begins to load. To be called within the runtime.
+    pub(super) fn start(
+        bucket: Bucket,
+        rules: Rules,
+        stale_limit: Duration,
+        metrics: Arc<Metrics>,
+    ) -> Replica {
+        let shared = Arc::new(Shared {
+            bucket,
+            rules,
+            metrics,
+            stale_limit,
+            index: Index::default(),
+            rows: Mutex::default(),
+            state: watch::Sender::new(State::default()),
+            lookups: Semaphore::new(LOOKUPS),
+        });
+        let keeper = tokio::spawn(rounds::keep(Arc::clone(&shared)));
+        Replica { shared, keeper: Mutex::new(Some(AbortOnDropHandle::new(keeper))) }
+    }
+
+    /// The images, by UUID.
+    pub(super) fn index(&self) -> &Index {
+        &self.shared.index
+    }
+
+    /// The answer to a query from the images here.
+    pub(super) async fn list(&self, query: &ListQuery, form: ApiForm) -> Result<ListAnswer, DbError> {
+        if let Some(answer) = self.shared.index.answered(query, form) {
+            return Ok(answer);
+        }
+        let (shared, query) = (Arc::clone(&self.shared), query.clone());
+        Ok(blocking(move || shared.index.list(&query, form, Some(DEFAULT_LIMIT))).await??)
+    }
+
+    /// Whether Moray is known to have a row of this UUID that cannot be used.
+    pub(super) fn is_damaged(&self, uuid: Uuid) -> bool {
+        self.shared.rows().damaged().contains_key(&Key::Image(uuid))
+    }
+
+    /// A place among those who look for an unknown UUID; `None` when all are taken.
+    pub(super) fn lookup_permit(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
+        self.shared.lookups.try_acquire().ok()
+    }
+
+    pub(super) fn status(&self) -> Status {
+        let state = *self.shared.state.borrow();
+        let rows = self.shared.rows();
+        let damaged = rows.damaged().iter();
+        Status {
+            images: state.is_complete.then(|| self.shared.index.len()),
+            age: state.confirmed.map(|confirmed| confirmed.elapsed()),
+            damaged: damaged
+                .map(|(key, reason)| Damaged { name: key.to_string(), reason: reason.clone() })
+                .collect(),
+        }
+    }
+
+    /// Keeps it no more.
+    pub(super) fn stop(&self) {
+        self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+impl Shared {
+    fn rows(&self) -> MutexGuard<'_, Rows> {
+        // Each change of a row is complete before anything can fail.
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

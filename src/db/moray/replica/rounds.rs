@@ -1,0 +1,195 @@
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::Shared;
+use super::rows::{Key, Ticket};
+use crate::db::DbError;
+use crate::db::moray::failed;
+use crate::telemetry::err;
+
+/// From the beginning of a round to that of the next.
+const INTERVAL: Duration = Duration::from_millis(350);
+/// The longest pause between two rounds, however long they take: a change is to be known within a second.
+const MAX_PAUSE: Duration = Duration::from_millis(500);
+/// A pause after a failure.
+const RETRY: Duration = Duration::from_millis(350);
+/// Moray that has not answered for this long counts as away.
+const LATE: Duration = Duration::from_millis(1500);
+
+/// Changes are asked for again that are so much older than the newest one. The times are those of the Moray process that
+/// made the change: their clocks differ, and what is written can only be seen after the transaction has ended.
+const OVERLAP: Duration = Duration::from_secs(2);
+/// The same now and then, for clocks that differ more.
+const WIDE_OVERLAP: Duration = Duration::from_secs(60);
+const WIDE_EVERY: u64 = 30;
+/// One in so many rounds looks at some rows although nothing is known to have happened to them.
+const PATROL_EVERY: u64 = 100;
+
+/// Rows asked for at once.
+const PAGE: u64 = 500;
+/// How often a difference is searched for in one round.
+const COMPARISONS: usize = 3;
+
+/// Keeps the replica for as long as the process runs.
+pub(super) async fn keep(shared: Arc<Shared>) {
+    let mut keeper = Keeper { shared, newest: None, rounds: 0, patrol: 0, is_interrupted: false };
+    loop {
+        let began = Instant::now();
+        let pause = match keeper.watched_round(began).await {
+            Ok(outcome) => {
+                keeper.shared.metrics.replica_round(outcome);
+                let took = began.elapsed();
+                INTERVAL.saturating_sub(took).max(took).min(MAX_PAUSE)
+            }
+            Err(error) => {
+                keeper.shared.metrics.replica_round("failed");
+                keeper.interrupted(&error);
+                RETRY
+            }
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+struct Keeper {
+    shared: Arc<Shared>,
+    /// The time of the newest write that is known; `None` before everything was loaded, and after a gap.
+    newest: Option<i64>,
+    rounds: u64,
+    patrol: u64,
+    is_interrupted: bool,
+}
+
+impl Keeper {
+    /// A round; if it takes long, reads no longer wait for it.
+    async fn watched_round(&mut self, began: Instant) -> Result<&'static str, DbError> {
+        let shared = Arc::clone(&self.shared);
+        let round = self.round(began);
+        tokio::pin!(round);
+        match tokio::time::timeout(LATE, &mut round).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                shared.state.send_modify(|state| state.is_away = state.is_complete);
+                round.await
+            }
+        }
+    }
+
+    async fn round(&mut self, began: Instant) -> Result<&'static str, DbError> {
+        let newest = match self.newest {
+            Some(newest) => newest,
+            None => {
+                let newest = self.shared.load().await?;
+                self.newest = Some(newest);
+                newest
+            }
+        };
+        // The number first: what is inserted after it makes a difference that is looked into, and is found harmless. The
+        // other way round it could hide that something was deleted.
+        let count = self.shared.bucket.count(0, None).await.map_err(failed)?;
+        let mut outcome = if self.take_changes(newest).await? { "changed" } else { "same" };
+        if count != self.shared.rows().len() as u64 {
+            outcome = "compared";
+            self.compare().await?;
+        }
+        if std::mem::take(&mut self.is_interrupted) {
+            tracing::info!("the images in memory are up to date again");
+        }
+        self.rounds += 1;
+        if self.rounds.is_multiple_of(PATROL_EVERY) {
+            self.patrol = self.shared.patrol(self.patrol).await?;
+        }
+        self.shared.rows().forget();
+        self.shared.state.send_modify(|state| {
+            state.confirmed = Some(began);
+            state.is_complete = true;
+            state.is_away = false;
+        });
+        Ok(outcome)
+    }
+
+    /// Takes what was written since `newest`, and a little before. Whether there was anything.
+    async fn take_changes(&mut self, newest: i64) -> Result<bool, DbError> {
+        let wide = self.rounds.is_multiple_of(WIDE_EVERY);
+        let since = before(newest, if wide { WIDE_OVERLAP } else { OVERLAP });
+        let sent = self.shared.rows().ticket();
+        let (mut mtime, mut skip) = (since, 0);
+        let mut shown = HashSet::new();
+        let mut last = since;
+        let mut any = false;
+        loop {
+            let asked = self.shared.rows().ticket();
+            let page = self.shared.bucket.written_since(mtime, skip, PAGE).await.map_err(failed)?;
+            shown.extend(page.rows.iter().map(|row| Key::of(&row.key)));
+            let Some(end) = page.rows.last().map(|row| row.mtime) else { break };
+            last = last.max(end);
+            // The next page begins with the last moment of this one, some of whose rows are known by then.
+            skip = if end == mtime { skip + page.rows.len() as u64 } else { 0 };
+            mtime = end;
+            any |= self.shared.take(asked, page.rows).await?;
+            if page.is_last {
+                break;
+            }
+        }
+        if last < newest {
+            self.check_newest(since, &shown).await?;
+        }
+        let unseen = self.shared.rows().unseen(sent);
+        for key in unseen {
+            self.shared.refresh(&key).await?;
+            any = true;
+        }
+        // A clock that is ahead must not keep the changes of others from being asked for.
+        self.newest = Some(last.min(now_millis()));
+        Ok(any)
+    }
+
+    /// The newest rows are not there: they were deleted, or Moray has gone back to an earlier state, of which nothing is
+    /// known here.
+    async fn check_newest(&self, since: i64, shown: &HashSet<Key>) -> Result<(), DbError> {
+        let known = self.shared.rows().written_since(since);
+        for key in known.into_iter().filter(|key| !shown.contains(key)) {
+            if self.shared.refresh(&key).await?.is_some_and(|mtime| mtime < since) {
+                return Err(DbError::Unavailable("moray has gone back to an earlier state".into()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Searches for what is different until nothing is.
+    async fn compare(&mut self) -> Result<(), DbError> {
+        for _ in 0..COMPARISONS {
+            self.shared.compare().await?;
+            let sent: Ticket = self.shared.rows().ticket();
+            let (count, known) =
+                (self.shared.bucket.count(0, None).await.map_err(failed)?, self.shared.rows().len() as u64);
+            if count == known || self.shared.rows().ticket() != sent {
+                return Ok(());
+            }
+        }
+        Err(DbError::Unavailable("the images in memory are others than those in moray".into()))
+    }
+
+    /// After a failure nobody knows what has happened meanwhile: everything is loaded again.
+    fn interrupted(&mut self, error: &DbError) {
+        self.newest = None;
+        // Once for each interruption: it is tried again all the time.
+        if !std::mem::replace(&mut self.is_interrupted, true) {
+            tracing::warn!(err.json = %err(error), "the images in memory cannot be kept up to date now");
+        }
+        self.shared.state.send_modify(|state| {
+            state.is_complete = false;
+            state.is_away = true;
+        });
+    }
+}
+
+fn before(mtime: i64, overlap: Duration) -> i64 {
+    mtime.saturating_sub(i64::try_from(overlap.as_millis()).unwrap_or(i64::MAX)).max(0)
+}
+
+fn now_millis() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

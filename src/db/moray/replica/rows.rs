@@ -1,0 +1,370 @@
+//! What is known of every row of the bucket, and which of two pieces of knowledge is the newer one.
+//!
+//! A query shows the bucket at some moment while it runs, and a write of this process happens at some moment before its
+//! answer. Neither says when. So every change of a row here has a number, and the moment before a query or a write is
+//! sent has that of the last one: a [`Ticket`]. What a query shows may be older than a row that has changed here since the
+//! query was sent; and a row that has not changed here since before a write was sent is older than that write.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use crate::manifest::Uuid;
+
+/// How long a removal is remembered: longer than any query takes.
+const MEMORY: Duration = Duration::from_secs(60);
+
+/// A key of the bucket. Images have their UUID; what else there may be is only counted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Key {
+    Image(Uuid),
+    Other(Box<str>),
+}
+
+impl Key {
+    pub(super) fn of(text: &str) -> Key {
+        text.parse().map_or_else(|_| Key::Other(text.into()), Key::Image)
+    }
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Key::Image(uuid) => uuid.fmt(f),
+            Key::Other(text) => text.fmt(f),
+        }
+    }
+}
+
+/// The moment before something was sent to Moray.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::db::moray) struct Ticket(u64);
+
+/// A version of a row, as a query shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Version {
+    /// `_id`.
+    pub(super) id: u64,
+    /// `_mtime`.
+    pub(super) mtime: i64,
+    /// `_etag`.
+    pub(super) etag: Box<str>,
+}
+
+#[derive(Debug)]
+struct Row {
+    /// Unknown for what this process inserted until a query shows it; so is the time for what it wrote.
+    id: Option<u64>,
+    mtime: Option<i64>,
+    etag: Box<str>,
+    /// When it was last changed here.
+    changed: u64,
+}
+
+/// What to do about a version that a query shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is there already.
+    Known,
+    /// It is older than what is there, or may be.
+    Old,
+    /// It is to be taken.
+    New,
+}
+
+/// What to do about a write of this process that was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Written {
+    /// It is the newest, and to be taken.
+    Newest,
+    /// A query was faster and has brought it already.
+    Known,
+    /// A query has brought something else meanwhile, and which is newer cannot be told: the row has to be read.
+    Unclear,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Rows {
+    rows: HashMap<Key, Row>,
+    removed: HashMap<Key, (u64, Instant)>,
+    /// Rows without an `_id`.
+    unseen: HashSet<Key>,
+    damaged: BTreeMap<Key, String>,
+    now: u64,
+}
+
+impl Rows {
+    /// To be taken before a query or a write is sent.
+    pub(super) fn ticket(&self) -> Ticket {
+        Ticket(self.now)
+    }
+
+    /// How many rows there are.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Why rows cannot be used, by key.
+    pub(super) fn damaged(&self) -> &BTreeMap<Key, String> {
+        &self.damaged
+    }
+
+    /// Judges a version that a query shows which was sent at `sent`. What is only known better now is noted.
+    pub(super) fn judge(&mut self, sent: Ticket, key: &Key, version: &Version) -> Verdict {
+        if self.removed.get(key).is_some_and(|(at, _)| *at > sent.0) {
+            return Verdict::Old;
+        }
+        let Some(row) = self.rows.get_mut(key) else { return Verdict::New };
+        if row.etag == version.etag && row.mtime.is_none_or(|mtime| mtime == version.mtime) {
+            row.id = Some(version.id);
+            row.mtime = Some(version.mtime);
+            self.unseen.remove(key);
+            return Verdict::Known;
+        }
+        // If something newer has been dropped here, the next round brings it again.
+        if row.changed > sent.0 { Verdict::Old } else { Verdict::New }
+    }
+
+    /// Notes a version that was judged new. `damage` says why it cannot be used, if it cannot.
+    pub(super) fn set(&mut self, key: Key, version: Version, damage: Option<String>) {
+        self.now += 1;
+        let row =
+            Row { id: Some(version.id), mtime: Some(version.mtime), etag: version.etag, changed: self.now };
+        self.unseen.remove(&key);
+        self.put(key, row, damage);
+    }
+
+    fn put(&mut self, key: Key, row: Row, damage: Option<String>) {
+        match damage {
+            Some(reason) => drop(self.damaged.insert(key.clone(), reason)),
+            None => drop(self.damaged.remove(&key)),
+        }
+        self.removed.remove(&key);
+        self.rows.insert(key, row);
+    }
+
+    /// Judges a put of this process that was answered with `etag`. It was sent at `sent`, in the place of the version
+    /// `replaced`; or of none. If it is the newest it is noted.
+    pub(super) fn wrote(&mut self, sent: Ticket, key: &Key, replaced: Option<&str>, etag: &str) -> Written {
+        let (is_older, id) = match self.rows.get(key) {
+            Some(row) if *row.etag == *etag => {
+                return Written::Known;
+            }
+            Some(row) => (row.changed <= sent.0 || replaced == Some(&*row.etag), replaced.and(row.id)),
+            None => (self.removed.get(key).is_none_or(|(at, _)| *at <= sent.0), None),
+        };
+        if !is_older {
+            return Written::Unclear;
+        }
+        self.now += 1;
+        if id.is_none() {
+            self.unseen.insert(key.clone());
+        }
+        let row = Row { id, mtime: None, etag: etag.into(), changed: self.now };
+        self.put(key.clone(), row, None);
+        Written::Newest
+    }
+
+    /// Judges a delete of this process that was sent at `sent` and answered, of the version `deleted`. If it is the
+    /// newest it is noted.
+    pub(super) fn deleted(&mut self, sent: Ticket, key: &Key, deleted: &str) -> Written {
+        match self.rows.get(key) {
+            Some(row) if row.changed > sent.0 && *row.etag != *deleted => return Written::Unclear,
+            Some(_) => {}
+            None => {
+                self.note_removal(key.clone());
+                return Written::Known;
+            }
+        }
+        self.remove(key);
+        Written::Newest
+    }
+
+    /// Removes a row that a query sent at `sent` did not show, although it shows all there are. Whether it was
+    /// removed: it stays if it may be newer.
+    pub(super) fn missing(&mut self, sent: Ticket, key: &Key) -> bool {
+        let is_older = self.rows.get(key).is_some_and(|row| row.changed <= sent.0);
+        if is_older {
+            self.remove(key);
+        }
+        is_older
+    }
+
+    fn remove(&mut self, key: &Key) {
+        self.rows.remove(key);
+        self.damaged.remove(key);
+        self.unseen.remove(key);
+        self.note_removal(key.clone());
+    }
+
+    fn note_removal(&mut self, key: Key) {
+        self.now += 1;
+        self.removed.insert(key, (self.now, Instant::now()));
+    }
+
+    /// Forgets removals of long ago.
+    pub(super) fn forget(&mut self) {
+        self.removed.retain(|_, (_, at)| at.elapsed() < MEMORY);
+    }
+
+    /// Rows that this process has written and no query has shown, although one that was sent at `sent` should have.
+    pub(super) fn unseen(&self, sent: Ticket) -> Vec<Key> {
+        let due = |key: &&Key| self.rows.get(*key).is_some_and(|row| row.changed <= sent.0);
+        self.unseen.iter().filter(due).cloned().collect()
+    }
+
+    /// Whether the version that is known has this etag.
+    pub(super) fn has_version(&self, key: &Key, etag: &str) -> bool {
+        self.rows.get(key).is_some_and(|row| *row.etag == *etag)
+    }
+
+    /// Rows whose time of the last write is `mtime` or later.
+    pub(super) fn written_since(&self, mtime: i64) -> Vec<Key> {
+        let since = |row: &Row| row.mtime.is_some_and(|at| at >= mtime);
+        self.rows.iter().filter(|(_, row)| since(row)).map(|(key, _)| key.clone()).collect()
+    }
+
+    /// The `_id`s of all rows that have one, in ascending order, with their keys.
+    pub(super) fn ids(&self) -> Vec<(u64, Key)> {
+        let mut ids: Vec<_> =
+            self.rows.iter().filter_map(|(key, row)| Some((row.id?, key.clone()))).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// Everything anew, from queries that showed all rows. Numbers go on.
+    pub(super) fn replace_all(&mut self, rows: impl IntoIterator<Item = (Key, Version, Option<String>)>) {
+        let now = self.now + 1;
+        *self = Rows { now, ..Rows::default() };
+        rows.into_iter().for_each(|(key, version, damage)| self.set(key, version, damage));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> Key {
+        Key::of("c58161c0-2547-11e2-a75e-9fdca1940570")
+    }
+
+    fn version(etag: &str, mtime: i64) -> Version {
+        Version { id: 7, mtime, etag: etag.into() }
+    }
+
+    /// Rows that know the version A, written at 1.
+    fn known() -> Rows {
+        let mut rows = Rows::default();
+        rows.set(key(), version("A", 1), None);
+        rows
+    }
+
+    #[test]
+    fn a_query_brings_what_is_new_and_nothing_twice() {
+        let mut rows = known();
+        let sent = rows.ticket();
+        assert_eq!(rows.judge(sent, &key(), &version("A", 1)), Verdict::Known);
+        assert_eq!(rows.judge(sent, &key(), &version("B", 2)), Verdict::New);
+        // Another record may have the same checksum.
+        assert_eq!(rows.judge(sent, &key(), &version("A", 2)), Verdict::New);
+        assert_eq!(rows.judge(sent, &Key::of("other"), &version("A", 1)), Verdict::New);
+    }
+
+    #[test]
+    fn a_query_of_before_a_write_brings_nothing_back() {
+        let mut rows = known();
+        let sent = rows.ticket();
+        assert_eq!(rows.wrote(sent, &key(), Some("A"), "B"), Written::Newest);
+        assert_eq!(rows.judge(sent, &key(), &version("A", 1)), Verdict::Old);
+        assert!(!rows.missing(sent, &key()));
+        let later = rows.ticket();
+        assert_eq!(rows.judge(later, &key(), &version("B", 2)), Verdict::Known);
+        assert_eq!(rows.judge(later, &key(), &version("C", 3)), Verdict::New);
+    }
+
+    #[test]
+    fn a_query_of_before_a_delete_does_not_bring_the_row_back() {
+        let mut rows = known();
+        let sent = rows.ticket();
+        assert_eq!(rows.deleted(sent, &key(), "A"), Written::Newest);
+        assert_eq!((rows.judge(sent, &key(), &version("A", 1)), rows.len()), (Verdict::Old, 0));
+        // A row that was made anew.
+        let later = rows.ticket();
+        assert_eq!(rows.judge(later, &key(), &version("A", 3)), Verdict::New);
+    }
+
+    #[test]
+    fn a_delete_of_a_row_that_is_not_known_yet_keeps_it_out() {
+        let mut rows = Rows::default();
+        let sent = rows.ticket();
+        assert_eq!(rows.deleted(sent, &key(), "A"), Written::Known);
+        assert_eq!(rows.judge(sent, &key(), &version("A", 1)), Verdict::Old);
+    }
+
+    #[test]
+    fn a_write_is_newer_than_what_was_known_before_it_was_sent() {
+        // The version that was replaced was never seen here.
+        let mut rows = known();
+        let sent = rows.ticket();
+        assert_eq!(rows.wrote(sent, &key(), Some("X"), "B"), Written::Newest);
+        let sent = rows.ticket();
+        assert_eq!(rows.deleted(sent, &key(), "Y"), Written::Newest);
+        let sent = rows.ticket();
+        assert_eq!(rows.wrote(sent, &key(), None, "C"), Written::Newest);
+        assert_eq!(rows.unseen(rows.ticket()), [key()]);
+        assert_eq!(rows.unseen(sent), []);
+        assert_eq!(rows.judge(rows.ticket(), &key(), &version("C", 3)), Verdict::Known);
+        assert_eq!(rows.unseen(rows.ticket()), []);
+    }
+
+    #[test]
+    fn a_query_that_was_faster_than_the_answer_is_recognised() {
+        let mut rows = known();
+        let sent = rows.ticket();
+        rows.set(key(), version("B", 2), None);
+        assert_eq!(rows.wrote(sent, &key(), Some("A"), "B"), Written::Known);
+        let sent = rows.ticket();
+        rows.set(key(), version("B", 3), None);
+        assert_eq!(rows.wrote(sent, &key(), Some("B"), "C"), Written::Newest, "it is what was replaced");
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_to_be_read() {
+        let mut rows = known();
+        let sent = rows.ticket();
+        rows.set(key(), version("D", 4), None);
+        assert_eq!(rows.wrote(sent, &key(), Some("A"), "B"), Written::Unclear);
+        assert_eq!(rows.deleted(sent, &key(), "A"), Written::Unclear);
+        assert!(rows.has_version(&key(), "D"));
+        let later = rows.ticket();
+        assert!(rows.missing(later, &key()));
+        assert_eq!(
+            rows.wrote(sent, &key(), Some("A"), "B"),
+            Written::Unclear,
+            "it may have been deleted since"
+        );
+    }
+
+    #[test]
+    fn damage_is_remembered_until_it_is_repaired() {
+        let mut rows = Rows::default();
+        rows.set(key(), version("A", 1), Some("bad".into()));
+        assert_eq!(rows.damaged().get(&key()).map(String::as_str), Some("bad"));
+        rows.set(key(), version("B", 2), None);
+        assert!(rows.damaged().is_empty());
+    }
+
+    #[test]
+    fn ids_are_in_order_and_numbers_go_on_after_a_load() {
+        let mut rows = known();
+        let before = rows.ticket();
+        let other = Key::of("not a uuid");
+        rows.replace_all([
+            (key(), Version { id: 9, ..version("A", 1) }, None),
+            (other.clone(), version("B", 5), None),
+        ]);
+        assert!(rows.ticket() > before);
+        assert_eq!(rows.ids(), [(7, other.clone()), (9, key())]);
+        assert_eq!(rows.written_since(2), [other]);
+    }
+}

@@ -1,0 +1,168 @@
+//! Two processes on one Moray: what is changed through one is seen through the other, and no change is lost.
+
+mod second;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use rand::random_range;
+use reqwest::Method;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::{PATIENCE, start_datacenter, wait_for};
+use second::SecondServer;
+
+/// Changes in all. `IMGAPI_TEST_CHANGES` asks for more.
+const CHANGES: usize = 1500;
+const WORKERS: usize = 4;
+const IMAGES: usize = 20;
+/// One in so many changes is looked for through the other server at once.
+const WATCHED: usize = 10;
+/// What is promised.
+const PROMISED: Duration = Duration::from_secs(1);
+
+/// Both servers, and what must be true of the images in the end.
+struct Pair {
+    http: reqwest::Client,
+    urls: [String; 2],
+    owner: String,
+    /// The accounts that each image was shared with.
+    shared: Mutex<BTreeMap<String, BTreeSet<String>>>,
+    /// How long it took to see a change through the other server.
+    delays: Mutex<Vec<Duration>>,
+}
+
+impl Pair {
+    /// A request to one of the servers, which must succeed. The body, and whether the answer was current.
+    async fn ask(&self, server: usize, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
+        let mut request = self.http.request(method, format!("{}{path}", self.urls[server]));
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response = request.send().await.unwrap();
+        let status = response.status().as_u16();
+        let text = response.text().await.unwrap();
+        assert!(status < 300 || status == 404, "{path}: {status} {text}");
+        (status, serde_json::from_str(&text).unwrap_or_default())
+    }
+
+    async fn create(&self) -> String {
+        let manifest = json!({
+            "name": "shared", "version": "1.0.0", "os": "smartos", "type": "zone-dataset", "owner": self.owner,
+        });
+        let (_, image) = self.ask(random_range(0..2), Method::POST, "/images", Some(manifest)).await;
+        image["uuid"].as_str().unwrap().to_owned()
+    }
+
+    fn any_image(&self) -> String {
+        let shared = self.shared.lock().unwrap();
+        shared.keys().nth(random_range(0..shared.len())).unwrap().clone()
+    }
+
+    /// AddImageAcl: what others add at the same moment has to stay.
+    async fn share(&self, is_watched: bool) {
+        let (uuid, account, server) = (self.any_image(), Uuid::new_v4().to_string(), random_range(0..2));
+        let path = format!("/images/{uuid}/acl");
+        let (_, image) = self.ask(server, Method::POST, &path, Some(json!([account]))).await;
+        assert!(acl(&image).contains(&account), "the answer has the change");
+        self.shared.lock().unwrap().get_mut(&uuid).unwrap().insert(account.clone());
+        let (_, own) = self.ask(server, Method::GET, &format!("/images/{uuid}"), None).await;
+        assert!(acl(&own).contains(&account), "who has written sees it");
+        if is_watched {
+            self.watch(1 - server, |image| acl(image).contains(&account), &uuid).await;
+        }
+    }
+
+    /// UpdateImage of a member that all change: the last one stays, and does no harm to the others.
+    async fn describe(&self, number: usize) {
+        let path = format!("/images/{}?action=update", self.any_image());
+        let change = json!({"description": format!("change {number}")});
+        self.ask(random_range(0..2), Method::POST, &path, Some(change)).await;
+    }
+
+    /// An image that is made through one server and deleted through the other.
+    async fn come_and_go(&self) {
+        let uuid = self.create().await;
+        let path = format!("/images/{uuid}");
+        for server in [0, 1] {
+            assert_eq!(self.ask(server, Method::GET, &path, None).await.0, 200, "no 404 is stale");
+        }
+        let server = random_range(0..2);
+        self.ask(server, Method::DELETE, &path, None).await;
+        assert_eq!(self.ask(server, Method::GET, &path, None).await.0, 404);
+        self.watch(1 - server, |image| image["code"] == "ResourceNotFound", &uuid).await;
+    }
+
+    /// Waits until the other server shows it, and notes how long that took.
+    async fn watch(&self, server: usize, is_seen: impl Fn(&Value) -> bool, uuid: &str) {
+        let began = Instant::now();
+        wait_for("a change through the other server", PATIENCE, async || {
+            let (_, image) = self.ask(server, Method::GET, &format!("/images/{uuid}"), None).await;
+            if is_seen(&image) { Ok(()) } else { Err(image) }
+        })
+        .await;
+        self.delays.lock().unwrap().push(began.elapsed());
+    }
+
+    async fn list(&self, server: usize) -> Value {
+        self.ask(server, Method::GET, "/images?state=all", None).await.1
+    }
+}
+
+fn acl(image: &Value) -> BTreeSet<String> {
+    let accounts = image["acl"].as_array().into_iter().flatten();
+    accounts.map(|account| account.as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn random_changes_through_both_are_all_there_in_the_end() {
+    let datacenter = start_datacenter().await;
+    let second = SecondServer::start(&datacenter).await;
+    let pair = Pair {
+        http: reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap(),
+        urls: [datacenter.imgapi_url().unwrap(), second.url().to_owned()],
+        owner: datacenter.account("admin").unwrap().uuid.clone(),
+        shared: Mutex::default(),
+        delays: Mutex::default(),
+    };
+    for _ in 0..IMAGES {
+        let uuid = pair.create().await;
+        pair.shared.lock().unwrap().insert(uuid, BTreeSet::new());
+    }
+
+    let changes = std::env::var("IMGAPI_TEST_CHANGES").map_or(CHANGES, |number| number.parse().unwrap());
+    let work = async |worker: usize| {
+        for number in (worker..changes).step_by(WORKERS) {
+            match random_range(0..20) {
+                0 => pair.come_and_go().await,
+                1..5 => pair.describe(number).await,
+                _ => pair.share(number % WATCHED == 0).await,
+            }
+        }
+    };
+    join_all((0..WORKERS).map(work)).await;
+
+    // Both come to show the same, and it is everything that was promised.
+    let list = wait_for("the same through both", PATIENCE, async || {
+        let lists = (pair.list(0).await, pair.list(1).await);
+        if lists.0 == lists.1 { Ok(lists.0) } else { Err(()) }
+    })
+    .await;
+    let listed = list.as_array().unwrap().iter();
+    let listed: BTreeMap<_, _> =
+        listed.map(|image| (image["uuid"].as_str().unwrap().to_owned(), acl(image))).collect();
+    assert_eq!(listed, *pair.shared.lock().unwrap());
+
+    let mut delays = pair.delays.lock().unwrap().clone();
+    delays.sort_unstable();
+    let late = delays.iter().filter(|delay| **delay > PROMISED).count();
+    let (median, longest) = (delays[delays.len() / 2], delays[delays.len() - 1]);
+    println!(
+        "{changes} changes; seen through the other server after {median:?} (median), {longest:?} (longest); {late} of {} later than promised",
+        delays.len()
+    );
+    second.stop().await;
+}

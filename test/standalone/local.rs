@@ -1,0 +1,90 @@
+//! Manifests in local files: the server as a whole. `test/database` has the rest.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use super::configured;
+use super::support::{NOBODY, SDC, TestApp, sha1_of, tests, within};
+
+tests! {
+    a_server_needs_no_moray_and_keeps_what_it_has,
+    a_damaged_manifest_is_reported_and_restored,
+    two_servers_do_not_share_a_directory,
+}
+
+async fn local() -> TestApp {
+    let app =
+        configured(json!({"mode": "public", "databaseType": "local", "moray": null, "ufds": null})).await;
+    app.dc.moray().stop().await;
+    app
+}
+
+fn manifest() -> Value {
+    json!({"owner": SDC, "name": "small", "version": "1", "type": "other", "os": "other", "public": true})
+}
+
+async fn a_server_needs_no_moray_and_keeps_what_it_has(_: &TestApp) {
+    let mut app = local().await;
+    let image = app.operator().create(&manifest()).await.ok();
+    let uuid = image["uuid"].as_str().unwrap().to_owned();
+    app.operator().upload(&uuid, "compression=none", "bytes").await.ok();
+    let active = app.operator().activate(&uuid).await;
+    assert_eq!(active.ok()["files"][0]["sha1"], sha1_of(b"bytes"));
+    let gone = app.operator().create(&manifest()).await.ok();
+    app.operator().delete(gone["uuid"].as_str().unwrap()).await.gone();
+    app.operator().get_image(NOBODY).await.not_found();
+
+    app.dc.restart_imgapi().await.unwrap();
+    assert_eq!(app.operator().get_image(&uuid).await.text(), active.text());
+    assert_eq!(app.operator().list_uuids("state=all").await, [uuid.clone()]);
+    assert_eq!(app.operator().download(&uuid).await.text(), "bytes");
+    app.stop().await;
+}
+
+async fn a_damaged_manifest_is_reported_and_restored(_: &TestApp) {
+    let mut app = local().await;
+    let image = app.operator().create(&manifest()).await.ok();
+    let uuid = image["uuid"].as_str().unwrap().to_owned();
+    app.operator().upload(&uuid, "compression=none", "bytes").await.ok();
+    let active = app.operator().activate(&uuid).await;
+    let file = app.dc.local_dir().join("manifests").join(format!("{uuid}.raw"));
+    let whole = fs::read_to_string(&file).unwrap();
+    fs::write(&file, &whole[..whole.len() / 2]).unwrap();
+
+    app.dc.restart_imgapi().await.unwrap();
+    assert_eq!(app.operator().get_image(&uuid).await.text(), active.text());
+    assert_eq!(app.operator().download(&uuid).await.text(), "bytes");
+    let metrics = app.metrics().await;
+    let damaged = metrics.lines().find(|line| line.starts_with("imgapi_damaged_records{")).unwrap();
+    assert!(damaged.ends_with(" 1"), "{damaged}");
+    let is_report = |record: &Value| {
+        record["msg"] == "a manifest is damaged"
+            && record["file"] == format!("{uuid}.raw")
+            && record["level"] == 50
+    };
+    assert!(app.log().iter().any(is_report));
+    app.stop().await;
+}
+
+async fn two_servers_do_not_share_a_directory(_: &TestApp) {
+    let app = local().await;
+    let directory = app.dc.local_dir();
+    let mut config: Value = serde_json::from_slice(&fs::read(app.dc.config_file()).unwrap()).unwrap();
+    (config["port"], config["metricsPort"]) = (json!(0), json!(0));
+    let file = app.dc.data_dir().join("second.config.json");
+    fs::write(&file, config.to_string()).unwrap();
+    let second = tokio::process::Command::new(env!("CARGO_BIN_EXE_imgapi"))
+        .args(["serve", "-f"])
+        .arg(file)
+        .env("IMGAPI_LOCAL_BASE_DIR", &directory)
+        .kill_on_drop(true)
+        .output();
+    let second = within("the end of the second server", second).await.unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    let message = String::from_utf8(second.stderr).unwrap();
+    let expected = format!("imgapi: another process uses the manifests in {}\n", directory.display());
+    assert!(message.ends_with(&expected), "{message}");
+    app.operator().get("/images").await.ok();
+    app.stop().await;
+}
