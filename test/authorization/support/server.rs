@@ -44,7 +44,9 @@ impl Server {
             builder = builder.imgapi_config(*key, value.clone());
         }
         let dc = builder.start().await.unwrap();
-        let http = reqwest::Client::builder().no_proxy().timeout(DEADLINE).build().unwrap();
+        let http = reqwest::Client::builder();
+        let http =
+            http.no_proxy().redirect(reqwest::redirect::Policy::none()).timeout(DEADLINE).build().unwrap();
         Server { dc, http, mode }
     }
 
