@@ -59,38 +59,9 @@ async fn who_may_change_what_and_when(app: &TestApp) {
         "uuid": fresh(), "origin": BASE, "files": [{"size": 1}], "type": "zvol", "urn": "u", "disabled": true,
         "activated": true, "published_at": null, "icon": null, "expires_at": null, "colour": "red"});
     let never = ["v", "type", "urn", "disabled", "activated", "published_at", "icon", "expires_at", "colour"];
-    let once_active = [
-        "v",
-        "uuid",
-        "origin",
-        "files",
-        "type",
-        "urn",
-        "disabled",
-        "activated",
-        "published_at",
-        "icon",
-        "expires_at",
-        "colour",
-    ];
-    let others = [
-        "v",
-        "billing_tags",
-        "traits",
-        "state",
-        "error",
-        "uuid",
-        "origin",
-        "files",
-        "type",
-        "urn",
-        "disabled",
-        "activated",
-        "published_at",
-        "icon",
-        "expires_at",
-        "colour",
-    ];
+    let once_active = [&never[..], &["files", "origin", "uuid"]].concat();
+    let by_operators = ["state", "error", "billing_tags", "traits"];
+    let others = [&never[..], &by_operators, &["files", "origin", "uuid"]].concat();
     // An empty account is no account, but no operator either.
     for (uuid, query, fields) in [
         (&draft, String::new(), &never[..]),
@@ -194,7 +165,7 @@ async fn of_a_file_only_the_digests_change(app: &TestApp) {
     );
     let other = json!({"files": [{"sha1": sha1_of(b"other")}]});
     update(app, &uuid, "", other).await.refused_field("ValidationFailed", "files", "NotAllowed");
-    for files in [json!([]), json!(null), json!("x"), json!([null])] {
+    for files in [json!([]), json!(null), json!([null])] {
         update(app, &uuid, "", json!({"files": files})).await.refused_field(
             "ValidationFailed",
             "files",
