@@ -48,11 +48,8 @@ where
     if limit > MAX_FILE_SIZE {
         return Err(too_large());
     }
-    let mut running = app.uploads.begin(access.uuid);
-    let received = tokio::select! {
-        received = app.storage.receive(upload.length, limit, body) => received.map_err(refused)?,
-        () = running.image_gone() => return Err(ApiError::image_not_found(access.uuid)),
-    };
+    let receive = async { app.storage.receive(upload.length, limit, body).await.map_err(refused) };
+    let received = app.uploads.while_there(access.uuid, receive).await?;
     app.metrics.file_bytes_in(received.digests.size);
     verify(&received.digests, &upload)?;
     let file = entry(&received.digests, upload);

@@ -14,7 +14,8 @@ pub async fn add_file_from_url(
     url: &FileUrl,
     upload: FileUpload,
 ) -> ApiResult<Image> {
-    let file = app.fetcher.file(url).await.map_err(download_failed)?;
+    let file = async { app.fetcher.file(url).await.map_err(download_failed) };
+    let file = app.uploads.while_there(access.uuid, file).await?;
     let upload = FileUpload { length: file.length(), ..upload };
     let body = paced(app, file.into_stream()).map(|chunk| chunk.map_err(download_failed));
     add_file(app, access, upload, body).await
@@ -28,7 +29,8 @@ pub async fn add_file_from_source(
     request_id: &str,
 ) -> ApiResult<Image> {
     let imgapi = app.fetcher.imgapi(source, request_id);
-    let manifest = imgapi.get_image(access.uuid).await.map_err(source_failed)?;
+    let manifest = async { imgapi.get_image(access.uuid).await.map_err(source_failed) };
+    let manifest = app.uploads.while_there(access.uuid, manifest).await?;
     let entry = manifest.get("files").and_then(|files| ImageFile::read(files.get(0)?));
     let entry = entry.ok_or_else(|| no_file(access.uuid))?;
     if entry.size > MAX_FILE_SIZE {
@@ -42,7 +44,8 @@ pub async fn add_file_from_source(
         dataset_guid: entry.dataset_guid,
         length: Some(entry.size),
     };
-    let file = imgapi.get_image_file(access.uuid).await.map_err(source_failed)?;
+    let file = async { imgapi.get_image_file(access.uuid).await.map_err(source_failed) };
+    let file = app.uploads.while_there(access.uuid, file).await?;
     let body = paced(app, file.into_stream()).map(|chunk| chunk.map_err(source_failed));
     add_file(app, access, upload, body).await
 }

@@ -3,6 +3,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use super::{ApiError, ApiResult};
 use crate::manifest::Uuid;
 
 /// The files on their way to images, so that one for an image that is deleted meanwhile, or gets another UUID, ends with
@@ -14,16 +15,27 @@ pub(super) struct Uploads(Arc<Running>);
 type Running = Mutex<HashMap<Uuid, watch::Sender<()>>>;
 
 /// One of them. Dropping it ends it.
-#[derive(Debug)]
-pub(super) struct Upload {
+struct Upload {
     uuid: Uuid,
     running: Arc<Running>,
     image: Option<watch::Receiver<()>>,
 }
 
 impl Uploads {
-    /// Notes an upload to `uuid`.
-    pub(super) fn begin(&self, uuid: Uuid) -> Upload {
+    /// Does a part of an upload to `uuid`; 404 when the image goes in the middle of it.
+    pub(super) async fn while_there<T>(
+        &self,
+        uuid: Uuid,
+        part: impl Future<Output = ApiResult<T>>,
+    ) -> ApiResult<T> {
+        let mut upload = self.begin(uuid);
+        tokio::select! {
+            done = part => done,
+            () = upload.image_gone() => Err(ApiError::image_not_found(uuid)),
+        }
+    }
+
+    fn begin(&self, uuid: Uuid) -> Upload {
         let image = Some(entries(&self.0).entry(uuid).or_default().subscribe());
         Upload { uuid, running: Arc::clone(&self.0), image }
     }
@@ -36,7 +48,7 @@ impl Uploads {
 
 impl Upload {
     /// Waits until the image is gone.
-    pub(super) async fn image_gone(&mut self) {
+    async fn image_gone(&mut self) {
         if let Some(image) = &mut self.image {
             while image.changed().await.is_ok() {}
         }

@@ -29,11 +29,11 @@ const BY_OWNER: &[&str] = &[
     "channels",
 ];
 
-/// Members that only operators may change.
-const BY_OPERATOR: &[&str] = &["billing_tags", "traits", "state", "error"];
+/// Members that only operators may change, in the order in which 4.13.1 reports them.
+const BY_OPERATOR: &[&str] = &["state", "error", "billing_tags", "traits"];
 
-/// Members that only operators may change, and only before the activation.
-const UNTIL_ACTIVATION: &[&str] = &["uuid", "origin", "files"];
+/// Members that only operators may change, and only before the activation, in that order.
+const UNTIL_ACTIVATION: &[&str] = &["files", "origin", "uuid"];
 
 /// Members of a file's entry that can change without the file changing: digests of a Docker layer.
 const FILE_DIGESTS: [&str; 2] = ["digest", "uncompressedDigest"];
@@ -43,35 +43,42 @@ const FILE_DIGESTS: [&str; 2] = ["digest", "uncompressedDigest"];
 /// # Errors
 /// A `NotAllowed` problem for each member that may not be changed; a missing or unusable `files`.
 pub fn refuse_members(image: &Image, body: &Record, is_operator: bool) -> Result<(), Vec<FieldError>> {
-    let may_change = |name: &str| {
-        BY_OWNER.contains(&name)
-            || is_operator && BY_OPERATOR.contains(&name)
-            || is_operator && !image.activated() && UNTIL_ACTIVATION.contains(&name)
+    let known =
+        |name: &str| [BY_OWNER, BY_OPERATOR, UNTIL_ACTIVATION].iter().any(|names| names.contains(&name));
+    let unknown = body.keys().map(String::as_str).filter(|name| !known(name));
+    let forbidden: &[&[&str]] = match (is_operator, image.activated()) {
+        (false, _) => &[BY_OPERATOR, UNTIL_ACTIVATION],
+        (true, true) => &[UNTIL_ACTIVATION],
+        (true, false) => &[],
     };
-    let refused = body.iter().filter_map(|(name, value)| match name.as_str() {
-        name if !may_change(name) => Some(FieldError::not_allowed(name)),
-        "files" => refuse_file(image, value),
-        _ => None,
-    });
-    let refused: Vec<_> = refused.collect();
+    let forbidden = forbidden.iter().flat_map(|names| names.iter()).copied();
+    let refused = unknown.chain(forbidden.filter(|name| body.contains_key(*name)));
+    let mut refused: Vec<_> = refused.map(FieldError::not_allowed).collect();
+    if is_operator
+        && !image.activated()
+        && let Some(files) = body.get("files")
+    {
+        refuse_files(image, files, &mut refused);
+    }
     if refused.is_empty() { Ok(()) } else { Err(refused) }
 }
 
-/// The first entry is compared with the stored one; further ones do not count, as in 4.13.1.
-fn refuse_file(image: &Image, files: &Value) -> Option<FieldError> {
+/// The first entry is compared with the stored one, one problem for each member that differs; further entries do not
+/// count, as in 4.13.1.
+fn refuse_files(image: &Image, files: &Value, refused: &mut Vec<FieldError>) {
     // The characters of a text are members that differ, as 4.13.1 sees it.
     let is_text = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
     if is_text(files) || files.get(0).is_some_and(is_text) {
-        return Some(FieldError::not_allowed("files"));
+        return refused.push(FieldError::not_allowed("files"));
     }
     let stored = image.record().get("files").and_then(|files| files.get(0));
     let (Some(stored), Some(given)) = (stored, files.get(0).and_then(Value::as_object)) else {
-        return Some(FieldError::invalid("files").because("needs the entry of the image's file"));
+        return refused.push(FieldError::invalid("files").because("needs the entry of the image's file"));
     };
-    let only_digests = given
-        .iter()
-        .all(|(name, value)| FILE_DIGESTS.contains(&name.as_str()) || stored.get(name) == Some(value));
-    if only_digests { None } else { Some(FieldError::not_allowed("files")) }
+    let differs = |(name, value): &(&String, &Value)| {
+        !FILE_DIGESTS.contains(&name.as_str()) && stored.get(name.as_str()) != Some(*value)
+    };
+    refused.extend(given.iter().filter(differs).map(|_| FieldError::not_allowed("files")));
 }
 
 /// A changed copy of the image. Members that are `null` are removed; objects and arrays are replaced, not merged.
@@ -178,10 +185,10 @@ mod tests {
             json!({"name": "b", "billing_tags": ["x"], "origin": VADER, "v": 3, "icon": true, "colour": 1});
         assert_eq!(
             refused(&image(json!({})), body.clone(), false),
-            ["billing_tags", "origin", "v", "icon", "colour"]
+            ["v", "icon", "colour", "billing_tags", "origin"]
         );
         assert_eq!(refused(&image(json!({})), body.clone(), true), ["v", "icon", "colour"]);
-        assert_eq!(refused(&active(), body, true), ["origin", "v", "icon", "colour"]);
+        assert_eq!(refused(&active(), body, true), ["v", "icon", "colour", "origin"]);
         for never in ["type", "urn", "disabled", "activated", "published_at", "expires_at"] {
             assert_eq!(refused(&image(json!({})), json!({never: null}), true), [never]);
         }
@@ -192,6 +199,8 @@ mod tests {
         let entry = json!({"sha1": "x", "size": 5, "compression": "none", "digest": "sha256:1"});
         assert!(refused(&image(json!({})), json!({"files": [entry]}), true).is_empty());
         assert_eq!(refused(&image(json!({})), json!({"files": [{"sha1": "y"}]}), true), ["files"]);
+        let two = json!({"files": [{"sha1": "y", "size": 6}], "v": 3});
+        assert_eq!(refused(&image(json!({})), two, true), ["v", "files", "files"]);
         for bad in [json!([]), json!(null), json!("x"), json!([5])] {
             assert_eq!(refused(&image(json!({})), json!({"files": bad}), true), ["files"]);
         }

@@ -205,17 +205,23 @@ async fn a_silent_server_is_given_up(_shared: &TestApp) {
 
 async fn a_deletion_ends_the_download(_shared: &TestApp) {
     let stage = Stage::start(|dc| dc).await;
-    let Stage { app, server, uuid, .. } = &stage;
+    let Stage { app, server, .. } = &stage;
     server.on("/endless", Script::raw(200, &["Transfer-Encoding: chunked"], "5\r\nbytes\r\n").and_hang());
-    let deletion = async {
-        wait_until("the download begins", async || {
-            (server.heads().len() == 1 && app.has_unfinished()).then_some(())
-        })
-        .await;
-        app.luke().delete(uuid).await.gone();
-    };
-    let (answer, ()) = tokio::join!(stage.fetch("/endless"), deletion);
-    answer.not_found();
+    server.on("/silent", Script::silence());
+    for (path, begins) in [("/endless", true), ("/silent", false)] {
+        let uuid = app.luke().has_image(json!({})).await;
+        let (url, before) = (server.url(path), server.heads().len());
+        let deletion = async {
+            wait_until("the download is under way", async || {
+                (server.heads().len() > before && app.has_unfinished() == begins).then_some(())
+            })
+            .await;
+            app.luke().delete(&uuid).await.gone();
+        };
+        let (answer, ()) = tokio::join!(app.luke().add_file_from_url(&uuid, QUERY, &url), deletion);
+        answer.not_found();
+        app.nothing_unfinished().await;
+    }
     stage.app.stop().await;
 }
 

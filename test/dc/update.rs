@@ -61,38 +61,9 @@ async fn who_may_change_what_and_when(app: &TestApp) {
         "uuid": fresh(), "origin": BASE, "files": [{"size": 1}], "type": "zvol", "urn": "u", "disabled": true,
         "activated": true, "published_at": null, "icon": null, "expires_at": null, "colour": "red"});
     let never = ["v", "type", "urn", "disabled", "activated", "published_at", "icon", "expires_at", "colour"];
-    let once_active = [
-        "v",
-        "uuid",
-        "origin",
-        "files",
-        "type",
-        "urn",
-        "disabled",
-        "activated",
-        "published_at",
-        "icon",
-        "expires_at",
-        "colour",
-    ];
-    let others = [
-        "v",
-        "billing_tags",
-        "traits",
-        "state",
-        "error",
-        "uuid",
-        "origin",
-        "files",
-        "type",
-        "urn",
-        "disabled",
-        "activated",
-        "published_at",
-        "icon",
-        "expires_at",
-        "colour",
-    ];
+    let once_active = [&never[..], &["files", "origin", "uuid"]].concat();
+    let by_operators = ["state", "error", "billing_tags", "traits"];
+    let others = [&never[..], &by_operators, &["files", "origin", "uuid"]].concat();
     // An empty account is no account, but no operator either.
     for (uuid, query, fields) in [
         (&draft, String::new(), &never[..]),

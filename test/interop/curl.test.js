@@ -18,6 +18,7 @@ const { after, before, test } = require('node:test');
 const { promisify } = require('node:util');
 
 const coal = require('./lib/coal');
+const { commands, printed } = require('./lib/readme');
 
 const ROOT = path.resolve(__dirname, '..', '..');
 const ADDRESS = /^IMGAPI=http:\/\/127\.0\.0\.1:(\d+)$/m;
@@ -35,31 +36,15 @@ after(async () => {
     }
 });
 
-/* The block of commands that follows the marker. */
-function commands() {
-    const readme = fs.readFileSync(path.join(ROOT, 'README.md'), 'utf8');
-    const [, block] = readme.match(/^<!-- first-five-minutes -->\n```sh\n([^]*?)^```$/m);
-    return block;
-}
-
-/* The JSON texts, pretty-printed and without a line's end, in what the commands print; and the other lines. */
-function printed(output) {
-    const parts = /\{\n[^]*?^\}|\[\n[^]*?^\]|\[\]/gm;
-    return {
-        json: output.match(parts).map((text) => JSON.parse(text)),
-        lines: output.replace(parts, '').split('\n').filter(Boolean)
-    };
-}
-
 test('the address is the one that make run listens on', () => {
     const makefile = fs.readFileSync(path.join(ROOT, 'Makefile'), 'utf8');
-    assert.strictEqual(commands().match(ADDRESS)[1], makefile.match(/^COAL_PORTS \?= (\d+)$/m)[1]);
+    assert.strictEqual(commands('first-five-minutes').match(ADDRESS)[1], makefile.match(/^COAL_PORTS \?= (\d+)$/m)[1]);
 });
 
 test('the commands live the whole life of an image', async () => {
     const directory = path.join(running.directory, 'five-minutes');
     fs.mkdirSync(directory);
-    const script = commands().replace(ADDRESS, `IMGAPI=${running.datacenter.imgapi}`);
+    const script = commands('first-five-minutes').replace(ADDRESS, `IMGAPI=${running.datacenter.imgapi}`);
     const { stdout, stderr } = await promisify(execFile)('sh', ['-c', script],
         { cwd: directory, timeout: DEADLINE_MS });
     assert.strictEqual(stderr, '');

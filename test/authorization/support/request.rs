@@ -48,12 +48,15 @@ impl<'a> Request<'a> {
         Request { server, method, target: target.to_owned(), headers: HeaderMap::new(), body: String::new() }
     }
 
-    /// JSON, if it looks like it.
+    /// JSON, if it looks like it; or a picture, as `icon`.
     pub(crate) fn body(mut self, body: impl Into<String>) -> Self {
         self.body = body.into();
-        if self.body.starts_with(['{', '[']) {
-            self.headers.insert("content-type", HeaderValue::from_static("application/json"));
-        }
+        let content_type = match self.body.as_str() {
+            "icon" => "image/png",
+            body if body.starts_with(['{', '[']) => "application/json",
+            _ => return self,
+        };
+        self.headers.insert("content-type", HeaderValue::from_static(content_type));
         self
     }
 

@@ -44,9 +44,8 @@ impl Server {
             builder = builder.imgapi_config(*key, value.clone());
         }
         let dc = builder.start().await.unwrap();
-        let http = reqwest::Client::builder();
-        let http =
-            http.no_proxy().redirect(reqwest::redirect::Policy::none()).timeout(DEADLINE).build().unwrap();
+        let http = reqwest::Client::builder().no_proxy().timeout(DEADLINE);
+        let http = http.redirect(reqwest::redirect::Policy::none()).build().unwrap();
         Server { dc, http, mode }
     }
 
@@ -75,17 +74,24 @@ impl Server {
             "public": self.is_public(), "acl": [EMPEROR]});
         let image = self.as_vader(Method::POST, "/images").body(manifest.to_string()).send().await;
         let uuid = image.json()["uuid"].as_str().unwrap().to_owned();
-        let steps = match kind {
-            "draft" => 0,
-            "filed" => 1,
-            "active" => 2,
-            "disabled" => 3,
+        let steps: &[&str] = match kind {
+            "draft" => &[],
+            "filed" => &["file"],
+            "active" => &["file", "activate"],
+            "disabled" => &["file", "activate", "disable"],
+            "icon" => &["file", "activate", "icon"],
+            "disabled-icon" => &["file", "activate", "icon", "disable"],
             other => panic!("{other} is no kind of image"),
         };
-        let file = self.as_vader(Method::PUT, &format!("/images/{uuid}/file?compression=none")).body("file");
-        let act = |action| self.as_vader(Method::POST, &format!("/images/{uuid}?action={action}"));
-        for step in [file, act("activate"), act("disable")].into_iter().take(steps) {
-            step.send().await.json();
+        for step in steps {
+            let request = match *step {
+                "file" => {
+                    self.as_vader(Method::PUT, &format!("/images/{uuid}/file?compression=none")).body("file")
+                }
+                "icon" => self.as_vader(Method::PUT, &format!("/images/{uuid}/icon")).body("icon"),
+                action => self.as_vader(Method::POST, &format!("/images/{uuid}?action={action}")),
+            };
+            request.send().await.json();
         }
         uuid
     }

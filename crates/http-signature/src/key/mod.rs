@@ -1,10 +1,16 @@
 //! Keys, as SSH and OpenSSL write them.
 
-mod ec;
 mod private;
 mod public;
 
+use openssl::bn::BigNum;
+use openssl::ec::EcGroup;
 use openssl::error::ErrorStack;
+use openssl::hash::MessageDigest;
+use openssl::nid::Nid;
+use ssh_key::{EcdsaCurve, Mpint};
+
+use crate::Hash;
 
 pub use private::PrivateKey;
 pub use public::PublicKey;
@@ -32,5 +38,28 @@ pub enum KeyError {
 impl From<ssh_key::Error> for KeyError {
     fn from(error: ssh_key::Error) -> KeyError {
         KeyError::Format(error.to_string())
+    }
+}
+
+/// A positive number of a key. Zero, or a negative one, makes it no key.
+fn positive(number: &Mpint) -> Result<BigNum, KeyError> {
+    let bytes = number.as_positive_bytes().ok_or(ssh_key::Error::FormatEncoding)?;
+    Ok(BigNum::from_slice(bytes)?)
+}
+
+fn group(curve: EcdsaCurve) -> Result<EcGroup, ErrorStack> {
+    EcGroup::from_curve_name(match curve {
+        EcdsaCurve::NistP256 => Nid::X9_62_PRIME256V1,
+        EcdsaCurve::NistP384 => Nid::SECP384R1,
+        EcdsaCurve::NistP521 => Nid::SECP521R1,
+    })
+}
+
+fn digest(hash: Hash) -> MessageDigest {
+    match hash {
+        Hash::Sha1 => MessageDigest::sha1(),
+        Hash::Sha256 => MessageDigest::sha256(),
+        Hash::Sha384 => MessageDigest::sha384(),
+        Hash::Sha512 => MessageDigest::sha512(),
     }
 }

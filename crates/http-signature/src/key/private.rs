@@ -7,7 +7,7 @@ use openssl::rsa::RsaPrivateKeyBuilder;
 use openssl::sign::Signer;
 use ssh_key::private::{EcdsaKeypair, KeypairData, RsaKeypair};
 
-use super::{KeyError, ec};
+use super::{KeyError, digest, group, positive};
 use crate::{Algorithm, Family, Hash};
 
 /// A key to sign with. `Debug` shows its kind only.
@@ -39,7 +39,7 @@ impl PrivateKey {
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         let mut signer = match self.algorithm.family {
             Family::Ed25519 => Signer::new_without_digest(&self.key)?,
-            Family::Rsa | Family::Ecdsa => Signer::new(ec::digest(self.algorithm.hash), &self.key)?,
+            Family::Rsa | Family::Ecdsa => Signer::new(digest(self.algorithm.hash), &self.key)?,
         };
         Ok(signer.sign_oneshot_to_vec(message)?)
     }
@@ -84,13 +84,9 @@ fn openssh(pem: &str) -> Result<PKey<Private>, KeyError> {
 }
 
 fn rsa(pair: &RsaKeypair) -> Result<PKey<Private>, KeyError> {
-    let number = |number: &ssh_key::Mpint| {
-        let bytes = number.as_positive_bytes().ok_or(ssh_key::Error::FormatEncoding)?;
-        Ok::<_, KeyError>(BigNum::from_slice(bytes)?)
-    };
     let private = &pair.private;
-    let (n, e, d) = (number(&pair.public.n)?, number(&pair.public.e)?, number(&private.d)?);
-    let (p, q, iqmp) = (number(&private.p)?, number(&private.q)?, number(&private.iqmp)?);
+    let (n, e, d) = (positive(&pair.public.n)?, positive(&pair.public.e)?, positive(&private.d)?);
+    let (p, q, iqmp) = (positive(&private.p)?, positive(&private.q)?, positive(&private.iqmp)?);
     // OpenSSH leaves out the two exponents that make signing fast.
     let exponent = |prime: &BigNum| {
         let (mut less_one, mut exponent) = (BigNum::from_slice(&prime.to_vec())?, BigNum::new()?);
@@ -104,7 +100,7 @@ fn rsa(pair: &RsaKeypair) -> Result<PKey<Private>, KeyError> {
 }
 
 fn ecdsa(pair: &EcdsaKeypair) -> Result<PKey<Private>, KeyError> {
-    let group = ec::group(pair.curve())?;
+    let group = group(pair.curve())?;
     let secret = BigNum::from_slice(pair.private_key_bytes())?;
     let point = EcPoint::from_bytes(&group, pair.public_key_bytes(), &mut *BigNumContext::new()?)?;
     let key = EcKey::from_private_components(&group, &secret, &point)?;

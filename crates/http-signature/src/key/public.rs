@@ -1,4 +1,4 @@
-use openssl::bn::{BigNum, BigNumContext};
+use openssl::bn::BigNumContext;
 use openssl::ec::{EcKey, EcPoint};
 use openssl::error::ErrorStack;
 use openssl::pkey::{Id, PKey, Public};
@@ -6,7 +6,7 @@ use openssl::rsa::Rsa;
 use openssl::sign::Verifier;
 use ssh_key::public::{EcdsaPublicKey, KeyData, RsaPublicKey};
 
-use super::{KeyError, ec};
+use super::{KeyError, digest, group, positive};
 use crate::{Algorithm, Family};
 
 /// Shorter keys are broken, longer ones take too long.
@@ -46,17 +46,13 @@ impl PublicKey {
     fn check(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> Result<bool, ErrorStack> {
         let mut verifier = match self.family {
             Family::Ed25519 => Verifier::new_without_digest(&self.key)?,
-            Family::Rsa | Family::Ecdsa => Verifier::new(ec::digest(algorithm.hash), &self.key)?,
+            Family::Rsa | Family::Ecdsa => Verifier::new(digest(algorithm.hash), &self.key)?,
         };
         verifier.verify_oneshot(signature, message)
     }
 }
 
 fn rsa(key: &RsaPublicKey) -> Result<PKey<Public>, KeyError> {
-    let positive = |number: &ssh_key::Mpint| {
-        let bytes = number.as_positive_bytes().ok_or(ssh_key::Error::FormatEncoding)?;
-        Ok::<_, KeyError>(BigNum::from_slice(bytes)?)
-    };
     let (n, e) = (positive(&key.n)?, positive(&key.e)?);
     let bits = n.num_bits().unsigned_abs();
     if !RSA_BITS.contains(&bits) {
@@ -66,7 +62,7 @@ fn rsa(key: &RsaPublicKey) -> Result<PKey<Public>, KeyError> {
 }
 
 fn ecdsa(key: &EcdsaPublicKey) -> Result<PKey<Public>, KeyError> {
-    let group = ec::group(key.curve())?;
+    let group = group(key.curve())?;
     let point = EcPoint::from_bytes(&group, key.as_sec1_bytes(), &mut *BigNumContext::new()?)?;
     let key = EcKey::from_public_key(&group, &point)?;
     key.check_key()?;
