@@ -32,7 +32,7 @@ pub(super) async fn act_on_image(
     match action {
         Some("import") => return imports::import(&state, &context, &headers, path, body).await,
         Some("import-remote") => return unavailable::import_remote(&state, &context, path).await,
-        Some("import-from-datacenter") => return unavailable::import_from_datacenter(&context),
+        Some("import-from-datacenter") => return unavailable::import_from_datacenter(&state, &context),
         Some("change-stor") => return stor::change_stor(&state, &context, path).await,
         _ => {}
     }

@@ -6,7 +6,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 
 use super::AppState;
-use super::body::read_body;
+use super::body::{Parsed, read_body};
 use super::context::Context;
 use super::extract::{ImagePath, ImageUuid, VisibleImage};
 use crate::images::{self, ApiError, ApiResult, Code};
@@ -86,14 +86,18 @@ pub(super) async fn import_remote(
 }
 
 /// `POST /images/:uuid?action=import-from-datacenter` — ImportFromDatacenter.
-pub(super) fn import_from_datacenter(context: &Context) -> ApiResult<Response> {
-    let params = &context.params;
+pub(super) fn import_from_datacenter(state: &AppState, context: &Context) -> ApiResult<Response> {
+    let (params, config) = (&context.params, &state.app().config);
     let account = params.account().ok().flatten();
     if account.is_none() {
         return Err(ApiError::validation(vec![FieldError::invalid("account").because("must be a UUID")]));
     }
-    if params.non_empty("datacenter")?.is_none() {
-        return Err(missing("datacenter"));
+    let Some(datacenter) = params.non_empty("datacenter")? else { return Err(missing("datacenter")) };
+    let others = config.outgoing.datacenters.iter().filter(|name| **name != config.datacenter_name);
+    if !others.clone().any(|name| name == datacenter) {
+        let names = others.map(String::as_str).collect::<Vec<_>>().join(", ");
+        let problem = FieldError::invalid("datacenter").because(format!("must be one of: {names}"));
+        return Err(ApiError::validation(vec![problem]));
     }
     Err(unavailable("import-from-datacenter"))
 }
@@ -136,18 +140,31 @@ pub(super) async fn push_docker_image(
     body: Body,
 ) -> ApiError {
     let checks = async {
-        read_body(&context, &headers, body).await?;
+        let body = read_body(&context, &headers, body).await?;
         let image = ImagePath { uuid, channel: None }.owned(&context, &state).await?.image;
         if image.image_type() != Some(ImageType::Docker) {
             let problem = FieldError::invalid("type").because("only images of type docker can be pushed");
             return Err(ApiError::validation(vec![problem]));
         }
-        match context.params.non_empty("repoAndTag")? {
-            Some(_) => Ok(()),
-            None => Err(missing("repoAndTag")),
+        if context.params.non_empty("repoAndTag")?.is_none() {
+            return Err(missing("repoAndTag"));
         }
+        check_manifest(&body)
     };
     checked(checks.await, "push")
+}
+
+/// The Docker manifest in the body is the text that the registry signed, so it is a text there, too.
+fn check_manifest(body: &Parsed) -> ApiResult<()> {
+    let Parsed::Json(body) = body else { return Err(missing("manifest_str")) };
+    let Some(manifest) = body.get("manifest_str") else { return Err(missing("manifest_str")) };
+    let is_json = |text: &str| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
+    if manifest.as_str().is_some_and(is_json) {
+        return Ok(());
+    }
+    Err(ApiError::validation(vec![
+        FieldError::invalid("manifest_str").because("must be a text that is JSON"),
+    ]))
 }
 
 #[cfg(test)]

@@ -18,6 +18,8 @@ pub struct Outgoing {
     pub http_proxy: Option<Secret>,
     /// `allowInsecure`: other IMGAPIs may have any certificate. The server of a `file_url` may not.
     pub allow_insecure: bool,
+    /// `imgapiUrlFromDatacenter`: the datacenters that an account may import its images from.
+    pub datacenters: Vec<String>,
     /// `maxSockets`: calls at a time.
     pub max_sockets: usize,
     /// `fileUrlDeny`: addresses that no `file_url` leads to.
@@ -36,6 +38,7 @@ impl Outgoing {
         let outgoing = Outgoing {
             http_proxy: proxy(root),
             allow_insecure: root.flag("allowInsecure"),
+            datacenters: root.section("imgapiUrlFromDatacenter").keys(),
             max_sockets: max_sockets.unwrap_or_default() as usize,
             file_url_deny: networks(root, "fileUrlDeny"),
             source_deny: networks(root, "sourceDeny"),

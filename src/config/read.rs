@@ -140,6 +140,11 @@ impl<'a> Reader<'a> {
         self.object.keys().cloned().collect()
     }
 
+    /// The names of all members.
+    pub(super) fn keys(&self) -> Vec<String> {
+        self.object.keys().cloned().collect()
+    }
+
     pub(super) fn has(&self, key: &str) -> bool {
         !matches!(self.object.get(key), None | Some(Value::Null))
     }

@@ -294,3 +294,47 @@ async fn a_full_disk_is_told_from_other_failures() {
     let failed = super::ingest::ingest(full, None, NO_LIMIT, chunks).await;
     assert!(matches!(failed, Err(ReceiveError::Storage(StorageError::NoSpace))), "{failed:?}");
 }
+
+#[tokio::test]
+async fn a_file_has_a_second_name_until_one_of_them_goes() {
+    let disk = Disk::new();
+    let (old, new) = (Uuid::new_v4(), Uuid::new_v4());
+    let received = disk.received(b"abc").await;
+    let sha1 = received.digests.sha1.clone();
+    disk.storage.stage(received, old, 0).await.unwrap().settle().await.unwrap();
+    let link = disk.storage.link(old, new, Asset::File(0), &sha1).await.unwrap();
+    assert_eq!(disk.opened(new, &sha1).await, b"abc");
+    // Nobody takes it for a leftover meanwhile.
+    assert!(disk.storage.leftovers().await.unwrap().is_empty());
+    link.leave();
+    let leftover = disk.storage.leftovers().await.unwrap().remove(0);
+    assert!(leftover.shares_its_bytes());
+    // Who judges it keeps others away.
+    let busy = disk.storage.link(old, new, Asset::File(0), &sha1).await.unwrap_err();
+    assert!(matches!(busy, StorageError::Io(error) if error.kind() == io::ErrorKind::WouldBlock));
+    drop(leftover);
+    disk.storage.link(old, new, Asset::File(0), &sha1).await.unwrap().settle().await.unwrap();
+    disk.storage.delete(old, vec![(Asset::File(0), sha1.clone())]).await.unwrap();
+    assert_eq!((disk.opened(new, &sha1).await, disk.unfinished().len()), (b"abc".to_vec(), 0));
+    let gone = disk.storage.link(old, new, Asset::File(0), &sha1).await.unwrap_err();
+    assert!(matches!(gone, StorageError::NotFound(_)));
+}
+
+#[tokio::test]
+async fn a_copy_has_the_digests_of_what_was_read() {
+    let disk = Disk::new();
+    let uuid = Uuid::new_v4();
+    let bytes: &'static [u8] = Box::leak(vec![7; 3 * MIB + 1].into_boxed_slice());
+    let received = disk.received(bytes).await;
+    let digests = received.digests.clone();
+    disk.storage.stage(received, uuid, Asset::Icon).await.unwrap().settle().await.unwrap();
+    let copy = disk.storage.copy(uuid, Asset::Icon, &digests.sha1).await.unwrap();
+    assert_eq!(copy.digests, digests);
+    drop(copy);
+    disk.until_unfinished(0).await;
+    let verified = disk.storage.open_verified(uuid, Asset::Icon, &digests.sha1).await.unwrap();
+    assert!(verified.is_some());
+    fs::write(disk.place(uuid).with_file_name("icon"), "changed").unwrap();
+    assert!(disk.storage.open_verified(uuid, Asset::Icon, &digests.sha1).await.unwrap().is_none());
+    assert_ne!(disk.storage.copy(uuid, Asset::Icon, &digests.sha1).await.unwrap().digests, digests);
+}

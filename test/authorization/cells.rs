@@ -7,6 +7,8 @@ use crate::table::{Row, rows};
 
 /// The least that has to be checked.
 const LEAST_CELLS: usize = 450;
+/// A page of the documentation.
+const PAGE: &str = "index.html";
 /// Requests at a time.
 const CONCURRENCY: usize = 4;
 
@@ -28,7 +30,7 @@ async fn request<'a>(server: &'a Server, row: &Row, caller: usize) -> Request<'a
         "new" | "gone" => uuid::Uuid::new_v4().to_string(),
         kind => server.has_image(kind).await,
     };
-    let mut target = row.target.replace("{uuid}", &uuid);
+    let mut target = row.target.replace("{uuid}", &uuid).replace("{dataset}", "a").replace("{*page}", PAGE);
     if let Some(account) = account {
         target = format!("{target}{}account={account}", if target.contains('?') { '&' } else { '?' });
     }

@@ -10,14 +10,16 @@ use regex::Regex;
 
 use super::rows::Book;
 
+type Test = fn(&Book) -> Result<(), Failed>;
+
 /// The tests of the table.
 pub(crate) fn trials(book: &Arc<Book>) -> Vec<Trial> {
-    let tests: [(&str, fn(&Book) -> Result<(), Failed>); 3] = [
+    let tests: [(&str, Test); 3] = [
         ("rows::every_difference_is_documented", differences_are_documented),
         ("rows::every_route_has_a_row", routes_have_rows),
         ("rows::no_two_rows_have_one_name", names_differ),
     ];
-    let trial = |(name, test): (&str, fn(&Book) -> Result<(), Failed>)| {
+    let trial = |(name, test): (&str, Test)| {
         let book = Arc::clone(book);
         Trial::test(name, move || test(&book))
     };

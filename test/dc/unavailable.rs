@@ -1,7 +1,7 @@
 //! Routes that have no backend yet: what is checked before one is needed, then the answer that says so.
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::support::{BASE, FATHER, JOIN_US, LUKE, NOBODY, TestApp, tests};
 
@@ -9,6 +9,7 @@ tests! {
     creations_are_checked_and_then_not_available,
     imports_are_checked_and_then_not_available,
     an_export_needs_manta,
+    another_datacenter_must_be_known,
     jobs_are_not_available,
     a_push_is_checked_and_then_not_available,
     a_file_stays_in_the_one_storage,
@@ -62,7 +63,23 @@ async fn imports_are_checked_and_then_not_available(app: &TestApp) {
     }
     let luke = format!("import-from-datacenter&account={LUKE}");
     act(NOBODY, &luke).await.refused_field("ValidationFailed", "datacenter", "MissingParameter");
-    act(NOBODY, &format!("{luke}&datacenter=elsewhere")).await.refused(501, "NotAvailable");
+    let elsewhere = act(NOBODY, &format!("{luke}&datacenter=elsewhere")).await;
+    elsewhere.refused_field("ValidationFailed", "datacenter", "Invalid");
+}
+
+async fn another_datacenter_must_be_known(_: &TestApp) {
+    let urls = json!({"coal": "http://127.0.0.1:9", "far": "http://127.0.0.1:9"});
+    let app = TestApp::start_with(|builder| builder.imgapi_config("imgapiUrlFromDatacenter", urls)).await;
+    let import = async |name: &str| {
+        let action = format!("import-from-datacenter&account={LUKE}&datacenter={name}");
+        app.operator().act(NOBODY, &action).await
+    };
+    // Its own name is coal.
+    for name in ["coal", "near"] {
+        import(name).await.refused_field("ValidationFailed", "datacenter", "Invalid");
+    }
+    import("far").await.refused(501, "NotAvailable");
+    app.stop().await;
 }
 
 async fn an_export_needs_manta(app: &TestApp) {
@@ -98,7 +115,16 @@ async fn a_push_is_checked_and_then_not_available(app: &TestApp) {
     push(BASE, "").await.refused_field("ValidationFailed", "type", "Invalid");
     let layer = app.luke().has_image(json!({"type": "docker", "os": "linux"})).await;
     push(&layer, "").await.refused_field("ValidationFailed", "repoAndTag", "MissingParameter");
-    push(&layer, "?repoAndTag=busybox:latest").await.refused(501, "NotAvailable");
+    let target = "?repoAndTag=busybox:latest";
+    push(&layer, target).await.refused_field("ValidationFailed", "manifest_str", "MissingParameter");
+    let push = async |manifest: Value| {
+        let call = app.operator().call(Method::POST, &format!("/images/{layer}/push{target}"));
+        call.json(&json!({"manifest_str": manifest})).send().await
+    };
+    for bad in [json!("{"), json!({}), json!(5)] {
+        push(bad).await.refused_field("ValidationFailed", "manifest_str", "Invalid");
+    }
+    push(json!("{\"layers\": []}")).await.refused(501, "NotAvailable");
 }
 
 async fn a_file_stays_in_the_one_storage(app: &TestApp) {

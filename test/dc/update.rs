@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::support::{
     ADMIN, Answer, BASE, FATHER, JOIN_US, LUKE, NOBODY, TestApp, fresh, sha1_of, small_record, tests,
+    wait_until,
 };
 
 tests! {
@@ -21,6 +22,7 @@ tests! {
     a_uuid_takes_file_and_record_along,
     a_uuid_that_is_taken_or_cannot_move_is_refused,
     a_rename_that_stopped_half_way_is_finished_by_the_sweep,
+    a_rename_that_stopped_before_its_write_can_be_repeated,
     a_placeholder_can_be_marked_as_failed,
     conditions_are_evaluated_before_the_members,
 }
@@ -260,6 +262,30 @@ async fn a_rename_that_stopped_half_way_is_finished_by_the_sweep(_: &TestApp) {
     app.nothing_unfinished().await;
     assert_eq!(fs::read(app.file(&new)).unwrap(), b"bytes");
     assert!(!app.file(&old).exists());
+    app.stop().await;
+}
+
+/// Nobody knows whether the write is still on its way, so the second name stays for as long as it costs nothing.
+async fn a_rename_that_stopped_before_its_write_can_be_repeated(_: &TestApp) {
+    let mut app = TestApp::start_empty().await;
+    let (old, new) = (app.luke().has_image_with_file(json!({}), b"bytes").await, fresh());
+    let (given_up, other) = (app.luke().has_image_with_file(json!({}), b"other").await, fresh());
+    for (old, new, bytes) in [(&old, &new, &b"bytes"[..]), (&given_up, &other, b"other")] {
+        let second = app.incoming().join(format!("{new}.file0.{}", sha1_of(bytes)));
+        fs::hard_link(app.file(old), second).unwrap();
+    }
+    app.dc.restart_imgapi().await.unwrap();
+    let repeated = wait_until("the rename", async || {
+        let answer = update(&app, &old, "", json!({"uuid": new})).await;
+        (answer.status == 200).then_some(answer)
+    });
+    assert_eq!(repeated.await.ok()["uuid"], new);
+    assert_eq!(app.luke().download(&new).await.text(), "bytes");
+    assert!(!app.file(&old).exists());
+    assert_eq!(app.luke().download(&given_up).await.text(), "other");
+    app.luke().delete(&given_up).await.gone();
+    app.dc.restart_imgapi().await.unwrap();
+    app.nothing_unfinished().await;
     app.stop().await;
 }
 

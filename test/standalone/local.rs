@@ -37,7 +37,7 @@ async fn a_server_needs_no_moray_and_keeps_what_it_has(_: &TestApp) {
 
     app.dc.restart_imgapi().await.unwrap();
     assert_eq!(app.operator().get_image(&uuid).await.text(), active.text());
-    assert_eq!(app.operator().list_uuids("state=all").await, [uuid.clone()]);
+    assert_eq!(app.operator().list_uuids("state=all").await, std::slice::from_ref(&uuid));
     assert_eq!(app.operator().download(&uuid).await.text(), "bytes");
     app.stop().await;
 }

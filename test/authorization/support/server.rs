@@ -44,9 +44,8 @@ impl Server {
             builder = builder.imgapi_config(*key, value.clone());
         }
         let dc = builder.start().await.unwrap();
-        let http = reqwest::Client::builder();
-        let http =
-            http.no_proxy().redirect(reqwest::redirect::Policy::none()).timeout(DEADLINE).build().unwrap();
+        let http = reqwest::Client::builder().no_proxy().timeout(DEADLINE);
+        let http = http.redirect(reqwest::redirect::Policy::none()).build().unwrap();
         Server { dc, http, mode }
     }
 
