@@ -17,6 +17,7 @@ tests! {
     only_a_shared_active_image_can_be_cloned,
     what_fails_half_way_leaves_nothing,
     a_damaged_file_is_not_copied,
+    a_file_that_an_old_record_does_not_describe_is_copied,
     a_chain_has_an_end,
 }
 
@@ -143,6 +144,19 @@ async fn a_damaged_file_is_not_copied(app: &TestApp) {
     clone(app, &source, &format!("?account={account}")).await.refused(500, "InternalError");
     assert_eq!(images_of(app, &account).await, Vec::<Value>::new());
     app.nothing_unfinished().await;
+}
+
+async fn a_file_that_an_old_record_does_not_describe_is_copied(app: &TestApp) {
+    let account = fresh();
+    let record = small_record(json!({"acl": [account]}));
+    assert!(record["files"][0].get("contentMD5").is_none());
+    let source = record["uuid"].as_str().unwrap();
+    fs::create_dir_all(app.file(source).parent().unwrap()).unwrap();
+    fs::write(app.file(source), "another\n").unwrap();
+    app.store(&record).await;
+    let copy = clone(app, source, &format!("?account={account}")).await.ok();
+    assert_eq!(copy["files"][0]["size"], 4, "as the record says");
+    assert_eq!(fs::read(app.file(copy["uuid"].as_str().unwrap())).unwrap(), b"another\n");
 }
 
 async fn a_chain_has_an_end(app: &TestApp) {

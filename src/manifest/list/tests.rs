@@ -226,7 +226,15 @@ fn bad_parameters_are_named_in_the_documented_order() {
     assert_eq!(refused("marker=x"), "marker");
     assert_eq!(refused("sort=name"), "sort");
     assert_eq!(refused("sort=published_at.up"), "sort");
-    assert_eq!(refused("state="), "state");
+    assert_eq!(refused("state=x"), "state");
+}
+
+#[test]
+fn an_empty_state_and_an_empty_order_are_none() {
+    assert_eq!(parse("state=").state, StateFilter::Active);
+    for text in ["", "published_at.", "published_at.asc.desc"] {
+        assert_eq!(parse(&format!("sort={text}")).sort, SortDirection::Ascending, "{text}");
+    }
 }
 
 #[test]
