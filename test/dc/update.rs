@@ -165,8 +165,11 @@ async fn of_a_file_only_the_digests_change(app: &TestApp) {
         (&record["files"][0]["digest"], &record["files"][0]["stor"]),
         (&json!("sha256:1"), &json!("local"))
     );
-    let other = json!({"files": [{"sha1": sha1_of(b"other")}]});
-    update(app, &uuid, "", other).await.refused_field("ValidationFailed", "files", "NotAllowed");
+    let other = json!([{"sha1": sha1_of(b"other")}]);
+    for files in [other, json!("x"), json!(["x"])] {
+        let refused = update(app, &uuid, "", json!({ "files": files })).await;
+        refused.refused_field("ValidationFailed", "files", "NotAllowed");
+    }
     for files in [json!([]), json!(null), json!([null])] {
         update(app, &uuid, "", json!({"files": files})).await.refused_field(
             "ValidationFailed",

@@ -40,6 +40,25 @@ pub(super) struct Index {
     text_bytes: AtomicUsize,
 }
 
+/// All images of an index, or those that it had before.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    images: HashMap<Uuid, Arc<View>>,
+    order: Order,
+    text_bytes: usize,
+}
+
+impl Prepared {
+    /// These images, whose UUIDs are different. Takes long; to be called on a blocking thread.
+    pub(super) fn new(views: Vec<Arc<View>>) -> Prepared {
+        Prepared {
+            text_bytes: views.iter().map(|view| view.text_len()).sum(),
+            images: views.iter().map(|view| (view.uuid(), Arc::clone(view))).collect(),
+            order: Order::build(views),
+        }
+    }
+}
+
 /// A list cannot begin at an image that does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("marker image {0} does not exist")]
@@ -56,15 +75,12 @@ impl Index {
         read(&self.images).len()
     }
 
-    /// Every image there is from now on, whatever there was before. Takes long; to be called on a blocking thread.
-    pub(super) fn rebuild(&self, views: Vec<Arc<View>>) {
-        let bytes = views.iter().map(|view| view.text_len()).sum();
-        let images = views.iter().map(|view| (view.uuid(), Arc::clone(view))).collect();
-        let order = Order::build(views);
-        let mut current = write(&self.order);
-        *write(&self.images) = images;
-        *current = order;
-        self.text_bytes.store(bytes, Ordering::Relaxed);
+    /// Exchanges all images for others.
+    pub(super) fn swap(&self, others: &mut Prepared) {
+        let mut order = write(&self.order);
+        std::mem::swap(&mut *write(&self.images), &mut others.images);
+        std::mem::swap(&mut *order, &mut others.order);
+        others.text_bytes = self.text_bytes.swap(others.text_bytes, Ordering::Relaxed);
         self.generation.fetch_add(1, Ordering::Release);
     }
 

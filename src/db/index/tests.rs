@@ -141,7 +141,7 @@ proptest! {
         let mut views = latest(&specs);
         views.retain(|view| !removed.iter().any(|number| uuid(*number) == view.uuid()));
         let rebuilt = Index::default();
-        rebuilt.rebuild(views.clone());
+        rebuilt.swap(&mut Prepared::new(views.clone()));
         prop_assert_eq!(index.len(), views.len());
         for query in queries {
             let expected = by_the_rules(&views, &query);
@@ -172,7 +172,7 @@ fn an_answer_is_the_rendered_list() {
     let images: Vec<_> = (0..3).map(|number| spec(number).image()).collect();
     let index = Index::default();
     assert_eq!(&index.list(&ListQuery::default(), FORM, None).unwrap().text[..], b"[]");
-    index.rebuild(images.iter().map(|image| Arc::new(View::new(image).unwrap())).collect());
+    index.swap(&mut Prepared::new(images.iter().map(|image| Arc::new(View::new(image).unwrap())).collect()));
     for form in [FORM, ApiForm { admin_fields: true, ..FORM }] {
         let expected =
             text::pretty(&images.iter().map(|image| image.api(&form)).collect::<Vec<_>>()).unwrap();
@@ -183,7 +183,7 @@ fn an_answer_is_the_rendered_list() {
 #[test]
 fn an_answer_is_kept_until_the_next_change() {
     let index = Index::default();
-    index.rebuild((0..3).map(|number| spec(number).view()).collect());
+    index.swap(&mut Prepared::new((0..3).map(|number| spec(number).view()).collect()));
     let (all, some) = (ListQuery::default(), ListQuery { limit: Some(2), ..ListQuery::default() });
     assert_eq!(index.answered(&all, FORM), None);
     let answer = index.list(&all, FORM, None).unwrap();
@@ -202,7 +202,7 @@ fn an_answer_is_kept_until_the_next_change() {
 #[test]
 fn a_list_without_a_limit_has_the_default_one() {
     let index = Index::default();
-    index.rebuild((0..9).map(|number| spec(number).view()).collect());
+    index.swap(&mut Prepared::new((0..9).map(|number| spec(number).view()).collect()));
     let count =
         |limit, default| index.select(&ListQuery { limit, ..ListQuery::default() }, default).unwrap().len();
     assert_eq!([count(None, None), count(None, Some(4)), count(Some(7), Some(4))], [9, 4, 7]);

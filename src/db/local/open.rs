@@ -8,7 +8,7 @@ use super::directory::Directory;
 use super::lock::DirectoryLock;
 use super::restore::restored;
 use super::{LocalDatabase, Shared};
-use crate::db::index::Index;
+use crate::db::index::{Index, Prepared};
 use crate::db::{Damaged, blocking};
 use crate::manifest::{Record, Rules, Uuid, View, view};
 use crate::telemetry::{Metrics, err};
@@ -80,7 +80,7 @@ fn load(base: &Path, rules: Rules) -> io::Result<Shared> {
         damaged.insert(name.clone(), Damaged { name, reason });
     }
     let index = Index::default();
-    index.rebuild(views);
+    index.swap(&mut Prepared::new(views));
     tracing::info!(images = index.len(), damaged = damaged.len(), "manifests have been loaded");
     Ok(Shared { directory, rules, index, damaged: Mutex::new(damaged) })
 }

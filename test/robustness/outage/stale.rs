@@ -1,5 +1,6 @@
 //! What is told of images while Moray is away.
 
+use coal::moray::Fault;
 use serde_json::json;
 
 use super::load::{FILE, Target};
@@ -41,6 +42,25 @@ async fn reads_go_on_from_memory_and_say_so() {
     })
     .await;
     assert_eq!(current.body, image.body);
+}
+
+#[tokio::test]
+async fn a_moray_that_does_not_answer_is_not_waited_for_by_reads() {
+    let datacenter = start_datacenter().await;
+    let target = Target::make(&datacenter).await;
+    let path = format!("/images/{}", target.active);
+    datacenter.moray().faults().set(Fault::Stall);
+    stale(&target, &path).await;
+    for path in [path.as_str(), "/images"] {
+        let answer = target.client.get(path).await.unwrap();
+        assert!(answer.is_success() && answer.stale.is_some(), "{path}: {:?}", answer.outcome());
+    }
+    datacenter.moray().faults().clear();
+    wait_for("a current answer", PATIENCE, async || {
+        let answer = target.client.get(&path).await.unwrap();
+        if answer.stale.is_none() && answer.is_success() { Ok(()) } else { Err(answer.outcome()) }
+    })
+    .await;
 }
 
 #[tokio::test]

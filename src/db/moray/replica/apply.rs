@@ -107,7 +107,7 @@ impl Shared {
 
     /// Takes a row as it is in Moray now. Whether there is one, and when it was written.
     pub(super) async fn refresh(self: &Arc<Self>, key: &Key) -> Result<Option<i64>, DbError> {
-        let sent = self.rows().ticket();
+        let sent = self.clock.ticket();
         let row = self.bucket.get(&key.to_string()).await.map_err(failed)?;
         let mtime = row.as_ref().map(|row| row.mtime);
         match row {
@@ -121,7 +121,7 @@ impl Shared {
 impl Replica {
     /// To be taken before a write is sent.
     pub(in crate::db::moray) fn ticket(&self) -> Ticket {
-        self.shared.rows().ticket()
+        self.shared.clock.ticket()
     }
 
     /// Takes what this process has put, now that Moray has answered with `etag`: from here on no read is behind it.

@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::rows::Key;
-use crate::db::DbError;
 use crate::db::moray::failed;
+use crate::db::{DbError, blocking};
 
 /// A range with so many rows here is read.
 const LEAF: usize = 128;
@@ -24,7 +24,7 @@ impl Shared {
     /// An `_id` stays with a row for as long as it is there. So ranges of `_id`s are counted: one with as many rows as are
     /// known here is left alone, another is halved until it is small enough to be read.
     pub(super) async fn compare(self: &Arc<Self>) -> Result<usize, DbError> {
-        let known = self.rows().ids();
+        let known = self.known_ids().await?;
         let mut ranges = vec![Range { first: 0, last: None, known: &known }];
         let mut removed = 0;
         while let Some(range) = ranges.pop() {
@@ -44,6 +44,11 @@ impl Shared {
         Ok(removed)
     }
 
+    async fn known_ids(self: &Arc<Self>) -> Result<Vec<(u64, Key)>, DbError> {
+        let shared = Arc::clone(self);
+        blocking(move || shared.rows().ids()).await
+    }
+
     /// Takes all rows of a range as they are, and removes what is known here and not there. How many were removed.
     async fn read_range(
         self: &Arc<Self>,
@@ -51,10 +56,10 @@ impl Shared {
         last: Option<u64>,
         known: &[(u64, Key)],
     ) -> Result<usize, DbError> {
-        let sent = self.rows().ticket();
+        let sent = self.clock.ticket();
         let mut shown = HashSet::new();
         loop {
-            let asked = self.rows().ticket();
+            let asked = self.clock.ticket();
             let page = self.bucket.page(first, last, PAGE).await.map_err(failed)?;
             shown.extend(page.rows.iter().map(|row| Key::of(&row.key)));
             let next = page.rows.last().map(|row| row.id + 1);
@@ -70,7 +75,7 @@ impl Shared {
 
     /// Compares the next rows from `_id` `first` on with what is known of them, whatever the counts say. Where to go on.
     pub(super) async fn patrol(self: &Arc<Self>, first: u64) -> Result<u64, DbError> {
-        let known = self.rows().ids();
+        let known = self.known_ids().await?;
         let start = known.partition_point(|(id, _)| *id < first);
         let part = &known[start..known.len().min(start + LEAF)];
         let last = known.get(start + LEAF).map(|(id, _)| id - 1);

@@ -2,7 +2,8 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::apply::{Decoded, version_of};
-use super::rows::{Key, Version};
+use super::rows::{Key, Rows, Version};
+use crate::db::index::Prepared;
 use crate::db::moray::failed;
 use crate::db::{DbError, blocking};
 use crate::manifest::View;
@@ -59,18 +60,24 @@ impl Shared {
     }
 
     fn install(&self, loaded: Loaded) {
-        let mut rows = self.rows();
         let mut views = Vec::with_capacity(loaded.len());
-        rows.replace_all(loaded.into_iter().map(|(key, version, view)| match view {
+        let versions = loaded.into_iter().map(|(key, version, view)| match view {
             Ok(view) => {
                 views.push(view);
                 (key, version, None)
             }
             Err(reason) => (key, version, Some(reason)),
-        }));
-        // A row that moved to another page while it was read may have come twice.
+        });
+        let mut rows = Rows::loaded(Arc::clone(&self.clock), versions);
+        // A row that was deleted and made anew while it was looked for may have come twice.
         views.sort_by_key(|view| view.uuid());
         views.dedup_by_key(|view| view.uuid());
-        self.index.rebuild(views);
+        let mut images = Prepared::new(views);
+        {
+            let mut current = self.rows();
+            std::mem::swap(&mut *current, &mut rows);
+            self.index.swap(&mut images);
+        }
+        // What was there before takes a while to drop.
     }
 }

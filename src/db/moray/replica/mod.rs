@@ -28,7 +28,7 @@ use crate::telemetry::Metrics;
 
 use freshness::State;
 pub(super) use freshness::{Freshness, TooOld};
-use rows::{Key, Rows};
+use rows::{Clock, Key, Rows};
 
 /// UUIDs that nobody knows and that are looked for in Moray at the same time.
 const LOOKUPS: usize = 8;
@@ -50,6 +50,7 @@ struct Shared {
     index: Index,
     /// Held while `index` is changed, so that both change in the same order.
     rows: Mutex<Rows>,
+    clock: Arc<Clock>,
     state: watch::Sender<State>,
     lookups: Semaphore,
 }
@@ -62,13 +63,15 @@ impl Replica {
         stale_limit: Duration,
         metrics: Arc<Metrics>,
     ) -> Replica {
+        let clock = Arc::<Clock>::default();
         let shared = Arc::new(Shared {
             bucket,
             rules,
             metrics,
             stale_limit,
             index: Index::default(),
-            rows: Mutex::default(),
+            rows: Mutex::new(Rows::new(Arc::clone(&clock))),
+            clock,
             state: watch::Sender::new(State::default()),
             lookups: Semaphore::new(LOOKUPS),
         });

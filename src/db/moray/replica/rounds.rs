@@ -4,8 +4,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::Shared;
 use super::rows::{Key, Ticket};
-use crate::db::DbError;
 use crate::db::moray::failed;
+use crate::db::{DbError, blocking};
 use crate::telemetry::err;
 
 /// From the beginning of a round to that of the next.
@@ -113,13 +113,13 @@ impl Keeper {
     async fn take_changes(&mut self, newest: i64) -> Result<bool, DbError> {
         let wide = self.rounds.is_multiple_of(WIDE_EVERY);
         let since = before(newest, if wide { WIDE_OVERLAP } else { OVERLAP });
-        let sent = self.shared.rows().ticket();
+        let sent = self.shared.clock.ticket();
         let (mut mtime, mut skip) = (since, 0);
         let mut shown = HashSet::new();
         let mut last = since;
         let mut any = false;
         loop {
-            let asked = self.shared.rows().ticket();
+            let asked = self.shared.clock.ticket();
             let page = self.shared.bucket.written_since(mtime, skip, PAGE).await.map_err(failed)?;
             shown.extend(page.rows.iter().map(|row| Key::of(&row.key)));
             let Some(end) = page.rows.last().map(|row| row.mtime) else { break };
@@ -148,7 +148,8 @@ impl Keeper {
     /// The newest rows are not there: they were deleted, or Moray has gone back to an earlier state, of which nothing is
     /// known here.
     async fn check_newest(&self, since: i64, shown: &HashSet<Key>) -> Result<(), DbError> {
-        let known = self.shared.rows().written_since(since);
+        let shared = Arc::clone(&self.shared);
+        let known = blocking(move || shared.rows().written_since(since)).await?;
         for key in known.into_iter().filter(|key| !shown.contains(key)) {
             if self.shared.refresh(&key).await?.is_some_and(|mtime| mtime < since) {
                 return Err(DbError::Unavailable("moray has gone back to an earlier state".into()));
@@ -161,10 +162,10 @@ impl Keeper {
     async fn compare(&mut self) -> Result<(), DbError> {
         for _ in 0..COMPARISONS {
             self.shared.compare().await?;
-            let sent: Ticket = self.shared.rows().ticket();
+            let sent: Ticket = self.shared.clock.ticket();
             let (count, known) =
                 (self.shared.bucket.count(0, None).await.map_err(failed)?, self.shared.rows().len() as u64);
-            if count == known || self.shared.rows().ticket() != sent {
+            if count == known || self.shared.clock.ticket() != sent {
                 return Ok(());
             }
         }

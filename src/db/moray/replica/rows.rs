@@ -6,6 +6,8 @@
 //! query was sent; and a row that has not changed here since before a write was sent is older than that write.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::manifest::Uuid;
@@ -39,6 +41,22 @@ impl std::fmt::Display for Key {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::db::moray) struct Ticket(u64);
 
+/// Gives the numbers. Apart from the rows, so that nobody has to wait for one.
+#[derive(Debug, Default)]
+pub(super) struct Clock(AtomicU64);
+
+impl Clock {
+    /// To be taken before a query or a write is sent.
+    pub(super) fn ticket(&self) -> Ticket {
+        Ticket(self.0.load(Ordering::Acquire))
+    }
+
+    /// The number of a change.
+    fn next(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::AcqRel) + 1
+    }
+}
+
 /// A version of a row, as a query shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Version {
@@ -58,6 +76,12 @@ struct Row {
     etag: Box<str>,
     /// When it was last changed here.
     changed: u64,
+}
+
+impl Row {
+    fn of(version: Version, changed: u64) -> Row {
+        Row { id: Some(version.id), mtime: Some(version.mtime), etag: version.etag, changed }
+    }
 }
 
 /// What to do about a version that a query shows.
@@ -90,13 +114,26 @@ pub(super) struct Rows {
     /// Rows without an `_id`.
     unseen: HashSet<Key>,
     damaged: BTreeMap<Key, String>,
-    now: u64,
+    clock: Arc<Clock>,
 }
 
 impl Rows {
-    /// To be taken before a query or a write is sent.
-    pub(super) fn ticket(&self) -> Ticket {
-        Ticket(self.now)
+    /// No rows yet.
+    pub(super) fn new(clock: Arc<Clock>) -> Rows {
+        Rows { clock, ..Rows::default() }
+    }
+
+    /// All rows, from queries that showed all of them. What changes from here on is newer.
+    pub(super) fn loaded(
+        clock: Arc<Clock>,
+        rows: impl IntoIterator<Item = (Key, Version, Option<String>)>,
+    ) -> Rows {
+        let mut loaded = Rows::new(clock);
+        let changed = loaded.clock.next();
+        for (key, version, damage) in rows {
+            loaded.put(key, Row::of(version, changed), damage);
+        }
+        loaded
     }
 
     /// How many rows there are.
@@ -127,9 +164,7 @@ impl Rows {
 
     /// Notes a version that was judged new. `damage` says why it cannot be used, if it cannot.
     pub(super) fn set(&mut self, key: Key, version: Version, damage: Option<String>) {
-        self.now += 1;
-        let row =
-            Row { id: Some(version.id), mtime: Some(version.mtime), etag: version.etag, changed: self.now };
+        let row = Row::of(version, self.clock.next());
         self.unseen.remove(&key);
         self.put(key, row, damage);
     }
@@ -156,11 +191,10 @@ impl Rows {
         if !is_older {
             return Written::Unclear;
         }
-        self.now += 1;
         if id.is_none() {
             self.unseen.insert(key.clone());
         }
-        let row = Row { id, mtime: None, etag: etag.into(), changed: self.now };
+        let row = Row { id, mtime: None, etag: etag.into(), changed: self.clock.next() };
         self.put(key.clone(), row, None);
         Written::Newest
     }
@@ -198,8 +232,7 @@ impl Rows {
     }
 
     fn note_removal(&mut self, key: Key) {
-        self.now += 1;
-        self.removed.insert(key, (self.now, Instant::now()));
+        self.removed.insert(key, (self.clock.next(), Instant::now()));
     }
 
     /// Forgets removals of long ago.
@@ -231,13 +264,6 @@ impl Rows {
         ids.sort_unstable();
         ids
     }
-
-    /// Everything anew, from queries that showed all rows. Numbers go on.
-    pub(super) fn replace_all(&mut self, rows: impl IntoIterator<Item = (Key, Version, Option<String>)>) {
-        let now = self.now + 1;
-        *self = Rows { now, ..Rows::default() };
-        rows.into_iter().for_each(|(key, version, damage)| self.set(key, version, damage));
-    }
 }
 
 #[cfg(test)]
@@ -262,7 +288,7 @@ mod tests {
     #[test]
     fn a_query_brings_what_is_new_and_nothing_twice() {
         let mut rows = known();
-        let sent = rows.ticket();
+        let sent = rows.clock.ticket();
         assert_eq!(rows.judge(sent, &key(), &version("A", 1)), Verdict::Known);
         assert_eq!(rows.judge(sent, &key(), &version("B", 2)), Verdict::New);
         // Another record may have the same checksum.
@@ -273,11 +299,11 @@ mod tests {
     #[test]
     fn a_query_of_before_a_write_brings_nothing_back() {
         let mut rows = known();
-        let sent = rows.ticket();
+        let sent = rows.clock.ticket();
         assert_eq!(rows.wrote(sent, &key(), Some("A"), "B"), Written::Newest);
         assert_eq!(rows.judge(sent, &key(), &version("A", 1)), Verdict::Old);
         assert!(!rows.missing(sent, &key()));
-        let later = rows.ticket();
+        let later = rows.clock.ticket();
         assert_eq!(rows.judge(later, &key(), &version("B", 2)), Verdict::Known);
         assert_eq!(rows.judge(later, &key(), &version("C", 3)), Verdict::New);
     }
@@ -285,18 +311,18 @@ mod tests {
     #[test]
     fn a_query_of_before_a_delete_does_not_bring_the_row_back() {
         let mut rows = known();
-        let sent = rows.ticket();
+        let sent = rows.clock.ticket();
         assert_eq!(rows.deleted(sent, &key(), "A"), Written::Newest);
         assert_eq!((rows.judge(sent, &key(), &version("A", 1)), rows.len()), (Verdict::Old, 0));
         // A row that was made anew.
-        let later = rows.ticket();
+        let later = rows.clock.ticket();
         assert_eq!(rows.judge(later, &key(), &version("A", 3)), Verdict::New);
     }
 
     #[test]
     fn a_delete_of_a_row_that_is_not_known_yet_keeps_it_out() {
         let mut rows = Rows::default();
-        let sent = rows.ticket();
+        let sent = rows.clock.ticket();
         assert_eq!(rows.deleted(sent, &key(), "A"), Written::Known);
         assert_eq!(rows.judge(sent, &key(), &version("A", 1)), Verdict::Old);
     }
@@ -305,25 +331,25 @@ mod tests {
     fn a_write_is_newer_than_what_was_known_before_it_was_sent() {
         // The version that was replaced was never seen here.
         let mut rows = known();
-        let sent = rows.ticket();
+        let sent = rows.clock.ticket();
         assert_eq!(rows.wrote(sent, &key(), Some("X"), "B"), Written::Newest);
-        let sent = rows.ticket();
+        let sent = rows.clock.ticket();
         assert_eq!(rows.deleted(sent, &key(), "Y"), Written::Newest);
-        let sent = rows.ticket();
+        let sent = rows.clock.ticket();
         assert_eq!(rows.wrote(sent, &key(), None, "C"), Written::Newest);
-        assert_eq!(rows.unseen(rows.ticket()), [key()]);
+        assert_eq!(rows.unseen(rows.clock.ticket()), [key()]);
         assert_eq!(rows.unseen(sent), []);
-        assert_eq!(rows.judge(rows.ticket(), &key(), &version("C", 3)), Verdict::Known);
-        assert_eq!(rows.unseen(rows.ticket()), []);
+        assert_eq!(rows.judge(rows.clock.ticket(), &key(), &version("C", 3)), Verdict::Known);
+        assert_eq!(rows.unseen(rows.clock.ticket()), []);
     }
 
     #[test]
     fn a_query_that_was_faster_than_the_answer_is_recognised() {
         let mut rows = known();
-        let sent = rows.ticket();
+        let sent = rows.clock.ticket();
         rows.set(key(), version("B", 2), None);
         assert_eq!(rows.wrote(sent, &key(), Some("A"), "B"), Written::Known);
-        let sent = rows.ticket();
+        let sent = rows.clock.ticket();
         rows.set(key(), version("B", 3), None);
         assert_eq!(rows.wrote(sent, &key(), Some("B"), "C"), Written::Newest, "it is what was replaced");
     }
@@ -331,12 +357,12 @@ mod tests {
     #[test]
     fn what_cannot_be_told_is_to_be_read() {
         let mut rows = known();
-        let sent = rows.ticket();
+        let sent = rows.clock.ticket();
         rows.set(key(), version("D", 4), None);
         assert_eq!(rows.wrote(sent, &key(), Some("A"), "B"), Written::Unclear);
         assert_eq!(rows.deleted(sent, &key(), "A"), Written::Unclear);
         assert!(rows.has_version(&key(), "D"));
-        let later = rows.ticket();
+        let later = rows.clock.ticket();
         assert!(rows.missing(later, &key()));
         assert_eq!(
             rows.wrote(sent, &key(), Some("A"), "B"),
@@ -356,14 +382,15 @@ mod tests {
 
     #[test]
     fn ids_are_in_order_and_numbers_go_on_after_a_load() {
-        let mut rows = known();
-        let before = rows.ticket();
+        let rows = known();
+        let before = rows.clock.ticket();
         let other = Key::of("not a uuid");
-        rows.replace_all([
+        let versions = [
             (key(), Version { id: 9, ..version("A", 1) }, None),
-            (other.clone(), version("B", 5), None),
-        ]);
-        assert!(rows.ticket() > before);
+            (other.clone(), version("B", 5), Some("no image".to_owned())),
+        ];
+        let rows = Rows::loaded(Arc::clone(&rows.clock), versions);
+        assert!(rows.clock.ticket() > before);
         assert_eq!(rows.ids(), [(7, other.clone()), (9, key())]);
         assert_eq!(rows.written_since(2), [other]);
     }
