@@ -19,7 +19,7 @@ pub(super) fn preflight(request: &Request, table: &Table, path: &str) -> Option<
         return None;
     }
     let headers = request.headers();
-    let origin = headers.get(header::ORIGIN)?;
+    headers.get(header::ORIGIN)?;
     let method = text(headers, header::ACCESS_CONTROL_REQUEST_METHOD)?.parse().ok()?;
     table.route(&method, path)?;
     let requested = text(headers, header::ACCESS_CONTROL_REQUEST_HEADERS).unwrap_or_default();
@@ -29,8 +29,10 @@ pub(super) fn preflight(request: &Request, table: &Table, path: &str) -> Option<
     }
     let mut response = Response::new(Body::empty());
     let answers = response.headers_mut();
-    answers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-    answers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, table.allowed(path).try_into().ok()?);
+    let allowed: HeaderValue = table.allowed(path).try_into().ok()?;
+    answers.insert(header::ALLOW, allowed.clone());
+    answers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    answers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, allowed);
     answers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_HEADERS.join(", ").try_into().ok()?);
     answers.insert(header::ACCESS_CONTROL_MAX_AGE, MAX_AGE);
     Some(response)

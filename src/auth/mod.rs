@@ -90,7 +90,8 @@ impl Authenticator {
     /// # Errors
     /// When it does not say so and has to, when what it says is not true, and when there is no time to find out.
     pub async fn authenticate(&self, head: &Head<'_>, demand: Demand) -> Result<Caller, AuthError> {
-        let says_so = head.headers.contains_key("authorization");
+        // An empty one says nothing, as in 4.13.1.
+        let says_so = head.headers.get_all("authorization").iter().any(|value| !value.is_empty());
         let user = match &self.scheme {
             Scheme::None => return Ok(Caller::Anonymous),
             _ if demand == Demand::None => return Ok(Caller::Anonymous),

@@ -104,7 +104,7 @@ pub(crate) struct Step {
     /// UUIDs of images that are not.
     #[serde(default)]
     pub(crate) omits: Vec<String>,
-    /// Headers that are there with this value, with any (`*`), or not there (the empty text).
+    /// Headers that are there with this value, with `any`, or not there (the empty text).
     #[serde(default)]
     pub(crate) headers: BTreeMap<String, String>,
     /// Names for parts of the answer: a member (`uuid`, `files.0.sha1`) or a header (`header etag`).
