@@ -65,7 +65,11 @@ impl MorayDatabase {
                 Some(view) => return Ok(Found::current(Some(view))),
                 None => return self.look_up(uuid).await.map(Found::current),
             },
-            Freshness::Behind => match self.get_view(uuid).await {
+            Freshness::Late => match self.look_up(uuid).await {
+                Err(error @ DbError::Unavailable(_)) => self.without_moray(error)?,
+                answer => return answer.map(Found::current),
+            },
+            Freshness::Incomplete => match self.get_view(uuid).await {
                 Err(error @ DbError::Unavailable(_)) => self.without_moray(error)?,
                 answer => return answer.map(Found::current),
             },
@@ -78,8 +82,8 @@ impl MorayDatabase {
         }
     }
 
-    /// Looks for an image that nobody knows: it may have been made within the last second. When many are looked for, it
-    /// waits until a round has found all there are.
+    /// Looks for an image that is not known, or not well enough: somebody may have made or changed it within the last
+    /// second. When many are looked for, it waits for the next round.
     async fn look_up(&self, uuid: Uuid) -> Result<Option<Arc<View>>, DbError> {
         if self.replica.is_damaged(uuid) {
             return Ok(None);
@@ -96,7 +100,8 @@ impl MorayDatabase {
     pub(super) async fn list(&self, query: &ListQuery, form: ApiForm) -> Result<Found<ListAnswer>, DbError> {
         let stale = match self.replica.freshness().await.map_err(too_old)? {
             Freshness::Fresh => None,
-            Freshness::Behind => match self.search(query, form).await {
+            Freshness::Late if self.replica.next_round().await => None,
+            Freshness::Late | Freshness::Incomplete => match self.search(query, form).await {
                 Err(error @ DbError::Unavailable(_)) => Some(self.without_moray(error)?),
                 answer => return answer.map(Found::current),
             },

@@ -6,7 +6,7 @@ use super::{Replica, Shared};
 
 /// What is older than this is no answer while Moray is there.
 const MAX_AGE: Duration = Duration::from_secs(1);
-/// How long a read waits for a replica that is late, before it asks Moray itself.
+/// How long a read waits for a replica that is late.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How the replica stands to Moray.
@@ -25,8 +25,10 @@ pub(super) struct State {
 pub(in crate::db::moray) enum Freshness {
     /// What is there is at most a second old.
     Fresh,
-    /// Moray is to be asked: it may well answer.
-    Behind,
+    /// It is late: a round takes long. Waiting on is better than asking Moray, which has enough to do.
+    Late,
+    /// It is not complete: Moray is to be asked, and may well answer.
+    Incomplete,
     /// Moray is away, and what is there was current so long ago.
     Stale(Duration),
 }
@@ -85,7 +87,10 @@ impl Shared {
         if state.confirmed.is_some() && (state.is_away || !self.bucket.client.state().is_connected()) {
             return Some(self.stale());
         }
-        if is_late || !state.is_complete { Some(Ok(Freshness::Behind)) } else { None }
+        match state.is_complete {
+            false => Some(Ok(Freshness::Incomplete)),
+            true => is_late.then_some(Ok(Freshness::Late)),
+        }
     }
 
     fn stale(&self) -> Result<Freshness, TooOld> {

@@ -10,8 +10,8 @@ use crate::telemetry::err;
 
 /// From the beginning of a round to that of the next.
 const INTERVAL: Duration = Duration::from_millis(350);
-/// The longest pause between two rounds, however long they take: a change is to be known within a second.
-const MAX_PAUSE: Duration = Duration::from_millis(500);
+/// Where rounds take longer, there is a pause of this part of it between them.
+const PAUSE: u32 = 4;
 /// A pause after a failure.
 const RETRY: Duration = Duration::from_millis(350);
 /// Moray that has not answered for this long counts as away.
@@ -40,7 +40,7 @@ pub(super) async fn keep(shared: Arc<Shared>) {
             Ok(outcome) => {
                 keeper.shared.metrics.replica_round(outcome);
                 let took = began.elapsed();
-                INTERVAL.saturating_sub(took).max(took).min(MAX_PAUSE)
+                INTERVAL.saturating_sub(took).max(took / PAUSE)
             }
             Err(error) => {
                 keeper.shared.metrics.replica_round("failed");
@@ -85,10 +85,12 @@ impl Keeper {
                 newest
             }
         };
-        // The number first: what is inserted after it makes a difference that is looked into, and is found harmless. The
-        // other way round it could hide that something was deleted.
-        let count = self.shared.bucket.count(0, None).await.map_err(failed)?;
-        let mut outcome = if self.take_changes(newest).await? { "changed" } else { "same" };
+        // An insert between the two makes a difference that is looked into, and is found harmless; or it hides that
+        // something was deleted, until the next round.
+        let bucket = self.shared.bucket.clone();
+        let (count, any) = tokio::join!(bucket.count(0, None), self.take_changes(newest));
+        let count = count.map_err(failed)?;
+        let mut outcome = if any? { "changed" } else { "same" };
         if count != self.shared.rows().len() as u64 {
             outcome = "compared";
             self.compare().await?;
