@@ -75,7 +75,8 @@ pub(super) fn cases(images: &Images) -> Vec<Case> {
     lines.extend(accounts(images));
     lines.extend(actions(images));
     lines.extend(uploads(images));
-    lines.extend(["GET //x//", "GET /images/a/b/c/d", "GET /ping/", "GET /ping?error[]=x"].map(str::to_owned));
+    lines
+        .extend(["GET //x//", "GET /images/a/b/c/d", "GET /ping/", "GET /ping?error[]=x"].map(str::to_owned));
     let case = |line: String| {
         let request = format!("{line} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
         Case::new(line, Exchange::of(request).kept_open())
