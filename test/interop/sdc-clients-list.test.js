@@ -40,6 +40,8 @@ before(async () => {
     vader = running.account('imgapitestvader');
     luke = running.account('imgapitestluke');
     images = await insert();
+    // What others write to Moray is known to the service within a second.
+    await coal.waitFor('the images', async () => (await list({})).length === COUNT);
 });
 
 after(async () => {
@@ -167,6 +169,10 @@ test('images that are published at once are all there', async () => {
         bucket: BUCKET, operation: 'put', key: image.uuid, value: image
     })));
     moray.close();
+    await coal.waitFor('the changes', async () => {
+        const since = await list({ limit: tied.length + 1, marker: time });
+        return since.filter((image) => image.published_at === time).length === tied.length;
+    });
     const found = uuids(await list({}));
     // The client may show one of them twice, but none is missing.
     assert.deepStrictEqual([...new Set(found)].sort(), uuids(images).sort());
