@@ -32,6 +32,7 @@ mod routes;
 mod state;
 mod stor;
 mod unavailable;
+mod unread;
 mod upload;
 mod version;
 

@@ -16,7 +16,7 @@ use tracing::Instrument;
 use super::context::Context;
 use super::finish::Finish;
 use super::routes::{Table, routes};
-use super::{AppState, auth, cors, negotiate, version};
+use super::{AppState, auth, cors, negotiate, unread, version};
 use crate::images::{ApiError, Code};
 
 /// Seconds since the answer was known to be current: it comes from memory, because the database is away.
@@ -69,7 +69,9 @@ async fn exchange(state: &AppState, mut request: Request, routed: Router) -> Res
     if let Some(uri) = normal_path(request.uri()) {
         *request.uri_mut() = uri;
     }
-    let response = answer(&context, request, routed).await;
+    let (head, body) = request.into_parts();
+    let (body, reading) = unread::watch(body);
+    let response = answer(&context, Request::from_parts(head, body), routed).await;
     let mut response = negotiate::represent(&context, response).await;
     let headers = response.headers_mut();
     headers.insert(header::SERVER, state.0.server_name.clone());
@@ -78,6 +80,9 @@ async fn exchange(state: &AppState, mut request: Request, routed: Router) -> Res
     headers.insert(X_RESPONSE_TIME, HeaderValue::from(context.started.elapsed().as_millis() as u64));
     if let Some(age) = context.stale.get() {
         headers.insert(X_IMGAPI_STALE, HeaderValue::from(age.as_secs()));
+    }
+    if !reading.is_over() {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     challenge(state, &mut response);
     finish.watch(response)

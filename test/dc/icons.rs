@@ -110,7 +110,10 @@ async fn an_icon_has_a_largest_size(app: &TestApp) {
     let largest = vec![7; 128 << 10];
     put(app.luke(), &uuid, "", PNG, &largest).await.ok();
     assert_eq!(get(app.luke(), &uuid).await.body, largest);
-    put(app.luke(), &uuid, "", PNG, &vec![7; (128 << 10) + 1]).await.refused(400, "Upload");
+    let refused = put(app.luke(), &uuid, "", PNG, &vec![7; (128 << 10) + 1]).await;
+    refused.refused(400, "Upload");
+    // Its body was not read, so the client is told not to use the connection again.
+    assert_eq!(refused.header("connection"), Some("close"));
     // Also where the length is not announced.
     let chunks = futures_util::stream::iter((0..3).map(|_| Ok::<_, std::io::Error>(vec![1; 64 << 10])));
     let call = app.luke().call(Method::PUT, &format!("/images/{uuid}/icon")).header("content-type", PNG);

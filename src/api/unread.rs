@@ -1,0 +1,81 @@
+//! Whether the body of a request was read. After an answer that came before its end the connection is of no further use,
+//! and a client that keeps connections has to be told.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use axum::BoxError;
+use axum::body::Body;
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+
+/// Tells whether a body was read to its end.
+#[derive(Debug)]
+pub(super) struct Reading(Option<Arc<AtomicBool>>);
+
+impl Reading {
+    /// Whether nothing of it is left.
+    pub(super) fn is_over(&self) -> bool {
+        self.0.as_ref().is_none_or(|over| over.load(Ordering::Relaxed))
+    }
+}
+
+/// The same body, watched.
+pub(super) fn watch(body: Body) -> (Body, Reading) {
+    if body.is_end_stream() {
+        return (body, Reading(None));
+    }
+    let over = Arc::new(AtomicBool::new(false));
+    (Body::new(Watched { body, over: Arc::clone(&over) }), Reading(Some(over)))
+}
+
+struct Watched {
+    body: Body,
+    over: Arc<AtomicBool>,
+}
+
+impl HttpBody for Watched {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if matches!(polled, Poll::Ready(None)) || self.body.is_end_stream() {
+            self.over.store(true, Ordering::Relaxed);
+        }
+        polled.map_err(Into::into)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_is_over_when_its_end_was_read() {
+        assert!(watch(Body::empty()).1.is_over());
+        let (body, reading) = watch(Body::from("text"));
+        assert!(!reading.is_over());
+        body.collect().await.unwrap();
+        assert!(reading.is_over());
+
+        let (body, reading) = watch(Body::from("text"));
+        drop(body);
+        assert!(!reading.is_over());
+    }
+}
