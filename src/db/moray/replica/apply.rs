@@ -2,6 +2,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use moray::Object;
+use serde_json::Value;
 
 use super::rows::{Key, Ticket, Verdict, Version, Written};
 use super::{Replica, Shared};
@@ -118,6 +119,12 @@ impl Shared {
     }
 }
 
+/// Whether Moray gives a record out as it was put: the columns of its indexes make texts of numbers, and everybody else
+/// reads those.
+fn comes_back_as_put(image: &Image) -> bool {
+    ["name", "version"].iter().all(|name| image.record().get(*name).is_some_and(Value::is_string))
+}
+
 impl Replica {
     /// To be taken before a write is sent.
     pub(in crate::db::moray) fn ticket(&self) -> Ticket {
@@ -137,6 +144,9 @@ impl Replica {
             (Arc::clone(&self.shared), image.clone(), replaced.map(str::to_owned));
         let uuid = image.uuid();
         let written = blocking(move || {
+            if !comes_back_as_put(&image) {
+                return Written::Unclear;
+            }
             let view = View::new(&image).map(Arc::new);
             let mut rows = shared.rows();
             let written = rows.wrote(sent, &Key::Image(uuid), replaced.as_deref(), &etag);
