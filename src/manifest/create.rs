@@ -198,11 +198,12 @@ fn list(value: Value) -> Value {
     if value.is_string() { Value::Array(vec![value]) } else { value }
 }
 
-/// A text that is a number becomes one.
+/// A text that is a number becomes one. An absent size becomes what is no number: 4.13.1 says of it that it is invalid, not
+/// that it is missing.
 fn normalise_size(raw: &mut Record) {
-    let size = raw.get("image_size").filter(|size| size.is_string()).and_then(coerce::number);
-    if let Some(size) = size.and_then(coerce::whole) {
-        raw.insert("image_size".to_owned(), json!(size));
+    let given = raw.entry("image_size").or_insert_with(|| json!("NaN"));
+    if let Some(size) = given.as_str().and_then(coerce::number_of_text).and_then(coerce::whole) {
+        *given = json!(size);
     }
 }
 

@@ -16,8 +16,8 @@ pub(super) const BUCKET: &str = "imgapi_images";
 const ID: Attribute = Attribute::from_static("_id");
 const MTIME: Attribute = Attribute::from_static("_mtime");
 
-/// Deadline of the queries that keep the replica: each is short.
-const DEADLINE: Duration = Duration::from_secs(5);
+/// Deadline of the queries that keep the replica. Each is short, but Moray may have much to do.
+const DEADLINE: Duration = Duration::from_secs(30);
 
 /// The bucket in Moray. Calls are counted.
 #[derive(Debug, Clone)]

@@ -20,7 +20,7 @@ use crate::manifest::{ApiForm, Image, Record, Rules, Uuid, View};
 use crate::telemetry::{Metrics, err};
 
 use bucket::{BUCKET, Bucket, is_no_object};
-use replica::{Freshness, Replica};
+use replica::{Freshness, Question, Replica};
 
 /// Most images of an answer to a query without a limit. Clients page on from the last one.
 const DEFAULT_LIMIT: usize = 1000;
@@ -60,26 +60,36 @@ impl MorayDatabase {
     }
 
     pub(super) async fn view(&self, uuid: Uuid) -> Result<Found<Option<Arc<View>>>, DbError> {
-        let stale = match self.replica.freshness().await.map_err(too_old)? {
+        let asked = match self.freshness().await? {
             Freshness::Fresh => match self.replica.index().get(uuid) {
                 Some(view) => return Ok(Found::current(Some(view))),
                 None => return self.look_up(uuid).await.map(Found::current),
             },
-            Freshness::Late => match self.look_up(uuid).await {
-                Err(error @ DbError::Unavailable(_)) => self.without_moray(error)?,
-                answer => return answer.map(Found::current),
-            },
-            Freshness::Incomplete => match self.get_view(uuid).await {
-                Err(error @ DbError::Unavailable(_)) => self.without_moray(error)?,
-                answer => return answer.map(Found::current),
-            },
-            Freshness::Stale(age) => age,
+            Freshness::Late => Some(self.look_up(uuid).await),
+            Freshness::Incomplete => self.replica.unless_complete(Question::Image, self.get_view(uuid)).await,
+            Freshness::Stale(age) => return self.stale_view(uuid, age),
         };
+        match asked {
+            Some(Err(error @ DbError::Unavailable(_))) => self.stale_view(uuid, self.without_moray(error)?),
+            Some(answer) => answer.map(Found::current),
+            None => match self.replica.index().get(uuid) {
+                Some(view) => Ok(Found::current(Some(view))),
+                None => self.look_up(uuid).await.map(Found::current),
+            },
+        }
+    }
+
+    /// What is known of an image while Moray is away.
+    fn stale_view(&self, uuid: Uuid, age: Duration) -> Result<Found<Option<Arc<View>>>, DbError> {
         match self.replica.index().get(uuid) {
             // Somebody may have made it meanwhile.
             None if !self.replica.is_damaged(uuid) => Err(DbError::Unavailable(NotInMemory.into())),
-            value => Ok(Found { value, stale: Some(stale) }),
+            value => Ok(Found { value, stale: Some(age) }),
         }
+    }
+
+    async fn freshness(&self) -> Result<Freshness, DbError> {
+        self.replica.freshness().await.map_err(|error| DbError::Unavailable(error.into()))
     }
 
     /// Looks for an image that is not known, or not well enough: somebody may have made or changed it within the last
@@ -98,14 +108,20 @@ impl MorayDatabase {
     }
 
     pub(super) async fn list(&self, query: &ListQuery, form: ApiForm) -> Result<Found<ListAnswer>, DbError> {
-        let stale = match self.replica.freshness().await.map_err(too_old)? {
+        let asked = match self.freshness().await? {
             Freshness::Fresh => None,
             Freshness::Late if self.replica.next_round().await => None,
-            Freshness::Late | Freshness::Incomplete => match self.search(query, form).await {
-                Err(error @ DbError::Unavailable(_)) => Some(self.without_moray(error)?),
-                answer => return answer.map(Found::current),
-            },
-            Freshness::Stale(age) => Some(age),
+            Freshness::Late | Freshness::Incomplete => {
+                self.replica.unless_complete(Question::List, self.search(query, form)).await
+            }
+            Freshness::Stale(age) => {
+                return Ok(Found { value: self.replica.list(query, form).await?, stale: Some(age) });
+            }
+        };
+        let stale = match asked {
+            None => None,
+            Some(Err(error @ DbError::Unavailable(_))) => Some(self.without_moray(error)?),
+            Some(answer) => return answer.map(Found::current),
         };
         Ok(Found { value: self.replica.list(query, form).await?, stale })
     }
@@ -213,10 +229,6 @@ impl MorayDatabase {
 #[derive(Debug, thiserror::Error)]
 #[error("moray is away, and the image is not in memory")]
 struct NotInMemory;
-
-fn too_old(error: replica::TooOld) -> DbError {
-    DbError::Unavailable(error.into())
-}
 
 /// The record of an object, if it is valid; it is logged if it is not.
 fn load(object: &Object, rules: Rules) -> Option<Stored> {

@@ -122,7 +122,7 @@ impl Shared {
 /// Whether Moray gives a record out as it was put: the columns of its indexes make texts of numbers, and everybody else
 /// reads those.
 fn comes_back_as_put(image: &Image) -> bool {
-    ["name", "version"].iter().all(|name| image.record().get(*name).is_some_and(Value::is_string))
+    ["name", "version", "urn"].iter().all(|name| image.record().get(*name).is_none_or(Value::is_string))
 }
 
 impl Replica {

@@ -3,18 +3,22 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout_at;
 
 use super::{Replica, Shared};
+use crate::db::DbError;
 
 /// What is older than this is no answer while Moray is there.
 const MAX_AGE: Duration = Duration::from_secs(1);
 /// How long a read waits for a replica that is late.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long a read waits for the first load, or for its turn to ask Moray meanwhile.
+const LOAD_PATIENCE: Duration = Duration::from_secs(30);
+
 /// How the replica stands to Moray.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct State {
     /// All images were known at this moment, as they were in Moray.
     pub(super) confirmed: Option<Instant>,
-    /// Whether nothing that would have been missed can have happened since: there was no gap.
+    /// Whether all images are there: they were loaded, and there was no gap since.
     pub(super) is_complete: bool,
     /// Whether Moray did not answer last time, or has not for a while.
     pub(super) is_away: bool,
@@ -31,6 +35,15 @@ pub(in crate::db::moray) enum Freshness {
     Incomplete,
     /// Moray is away, and what is there was current so long ago.
     Stale(Duration),
+}
+
+/// What Moray is asked while the replica is loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::db::moray) enum Question {
+    /// For one image.
+    Image,
+    /// For a list.
+    List,
 }
 
 /// Moray is away, and what is known of it is too old to be told, or nothing.
@@ -65,6 +78,28 @@ impl Replica {
     /// What may be told when Moray has not answered.
     pub(in crate::db::moray) fn without_moray(&self) -> Result<Freshness, TooOld> {
         self.shared.stale()
+    }
+
+    /// Asks Moray, in turn with others of the same kind, unless the replica is complete before; then there is no answer.
+    pub(in crate::db::moray) async fn unless_complete<T>(
+        &self,
+        kind: Question,
+        ask: impl Future<Output = Result<T, DbError>>,
+    ) -> Option<Result<T, DbError>> {
+        let turns = match kind {
+            Question::Image => &self.shared.lookups,
+            Question::List => &self.shared.searches,
+        };
+        let mut state = self.shared.state.subscribe();
+        let asked = async {
+            let _turn = turns.acquire().await;
+            ask.await
+        };
+        tokio::select! {
+            answer = asked => Some(answer),
+            _ = state.wait_for(|state| state.is_complete) => None,
+            () = tokio::time::sleep(LOAD_PATIENCE) => Some(Err(DbError::Unavailable(TooOld.into()))),
+        }
     }
 
     /// Waits for a state of the replica that is known to be that of Moray from now on or later. Whether it came in time.

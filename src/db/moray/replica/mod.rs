@@ -27,11 +27,13 @@ use crate::manifest::{ApiForm, Rules, Uuid};
 use crate::telemetry::Metrics;
 
 use freshness::State;
-pub(super) use freshness::{Freshness, TooOld};
+pub(super) use freshness::{Freshness, Question};
 use rows::{Clock, Key, Rows};
 
 /// UUIDs that nobody knows and that are looked for in Moray at the same time.
 const LOOKUPS: usize = 8;
+/// Lists that Moray is asked for at the same time while everything is loaded, so that the load gets its turn, too.
+const SEARCHES: usize = 2;
 
 /// The replica, and what keeps it.
 #[derive(Debug)]
@@ -53,6 +55,7 @@ struct Shared {
     clock: Arc<Clock>,
     state: watch::Sender<State>,
     lookups: Semaphore,
+    searches: Semaphore,
 }
 
 impl Replica {
@@ -74,6 +77,7 @@ impl Replica {
             clock,
             state: watch::Sender::new(State::default()),
             lookups: Semaphore::new(LOOKUPS),
+            searches: Semaphore::new(SEARCHES),
         });
         let keeper = tokio::spawn(rounds::keep(Arc::clone(&shared)));
         Replica { shared, keeper: Mutex::new(Some(AbortOnDropHandle::new(keeper))) }

@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -44,11 +44,25 @@ pub(super) async fn keep(shared: Arc<Shared>) {
             }
             Err(error) => {
                 keeper.shared.metrics.replica_round("failed");
-                keeper.interrupted(&error);
+                keeper.interrupted(error);
                 RETRY
             }
         };
         tokio::time::sleep(pause).await;
+    }
+}
+
+/// Why a round did not confirm the replica.
+enum Interruption {
+    /// Moray did not answer. Nothing says that what is known is wrong.
+    NoAnswer(DbError),
+    /// What is known is not what is in Moray, nor an earlier state of it.
+    Gap(&'static str),
+}
+
+impl From<DbError> for Interruption {
+    fn from(error: DbError) -> Interruption {
+        Interruption::NoAnswer(error)
     }
 }
 
@@ -63,7 +77,7 @@ struct Keeper {
 
 impl Keeper {
     /// A round; if it takes long, reads no longer wait for it.
-    async fn watched_round(&mut self, began: Instant) -> Result<&'static str, DbError> {
+    async fn watched_round(&mut self, began: Instant) -> Result<&'static str, Interruption> {
         let shared = Arc::clone(&self.shared);
         let round = self.round(began);
         tokio::pin!(round);
@@ -76,12 +90,14 @@ impl Keeper {
         }
     }
 
-    async fn round(&mut self, began: Instant) -> Result<&'static str, DbError> {
+    async fn round(&mut self, began: Instant) -> Result<&'static str, Interruption> {
         let newest = match self.newest {
             Some(newest) => newest,
             None => {
                 let newest = self.shared.load().await?;
                 self.newest = Some(newest);
+                // What was read just now is no earlier state.
+                self.is_interrupted = false;
                 newest
             }
         };
@@ -89,7 +105,12 @@ impl Keeper {
         // something was deleted, until the next round.
         let bucket = self.shared.bucket.clone();
         let (count, any) = tokio::join!(bucket.count(0, None), self.take_changes(newest));
-        let count = count.map_err(failed)?;
+        let count = match count {
+            Err(error) if error.server_kind() == Some(moray::ServerErrorKind::BucketNotFound) => {
+                return Err(Interruption::Gap("the bucket is gone"));
+            }
+            count => count.map_err(failed)?,
+        };
         let mut outcome = if any? { "changed" } else { "same" };
         if count != self.shared.rows().len() as u64 {
             outcome = "compared";
@@ -112,18 +133,20 @@ impl Keeper {
     }
 
     /// Takes what was written since `newest`, and a little before. Whether there was anything.
-    async fn take_changes(&mut self, newest: i64) -> Result<bool, DbError> {
-        let wide = self.rounds.is_multiple_of(WIDE_EVERY);
+    async fn take_changes(&mut self, newest: i64) -> Result<bool, Interruption> {
+        let wide = self.is_interrupted || self.rounds.is_multiple_of(WIDE_EVERY);
         let since = before(newest, if wide { WIDE_OVERLAP } else { OVERLAP });
+        // What has to be there still, when it is not known what has happened meanwhile.
+        let before = if self.is_interrupted { self.written_since(since).await? } else { Vec::new() };
         let sent = self.shared.clock.ticket();
         let (mut mtime, mut skip) = (since, 0);
-        let mut shown = HashSet::new();
+        let mut shown = HashMap::new();
         let mut last = since;
         let mut any = false;
         loop {
             let asked = self.shared.clock.ticket();
             let page = self.shared.bucket.written_since(mtime, skip, PAGE).await.map_err(failed)?;
-            shown.extend(page.rows.iter().map(|row| Key::of(&row.key)));
+            shown.extend(page.rows.iter().map(|row| (Key::of(&row.key), row.mtime)));
             let Some(end) = page.rows.last().map(|row| row.mtime) else { break };
             last = last.max(end);
             // The next page begins with the last moment of this one, some of whose rows are known by then.
@@ -133,6 +156,9 @@ impl Keeper {
             if page.is_last {
                 break;
             }
+        }
+        if before.iter().any(|(key, mtime)| shown.get(key).is_none_or(|shown| shown < mtime)) {
+            return Err(Interruption::Gap("the latest changes are not in moray any more"));
         }
         if last < newest {
             self.check_newest(since, &shown).await?;
@@ -149,19 +175,23 @@ impl Keeper {
 
     /// The newest rows are not there: they were deleted, or Moray has gone back to an earlier state, of which nothing is
     /// known here.
-    async fn check_newest(&self, since: i64, shown: &HashSet<Key>) -> Result<(), DbError> {
-        let shared = Arc::clone(&self.shared);
-        let known = blocking(move || shared.rows().written_since(since)).await?;
-        for key in known.into_iter().filter(|key| !shown.contains(key)) {
+    async fn check_newest(&self, since: i64, shown: &HashMap<Key, i64>) -> Result<(), Interruption> {
+        let known = self.written_since(since).await?;
+        for (key, _) in known.into_iter().filter(|(key, _)| !shown.contains_key(key)) {
             if self.shared.refresh(&key).await?.is_some_and(|mtime| mtime < since) {
-                return Err(DbError::Unavailable("moray has gone back to an earlier state".into()));
+                return Err(Interruption::Gap("moray has gone back to an earlier state"));
             }
         }
         Ok(())
     }
 
+    async fn written_since(&self, since: i64) -> Result<Vec<(Key, i64)>, DbError> {
+        let shared = Arc::clone(&self.shared);
+        blocking(move || shared.rows().written_since(since)).await
+    }
+
     /// Searches for what is different until nothing is.
-    async fn compare(&mut self) -> Result<(), DbError> {
+    async fn compare(&mut self) -> Result<(), Interruption> {
         for _ in 0..COMPARISONS {
             self.shared.compare().await?;
             let sent: Ticket = self.shared.clock.ticket();
@@ -171,20 +201,27 @@ impl Keeper {
                 return Ok(());
             }
         }
-        Err(DbError::Unavailable("the images in memory are others than those in moray".into()))
+        Err(Interruption::Gap("the images in memory are others than those in moray"))
     }
 
-    /// After a failure nobody knows what has happened meanwhile: everything is loaded again.
-    fn interrupted(&mut self, error: &DbError) {
-        self.newest = None;
+    /// After a gap everything is loaded again. Where Moray has only not answered, the next round finds out whether there
+    /// was one.
+    fn interrupted(&mut self, interruption: Interruption) {
         // Once for each interruption: it is tried again all the time.
-        if !std::mem::replace(&mut self.is_interrupted, true) {
-            tracing::warn!(err.json = %err(error), "the images in memory cannot be kept up to date now");
+        let is_new = !std::mem::replace(&mut self.is_interrupted, true);
+        match interruption {
+            Interruption::NoAnswer(error) => {
+                if is_new {
+                    tracing::warn!(err.json = %err(&error), "the images in memory cannot be kept up to date now");
+                }
+                self.shared.state.send_modify(|state| state.is_away = true);
+            }
+            Interruption::Gap(reason) => {
+                tracing::warn!(reason, "all images are loaded again");
+                self.newest = None;
+                self.shared.state.send_modify(|state| state.is_complete = false);
+            }
         }
-        self.shared.state.send_modify(|state| {
-            state.is_complete = false;
-            state.is_away = true;
-        });
     }
 }
 

@@ -251,10 +251,10 @@ impl Rows {
         self.rows.get(key).is_some_and(|row| *row.etag == *etag)
     }
 
-    /// Rows whose time of the last write is `mtime` or later.
-    pub(super) fn written_since(&self, mtime: i64) -> Vec<Key> {
-        let since = |row: &Row| row.mtime.is_some_and(|at| at >= mtime);
-        self.rows.iter().filter(|(_, row)| since(row)).map(|(key, _)| key.clone()).collect()
+    /// Rows whose time of the last write is `mtime` or later, with that time.
+    pub(super) fn written_since(&self, mtime: i64) -> Vec<(Key, i64)> {
+        let written = |row: &Row| row.mtime.filter(|at| *at >= mtime);
+        self.rows.iter().filter_map(|(key, row)| Some((key.clone(), written(row)?))).collect()
     }
 
     /// The `_id`s of all rows that have one, in ascending order, with their keys.
@@ -392,6 +392,6 @@ mod tests {
         let rows = Rows::loaded(Arc::clone(&rows.clock), versions);
         assert!(rows.clock.ticket() > before);
         assert_eq!(rows.ids(), [(7, other.clone()), (9, key())]);
-        assert_eq!(rows.written_since(2), [other]);
+        assert_eq!(rows.written_since(2), [(other, 5)]);
     }
 }
