@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use nodejs_semver::Version;
+use semver::Version;
 
 use super::AppState;
 use super::body::Parsed;
@@ -59,13 +59,13 @@ async fn import_from_source(
 }
 
 /// The first `imgadm` that writes an LX image's own lowest platform.
-const FIXED: (u64, u64, u64) = (3, 7, 4);
+const FIXED: Version = Version::new(3, 7, 4);
 
 /// Whether the client is `imgadm/<version> …` of a version before [`FIXED`].
 fn is_old_imgadm(headers: &HeaderMap) -> bool {
     let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
     let version = agent.strip_prefix("imgadm/").and_then(|rest| rest.split(' ').next());
-    version.and_then(|version| version.parse::<Version>().ok()).is_some_and(|version| version < FIXED.into())
+    version.and_then(|version| version.parse::<Version>().ok()).is_some_and(|version| version < FIXED)
 }
 
 #[cfg(test)]

@@ -35,6 +35,7 @@ mod unavailable;
 mod unread;
 mod upload;
 mod version;
+mod version_range;
 
 use std::sync::Arc;
 

@@ -1,6 +1,7 @@
 use axum::http::HeaderMap;
-use nodejs_semver::{Range, Version};
+use semver::Version;
 
+use super::version_range::Range;
 use crate::images::{ApiError, ApiResult, Code};
 use crate::manifest::ApiVersion;
 
@@ -22,8 +23,8 @@ pub(super) fn negotiate(headers: &HeaderMap) -> ApiResult<ApiVersion> {
     if requested.len() > MAX_RANGE {
         return Err(invalid());
     }
-    let range: Range = requested.parse().map_err(|_| invalid())?;
-    let satisfied = |major| range.satisfies(&Version::from((major, 0u64, 0u64)));
+    let range = Range::parse(&requested).ok_or_else(invalid)?;
+    let satisfied = |major| range.contains(&Version::new(major, 0, 0));
     match (satisfied(2), satisfied(1)) {
         (true, _) => Ok(ApiVersion::V2),
         (false, true) => Ok(ApiVersion::V1),
@@ -33,8 +34,12 @@ pub(super) fn negotiate(headers: &HeaderMap) -> ApiResult<ApiVersion> {
 
 /// The range as the client sent it, or the default.
 pub(super) fn requested(headers: &HeaderMap) -> String {
-    let text =
-        |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_owned());
+    let text = |name| {
+        let values = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+        // Node.js makes one of a header that is sent several times.
+        let text = values.collect::<Vec<_>>().join(", ").trim().to_owned();
+        headers.contains_key(name).then_some(text)
+    };
     match text(ACCEPT_VERSION) {
         None => "~1".into(),
         Some(range) if range.is_empty() => text("x-api-version").unwrap_or_else(|| "*".into()),
@@ -63,9 +68,17 @@ mod tests {
         for range in ["~1", "1", "1.0.0", "<2", "^1.0.0"] {
             assert_eq!(version(Some(range)), Ok(ApiVersion::V1), "{range:?}");
         }
-        for range in ["~99", "~3", "garbage", "1.5.0", "%"] {
+        for range in ["~99", "~3", "garbage", "1.5.0", "%", "1.0.0 2.0.0"] {
             assert_eq!(version(Some(range)), Err(Code::InvalidVersion), "{range:?}");
         }
+    }
+
+    #[test]
+    fn several_ranges_are_none() {
+        let mut headers = HeaderMap::new();
+        headers.append("accept-version", "~1".parse().unwrap());
+        headers.append("accept-version", "~2".parse().unwrap());
+        assert_eq!(negotiate(&headers).map_err(|error| error.code()), Err(Code::InvalidVersion));
     }
 
     #[test]
