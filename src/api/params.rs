@@ -1,3 +1,5 @@
+use percent_encoding::{percent_decode, percent_decode_str};
+
 use crate::images::{ApiError, ApiResult, Code};
 use crate::manifest::{FieldCode, Uuid};
 
@@ -9,9 +11,11 @@ use crate::manifest::{FieldCode, Uuid};
 pub(super) struct Params(Vec<(String, String)>);
 
 impl Params {
+    /// Reads a query string as the qs library of 4.13.1 does: a name may have a `=` in its brackets, and a name or
+    /// value with a malformed escape is taken as it stands.
     pub(super) fn parse(query: Option<&str>) -> Params {
-        let query = query.unwrap_or_default();
-        Params(form_urlencoded::parse(query.as_bytes()).into_owned().collect())
+        let pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+        Params(pairs.map(split).map(|(name, value)| (decode(name), decode(value))).collect())
     }
 
     pub(super) fn pairs(&self) -> &[(String, String)] {
@@ -77,6 +81,35 @@ impl Params {
     }
 }
 
+/// The name and the value of a pair. A bracket that is followed by `=` ends the name, whatever stands before it.
+fn split(pair: &str) -> (&str, &str) {
+    let bracket = ["]=", "%5D=", "%5d="].iter().filter_map(|end| Some(pair.find(end)? + end.len() - 1)).min();
+    match bracket.or_else(|| pair.find('=')) {
+        Some(at) => (&pair[..at], &pair[at + 1..]),
+        None => (pair, ""),
+    }
+}
+
+fn decode(text: &str) -> String {
+    let spaced = text.replace('+', " ");
+    match escapes_are_valid(&spaced) {
+        true => percent_decode_str(&spaced).decode_utf8_lossy().into_owned(),
+        false => spaced,
+    }
+}
+
+/// Whether every percent escape is one, and they make a text.
+pub(super) fn escapes_are_valid(text: &str) -> bool {
+    if !text.contains('%') {
+        return true;
+    }
+    let text = text.as_bytes();
+    let mut parts = text.split(|byte| *byte == b'%');
+    parts.next();
+    let well_formed = parts.all(|part| part.len() >= 2 && part[..2].iter().all(u8::is_ascii_hexdigit));
+    well_formed && percent_decode(text).decode_utf8().is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,6 +124,32 @@ mod tests {
         assert_eq!(field(Params::parse(Some("account[]=x")).account()), "account");
         assert_eq!(field(Params::parse(Some("account%5Ba%5D=x")).one("account")), "account");
         assert_eq!(Params::parse(Some("accounts=x")).one("account").unwrap(), None);
+    }
+
+    #[test]
+    fn a_query_string_is_split_and_decoded_as_qs_does() {
+        for (query, expected) in [
+            ("a=b&&c", &[("a", "b"), ("c", "")][..]),
+            ("a=b=c", &[("a", "b=c")]),
+            ("a=b[]=c", &[("a=b[]", "c")]),
+            ("a%5Bb%5D=c", &[("a[b]", "c")]),
+            ("a=b%5d=c", &[("a=b]", "c")]),
+            ("a+b=%C3%A9+%2B", &[("a b", "\u{e9} +")]),
+            ("a=%20%zz+", &[("a", "%20%zz ")]),
+            ("a=%ff", &[("a", "%ff")]),
+        ] {
+            let params = Params::parse(Some(query));
+            let pairs: Vec<_> = params.pairs().iter().map(|(name, value)| (&name[..], &value[..])).collect();
+            assert_eq!(pairs, expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn malformed_escapes_are_found() {
+        for bad in ["/images/%zz", "/images/%", "/images/%4", "/%ff", "/a%2"] {
+            assert!(!escapes_are_valid(bad), "{bad}");
+        }
+        assert!(escapes_are_valid("/images/%41%2f%c3%a9"));
     }
 
     #[test]

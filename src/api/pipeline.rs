@@ -7,7 +7,7 @@ use std::task::{Context as TaskContext, Poll};
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tower::Service;
@@ -15,6 +15,7 @@ use tracing::Instrument;
 
 use super::context::Context;
 use super::finish::Finish;
+use super::params::escapes_are_valid;
 use super::routes::{Table, routes};
 use super::{AppState, auth, cors, negotiate, unread, version};
 use crate::images::{ApiError, Code};
@@ -132,18 +133,6 @@ fn normal_path(uri: &Uri) -> Option<Uri> {
     normal.parse().ok()
 }
 
-/// Whether every percent escape is one, and they make a text.
-fn escapes_are_valid(path: &str) -> bool {
-    if !path.contains('%') {
-        return true;
-    }
-    let path = path.as_bytes();
-    let mut parts = path.split(|byte| *byte == b'%');
-    parts.next();
-    let well_formed = parts.all(|part| part.len() >= 2 && part[..2].iter().all(u8::is_ascii_hexdigit));
-    well_formed && percent_encoding::percent_decode(path).decode_utf8().is_ok()
-}
-
 /// The last step before a handler: the path is known, now the method, the version and the caller have to fit.
 async fn gate(
     State((state, table)): State<(AppState, Arc<Table>)>,
@@ -174,8 +163,12 @@ async fn gate(
     }
 }
 
-async fn unknown_path(uri: Uri) -> ApiError {
-    ApiError::new(Code::ResourceNotFound, format!("{} does not exist", uri.path()))
+async fn unknown_path(method: Method, uri: Uri) -> Response {
+    // It asks about the server as a whole.
+    if method == Method::OPTIONS && uri.path() == "*" {
+        return StatusCode::OK.into_response();
+    }
+    ApiError::new(Code::ResourceNotFound, format!("{} does not exist", uri.path())).into_response()
 }
 
 fn wrong_method(table: &Table, path: &str, request: &Request) -> Response {
@@ -204,13 +197,5 @@ mod tests {
         assert_eq!(path("//images///x//?a=//b"), "/images/x/?a=//b");
         assert_eq!(path("/images"), "/images");
         assert_eq!(path("/"), "/");
-    }
-
-    #[test]
-    fn malformed_escapes_are_refused() {
-        for bad in ["/images/%zz", "/images/%", "/images/%4", "/%ff", "/a%2"] {
-            assert!(!escapes_are_valid(bad), "{bad}");
-        }
-        assert!(escapes_are_valid("/images/%41%2f%c3%a9"));
     }
 }

@@ -43,7 +43,8 @@ fn check_docker_reference(context: &Context) -> ApiResult<()> {
     let params = &context.params;
     params.operator_only()?;
     let mut problems = Vec::new();
-    if params.non_empty("repo")?.is_none() {
+    let repository = params.non_empty("repo")?;
+    if repository.is_none() {
         problems.push(FieldError::missing("repo"));
     }
     match (params.non_empty("tag")?, params.non_empty("digest")?) {
@@ -52,6 +53,12 @@ fn check_docker_reference(context: &Context) -> ApiResult<()> {
             problems.push(FieldError::invalid("digest").because("excludes \"tag\""));
         }
         _ => {}
+    }
+    // With a tag behind it a colon is the registry's.
+    if problems.is_empty()
+        && repository.is_some_and(|repository| !names_repository(&format!("{repository}:latest")))
+    {
+        problems.push(FieldError::invalid("repo"));
     }
     if !problems.is_empty() {
         return Err(ApiError::validation(problems));
@@ -146,12 +153,31 @@ pub(super) async fn push_docker_image(
             let problem = FieldError::invalid("type").because("only images of type docker can be pushed");
             return Err(ApiError::validation(vec![problem]));
         }
-        if context.params.non_empty("repoAndTag")?.is_none() {
-            return Err(missing("repoAndTag"));
+        let Some(repository) = context.params.one("repoAndTag")? else { return Err(missing("repoAndTag")) };
+        if !names_repository(repository) {
+            return Err(ApiError::validation(vec![FieldError::invalid("repoAndTag")]));
         }
         check_manifest(&body)
     };
     checked(checks.await, "push")
+}
+
+/// Whether this is a Docker repository, perhaps with a registry in front, and a tag or digest behind it.
+fn names_repository(text: &str) -> bool {
+    let repository = match (text.rsplit_once('@'), text.rsplit_once(':')) {
+        (Some((repository, _digest)), _) => repository,
+        (None, Some((repository, tag))) if !tag.contains('/') => repository,
+        _ => text,
+    };
+    let is_registry = |name: &str| name.contains(['.', ':']) || name == "localhost";
+    let name = match repository.split_once('/') {
+        Some((registry, name)) if is_registry(registry) => name,
+        _ => repository,
+    };
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_/.-".contains(&byte);
+    let namespace = name.split_once('/').map(|(namespace, _)| namespace);
+    name.bytes().all(plain)
+        && namespace.is_none_or(|namespace| (2..=255).contains(&namespace.len()) && !namespace.contains("--"))
 }
 
 /// The Docker manifest in the body is the text that the registry signed, so it is a text there, too.
@@ -170,6 +196,17 @@ fn check_manifest(body: &Parsed) -> ApiResult<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_repository_is_in_lower_case_whatever_stands_around_it() {
+        for good in ["busybox", "", "joe/box:T4G", "localhost:5000/a_b", "Reg.io/joe/x@sha256:A", "a.b/x.y-z"]
+        {
+            assert!(names_repository(good), "{good}");
+        }
+        for bad in ["UP", "x y", "joe/BOX", "j/box", "jo--e/box", "Reg.io/Joe/x"] {
+            assert!(!names_repository(bad), "{bad}");
+        }
+    }
 
     #[test]
     fn the_owner_of_a_manta_path_is_its_first_component() {

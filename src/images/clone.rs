@@ -71,7 +71,7 @@ impl Chain {
         while let Some(uuid) = next {
             let origin = app.db.get(uuid).await?.map(|stored| stored.image);
             let origin = origin.ok_or_else(|| {
-                ApiError::new(Code::OriginDoesNotExist, format!("origin image {uuid} does not exist"))
+                ApiError::new(Code::ResourceNotFound, format!("origin image {uuid} does not exist"))
             })?;
             if shared_owners.contains(&Some(origin.owner())) {
                 break;

@@ -93,6 +93,8 @@ fn set(raw: &mut Record, name: &str, value: &Value) {
     match name {
         "tags" => set_tags(raw, value),
         "files" => set_digests(raw, value),
+        // A falsy one says nothing, as when an image is made.
+        "billing_tags" if !coerce::truthy(value) => drop(raw.shift_remove(name)),
         _ if value.is_null() => drop(raw.shift_remove(name)),
         "acl" | "billing_tags" if value.is_string() => {
             raw.insert(name.to_owned(), Value::from(vec![value.clone()]));
@@ -105,9 +107,9 @@ fn set(raw: &mut Record, name: &str, value: &Value) {
     }
 }
 
-/// Both forms: 4.13.1 forgets the object when the tags are removed, and goes on showing it.
+/// Both forms: 4.13.1 forgets the object when the tags are removed by a falsy value, and goes on showing it.
 fn set_tags(raw: &mut Record, value: &Value) {
-    if value.is_null() {
+    if !coerce::truthy(value) {
         raw.shift_remove("tags");
         raw.shift_remove("tagsObj");
         return;

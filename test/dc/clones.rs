@@ -119,7 +119,7 @@ async fn only_a_shared_active_image_can_be_cloned(app: &TestApp) {
     app.store_all(&[two.clone(), manta.clone(), orphan.clone()]).await;
     clone(app, two["uuid"].as_str().unwrap(), &by).await.refused(400, "NotImplemented");
     clone(app, manta["uuid"].as_str().unwrap(), &by).await.refused(503, "StorageUnsupported");
-    clone(app, orphan["uuid"].as_str().unwrap(), &by).await.refused(422, "OriginDoesNotExist");
+    clone(app, orphan["uuid"].as_str().unwrap(), &by).await.refused(404, "ResourceNotFound");
     assert_eq!(images_of(app, &account).await, Vec::<Value>::new());
 }
 

@@ -122,14 +122,16 @@ impl ListQuery {
             return Ok(None);
         };
         let owned = |text: Option<&str>| text.map(str::to_owned);
+        let account = params.one("account")?.filter(|account| !account.is_empty());
         Ok(Some(Self {
             limit,
             state,
             public: public(&params)?,
             sort: sort(&params)?,
             marker: marker(&params)?,
-            account: owned(params.one("account")?.filter(|account| !account.is_empty())),
-            owner: owned(params.one("owner")?),
+            // For an account an empty owner is none; for an operator it is nobody.
+            owner: owned(params.one("owner")?.filter(|owner| account.is_none() || !owner.is_empty())),
+            account: owned(account),
             name: params.one("name")?.map(exact_or_substring),
             version: params.one("version")?.map(exact_or_substring),
             os: owned(params.one("os")?),
