@@ -101,6 +101,8 @@ fn set(raw: &mut Record, name: &str, value: &Value) {
         }
         "image_size" => {
             let number = value.as_str().and_then(|_| coerce::number(value)).and_then(coerce::whole);
+            // The text of a zero says that there is a size, the number that there is none.
+            let number = number.filter(|number| *number != 0);
             raw.insert(name.to_owned(), number.map_or_else(|| value.clone(), Value::from));
         }
         _ => drop(raw.insert(name.to_owned(), value.clone())),
