@@ -89,44 +89,7 @@ pub fn number_text(number: &Number) -> String {
 
 /// ECMAScript `Number::toString` of a finite double.
 fn double_text(number: f64) -> String {
-    // `serde_json` prints the shortest digits that read back as the same double, of two equally near ones the
-    // even, which is what JavaScript prints. The standard library may take the odd one.
-    let text = Number::from_f64(number.abs()).map_or_else(String::new, |number| number.to_string());
-    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let all = format!("{whole}{fraction}");
-    let significant = all.trim_start_matches('0');
-    let digits = significant.trim_end_matches('0');
-    if digits.is_empty() {
-        // Negative zero loses its sign.
-        return "0".to_owned();
-    }
-    let leading_zeros = all.len() - significant.len();
-    let shift = i32::try_from(whole.len()).unwrap_or(0) - i32::try_from(leading_zeros).unwrap_or(0);
-    let point = exponent.parse::<i32>().unwrap_or(0) + shift;
-    let sign = if number < 0.0 { "-" } else { "" };
-    format!("{sign}{}", place_point(digits, point))
-}
-
-/// Writes `0.digits × 10^point` in decimal or, outside 1e-7 … 1e21, in exponent form.
-fn place_point(digits: &str, point: i32) -> String {
-    let count = digits.len();
-    match usize::try_from(point) {
-        Ok(point) if (1..=21).contains(&point) && count <= point => {
-            format!("{digits}{}", "0".repeat(point - count))
-        }
-        Ok(point) if (1..=21).contains(&point) => format!("{}.{}", &digits[..point], &digits[point..]),
-        _ if (-5..=0).contains(&point) => {
-            let zeros = usize::try_from(-point).unwrap_or(0);
-            format!("0.{}{digits}", "0".repeat(zeros))
-        }
-        _ => {
-            let exponent = point - 1;
-            let sign = if exponent < 0 { '-' } else { '+' };
-            let dot = if count > 1 { "." } else { "" };
-            format!("{}{dot}{}e{sign}{}", &digits[..1], &digits[1..], exponent.abs())
-        }
-    }
+    ryu_js::Buffer::new().format_finite(number).to_owned()
 }
 
 /// The layout of another formatter with JavaScript's numbers.

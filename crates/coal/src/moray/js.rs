@@ -25,11 +25,8 @@ pub(crate) fn to_text(value: &Value) -> String {
 
 fn number_text(number: &Number) -> String {
     match number.as_f64() {
-        // Every JSON integer that a double holds exactly prints without a fraction.
-        Some(double) if double.fract() == 0.0 && double.abs() < 9_007_199_254_740_992.0 => {
-            format!("{double:.0}")
-        }
-        _ => number.to_string(),
+        Some(double) => ryu_js::Buffer::new().format_finite(double).to_owned(),
+        None => number.to_string(),
     }
 }
 
@@ -109,6 +106,9 @@ mod tests {
     fn text_is_what_string_would_give() {
         assert_eq!(to_text(&json!(1.0)), "1");
         assert_eq!(to_text(&json!(1.5)), "1.5");
+        assert_eq!(to_text(&json!(-0.0)), "0");
+        assert_eq!(to_text(&json!(1e21)), "1e+21");
+        assert_eq!(to_text(&json!(9_007_199_254_740_993_u64)), "9007199254740992");
         assert_eq!(to_text(&json!(true)), "true");
         assert_eq!(to_text(&json!(["a", null, 2])), "a,,2");
         assert_eq!(to_text(&json!({"a": 1})), "[object Object]");
