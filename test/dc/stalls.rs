@@ -28,7 +28,9 @@ async fn assert_stalls(app: &TestApp, direction: &str) {
     })
     .await;
     let logged = |record: &Value| record["msg"].as_str().is_some_and(|msg| msg.starts_with("giving up "));
-    assert_eq!(app.log().into_iter().filter(logged).count(), 1);
+    let times = || app.log().into_iter().filter(logged).count();
+    wait_until("the stall is logged", async || (times() > 0).then_some(())).await;
+    assert_eq!(times(), 1);
 }
 
 async fn an_upload_on_which_nothing_comes_is_given_up(_shared: &TestApp) {

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use super::configured;
-use super::support::{NOBODY, SDC, TestApp, sha1_of, tests, within};
+use super::support::{NOBODY, SDC, TestApp, sha1_of, tests, wait_until, within};
 
 tests! {
     a_server_needs_no_moray_and_keeps_what_it_has,
@@ -63,7 +63,7 @@ async fn a_damaged_manifest_is_reported_and_restored(_: &TestApp) {
             && record["file"] == format!("{uuid}.raw")
             && record["level"] == 50
     };
-    assert!(app.log().iter().any(is_report));
+    wait_until("the damage is logged", async || app.log().iter().any(is_report).then_some(())).await;
     app.stop().await;
 }
 
