@@ -168,8 +168,8 @@ impl Keeper {
         if last < newest {
             self.check_newest(since, &shown).await?;
         }
-        let unseen = self.shared.rows().unseen(sent);
-        for key in unseen {
+        let to_be_read = self.shared.rows().to_be_read(sent);
+        for key in to_be_read {
             self.shared.refresh(&key).await?;
             any = true;
         }

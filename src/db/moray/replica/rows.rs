@@ -113,6 +113,8 @@ pub(super) struct Rows {
     removed: HashMap<Key, (u64, Instant)>,
     /// Rows without an `_id`.
     unseen: HashSet<Key>,
+    /// Rows of which a query has shown another version than is known, and it cannot be told which one is newer.
+    unclear: HashSet<Key>,
     damaged: BTreeMap<Key, String>,
     /// The greatest `_id` that was ever known.
     top: u64,
@@ -160,8 +162,10 @@ impl Rows {
     /// Judges a version that a query shows which was sent at `sent`. What is only known better now is noted.
     pub(super) fn judge(&mut self, sent: Ticket, key: &Key, version: &Version) -> Verdict {
         if self.removed.get(key).is_some_and(|(at, _)| *at > sent.0) {
+            self.unclear.insert(key.clone());
             return Verdict::Old;
         }
+        self.unclear.remove(key);
         let Some(row) = self.rows.get_mut(key) else { return Verdict::New };
         if row.etag == version.etag && row.mtime.is_none_or(|mtime| mtime == version.mtime) {
             row.id = Some(version.id);
@@ -170,8 +174,11 @@ impl Rows {
             self.top = self.top.max(version.id);
             return Verdict::Known;
         }
-        // If something newer has been dropped here, the next round brings it again.
-        if row.changed > sent.0 { Verdict::Old } else { Verdict::New }
+        if row.changed > sent.0 {
+            self.unclear.insert(key.clone());
+            return Verdict::Old;
+        }
+        Verdict::New
     }
 
     /// Notes a version that was judged new. `damage` says why it cannot be used, if it cannot.
@@ -231,6 +238,9 @@ impl Rows {
     /// removed: it stays if it may be newer.
     pub(super) fn missing(&mut self, sent: Ticket, key: &Key) -> bool {
         let is_older = self.rows.get(key).is_some_and(|row| row.changed <= sent.0);
+        if !self.rows.contains_key(key) {
+            self.unclear.remove(key);
+        }
         if is_older {
             self.remove(key);
         }
@@ -241,6 +251,7 @@ impl Rows {
         self.rows.remove(key);
         self.damaged.remove(key);
         self.unseen.remove(key);
+        self.unclear.remove(key);
         self.note_removal(key.clone());
     }
 
@@ -253,10 +264,11 @@ impl Rows {
         self.removed.retain(|_, (_, at)| at.elapsed() < MEMORY);
     }
 
-    /// Rows that this process has written and no query has shown, although one that was sent at `sent` should have.
-    pub(super) fn unseen(&self, sent: Ticket) -> Vec<Key> {
+    /// Rows that have to be read one by one: those that this process has written and no query has shown, although one
+    /// that was sent at `sent` should have; and those that are not clear.
+    pub(super) fn to_be_read(&self, sent: Ticket) -> Vec<Key> {
         let due = |key: &&Key| self.rows.get(*key).is_some_and(|row| row.changed <= sent.0);
-        self.unseen.iter().filter(due).cloned().collect()
+        self.unseen.iter().filter(due).chain(&self.unclear).cloned().collect()
     }
 
     /// Whether the version that is known has this etag.
@@ -322,6 +334,27 @@ mod tests {
         assert_eq!(rows.judge(later, &key(), &version("C", 3)), Verdict::New);
     }
 
+    /// The query may have been answered after the write, and show what somebody else wrote after that; then no later query
+    /// for what was written lately need show it again.
+    #[test]
+    fn what_a_query_shows_and_may_be_newer_is_to_be_read() {
+        let mut rows = known();
+        let sent = rows.clock.ticket();
+        assert_eq!(rows.wrote(sent, &key(), Some("A"), "B"), Written::Newest);
+        assert_eq!(rows.judge(sent, &key(), &version("C", 3)), Verdict::Old);
+        assert_eq!(rows.to_be_read(sent), [key()]);
+        assert_eq!(rows.judge(rows.clock.ticket(), &key(), &version("C", 3)), Verdict::New);
+        rows.set(key(), version("C", 3), None);
+        assert_eq!(rows.to_be_read(rows.clock.ticket()), []);
+
+        let sent = rows.clock.ticket();
+        assert_eq!(rows.deleted(sent, &key(), "C"), Written::Newest);
+        assert_eq!(rows.judge(sent, &key(), &version("A", 4)), Verdict::Old);
+        assert_eq!(rows.to_be_read(sent), [key()]);
+        assert!(!rows.missing(rows.clock.ticket(), &key()));
+        assert_eq!(rows.to_be_read(rows.clock.ticket()), []);
+    }
+
     #[test]
     fn a_query_of_before_a_delete_does_not_bring_the_row_back() {
         let mut rows = known();
@@ -354,10 +387,10 @@ mod tests {
         assert_eq!(rows.deleted(sent, &key(), "Y"), Written::Newest);
         let sent = rows.clock.ticket();
         assert_eq!(rows.wrote(sent, &key(), None, "C"), Written::Newest);
-        assert_eq!(rows.unseen(rows.clock.ticket()), [key()]);
-        assert_eq!(rows.unseen(sent), []);
+        assert_eq!(rows.to_be_read(rows.clock.ticket()), [key()]);
+        assert_eq!(rows.to_be_read(sent), []);
         assert_eq!(rows.judge(rows.clock.ticket(), &key(), &version("C", 3)), Verdict::Known);
-        assert_eq!(rows.unseen(rows.clock.ticket()), []);
+        assert_eq!(rows.to_be_read(rows.clock.ticket()), []);
     }
 
     #[test]
