@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 
-/// Longest text to keep of an answer, in bytes.
+/// Longest text to keep of an answer, in characters.
 const MAX_TEXT: usize = 1024;
 /// Longest request id to keep.
 const MAX_ID: usize = 128;
@@ -18,7 +18,7 @@ pub struct ServerError {
     pub code: ErrorCode,
     /// Status of the answer.
     pub status: StatusCode,
-    /// The code as it was sent, if it was, and the server's message: up to 1 KiB, without control characters.
+    /// The code as it was sent, if it was, and the server's message: up to 1024 characters, none of them a control character.
     pub message: String,
     /// `x-request-id` of the answer, by which Manta's own logs know the request.
     pub request_id: Option<String>,
@@ -175,7 +175,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 /// What somebody else wrote, so that it can stand in a line of a log.
 pub(crate) fn printable(text: &str, limit: usize) -> String {
-    text[..text.floor_char_boundary(limit)].chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().take(limit).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -276,7 +276,7 @@ mod tests {
     fn what_is_kept_of_an_answer_is_bounded() {
         let long = "ä".repeat(40_000);
         let error = read(500, &[("x-request-id", &"r".repeat(5000))], &format!(r#"{{"code":"{long}"}}"#));
-        assert!(error.message.len() <= MAX_TEXT);
+        assert_eq!(error.message.chars().count(), MAX_TEXT);
         assert_eq!(error.request_id.map(|id| id.len()), Some(MAX_ID));
         assert_eq!(read(503, &[("retry-after", "soon")], "").retry_after, None);
     }

@@ -98,12 +98,14 @@ async fn an_object_brings_its_directories() {
     let put = client.put_bytes(&target, Bytes::from("abc"), &object);
     assert_eq!(lines(&mut peer, put, 1).await, ["PUT /admin/stor/a/f"]);
     // The directory is gone meanwhile.
-    let (upload, ()) = both(client.put(&target, &object), async {
+    let (upload, _exchange) = both(client.put(&target, &object), async {
         peer.next().await.refuse("404 Not Found", "DirectoryDoesNotExist").await;
         let request = peer.next().await;
         assert_eq!(request.line(), "PUT /admin/stor/a");
         request.no_content().await;
-        peer.next().await.go_on().await;
+        let mut exchange = peer.next().await;
+        exchange.go_on().await;
+        exchange
     })
     .await;
     upload.unwrap();
