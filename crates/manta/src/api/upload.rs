@@ -31,7 +31,7 @@ pub struct Upload {
     /// What has to be written.
     length: Option<u64>,
     pieces: mpsc::Sender<Piece>,
-    /// None when it came before the end.
+    /// None while something is being written, and for ever if that failed.
     answering: Option<Answering>,
     sent: u64,
     /// What completes a body of known length: it would be stored as soon as this is sent.
@@ -107,44 +107,47 @@ impl Client {
 const ANSWERED_EARLY: Error = Error::Protocol("success before the end of the body");
 
 impl Upload {
-    /// Sends some more. Waits while the connection takes nothing, and fails if that lasts for the idle deadline.
+    /// Sends some more. Waits while the connection takes nothing, and fails if that lasts for the idle deadline. If its
+    /// future is dropped, the upload has failed.
     ///
     /// # Errors
     /// What the server answered, if it did; `Length` if it is more than was announced. The upload is over then.
     pub async fn write(&mut self, mut bytes: Bytes) -> Result<(), Error> {
-        let sent = self.sent + bytes.len() as u64;
-        if let Some(length) = self.length.filter(|length| sent > *length) {
-            self.answering = None;
-            return Err(Error::Length { expected: length, actual: sent });
+        // It comes back when everything went well.
+        let mut answering = self.answering.take().ok_or(Error::UploadFailed)?;
+        self.sent += bytes.len() as u64;
+        if let Some(length) = self.length.filter(|length| self.sent > *length) {
+            return Err(Error::Length { expected: length, actual: self.sent });
         }
-        self.sent = sent;
-        if self.length == Some(sent) && !bytes.is_empty() {
+        if self.length == Some(self.sent) && !bytes.is_empty() {
             self.last = bytes.split_off(bytes.len() - 1);
         }
         while !bytes.is_empty() {
             let piece = bytes.split_to(bytes.len().min(PIECE));
-            self.hand_over(Piece::Data(piece)).await?;
+            answering = self.hand_over(answering, Piece::Data(piece)).await?;
         }
+        self.answering = Some(answering);
         Ok(())
     }
 
-    /// Ends the body, and waits for Manta to say that it is stored. If the connection breaks meanwhile, it may be.
+    /// Ends the body, and waits for Manta to say that it is stored; what is on the way still has to arrive within the idle
+    /// deadline. If the connection breaks meanwhile, it may be stored.
     ///
     /// # Errors
     /// What the server answered; `Length` if it is less than was announced; `Md5` if Manta stored something else.
     pub async fn finish(mut self) -> Result<Stored, Error> {
+        let mut answering = self.answering.take().ok_or(Error::UploadFailed)?;
         if let Some(length) = self.length.filter(|length| self.sent < *length) {
             return Err(Error::Length { expected: length, actual: self.sent });
         }
         let last = std::mem::take(&mut self.last);
         if !last.is_empty() {
-            self.hand_over(Piece::Data(last)).await?;
+            answering = self.hand_over(answering, Piece::Data(last)).await?;
         }
         // A body of known length is complete already, and nobody takes this.
         if self.object.length.is_none() {
-            self.hand_over(Piece::End).await?;
+            answering = self.hand_over(answering, Piece::End).await?;
         }
-        let answering = self.answering.take().ok_or(Error::UploadFailed)?;
         let answer = answering.answer("waiting for an upload to be stored").await?;
         self.object.stored(&answer)
     }
@@ -154,25 +157,19 @@ impl Upload {
         self.sent
     }
 
-    async fn hand_over(&mut self, piece: Piece) -> Result<(), Error> {
-        let (limit, answering) = (self.limit, self.answering.as_mut().ok_or(Error::UploadFailed)?);
+    /// Puts a piece into the queue, unless the answer comes before there is room.
+    async fn hand_over(&mut self, mut answering: Answering, piece: Piece) -> Result<Answering, Error> {
+        let limit = self.limit;
         let early = tokio::select! {
             biased;
             head = answering.head() => Some(head),
             taken = timeout(limit, self.pieces.send(piece)) => match taken {
-                Ok(Ok(())) => return Ok(()),
+                Ok(Ok(())) => return Ok(answering),
                 Ok(Err(_)) => None,
-                Err(_) => {
-                    self.answering = None;
-                    return Err(Error::Stalled { doing: "sending an upload", limit });
-                }
+                Err(_) => return Err(Error::Stalled { doing: "sending an upload", limit }),
             },
         };
-        let answering = self.answering.take().ok_or(Error::UploadFailed)?;
-        Err(match refusal(answering, early).await {
-            Ok(_) => ANSWERED_EARLY,
-            Err(error) => error,
-        })
+        Err(refusal(answering, early).await.err().unwrap_or(ANSWERED_EARLY))
     }
 }
 

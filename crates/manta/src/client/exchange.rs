@@ -114,16 +114,20 @@ impl Answering {
     }
 }
 
-/// What comes of a body, up to a limit. That it ends early does not matter: the status counts more.
+/// What comes of a body, within limits. That it ends early does not matter: the status counts more.
 async fn beginning(mut body: Incoming, limit: Duration) -> Vec<u8> {
     let mut text = Vec::new();
-    while let Ok(Some(bytes)) = next_frame(&mut body, limit).await {
-        let room = MAX_ERROR - text.len();
-        text.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        if bytes.len() >= room {
-            break;
+    // For all of it, because nobody waits for an error as for an object.
+    let _ = timeout(limit, async {
+        while let Ok(Some(bytes)) = next_frame(&mut body, limit).await {
+            let room = MAX_ERROR - text.len();
+            text.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            if bytes.len() >= room {
+                break;
+            }
         }
-    }
+    })
+    .await;
     text
 }
 

@@ -39,6 +39,7 @@ impl Retry {
     pub(crate) async fn pause(&mut self, error: Error) -> Result<(), Error> {
         match self.wait_after(&error) {
             Some(wait) => {
+                tracing::debug!(%error, ?wait, "trying again");
                 tokio::time::sleep(wait).await;
                 Ok(())
             }

@@ -193,4 +193,10 @@ async fn calls_can_be_spawned() {
     spawnable(&client.mkdirp(&target));
     spawnable(&client.delete(&target, None));
     spawnable(&client.list(&target));
+    let using = |mut upload: manta::Upload| async move {
+        upload.write(Bytes::new()).await?;
+        upload.finish().await
+    };
+    fn spawnable_with<F: Future + Send>(_: impl Fn(manta::Upload) -> F) {}
+    spawnable_with(using);
 }

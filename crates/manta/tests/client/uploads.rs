@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use manta::{Client, Error, ErrorCode, NewObject, Upload};
 
 use crate::support::{Exchange, Peer, both, noise, path, soon};
@@ -259,6 +260,17 @@ async fn an_upload_that_is_dropped_while_nobody_reads_is_closed() {
     drop(upload);
     let rest = soon(exchange.until_closed()).await;
     assert!(!rest.ends_with(b"0\r\n\r\n"));
+}
+
+/// What was being written is not known to be sent, so the end must not look like one.
+#[tokio::test]
+async fn a_write_that_is_given_up_ends_the_upload() {
+    let mut peer = Peer::start().await;
+    let (mut upload, mut exchange) = begun(&peer.client(), &mut peer, &NewObject::default()).await;
+    // Far more than any buffer takes: this waits for the server.
+    assert!(upload.write(Bytes::from(noise(64 << 20))).now_or_never().is_none());
+    assert!(matches!(upload.finish().await, Err(Error::UploadFailed)));
+    assert!(soon(exchange.body()).await.is_err());
 }
 
 #[tokio::test]
