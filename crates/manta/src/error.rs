@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
+use tokio::task::JoinError;
 
 use crate::server_error::{ErrorCode, ServerError};
 
@@ -57,6 +58,9 @@ pub enum Error {
     /// The request could not be signed.
     #[error("cannot sign: {0}")]
     Sign(String),
+    /// The runtime takes no more work.
+    #[error("the runtime is shutting down")]
+    ShuttingDown,
     /// This upload has failed before.
     #[error("the upload has failed before")]
     UploadFailed,
@@ -114,6 +118,12 @@ impl Error {
     pub(crate) fn is_outcome_unknown(&self) -> bool {
         matches!(self, Error::Connection(_) | Error::Stalled { .. } | Error::Protocol(_))
             || self.code() == Some(ErrorCode::InternalError)
+    }
+}
+
+impl From<JoinError> for Error {
+    fn from(_: JoinError) -> Error {
+        Error::ShuttingDown
     }
 }
 

@@ -3,10 +3,11 @@ use http::{Method, header};
 use crate::client::{Client, Request};
 use crate::error::Error;
 use crate::path::Path;
+use crate::server_error::ErrorCode;
 
 impl Client {
-    /// Removes an object, only if it is the one of this etag where one is given; or an empty directory. Tried again:
-    /// if it is missing after an attempt whose outcome is not known, it was removed by that.
+    /// Removes an object, only if it is the one of this etag where one is given; or an empty directory. Tried again: if
+    /// after an attempt whose outcome is not known it is missing, or another one is there, it was removed.
     ///
     /// # Errors
     /// `ResourceNotFound`, `PreconditionFailed`, `DirectoryNotEmpty`.
@@ -21,7 +22,7 @@ impl Client {
         loop {
             match self.once(&request).await {
                 Ok(_) => return Ok(()),
-                Err(error) if perhaps_done && error.is_not_found() => return Ok(()),
+                Err(error) if perhaps_done && is_gone(&error) => return Ok(()),
                 Err(error) => {
                     perhaps_done |= error.is_outcome_unknown();
                     retry.pause(error).await?;
@@ -29,4 +30,9 @@ impl Client {
             }
         }
     }
+}
+
+/// A condition is checked before anything else: it fails also if there is nothing.
+fn is_gone(error: &Error) -> bool {
+    matches!(error.code(), Some(ErrorCode::ResourceNotFound | ErrorCode::PreconditionFailed))
 }

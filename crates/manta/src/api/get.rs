@@ -13,6 +13,8 @@ pub struct GetOptions {
     pub range: Option<ByteRange>,
     /// Only if it is the object of this etag.
     pub etag: Option<String>,
+    /// Whether the MD5 is left to the caller, who computes it anyway.
+    pub unverified: bool,
 }
 
 /// A part of an object.
@@ -60,7 +62,7 @@ impl Client {
             }
             _ => return Err(Error::Protocol("the answer is another part than was asked for")),
         }
-        let body = Body::new(self.clone(), path, &metadata, answer.body);
+        let body = Body::new(self.clone(), path, &metadata, options.unverified, answer.body);
         Ok(Object { metadata, body })
     }
 

@@ -1,6 +1,7 @@
 //! What can be asked of Manta, one kind of request a file.
 
 mod delete;
+mod digest;
 mod directory;
 mod get;
 mod list;

@@ -7,8 +7,8 @@ use futures_util::Stream;
 use futures_util::stream::{BoxStream, try_unfold};
 use http::{Method, StatusCode, header};
 use hyper::body::Incoming;
-use md5::{Digest, Md5};
 
+use super::digest::BackgroundMd5;
 use super::get::ByteRange;
 use super::metadata::Metadata;
 use crate::client::{Client, Request, Retry, next_frame};
@@ -20,12 +20,19 @@ use crate::server_error::ErrorCode;
 ///
 /// After a broken connection it goes on by itself where it was, for as long as every few attempts bring something. Only
 /// the object that it began with will do: if there is another one now, it ends with [`Error::Changed`]. At its end length
-/// and, of a whole object, MD5 are what the server announced, or it ends with an error.
+/// and, of a whole object, MD5 are what the server announced, or it ends with an error; the MD5 is left out on demand:
+/// [`GetOptions::unverified`](crate::GetOptions::unverified).
 pub struct Body(BoxStream<'static, Result<Bytes, Error>>);
 
 impl Body {
     /// Of an object that was asked for with these results.
-    pub(super) fn new(client: Client, path: &Path, metadata: &Metadata, incoming: Incoming) -> Body {
+    pub(super) fn new(
+        client: Client,
+        path: &Path,
+        metadata: &Metadata,
+        unverified: bool,
+        incoming: Incoming,
+    ) -> Body {
         let first = metadata.content_range.map_or(0, |range| range.first);
         let end = match metadata.content_range {
             Some(range) => Some(range.last + 1),
@@ -39,7 +46,7 @@ impl Body {
             incoming: Some(incoming),
             position: first,
             end,
-            md5: metadata.md5.map(|md5| (Md5::new(), md5)),
+            md5: metadata.md5.filter(|_| !unverified).map(|md5| (BackgroundMd5::new(), md5)),
         };
         Body(Box::pin(try_unfold(reading, Reading::next)))
     }
@@ -68,7 +75,7 @@ struct Reading {
     position: u64,
     end: Option<u64>,
     /// Of what was read, and as announced.
-    md5: Option<(Md5, [u8; 16])>,
+    md5: Option<(BackgroundMd5, [u8; 16])>,
     retry: Retry,
 }
 
@@ -77,10 +84,10 @@ impl Reading {
         loop {
             match self.more().await {
                 Ok(Some(bytes)) => {
-                    self.take(&bytes)?;
+                    self.take(&bytes).await?;
                     return Ok(Some((bytes, self)));
                 }
-                Ok(None) => return self.verify().map(|()| None),
+                Ok(None) => return self.verify().await.map(|()| None),
                 // Without an etag it could be another object.
                 Err(error) if self.etag.is_none() => return Err(error),
                 Err(error) => {
@@ -134,22 +141,21 @@ impl Reading {
         }
     }
 
-    fn take(&mut self, bytes: &[u8]) -> Result<(), Error> {
+    async fn take(&mut self, bytes: &Bytes) -> Result<(), Error> {
         self.position += bytes.len() as u64;
         if let Some(end) = self.end.filter(|end| self.position > *end) {
             return Err(Error::Length { expected: end, actual: self.position });
         }
         if let Some((md5, _)) = &mut self.md5 {
-            md5.update(bytes);
+            md5.update(bytes.clone()).await?;
         }
         self.retry.reset();
         Ok(())
     }
 
-    fn verify(self) -> Result<(), Error> {
+    async fn verify(self) -> Result<(), Error> {
         let Some((read, announced)) = self.md5 else { return Ok(()) };
-        let read: [u8; 16] = read.finalize().into();
-        if read == announced { Ok(()) } else { Err(Error::Md5) }
+        if read.finish().await? == announced { Ok(()) } else { Err(Error::Md5) }
     }
 }
 

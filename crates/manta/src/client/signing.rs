@@ -36,8 +36,7 @@ impl Signing {
             Some(last) if last.second == second => last,
             _ => {
                 let signer = Arc::clone(&self.signer);
-                let signed = tokio::task::spawn_blocking(move || sign(&signer, now, second)).await;
-                let signed = signed.map_err(|stopped| Error::Sign(stopped.to_string()))??;
+                let signed = tokio::task::spawn_blocking(move || sign(&signer, now, second)).await??;
                 *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(signed.clone());
                 signed
             }

@@ -33,9 +33,21 @@ async fn an_object_is_verified() {
     assert_eq!(parts.concat(), b"abc");
     let other = got(&mut peer, "200 OK", &[MD5, "etag: e"], "abd").await;
     assert!(matches!(other, Err(Error::Md5)), "{other:?}");
-    let unverified = got(&mut peer, "200 OK", &[], "abd").await.unwrap();
-    assert_eq!(unverified.concat(), b"abd");
+    let unknown = got(&mut peer, "200 OK", &[], "abd").await.unwrap();
+    assert_eq!(unknown.concat(), b"abd");
     assert_eq!(got(&mut peer, "200 OK", &["etag: e"], "").await.unwrap().concat(), b"");
+}
+
+#[tokio::test]
+async fn the_md5_may_be_left_to_the_caller() {
+    let mut peer = Peer::start().await;
+    let options = GetOptions { unverified: true, ..GetOptions::default() };
+    let (exchange, object) = asked(&peer.client(), &mut peer, &options).await;
+    exchange.reply("200 OK", &[MD5], "abd").await;
+    let object = soon(object).await.unwrap();
+    assert!(object.metadata.md5.is_some());
+    let parts: Vec<Bytes> = object.body.try_collect().await.unwrap();
+    assert_eq!(parts.concat(), b"abd");
 }
 
 /// The etag allows to go on, but there is one attempt only.
@@ -68,7 +80,7 @@ async fn an_object_that_does_not_come_is_given_up() {
 async fn a_part_is_the_one_that_was_asked_for() {
     let mut peer = Peer::start().await;
     let client = peer.client();
-    let options = GetOptions { range: Some(ByteRange { first: 5, last: None }), etag: None };
+    let options = GetOptions { range: Some(ByteRange { first: 5, last: None }), ..GetOptions::default() };
     let part = ["content-range: bytes 5-7/8", MD5];
     let (exchange, object) = asked(&client, &mut peer, &options).await;
     assert_eq!(exchange.header("range"), Some("bytes=5-"));

@@ -86,12 +86,17 @@ async fn what_stays_wrong_is_not_repeated() {
 async fn what_is_gone_after_a_lost_answer_was_deleted() {
     let mut peer = Peer::start().await;
     let (client, target) = (peer.client(), path("/admin/stor/x"));
-    let (deleted, ()) = both(client.delete(&target, None), async {
-        drop(peer.next().await);
-        peer.next().await.refuse("404 Not Found", "ResourceNotFound").await;
-    })
-    .await;
-    deleted.unwrap();
+    for (etag, status, code) in [
+        (None, "404 Not Found", "ResourceNotFound"),
+        (Some("e"), "412 Precondition Failed", "PreconditionFailed"),
+    ] {
+        let (deleted, ()) = both(client.delete(&target, etag), async {
+            drop(peer.next().await);
+            peer.next().await.refuse(status, code).await;
+        })
+        .await;
+        deleted.unwrap();
+    }
 }
 
 /// The first attempt may have been carried out, and its object would fail the condition of the second.

@@ -80,7 +80,7 @@ async fn a_part_is_asked_for_by_range_and_etag() {
     let mut peer = Peer::start().await;
     let client = peer.client();
     let range = ByteRange { first: 2, last: Some(3) };
-    let options = GetOptions { range: Some(range), etag: Some("e-1".into()) };
+    let options = GetOptions { range: Some(range), etag: Some("e-1".into()), ..GetOptions::default() };
     let (object, ()) = both(client.get(&path("/admin/stor/imgapi/x y"), &options), async {
         let request = peer.next().await;
         assert_eq!(request.line(), "GET /admin/stor/imgapi/x%20y");

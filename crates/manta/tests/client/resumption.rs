@@ -69,7 +69,7 @@ async fn read(client: &Client, options: &GetOptions) -> Result<Vec<u8>, Error> {
 async fn a_part_goes_on_to_its_end() {
     let mut peer = Peer::start().await;
     let client = peer.client();
-    let options = GetOptions { range: Some(ByteRange { first: 2, last: Some(7) }), etag: None };
+    let options = GetOptions { range: Some(ByteRange { first: 2, last: Some(7) }), ..GetOptions::default() };
     let (bytes, ()) = both(read(&client, &options), async {
         let mut first = peer.next().await;
         let head = "HTTP/1.1 206 Partial Content\r\ncontent-length: 6\r\ncontent-range: bytes 2-7/10\r\netag: e-1\r\n\r\n";

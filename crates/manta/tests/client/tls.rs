@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use manta::{Client, Error};
+use bytes::Bytes;
+use manta::{Client, Error, ErrorCode, NewObject};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
-use crate::support::{Peer, both, path, soon};
+use crate::support::{Peer, both, noise, path, soon};
 
 fn acceptor() -> TlsAcceptor {
     let own = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
@@ -24,7 +25,7 @@ fn acceptor() -> TlsAcceptor {
     TlsAcceptor::from(Arc::new(config))
 }
 
-async fn client(peer: &Peer, insecure: bool) -> Client {
+fn client(peer: &Peer, insecure: bool) -> Client {
     let mut config = peer.config();
     config.url = format!("https://{}", peer.address);
     config.insecure = insecure;
@@ -34,7 +35,7 @@ async fn client(peer: &Peer, insecure: bool) -> Client {
 #[tokio::test]
 async fn a_certificate_that_nobody_knows_is_refused() {
     let mut peer = Peer::encrypted(acceptor()).await;
-    let refused = soon(client(&peer, false).await.head(&path("/admin/stor/x"))).await.unwrap_err();
+    let refused = soon(client(&peer, false).head(&path("/admin/stor/x"))).await.unwrap_err();
     let Error::Connect(reason) = &refused else { panic!("{refused:?}") };
     assert!(reason.contains("certificate"), "{reason}");
     assert!(!peer.has_more());
@@ -43,12 +44,45 @@ async fn a_certificate_that_nobody_knows_is_refused() {
 #[tokio::test]
 async fn an_insecure_client_takes_any_certificate() {
     let mut peer = Peer::encrypted(acceptor()).await;
-    let (client, target) = (client(&peer, true).await, path("/admin/stor/x"));
+    let (client, target) = (client(&peer, true), path("/admin/stor/x"));
     let (known, ()) = both(client.head(&target), async {
         peer.next().await.reply("200 OK", &["content-length: 7"], "").await;
     })
     .await;
     assert_eq!(known.unwrap().length, Some(7));
+}
+
+#[tokio::test]
+async fn an_answer_in_the_middle_of_an_encrypted_body_is_told() {
+    let mut peer = Peer::encrypted(acceptor()).await;
+    let (client, target) = (client(&peer, true), path("/admin/stor/x"));
+    for _ in 0..20 {
+        let object = NewObject::default();
+        let (upload, mut exchange) = both(client.put(&target, &object), async {
+            let mut exchange = peer.next().await;
+            exchange.go_on().await;
+            exchange
+        })
+        .await;
+        let mut upload = upload.unwrap();
+        let piece = Bytes::from(noise(64 << 10));
+        let (error, ()) = both(
+            async {
+                loop {
+                    if let Err(error) = upload.write(piece.clone()).await {
+                        break error;
+                    }
+                }
+            },
+            async {
+                exchange.some(100_000).await;
+                exchange.send("HTTP/1.1 507 Insufficient Storage\r\ncontent-length: 0\r\n\r\n").await;
+                drop(exchange);
+            },
+        )
+        .await;
+        assert_eq!(error.code(), Some(ErrorCode::NotEnoughSpace), "{error}");
+    }
 }
 
 /// It accepts, and says nothing.
