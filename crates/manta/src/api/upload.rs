@@ -14,7 +14,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
 use super::put::{NewObject, Stored};
-use crate::client::{Answer, Answering, Client, Request, RequestBody};
+use crate::client::{Answer, Answering, Client, Request};
 use crate::error::Error;
 use crate::path::Path;
 
@@ -79,8 +79,7 @@ impl Client {
         let (starting, started) = oneshot::channel();
         let body = Pieces { queue, starting: Some(starting), left: object.length };
         let may_continue = Arc::new(Notify::new());
-        let answering =
-            self.start(request, RequestBody::new(body.boxed_unsync()), Some(Arc::clone(&may_continue)));
+        let answering = self.start(request, body.boxed_unsync(), Some(Arc::clone(&may_continue)));
         let mut answering = answering.await?;
         let (patience, limit) = (self.config().continue_timeout, self.config().idle_timeout);
         let ready = async {
