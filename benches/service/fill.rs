@@ -15,26 +15,28 @@ const OWNED: usize = 20;
 /// Images of one name: its versions.
 pub(crate) const VERSIONS: usize = 10;
 
-/// Puts images number `from` to `to` (exclusive) into the Moray at `address`.
+/// Puts images of these numbers into the Moray at `address`. Returns how many bytes their records have as JSON.
 pub(crate) async fn fill(
     address: SocketAddr,
     numbers: std::ops::Range<usize>,
     admin: &str,
     account: &str,
-) -> Result<(), Failure> {
+) -> Result<u64, Failure> {
     let client = Client::new(Config::direct(address.ip().to_string(), address.port()));
     let numbers: Vec<usize> = numbers.collect();
+    let mut bytes = 0;
     for batch in numbers.chunks(BATCH) {
         let mut requests = Vec::new();
         for &number in batch {
             let owner = if number.is_multiple_of(OWNED) { account } else { admin };
             let uuid = uuid_of(number);
             let record = record(number, &uuid, owner);
+            bytes += serde_json::to_vec(&record)?.len() as u64;
             requests.push(BatchRequest::put(BUCKET, uuid, &record, Precondition::MustNotExist)?);
         }
         client.batch(&requests, &Default::default()).await?;
     }
-    Ok(())
+    Ok(bytes)
 }
 
 /// The UUID of image `number`. The order of UUIDs is not that of numbers.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
+use serde_json::Value;
 
 use crate::Failure;
 use crate::bare_axum::BareAxum;
@@ -16,6 +17,9 @@ use crate::stage::Stage;
 use crate::wrk::requests_per_second;
 
 const SIZES: [usize; 3] = [500, 10_000, 100_000];
+/// How long loading all images may take, and how often it is looked whether it has ended.
+const LOADED_WITHIN: Duration = Duration::from_secs(300);
+const POLL: Duration = Duration::from_millis(20);
 /// Seconds per measurement.
 const SECONDS: u32 = 2;
 /// Changes per second beside the reads.
@@ -28,13 +32,18 @@ const LIVES: Duration = Duration::from_secs(3);
 /// Measures with ever more images, and prints each figure when it is there.
 pub(crate) async fn measure(stage: &mut Stage, rounds: usize) -> Result<(), Failure> {
     let peer = BareAxum::start()?;
-    let mut filled = 0;
+    all_in_memory(stage, 0).await?;
+    let empty = resident(stage.pid()?)?;
+    let (mut filled, mut manifests) = (0, 0);
     for size in SIZES {
         stage.stop_service().await;
-        fill(stage.moray(), filled..size, &stage.owner, &stage.account).await?;
+        manifests += fill(stage.moray(), filled..size, &stage.owner, &stage.account).await?;
         filled = size;
-        println!("-- {size} images");
-        start(stage).await?;
+        println!("-- {size} images, {} of manifests", mebibytes(manifests));
+        start(stage, size).await?;
+        let grown = resident(stage.pid()?)?.saturating_sub(empty);
+        line("memory, more than without images", &mebibytes(grown));
+        line("the same per byte of manifests", &format!("{:.2}", grown as f64 / manifests as f64));
         let scale = Scale { stage, peer: &peer, size, rounds };
         scale.reads("").await?;
         let changes = Changes::start(stage, size);
@@ -46,15 +55,31 @@ pub(crate) async fn measure(stage: &mut Stage, rounds: usize) -> Result<(), Fail
     Ok(())
 }
 
-/// Starts the service on what is there; how long until it answers a list, and how much memory it has then.
-async fn start(stage: &mut Stage) -> Result<(), Failure> {
+/// Starts the service on what is there: how long until it answers a list, and until it has all `size` images in memory.
+async fn start(stage: &mut Stage, size: usize) -> Result<(), Failure> {
     let began = Instant::now();
     stage.restart().await?;
     stage.get("/images?limit=1").await?;
-    println!("{:<44} {:>12.2} s", "start until the first list", began.elapsed().as_secs_f64());
-    let resident = resident(stage.pid()?)?;
-    println!("{:<44} {:>12}", "resident memory", mebibytes(resident));
+    line("start until the first list", &format!("{:.2} s", began.elapsed().as_secs_f64()));
+    all_in_memory(stage, size).await?;
+    line("start until all images are in memory", &format!("{:.2} s", began.elapsed().as_secs_f64()));
     Ok(())
+}
+
+async fn all_in_memory(stage: &Stage, size: usize) -> Result<(), Failure> {
+    let began = Instant::now();
+    while began.elapsed() < LOADED_WITHIN {
+        let state: Value = serde_json::from_str(&stage.get("/state").await?)?;
+        if state["database"]["images"].as_u64().is_some_and(|images| images >= size as u64) {
+            return Ok(());
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    Err("the images are not in memory yet".into())
+}
+
+fn line(what: &str, value: &str) {
+    println!("{what:<44} {value:>12}");
 }
 
 struct Scale<'a> {

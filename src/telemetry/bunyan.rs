@@ -97,7 +97,7 @@ impl Write for RecordWriter<'_> {
         if let Ok(members) = serde_json::from_slice::<Members<'_>>(record)
             && let Some(line) = correct(&members, self.origin, settings, record.len())
         {
-            self.corrector.queue.push(line);
+            self.corrector.queue.push(&line);
         }
         Ok(record.len())
     }

@@ -1,38 +1,56 @@
-//! The way of records to standard output: a bounded queue that never blocks, and one thread that writes.
+//! The way of records to standard output: a bounded buffer that never blocks, and one thread that writes.
 //!
 //! A log that nobody reads (a full pipe, a stopped terminal) must not stop the service: what does not fit is
-//! dropped and counted. The thread joins waiting records to one `write` of whole lines, so that a log rotated
-//! by copy-and-truncate never holds half a record.
+//! dropped and counted. The thread writes whole lines only, so that a log rotated by copy-and-truncate never holds half
+//! a record. It takes what has gathered at intervals, because waking it for each record costs more than the record.
 
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::mem;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Records that may wait.
-const MAX_RECORDS: usize = 16_384;
-/// Bytes that may wait; audit records with bodies are up to about 130 KiB each.
-const MAX_BYTES: usize = 16 << 20;
-/// Records are joined up to this size for one `write`.
-const BATCH_BYTES: usize = 64 << 10;
+/// Bytes that may wait, and as many may be with the thread; audit records with bodies are up to about 130 KiB each.
+const MAX_BYTES: usize = 8 << 20;
+/// How long records gather before they are written.
+const GATHER: Duration = Duration::from_millis(5);
+/// Memory that the buffers keep after a burst.
+const KEPT_BYTES: usize = 256 << 10;
 /// How long to wait before trying a non-blocking descriptor again.
 const WOULD_BLOCK_PAUSE: Duration = Duration::from_millis(5);
 
-/// Records on their way to the output. Dropping the last handle lets the thread end after the rest is written.
-pub(super) struct Queue {
-    sender: SyncSender<Vec<u8>>,
-    progress: Arc<Progress>,
-    pushed: AtomicU64,
+/// Records on their way to the output. Dropping it lets the thread end after the rest is written.
+pub(super) struct Queue(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    waiting: Mutex<Waiting>,
+    /// Notified when the first record comes, when nobody can push any more, and when somebody waits for a flush.
+    pushed: Condvar,
+    /// Notified when records have been written.
+    written: Condvar,
+    dropped: AtomicU64,
 }
 
 #[derive(Default)]
-struct Progress {
-    waiting_bytes: AtomicUsize,
-    dropped: AtomicU64,
-    written: Mutex<u64>,
-    changed: Condvar,
+struct Waiting {
+    /// Records with their line ends.
+    lines: Vec<u8>,
+    /// Records in `lines`.
+    records: u64,
+    /// Records accepted since the start, and those of them that are dealt with.
+    accepted: u64,
+    finished: u64,
+    /// Somebody waits for a flush: nothing is to gather.
+    urgent: bool,
+    closed: bool,
+}
+
+impl Shared {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Queue {
@@ -41,72 +59,95 @@ impl Queue {
     /// # Errors
     /// When the thread cannot be started.
     pub(super) fn start(out: impl Write + Send + 'static) -> io::Result<Arc<Queue>> {
-        let (sender, receiver) = sync_channel(MAX_RECORDS);
-        let progress = Arc::new(Progress::default());
-        let shared = Arc::clone(&progress);
-        thread::Builder::new()
-            .name("log".to_owned())
-            .spawn(move || write_all_records(&receiver, out, &shared))?;
-        Ok(Arc::new(Queue { sender, progress, pushed: AtomicU64::new(0) }))
+        let shared = Arc::new(Shared::default());
+        let writer = Arc::clone(&shared);
+        thread::Builder::new().name("log".to_owned()).spawn(move || write_all_records(&writer, out))?;
+        Ok(Arc::new(Queue(shared)))
     }
 
-    /// Queues one record with its line end. Never blocks; drops it when the queue is full.
-    pub(super) fn push(&self, record: Vec<u8>) {
-        let size = record.len();
-        let waiting = self.progress.waiting_bytes.fetch_add(size, Ordering::Relaxed);
-        if waiting + size > MAX_BYTES || self.sender.try_send(record).is_err() {
-            self.progress.waiting_bytes.fetch_sub(size, Ordering::Relaxed);
-            self.progress.dropped.fetch_add(1, Ordering::Relaxed);
-        } else {
-            self.pushed.fetch_add(1, Ordering::Release);
+    /// Queues one record with its line end. Never blocks; drops it when there is no room.
+    pub(super) fn push(&self, record: &[u8]) {
+        let mut waiting = self.0.waiting();
+        if waiting.lines.len() + record.len() > MAX_BYTES {
+            self.0.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        waiting.lines.extend_from_slice(record);
+        waiting.records += 1;
+        waiting.accepted += 1;
+        let first = waiting.records == 1;
+        drop(waiting);
+        if first {
+            self.0.pushed.notify_one();
         }
     }
 
     /// Records dropped since the start, for lack of room or because of write errors.
     pub(super) fn dropped(&self) -> u64 {
-        self.progress.dropped.load(Ordering::Relaxed)
+        self.0.dropped.load(Ordering::Relaxed)
     }
 
     /// Waits until everything queued so far is written; false if that takes longer than `limit`.
     pub(super) fn flush(&self, limit: Duration) -> bool {
-        let target = self.pushed.load(Ordering::Acquire);
         let deadline = Instant::now() + limit;
-        let mut written = self.progress.written.lock().unwrap_or_else(PoisonError::into_inner);
-        while *written < target {
+        let mut waiting = self.0.waiting();
+        let target = waiting.accepted;
+        while waiting.finished < target {
+            waiting.urgent = true;
+            self.0.pushed.notify_one();
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;
             }
-            let waited = self.progress.changed.wait_timeout(written, left);
-            written = waited.unwrap_or_else(PoisonError::into_inner).0;
+            let waited = self.0.written.wait_timeout(waiting, left);
+            waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         true
     }
 }
 
-fn write_all_records(receiver: &Receiver<Vec<u8>>, mut out: impl Write, progress: &Progress) {
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.0.waiting().closed = true;
+        self.0.pushed.notify_one();
+    }
+}
+
+fn write_all_records(shared: &Shared, mut out: impl Write) {
     let mut reported = 0;
-    while let Ok(first) = receiver.recv() {
-        let mut count = 1;
-        let mut batch = first;
-        while batch.len() < BATCH_BYTES
-            && let Ok(next) = receiver.try_recv()
-        {
-            batch.extend_from_slice(&next);
-            count += 1;
+    let mut lines = Vec::new();
+    while let Some(records) = gather(shared, &mut lines) {
+        if write_batch(&mut out, &lines).is_err() {
+            shared.dropped.fetch_add(records, Ordering::Relaxed);
         }
-        if write_batch(&mut out, &batch).is_err() {
-            progress.dropped.fetch_add(count, Ordering::Relaxed);
-        }
-        progress.waiting_bytes.fetch_sub(batch.len(), Ordering::Relaxed);
-        *progress.written.lock().unwrap_or_else(PoisonError::into_inner) += count;
-        progress.changed.notify_all();
-        let dropped = progress.dropped.load(Ordering::Relaxed);
-        if dropped > reported && progress.waiting_bytes.load(Ordering::Relaxed) < MAX_BYTES / 2 {
+        let mut waiting = shared.waiting();
+        waiting.finished += records;
+        let relieved = waiting.lines.len() < MAX_BYTES / 2;
+        drop(waiting);
+        shared.written.notify_all();
+        let dropped = shared.dropped.load(Ordering::Relaxed);
+        if dropped > reported && relieved {
             tracing::warn!(records = dropped - reported, "log records dropped");
             reported = dropped;
         }
     }
+}
+
+/// Takes the records that wait, and says how many they are; waits for the first, and a little for more. `None` when there
+/// will be no more.
+fn gather(shared: &Shared, lines: &mut Vec<u8>) -> Option<u64> {
+    lines.clear();
+    lines.shrink_to(KEPT_BYTES);
+    let nothing = |waiting: &mut Waiting| waiting.records == 0 && !waiting.closed;
+    let waiting = shared.pushed.wait_while(shared.waiting(), nothing);
+    let waiting = waiting.unwrap_or_else(PoisonError::into_inner);
+    let more = |waiting: &mut Waiting| !waiting.urgent && !waiting.closed;
+    let waited = shared.pushed.wait_timeout_while(waiting, GATHER, more);
+    let mut waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
+    waiting.urgent = false;
+    mem::swap(&mut waiting.lines, lines);
+    let records = mem::take(&mut waiting.records);
+    (records > 0).then_some(records)
 }
 
 fn write_batch(out: &mut impl Write, mut rest: &[u8]) -> io::Result<()> {
@@ -126,7 +167,7 @@ fn write_batch(out: &mut impl Write, mut rest: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::mpsc::channel;
+    use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 
     /// A writer that waits for a permit before every write.
     struct Gate(Receiver<()>, SyncSender<Vec<u8>>);
@@ -149,20 +190,45 @@ mod tests {
         let (seen_tx, seen) = sync_channel(1024);
         let queue = Queue::start(Gate(gate, seen_tx)).unwrap();
         let record = vec![b'x'; 1 << 20];
+        queue.push(b"first\n");
+        // The thread has taken it, and waits for the output.
+        wait_until(|| queue.0.waiting().records == 0);
         for _ in 0..40 {
-            queue.push(record.clone());
+            queue.push(&record);
         }
-        assert_eq!(queue.dropped(), 24, "16 MiB may wait");
+        assert_eq!(queue.dropped(), 32, "8 MiB may wait");
         assert!(!queue.flush(Duration::from_millis(1)));
         for _ in 0..64 {
             permit.send(()).unwrap();
         }
         assert!(queue.flush(Duration::from_secs(30)));
         let written: usize = seen.try_iter().map(|bytes| bytes.len()).sum();
-        assert_eq!(written, 16 << 20);
-        queue.push(b"after\n".to_vec());
+        assert_eq!(written, (8 << 20) + b"first\n".len());
+        queue.push(b"after\n");
         assert!(queue.flush(Duration::from_secs(30)));
         assert_eq!(seen.try_iter().last().unwrap(), b"after\n");
+    }
+
+    fn wait_until(condition: impl Fn() -> bool) {
+        let began = Instant::now();
+        while !condition() {
+            assert!(began.elapsed() < Duration::from_secs(30));
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn what_waits_is_written_after_the_queue_is_gone() {
+        let (permit, gate) = channel();
+        let (seen_tx, seen) = sync_channel(1024);
+        let queue = Queue::start(Gate(gate, seen_tx)).unwrap();
+        queue.push(b"one\n");
+        queue.push(b"two\n");
+        drop(queue);
+        permit.send(()).unwrap();
+        permit.send(()).unwrap();
+        let written: Vec<u8> = seen.iter().flatten().collect();
+        assert_eq!(written, b"one\ntwo\n");
     }
 
     #[test]
@@ -177,7 +243,7 @@ mod tests {
             }
         }
         let queue = Queue::start(Broken).unwrap();
-        queue.push(b"lost\n".to_vec());
+        queue.push(b"lost\n");
         assert!(queue.flush(Duration::from_secs(30)));
         assert_eq!(queue.dropped(), 1);
     }

@@ -124,6 +124,32 @@ async fn deletes_are_found_wherever_they_are() {
 }
 
 #[tokio::test]
+async fn writers_that_never_pause_do_not_make_it_load_everything_again() {
+    let stage = Stage::start().await;
+    let (old, new) = (records(1500), records(3000));
+    stage.put_all(&old).await;
+    wait_until(async || stage.count().await == old.len()).await;
+    let is_complete = || stage.database.status().images.is_some();
+    let insert = async |part: &[Value]| {
+        for record in part {
+            stage.put(record).await;
+            assert!(is_complete(), "while others insert");
+        }
+    };
+    let delete = async |part: &[Value]| {
+        for record in part {
+            stage.delete(uuid_of(record)).await;
+            assert!(is_complete(), "while others delete");
+        }
+    };
+    let inserts = futures_util::future::join_all(new.chunks(500).map(insert));
+    let deletes = futures_util::future::join_all(old.chunks(500).map(delete));
+    tokio::join!(inserts, deletes);
+    wait_until(async || stage.count().await == new.len()).await;
+    assert!(is_complete());
+}
+
+#[tokio::test]
 async fn a_great_many_changes_at_once_are_all_seen() {
     let stage = Stage::start().await;
     let mut all = records(2500);

@@ -1,3 +1,4 @@
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -23,6 +24,8 @@ const OVERLAP: Duration = Duration::from_secs(2);
 /// The same now and then, for clocks that differ more.
 const WIDE_OVERLAP: Duration = Duration::from_secs(60);
 const WIDE_EVERY: u64 = 30;
+/// Unless more rows than these were written in that time: all of them would be sent again.
+const WIDE_ROWS: usize = 5_000;
 /// One in so many rounds looks at some rows although nothing is known to have happened to them.
 const PATROL_EVERY: u64 = 100;
 
@@ -101,10 +104,12 @@ impl Keeper {
                 newest
             }
         };
-        // An insert between the two makes a difference that is looked into, and is found harmless; or it hides that
-        // something was deleted, until the next round.
+        // Only rows that may be known are counted: others may insert faster than can be told. An insert that becomes visible
+        // late makes a difference that is looked into, and is found harmless; or it hides that something was deleted, until
+        // the next round.
         let bucket = self.shared.bucket.clone();
-        let (count, any) = tokio::join!(bucket.count(0, None), self.take_changes(newest));
+        let top = self.shared.rows().top();
+        let (count, any) = tokio::join!(bucket.count(0, Some(top)), self.take_changes(newest));
         let count = match count {
             Err(error) if error.server_kind() == Some(moray::ServerErrorKind::BucketNotFound) => {
                 return Err(Interruption::Gap("the bucket is gone"));
@@ -112,9 +117,9 @@ impl Keeper {
             count => count.map_err(failed)?,
         };
         let mut outcome = if any? { "changed" } else { "same" };
-        if count != self.shared.rows().len() as u64 {
+        if count != self.known_up_to(top).await? {
             outcome = "compared";
-            self.compare().await?;
+            self.compare(top).await?;
         }
         if std::mem::take(&mut self.is_interrupted) {
             tracing::info!("the images in memory are up to date again");
@@ -135,7 +140,7 @@ impl Keeper {
     /// Takes what was written since `newest`, and a little before. Whether there was anything.
     async fn take_changes(&mut self, newest: i64) -> Result<bool, Interruption> {
         let wide = self.is_interrupted || self.rounds.is_multiple_of(WIDE_EVERY);
-        let since = before(newest, if wide { WIDE_OVERLAP } else { OVERLAP });
+        let since = if wide { self.wide_overlap(newest).await? } else { before(newest, OVERLAP) };
         // What has to be there still, when it is not known what has happened meanwhile.
         let before = if self.is_interrupted { self.written_since(since).await? } else { Vec::new() };
         let sent = self.shared.clock.ticket();
@@ -185,23 +190,41 @@ impl Keeper {
         Ok(())
     }
 
+    /// Where a query begins that is to show what was written in [`WIDE_OVERLAP`] before `newest`.
+    async fn wide_overlap(&self, newest: i64) -> Result<i64, DbError> {
+        let (widest, narrowest) = (before(newest, WIDE_OVERLAP), before(newest, OVERLAP));
+        let mut written = self.written_since(widest).await?;
+        if written.len() <= WIDE_ROWS {
+            return Ok(widest);
+        }
+        let (_, (_, nth), _) = written.select_nth_unstable_by_key(WIDE_ROWS, |(_, mtime)| Reverse(*mtime));
+        Ok((*nth).min(narrowest))
+    }
+
     async fn written_since(&self, since: i64) -> Result<Vec<(Key, i64)>, DbError> {
         let shared = Arc::clone(&self.shared);
         blocking(move || shared.rows().written_since(since)).await
     }
 
-    /// Searches for what is different until nothing is.
-    async fn compare(&mut self) -> Result<(), Interruption> {
+    /// Searches for what is different among the rows up to an `_id`, until nothing is, or others have changed something
+    /// meanwhile: what happened before this round began is known by then.
+    async fn compare(&mut self, top: u64) -> Result<(), Interruption> {
         for _ in 0..COMPARISONS {
-            self.shared.compare().await?;
+            let removed = self.shared.compare(top).await?;
             let sent: Ticket = self.shared.clock.ticket();
-            let (count, known) =
-                (self.shared.bucket.count(0, None).await.map_err(failed)?, self.shared.rows().len() as u64);
-            if count == known || self.shared.clock.ticket() != sent {
+            let count = self.shared.bucket.count(0, Some(top)).await.map_err(failed)?;
+            let is_same = count == self.known_up_to(top).await?;
+            if is_same || removed > 0 || self.shared.clock.ticket() != sent {
                 return Ok(());
             }
         }
         Err(Interruption::Gap("the images in memory are others than those in moray"))
+    }
+
+    /// How many rows up to an `_id` are known.
+    async fn known_up_to(&self, top: u64) -> Result<u64, DbError> {
+        let shared = Arc::clone(&self.shared);
+        Ok(blocking(move || shared.rows().count_up_to(top)).await? as u64)
     }
 
     /// After a gap everything is loaded again. Where Moray has only not answered, the next round finds out whether there

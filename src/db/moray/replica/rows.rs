@@ -114,6 +114,8 @@ pub(super) struct Rows {
     /// Rows without an `_id`.
     unseen: HashSet<Key>,
     damaged: BTreeMap<Key, String>,
+    /// The greatest `_id` that was ever known.
+    top: u64,
     clock: Arc<Clock>,
 }
 
@@ -136,9 +138,18 @@ impl Rows {
         loaded
     }
 
-    /// How many rows there are.
-    pub(super) fn len(&self) -> usize {
-        self.rows.len()
+    /// The greatest `_id` that was ever known. Rows that are inserted from now on get greater ones, but for those whose
+    /// transaction has begun already.
+    pub(super) fn top(&self) -> u64 {
+        self.top
+    }
+
+    /// How many rows have an `_id` up to `top`.
+    pub(super) fn count_up_to(&self, top: u64) -> usize {
+        if top >= self.top {
+            return self.rows.len() - self.unseen.len();
+        }
+        self.rows.values().filter(|row| row.id.is_some_and(|id| id <= top)).count()
     }
 
     /// Why rows cannot be used, by key.
@@ -156,6 +167,7 @@ impl Rows {
             row.id = Some(version.id);
             row.mtime = Some(version.mtime);
             self.unseen.remove(key);
+            self.top = self.top.max(version.id);
             return Verdict::Known;
         }
         // If something newer has been dropped here, the next round brings it again.
@@ -175,6 +187,7 @@ impl Rows {
             None => drop(self.damaged.remove(&key)),
         }
         self.removed.remove(&key);
+        self.top = self.top.max(row.id.unwrap_or_default());
         self.rows.insert(key, row);
     }
 
@@ -257,10 +270,11 @@ impl Rows {
         self.rows.iter().filter_map(|(key, row)| Some((key.clone(), written(row)?))).collect()
     }
 
-    /// The `_id`s of all rows that have one, in ascending order, with their keys.
-    pub(super) fn ids(&self) -> Vec<(u64, Key)> {
+    /// The `_id`s of the rows that have one up to `top`, in ascending order, with their keys.
+    pub(super) fn ids(&self, top: u64) -> Vec<(u64, Key)> {
+        let in_range = |row: &Row| row.id.filter(|id| *id <= top);
         let mut ids: Vec<_> =
-            self.rows.iter().filter_map(|(key, row)| Some((row.id?, key.clone()))).collect();
+            self.rows.iter().filter_map(|(key, row)| Some((in_range(row)?, key.clone()))).collect();
         ids.sort_unstable();
         ids
     }
@@ -313,7 +327,7 @@ mod tests {
         let mut rows = known();
         let sent = rows.clock.ticket();
         assert_eq!(rows.deleted(sent, &key(), "A"), Written::Newest);
-        assert_eq!((rows.judge(sent, &key(), &version("A", 1)), rows.len()), (Verdict::Old, 0));
+        assert_eq!((rows.judge(sent, &key(), &version("A", 1)), rows.count_up_to(u64::MAX)), (Verdict::Old, 0));
         // A row that was made anew.
         let later = rows.clock.ticket();
         assert_eq!(rows.judge(later, &key(), &version("A", 3)), Verdict::New);
@@ -381,6 +395,18 @@ mod tests {
     }
 
     #[test]
+    fn rows_are_counted_up_to_what_was_the_greatest_id() {
+        let mut rows = known();
+        let top = rows.top();
+        assert_eq!(rows.count_up_to(top), 1);
+        let own = Key::of("written by this process, its id not known yet");
+        assert_eq!(rows.wrote(rows.clock.ticket(), &own, None, "A"), Written::Newest);
+        rows.set(Key::of("inserted by another"), Version { id: top + 1, ..version("A", 1) }, None);
+        assert_eq!((rows.top(), rows.count_up_to(top)), (top + 1, 1));
+        assert_eq!(rows.count_up_to(top + 1), 2);
+    }
+
+    #[test]
     fn ids_are_in_order_and_numbers_go_on_after_a_load() {
         let rows = known();
         let before = rows.clock.ticket();
@@ -391,7 +417,8 @@ mod tests {
         ];
         let rows = Rows::loaded(Arc::clone(&rows.clock), versions);
         assert!(rows.clock.ticket() > before);
-        assert_eq!(rows.ids(), [(7, other.clone()), (9, key())]);
+        assert_eq!(rows.ids(u64::MAX), [(7, other.clone()), (9, key())]);
+        assert_eq!(rows.ids(8), [(7, other.clone())]);
         assert_eq!(rows.written_since(2), [(other, 5)]);
     }
 }
