@@ -327,7 +327,10 @@ mod tests {
         let mut rows = known();
         let sent = rows.clock.ticket();
         assert_eq!(rows.deleted(sent, &key(), "A"), Written::Newest);
-        assert_eq!((rows.judge(sent, &key(), &version("A", 1)), rows.count_up_to(u64::MAX)), (Verdict::Old, 0));
+        assert_eq!(
+            (rows.judge(sent, &key(), &version("A", 1)), rows.count_up_to(u64::MAX)),
+            (Verdict::Old, 0)
+        );
         // A row that was made anew.
         let later = rows.clock.ticket();
         assert_eq!(rows.judge(later, &key(), &version("A", 3)), Verdict::New);

@@ -16,7 +16,7 @@ use uuid::Uuid;
 /// Pieces that wait for the disk. A piece is what one read from the socket gives, some hundred KiB at most.
 const PIECES: usize = 8;
 
-/// A file that is being written, and removed unless it is [kept](Self::keep).
+/// A file that is being written, and removed unless it is completed and kept.
 #[derive(Debug)]
 pub(in crate::manta) struct Content {
     etag: String,
