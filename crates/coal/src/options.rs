@@ -17,8 +17,7 @@ pub(crate) struct Options {
     /// control.
     #[arg(long, value_name = "auto|BASE", default_value = "auto", value_parser = parse_ports)]
     pub(crate) ports: Ports,
-    /// Whether there is a Manta: one of this datacenter, one that counts as remote (its own images of the admin stay
-    /// local), or none.
+    /// Whether there is a Manta: one of this datacenter, one that imgapi takes for far away, or none.
     #[arg(long, value_name = "local|remote|none", default_value = "local", value_parser = parse_manta)]
     pub(crate) manta: MantaMode,
     /// File to write, as JSON, when everything answers.

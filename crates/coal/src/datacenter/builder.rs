@@ -123,6 +123,7 @@ impl DatacenterBuilder {
             ufds_root_password: &root_password,
         };
         let mut config = config.to_json();
+        config.extend(manta.iter().flat_map(Manta::settings));
         config.extend(self.imgapi_config.clone());
         write_json(&config_file, &config).map_err(cannot(format!("write {}", config_file.display())))?;
         let imgapi = self.start_imgapi(&data, addresses, &config_file).await?;

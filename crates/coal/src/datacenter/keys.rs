@@ -3,9 +3,9 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use md5::{Digest, Md5};
+use http_signature::PublicKey;
 use ssh_key::rand_core::OsRng;
-use ssh_key::{Algorithm, EcdsaCurve, LineEnding, PrivateKey};
+use ssh_key::{Algorithm, EcdsaCurve, HashAlg, LineEnding, PrivateKey};
 use tempfile::NamedTempFile;
 
 use crate::ufds::Directory;
@@ -15,27 +15,36 @@ pub(super) fn file(directory: &Path, login: &str) -> PathBuf {
     directory.join(format!("{login}.id_ecdsa"))
 }
 
-/// Gives every account a key pair: the private key in a file, the public one in the account directory. Keys of an
-/// earlier start are used again. Blocks.
-pub(super) fn give(directory: &Path, accounts: &mut Directory) -> io::Result<()> {
-    std::fs::create_dir_all(directory)?;
-    for account in accounts.accounts() {
-        // A login that leads elsewhere is none that Triton would allow.
-        if account.login.contains('/') {
-            continue;
-        }
-        let key = load_or_create(&file(directory, &account.login))?;
-        let openssh = key.public_key().to_openssh().map_err(io::Error::other)?;
-        accounts.add_key(&account.login, &fingerprint(&key)?, &openssh);
-    }
-    Ok(())
+/// A key pair of an account.
+#[derive(Debug)]
+pub(super) struct AccountKey {
+    /// The account.
+    pub(super) login: String,
+    /// The file of the private key.
+    pub(super) file: PathBuf,
+    /// The fingerprint that `ssh-keygen -l` prints. Manta goes by another one.
+    pub(super) sha256: String,
 }
 
-/// MD5 of the public key as it is sent on the wire, in hexadecimal with colons: what Manta finds keys by.
-fn fingerprint(key: &PrivateKey) -> io::Result<String> {
-    let blob = key.public_key().to_bytes().map_err(io::Error::other)?;
-    let bytes: Vec<String> = Md5::digest(blob).iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(bytes.join(":"))
+/// Gives every account a key pair: the private key in a file, the public one in the account directory. Keys of an
+/// earlier start are used again. Blocks.
+pub(super) fn give(directory: &Path, accounts: &mut Directory) -> io::Result<Vec<AccountKey>> {
+    std::fs::create_dir_all(directory)?;
+    let mut keys = Vec::new();
+    for account in accounts.accounts() {
+        let login = account.login;
+        // A login that leads elsewhere is none that Triton would allow.
+        if login.contains('/') {
+            continue;
+        }
+        let file = file(directory, &login);
+        let key = load_or_create(&file)?;
+        let openssh = key.public_key().to_openssh().map_err(io::Error::other)?;
+        let md5 = PublicKey::from_openssh(&openssh).and_then(|key| key.md5_fingerprint());
+        accounts.add_key(&login, &md5.map_err(io::Error::other)?, &openssh);
+        keys.push(AccountKey { login, file, sha256: key.fingerprint(HashAlg::Sha256).to_string() });
+    }
+    Ok(keys)
 }
 
 fn load_or_create(path: &Path) -> io::Result<PrivateKey> {

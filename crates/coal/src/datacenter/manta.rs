@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use serde_json::{Map, Value, json};
+
 use super::builder::DataDir;
 use super::error::{DatacenterError, cannot};
-use super::keys;
+use super::keys::{self, AccountKey};
 use super::ports::Addresses;
 use crate::control::Control;
 use crate::manta::{MantaOptions, MantaServer};
@@ -27,6 +29,9 @@ pub enum MantaMode {
 pub(super) struct Manta {
     server: Arc<MantaServer>,
     control: Control,
+    mode: MantaMode,
+    // The admin's, with which IMGAPI signs.
+    key: Option<AccountKey>,
 }
 
 impl Manta {
@@ -41,7 +46,9 @@ impl Manta {
             return Ok(None);
         }
         let keys_dir = data.keys_dir();
-        keys::give(&keys_dir, accounts).map_err(cannot(format!("write keys to {}", keys_dir.display())))?;
+        let keys = keys::give(&keys_dir, accounts)
+            .map_err(cannot(format!("write keys to {}", keys_dir.display())))?;
+        let key = keys.into_iter().find(|key| key.login == "admin");
         let options = MantaOptions { data_dir: data.path().join("manta"), directory: accounts.clone() };
         let server = MantaServer::bind(addresses.manta, options)
             .await
@@ -50,7 +57,7 @@ impl Manta {
         let control = Control::bind(addresses.control, Arc::clone(&server))
             .await
             .map_err(cannot(format!("start the control on {}", addresses.control)))?;
-        Ok(Some(Self { server, control }))
+        Ok(Some(Self { server, control, mode, key }))
     }
 
     /// The server.
@@ -61,6 +68,22 @@ impl Manta {
     /// `http://host:port` of the control.
     pub(super) fn control_url(&self) -> String {
         format!("http://{}", self.control.address())
+    }
+
+    /// What IMGAPI's config says about it; nothing when there is no admin to sign.
+    pub(super) fn settings(&self) -> Map<String, Value> {
+        let Some(key) = &self.key else { return Map::new() };
+        let section = json!({
+            "url": self.server.url(),
+            "user": key.login,
+            "key": key.file,
+            "keyId": key.sha256,
+            "insecure": false,
+            "remote": self.mode == MantaMode::Remote,
+            "baseDir": "imgapi",
+        });
+        let settings = [("storageTypes", json!(["manta", "local"])), ("manta", section)];
+        settings.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
     }
 
     /// Stops both.

@@ -3,11 +3,11 @@
 use std::time::{Duration, SystemTime};
 
 use coal::Datacenter;
-use http_signature::{PrivateKey, Signer};
+use http_signature::{PublicKey, Signer};
 use hyper::header::AUTHORIZATION;
 use reqwest::{Method, Response};
 
-use super::{Manta, account_signer, code, fingerprint, sign};
+use super::{Manta, account_signer, code, sign, signer};
 use crate::within;
 
 const VADER: &str = "uuid=86055c40-2547-11e2-8a6b-4bb37edc84ba, ou=users, o=smartdc";
@@ -31,13 +31,12 @@ const KEYS: [(&str, &str); 3] = [
 
 /// The entry of a key below its owner, and how to sign with it.
 fn key(owner: &str, name: &str, (private, public): (&str, &str)) -> (String, Signer) {
-    let fingerprint = fingerprint(&ssh_key::PublicKey::from_openssh(public.trim()).unwrap());
     let public = public.trim();
+    let fingerprint = PublicKey::from_openssh(public).unwrap().md5_fingerprint().unwrap();
     let entry = format!(
         "\ndn: fingerprint={fingerprint}, {owner}\nfingerprint: {fingerprint}\nname: k\nopenssh: {public}\nobjectclass: sdcKey\n"
     );
-    let signer = Signer::new(format!("{name}/keys/{fingerprint}"), PrivateKey::from_pem(private).unwrap());
-    (entry, signer.unwrap())
+    (entry, signer(name, private))
 }
 
 /// A Manta whose directory has more entries.

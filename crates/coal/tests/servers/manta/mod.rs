@@ -5,7 +5,6 @@ mod faults;
 mod raw;
 mod rules;
 
-use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use coal::Datacenter;
@@ -13,7 +12,6 @@ use coal::datacenter::{DatacenterBuilder, MantaMode};
 use coal::manta::{MantaFaults, MantaServer};
 use http_signature::{Head, PrivateKey, Signer};
 use hyper::header::{AUTHORIZATION, DATE, HeaderMap, HeaderValue};
-use md5::{Digest, Md5};
 use reqwest::{Body, Client, Method, RequestBuilder, Response, Version};
 use serde_json::Value;
 
@@ -87,23 +85,14 @@ impl Manta {
 
 /// Signs with the key that coal has made for the account.
 fn account_signer(datacenter: &Datacenter, login: &str) -> Signer {
-    signer(&format!("/{login}"), &datacenter.key_file(login))
+    let pem = std::fs::read_to_string(datacenter.key_file(login)).unwrap();
+    signer(&format!("/{login}"), &pem)
 }
 
-/// Signs as `/ACCOUNT` or `/ACCOUNT/USER` with the key of a file.
-fn signer(name: &str, key_file: &Path) -> Signer {
-    let text = std::fs::read_to_string(key_file).unwrap();
-    let key = ssh_key::PrivateKey::from_openssh(&text).unwrap();
-    Signer::new(
-        format!("{name}/keys/{}", fingerprint(key.public_key())),
-        PrivateKey::from_pem(&text).unwrap(),
-    )
-    .unwrap()
-}
-
-fn fingerprint(key: &ssh_key::PublicKey) -> String {
-    let digest = Md5::digest(key.to_bytes().unwrap());
-    digest.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
+/// Signs as `/ACCOUNT` or `/ACCOUNT/USER` with a private key in PEM.
+fn signer(name: &str, pem: &str) -> Signer {
+    let key = PrivateKey::from_pem(pem).unwrap();
+    Signer::new(format!("{name}/keys/{}", key.md5_fingerprint().unwrap()), key).unwrap()
 }
 
 fn sign(signer: &Signer, at: SystemTime) -> HeaderMap {
