@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::{auth, storage};
 use super::read::Reader;
 use super::secret::Masked;
 use super::{
     Channels, Config, DEFAULT_LOCAL_BASE_DIR, Database, Identity, Moray, Outgoing, Secret, TransferLimits,
     Ufds,
 };
+use super::{auth, storage};
 use crate::manifest::Mode;
 use crate::telemetry::Level;
 

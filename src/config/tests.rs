@@ -112,7 +112,10 @@ fn manta(changes: Value) -> Value {
 fn manta_has_a_directory_for_each_datacenter() {
     let mut config = dc();
     config.insert("storageTypes".into(), json!(["manta", "local"]));
-    assert_eq!(problems(|config| drop(config.insert("storageTypes".into(), json!(["local", "manta"])))), ["manta"]);
+    assert_eq!(
+        problems(|config| drop(config.insert("storageTypes".into(), json!(["local", "manta"])))),
+        ["manta"]
+    );
     config.insert("manta".into(), manta(json!({})));
     let read = Config::from_instance(config.clone()).unwrap();
     let section = read.manta.as_ref().unwrap();
