@@ -49,13 +49,18 @@ impl Accounts {
 
     /// Whether `uuid` is an account. Sub-users are not.
     pub async fn exists(&self, uuid: Uuid) -> Result<bool, AccountsError> {
+        Ok(self.login(uuid).await?.is_some())
+    }
+
+    /// The login of an account; `None` if `uuid` is none.
+    pub async fn login(&self, uuid: Uuid) -> Result<Option<String>, AccountsError> {
         let started = Instant::now();
         let answer = self.look_up(uuid).await;
         self.metrics.observe_backend("ufds", "search", outcome(&answer), started.elapsed());
         answer
     }
 
-    async fn look_up(&self, uuid: Uuid) -> Result<bool, AccountsError> {
+    async fn look_up(&self, uuid: Uuid) -> Result<Option<String>, AccountsError> {
         let mut session = self.connection.session(0).await?;
         match search(&mut session.ldap, uuid).await {
             // A connection that was idle may be dead without anybody knowing: one more try, on a fresh one.
@@ -73,30 +78,36 @@ impl Accounts {
     }
 }
 
-fn outcome(answer: &Result<bool, AccountsError>) -> &'static str {
+fn outcome(answer: &Result<Option<String>, AccountsError>) -> &'static str {
     match answer {
-        Ok(true) => "ok",
-        Ok(false) => "not_found",
+        Ok(Some(_)) => "ok",
+        Ok(None) => "not_found",
         Err(AccountsError::Unavailable(_)) => "unavailable",
         Err(AccountsError::Refused { .. }) => "error",
     }
 }
 
-async fn search(ldap: &mut Ldap, uuid: Uuid) -> Result<bool, AccountsError> {
+/// The login of an account; empty if it has none, which the directory does not allow.
+async fn search(ldap: &mut Ldap, uuid: Uuid) -> Result<Option<String>, AccountsError> {
     let uuid = uuid.to_string();
     // One level only: an owner must be an account, and sub-users are one level deeper.
     let filter = format!("(&(objectclass=sdcperson)(uuid={}))", ldap_escape(&uuid));
-    let answer = ldap.with_timeout(SEARCH_TIMEOUT).search(USERS, Scope::OneLevel, &filter, ["uuid"]).await;
+    let wanted = ["uuid", "login"];
+    let answer = ldap.with_timeout(SEARCH_TIMEOUT).search(USERS, Scope::OneLevel, &filter, wanted).await;
     let SearchResult(entries, result) =
         answer.map_err(|error| AccountsError::Unavailable(error.to_string()))?;
     match result.rc {
-        0 => Ok(entries.into_iter().map(SearchEntry::construct).any(|entry| has_uuid(&entry, &uuid))),
-        NO_SUCH_OBJECT => Ok(false),
+        0 => {
+            let mut entries = entries.into_iter().map(SearchEntry::construct);
+            let entry = entries.find(|entry| values(entry, "uuid").any(|value| value == uuid));
+            Ok(entry.map(|entry| values(&entry, "login").next().unwrap_or_default().to_owned()))
+        }
+        NO_SUCH_OBJECT => Ok(None),
         code => Err(AccountsError::Refused { code, text: result.text }),
     }
 }
 
-fn has_uuid(entry: &SearchEntry, uuid: &str) -> bool {
-    let mut attributes = entry.attrs.iter().filter(|(name, _)| name.eq_ignore_ascii_case("uuid"));
-    attributes.any(|(_, values)| values.iter().any(|value| value == uuid))
+fn values<'a>(entry: &'a SearchEntry, name: &'static str) -> impl Iterator<Item = &'a str> {
+    let named = entry.attrs.iter().filter(move |(attribute, _)| attribute.eq_ignore_ascii_case(name));
+    named.flat_map(|(_, values)| values).map(String::as_str)
 }

@@ -13,9 +13,10 @@ use super::context::Context;
 use super::extract::{ImagePath, OwnedImage};
 use super::images::reply;
 use super::imports;
+use super::reply::Json;
 use super::{stor, unavailable};
 use crate::images::{self, ApiError, ApiResult};
-use crate::manifest::{FieldCode, FieldError, Image, Record};
+use crate::manifest::{FieldCode, FieldError, Image, Record, json};
 
 /// What a request can ask for, by the spelling of `action`. The order in which they are told apart is that of 4.13.1: it
 /// decides which mistake a client is told first.
@@ -38,10 +39,20 @@ pub(super) async fn act_on_image(
     }
     let image = path.owned(&context, &state).await?;
     if action == Some("export") {
-        return unavailable::export(&context);
+        return export(&state, &context, image).await;
     }
     let changed = change(&state, &context, &headers, image, body).await?;
     Ok(reply(&changed, &context.form(&state, false))?.into_response())
+}
+
+/// `POST /images/:uuid?action=export` — ExportImage.
+async fn export(state: &AppState, context: &Context, image: OwnedImage) -> ApiResult<Response> {
+    let Some(path) = context.params.one("manta_path")? else {
+        return Err(ApiError::validation(vec![FieldError::missing("manta_path")]));
+    };
+    let form = context.form(state, false);
+    let exported = images::export(state.app(), image.access, image.image, path, form).await?;
+    Ok(Json::rendered(json::pretty(&exported)?).into_response())
 }
 
 /// The actions that are subject to `If-Match` and `If-None-Match`. Conditions come before the action, known or not.

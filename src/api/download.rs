@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::conditional::{self, Outcome, Validators};
 use super::range::{self, Wanted};
-use crate::images::{ApiError, ApiResult, Code};
+use crate::images::{ApiError, ApiResult, Code, StoredFile};
 
 /// Makes response bodies of files, in the way that suits the connection: the server gives one to every request.
 #[derive(Clone)]
@@ -35,7 +35,7 @@ impl FileBodies {
 /// A file to be sent, and what is known of it.
 #[derive(Debug)]
 pub(super) struct Download<'a> {
-    pub(super) file: File,
+    pub(super) file: StoredFile,
     /// Bytes.
     pub(super) size: u64,
     pub(super) content_type: &'a str,
@@ -48,7 +48,7 @@ pub(super) struct Download<'a> {
 
 impl Download<'_> {
     /// Answers a GET or HEAD with these headers: 200, 206, 304, 412 or 416.
-    pub(super) fn respond(
+    pub(super) async fn respond(
         self,
         method: &Method,
         headers: &HeaderMap,
@@ -66,8 +66,8 @@ impl Download<'_> {
         let mut response = match (outcome, wanted) {
             (Outcome::NotModified, _) => StatusCode::NOT_MODIFIED.into_response(),
             (Outcome::Send, Wanted::Unsatisfiable) => return Ok(unsatisfiable(size)),
-            (Outcome::Send, Wanted::Part(range)) => self.part(range, bodies)?,
-            (Outcome::Send, Wanted::All) => self.whole(method, bodies)?,
+            (Outcome::Send, Wanted::Part(range)) => self.part(range, bodies).await?,
+            (Outcome::Send, Wanted::All) => self.whole(method, bodies).await?,
         };
         insert(response.headers_mut(), header::ETAG, etag);
         if let Some(modified) = modified.and_then(http_date) {
@@ -76,11 +76,11 @@ impl Download<'_> {
         Ok(response)
     }
 
-    fn whole(self, method: &Method, bodies: &FileBodies) -> ApiResult<Response> {
+    async fn whole(self, method: &Method, bodies: &FileBodies) -> ApiResult<Response> {
         let (size, content_type, md5) = (self.size, self.content_type, self.md5);
         let body = match *method {
             Method::HEAD => Body::empty(),
-            _ => bodies.body(self.file, 0..size).map_err(damaged)?,
+            _ => body(self.file, None, size, bodies).await?,
         };
         let mut response = content(body, content_type, size);
         if let Some(md5) = md5 {
@@ -90,14 +90,28 @@ impl Download<'_> {
     }
 
     /// There is no `Content-MD5`: clients compare it with the bytes that they get.
-    fn part(self, range: Range<u64>, bodies: &FileBodies) -> ApiResult<Response> {
+    async fn part(self, range: Range<u64>, bodies: &FileBodies) -> ApiResult<Response> {
         let (size, content_type) = (self.size, self.content_type);
         let said = format!("bytes {}-{}/{size}", range.start, range.end - 1);
         let length = range.end - range.start;
-        let mut response = content(bodies.body(self.file, range).map_err(damaged)?, content_type, length);
+        let body = body(self.file, Some(range), size, bodies).await?;
+        let mut response = content(body, content_type, length);
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
         insert(response.headers_mut(), header::CONTENT_RANGE, &said);
         Ok(response)
+    }
+}
+
+/// All bytes of a file, or a part of them. Manta has begun to answer when this returns.
+async fn body(
+    file: StoredFile,
+    range: Option<Range<u64>>,
+    size: u64,
+    bodies: &FileBodies,
+) -> ApiResult<Body> {
+    match file {
+        StoredFile::Local(file) => bodies.body(file, range.unwrap_or(0..size)).map_err(damaged),
+        StoredFile::Manta(file) => Ok(Body::from_stream(file.read(range).await?)),
     }
 }
 

@@ -9,12 +9,12 @@ use super::AppState;
 use super::body::{self, Parsed};
 use super::context::Context;
 use super::extract::OwnedImage;
-use super::files::{check_storage, parse_compression};
+use super::files::{parse_compression, parse_storage};
 use super::images::reply;
 use super::reply::Json;
 use crate::images::{self, ApiError, ApiResult, Code, FileUpload};
 use crate::import::{FileUrl, InvalidFileUrl, InvalidSource, Source};
-use crate::manifest::{FieldCode, FieldError};
+use crate::manifest::{FieldCode, FieldError, Stor};
 
 /// `PUT /images/:uuid/file?source=…` — AddImageFileFromSource. The body is ignored, and so is what a client says about
 /// the file: the source knows it.
@@ -23,10 +23,12 @@ pub(super) async fn add_image_file_from_source(
     context: &Context,
     image: OwnedImage,
     source: &str,
+    storage: Option<Stor>,
 ) -> ApiResult<Json> {
     let source = parse_source(source)?;
     let id = context.id_text();
-    let image = images::add_file_from_source(state.app(), image.access, &source, &id).await?;
+    let target = images::target_of_file(state.app(), &image.image, storage);
+    let image = images::add_file_from_source(state.app(), image.access, &source, &id, target).await?;
     reply(&image, &context.form(state, false))
 }
 
@@ -40,14 +42,13 @@ pub(super) async fn add_image_file_from_url(
 ) -> ApiResult<Json> {
     let body = body::read_body(&context, &headers, body).await?;
     images::check_unactivated(&image.image)?;
-    let upload = FileUpload {
-        compression: parse_compression(&context.params)?,
-        sha1: context.params.non_empty("sha1")?.map(str::to_owned),
-        dataset_guid: context.params.non_empty("dataset_guid")?.map(str::to_owned),
-        length: None,
-    };
+    let params = &context.params;
+    let compression = parse_compression(params)?;
+    let sha1 = params.non_empty("sha1")?.map(str::to_owned);
+    let dataset_guid = params.non_empty("dataset_guid")?.map(str::to_owned);
     let url = parse_file_url(&body)?;
-    check_storage(&context.params)?;
+    let target = images::target_of_file(state.app(), &image.image, parse_storage(params)?);
+    let upload = FileUpload { compression, sha1, dataset_guid, length: None, target };
     let image = images::add_file_from_url(state.app(), image.access, &url, upload).await?;
     reply(&image, &context.form(&state, false))
 }

@@ -18,7 +18,7 @@ use super::params::Params;
 use super::reply::Json;
 use super::upload;
 use crate::images::{self, ApiError, ApiResult, FileUpload};
-use crate::manifest::{Compression, FieldCode, FieldError, Stor, times};
+use crate::manifest::{Compression, FieldCode, FieldError, Image, Stor, times};
 
 /// `PUT /images/:uuid/file` — AddImageFile, and with a `source` AddImageFileFromSource.
 pub(super) async fn add_image_file(
@@ -30,23 +30,27 @@ pub(super) async fn add_image_file(
 ) -> ApiResult<Json> {
     images::check_unactivated(&image.image)?;
     if let Some(source) = context.params.one("source")? {
-        check_storage(&context.params)?;
-        return fetch::add_image_file_from_source(&state, &context, image, source).await;
+        let storage = parse_storage(&context.params)?;
+        return fetch::add_image_file_from_source(&state, &context, image, source, storage).await;
     }
-    let upload = parse_upload(&context.params, &headers)?;
+    let upload = parse_upload(&state, &context.params, &headers, &image.image)?;
     let image = images::add_file(state.app(), image.access, upload, upload::stream(&state, body)).await?;
     reply(&image, &context.form(&state, false))
 }
 
-fn parse_upload(params: &Params, headers: &HeaderMap) -> ApiResult<FileUpload> {
-    let upload = FileUpload {
+fn parse_upload(
+    state: &AppState,
+    params: &Params,
+    headers: &HeaderMap,
+    image: &Image,
+) -> ApiResult<FileUpload> {
+    Ok(FileUpload {
         compression: parse_compression(params)?,
         sha1: params.non_empty("sha1")?.map(str::to_owned),
         dataset_guid: params.non_empty("dataset_guid")?.map(str::to_owned),
         length: headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok()),
-    };
-    check_storage(params)?;
-    Ok(upload)
+        target: images::target_of_file(state.app(), image, parse_storage(params)?),
+    })
 }
 
 pub(super) fn parse_compression(params: &Params) -> ApiResult<Compression> {
@@ -60,15 +64,14 @@ pub(super) fn parse_compression(params: &Params) -> ApiResult<Compression> {
     })
 }
 
-/// Only operators choose where a file goes. There is one place here, and a wish for another one gives way to it, as in
-/// 4.13.1.
-pub(super) fn check_storage(params: &Params) -> ApiResult<()> {
-    let Some(storage) = params.non_empty("storage")? else { return Ok(()) };
+/// Where an operator wants a file to go. Others cannot choose.
+pub(super) fn parse_storage(params: &Params) -> ApiResult<Option<Stor>> {
+    let Some(storage) = params.non_empty("storage")? else { return Ok(None) };
     if params.account()?.is_some() {
         let message = "may only be chosen by operators";
         return Err(ApiError::invalid_parameter("storage", FieldCode::NotAllowed, message));
     }
-    storage.parse::<Stor>().map(drop).map_err(|_| {
+    storage.parse().map(Some).map_err(|_| {
         let message = format!("must be local or manta, not {storage:?}");
         ApiError::invalid_parameter("storage", FieldCode::Invalid, message)
     })
@@ -94,7 +97,7 @@ pub(super) async fn get_image_file(
         md5: entry.content_md5.as_deref(),
         modified: entry.mtime.as_deref().and_then(times::parse_js_date).map(SystemTime::from),
     };
-    download.respond(&method, &headers, &bodies)
+    download.respond(&method, &headers, &bodies).await
 }
 
 /// The number that the text begins with; anything else is 0, as in 4.13.1. A negative one is beyond every list.

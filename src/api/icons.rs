@@ -12,7 +12,7 @@ use super::AppState;
 use super::context::Context;
 use super::download::{Download, FileBodies};
 use super::extract::{OwnedImage, VisibleImage};
-use super::files::check_storage;
+use super::files::parse_storage;
 use super::images::reply;
 use super::reply::Json;
 use super::upload;
@@ -31,11 +31,12 @@ pub(super) async fn add_image_icon(
     body: Body,
 ) -> ApiResult<Json> {
     let content_type = parse_content_type(&headers)?;
-    check_storage(&context.params)?;
+    let storage = parse_storage(&context.params)?;
     let upload = IconUpload {
         content_type: content_type.to_owned(),
         sha1: context.params.non_empty("sha1")?.map(str::to_owned),
         length: headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok()),
+        target: images::target_of_icon(state.app(), &image.image, storage),
     };
     let image = images::add_icon(state.app(), image.access, upload, upload::stream(&state, body)).await?;
     reply(&image, &context.form(&state, false))
@@ -68,7 +69,7 @@ pub(super) async fn get_image_icon(
         md5: entry.content_md5.as_deref(),
         modified: entry.mtime.as_deref().and_then(times::parse_js_date).map(SystemTime::from),
     };
-    download.respond(&method, &headers, &bodies)
+    download.respond(&method, &headers, &bodies).await
 }
 
 /// `DELETE /images/:uuid/icon` — DeleteImageIcon.

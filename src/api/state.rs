@@ -9,7 +9,7 @@ use super::context::Context;
 use super::reply::Json;
 use crate::config::Database;
 use crate::images::{ApiError, ApiResult, App, Code};
-use crate::manifest::json;
+use crate::manifest::{Stor, json};
 use crate::telemetry::Level;
 
 /// What AdminGetState shows. It holds no record and no secret.
@@ -17,7 +17,7 @@ use crate::telemetry::Level;
 #[serde(rename_all = "camelCase")]
 struct ProcessState {
     log: Log,
-    storage_types: [&'static str; 1],
+    storage_types: Vec<Stor>,
     database: DatabaseState,
     /// Only in a datacenter.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,7 +65,7 @@ fn of(app: &App) -> ProcessState {
     let level: Level = app.config.log_level;
     ProcessState {
         log: Log { level: level as u8 },
-        storage_types: ["local"],
+        storage_types: app.storage.kinds(),
         database: database(app),
         ufds: app.accounts.as_ref().map(|accounts| UfdsState { connected: accounts.state().is_ok() }),
     }

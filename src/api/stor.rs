@@ -6,39 +6,27 @@ use super::AppState;
 use super::context::Context;
 use super::extract::ImagePath;
 use super::reply::Json;
-use crate::images::{ApiError, ApiResult, Code};
-use crate::manifest::{ApiForm, ApiVersion, FieldError, Stor};
+use crate::images::{self, ApiError, ApiResult};
+use crate::manifest::{ApiForm, ApiVersion, FieldError, Stor, json};
 
-/// Moves an image's file to another storage. There is one storage, so a file that is there stays there.
+/// Moves an image's file to another storage.
 pub(super) async fn change_stor(state: &AppState, context: &Context, path: ImagePath) -> ApiResult<Response> {
-    let image = path.visible(context, state).await?.image;
+    let access = path.visible(context, state).await?.access;
     context.params.operator_only()?;
-    check_stor(context.params.non_empty("stor")?)?;
-    if image.icon().is_some() {
-        return Err(not_implemented("the storage of an image with an icon cannot be changed"));
-    }
-    match image.files() {
-        [file] if file.stor == Stor::Local => {
-            // As in 4.13.1, always the newer form, and without a tag.
-            let form = ApiForm { version: ApiVersion::V2, admin_fields: true, ..context.form(state, true) };
-            Ok(Json::rendered(image.text(&form)).into_response())
-        }
-        [file] => Err(ApiError::not_stored_here("file", file.stor)),
-        [] => Err(ApiError::validation(vec![FieldError::invalid("files").because("the image has no file")])),
-        _ => Err(not_implemented("the storage of an image with several files cannot be changed")),
-    }
+    let stor = parse_stor(state, context.params.non_empty("stor")?)?;
+    let image = images::change_stor(state.app(), access, stor).await?;
+    // As in 4.13.1, always the newer form, and without a tag.
+    let form = ApiForm { version: ApiVersion::V2, admin_fields: true, ..context.form(state, true) };
+    Ok(Json::rendered(json::pretty(&image.api(&form))?).into_response())
 }
 
-fn check_stor(stor: Option<&str>) -> ApiResult<()> {
+fn parse_stor(state: &AppState, stor: Option<&str>) -> ApiResult<Stor> {
+    let invalid = |reason: &str| FieldError::invalid("stor").because(reason);
     let problem = match stor.map(str::parse) {
-        Some(Ok(Stor::Local)) => return Ok(()),
-        Some(Ok(Stor::Manta)) => FieldError::invalid("stor").because("this server does not have manta"),
-        Some(Err(_)) => FieldError::invalid("stor").because("must be local"),
+        Some(Ok(stor)) if state.app().storage.kinds().contains(&stor) => return Ok(stor),
+        Some(Ok(_)) => invalid("is no storage of this server"),
+        Some(Err(_)) => invalid("must be local or manta"),
         None => FieldError::missing("stor"),
     };
     Err(ApiError::validation(vec![problem]))
-}
-
-fn not_implemented(message: &str) -> ApiError {
-    ApiError::new(Code::NotImplemented, message)
 }

@@ -109,30 +109,6 @@ pub(super) fn import_from_datacenter(state: &AppState, context: &Context) -> Api
     Err(unavailable("import-from-datacenter"))
 }
 
-/// `POST /images/:uuid?action=export` — ExportImage. The image is the caller's.
-pub(super) fn export(context: &Context) -> ApiResult<Response> {
-    let Some(path) = context.params.one("manta_path")? else { return Err(missing("manta_path")) };
-    if first_component(path).is_none() {
-        let message = format!("{path:?} names nobody's directory");
-        return Err(ApiError::invalid_parameter("manta_path", FieldCode::Invalid, message));
-    }
-    Err(ApiError::new(Code::StorageUnsupported, "this server does not have manta"))
-}
-
-/// What follows the first slash of a path without its `.` and `..`; that of a relative path stands after a name which
-/// 4.13.1 does not look at.
-fn first_component(path: &str) -> Option<&str> {
-    let mut components = Vec::new();
-    for component in path.split('/') {
-        match component {
-            "" | "." => {}
-            ".." => drop(components.pop()),
-            component => components.push(component),
-        }
-    }
-    components.get(usize::from(!path.starts_with('/'))).copied()
-}
-
 /// `GET /images/:uuid/jobs` — GetImageJobs.
 pub(super) async fn get_image_jobs(_image: VisibleImage) -> ApiError {
     unavailable("the list of jobs")
@@ -205,16 +181,6 @@ mod tests {
         }
         for bad in ["UP", "x y", "joe/BOX", "j/box", "jo--e/box", "Reg.io/Joe/x"] {
             assert!(!names_repository(bad), "{bad}");
-        }
-    }
-
-    #[test]
-    fn the_owner_of_a_manta_path_is_its_first_component() {
-        assert_eq!(first_component("/bob/stor/x"), Some("bob"));
-        assert_eq!(first_component("//./a/../bob/x"), Some("bob"));
-        assert_eq!(first_component("x/bob"), Some("bob"));
-        for nobody in ["/", "", "/..", "/a/..", ".", "bob"] {
-            assert_eq!(first_component(nobody), None, "{nobody}");
         }
     }
 }

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::auth;
 use super::read::Reader;
 use super::secret::Masked;
 use super::{
     Channels, Config, DEFAULT_LOCAL_BASE_DIR, Database, Identity, Moray, Outgoing, Secret, TransferLimits,
     Ufds,
 };
+use super::{auth, storage};
 use crate::manifest::Mode;
 use crate::telemetry::Level;
 
@@ -94,15 +94,16 @@ fn parse(name: &str, text: &str) -> Result<Map<String, Value>, ConfigError> {
 fn read(mut merged: Map<String, Value>, problems: &mut Vec<Problem>) -> Config {
     merged.entry("serverName").or_insert_with(|| json!(default_server_name()));
     let mut root = Reader::new(&merged, problems);
-    refuse_unavailable(&mut root);
     let mode = root.parsed("mode", "one of dc, public, private").unwrap_or(Mode::Dc);
+    let datacenter_name = datacenter_name(&mut root, mode);
+    let manta = storage::read(&mut root, mode, &datacenter_name);
     let config = Config {
         address: address(&mut root),
         port: root.integer("port", u16::MAX.into()).unwrap_or_default() as u16,
         server_name: root.text("serverName").unwrap_or_else(default_server_name),
         log_level: log_level(&mut root),
         mode,
-        datacenter_name: datacenter_name(&mut root, mode),
+        datacenter_name,
         identity: Identity {
             instance: root.text("instanceUuid").unwrap_or_default(),
             server: root.text("serverUuid").unwrap_or_default(),
@@ -113,6 +114,7 @@ fn read(mut merged: Map<String, Value>, problems: &mut Vec<Problem>) -> Config {
         ufds: (mode == Mode::Dc).then(|| ufds(&mut root)),
         auth: auth::read(&mut root),
         database: database(&mut root),
+        manta,
         channels: Channels::read(&mut root, mode),
         max_connections: root.integer("maxConnections", MAX_CONNECTIONS).unwrap_or(MAX_CONNECTIONS) as usize,
         shutdown_grace: Duration::from_secs(
@@ -125,21 +127,8 @@ fn read(mut merged: Map<String, Value>, problems: &mut Vec<Problem>) -> Config {
             .map_or_else(|| DEFAULT_LOCAL_BASE_DIR.into(), PathBuf::from),
         merged: Masked::default(),
     };
+    storage::complete(&mut merged, config.manta.as_ref());
     Config { merged: Masked(merged), ..config }
-}
-
-/// What 4.13.1 could do and this version cannot is refused by name rather than ignored.
-fn refuse_unavailable(root: &mut Reader<'_>) {
-    for stor in root.texts("storageTypes") {
-        match stor.as_str() {
-            "local" => {}
-            "manta" => root.problem("storageTypes", "manta is not available: only local is"),
-            other => root.problem("storageTypes", format!("has an unknown storage type {other:?}")),
-        }
-    }
-    if root.has("manta") {
-        root.problem("manta", "is not available in this version");
-    }
 }
 
 fn log_level(root: &mut Reader<'_>) -> Level {

@@ -8,6 +8,7 @@ mod outgoing;
 mod print;
 mod read;
 mod secret;
+mod storage;
 mod transfer;
 
 use std::net::IpAddr;
@@ -25,6 +26,7 @@ pub use load::{ConfigError, Problem};
 pub use outgoing::Outgoing;
 pub use print::print;
 pub use secret::Secret;
+pub use storage::Manta;
 pub use transfer::{Pace, Stalled, TransferLimits};
 
 /// Where the configuration of an installed service is.
@@ -64,6 +66,8 @@ pub struct Config {
     pub auth: Auth,
     /// `databaseType`, with what it needs.
     pub database: Database,
+    /// `manta`, and whether `storageTypes` names it. Local storage is always there.
+    pub manta: Option<Manta>,
     /// `channels`.
     pub channels: Channels,
     /// `maxConnections`: open client connections at a time.

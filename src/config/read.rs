@@ -128,6 +128,9 @@ impl<'a> Reader<'a> {
         match self.object.get(key) {
             None | Some(Value::Null) => false,
             Some(Value::Bool(flag)) => *flag,
+            // As templates render metadata, whose values are texts.
+            Some(Value::String(text)) if text == "true" => true,
+            Some(Value::String(text)) if text.is_empty() || text == "false" => false,
             Some(_) => {
                 self.problem(key, "must be true or false");
                 false

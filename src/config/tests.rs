@@ -71,7 +71,7 @@ fn a_standalone_server_needs_neither_datacenter_nor_accounts() {
 #[test]
 fn a_wrong_value_is_named() {
     type Case = (&'static str, Value);
-    let cases: [Case; 9] = [
+    let cases: [Case; 12] = [
         ("port", json!(65536)),
         ("port", json!("80")),
         ("address", json!("nowhere")),
@@ -79,12 +79,15 @@ fn a_wrong_value_is_named() {
         ("mode", json!("standalone")),
         ("authType", json!("kerberos")),
         ("databaseType", json!("files")),
-        ("storageTypes", json!(["manta", "local"])),
-        ("manta", json!({"url": "https://manta"})),
+        ("storageTypes", json!(["local", "tape"])),
+        ("storageTypes", json!([])),
+        ("manta.url", manta(json!({"url": "ftp://manta"}))),
+        ("manta.key", manta(json!({"key": ""}))),
+        ("manta.baseDir", manta(json!({"baseDir": "a/../b"}))),
     ];
     for (key, value) in cases {
         assert_eq!(
-            problems(|config| drop(config.insert(key.into(), value.clone()))),
+            problems(|config| drop(config.insert(key.split('.').next().unwrap().into(), value.clone()))),
             [key],
             "{key} = {value}"
         );
@@ -95,6 +98,40 @@ fn a_wrong_value_is_named() {
         problems(|config| drop(config.insert("moray".into(), json!(5)))),
         ["moray", "moray.host", "moray.port"]
     );
+}
+
+/// A section `manta` with some members changed.
+fn manta(changes: Value) -> Value {
+    let mut section =
+        json!({"url": "https://manta", "user": "admin", "key": "/key", "keyId": "SHA256:x", "remote": true});
+    section.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    section
+}
+
+#[test]
+fn manta_has_a_directory_for_each_datacenter() {
+    let mut config = dc();
+    config.insert("storageTypes".into(), json!(["manta", "local"]));
+    assert_eq!(
+        problems(|config| drop(config.insert("storageTypes".into(), json!(["local", "manta"])))),
+        ["manta"]
+    );
+    config.insert("manta".into(), manta(json!({})));
+    let read = Config::from_instance(config.clone()).unwrap();
+    let section = read.manta.as_ref().unwrap();
+    assert_eq!(section.root_dir, "/admin/stor/imgapi/coal");
+    assert!(section.remote && section.stores_files && !section.insecure);
+    assert_eq!(read.merged()["manta"]["rootDir"], "/admin/stor/imgapi/coal");
+
+    for key in ["datacenterName", "ufds"] {
+        config.remove(key);
+    }
+    config.insert("mode".into(), json!("public"));
+    config.insert("storageTypes".into(), json!(["local"]));
+    config.insert("manta".into(), manta(json!({"baseDir": "images/prod"})));
+    let section = Config::from_instance(config).unwrap().manta.unwrap();
+    assert_eq!(section.root_dir, "/admin/stor/images/prod");
+    assert!(!section.stores_files, "it is only for the keys of callers");
 }
 
 #[test]

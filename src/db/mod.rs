@@ -197,6 +197,14 @@ impl Database {
         either!(self.dependents(uuid))
     }
 
+    /// All images of which `wanted` holds, for work that is repeated. With Moray it waits until all are in memory.
+    ///
+    /// # Errors
+    /// When the process is being stopped.
+    pub async fn filtered(&self, wanted: fn(&View) -> bool) -> Result<Vec<Arc<View>>, DbError> {
+        either!(self.filtered(wanted))
+    }
+
     /// How it is.
     pub fn status(&self) -> Status {
         match self {

@@ -3,7 +3,8 @@ use std::sync::Arc;
 use super::change::change_if;
 use super::enable::refuse_placeholder;
 use super::{Access, ApiError, ApiResult, App, Code, Precondition, get_file, now, owned, to_the_end};
-use crate::manifest::{Image, Stor, View};
+use crate::manifest::{Image, View};
+use crate::storage::Location;
 
 /// Makes an image usable; from then on its files are immutable.
 pub async fn activate(app: &Arc<App>, access: Access, precondition: Precondition) -> ApiResult<Image> {
@@ -22,9 +23,8 @@ pub async fn activate(app: &Arc<App>, access: Access, precondition: Precondition
 async fn check_files(app: &App, access: Access, image: &Image) -> ApiResult<()> {
     let view = View::new(image)?;
     for (index, file) in image.files().iter().enumerate() {
-        if file.stor == Stor::Local {
-            get_file(app, access, &view, index).await?;
-        }
+        let opened = get_file(app, access, &view, index).await?.file;
+        opened.check(&Location::of_file(access.uuid, index, file)).await?;
     }
     Ok(())
 }

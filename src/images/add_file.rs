@@ -3,11 +3,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::Stream;
 
-use super::change::{ChangeError, change};
+use super::placing::publish;
 use super::{Access, ApiError, ApiResult, App, Code, now, to_the_end};
-use crate::manifest::{Compression, Image, ImageFile, Stor};
-use crate::storage::{Digests, ReceiveError, Received, Staged, StorageError};
-use crate::telemetry::err;
+use crate::manifest::{Compression, Image, ImageFile};
+use crate::storage::{Asset, Digests, ReceiveError, Received, StorageError, Target};
 
 /// Most bytes of an image file: 20 GiB.
 pub(super) const MAX_FILE_SIZE: u64 = 20 << 30;
@@ -23,6 +22,8 @@ pub struct FileUpload {
     pub dataset_guid: Option<String>,
     /// Announced length in bytes. More than that is not received.
     pub length: Option<u64>,
+    /// Where the bytes are to go.
+    pub target: Target,
 }
 
 /// 422 `ImageFilesImmutable` for an activated image.
@@ -48,38 +49,17 @@ where
     if limit > MAX_FILE_SIZE {
         return Err(too_large());
     }
-    let receive = async { app.storage.receive(upload.length, limit, body).await.map_err(refused) };
+    let receive =
+        async { app.storage.receive(upload.target, upload.length, limit, body).await.map_err(refused) };
     let received = app.uploads.while_there(access.uuid, receive).await?;
     app.metrics.file_bytes_in(received.digests.size);
     verify(&received.digests, &upload)?;
-    let file = entry(&received.digests, upload);
+    let file = entry(&received, upload);
     let app = Arc::clone(app);
-    to_the_end(async move { publish(&app, access, received, file).await }).await
-}
-
-/// Makes a received file the image's file. From here on there is something to lose: see `docs/architecture.md`.
-async fn publish(app: &App, access: Access, received: Received, file: ImageFile) -> ApiResult<Image> {
-    let _publishing = app.locks.lock(access.uuid).await?;
-    let staged = app.storage.stage(received, access.uuid, 0).await?;
-    settle(staged, change(app, access, |image| with_file(image, &file)).await).await
-}
-
-/// Puts a staged file where the change of the record that names it belongs: to its place when it was made, away when it
-/// was not, and where the sweep finds it when nobody knows.
-pub(super) async fn settle(staged: Staged, changed: Result<Image, ChangeError>) -> ApiResult<Image> {
-    match changed {
-        Ok(image) => {
-            if let Err(error) = staged.settle().await {
-                tracing::warn!(uuid = %image.uuid(), err.json = %err(&error), "a file of an image waits for its final place");
-            }
-            Ok(image)
-        }
-        Err(ChangeError::OutcomeUnknown(error)) => {
-            staged.leave();
-            Err(error)
-        }
-        Err(ChangeError::Unchanged(error)) => Err(error),
-    }
+    to_the_end(async move {
+        publish(&app, access, Asset::File(0), received, |image| with_file(image, &file)).await
+    })
+    .await
 }
 
 fn with_file(image: &Image, file: &ImageFile) -> ApiResult<Image> {
@@ -105,16 +85,18 @@ fn verify(digests: &Digests, upload: &FileUpload) -> ApiResult<()> {
     Ok(())
 }
 
-fn entry(digests: &Digests, upload: FileUpload) -> ImageFile {
+fn entry(received: &Received, upload: FileUpload) -> ImageFile {
+    let digests = &received.digests;
     ImageFile {
         sha1: digests.sha1.clone(),
         size: digests.size,
         compression: upload.compression,
         content_md5: Some(digests.md5.clone()),
         mtime: Some(now()),
-        stor: Stor::Local,
+        stor: upload.target.stor,
         dataset_guid: upload.dataset_guid,
         sha256: Some(digests.sha256.clone()),
+        object: received.object(),
     }
 }
 

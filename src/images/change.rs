@@ -23,17 +23,35 @@ pub(super) async fn change_if(
     precondition: &Precondition,
     change: impl Fn(&Image) -> ApiResult<Image>,
 ) -> Result<Image, ChangeError> {
+    Ok(change_from(app, access, precondition, change).await?.after)
+}
+
+/// A change that was made.
+pub(super) struct Changed {
+    /// What was replaced.
+    pub(super) before: Image,
+    /// What is there now.
+    pub(super) after: Image,
+}
+
+/// The same for who wants to know what was there before.
+pub(super) async fn change_from(
+    app: &App,
+    access: Access,
+    precondition: &Precondition,
+    change: impl Fn(&Image) -> ApiResult<Image>,
+) -> Result<Changed, ChangeError> {
     // The changes of this process wait for each other, so that only those of other processes make one start over.
     let _changing = app.changes.lock(access.uuid).await?;
     for _ in 0..ATTEMPTS {
-        let Stored { image, etag } = lookup::owned(app, access).await?;
-        precondition.check(&image)?;
-        let changed = change(&image)?;
-        let archived = archive(app, &changed).await?;
-        match app.db.replace(&changed, &etag).await {
+        let Stored { image: before, etag } = lookup::owned(app, access).await?;
+        precondition.check(&before)?;
+        let after = change(&before)?;
+        let archived = archive(app, &after).await?;
+        match app.db.replace(&after, &etag).await {
             Ok(()) => {
                 settle_archive(archived).await;
-                return Ok(changed);
+                return Ok(Changed { before, after });
             }
             Err(DbError::Conflict) => {}
             Err(error @ DbError::OutcomeUnknown(_)) => return Err(ChangeError::OutcomeUnknown(error.into())),
@@ -70,7 +88,7 @@ impl From<ChangeError> for ApiError {
 pub(super) async fn archive(app: &App, image: &Image) -> ApiResult<crate::storage::Archived> {
     let form = ApiForm { version: ApiVersion::V2, mode: app.config.mode, admin_fields: false };
     let manifest = json::pretty(&image.api(&form))?.into_bytes();
-    Ok(app.storage.prepare_archive(image.uuid(), manifest).await?)
+    Ok(app.storage.local.prepare_archive(image.uuid(), manifest).await?)
 }
 
 /// Puts a stored record's manifest into the archive. The record is what counts, so a failure here is ours to log.

@@ -4,11 +4,12 @@ use super::change::{archive, settle_archive};
 use super::delete::delete_record_and_files;
 use super::lookup::current;
 use super::origin::MAX_CHAIN;
+use super::placing::{settle_named, stored_in};
 use super::{Access, ApiError, ApiResult, App, Code, now, to_the_end};
 use crate::db::DbError;
 use crate::manifest::clone::{CloneContext, clone_of};
-use crate::manifest::{FieldCode, FieldError, Image, ImageFile, ImageType, Stor, Uuid};
-use crate::storage::{Asset, Digests};
+use crate::manifest::{FieldCode, FieldError, Image, ImageFile, ImageType, Uuid};
+use crate::storage::{Digests, Location, Target};
 use crate::telemetry::err;
 
 /// CloneImage: makes the account of the call its own copy of an image that is shared with it, and of the origins that
@@ -114,8 +115,7 @@ impl Chain {
 fn only_file(image: &Image) -> ApiResult<&ImageFile> {
     let uuid = image.uuid();
     match image.files() {
-        [file] if file.stor == Stor::Local => Ok(file),
-        [file] => Err(ApiError::not_stored_here("file", file.stor)),
+        [file] => Ok(file),
         [] => Err(ApiError::new(Code::NoActivationNoFile, format!("image {uuid} has no file"))),
         _ => {
             let message = format!("image {uuid} has several files: such images cannot be cloned");
@@ -124,19 +124,20 @@ fn only_file(image: &Image) -> ApiResult<&ImageFile> {
     }
 }
 
-/// The file first, then the record that names it, as for an upload.
+/// The file first, then the record that names it, as for an upload. It stays in its storage.
 async fn copy_one(app: &App, source: &Image, clone: &Image) -> ApiResult<()> {
     let file = only_file(source)?;
-    let received = app.storage.copy(source.uuid(), Asset::File(0), &file.sha1).await?;
+    let from = Location::of_file(source.uuid(), 0, file);
+    let target = Target { uuid: clone.uuid(), asset: from.asset, stor: from.stor, replaces: false };
+    let received = app.storage.copy(&from, target).await?;
     verify(source.uuid(), &received.digests, file)?;
-    let staged = app.storage.stage(received, clone.uuid(), Asset::File(0)).await?;
+    let clone = &stored_in(clone, from.asset, from.stor, received.object().as_ref())?;
+    let staged = app.storage.stage(received, clone.uuid(), from.asset).await?;
     let archived = archive(app, clone).await?;
     match app.db.insert(clone).await {
         Ok(()) => {
             settle_archive(archived).await;
-            if let Err(error) = staged.settle().await {
-                tracing::warn!(uuid = %clone.uuid(), err.json = %err(&error), "a file of a clone waits for its final place");
-            }
+            settle_named(clone.uuid(), staged).await;
             Ok(())
         }
         Err(error @ DbError::OutcomeUnknown(_)) => {
@@ -150,7 +151,7 @@ async fn copy_one(app: &App, source: &Image, clone: &Image) -> ApiResult<()> {
 /// Whether the bytes that were read are those that the manifest means: a copy must not outlive a damaged file as a good
 /// one. A record without `contentMD5` comes from before files were compared with what is said of them; 4.13.1 copies
 /// such a file, and so does this.
-fn verify(uuid: Uuid, digests: &Digests, file: &ImageFile) -> ApiResult<()> {
+pub(super) fn verify(uuid: Uuid, digests: &Digests, file: &ImageFile) -> ApiResult<()> {
     let same =
         |expected: &Option<String>, actual: &str| expected.as_deref().is_none_or(|text| text == actual);
     if digests.size == file.size

@@ -2,11 +2,11 @@ use std::sync::Arc;
 
 use super::change::{ATTEMPTS, archive, settle_archive};
 use super::channels::without_channel;
+use super::placing::locations;
 use super::{Access, ApiError, ApiResult, App, Code, lookup, to_the_end};
 use crate::config::ChannelId;
 use crate::db::{DbError, Stored};
-use crate::manifest::{Image, Stor, Uuid};
-use crate::storage::Asset;
+use crate::manifest::{Image, Uuid};
 use crate::telemetry::err;
 
 /// How many dependents an error message names at most; of more, the first few.
@@ -104,16 +104,7 @@ fn refuse(uuid: Uuid, dependents: &[Uuid]) -> ApiResult<()> {
 
 /// The image is gone for everybody by now: a file that stays behind is ours to report, not the client's to repeat.
 pub(super) async fn delete_files(app: &App, image: &Image) {
-    if let Err(error) = app.storage.delete(image.uuid(), local_assets(image)).await {
+    if let Err(error) = app.storage.delete(image.uuid(), &locations(image)).await {
         tracing::error!(uuid = %image.uuid(), err.json = %err(&error), "cannot delete the file of a deleted image");
     }
-}
-
-/// The image's files in local storage, with their SHA-1s.
-pub(super) fn local_assets(image: &Image) -> Vec<(Asset, String)> {
-    let files = image.files().iter().enumerate();
-    let files = files.map(|(index, file)| (Asset::File(index), file.stor, &file.sha1));
-    let icon = image.icon().map(|icon| (Asset::Icon, icon.stor, &icon.sha1));
-    let local = files.chain(icon).filter(|(_, stor, _)| *stor == Stor::Local);
-    local.map(|(asset, _, sha1)| (asset, sha1.clone())).collect()
 }

@@ -6,7 +6,7 @@ use super::Code;
 use crate::accounts::AccountsError;
 use crate::db::DbError;
 use crate::manifest::create::CreateError;
-use crate::manifest::{FieldCode, FieldError, Stor, Uuid};
+use crate::manifest::{FieldCode, FieldError, Uuid};
 use crate::storage::StorageError;
 
 /// The result of an operation.
@@ -65,12 +65,6 @@ impl ApiError {
     /// 409 for a UUID that is taken.
     pub fn image_exists(uuid: Uuid) -> ApiError {
         ApiError::new(Code::ImageUuidAlreadyExists, format!("image {uuid} already exists"))
-    }
-
-    /// 503 for a file, or whatever it is, in a storage that this server does not have.
-    pub fn not_stored_here(what: &str, stor: Stor) -> ApiError {
-        let message = format!("the {what} is in {stor}, which this server does not have");
-        ApiError::new(Code::StorageUnsupported, message)
     }
 
     /// The REST code.
@@ -158,19 +152,28 @@ impl From<AccountsError> for ApiError {
 
 impl From<StorageError> for ApiError {
     fn from(error: StorageError) -> ApiError {
-        match &error {
-            StorageError::NoSpace => {
-                ApiError::new(Code::StorageIsDown, "local storage has no space left").because(error)
-            }
-            StorageError::NotFound(name) => {
-                let message = format!("the file {name} is missing in local storage");
-                ApiError::new(Code::InternalError, message).because(error)
+        let (code, message) = match &error {
+            StorageError::NoSpace => (Code::StorageIsDown, "local storage has no space left".to_owned()),
+            StorageError::NotFound(name) => (Code::InternalError, format!("the file {name} is missing")),
+            StorageError::Damaged(_) => {
+                (Code::InternalError, "the stored file is not what its manifest says".to_owned())
             }
             StorageError::Io(reason) if reason.kind() == io::ErrorKind::WouldBlock => {
                 let message = "the image's file is being taken up after an interruption";
-                ApiError::new(Code::ServiceUnavailableError, message).because(error)
+                (Code::ServiceUnavailableError, message.to_owned())
             }
-            StorageError::Io(_) => ApiError::new(Code::InternalError, "local storage failed").because(error),
-        }
+            StorageError::Io(_) => (Code::InternalError, "local storage failed".to_owned()),
+            StorageError::Manta(_) if error.is_temporary() => {
+                (Code::StorageIsDown, "manta is not available".to_owned())
+            }
+            StorageError::Manta(_) => (Code::InternalError, "manta failed".to_owned()),
+            StorageError::MantaUnusable(_) => (Code::StorageIsDown, "manta cannot be used".to_owned()),
+            StorageError::Overtaken => (Code::ServiceUnavailableError, error.to_string()),
+            StorageError::InvalidName => (Code::InternalError, "manta cannot have such a name".to_owned()),
+            StorageError::Absent(stor) => {
+                (Code::StorageUnsupported, format!("this server does not have {stor}"))
+            }
+        };
+        ApiError::new(code, message).because(error)
     }
 }

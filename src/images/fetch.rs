@@ -6,6 +6,7 @@ use super::add_file::{FileUpload, MAX_FILE_SIZE, add_file};
 use super::{Access, ApiError, ApiResult, App, Code, ImportOptions, import, paced};
 use crate::import::{FetchError, FileUrl, Source};
 use crate::manifest::{Image, ImageFile, Uuid};
+use crate::storage::Target;
 
 /// Fetches the file of an image from an https URL; then as [`add_file`]. The `length` of `upload` is the server's.
 pub async fn add_file_from_url(
@@ -27,6 +28,7 @@ pub async fn add_file_from_source(
     access: Access,
     source: &Source,
     request_id: &str,
+    target: Target,
 ) -> ApiResult<Image> {
     let imgapi = app.fetcher.imgapi(source, request_id);
     let manifest = async { imgapi.get_image(access.uuid).await.map_err(source_failed) };
@@ -43,6 +45,7 @@ pub async fn add_file_from_source(
         sha1: Some(entry.sha1),
         dataset_guid: entry.dataset_guid,
         length: Some(entry.size),
+        target,
     };
     let file = async { imgapi.get_image_file(access.uuid).await.map_err(source_failed) };
     let file = app.uploads.while_there(access.uuid, file).await?;

@@ -1,55 +1,48 @@
-use std::fs::File;
-use std::io;
-
 use super::{Access, ApiError, ApiResult, App, Code};
-use crate::manifest::{ImageFile, Stor, Uuid, View};
+use crate::manifest::{ImageFile, Uuid, View};
+use crate::storage::{Location, StorageError, StoredFile};
 
 /// How often a file is looked up again because it was replaced between the manifest and the file.
 const ATTEMPTS: usize = 5;
 
-/// A file of an image, open, with what the manifest says about it.
+/// A file of an image that can be read, with what the manifest says about it.
 #[derive(Debug)]
 pub struct OpenFile {
     /// The manifest's entry.
     pub entry: ImageFile,
     /// The bytes.
-    pub file: File,
-}
-
-/// Refuses a file that cannot be the one the manifest means: what is on disk may have been changed by hand, or the
-/// manifest's own file may be lost.
-fn complete(file: File, expected: u64) -> ApiResult<File> {
-    let damaged = || ApiError::new(Code::InternalError, "the stored file is not what its manifest says");
-    let size = file.metadata().map_err(|error| damaged().because(error))?.len();
-    if size == expected {
-        return Ok(file);
-    }
-    Err(damaged().because(io::Error::other(format!("{size} bytes, not {expected}"))))
+    pub file: StoredFile,
 }
 
 /// Opens file `index` of `image`, which the caller has looked up.
 pub async fn get_file(app: &App, access: Access, image: &View, index: usize) -> ApiResult<OpenFile> {
     let mut entry = file_entry(access.uuid, image.files(), index)?.clone();
     for _ in 0..ATTEMPTS {
-        if entry.stor != Stor::Local {
-            return Err(ApiError::not_stored_here("file", entry.stor));
+        let location = Location::of_file(access.uuid, index, &entry);
+        let opened = open(app, &location).await;
+        if image.activated() && opened.is_ok() {
+            return Ok(OpenFile { entry, file: opened? });
         }
-        let opened = app.storage.open(access.uuid, index, &entry.sha1).await;
-        if image.activated() {
-            let file = complete(opened?, entry.size)?;
-            return Ok(OpenFile { entry, file });
-        }
-        // Only before its activation can an image get another file. What was opened is what the manifest means if it
-        // still says so afterwards.
+        // Only before its activation can an image get another file; another place at any time. What was opened is what
+        // the manifest means if it still says so afterwards.
         let current = current_files(app, access).await?;
         let now = file_entry(access.uuid, &current, index)?;
-        if now.sha1 == entry.sha1 {
-            let file = complete(opened?, entry.size)?;
-            return Ok(OpenFile { entry, file });
+        if Location::of_file(access.uuid, index, now) == location {
+            return Ok(OpenFile { entry, file: opened? });
         }
         entry = now.clone();
     }
     Err(ApiError::new(Code::ServiceUnavailableError, "the file is being replaced"))
+}
+
+/// Refuses a file on disk that cannot be the one the manifest means: it may have been changed by hand, or the manifest's own
+/// file may be lost. An object is compared when it is read.
+async fn open(app: &App, location: &Location) -> Result<StoredFile, StorageError> {
+    let file = app.storage.open(location).await?;
+    if let StoredFile::Local(_) = file {
+        file.check(location).await?;
+    }
+    Ok(file)
 }
 
 /// The entries as the database has them now.

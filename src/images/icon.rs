@@ -1,15 +1,14 @@
-use std::fs::File;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::Stream;
 
-use super::add_file::settle;
 use super::change::change;
 use super::lookup::current;
+use super::placing::publish;
 use super::{Access, ApiError, ApiResult, App, Code, now, owned, to_the_end};
-use crate::manifest::{Icon, Image, Stor, Uuid, View};
-use crate::storage::{Asset, Digests, ReceiveError, Received};
+use crate::manifest::{Icon, Image, Uuid, View};
+use crate::storage::{Asset, Digests, Location, ReceiveError, Received, StoredFile, Target};
 use crate::telemetry::err;
 
 /// Most bytes of an icon: 128 KiB.
@@ -27,6 +26,8 @@ pub struct IconUpload {
     pub sha1: Option<String>,
     /// Announced length in bytes.
     pub length: Option<u64>,
+    /// Where the bytes are to go.
+    pub target: Target,
 }
 
 /// AddImageIcon: receives, verifies and stores the icon of an image, in the place of an earlier one.
@@ -40,18 +41,16 @@ where
     if upload.length.is_some_and(|length| length > MAX_ICON_SIZE) {
         return Err(too_large());
     }
-    let received = app.storage.receive(upload.length, MAX_ICON_SIZE, body).await.map_err(refused)?;
+    let received =
+        app.storage.receive(upload.target, upload.length, MAX_ICON_SIZE, body).await.map_err(refused)?;
     verify(&received.digests, &upload)?;
-    let icon = entry(&received.digests, upload);
+    let icon = entry(&received, upload);
     let app = Arc::clone(app);
-    to_the_end(async move { publish(&app, access, received, icon).await }).await
-}
-
-async fn publish(app: &App, access: Access, received: Received, icon: Icon) -> ApiResult<Image> {
-    let _publishing = app.locks.lock(access.uuid).await?;
-    let staged = app.storage.stage(received, access.uuid, Asset::Icon).await?;
-    let with_icon = |image: &Image| image.with_icon(&icon).map_err(ApiError::validation);
-    settle(staged, change(app, access, with_icon).await).await
+    to_the_end(async move {
+        let with_icon = |image: &Image| image.with_icon(&icon).map_err(ApiError::validation);
+        publish(&app, access, Asset::Icon, received, with_icon).await
+    })
+    .await
 }
 
 fn verify(digests: &Digests, upload: &IconUpload) -> ApiResult<()> {
@@ -69,14 +68,16 @@ fn verify(digests: &Digests, upload: &IconUpload) -> ApiResult<()> {
     Ok(())
 }
 
-fn entry(digests: &Digests, upload: IconUpload) -> Icon {
+fn entry(received: &Received, upload: IconUpload) -> Icon {
+    let digests = &received.digests;
     Icon {
         sha1: digests.sha1.clone(),
         size: digests.size,
         content_type: upload.content_type,
         content_md5: Some(digests.md5.clone()),
         mtime: Some(now()),
-        stor: Stor::Local,
+        stor: upload.target.stor,
+        object: received.object(),
     }
 }
 
@@ -92,29 +93,28 @@ fn refused<E: Into<ApiError>>(error: ReceiveError<E>) -> ApiError {
     }
 }
 
-/// An icon, open, with what the manifest says about it.
+/// An icon that can be read, with what the manifest says about it.
 #[derive(Debug)]
 pub struct OpenIcon {
     /// The manifest's entry.
     pub entry: Icon,
     /// The bytes.
-    pub file: File,
+    pub file: StoredFile,
 }
 
 /// GetImageIcon: opens the icon of `image`, which the caller has looked up.
 pub async fn get_icon(app: &App, access: Access, image: &View) -> ApiResult<OpenIcon> {
-    let mut entry = local_icon(access.uuid, image.icon())?.clone();
+    let mut entry = icon_of(access.uuid, image.icon())?.clone();
     for _ in 0..ATTEMPTS {
-        let opened = app.storage.open_verified(access.uuid, Asset::Icon, &entry.sha1).await;
-        if let Ok(Some(file)) = opened {
+        let opened = app.storage.open_verified(&Location::of_icon(access.uuid, &entry)).await;
+        if let Ok(file) = opened {
             return Ok(OpenIcon { entry, file });
         }
         // It was replaced, perhaps by another process, of which this one hears a little later.
         let current = current(app, access).await?.image;
-        let now = local_icon(access.uuid, current.icon())?;
-        if now.sha1 == entry.sha1 {
-            opened?;
-            return Err(ApiError::new(Code::InternalError, "the stored icon is not what its manifest says"));
+        let now = icon_of(access.uuid, current.icon())?;
+        if (&now.sha1, &now.object, now.stor) == (&entry.sha1, &entry.object, entry.stor) {
+            return Ok(OpenIcon { file: opened?, entry });
         }
         entry = now.clone();
     }
@@ -126,13 +126,16 @@ pub async fn delete_icon(app: &Arc<App>, access: Access) -> ApiResult<Image> {
     let app = Arc::clone(app);
     to_the_end(async move {
         let _deleting = app.locks.lock(access.uuid).await?;
-        let sha1 = local_icon(access.uuid, owned(&app, access).await?.image.icon())?.sha1.clone();
+        let old = owned(&app, access).await?.image;
+        let old = Location::of_icon(access.uuid, icon_of(access.uuid, old.icon())?);
+        // An icon that cannot be deleted here is not to be forgotten.
+        app.storage.require(old.stor)?;
         let without_icon = |image: &Image| {
-            local_icon(access.uuid, image.icon())?;
+            icon_of(access.uuid, image.icon())?;
             image.without_icon().map_err(ApiError::validation)
         };
         let image = change(&app, access, without_icon).await?;
-        if let Err(error) = app.storage.delete(access.uuid, vec![(Asset::Icon, sha1)]).await {
+        if let Err(error) = app.storage.delete(access.uuid, &[old]).await {
             tracing::error!(uuid = %access.uuid, err.json = %err(&error), "cannot delete an icon");
         }
         Ok(image)
@@ -140,13 +143,6 @@ pub async fn delete_icon(app: &Arc<App>, access: Access) -> ApiResult<Image> {
     .await
 }
 
-fn local_icon(uuid: Uuid, icon: Option<&Icon>) -> ApiResult<&Icon> {
-    match icon {
-        Some(icon) if icon.stor == Stor::Local => Ok(icon),
-        Some(icon) => Err(ApiError::not_stored_here("icon", icon.stor)),
-        None => {
-            let message = format!("image {uuid} has no icon");
-            Err(ApiError::new(Code::ResourceNotFound, message))
-        }
-    }
+fn icon_of(uuid: Uuid, icon: Option<&Icon>) -> ApiResult<&Icon> {
+    icon.ok_or_else(|| ApiError::new(Code::ResourceNotFound, format!("image {uuid} has no icon")))
 }

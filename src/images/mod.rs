@@ -4,6 +4,7 @@ mod acl;
 mod activate;
 mod add_file;
 mod change;
+mod change_stor;
 mod channels;
 mod clone;
 mod code;
@@ -11,6 +12,7 @@ mod create;
 mod delete;
 mod enable;
 mod error;
+mod export;
 mod fetch;
 mod get_file;
 mod icon;
@@ -20,6 +22,7 @@ mod locks;
 mod lookup;
 mod origin;
 mod pace;
+mod placing;
 mod precondition;
 mod rename;
 mod sweep;
@@ -35,12 +38,13 @@ use crate::config::{ChannelId, Config};
 use crate::db::Database;
 use crate::import::Fetcher;
 use crate::manifest::{Rules, Uuid, times};
-use crate::storage::LocalStorage;
+use crate::storage::Storage;
 use crate::telemetry::Metrics;
 
 pub use acl::{AclAction, update_acl};
 pub use activate::activate;
 pub use add_file::{FileUpload, add_file, check_unactivated};
+pub use change_stor::change_stor;
 pub use channels::add_channel;
 pub use clone::clone_image;
 pub use code::Code;
@@ -48,6 +52,7 @@ pub use create::create;
 pub use delete::delete;
 pub use enable::set_disabled;
 pub use error::{ApiError, ApiResult};
+pub use export::{Exported, export};
 pub use fetch::{add_file_from_source, add_file_from_url, import_from_source};
 pub use get_file::{OpenFile, get_file};
 pub use icon::{IconUpload, OpenIcon, add_icon, delete_icon, get_icon};
@@ -55,9 +60,12 @@ pub use import::{ImportOptions, import, refuse_existing};
 pub use list::list;
 pub use lookup::{lookup, owned};
 pub use pace::paced;
+pub use placing::{target_of_file, target_of_icon};
 pub use precondition::Precondition;
 pub use sweep::sweep_regularly;
 pub use update::update;
+
+pub use crate::storage::StoredFile;
 
 use locks::ImageLocks;
 use uploads::Uploads;
@@ -70,7 +78,7 @@ pub struct App {
     /// The manifests.
     pub db: Database,
     /// The files.
-    pub storage: LocalStorage,
+    pub storage: Storage,
     /// The owners, in a datacenter. Elsewhere any UUID may own an image.
     pub accounts: Option<Accounts>,
     /// The way to other servers.
@@ -78,6 +86,8 @@ pub struct App {
     metrics: Arc<Metrics>,
     /// Held while an image's files are published, moved or deleted.
     locks: ImageLocks,
+    /// Held while files of an image are copied to their final names; taken before the others.
+    moves: ImageLocks,
     /// Held while an image's record is changed; taken after `locks` by those who need both.
     changes: ImageLocks,
     /// The files on their way here.
@@ -89,7 +99,7 @@ impl App {
     pub fn new(
         config: Arc<Config>,
         db: Database,
-        storage: LocalStorage,
+        storage: Storage,
         accounts: Option<Accounts>,
         metrics: Arc<Metrics>,
     ) -> App {
@@ -102,6 +112,7 @@ impl App {
             fetcher,
             metrics,
             locks: ImageLocks::default(),
+            moves: ImageLocks::default(),
             changes: ImageLocks::default(),
             uploads: Uploads::default(),
         }

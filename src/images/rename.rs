@@ -1,11 +1,11 @@
 use super::change::{ATTEMPTS, archive, settle_archive};
-use super::delete::{delete_files, local_assets, refuse_dependents};
+use super::delete::{delete_files, refuse_dependents};
 use super::locks::ImageLock;
+use super::placing::{locations, settle_name, settle_named, stored_in};
 use super::{Access, ApiError, ApiResult, App, Code, Precondition, owned};
 use crate::db::{DbError, Stored};
-use crate::manifest::{FieldError, Image, Stor, Uuid};
-use crate::storage::Staged;
-use crate::telemetry::err;
+use crate::manifest::{FieldError, Image, Uuid};
+use crate::storage::{Asset, Staged};
 
 /// Gives an image that is not activated another UUID, with everything else that `update` changes.
 ///
@@ -29,19 +29,19 @@ pub(super) async fn rename(
         if app.db.get(new).await?.is_some() {
             return Err(ApiError::image_exists(new));
         }
-        let staged = link_files(app, &image, new).await?;
+        let (staged, renamed) = link_files(app, &image, renamed).await?;
         let archived = archive(app, &renamed).await?;
         match app.db.rename(&renamed, image.uuid(), &etag).await {
             Ok(()) => {
                 settle_archive(archived).await;
                 app.uploads.image_gone(image.uuid());
                 delete_files(app, &image).await;
-                settle_files(staged).await;
+                settle_files(app, &renamed, staged).await;
                 return Ok(renamed);
             }
             Err(DbError::Conflict) => {}
             Err(error @ DbError::OutcomeUnknown(_)) => {
-                staged.into_iter().for_each(Staged::leave);
+                staged.into_iter().for_each(|(_, staged)| staged.leave());
                 return Err(error.into());
             }
             Err(error) => return Err(error.into()),
@@ -62,8 +62,7 @@ fn refuse_immovable(image: &Image) -> ApiResult<()> {
                 FieldError::invalid("uuid").because("cannot be changed before the image has a file");
             Err(ApiError::validation(vec![problem]))
         }
-        [file] if file.stor == Stor::Local => Ok(()),
-        [file] => Err(ApiError::not_stored_here("file", file.stor)),
+        [_] => Ok(()),
         _ => {
             let message = "the uuid of an image with several files cannot be changed";
             Err(ApiError::new(Code::NotImplemented, message))
@@ -71,18 +70,24 @@ fn refuse_immovable(image: &Image) -> ApiResult<()> {
     }
 }
 
-async fn link_files(app: &App, image: &Image, new: Uuid) -> ApiResult<Vec<Staged>> {
-    let mut staged = Vec::new();
-    for (asset, sha1) in local_assets(image) {
-        staged.push(app.storage.link(image.uuid(), new, asset, &sha1).await?);
+/// Makes the files of `image` those of `renamed`, too, and lets its record say where they are.
+async fn link_files(
+    app: &App,
+    image: &Image,
+    mut renamed: Image,
+) -> ApiResult<(Vec<(Asset, Staged)>, Image)> {
+    let mut linked = Vec::new();
+    for file in locations(image) {
+        let (staged, object) = app.storage.link(&file, renamed.uuid()).await?;
+        linked.push((file.asset, staged));
+        renamed = stored_in(&renamed, file.asset, file.stor, object.as_ref())?;
     }
-    Ok(staged)
+    Ok((linked, renamed))
 }
 
-async fn settle_files(staged: Vec<Staged>) {
-    for file in staged {
-        if let Err(error) = file.settle().await {
-            tracing::warn!(err.json = %err(&error), "a file of a renamed image waits for its final place");
-        }
+async fn settle_files(app: &App, renamed: &Image, linked: Vec<(Asset, Staged)>) {
+    for (asset, staged) in linked {
+        settle_named(renamed.uuid(), staged).await;
+        settle_name(app, renamed, asset).await;
     }
 }

@@ -2,11 +2,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::change::ATTEMPTS;
-use super::delete::local_assets;
+use super::placing::{locations, move_into_place_or_tell};
 use super::{ApiError, ApiResult, App};
 use crate::db::{DbError, Stored};
-use crate::manifest::Image;
-use crate::storage::{Asset, Owner};
+use crate::manifest::{Image, Stor, View};
+use crate::storage::{Asset, Location, Owner};
 use crate::telemetry::err;
 
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -17,6 +17,9 @@ pub async fn sweep_regularly(app: Arc<App>) {
         if let Err(error) = sweep(&app).await {
             tracing::warn!(err.json = %err(&error), "cannot sweep up unfinished files");
         }
+        if let Err(error) = finish_moves(&app).await {
+            tracing::warn!(err.json = %err(&error), "cannot look for objects that wait for their final names");
+        }
         tokio::time::sleep(INTERVAL).await;
     }
 }
@@ -24,9 +27,9 @@ pub async fn sweep_regularly(app: Arc<App>) {
 /// Removes every leftover but those that a manifest names: these are complete, and go to their final place. When the
 /// database is away nothing can be judged, and everything complete stays for the next time.
 async fn sweep(app: &App) -> ApiResult<()> {
-    for leftover in app.storage.leftovers().await? {
+    for leftover in app.storage.local.leftovers().await? {
         let Some(owner) = leftover.owner().cloned() else {
-            app.storage.discard(leftover).await?;
+            app.storage.local.discard(leftover).await?;
             continue;
         };
         let _publishing = app.locks.lock(owner.uuid).await?;
@@ -34,14 +37,35 @@ async fn sweep(app: &App) -> ApiResult<()> {
             Naming::Named(image) => {
                 tracing::info!(uuid = %owner.uuid, "taking up an image file whose upload was interrupted");
                 finish_rename(app, &image).await?;
-                app.storage.settle_leftover(leftover).await?;
+                app.storage.local.settle_leftover(leftover).await?;
             }
             // A rename may still be on its way: while the image has the bytes under its old name, this one costs nothing.
             Naming::NoImage if leftover.shares_its_bytes() => {}
-            Naming::NoImage | Naming::Unnamed => app.storage.discard(leftover).await?,
+            Naming::NoImage | Naming::Unnamed => app.storage.local.discard(leftover).await?,
         }
     }
     Ok(())
+}
+
+/// Gives objects in Manta that wait for it their final names.
+async fn finish_moves(app: &App) -> ApiResult<()> {
+    if app.storage.manta().is_err() {
+        return Ok(());
+    }
+    for image in app.db.filtered(has_own_names).await? {
+        for (index, _) in image.files().iter().enumerate().filter(|(_, file)| file.object.is_some()) {
+            move_into_place_or_tell(app, image.uuid(), Asset::File(index)).await;
+        }
+        if image.icon().is_some_and(|icon| icon.object.is_some()) {
+            move_into_place_or_tell(app, image.uuid(), Asset::Icon).await;
+        }
+    }
+    Ok(())
+}
+
+fn has_own_names(image: &View) -> bool {
+    image.files().iter().any(|file| file.object.is_some())
+        || image.icon().is_some_and(|icon| icon.object.is_some())
 }
 
 /// Deletes the files of the UUID that the image had before, unless another image has that UUID by now.
@@ -49,7 +73,9 @@ async fn finish_rename(app: &App, image: &Image) -> ApiResult<()> {
     let Some(old) = image.former_uuid() else { return Ok(()) };
     let _deleting = app.locks.lock(old).await?;
     if app.db.get(old).await?.is_none() {
-        app.storage.delete(old, local_assets(image)).await?;
+        let files: Vec<_> =
+            locations(image).into_iter().map(|file| Location { uuid: old, object: None, ..file }).collect();
+        app.storage.delete(old, &files).await?;
     }
     Ok(())
 }
@@ -69,7 +95,10 @@ enum Naming {
 async fn named_by(app: &App, owner: &Owner) -> ApiResult<Naming> {
     for _ in 0..ATTEMPTS {
         let Some(Stored { image, etag }) = app.db.get(owner.uuid).await? else { return Ok(Naming::NoImage) };
-        if local_assets(&image).contains(&(owner.asset, owner.sha1.clone())) {
+        let is_it = |file: &Location| {
+            file.stor == Stor::Local && (file.asset, &file.sha1) == (owner.asset, &owner.sha1)
+        };
+        if locations(&image).iter().any(is_it) {
             return Ok(Naming::Named(Box::new(image)));
         }
         // The write that names a file is of a version from before the activation.

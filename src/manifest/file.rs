@@ -24,6 +24,8 @@ pub struct ImageFile {
     pub dataset_guid: Option<String>,
     /// SHA-256 of the bytes, lower-case hex. 4.13.1 writes it for LXD images only.
     pub sha256: Option<String>,
+    /// Under which name the bytes are in Manta, while it is not yet that under which 4.13.1 looks for them.
+    pub object: Option<OwnName>,
 }
 
 impl ImageFile {
@@ -38,6 +40,7 @@ impl ImageFile {
             stor: stor(entry)?,
             dataset_guid: text(entry, "dataset_guid"),
             sha256: text(entry, "sha256"),
+            object: OwnName::read(entry),
         })
     }
 
@@ -58,7 +61,40 @@ impl ImageFile {
         put("compression", Some(self.compression.as_str()));
         put("sha256", self.sha256.as_deref());
         entry.insert("size".to_owned(), json!(self.size));
-        Value::Object(entry)
+        let mut entry = Value::Object(entry);
+        OwnName::write(self.object.as_ref(), &mut entry);
+        entry
+    }
+}
+
+/// The name of an object in Manta that waits for its final one: the member `object` of an entry, which 4.13.1 keeps and does
+/// not look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnName {
+    /// In the image's directory.
+    pub name: String,
+    /// MD5 in base64 of what is at the final name, if that is known to be of no use any more.
+    pub displaces: Option<String>,
+}
+
+impl OwnName {
+    fn read(entry: &Value) -> Option<OwnName> {
+        let object = entry.get("object")?;
+        Some(OwnName { name: text(object, "name")?, displaces: text(object, "displaces") })
+    }
+
+    /// Puts it into an entry, or takes it out.
+    pub(super) fn write(own: Option<&OwnName>, entry: &mut Value) {
+        let Some(entry) = entry.as_object_mut() else { return };
+        match own {
+            Some(OwnName { name, displaces: None }) => {
+                drop(entry.insert("object".into(), json!({"name": name})))
+            }
+            Some(OwnName { name, displaces }) => {
+                drop(entry.insert("object".into(), json!({"name": name, "displaces": displaces})));
+            }
+            None => drop(entry.shift_remove("object")),
+        }
     }
 }
 
@@ -77,6 +113,8 @@ pub struct Icon {
     pub mtime: Option<String>,
     /// Where the bytes are.
     pub stor: Stor,
+    /// As of an [`ImageFile`].
+    pub object: Option<OwnName>,
 }
 
 impl Icon {
@@ -89,6 +127,7 @@ impl Icon {
             content_md5: text(icon, "contentMD5"),
             mtime: text(icon, "mtime"),
             stor: stor(icon)?,
+            object: OwnName::read(icon),
         })
     }
 }
@@ -96,14 +135,16 @@ impl Icon {
 impl Icon {
     /// The stored icon, members in the order 4.13.1 writes them.
     pub(super) fn record(&self) -> Value {
-        json!({
+        let mut icon = json!({
             "contentType": self.content_type,
             "size": self.size,
             "contentMD5": self.content_md5,
             "sha1": self.sha1,
             "mtime": self.mtime,
             "stor": self.stor,
-        })
+        });
+        OwnName::write(self.object.as_ref(), &mut icon);
+        icon
     }
 }
 

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::api_form::{ApiForm, ApiImage};
-use super::file::{Icon, ImageFile};
-use super::kinds::{ImageType, Os, Rules, State};
+use super::file::{Icon, ImageFile, OwnName};
+use super::kinds::{ImageType, Os, Rules, State, Stor};
 use super::uuid::Uuid;
 use super::{FieldError, coerce, tags, validate};
 
@@ -78,6 +78,30 @@ impl Image {
                 }
             }
         })
+    }
+
+    /// A copy that says where file `index` is stored, and under which name if that is not its own.
+    ///
+    /// # Errors
+    /// Every problem of the changed record.
+    pub fn with_file_in(
+        &self,
+        index: usize,
+        stor: Stor,
+        object: Option<&OwnName>,
+    ) -> Result<Self, Vec<FieldError>> {
+        self.with(|raw| {
+            let files = raw.get_mut("files").and_then(Value::as_array_mut);
+            set_place(files.and_then(|files| files.get_mut(index)), stor, object);
+        })
+    }
+
+    /// The same for the icon.
+    ///
+    /// # Errors
+    /// Every problem of the changed record.
+    pub fn with_icon_in(&self, stor: Stor, object: Option<&OwnName>) -> Result<Self, Vec<FieldError>> {
+        self.with(|raw| set_place(raw.get_mut("icon"), stor, object))
     }
 
     /// A copy with this icon.
@@ -260,6 +284,12 @@ impl Image {
     }
 }
 
+fn set_place(entry: Option<&mut Value>, stor: Stor, object: Option<&OwnName>) {
+    let Some(entry) = entry.filter(|entry| entry.is_object()) else { return };
+    entry["stor"] = json!(stor);
+    OwnName::write(object, entry);
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::fixtures::{
@@ -279,6 +309,7 @@ mod tests {
             stor: Stor::Local,
             dataset_guid: None,
             sha256: Some("2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824".to_owned()),
+            object: None,
         }
     }
 

@@ -27,6 +27,14 @@ pub fn pretty<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::Er
     render(value, PrettyFormatter::new())
 }
 
+/// The text of `JSON.stringify(value, null, 4)`.
+///
+/// # Errors
+/// Only when a `Serialize` implementation fails; those of this room do not.
+pub fn indented_by_four<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::Error> {
+    render(value, PrettyFormatter::with_indent(b"    "))
+}
+
 fn render<T: Serialize + ?Sized, F: Formatter>(value: &T, layout: F) -> Result<String, serde_json::Error> {
     let mut text = Vec::with_capacity(1024);
     value.serialize(&mut serde_json::Serializer::with_formatter(&mut text, JsFormatter(layout)))?;

@@ -30,7 +30,7 @@ pub mod view;
 
 pub use api_form::{ApiForm, ApiImage};
 pub use field_error::{FieldCode, FieldError};
-pub use file::{Icon, ImageFile};
+pub use file::{Icon, ImageFile, OwnName};
 pub use image::{Image, Record};
 pub use kinds::{ApiVersion, Compression, ImageType, Mode, Os, Rules, State, Stor};
 pub use uuid::Uuid;

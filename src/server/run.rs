@@ -17,7 +17,7 @@ use crate::auth::Authenticator;
 use crate::config::{self, Config, ConfigError, Stalled};
 use crate::db::{Database, LocalDatabase, MorayDatabase, OpenError};
 use crate::images::{self, App};
-use crate::storage::LocalStorage;
+use crate::storage::{LocalStorage, MantaStorage, Storage};
 use crate::telemetry::{
     self, InitError, Json, Level, LogControl, LogOptions, Metrics, MetricsError, StaticLabels,
 };
@@ -124,6 +124,8 @@ async fn build(config: Arc<Config>, metrics: Arc<Metrics>) -> Result<App, OpenEr
             Database::Local(LocalDatabase::open(base, rules, Arc::clone(&metrics)).await?)
         }
     };
+    let manta = config.manta.clone().filter(|manta| manta.stores_files).map(MantaStorage::new);
+    let storage = Storage::new(storage, manta);
     let accounts = config.ufds.clone().map(|ufds| Accounts::new(ufds, Arc::clone(&metrics)));
     Ok(App::new(config, db, storage, accounts, metrics))
 }

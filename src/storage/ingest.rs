@@ -1,8 +1,9 @@
-//! One pass over arriving bytes: written to disk and digested side by side.
+//! One pass over arriving bytes: stored and digested side by side.
 //!
-//! Bytes are gathered into batches. Each batch goes to four lanes: writing, SHA-1, MD5 and SHA-256. A lane is a
-//! bounded channel whose batches are worked off on blocking threads, one at a time; between batches it holds no
-//! thread, so a slow client costs memory only: at most `LANE_DEPTH + 2` batches, whatever the file's size.
+//! Bytes are gathered into batches. Each batch goes to its sink and to three lanes: SHA-1, MD5 and SHA-256; writing to disk
+//! is a lane, too. A lane is a bounded channel whose batches are worked off on blocking threads, one at a time; between
+//! batches it holds no thread, so a slow client costs memory only: at most `LANE_DEPTH + 2` batches, whatever the file's
+//! size.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -55,30 +56,30 @@ pub enum ReceiveError<E> {
     Storage(#[from] StorageError),
 }
 
-/// Writes `body` to `file` and returns its digests once every byte is durable. `expected` is the announced length,
-/// if any: that much space is preallocated where the system can.
+/// Where the bytes go, besides the digests.
+pub(super) trait Sink {
+    /// Takes the next bytes. They may be on their way still when this returns.
+    async fn send(&mut self, batch: Bytes) -> Result<(), StorageError>;
+
+    /// Waits until all bytes are where they should be.
+    async fn finish(&mut self) -> Result<(), StorageError>;
+}
+
+/// Gives `body` to `sink`, and returns what its bytes are once all of them are there.
 pub(super) async fn ingest<S, E>(
-    file: File,
-    expected: Option<u64>,
+    sink: &mut impl Sink,
     limit: u64,
     body: S,
 ) -> Result<Digests, ReceiveError<E>>
 where
     S: Stream<Item = Result<Bytes, E>>,
 {
-    let file = Arc::new(file);
-    if let Some(length) = expected {
-        let file = Arc::clone(&file);
-        blocking(move || preallocate(&file, length)).await.map_err(StorageError::from)?;
-    }
-    let mut lanes = Lanes::start(Arc::clone(&file));
+    let mut lanes = Lanes::start(sink);
     let size = feed(&mut lanes, limit, body).await?;
-    let digests = lanes.finish(size).await.map_err(StorageError::from)?;
-    blocking(move || file.sync_all()).await.map_err(StorageError::from)?;
-    Ok(digests)
+    Ok(lanes.finish(size).await?)
 }
 
-async fn feed<S, E>(lanes: &mut Lanes, limit: u64, body: S) -> Result<u64, ReceiveError<E>>
+async fn feed<S, E>(lanes: &mut Lanes<'_, impl Sink>, limit: u64, body: S) -> Result<u64, ReceiveError<E>>
 where
     S: Stream<Item = Result<Bytes, E>>,
 {
@@ -106,20 +107,20 @@ where
     Ok(size)
 }
 
-struct Lanes {
+struct Lanes<'a, K> {
     /// Batches that may still be in a lane, the oldest first.
     sent: VecDeque<Bytes>,
-    write: Lane<Writer>,
+    sink: &'a mut K,
     sha1: Lane<Sha1>,
     md5: Lane<Md5>,
     sha256: Lane<Sha256>,
 }
 
-impl Lanes {
-    fn start(file: Arc<File>) -> Lanes {
+impl<K: Sink> Lanes<'_, K> {
+    fn start(sink: &mut K) -> Lanes<'_, K> {
         Lanes {
             sent: VecDeque::new(),
-            write: Lane::start(Writer::new(file), Writer::write),
+            sink,
             sha1: Lane::start(Sha1::new(), digest),
             md5: Lane::start(Md5::new(), digest),
             sha256: Lane::start(Sha256::new(), digest),
@@ -142,26 +143,56 @@ impl Lanes {
 
     async fn send(&mut self, batch: Bytes) -> Result<(), StorageError> {
         self.sent.push_back(batch.clone());
-        let sent = self.write.send(batch.clone()).await
-            & self.md5.send(batch.clone()).await
+        self.sink.send(batch.clone()).await?;
+        let sent = self.md5.send(batch.clone()).await
             & self.sha1.send(batch.clone()).await
             & self.sha256.send(batch).await;
-        if sent {
-            return Ok(());
-        }
-        // Only the write lane can fail; its result says why.
-        let reason = self.write.result().await.err();
-        Err(reason.unwrap_or_else(|| io::Error::other("a digest was interrupted")).into())
+        if sent { Ok(()) } else { Err(io::Error::other("a digest was interrupted").into()) }
     }
 
-    async fn finish(mut self, size: u64) -> io::Result<Digests> {
-        self.write.result().await?.finish().await?;
+    async fn finish(mut self, size: u64) -> Result<Digests, StorageError> {
+        self.sink.finish().await?;
         Ok(Digests {
             size,
             sha1: hex::encode(self.sha1.result().await?.finalize()),
             md5: STANDARD.encode(self.md5.result().await?.finalize()),
             sha256: hex::encode(self.sha256.result().await?.finalize()),
         })
+    }
+}
+
+/// A file on disk. It is finished when it is durable.
+pub(super) struct FileSink {
+    file: Arc<File>,
+    lane: Lane<Writer>,
+}
+
+impl FileSink {
+    /// An empty file. `expected` is the announced length, if any: that much space is preallocated where the system can.
+    pub(super) async fn new(file: File, expected: Option<u64>) -> Result<FileSink, StorageError> {
+        let file = Arc::new(file);
+        if let Some(length) = expected {
+            let file = Arc::clone(&file);
+            blocking(move || preallocate(&file, length)).await?;
+        }
+        let lane = Lane::start(Writer::new(Arc::clone(&file)), Writer::write);
+        Ok(FileSink { file, lane })
+    }
+}
+
+impl Sink for FileSink {
+    async fn send(&mut self, batch: Bytes) -> Result<(), StorageError> {
+        if self.lane.send(batch).await {
+            return Ok(());
+        }
+        let reason = self.lane.result().await.err();
+        Err(reason.unwrap_or_else(|| io::Error::other("the writer has ended")).into())
+    }
+
+    async fn finish(&mut self) -> Result<(), StorageError> {
+        self.lane.result().await?.finish().await?;
+        let file = Arc::clone(&self.file);
+        Ok(blocking(move || file.sync_all()).await?)
     }
 }
 

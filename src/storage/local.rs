@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use futures_util::Stream;
 
-use super::ingest::{Digests, ReceiveError, ingest};
+use super::ingest::{Digests, FileSink, ReceiveError, ingest};
 use super::temporary::{
     Leftover, Temporary, complete_name, create_directories, remove_if_there, sync_directory,
 };
@@ -96,7 +96,7 @@ impl LocalStorage {
         })
         .await
         .map_err(StorageError::from)?;
-        let digests = ingest(file, expected, limit, body).await?;
+        let digests = ingest(&mut FileSink::new(file, expected).await?, limit, body).await?;
         Ok(Received { digests, temporary })
     }
 

@@ -1,25 +1,40 @@
 //! Where image files live, and the local archive of manifests.
 //!
-//! A file is all there or not there: bytes are written under a temporary name while their digests are computed,
-//! made durable, given a name that says whose and which bytes they are, and only then named by a manifest. See
-//! `local.rs` for the names on disk.
+//! A file is all there or not there. Bytes that arrive are kept where nobody sees them while their digests are computed;
+//! [`Storage::stage`] makes them a file that a manifest can name; [`Staged::settle`] says that one does. `local.rs` and
+//! `manta.rs` tell what that means in each storage.
 
 mod archive;
 mod asset;
 mod ingest;
 mod local;
+mod location;
+mod manta;
 mod reread;
+mod rule;
 mod temporary;
 #[cfg(test)]
 mod tests;
 mod writer;
 
+use std::fs::File;
 use std::io;
+
+use ::manta::ErrorCode;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, TryStreamExt};
+
+use crate::manifest::{OwnName, Stor, Uuid};
 
 pub use archive::Archived;
 pub use asset::{Asset, UnknownAsset};
 pub use ingest::{Digests, ReceiveError};
-pub use local::{LocalStorage, Received, Staged};
+pub use local::LocalStorage;
+pub use location::{Location, Target};
+pub use manta::{MantaStorage, Occupant, RemoteFile};
+pub use rule::{MantaPlace, Ownership, choose};
 pub use temporary::{Leftover, Owner};
 
 /// Why a storage operation failed.
@@ -31,9 +46,53 @@ pub enum StorageError {
     /// The file is not there.
     #[error("file {0} does not exist")]
     NotFound(String),
+    /// What is there are not the bytes of the file.
+    #[error("file {0} is another one")]
+    Damaged(String),
     /// Anything else the system said. The message may hold a path, so it is for the log only.
     #[error("local storage failed")]
     Io(#[source] io::Error),
+    /// Manta refused, or did not answer.
+    #[error("manta failed")]
+    Manta(#[source] Box<::manta::Error>),
+    /// Manta cannot be asked: there is no key that can be used.
+    #[error("manta cannot be used")]
+    MantaUnusable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Another process has stored the same file of the same image meanwhile.
+    #[error("another upload of the same file was faster")]
+    Overtaken,
+    /// The name of a file cannot be one in Manta.
+    #[error("not a name in manta")]
+    InvalidName,
+    /// This server has no such storage.
+    #[error("there is no storage {0}")]
+    Absent(Stor),
+}
+
+impl StorageError {
+    /// Whether it may be different later, or after an operator has given Manta what it wants.
+    pub fn is_temporary(&self) -> bool {
+        let StorageError::Manta(error) = self else { return false };
+        let is_denied = matches!(&**error, ::manta::Error::Server(refusal) if matches!(refusal.status.as_u16(), 401 | 403));
+        error.is_unavailable() || error.is_retriable() || is_denied
+    }
+
+    /// What is wrong with a path in Manta that was not chosen here.
+    pub fn path_problem(&self) -> Option<&'static str> {
+        let code = match self {
+            StorageError::InvalidName => return Some("is no path in manta"),
+            StorageError::Manta(error) => error.code()?,
+            _ => return None,
+        };
+        Some(match code {
+            ErrorCode::AuthorizationFailed | ErrorCode::NoMatchingRoleTag => "may not be written to",
+            ErrorCode::DirectoryDoesNotExist => "is in no directory",
+            ErrorCode::ParentNotDirectory => "is below an object",
+            ErrorCode::OperationNotAllowedOnDirectory => "is in the place of a directory",
+            ErrorCode::AccountDoesNotExist | ErrorCode::InvalidResource => "is nobody's",
+            _ => return None,
+        })
+    }
 }
 
 impl From<io::Error> for StorageError {
@@ -45,6 +104,259 @@ impl From<io::Error> for StorageError {
             _ => StorageError::Io(error),
         }
     }
+}
+
+impl From<::manta::Error> for StorageError {
+    fn from(error: ::manta::Error) -> StorageError {
+        StorageError::Manta(Box::new(error))
+    }
+}
+
+/// All storages of this server.
+#[derive(Debug, Clone)]
+pub struct Storage {
+    /// The local one, which is always there.
+    pub local: LocalStorage,
+    manta: Option<MantaStorage>,
+}
+
+/// Bytes that have arrived and belong to no image yet. Dropping them removes them.
+#[derive(Debug)]
+pub struct Received {
+    /// What they are.
+    pub digests: Digests,
+    held: Held,
+}
+
+#[derive(Debug)]
+enum Held {
+    Local(local::Received),
+    Manta(manta::Arrived),
+}
+
+/// A complete file for a manifest to name. Dropping it removes it.
+#[derive(Debug)]
+pub struct Staged(Kept);
+
+#[derive(Debug)]
+enum Kept {
+    Local(local::Staged),
+    Manta(manta::Placed),
+}
+
+/// A stored file that can be read.
+#[derive(Debug)]
+pub enum StoredFile {
+    /// An open file on disk.
+    Local(File),
+    /// An object.
+    Manta(RemoteFile),
+}
+
+impl Storage {
+    /// Puts the storages together.
+    pub fn new(local: LocalStorage, manta: Option<MantaStorage>) -> Storage {
+        Storage { local, manta }
+    }
+
+    /// The names of the storages.
+    pub fn kinds(&self) -> Vec<Stor> {
+        let manta = self.manta.as_ref().map(|_| Stor::Manta);
+        manta.into_iter().chain([Stor::Local]).collect()
+    }
+
+    /// Whether there is this storage.
+    ///
+    /// # Errors
+    /// `Absent`.
+    pub fn require(&self, stor: Stor) -> Result<(), StorageError> {
+        match stor {
+            Stor::Local => Ok(()),
+            Stor::Manta => self.manta().map(drop),
+        }
+    }
+
+    /// Where Manta is, for the choice of a storage.
+    pub fn manta_place(&self) -> MantaPlace {
+        match &self.manta {
+            None => MantaPlace::None,
+            Some(manta) if manta.is_remote() => MantaPlace::Remote,
+            Some(_) => MantaPlace::Near,
+        }
+    }
+
+    /// The storage in Manta.
+    ///
+    /// # Errors
+    /// `Absent`.
+    pub fn manta(&self) -> Result<&MantaStorage, StorageError> {
+        self.manta.as_ref().ok_or(StorageError::Absent(Stor::Manta))
+    }
+
+    /// Receives a whole body of at most `limit` bytes; `expected` is the announced length, if any. When it fails, or is
+    /// dropped, nothing remains.
+    pub async fn receive<S, E>(
+        &self,
+        target: Target,
+        expected: Option<u64>,
+        limit: u64,
+        body: S,
+    ) -> Result<Received, ReceiveError<E>>
+    where
+        S: Stream<Item = Result<Bytes, E>>,
+    {
+        Ok(match target.stor {
+            Stor::Local => {
+                let received = self.local.receive(expected, limit, body).await?;
+                Received { digests: received.digests.clone(), held: Held::Local(received) }
+            }
+            Stor::Manta => {
+                let (digests, arrived) = self.manta()?.receive(target, expected, limit, body).await?;
+                Received { digests, held: Held::Manta(arrived) }
+            }
+        })
+    }
+
+    /// Makes `received` the file that a manifest of this image can name.
+    pub async fn stage(
+        &self,
+        received: Received,
+        uuid: Uuid,
+        asset: impl Into<Asset>,
+    ) -> Result<Staged, StorageError> {
+        Ok(Staged(match received.held {
+            Held::Local(local) => Kept::Local(self.local.stage(local, uuid, asset).await?),
+            Held::Manta(arrived) => Kept::Manta(arrived.place(&received.digests).await?),
+        }))
+    }
+
+    /// Makes a file of one image, which has these bytes, one of another: locally the same bytes under a second name, in
+    /// Manta a copy.
+    pub async fn link(&self, from: &Location, to: Uuid) -> Result<(Staged, Option<OwnName>), StorageError> {
+        match from.stor {
+            Stor::Local => {
+                let staged = self.local.link(from.uuid, to, from.asset, &from.sha1).await?;
+                Ok((Staged(Kept::Local(staged)), None))
+            }
+            Stor::Manta => {
+                let target = Target { uuid: to, asset: from.asset, stor: Stor::Manta, replaces: false };
+                let received = self.copy(from, target).await?;
+                if received.digests.sha1 != from.sha1 {
+                    return Err(StorageError::Damaged(format!("{}/{}", from.uuid, from.asset)));
+                }
+                let object = received.object();
+                Ok((self.stage(received, to, from.asset).await?, object))
+            }
+        }
+    }
+
+    /// Opens a stored file. With Manta nothing is asked yet.
+    pub async fn open(&self, location: &Location) -> Result<StoredFile, StorageError> {
+        Ok(match location.stor {
+            Stor::Local => {
+                let opened = self.local.open(location.uuid, location.asset, &location.sha1).await?;
+                StoredFile::Local(opened)
+            }
+            Stor::Manta => StoredFile::Manta(self.manta()?.file(location)),
+        })
+    }
+
+    /// Opens a small stored file after a look at its bytes. Manta is asked for their MD5.
+    ///
+    /// # Errors
+    /// `Damaged` if they are others.
+    pub async fn open_verified(&self, location: &Location) -> Result<StoredFile, StorageError> {
+        if location.stor == Stor::Local {
+            let opened = self.local.open_verified(location.uuid, location.asset, &location.sha1).await?;
+            let damaged = || StorageError::Damaged(format!("{}/{}", location.uuid, location.asset));
+            return opened.map(StoredFile::Local).ok_or_else(damaged);
+        }
+        let file = self.open(location).await?;
+        file.check(location).await?;
+        Ok(file)
+    }
+
+    /// Copies a stored file, as if it were uploaded: the digests are those of the bytes that were read.
+    pub async fn copy(&self, from: &Location, to: Target) -> Result<Received, StorageError> {
+        let body = match self.open(from).await? {
+            StoredFile::Local(file) => reread::chunks(file).map_err(StorageError::from).boxed(),
+            StoredFile::Manta(file) => file.read(None).await?.boxed(),
+        };
+        self.receive(to, Some(from.size), u64::MAX, body).await.map_err(|error| match error {
+            ReceiveError::Body(error) | ReceiveError::Storage(error) => error,
+            ReceiveError::TooLarge { .. } => StorageError::NoSpace,
+        })
+    }
+
+    /// Deletes stored files of an image, and its directories if that leaves them empty. That one of them is not there does
+    /// not matter.
+    pub async fn delete(&self, uuid: Uuid, files: &[Location]) -> Result<(), StorageError> {
+        let local: Vec<_> = files.iter().filter(|file| file.stor == Stor::Local).collect();
+        if !local.is_empty() {
+            let local = local.iter().map(|file| (file.asset, file.sha1.clone())).collect();
+            self.local.delete(uuid, local).await?;
+        }
+        let remote: Vec<_> = files.iter().filter(|file| file.stor == Stor::Manta).collect();
+        if !remote.is_empty() {
+            let manta = self.manta()?;
+            for file in remote {
+                manta.delete(file).await?;
+            }
+            manta.delete_directory(uuid).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Received {
+    /// The name of the object in Manta, if it is not that of the asset: the manifest has to tell it.
+    pub fn object(&self) -> Option<OwnName> {
+        let name = match &self.held {
+            Held::Local(_) => None,
+            Held::Manta(arrived) => arrived.object(),
+        };
+        name.map(|name| OwnName { name: name.to_owned(), displaces: None })
+    }
+}
+
+impl Staged {
+    /// A manifest names the file by now: locally it moves to its final place. It is found in either place, and after a
+    /// failure the next sweep tries again.
+    pub async fn settle(self) -> Result<(), StorageError> {
+        match self.0 {
+            Kept::Local(staged) => staged.settle().await,
+            Kept::Manta(placed) => {
+                placed.keep();
+                Ok(())
+            }
+        }
+    }
+
+    /// Leaves the file where it is, because it is not known whether a manifest names it.
+    pub fn leave(self) {
+        match self.0 {
+            Kept::Local(staged) => staged.leave(),
+            Kept::Manta(placed) => placed.keep(),
+        }
+    }
+}
+
+impl StoredFile {
+    /// Whether the storage has as many bytes as the manifest says.
+    pub async fn check(&self, expected: &Location) -> Result<(), StorageError> {
+        match self {
+            StoredFile::Local(file) if file.metadata()?.len() == expected.size => Ok(()),
+            StoredFile::Local(_) => {
+                Err(StorageError::Damaged(format!("{}/{}", expected.uuid, expected.asset)))
+            }
+            StoredFile::Manta(file) => file.check().await,
+        }
+    }
+}
+
+/// The bytes of an MD5 in base64.
+fn md5_bytes(md5: &str) -> Option<[u8; 16]> {
+    STANDARD.decode(md5).ok()?.try_into().ok()
 }
 
 /// Runs `work` on a blocking thread.

@@ -9,29 +9,15 @@ use bytes::Bytes;
 use futures_util::Stream;
 use sha1::{Digest, Sha1};
 
-use super::{Asset, LocalStorage, ReceiveError, Received, StorageError, blocking};
+use super::{Asset, LocalStorage, StorageError, blocking};
 use crate::manifest::Uuid;
 
 /// Bytes read at a time.
 const CHUNK: usize = 512 << 10;
 
 impl LocalStorage {
-    /// Copies a file of `uuid`, the one whose bytes have this SHA-1, as if they were uploaded: what comes of it is
-    /// complete, durable, and its digests are those of the bytes that were read.
-    pub async fn copy(&self, uuid: Uuid, asset: Asset, sha1: &str) -> Result<Received, StorageError> {
-        let file = self.open(uuid, asset, sha1).await?;
-        let size = file.metadata()?.len();
-        self.receive(Some(size), u64::MAX, chunks(file)).await.map_err(|error| match error {
-            ReceiveError::Body(error) => error.into(),
-            ReceiveError::Storage(error) => error,
-            ReceiveError::TooLarge { .. } => StorageError::NoSpace,
-        })
-    }
-}
-
-impl LocalStorage {
     /// Opens a small file of `uuid` after a look at its bytes; `None` if they have another SHA-1.
-    pub async fn open_verified(
+    pub(super) async fn open_verified(
         &self,
         uuid: Uuid,
         asset: Asset,
@@ -58,7 +44,7 @@ fn sha1_of(file: &File) -> io::Result<String> {
 }
 
 /// The bytes of a file, read off the runtime's threads.
-fn chunks(file: File) -> impl Stream<Item = io::Result<Bytes>> {
+pub(super) fn chunks(file: File) -> impl Stream<Item = io::Result<Bytes>> {
     futures_util::stream::try_unfold((Arc::new(file), 0), |(file, position)| async move {
         let reader = Arc::clone(&file);
         let chunk = blocking(move || read(&reader, position)).await?;

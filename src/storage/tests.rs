@@ -12,8 +12,9 @@ use sha1::Digest;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-use super::{Asset, LocalStorage, Owner, ReceiveError, Received, StorageError};
-use crate::manifest::Uuid;
+use super::local::Received;
+use super::{Asset, LocalStorage, Location, Owner, ReceiveError, Storage, StorageError, Target};
+use crate::manifest::{Stor, Uuid};
 
 const MIB: usize = 1 << 20;
 const NO_LIMIT: u64 = u64::MAX;
@@ -291,7 +292,8 @@ async fn a_storage_without_its_directory_says_so() {
 async fn a_full_disk_is_told_from_other_failures() {
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let chunks = stream::iter((0..8).map(|_| Ok::<_, Infallible>(Bytes::from(vec![1; MIB]))));
-    let failed = super::ingest::ingest(full, None, NO_LIMIT, chunks).await;
+    let mut sink = super::ingest::FileSink::new(full, None).await.unwrap();
+    let failed = super::ingest::ingest(&mut sink, NO_LIMIT, chunks).await;
     assert!(matches!(failed, Err(ReceiveError::Storage(StorageError::NoSpace))), "{failed:?}");
 }
 
@@ -328,13 +330,19 @@ async fn a_copy_has_the_digests_of_what_was_read() {
     let received = disk.received(bytes).await;
     let digests = received.digests.clone();
     disk.storage.stage(received, uuid, Asset::Icon).await.unwrap().settle().await.unwrap();
-    let copy = disk.storage.copy(uuid, Asset::Icon, &digests.sha1).await.unwrap();
+    let storage = Storage::new(disk.storage.clone(), None);
+    let (asset, stor, size) = (Asset::Icon, Stor::Local, digests.size);
+    let location = Location { uuid, asset, stor, sha1: digests.sha1.clone(), size, md5: None, object: None };
+    let target = Target { uuid: Uuid::new_v4(), asset, stor, replaces: false };
+    let copy = storage.copy(&location, target).await.unwrap();
     assert_eq!(copy.digests, digests);
     drop(copy);
     disk.until_unfinished(0).await;
-    let verified = disk.storage.open_verified(uuid, Asset::Icon, &digests.sha1).await.unwrap();
-    assert!(verified.is_some());
+    assert!(storage.open_verified(&location).await.is_ok());
     fs::write(disk.place(uuid).with_file_name("icon"), "changed").unwrap();
-    assert!(disk.storage.open_verified(uuid, Asset::Icon, &digests.sha1).await.unwrap().is_none());
-    assert_ne!(disk.storage.copy(uuid, Asset::Icon, &digests.sha1).await.unwrap().digests, digests);
+    let changed = storage.open_verified(&location).await.unwrap_err();
+    assert!(matches!(changed, StorageError::Damaged(_)), "{changed}");
+    assert_ne!(storage.copy(&location, target).await.unwrap().digests, digests);
+    let elsewhere = Location { stor: Stor::Manta, ..location };
+    assert!(matches!(storage.open(&elsewhere).await, Err(StorageError::Absent(Stor::Manta))));
 }

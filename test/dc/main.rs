@@ -29,6 +29,7 @@ mod icons;
 mod imports;
 mod lifecycle;
 mod listing;
+mod manta;
 mod metrics;
 mod pages;
 mod paging;
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
         imports::TESTS,
         lifecycle::TESTS,
         listing::TESTS,
+        manta::TESTS,
         metrics::TESTS,
         pages::TESTS,
         paging::TESTS,

@@ -1,15 +1,19 @@
 //! Cloud on a laptop: the rest of a Triton datacenter in one process, for development and tests.
 //!
 //! - [`moray`]: the key-value store, FAST in front of SQLite
+//! - [`manta`]: the object store, HTTP in front of files
 //! - [`ufds`]: the account directory, LDAP in front of an LDIF file
-//! - [`datacenter`]: both, and the `imgapi` process between them
+//! - [`datacenter`]: all of them, and the `imgapi` process between them
 //!
 //! Each server speaks the real protocol and is checked with the clients that Triton's services use. None of it
 //! is for production.
 
+mod control;
+mod faults;
 mod net;
 
 pub mod datacenter;
+pub mod manta;
 pub mod moray;
 pub mod ufds;
 

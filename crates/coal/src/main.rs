@@ -84,6 +84,8 @@ fn announce(datacenter: &Datacenter, ready_file: Option<PathBuf>) -> Result<(), 
     ready.metrics.iter().for_each(|url| line("metrics", url));
     line("moray", &ready.moray);
     line("ufds", &ready.ufds);
+    ready.manta.iter().for_each(|url| line("manta", url));
+    ready.control.iter().for_each(|url| line("control", url));
     line("config", &ready.config_file.display().to_string());
     if let Some(imgapi) = &ready.imgapi {
         line("log", &datacenter.log_file().display().to_string());

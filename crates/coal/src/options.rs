@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use coal::Datacenter;
-use coal::datacenter::{DatacenterBuilder, Ports};
+use coal::datacenter::{DatacenterBuilder, MantaMode, Ports};
 
 /// Cloud on a laptop: a Triton datacenter in one process, for development and tests.
 #[derive(Debug, Parser)]
@@ -13,9 +13,13 @@ pub(crate) struct Options {
     /// Directory for all data, kept at the end. By default a temporary one that is removed.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// "auto" for free ports, or the first of four consecutive ones: imgapi, metrics, moray, ufds.
+    /// "auto" for free ports, or the first of six consecutive ones: imgapi, metrics, moray, ufds, manta,
+    /// control.
     #[arg(long, value_name = "auto|BASE", default_value = "auto", value_parser = parse_ports)]
     pub(crate) ports: Ports,
+    /// Whether there is a Manta: one of this datacenter, one that imgapi takes for far away, or none.
+    #[arg(long, value_name = "local|remote|none", default_value = "local", value_parser = parse_manta)]
+    pub(crate) manta: MantaMode,
     /// File to write, as JSON, when everything answers.
     #[arg(long, value_name = "FILE")]
     pub(crate) ready_file: Option<PathBuf>,
@@ -55,17 +59,28 @@ fn parse_ports(text: &str) -> Result<Ports, String> {
     if text == "auto" {
         return Ok(Ports::Auto);
     }
-    // Three more follow.
+    // The others follow.
+    let last = u16::MAX - (Ports::COUNT - 1);
     match text.parse::<u16>() {
-        Ok(base) if (1..=u16::MAX - 3).contains(&base) => Ok(Ports::Base(base)),
-        _ => Err(format!("neither \"auto\" nor a port from 1 to {}", u16::MAX - 3)),
+        Ok(base) if (1..=last).contains(&base) => Ok(Ports::Base(base)),
+        _ => Err(format!("neither \"auto\" nor a port from 1 to {last}")),
+    }
+}
+
+fn parse_manta(text: &str) -> Result<MantaMode, String> {
+    match text {
+        "local" => Ok(MantaMode::Local),
+        "remote" => Ok(MantaMode::Remote),
+        "none" => Ok(MantaMode::None),
+        _ => Err("neither local, nor remote, nor none".to_owned()),
     }
 }
 
 impl Options {
     /// The datacenter that was asked for.
     pub(crate) fn builder(self) -> DatacenterBuilder {
-        let mut builder = Datacenter::builder().name(self.datacenter_name).ports(self.ports);
+        let mut builder =
+            Datacenter::builder().name(self.datacenter_name).ports(self.ports).manta(self.manta);
         if let Some(data) = self.data {
             builder = builder.data_dir(data);
         }

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use coal::Datacenter;
-use coal::datacenter::{DatacenterError, Ports};
+use coal::datacenter::{DatacenterError, MantaMode, Ports};
 use serde_json::Value;
 
 /// The script that becomes the stand-in below. It is not written by a test: a file that was open for writing
@@ -90,6 +90,26 @@ async fn the_config_is_complete_and_private() {
     assert!(ready.get("imgapi").is_none(), "what does not run is left out");
     within(datacenter.stop()).await;
     assert!(data.join("moray.sqlite").exists(), "a chosen directory is kept");
+}
+
+#[tokio::test]
+async fn a_manta_is_in_the_config_and_in_the_ready_file() {
+    for (mode, remote) in [(MantaMode::Local, false), (MantaMode::Remote, true)] {
+        let datacenter = within(Datacenter::builder().manta(mode).start()).await.unwrap();
+        let text = std::fs::read(datacenter.config_file()).unwrap();
+        let config: Value = serde_json::from_slice(&text).unwrap();
+        let ready = serde_json::to_value(datacenter.ready()).unwrap();
+        let manta = &config["manta"];
+        assert_eq!(manta["url"], ready["manta"]);
+        assert_eq!((manta["user"].as_str(), manta["remote"].as_bool()), (Some("admin"), Some(remote)));
+        assert_eq!(manta["key"], datacenter.key_file("admin").to_str().unwrap());
+        assert_eq!(config["storageTypes"], serde_json::json!(["manta", "local"]));
+        within(datacenter.stop()).await;
+    }
+    let without = within(Datacenter::builder().start()).await.unwrap();
+    assert!(without.manta().is_none() && without.ready().control.is_none());
+    let config: Value = serde_json::from_slice(&std::fs::read(without.config_file()).unwrap()).unwrap();
+    assert!(config.get("manta").is_none(), "{config}");
 }
 
 #[tokio::test]

@@ -70,6 +70,11 @@ impl Index {
         read(&self.images).get(&uuid).cloned()
     }
 
+    /// The images that are wanted. To be called on a blocking thread.
+    pub(super) fn filtered(&self, wanted: impl Fn(&View) -> bool) -> Vec<Arc<View>> {
+        read(&self.images).values().filter(|view| wanted(view)).cloned().collect()
+    }
+
     /// How many images there are.
     pub(super) fn len(&self) -> usize {
         read(&self.images).len()

@@ -92,6 +92,11 @@ impl LocalDatabase {
         self.run("find", move |shared| Ok(shared.index.dependents(uuid))).await
     }
 
+    pub(super) async fn filtered(&self, wanted: fn(&View) -> bool) -> Result<Vec<Arc<View>>, DbError> {
+        let shared = Arc::clone(&self.shared);
+        blocking(move || shared.index.filtered(wanted)).await
+    }
+
     pub(super) fn status(&self) -> Status {
         Status {
             images: Some(self.shared.index.len()),

@@ -211,6 +211,10 @@ impl MorayDatabase {
         Ok(rows.iter().filter_map(|row| row.key.parse().ok()).collect())
     }
 
+    pub(super) async fn filtered(&self, wanted: fn(&View) -> bool) -> Result<Vec<Arc<View>>, DbError> {
+        self.replica.filtered(wanted).await
+    }
+
     pub(super) fn status(&self) -> Status {
         self.replica.status()
     }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::child::Launch;
 use super::config::{ConfigInput, write_json};
 use super::error::{DatacenterError, cannot};
+use super::manta::{Manta, MantaMode};
 use super::ports::{Addresses, Ports};
 use super::{Datacenter, Imgapi, health};
 use crate::moray::{Location, MorayServer};
@@ -23,6 +24,7 @@ pub struct DatacenterBuilder {
     name: Option<String>,
     data: Option<PathBuf>,
     ports: Ports,
+    manta: MantaMode,
     imgapi: Vec<PathBuf>,
     ufds_ldif: Option<PathBuf>,
     imgapi_config: Map<String, Value>,
@@ -49,6 +51,13 @@ impl DatacenterBuilder {
     #[must_use]
     pub fn ports(mut self, ports: Ports) -> Self {
         self.ports = ports;
+        self
+    }
+
+    /// Whether there is a Manta; by default there is none.
+    #[must_use]
+    pub fn manta(mut self, mode: MantaMode) -> Self {
+        self.manta = mode;
         self
     }
 
@@ -96,8 +105,9 @@ impl DatacenterBuilder {
         let name = self.name.clone().unwrap_or_else(|| "coal".to_owned());
         let data = DataDir::open(self.data.as_deref())?;
         let addresses = self.ports.choose().await?;
-        let directory = self.directory()?;
+        let mut directory = self.directory()?;
         let accounts = directory.accounts();
+        let manta = Manta::start(self.manta, &data, addresses, &mut directory).await?;
         let root_password = Uuid::new_v4().to_string();
         let (moray, ufds) = backends(&data, addresses, directory, &root_password).await?;
         let config_file = data.path().join("imgapi.config.json");
@@ -113,10 +123,11 @@ impl DatacenterBuilder {
             ufds_root_password: &root_password,
         };
         let mut config = config.to_json();
+        config.extend(manta.iter().flat_map(Manta::settings));
         config.extend(self.imgapi_config.clone());
         write_json(&config_file, &config).map_err(cannot(format!("write {}", config_file.display())))?;
         let imgapi = self.start_imgapi(&data, addresses, &config_file).await?;
-        Ok(Datacenter { name, moray, ufds, accounts, imgapi, config_file, data })
+        Ok(Datacenter { name, moray, ufds, manta, accounts, imgapi, config_file, data })
     }
 
     fn directory(&self) -> Result<Directory, DatacenterError> {
@@ -200,6 +211,11 @@ impl DataDir {
     /// `IMGAPI_LOCAL_BASE_DIR`
     pub(super) fn local_dir(&self) -> PathBuf {
         self.path.join("imgapi")
+    }
+
+    /// The private keys of the accounts.
+    pub(super) fn keys_dir(&self) -> PathBuf {
+        self.path.join("keys")
     }
 
     /// The log of `imgapi`.

@@ -5,6 +5,8 @@ mod child;
 mod config;
 mod error;
 mod health;
+mod keys;
+mod manta;
 mod ports;
 mod ready;
 
@@ -14,11 +16,13 @@ use std::process::ExitStatus;
 
 pub use builder::DatacenterBuilder;
 pub use error::DatacenterError;
+pub use manta::MantaMode;
 pub use ports::Ports;
 pub use ready::{ReadyDatacenter, ReadyFile};
 
 use child::{Launch, Process};
 
+use crate::manta::MantaServer;
 use crate::moray::MorayServer;
 use crate::ufds::{Account, UfdsServer};
 
@@ -28,6 +32,7 @@ pub struct Datacenter {
     name: String,
     moray: MorayServer,
     ufds: UfdsServer,
+    manta: Option<manta::Manta>,
     accounts: Vec<Account>,
     imgapi: Option<Imgapi>,
     config_file: PathBuf,
@@ -63,6 +68,22 @@ impl Datacenter {
     /// The UFDS server.
     pub fn ufds(&self) -> &UfdsServer {
         &self.ufds
+    }
+
+    /// The Manta server; `None` without one.
+    pub fn manta(&self) -> Option<&MantaServer> {
+        self.manta.as_ref().map(manta::Manta::server)
+    }
+
+    /// `http://host:port` of the control, with which people make Manta fail; `None` without a Manta.
+    pub fn control_url(&self) -> Option<String> {
+        self.manta.as_ref().map(manta::Manta::control_url)
+    }
+
+    /// The private key that the account signs requests to Manta with: an OpenSSH file. Its public key is in UFDS. There
+    /// is none without a Manta.
+    pub fn key_file(&self, login: &str) -> PathBuf {
+        keys::file(&self.data.keys_dir(), login)
     }
 
     /// The accounts in UFDS.
@@ -161,6 +182,9 @@ impl Datacenter {
     /// Stops `imgapi`, then the backends.
     pub async fn stop(self) {
         self.stop_imgapi().await;
+        if let Some(manta) = &self.manta {
+            manta.stop().await;
+        }
         self.ufds.stop().await;
         self.moray.stop().await;
     }
@@ -173,6 +197,8 @@ impl Datacenter {
             metrics: self.metrics_url(),
             moray: self.moray.address().to_string(),
             ufds: format!("ldaps://{}", self.ufds.address()),
+            manta: self.manta().map(MantaServer::url),
+            control: self.control_url(),
             config_file: self.config_file.clone(),
             local_dir: self.local_dir(),
             admin_uuid: self.account("admin").map(|admin| admin.uuid.clone()),

@@ -12,7 +12,7 @@ pub enum Ports {
     /// Free ones.
     #[default]
     Auto,
-    /// From this one on: imgapi, its metrics, Moray, UFDS.
+    /// From this one on: imgapi, its metrics, Moray, UFDS, Manta, control.
     Base(u16),
 }
 
@@ -23,20 +23,27 @@ pub(super) struct Addresses {
     pub(super) metrics: SocketAddr,
     pub(super) moray: SocketAddr,
     pub(super) ufds: SocketAddr,
+    pub(super) manta: SocketAddr,
+    pub(super) control: SocketAddr,
 }
 
 impl Ports {
+    /// How many ports a datacenter has.
+    pub const COUNT: u16 = 6;
+
     /// Chooses. The ports of `imgapi`, which another process binds, are never 0.
     pub(super) async fn choose(self) -> Result<Addresses, DatacenterError> {
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         match self {
             Self::Base(base) => {
-                base.checked_add(3).filter(|_| base > 0).ok_or(DatacenterError::Ports(base))?;
+                base.checked_add(Self::COUNT - 1).filter(|_| base > 0).ok_or(DatacenterError::Ports(base))?;
                 Ok(Addresses {
                     imgapi: local(base),
                     metrics: local(base + 1),
                     moray: local(base + 2),
                     ufds: local(base + 3),
+                    manta: local(base + 4),
+                    control: local(base + 5),
                 })
             }
             Self::Auto => {
@@ -49,6 +56,8 @@ impl Ports {
                     metrics: second.local_addr().map_err(no_port())?,
                     moray: local(0),
                     ufds: local(0),
+                    manta: local(0),
+                    control: local(0),
                 })
             }
         }
@@ -64,7 +73,8 @@ mod tests {
         let addresses = Ports::Base(20_000).choose().await.unwrap();
         assert_eq!(addresses.imgapi.port(), 20_000);
         assert_eq!(addresses.ufds.port(), 20_003);
-        assert!(Ports::Base(65_533).choose().await.is_err());
+        assert_eq!(addresses.control.port(), 20_005);
+        assert!(Ports::Base(65_531).choose().await.is_err());
         assert!(Ports::Base(0).choose().await.is_err());
     }
 

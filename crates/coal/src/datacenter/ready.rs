@@ -30,6 +30,12 @@ pub struct ReadyDatacenter {
     pub moray: String,
     /// URL of UFDS.
     pub ufds: String,
+    /// URL of Manta.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manta: Option<String>,
+    /// URL of the control, which makes Manta fail.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub control: Option<String>,
     /// IMGAPI's config.
     pub config_file: PathBuf,
     /// Where IMGAPI keeps files.

@@ -1,8 +1,6 @@
 //! Faults that can be switched on while the server runs.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
-use tokio::sync::watch;
+use crate::faults::Switches;
 
 /// What goes wrong with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -51,8 +49,7 @@ impl FaultRule {
     }
 
     fn meets(&self, method: &str, is_write: bool) -> bool {
-        self.times != Some(0)
-            && self.method.as_deref().is_none_or(|wanted| wanted == method)
+        self.method.as_deref().is_none_or(|wanted| wanted == method)
             && (is_write || self.fault != Fault::HangUpAfterWrite)
     }
 }
@@ -64,66 +61,40 @@ impl From<Fault> for FaultRule {
 }
 
 /// The switches of one server. Clones share them.
-#[derive(Debug, Clone)]
-pub struct Faults {
-    state: Arc<watch::Sender<State>>,
-    // Taking a rule is read and write in one; the channel alone gives no such step with a result.
-    rules: Arc<Mutex<Vec<FaultRule>>>,
-}
-
-#[derive(Debug, Default, Clone, Copy)]
-struct State {
-    applied: u64,
-    cleared: u64,
-}
-
-impl Default for Faults {
-    fn default() -> Self {
-        Self { state: Arc::new(watch::Sender::new(State::default())), rules: Arc::default() }
-    }
-}
+#[derive(Debug, Clone, Default)]
+pub struct Faults(Switches<FaultRule>);
 
 impl Faults {
     /// Adds a fault. Of several that meet a request, the oldest is taken.
     pub fn set(&self, rule: impl Into<FaultRule>) {
-        self.rules.lock().unwrap_or_else(PoisonError::into_inner).push(rule.into());
+        let rule = rule.into();
+        let times = rule.times;
+        self.0.set(rule, times);
     }
 
     /// Removes all faults and lets the requests go on that were stalled.
     pub fn clear(&self) {
-        self.rules.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        self.state.send_modify(|state| state.cleared += 1);
+        self.0.clear();
     }
 
     /// How many requests have met a fault since the server was made.
     pub fn applied(&self) -> u64 {
-        self.state.borrow().applied
+        self.0.applied()
     }
 
     /// Waits until [`applied`](Self::applied) is at least `count`.
     pub async fn wait_applied(&self, count: u64) {
-        // The sender lives as long as `self`, so that this cannot fail.
-        let _ = self.state.subscribe().wait_for(|state| state.applied >= count).await;
+        self.0.wait_applied(count).await;
     }
 
     /// The fault that meets the request, after it has stalled if it must.
     pub(super) async fn meet(&self, method: &str, is_write: bool) -> Option<Fault> {
-        let mut watcher = self.state.subscribe();
-        let cleared = watcher.borrow_and_update().cleared;
-        let fault = self.take(method, is_write)?;
-        self.state.send_modify(|state| state.applied += 1);
-        if fault == Fault::Stall {
-            let _ = watcher.wait_for(|state| state.cleared != cleared).await;
+        let mut met = self.0.take(|rule| rule.meets(method, is_write))?;
+        if met.rule.fault == Fault::Stall {
+            met.until_cleared().await;
             return None;
         }
-        Some(fault)
-    }
-
-    fn take(&self, method: &str, is_write: bool) -> Option<Fault> {
-        let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
-        let rule = rules.iter_mut().find(|rule| rule.meets(method, is_write))?;
-        rule.times = rule.times.map(|times| times - 1);
-        Some(rule.fault)
+        Some(met.rule.fault)
     }
 }
 

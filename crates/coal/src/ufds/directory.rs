@@ -77,10 +77,15 @@ impl Directory {
             if !directory.entries.is_empty() && !parent_exists {
                 return Err(DirectoryError::Orphan { line, dn });
             }
-            directory.by_dn.insert(dn.clone(), directory.entries.len());
-            directory.entries.push(Entry { dn, attributes: group(record.attributes) });
+            directory.add(Entry { dn, attributes: group(record.attributes) });
         }
         Ok(directory)
+    }
+
+    /// Adds an entry whose name is new and has a parent.
+    pub(super) fn add(&mut self, entry: Entry) {
+        self.by_dn.insert(entry.dn.clone(), self.entries.len());
+        self.entries.push(entry);
     }
 
     /// The directory that coal brings along: the admin, four accounts, and a sub-user of one of them.

@@ -8,6 +8,7 @@ mod directory;
 mod dn;
 mod faults;
 mod filter;
+mod keys;
 mod ldif;
 mod search;
 mod server;

@@ -1,5 +1,6 @@
 //! Keys, as SSH and OpenSSL write them.
 
+mod fingerprint;
 mod private;
 mod public;
 

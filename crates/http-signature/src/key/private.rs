@@ -7,7 +7,7 @@ use openssl::rsa::RsaPrivateKeyBuilder;
 use openssl::sign::Signer;
 use ssh_key::private::{EcdsaKeypair, KeypairData, RsaKeypair};
 
-use super::{KeyError, digest, group, positive};
+use super::{KeyError, digest, fingerprint, group, positive};
 use crate::{Algorithm, Family, Hash};
 
 /// A key to sign with. `Debug` shows its kind only.
@@ -30,6 +30,14 @@ impl PrivateKey {
     /// What this key signs with: a hash that fits its size.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
+    }
+
+    /// What `ssh-keygen -E md5 -l` prints of its public part behind `MD5:`, the name that Manta knows a key by.
+    ///
+    /// # Errors
+    /// `Crypto`.
+    pub fn md5_fingerprint(&self) -> Result<String, KeyError> {
+        fingerprint::md5(&self.key)
     }
 
     /// The signature of a message. Takes up to some milliseconds.

@@ -6,7 +6,7 @@ use openssl::rsa::Rsa;
 use openssl::sign::Verifier;
 use ssh_key::public::{EcdsaPublicKey, KeyData, RsaPublicKey};
 
-use super::{KeyError, digest, group, positive};
+use super::{KeyError, digest, fingerprint, group, positive};
 use crate::{Algorithm, Family};
 
 /// Shorter keys are broken, longer ones take too long.
@@ -35,6 +35,14 @@ impl PublicKey {
             other => return Err(KeyError::Unsupported(other.algorithm().to_string())),
         };
         Ok(PublicKey { family, key })
+    }
+
+    /// What `ssh-keygen -E md5 -l` prints behind `MD5:`.
+    ///
+    /// # Errors
+    /// `Crypto`.
+    pub fn md5_fingerprint(&self) -> Result<String, KeyError> {
+        fingerprint::md5(&self.key)
     }
 
     /// Whether this key made the signature. Never, if the algorithm is of another family than the key.

@@ -1,6 +1,7 @@
 //! Signatures that others made, our own, and what is left of them when a byte changes.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
+mod fingerprints;
 mod mutations;
 mod policy;
 mod private_keys;

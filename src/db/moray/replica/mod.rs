@@ -23,7 +23,7 @@ use super::bucket::Bucket;
 use crate::db::index::Index;
 use crate::db::{Damaged, DbError, ListAnswer, Status, blocking};
 use crate::manifest::list::ListQuery;
-use crate::manifest::{ApiForm, Rules, Uuid};
+use crate::manifest::{ApiForm, Rules, Uuid, View};
 use crate::telemetry::Metrics;
 
 use freshness::State;
@@ -95,6 +95,14 @@ impl Replica {
         }
         let (shared, query) = (Arc::clone(&self.shared), query.clone());
         Ok(blocking(move || shared.index.list(&query, form, Some(DEFAULT_LIMIT))).await??)
+    }
+
+    /// The images here of which `wanted` holds, when all are here.
+    pub(super) async fn filtered(&self, wanted: fn(&View) -> bool) -> Result<Vec<Arc<View>>, DbError> {
+        let mut state = self.shared.state.subscribe();
+        state.wait_for(|state| state.is_complete).await.map_err(|stopped| DbError::Failed(stopped.into()))?;
+        let shared = Arc::clone(&self.shared);
+        blocking(move || shared.index.filtered(wanted)).await
     }
 
     /// Whether Moray is known to have a row of this UUID that cannot be used.

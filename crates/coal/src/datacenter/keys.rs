@@ -1,0 +1,84 @@
+//! The key pairs with which accounts sign their requests to Manta.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use http_signature::PublicKey;
+use ssh_key::rand_core::OsRng;
+use ssh_key::{Algorithm, EcdsaCurve, HashAlg, LineEnding, PrivateKey};
+use tempfile::NamedTempFile;
+
+use crate::ufds::Directory;
+
+/// Where the private key of the account is.
+pub(super) fn file(directory: &Path, login: &str) -> PathBuf {
+    directory.join(format!("{login}.id_ecdsa"))
+}
+
+/// A key pair of an account.
+#[derive(Debug)]
+pub(super) struct AccountKey {
+    /// The account.
+    pub(super) login: String,
+    /// The file of the private key.
+    pub(super) file: PathBuf,
+    /// The fingerprint that `ssh-keygen -l` prints. Manta goes by another one.
+    pub(super) sha256: String,
+}
+
+/// Gives every account a key pair: the private key in a file, the public one in the account directory. Keys of an
+/// earlier start are used again. Blocks.
+pub(super) fn give(directory: &Path, accounts: &mut Directory) -> io::Result<Vec<AccountKey>> {
+    std::fs::create_dir_all(directory)?;
+    let mut keys = Vec::new();
+    for account in accounts.accounts() {
+        let login = account.login;
+        // A login that leads elsewhere is none that Triton would allow.
+        if login.contains('/') {
+            continue;
+        }
+        let file = file(directory, &login);
+        let key = load_or_create(&file)?;
+        let openssh = key.public_key().to_openssh().map_err(io::Error::other)?;
+        let md5 = PublicKey::from_openssh(&openssh).and_then(|key| key.md5_fingerprint());
+        accounts.add_key(&login, &md5.map_err(io::Error::other)?, &openssh);
+        keys.push(AccountKey { login, file, sha256: key.fingerprint(HashAlg::Sha256).to_string() });
+    }
+    Ok(keys)
+}
+
+fn load_or_create(path: &Path) -> io::Result<PrivateKey> {
+    if path.exists() {
+        return PrivateKey::read_openssh_file(path).map_err(io::Error::other);
+    }
+    let algorithm = Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 };
+    let key = PrivateKey::random(&mut OsRng, algorithm).map_err(io::Error::other)?;
+    let text = key.to_openssh(LineEnding::LF).map_err(io::Error::other)?;
+    // Created with mode 0600.
+    let mut file = NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
+    file.write_all(text.as_bytes())?;
+    file.persist(path)?;
+    Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn keys_are_made_once_and_are_private() {
+        let directory = tempfile::tempdir().unwrap();
+        let text = || {
+            let mut accounts = Directory::built_in().unwrap();
+            give(directory.path(), &mut accounts).unwrap();
+            std::fs::read_to_string(file(directory.path(), "admin")).unwrap()
+        };
+        let first = text();
+        assert!(first.starts_with("-----BEGIN OPENSSH PRIVATE KEY-----"));
+        assert_eq!(first, text());
+        let mode = std::fs::metadata(file(directory.path(), "admin")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}

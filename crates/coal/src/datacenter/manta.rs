@@ -1,0 +1,94 @@
+//! Manta in a datacenter: the server, and the control that makes it fail.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::builder::DataDir;
+use super::error::{DatacenterError, cannot};
+use super::keys::{self, AccountKey};
+use super::ports::Addresses;
+use crate::control::Control;
+use crate::manta::{MantaOptions, MantaServer};
+use crate::ufds::Directory;
+
+/// Whether a datacenter has a Manta.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MantaMode {
+    /// No.
+    #[default]
+    None,
+    /// Its own.
+    Local,
+    /// One that counts as far away.
+    Remote,
+}
+
+/// A running Manta.
+#[derive(Debug)]
+pub(super) struct Manta {
+    server: Arc<MantaServer>,
+    control: Control,
+    mode: MantaMode,
+    // The admin's, with which IMGAPI signs.
+    key: Option<AccountKey>,
+}
+
+impl Manta {
+    /// Starts what `mode` asks for, and gives the accounts keys.
+    pub(super) async fn start(
+        mode: MantaMode,
+        data: &DataDir,
+        addresses: Addresses,
+        accounts: &mut Directory,
+    ) -> Result<Option<Self>, DatacenterError> {
+        if mode == MantaMode::None {
+            return Ok(None);
+        }
+        let keys_dir = data.keys_dir();
+        let keys = keys::give(&keys_dir, accounts)
+            .map_err(cannot(format!("write keys to {}", keys_dir.display())))?;
+        let key = keys.into_iter().find(|key| key.login == "admin");
+        let options = MantaOptions { data_dir: data.path().join("manta"), directory: accounts.clone() };
+        let server = MantaServer::bind(addresses.manta, options)
+            .await
+            .map_err(cannot(format!("start Manta on {}", addresses.manta)))?;
+        let server = Arc::new(server);
+        let control = Control::bind(addresses.control, Arc::clone(&server))
+            .await
+            .map_err(cannot(format!("start the control on {}", addresses.control)))?;
+        Ok(Some(Self { server, control, mode, key }))
+    }
+
+    /// The server.
+    pub(super) fn server(&self) -> &MantaServer {
+        &self.server
+    }
+
+    /// `http://host:port` of the control.
+    pub(super) fn control_url(&self) -> String {
+        format!("http://{}", self.control.address())
+    }
+
+    /// What IMGAPI's config says about it; nothing when there is no admin to sign.
+    pub(super) fn settings(&self) -> Map<String, Value> {
+        let Some(key) = &self.key else { return Map::new() };
+        let section = json!({
+            "url": self.server.url(),
+            "user": key.login,
+            "key": key.file,
+            "keyId": key.sha256,
+            "insecure": false,
+            "remote": self.mode == MantaMode::Remote,
+            "baseDir": "imgapi",
+        });
+        let settings = [("storageTypes", json!(["manta", "local"])), ("manta", section)];
+        settings.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
+    }
+
+    /// Stops both.
+    pub(super) async fn stop(&self) {
+        self.control.stop().await;
+        self.server.stop().await;
+    }
+}

@@ -1,0 +1,257 @@
+//! Faults that can be switched on while the server runs.
+
+use serde::{Deserialize, Serialize};
+
+use crate::faults::{Met, Switches};
+
+/// What goes wrong with a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "fault", rename_all = "snake_case")]
+pub enum MantaFault {
+    /// The connection is closed without an answer; nothing is done.
+    HangUp,
+    /// Nothing is done and answered until [`MantaFaults::clear`]; then all goes on.
+    Stall,
+    /// The answer is 500 `InternalError`; nothing is done.
+    InternalError,
+    /// The answer is 503 `ServiceUnavailable`; nothing is done.
+    Unavailable {
+        /// Seconds in `retry-after`.
+        retry_after: u32,
+    },
+    /// An object's content, up or down, stops at this byte until [`MantaFaults::clear`].
+    StallAfter {
+        /// How many bytes go through.
+        bytes: u64,
+    },
+    /// The connection is closed at this byte of an object's content, up or down. On the way down a few of the bytes
+    /// before may get lost, too.
+    CutAfter {
+        /// How many bytes go through.
+        bytes: u64,
+    },
+    /// An object is stored, and the `computed-md5` of the answer is another one.
+    WrongComputedMd5,
+    /// An object is sent with another `content-md5`.
+    WrongContentMd5,
+    /// A change is not made, and the answer is 409 `ConcurrentRequest`.
+    ConcurrentRequest,
+    /// All is done, and the connection is closed without an answer.
+    LostAnswer,
+}
+
+/// Where on the way of a request a fault is met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Its head has come.
+    Head,
+    /// The content of an object comes, or goes.
+    Content,
+    /// A change is about to be made.
+    Commit,
+    /// The answer to the upload of an object is made.
+    Uploaded,
+    /// The head of the answer to the download of an object is made.
+    Download,
+    /// The answer is complete.
+    Answer,
+}
+
+impl MantaFault {
+    fn stage(&self) -> Stage {
+        match self {
+            Self::HangUp | Self::Stall | Self::InternalError | Self::Unavailable { .. } => Stage::Head,
+            Self::StallAfter { .. } | Self::CutAfter { .. } => Stage::Content,
+            Self::ConcurrentRequest => Stage::Commit,
+            Self::WrongComputedMd5 => Stage::Uploaded,
+            Self::WrongContentMd5 => Stage::Download,
+            Self::LostAnswer => Stage::Answer,
+        }
+    }
+}
+
+/// Which requests a fault meets: by default all that it can happen to, until it is cleared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MantaFaultRule {
+    #[serde(flatten)]
+    fault: MantaFault,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    method: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    times: Option<u32>,
+}
+
+impl MantaFaultRule {
+    /// Meets every request that the fault can happen to.
+    pub fn new(fault: MantaFault) -> Self {
+        Self { fault, method: None, path: None, times: None }
+    }
+
+    /// Meets only requests with this method, in upper case.
+    #[must_use]
+    pub fn method(mut self, method: &str) -> Self {
+        self.method = Some(method.to_owned());
+        self
+    }
+
+    /// Meets only requests whose path, without percent-encoding, contains this.
+    #[must_use]
+    pub fn path(mut self, part: &str) -> Self {
+        self.path = Some(part.to_owned());
+        self
+    }
+
+    /// Meets only the next `times` requests.
+    #[must_use]
+    pub fn times(mut self, times: u32) -> Self {
+        self.times = Some(times);
+        self
+    }
+
+    fn meets(&self, stage: Stage, method: &str, path: &str) -> bool {
+        self.fault.stage() == stage
+            && self.method.as_deref().is_none_or(|wanted| wanted == method)
+            && self.path.as_deref().is_none_or(|part| path.contains(part))
+    }
+}
+
+impl From<MantaFault> for MantaFaultRule {
+    fn from(fault: MantaFault) -> Self {
+        Self::new(fault)
+    }
+}
+
+/// The switches of one server. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct MantaFaults(Switches<MantaFaultRule>);
+
+impl MantaFaults {
+    /// Adds a fault. Of several that meet a request at the same point, the oldest is taken.
+    pub fn set(&self, rule: impl Into<MantaFaultRule>) {
+        let rule = rule.into();
+        let times = rule.times;
+        self.0.set(rule, times);
+    }
+
+    /// Removes all faults and lets what has stalled go on.
+    pub fn clear(&self) {
+        self.0.clear();
+    }
+
+    /// The faults that are switched on, each with the number of requests that it is yet to meet.
+    pub fn list(&self) -> Vec<MantaFaultRule> {
+        self.0.list().into_iter().map(|(rule, left)| MantaFaultRule { times: left, ..rule }).collect()
+    }
+
+    /// How many times a request has met a fault since the server was made.
+    pub fn applied(&self) -> u64 {
+        self.0.applied()
+    }
+
+    /// Waits until [`applied`](Self::applied) is at least `count`.
+    pub async fn wait_applied(&self, count: u64) {
+        self.0.wait_applied(count).await;
+    }
+}
+
+/// The faults as one request meets them.
+#[derive(Debug, Clone)]
+pub(super) struct RequestFaults {
+    switches: Switches<MantaFaultRule>,
+    method: String,
+    path: String,
+}
+
+impl RequestFaults {
+    /// Those of a request with this method and path.
+    pub(super) fn new(faults: &MantaFaults, method: &str, path: String) -> Self {
+        Self { switches: faults.0.clone(), method: method.to_owned(), path }
+    }
+
+    /// Takes what the request meets here. It waits for the end of a [`MantaFault::Stall`] by itself.
+    pub(super) async fn meet(&self, stage: Stage) -> Option<MantaFault> {
+        let mut met = self.take(stage)?;
+        if met.rule.fault == MantaFault::Stall {
+            met.until_cleared().await;
+            return None;
+        }
+        Some(met.rule.fault)
+    }
+
+    /// What happens to the content of the object.
+    pub(super) fn content(&self) -> ContentFault {
+        ContentFault(self.take(Stage::Content))
+    }
+
+    fn take(&self, stage: Stage) -> Option<Met<MantaFaultRule>> {
+        self.switches.take(|rule| rule.meets(stage, &self.method, &self.path))
+    }
+}
+
+/// What happens to the content of an object.
+#[derive(Debug)]
+pub(super) struct ContentFault(Option<Met<MantaFaultRule>>);
+
+/// The connection is to be closed.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection is closed on purpose")]
+pub(super) struct HangUp;
+
+impl ContentFault {
+    /// How many of `length` bytes may go through when `done` bytes have; waits while there are none.
+    pub(super) async fn pass(&mut self, done: u64, length: usize) -> Result<usize, HangUp> {
+        let Some(met) = &mut self.0 else { return Ok(length) };
+        let (MantaFault::StallAfter { bytes } | MantaFault::CutAfter { bytes }) = met.rule.fault else {
+            return Ok(length);
+        };
+        let left = usize::try_from(bytes.saturating_sub(done)).unwrap_or(usize::MAX);
+        if left > 0 {
+            return Ok(length.min(left));
+        }
+        if met.rule.fault == (MantaFault::CutAfter { bytes }) {
+            return Err(HangUp);
+        }
+        met.until_cleared().await;
+        self.0 = None;
+        Ok(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_have_a_form_for_people() {
+        let text = r#"{"fault":"cut_after","bytes":5,"method":"GET","times":2}"#;
+        let rule: MantaFaultRule = serde_json::from_str(text).unwrap();
+        assert_eq!(rule, MantaFaultRule::new(MantaFault::CutAfter { bytes: 5 }).method("GET").times(2));
+        assert_eq!(serde_json::to_string(&rule).unwrap(), text);
+        assert!(serde_json::from_str::<MantaFaultRule>(r#"{"fault":"nothing"}"#).is_err());
+    }
+
+    #[tokio::test]
+    async fn rules_meet_what_they_name_and_as_often_as_they_say() {
+        let faults = MantaFaults::default();
+        let request = |path: &str| RequestFaults::new(&faults, "PUT", path.to_owned());
+        faults.set(MantaFaultRule::new(MantaFault::ConcurrentRequest).path("/b").times(1));
+        assert_eq!(request("/a/c").meet(Stage::Commit).await, None);
+        assert_eq!(request("/a/b").meet(Stage::Head).await, None);
+        assert_eq!(request("/a/b").meet(Stage::Commit).await, Some(MantaFault::ConcurrentRequest));
+        assert_eq!(request("/a/b").meet(Stage::Commit).await, None);
+        assert!(faults.list().is_empty());
+        assert_eq!(faults.applied(), 1);
+    }
+
+    #[tokio::test]
+    async fn content_passes_up_to_the_fault() {
+        let faults = MantaFaults::default();
+        faults.set(MantaFault::CutAfter { bytes: 10 });
+        let mut content = RequestFaults::new(&faults, "GET", "/a".to_owned()).content();
+        assert_eq!(content.pass(0, 4).await.unwrap(), 4);
+        assert_eq!(content.pass(4, 100).await.unwrap(), 6);
+        assert!(content.pass(10, 1).await.is_err());
+    }
+}

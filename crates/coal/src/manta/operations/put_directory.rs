@@ -1,0 +1,26 @@
+//! PUT of a directory.
+
+use hyper::StatusCode;
+
+use super::kept_headers;
+use crate::manta::answer::{self, Answer};
+use crate::manta::call::{Call, Failure};
+use crate::manta::store::Entry;
+
+/// PutDirectory: nothing happens when the directory is there already with the same headers. An object of that name is
+/// replaced, as Manta does.
+pub(super) async fn put_directory(call: &Call) -> Result<Answer, Failure> {
+    if call.path.is_account() {
+        call.refuse_root()?;
+    }
+    if !call.path.is_root() {
+        call.require_parent().await?;
+        let headers = kept_headers(&call.head.headers);
+        let old = call.store.get(call.key()).await?;
+        let same = old.as_ref().is_some_and(|old| old.object.is_none() && old.headers == headers);
+        if !same {
+            call.put(Entry::directory(headers), None, old.as_ref()).await?;
+        }
+    }
+    Ok(answer::empty(StatusCode::NO_CONTENT))
+}

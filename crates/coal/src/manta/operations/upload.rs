@@ -1,0 +1,43 @@
+//! The content of an object, from the socket to its file.
+
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::time::timeout;
+
+use crate::manta::call::{Call, Failure};
+use crate::manta::error::MantaError;
+use crate::manta::faults::HangUp;
+use crate::manta::store::Complete;
+
+/// How long a sender may pause.
+const PAUSE: Duration = Duration::from_secs(45);
+
+/// Receives at most `max_length` bytes; returns the content and its size. What does not come completely leaves nothing.
+pub(super) async fn receive(
+    call: &Call,
+    mut body: Incoming,
+    max_length: u64,
+) -> Result<(Complete, u64), Failure> {
+    let content = call.store.new_content().await?;
+    let mut fault = call.faults.content();
+    let mut size = 0;
+    while let Some(frame) = timeout(PAUSE, body.frame()).await.map_err(|_| MantaError::UploadTimeout)? {
+        // A sender that is gone gets no answer.
+        let Ok(mut piece) = frame.map_err(|_| HangUp)?.into_data() else { continue };
+        while !piece.is_empty() {
+            let through = piece.split_to(fault.pass(size, piece.len()).await?);
+            size += through.len() as u64;
+            if size > max_length {
+                return Err(MantaError::MaxContentLengthExceeded(max_length).into());
+            }
+            if content.write(through).await.is_err() {
+                // Completing says what the disk said.
+                content.complete().await?;
+                return Err(std::io::Error::other("the disk ended early").into());
+            }
+        }
+    }
+    Ok((content.complete().await?, size))
+}

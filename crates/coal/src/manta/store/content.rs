@@ -1,0 +1,84 @@
+//! The content of an object on its way in.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use md5::{Digest, Md5};
+use tempfile::TempPath;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+/// Pieces that wait for the disk. A piece is what one read from the socket gives, some hundred KiB at most.
+const PIECES: usize = 8;
+
+/// A file that is being written, and removed unless it is completed and kept.
+#[derive(Debug)]
+pub(in crate::manta) struct Content {
+    etag: String,
+    path: TempPath,
+    pieces: mpsc::Sender<Bytes>,
+    writer: JoinHandle<io::Result<Md5>>,
+}
+
+/// A file that is complete, and removed unless it is kept.
+#[derive(Debug)]
+pub(in crate::manta) struct Complete {
+    /// Its name.
+    pub(in crate::manta) etag: String,
+    /// MD5 in base64.
+    pub(in crate::manta) md5: String,
+    path: TempPath,
+}
+
+impl Content {
+    /// Creates a file with a new name. Blocks.
+    pub(super) fn create(objects: &Path) -> io::Result<Self> {
+        let etag = Uuid::new_v4().to_string();
+        let path = objects.join(&etag);
+        let mut file = File::create_new(&path)?;
+        let path = TempPath::try_from_path(path)?;
+        let (pieces, mut queue) = mpsc::channel::<Bytes>(PIECES);
+        let writer = tokio::task::spawn_blocking(move || {
+            let mut md5 = Md5::new();
+            while let Some(piece) = queue.blocking_recv() {
+                file.write_all(&piece)?;
+                md5.update(&piece);
+            }
+            Ok(md5)
+        });
+        Ok(Self { etag, path, pieces, writer })
+    }
+
+    /// Appends a piece; waits while the disk is behind.
+    ///
+    /// # Errors
+    ///
+    /// When the disk has failed; [`complete`](Self::complete) says how.
+    pub(in crate::manta) async fn write(&self, piece: Bytes) -> Result<(), DiskFailed> {
+        self.pieces.send(piece).await.map_err(|_| DiskFailed)
+    }
+
+    /// Waits until all is written.
+    pub(in crate::manta) async fn complete(self) -> io::Result<Complete> {
+        drop(self.pieces);
+        let md5 = self.writer.await.map_err(io::Error::other)??;
+        Ok(Complete { etag: self.etag, md5: STANDARD.encode(md5.finalize()), path: self.path })
+    }
+}
+
+/// The disk takes no more.
+#[derive(Debug, thiserror::Error)]
+#[error("the content cannot be written")]
+pub(in crate::manta) struct DiskFailed;
+
+impl Complete {
+    /// Leaves the file where it is: an entry names it.
+    pub(super) fn keep(self) -> io::Result<()> {
+        self.path.keep().map(drop).map_err(io::Error::from)
+    }
+}

@@ -1,0 +1,238 @@
+//! What is stored: a table of entries in SQLite, and a file for the content of each object.
+//!
+//! As in Manta, a name and its content are two things. Content is complete in a file of its own, named by the object's
+//! etag, before an entry names it; one transaction then checks the entry, its directory and what the caller expects,
+//! and puts the new entry in the place of the old one.
+
+mod content;
+mod entry;
+mod list;
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+
+pub(super) use content::{Complete, Content};
+pub(super) use entry::{Entry, Object};
+pub(super) use list::{Order, Page};
+
+use super::error::MantaError;
+
+/// The entries and their content. Clones share it.
+#[derive(Debug, Clone)]
+pub(super) struct Store {
+    connection: Arc<Mutex<Connection>>,
+    objects: PathBuf,
+}
+
+/// What a change expects to find.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Expected {
+    /// Whatever is there.
+    Anything,
+    /// The entry of this revision; `None` is no entry.
+    Revision(Option<String>),
+}
+
+/// Why a change was not made.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Conflict {
+    /// Not the expected entry is there.
+    #[error("another entry is there")]
+    Changed,
+    /// The directory above is not there.
+    #[error("the directory above is not there")]
+    NoParent,
+    /// An object was to take the place of a directory.
+    #[error("a directory is there")]
+    Directory,
+    /// The directory has entries.
+    #[error("the directory is not empty")]
+    NotEmpty,
+}
+
+/// The outcome of a change.
+pub(super) type Change = Result<(), Conflict>;
+
+impl Store {
+    /// Opens what is below `directory`, which is created if it is not there, and removes content that no entry names.
+    /// Blocks.
+    pub(super) fn open(directory: &Path) -> io::Result<Self> {
+        let objects = directory.join("objects");
+        std::fs::create_dir_all(&objects)?;
+        let connection = entry::open(&directory.join("entries.sqlite")).map_err(io::Error::other)?;
+        let store = Self { connection: Arc::new(Mutex::new(connection)), objects };
+        store.sweep()?;
+        Ok(store)
+    }
+
+    /// A new, empty content.
+    pub(super) async fn new_content(&self) -> io::Result<Content> {
+        let objects = self.objects.clone();
+        blocking(move || Content::create(&objects)).await
+    }
+
+    /// The entry of this key.
+    pub(super) async fn get(&self, key: String) -> Result<Option<Entry>, MantaError> {
+        self.run(move |connection, _| entry::get(connection, &key)).await
+    }
+
+    /// The entry of this key and, for an object, its content. They belong together, whoever replaces the object
+    /// meanwhile.
+    pub(super) async fn open_entry(&self, key: String) -> Result<Option<(Entry, Option<File>)>, MantaError> {
+        self.run(move |connection, objects| {
+            let Some(entry) = entry::get(connection, &key)? else { return Ok(None) };
+            let file =
+                entry.object.as_ref().map(|object| File::open(objects.join(&object.etag))).transpose()?;
+            Ok(Some((entry, file)))
+        })
+        .await
+    }
+
+    /// Puts an entry in the place of what is there, with its content if that is new. Content that is not named any more
+    /// is removed, also the new one when the change is not made.
+    pub(super) async fn put(
+        &self,
+        key: String,
+        new: Entry,
+        content: Option<Complete>,
+        expected: Expected,
+    ) -> Result<Change, MantaError> {
+        self.change(key, content, move |transaction, key, old| {
+            if !expected.is_met_by(old) {
+                return Ok(Err(Conflict::Changed));
+            }
+            if !entry::has_parent(transaction, key)? {
+                return Ok(Err(Conflict::NoParent));
+            }
+            if new.object.is_some() && old.is_some_and(|old| old.object.is_none()) {
+                return Ok(Err(Conflict::Directory));
+            }
+            entry::put(transaction, key, &new)?;
+            Ok(Ok(new.object.map(|object| object.etag)))
+        })
+        .await
+    }
+
+    /// Removes the entry that is there, if any, and its content.
+    pub(super) async fn delete(&self, key: String, expected: Expected) -> Result<Change, MantaError> {
+        self.change(key, None, move |transaction, key, old| {
+            if !expected.is_met_by(old) {
+                return Ok(Err(Conflict::Changed));
+            }
+            if list::count(transaction, key)? > 0 {
+                return Ok(Err(Conflict::NotEmpty));
+            }
+            transaction.execute("DELETE FROM entries WHERE key = ?", [key])?;
+            Ok(Ok(None))
+        })
+        .await
+    }
+
+    /// How many entries the directory has.
+    pub(super) async fn count(&self, directory: String) -> Result<u64, MantaError> {
+        self.run(move |connection, _| Ok(list::count(connection, &directory)?)).await
+    }
+
+    /// Entries of the directory with their names, and how many it has.
+    pub(super) async fn list(
+        &self,
+        directory: String,
+        page: Page,
+    ) -> Result<(Vec<(String, Entry)>, u64), MantaError> {
+        self.run(move |connection, _| {
+            let transaction = connection.transaction()?;
+            Ok((list::list(&transaction, &directory, &page)?, list::count(&transaction, &directory)?))
+        })
+        .await
+    }
+
+    /// Runs a change that says which content the key has then, and removes the content it had before. A change that has
+    /// begun is finished, even when the caller goes away; so the new content is kept here.
+    async fn change(
+        &self,
+        key: String,
+        content: Option<Complete>,
+        work: impl FnOnce(
+            &Transaction<'_>,
+            &str,
+            Option<&Entry>,
+        ) -> Result<Result<Option<String>, Conflict>, MantaError>
+        + Send
+        + 'static,
+    ) -> Result<Change, MantaError> {
+        self.run(move |connection, objects| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let old = entry::get(&transaction, &key)?;
+            let etag = match work(&transaction, &key, old.as_ref())? {
+                Ok(etag) => etag,
+                Err(conflict) => return Ok(Err(conflict)),
+            };
+            transaction.commit()?;
+            if let Some(content) = content {
+                content.keep()?;
+            }
+            if let Some(object) =
+                old.and_then(|old| old.object).filter(|old| Some(&old.etag) != etag.as_ref())
+            {
+                std::fs::remove_file(objects.join(object.etag))?;
+            }
+            Ok(Ok(()))
+        })
+        .await
+    }
+
+    /// Runs `work` on a blocking thread, one at a time.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection, &Path) -> Result<T, MantaError> + Send + 'static,
+    ) -> Result<T, MantaError> {
+        let store = self.clone();
+        let run = move || {
+            let mut connection = store.connection.lock().unwrap_or_else(PoisonError::into_inner);
+            work(&mut connection, &store.objects)
+        };
+        tokio::task::spawn_blocking(run).await.map_err(io::Error::other)?
+    }
+
+    /// Removes content that no entry names: what was on its way when the server ended.
+    fn sweep(&self) -> io::Result<()> {
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        for file in std::fs::read_dir(&self.objects)? {
+            let file = file?;
+            let name = file.file_name();
+            let named = connection
+                .query_row(
+                    "SELECT 1 FROM entries WHERE etag = ?",
+                    params![name.to_string_lossy()],
+                    |_| Ok(()),
+                )
+                .optional()
+                .map_err(io::Error::other)?;
+            if named.is_none() {
+                std::fs::remove_file(file.path())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Expected {
+    fn is_met_by(&self, entry: Option<&Entry>) -> bool {
+        match self {
+            Self::Anything => true,
+            Self::Revision(revision) => revision.as_deref() == entry.map(|entry| entry.revision.as_str()),
+        }
+    }
+}
+
+/// Runs `work` on a blocking thread.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, HeaderName, header};
+
+/// Headers `m-*` of an object, without `m-` in lower case. Manta takes 4 KiB of them.
+pub type UserMetadata = BTreeMap<String, String>;
+
+/// What is said of an object or a directory, or of a part of an object. Everything can be missing: of a directory most is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Metadata {
+    /// Bytes of the object, or of the part that was asked for.
+    pub length: Option<u64>,
+    /// Identifies the content; to be given back as it is.
+    pub etag: Option<String>,
+    /// MD5 of the whole object; not sent with a part.
+    pub md5: Option<[u8; 16]>,
+    /// The type it was stored with; see [`Metadata::is_directory`].
+    pub content_type: Option<String>,
+    /// When it was stored, to the second.
+    pub last_modified: Option<SystemTime>,
+    /// Which part it is.
+    pub content_range: Option<ContentRange>,
+    /// What its owner had to say of it.
+    pub user: UserMetadata,
+}
+
+/// A part of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ContentRange {
+    /// Offset of its first byte.
+    pub first: u64,
+    /// Offset of its last byte.
+    pub last: u64,
+    /// Length of the whole object, in bytes.
+    pub total: u64,
+}
+
+impl Metadata {
+    /// Whether it is a directory, whose body is a listing.
+    pub fn is_directory(&self) -> bool {
+        let mut parts = self.content_type.iter().flat_map(|kind| kind.split(';'));
+        parts.any(|part| part.trim() == "type=directory")
+    }
+
+    pub(crate) fn read(headers: &HeaderMap) -> Metadata {
+        let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+        Metadata {
+            length: text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok()),
+            etag: text(header::ETAG).map(str::to_owned),
+            md5: digest(headers, "content-md5"),
+            content_type: text(header::CONTENT_TYPE).map(str::to_owned),
+            last_modified: text(header::LAST_MODIFIED).and_then(|date| httpdate::parse_http_date(date).ok()),
+            content_range: text(header::CONTENT_RANGE).and_then(ContentRange::read),
+            user: user_metadata(headers),
+        }
+    }
+}
+
+impl ContentRange {
+    /// `bytes 0-9/20`.
+    fn read(value: &str) -> Option<ContentRange> {
+        let (range, total) = value.strip_prefix("bytes ")?.split_once('/')?;
+        let (first, last) = range.split_once('-')?;
+        let range =
+            ContentRange { first: first.parse().ok()?, last: last.parse().ok()?, total: total.parse().ok()? };
+        (range.first <= range.last && range.last < range.total).then_some(range)
+    }
+}
+
+/// An MD5 as Manta writes it, in base64.
+pub(super) fn digest(headers: &HeaderMap, name: &'static str) -> Option<[u8; 16]> {
+    decode_md5(headers.get(name)?.to_str().ok()?)
+}
+
+pub(super) fn decode_md5(text: &str) -> Option<[u8; 16]> {
+    STANDARD.decode(text.trim()).ok()?.try_into().ok()
+}
+
+pub(super) fn encode_md5(md5: [u8; 16]) -> String {
+    STANDARD.encode(md5)
+}
+
+fn user_metadata(headers: &HeaderMap) -> UserMetadata {
+    let named = headers.iter().filter_map(|(name, value)| {
+        let name = name.as_str().strip_prefix("m-")?;
+        Some((name.to_owned(), value.to_str().ok()?.to_owned()))
+    });
+    named.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_part_of_a_whole() {
+        assert_eq!(ContentRange::read("bytes 1-9/10"), Some(ContentRange { first: 1, last: 9, total: 10 }));
+        for odd in ["", "bytes */10", "bytes 1-9/*", "bytes 9-1/10", "bytes 0-10/10", "items 1-9/10"] {
+            assert_eq!(ContentRange::read(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_missing() {
+        let mut headers = HeaderMap::new();
+        for name in ["content-length", "content-md5", "last-modified", "content-range"] {
+            headers.insert(name, "nonsense".parse().unwrap());
+        }
+        assert_eq!(Metadata::read(&headers), Metadata::default());
+    }
+
+    #[test]
+    fn a_directory_says_so_in_its_type() {
+        let of =
+            |kind: &str| Metadata { content_type: Some(kind.into()), ..Metadata::default() }.is_directory();
+        assert!(of("application/x-json-stream; type=directory"));
+        assert!(!of("application/x-json-stream"));
+        assert!(!Metadata::default().is_directory());
+    }
+}

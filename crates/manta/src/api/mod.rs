@@ -1,0 +1,18 @@
+//! What can be asked of Manta, one kind of request a file.
+
+mod delete;
+mod digest;
+mod directory;
+mod get;
+mod list;
+mod metadata;
+mod object_body;
+mod put;
+mod upload;
+
+pub use get::{ByteRange, GetOptions, Object};
+pub use list::{Entry, EntryKind, Listing};
+pub use metadata::{ContentRange, Metadata, UserMetadata};
+pub use object_body::Body;
+pub use put::{NewObject, Precondition, Stored};
+pub use upload::Upload;

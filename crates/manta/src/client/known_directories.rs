@@ -1,0 +1,64 @@
+//! Which directories are there.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use crate::path::Path;
+
+/// As many as are remembered. Then all are forgotten: to make them again costs a request each.
+const MAX: usize = 10_000;
+
+/// Directories that were seen, so that they need not be made again. Another client may have removed them since.
+#[derive(Debug, Default)]
+pub(crate) struct KnownDirectories(Mutex<HashSet<Path>>);
+
+impl KnownDirectories {
+    pub(crate) fn contains(&self, path: &Path) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(path)
+    }
+
+    pub(crate) fn insert(&self, path: Path) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MAX {
+            known.clear();
+        }
+        known.insert(path);
+    }
+
+    /// Forgets a path and those it is in: one of them is missing.
+    pub(crate) fn forget_lineage(&self, path: &Path) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for directory in path.lineage() {
+            known.remove(&directory);
+        }
+    }
+
+    pub(crate) fn forget(&self, path: &Path) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_directory_takes_those_it_is_in_along() {
+        let known = KnownDirectories::default();
+        let paths = ["/a/stor/b", "/a/stor/b/c", "/a/stor/b/d"].map(|path| Path::new(path).unwrap());
+        for path in &paths {
+            known.insert(path.clone());
+        }
+        known.forget_lineage(&paths[1]);
+        assert_eq!(paths.each_ref().map(|path| known.contains(path)), [false, false, true]);
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let known = KnownDirectories::default();
+        for number in 0..=MAX {
+            known.insert(Path::new(format!("/a/stor/{number}")).unwrap());
+        }
+        assert_eq!(known.0.lock().unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,160 @@
+//! Names of objects and directories.
+
+use std::fmt;
+use std::str::FromStr;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// Everything but the unreserved characters of RFC 3986.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Components of a path that exist from the start: the account, and its `stor`.
+const GIVEN: usize = 2;
+
+/// An absolute path in Manta, such as `/admin/stor/imgapi/images`: the account first, and no component that is empty,
+/// `.` or `..`. Decoded; requests encode it by component.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Path(String);
+
+/// Not a path in Manta.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a path in manta")]
+pub struct InvalidPath(String);
+
+impl Path {
+    /// Checks a path. A slash at the end is refused like any other empty component.
+    ///
+    /// # Errors
+    /// [`InvalidPath`].
+    pub fn new(path: impl Into<String>) -> Result<Path, InvalidPath> {
+        let path = path.into();
+        match path.strip_prefix('/') {
+            Some(components) if components.split('/').all(is_component) => Ok(Path(path)),
+            _ => Err(InvalidPath(path)),
+        }
+    }
+
+    /// The path below this one: one component, or several with slashes between.
+    ///
+    /// # Errors
+    /// [`InvalidPath`].
+    pub fn join(&self, below: &str) -> Result<Path, InvalidPath> {
+        Path::new(format!("{}/{below}", self.0))
+    }
+
+    /// The directory it is in; none for an account.
+    pub fn parent(&self) -> Option<Path> {
+        match self.0.rsplit_once('/') {
+            Some((parent, _)) if !parent.is_empty() => Some(Path(parent.to_owned())),
+            _ => None,
+        }
+    }
+
+    /// Its last component.
+    pub fn name(&self) -> &str {
+        self.0.rsplit_once('/').map_or("", |(_, name)| name)
+    }
+
+    /// Its first component, the login of the account it belongs to.
+    pub fn account(&self) -> &str {
+        self.0[1..].split('/').next().unwrap_or_default()
+    }
+
+    /// The whole path, decoded.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// As a request line has it.
+    pub(crate) fn encoded(&self) -> String {
+        let mut target = String::with_capacity(self.0.len());
+        for component in self.0[1..].split('/') {
+            target.push('/');
+            target.extend(utf8_percent_encode(component, ENCODED));
+        }
+        target
+    }
+
+    /// This directory and those it is in, the innermost first, without those that exist from the start.
+    pub(crate) fn lineage(&self) -> impl Iterator<Item = Path> + use<> {
+        let depth = self.0.matches('/').count();
+        let from_inside = std::iter::successors(Some(self.clone()), Path::parent);
+        from_inside.take(depth.saturating_sub(GIVEN))
+    }
+}
+
+/// Encodes a value of a query.
+pub(crate) fn encode(value: &str) -> impl fmt::Display {
+    utf8_percent_encode(value, ENCODED)
+}
+
+fn is_component(name: &str) -> bool {
+    !matches!(name, "" | "." | "..") && !name.chars().any(char::is_control)
+}
+
+impl FromStr for Path {
+    type Err = InvalidPath;
+
+    fn from_str(path: &str) -> Result<Path, InvalidPath> {
+        Path::new(path)
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn path(text: &str) -> Path {
+        Path::new(text).unwrap()
+    }
+
+    #[test]
+    fn what_could_lead_elsewhere_is_refused() {
+        for text in ["", "/", "a/b", "//a", "/a/", "/a//b", "/a/./b", "/a/../b", "/a/..", "/a/b\0", "/a\r\nb"]
+        {
+            assert_eq!(Path::new(text), Err(InvalidPath(text.into())));
+        }
+        let root = path("/admin/stor");
+        for text in ["", "..", "/a", "a/", "a/../../x"] {
+            assert!(root.join(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn components_are_encoded_one_by_one() {
+        let odd = path("/a.b/stor/ä b%2F?#&+=:@;'(.)/..x~_-");
+        assert_eq!(odd.encoded(), "/a.b/stor/%C3%A4%20b%252F%3F%23%26%2B%3D%3A%40%3B%27%28.%29/..x~_-");
+    }
+
+    #[test]
+    fn a_path_knows_its_parts() {
+        let file = path("/admin/stor").join("images/f").unwrap();
+        assert_eq!((file.account(), file.name()), ("admin", "f"));
+        assert_eq!(file.parent(), Some(path("/admin/stor/images")));
+        assert_eq!(path("/admin").parent(), None);
+        assert_eq!(path("/admin").name(), "admin");
+        let lineage: Vec<Path> = file.lineage().collect();
+        assert_eq!(lineage, [path("/admin/stor/images/f"), path("/admin/stor/images")]);
+        assert_eq!(path("/admin/stor").lineage().count(), 0);
+        assert_eq!(path("/admin").lineage().count(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_decodes_to_the_same(name in "[^/\\p{Cc}]{3,20}") {
+            let path = path("/a/stor").join(&name).unwrap();
+            let encoded = path.encoded();
+            prop_assert!(encoded.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/%-._~".contains(&byte)));
+            let decoded = percent_encoding::percent_decode_str(&encoded).decode_utf8().unwrap().into_owned();
+            prop_assert_eq!(decoded, path.as_str());
+        }
+    }
+}

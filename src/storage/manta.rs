@@ -1,0 +1,484 @@
+//! Files in Manta.
+//!
+//! | Object below the root directory | What |
+//! | --- | --- |
+//! | `images/<first 3 characters of the UUID>/<uuid>/file0`, `file1`, `icon` | an image's files, where 4.13.1 looks for them |
+//! | `images/…/<uuid>/<asset>.<id>` | bytes that replace others, until these can go |
+//!
+//! Manta has no rename, and an object is there with its last byte, in the place of an earlier one. So the last bytes of an
+//! upload are held back until all of them are found to be right: an upload that fails, or breaks off, changes nothing. It
+//! goes to the final name only where nothing is yet, which Manta checks once more when it commits. Bytes that replace
+//! others get a name of their own, which the record tells (`object`) until they have been copied to the final name: so
+//! at every moment the record names bytes that are there.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, TryStreamExt};
+use manta::{ByteRange, Client, ErrorCode, GetOptions, NewObject, Path, Precondition, Upload};
+use tokio::sync::OnceCell;
+
+use super::ingest::{Digests, Sink, ingest};
+use super::{Asset, Location, ReceiveError, StorageError, Target};
+use crate::config;
+use crate::manifest::{OwnName, Uuid};
+use crate::telemetry::err;
+
+const CONTENT_TYPE: &str = "application/octet-stream";
+
+/// The storage below the root directory of one configuration.
+#[derive(Debug, Clone)]
+pub struct MantaStorage(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    config: config::Manta,
+    /// Made when the key can be read.
+    client: OnceCell<Client>,
+    /// Files on their way to their final names, so that another one of this process takes a name of its own.
+    taken: Arc<Mutex<HashSet<(Uuid, Asset)>>>,
+}
+
+/// Somebody is on the way to the final name of a file.
+#[derive(Debug)]
+struct Claim {
+    file: (Uuid, Asset),
+    taken: Arc<Mutex<HashSet<(Uuid, Asset)>>>,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.file);
+    }
+}
+
+/// Bytes that are in Manta but for the last, so that nobody sees them yet. Dropping them breaks the upload off.
+#[derive(Debug)]
+pub(super) struct Arrived {
+    incoming: Incoming,
+    storage: MantaStorage,
+}
+
+/// An object that no record names yet. Dropping it deletes it.
+#[derive(Debug)]
+pub(super) struct Placed {
+    /// What to delete, unless a record names it.
+    object: Option<(MantaStorage, Path, Option<String>)>,
+    _claim: Option<Claim>,
+}
+
+/// What is at a name, so that nothing else is replaced.
+#[derive(Debug)]
+pub struct Occupant {
+    precondition: Precondition,
+    md5: Option<[u8; 16]>,
+    stored: Option<SystemTime>,
+}
+
+impl Occupant {
+    /// Whether there is nothing, or what `own` is known to displace.
+    pub fn may_go(&self, own: &OwnName) -> bool {
+        let displaced = own.displaces.as_deref().and_then(super::md5_bytes);
+        self.precondition == Precondition::Absent || (self.md5.is_some() && self.md5 == displaced)
+    }
+
+    /// Whether it has been there for at least so long, as far as the clocks agree.
+    pub fn is_older_than(&self, age: Duration) -> bool {
+        let now = SystemTime::now();
+        self.stored.is_some_and(|stored| now.duration_since(stored).is_ok_and(|since| since >= age))
+    }
+}
+
+/// An object as a stored file, to be read.
+#[derive(Debug, Clone)]
+pub struct RemoteFile {
+    storage: MantaStorage,
+    location: Location,
+}
+
+impl MantaStorage {
+    /// The storage that the configuration describes. It has to be there only when something is asked of it.
+    pub fn new(config: config::Manta) -> MantaStorage {
+        MantaStorage(Arc::new(Shared { config, client: OnceCell::new(), taken: Arc::default() }))
+    }
+
+    /// Whether it is far away.
+    pub fn is_remote(&self) -> bool {
+        self.0.config.remote
+    }
+
+    pub(super) async fn client(&self) -> Result<&Client, StorageError> {
+        let config = &self.0.config;
+        self.0
+            .client
+            .get_or_try_init(async || client(config).await.map_err(StorageError::MantaUnusable))
+            .await
+    }
+
+    /// A path below the root directory.
+    pub(super) fn path(&self, below: &str) -> Result<Path, StorageError> {
+        parse(&format!("{}/{below}", self.0.config.root_dir))
+    }
+
+    fn directory(&self, uuid: Uuid) -> Result<Path, StorageError> {
+        let uuid = uuid.to_string();
+        self.path(&format!("images/{}/{uuid}", &uuid[..3]))
+    }
+
+    fn object(&self, uuid: Uuid, name: &str) -> Result<Path, StorageError> {
+        self.directory(uuid)?.join(name).map_err(|_| StorageError::InvalidName)
+    }
+
+    fn place(&self, location: &Location) -> Result<Path, StorageError> {
+        match &location.object {
+            Some(own) => self.object(location.uuid, &own.name),
+            None => self.object(location.uuid, &location.asset.to_string()),
+        }
+    }
+
+    /// Receives all of a body of at most `limit` bytes, but holds the last of them back.
+    pub(super) async fn receive<S, E>(
+        &self,
+        target: Target,
+        expected: Option<u64>,
+        limit: u64,
+        body: S,
+    ) -> Result<(Digests, Arrived), ReceiveError<E>>
+    where
+        S: Stream<Item = Result<Bytes, E>>,
+    {
+        let mut incoming = self.begin(target, expected, limit).await?;
+        let digests = ingest(&mut incoming, limit, body).await?;
+        Ok((digests, Arrived { incoming, storage: self.clone() }))
+    }
+
+    /// Begins an object: under the final name where there is none yet, else under one of its own.
+    async fn begin(
+        &self,
+        target: Target,
+        expected: Option<u64>,
+        limit: u64,
+    ) -> Result<Incoming, StorageError> {
+        if !target.replaces
+            && let Some(claim) = self.claim(target.uuid, target.asset)
+        {
+            match self.put(target.uuid, None, target.asset, expected, limit).await {
+                // Somebody's: an upload that no record names yet, or never will.
+                Err(StorageError::Manta(error)) if error.code() == Some(ErrorCode::PreconditionFailed) => {}
+                begun => return Ok(Incoming { claim: Some(claim), ..begun? }),
+            }
+        }
+        let name = format!("{}.{}", target.asset, Uuid::new_v4());
+        self.put(target.uuid, Some(name), target.asset, expected, limit).await
+    }
+
+    /// The right to a final name; `None` where somebody of this process is on the way there.
+    fn claim(&self, uuid: Uuid, asset: Asset) -> Option<Claim> {
+        let (file, taken) = ((uuid, asset), &self.0.taken);
+        let is_free = taken.lock().unwrap_or_else(PoisonError::into_inner).insert(file);
+        is_free.then(|| Claim { file, taken: Arc::clone(taken) })
+    }
+
+    async fn put(
+        &self,
+        uuid: Uuid,
+        object: Option<String>,
+        asset: Asset,
+        expected: Option<u64>,
+        limit: u64,
+    ) -> Result<Incoming, StorageError> {
+        let client = self.client().await?;
+        let path = self.object(uuid, object.as_deref().unwrap_or(&asset.to_string()))?;
+        let new = NewObject {
+            content_type: Some(CONTENT_TYPE.to_owned()),
+            length: expected,
+            max_length: expected.is_none().then_some(limit),
+            precondition: Precondition::Absent,
+            make_directories: true,
+            ..NewObject::default()
+        };
+        let upload = client.put(&path, &new).await?;
+        Ok(Incoming { upload, held_back: None, path, object, claim: None })
+    }
+
+    /// Where it is.
+    pub fn url(&self) -> &str {
+        &self.0.config.url
+    }
+
+    /// Whether there is a directory at any path in Manta.
+    pub async fn is_directory(&self, path: &str) -> Result<bool, StorageError> {
+        match self.client().await?.head(&parse(path)?).await {
+            Ok(known) => Ok(known.is_directory()),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes a manifest to any path in Manta.
+    pub async fn export_manifest(&self, path: &str, manifest: Vec<u8>) -> Result<(), StorageError> {
+        let new = NewObject { content_type: Some("application/json".to_owned()), ..NewObject::default() };
+        self.client().await?.put_bytes(&parse(path)?, manifest.into(), &new).await?;
+        Ok(())
+    }
+
+    /// Copies a stored file to any path in Manta.
+    pub async fn export_file(&self, location: &Location, path: &str) -> Result<(), StorageError> {
+        self.copy_to(location, &parse(path)?, Precondition::Any, false).await
+    }
+
+    /// What is stored, to be read. Nothing is asked of Manta yet.
+    pub(super) fn file(&self, location: &Location) -> RemoteFile {
+        RemoteFile { storage: self.clone(), location: location.clone() }
+    }
+
+    /// Deletes a stored file; that it is not there does not matter.
+    pub(super) async fn delete(&self, location: &Location) -> Result<(), StorageError> {
+        self.delete_object(&self.place(location)?, None).await
+    }
+
+    /// Deletes the directory of an image, if it is empty.
+    pub(super) async fn delete_directory(&self, uuid: Uuid) -> Result<(), StorageError> {
+        match self.client().await?.delete(&self.directory(uuid)?, None).await {
+            Err(error) if error.code() == Some(ErrorCode::DirectoryNotEmpty) || error.is_not_found() => {
+                Ok(())
+            }
+            result => Ok(result?),
+        }
+    }
+
+    async fn delete_object(&self, path: &Path, etag: Option<&str>) -> Result<(), StorageError> {
+        match self.client().await?.delete(path, etag).await {
+            Err(error) if error.is_not_found() => Ok(()),
+            result => Ok(result?),
+        }
+    }
+
+    /// What is at the final name of a file now.
+    pub async fn occupant(&self, location: &Location) -> Result<Occupant, StorageError> {
+        let place = self.object(location.uuid, &location.asset.to_string())?;
+        match self.client().await?.head(&place).await {
+            Ok(known) => Ok(Occupant {
+                precondition: known.etag.map_or(Precondition::Any, Precondition::Etag),
+                md5: known.md5,
+                stored: known.last_modified,
+            }),
+            Err(error) if error.is_not_found() => {
+                Ok(Occupant { precondition: Precondition::Absent, md5: None, stored: None })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Copies a file that has a name of its own to its final name, in the place of `occupant`; false if that is no longer
+    /// there, because another file of the image was settled meanwhile, or if another one is on its way there.
+    pub async fn settle(&self, location: &Location, occupant: Occupant) -> Result<bool, StorageError> {
+        let Some(_claim) = self.claim(location.uuid, location.asset) else { return Ok(false) };
+        let place = self.object(location.uuid, &location.asset.to_string())?;
+        match self.copy_to(location, &place, occupant.precondition, true).await {
+            Err(StorageError::Manta(error)) if is_lost_race(&error) => Ok(false),
+            result => result.map(|()| true),
+        }
+    }
+
+    /// Copies a stored file to another path, with its size and MD5, which Manta verifies.
+    async fn copy_to(
+        &self,
+        location: &Location,
+        path: &Path,
+        precondition: Precondition,
+        make_directories: bool,
+    ) -> Result<(), StorageError> {
+        let mut body = self.file(location).read(None).await?.boxed();
+        let new = NewObject {
+            content_type: Some(CONTENT_TYPE.to_owned()),
+            length: Some(location.size),
+            md5: location.md5.as_deref().and_then(super::md5_bytes),
+            precondition,
+            make_directories,
+            ..NewObject::default()
+        };
+        let mut upload = self.client().await?.put(path, &new).await?;
+        while let Some(chunk) = body.try_next().await? {
+            upload.write(chunk).await?;
+        }
+        upload.finish().await?;
+        Ok(())
+    }
+}
+
+fn parse(path: &str) -> Result<Path, StorageError> {
+    Path::new(path).map_err(|_| StorageError::InvalidName)
+}
+
+async fn client(config: &config::Manta) -> Result<Client, Box<dyn std::error::Error + Send + Sync>> {
+    let config = config.clone();
+    // The key and the system's certificates are files.
+    let made = tokio::task::spawn_blocking(move || {
+        let key = http_signature::PrivateKey::from_pem(&std::fs::read_to_string(&config.key)?)?;
+        let mut settings = manta::Config::new(config.url, config.user, key);
+        settings.insecure = config.insecure;
+        Ok(Client::new(settings)?)
+    });
+    made.await?
+}
+
+/// Whether somebody else has written the object since it was looked at.
+fn is_lost_race(error: &manta::Error) -> bool {
+    matches!(error.code(), Some(ErrorCode::PreconditionFailed | ErrorCode::ConcurrentRequest))
+}
+
+/// An object on its way, whose last bytes are held back.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    upload: Upload,
+    held_back: Option<Bytes>,
+    path: Path,
+    object: Option<String>,
+    claim: Option<Claim>,
+}
+
+impl Sink for Incoming {
+    /// Sends what was held back, and holds these bytes back.
+    async fn send(&mut self, bytes: Bytes) -> Result<(), StorageError> {
+        if let Some(before) = self.held_back.replace(bytes) {
+            self.upload.write(before).await?;
+        }
+        Ok(())
+    }
+
+    async fn finish(&mut self) -> Result<(), StorageError> {
+        Ok(())
+    }
+}
+
+impl Arrived {
+    /// The name of the object, if it is one of its own.
+    pub(super) fn object(&self) -> Option<&str> {
+        self.incoming.object.as_deref()
+    }
+
+    /// Lets Manta have the rest, which makes the object.
+    pub(super) async fn place(self, digests: &Digests) -> Result<Placed, StorageError> {
+        let Incoming { mut upload, held_back, path, claim, .. } = self.incoming;
+        if let Some(rest) = held_back {
+            upload.write(rest).await?;
+        }
+        let stored = upload.finish().await.map_err(|error| match is_lost_race(&error) {
+            true => StorageError::Overtaken,
+            false => error.into(),
+        })?;
+        let expected = super::md5_bytes(&digests.md5);
+        let placed = Placed { object: Some((self.storage, path, stored.etag)), _claim: claim };
+        if stored.md5.is_some() && stored.md5 != expected {
+            return Err(StorageError::Manta(manta::Error::Md5.into()));
+        }
+        Ok(placed)
+    }
+}
+
+impl Placed {
+    /// A record names it by now, or may.
+    pub(super) fn keep(mut self) {
+        self.object = None;
+    }
+}
+
+impl Drop for Placed {
+    fn drop(&mut self) {
+        let Some((storage, path, etag)) = self.object.take() else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        runtime.spawn(async move {
+            if let Err(error) = storage.delete_object(&path, etag.as_deref()).await {
+                tracing::warn!(%path, err.json = %err(&error), "cannot delete an object that no image has");
+            }
+        });
+    }
+}
+
+impl RemoteFile {
+    /// The number of its bytes.
+    pub fn size(&self) -> u64 {
+        self.location.size
+    }
+
+    /// Whether Manta has these bytes, as far as it knows itself.
+    pub async fn check(&self) -> Result<(), StorageError> {
+        let path = self.storage.place(&self.location)?;
+        let known = self.storage.client().await?.head(&path).await.map_err(|error| self.missing(error))?;
+        self.compare(known.length, known.md5)
+    }
+
+    /// Its bytes, or a part of them. The answer of Manta has begun when this returns. Goes on by itself after a broken
+    /// connection.
+    pub async fn read(
+        &self,
+        range: Option<std::ops::Range<u64>>,
+    ) -> Result<impl Stream<Item = Result<Bytes, StorageError>> + Send + use<>, StorageError> {
+        let path = self.storage.place(&self.location)?;
+        let is_whole = range.is_none();
+        let range = range.map(|range| ByteRange { first: range.start, last: Some(range.end - 1) });
+        // Whoever reads a file compares its bytes with the manifest.
+        let options = GetOptions { range, unverified: true, ..GetOptions::default() };
+        let object = self.storage.client().await?.get(&path, &options).await;
+        let object = object.map_err(|error| self.missing(error))?;
+        let total = object.metadata.content_range.map_or(object.metadata.length, |part| Some(part.total));
+        self.compare(total, object.metadata.md5.filter(|_| is_whole))?;
+        Ok(object.body.map_err(StorageError::from))
+    }
+
+    fn compare(&self, length: Option<u64>, md5: Option<[u8; 16]>) -> Result<(), StorageError> {
+        let expected = self.location.md5.as_deref().and_then(super::md5_bytes);
+        let other_md5 = md5.is_some() && expected.is_some() && md5 != expected;
+        if length != Some(self.location.size) || other_md5 {
+            return Err(StorageError::Damaged(self.name()));
+        }
+        Ok(())
+    }
+
+    fn missing(&self, error: manta::Error) -> StorageError {
+        match error.is_not_found() {
+            true => StorageError::NotFound(self.name()),
+            false => error.into(),
+        }
+    }
+
+    fn name(&self) -> String {
+        format!("{}/{}", self.location.uuid, self.location.asset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_known_to_be_of_no_use_may_go() {
+        let md5 = "XUFAKrxLKna5cZ2REBfFkg==";
+        let own = |displaces: Option<&str>| OwnName {
+            name: "file0.x".into(),
+            displaces: displaces.map(Into::into),
+        };
+        let occupant = |precondition, md5| Occupant { precondition, md5, stored: None };
+        let nothing = occupant(Precondition::Absent, None);
+        assert!(nothing.may_go(&own(None)) && nothing.may_go(&own(Some(md5))));
+        let other = occupant(Precondition::Etag("x".into()), Some([7; 16]));
+        assert!(!other.may_go(&own(None)) && !other.may_go(&own(Some(md5))));
+        let known = occupant(Precondition::Etag("x".into()), super::super::md5_bytes(md5));
+        assert!(known.may_go(&own(Some(md5))) && !known.may_go(&own(None)));
+        let unsaid = occupant(Precondition::Etag("x".into()), None);
+        assert!(!unsaid.may_go(&own(None)) && !unsaid.may_go(&own(Some("no MD5"))));
+    }
+
+    #[test]
+    fn an_age_needs_a_time() {
+        let hour = Duration::from_secs(3600);
+        let since = |stored| Occupant { precondition: Precondition::Any, md5: None, stored };
+        let now = SystemTime::now();
+        assert!(since(Some(now - 2 * hour)).is_older_than(hour));
+        assert!(!since(Some(now)).is_older_than(hour) && !since(Some(now + hour)).is_older_than(hour));
+        assert!(!since(None).is_older_than(hour));
+    }
+}
