@@ -123,7 +123,7 @@ async fn remove_replaced(app: &App, asset: Asset, before: &Image, after: &Image)
     if location(after, asset).as_ref().is_some_and(takes_its_place) {
         return;
     }
-    if let Err(error) = app.storage.delete(old.uuid, &[old.clone()]).await {
+    if let Err(error) = app.storage.delete(old.uuid, std::slice::from_ref(&old)).await {
         tracing::warn!(uuid = %old.uuid, err.json = %err(&error), "cannot delete a file that was replaced");
     }
 }
@@ -149,7 +149,8 @@ async fn move_into_place(app: &App, uuid: Uuid, asset: Asset) -> ApiResult<()> {
     let Some(own) = &moving.object else { return Ok(()) };
     let manta = app.storage.manta()?;
     let occupant = manta.occupant(&moving).await?;
-    if !occupant.may_go(own) && !(occupant.is_older_than(NAMED_BY_THEN) && fence(app, &moving).await?) {
+    let may_go = occupant.may_go(own) || occupant.is_older_than(NAMED_BY_THEN) && fence(app, &moving).await?;
+    if !may_go {
         return Ok(());
     }
     // What comes to the final name from here on is not replaced. What came there before was named by the record after.

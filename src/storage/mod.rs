@@ -131,7 +131,7 @@ pub struct Received {
 #[derive(Debug)]
 enum Held {
     Local(local::Received),
-    Manta(manta::Arrived),
+    Manta(Box<manta::Arrived>),
 }
 
 /// A complete file for a manifest to name. Dropping it removes it.
@@ -212,7 +212,7 @@ impl Storage {
             }
             Stor::Manta => {
                 let (digests, arrived) = self.manta()?.receive(target, expected, limit, body).await?;
-                Received { digests, held: Held::Manta(arrived) }
+                Received { digests, held: Held::Manta(Box::new(arrived)) }
             }
         })
     }
