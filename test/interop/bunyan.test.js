@@ -102,7 +102,8 @@ function read() {
 const audits = (id) => records.filter((record) => record._audit && record.req_id === id);
 
 before(async () => {
-    running = await coal.start({ imgapi: true });
+    // Files on disk, because some are looked at there.
+    running = await coal.start({ imgapi: true, args: ['--manta', 'none'] });
     logFile = path.join(running.directory, 'data', 'log', 'imgapi.log');
     const owner = running.account('imgapitestvader');
     await life(owner);

@@ -157,7 +157,7 @@ test('an image has what CloudAPI translates', async () => {
     assert.strictEqual(image.owner, luke);
     assert.strictEqual(image.published_at, images[0].published_at);
     const [admin] = await list({ limit: 1 }, { inclAdminFields: true });
-    assert.strictEqual(admin.files[0].stor, 'local');
+    assert.strictEqual(admin.files[0].stor, 'manta');
 });
 
 test('images that are published at once are all there', async () => {

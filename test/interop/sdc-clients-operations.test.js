@@ -168,14 +168,28 @@ test('a build of a Docker image gives its layer a final UUID', async () => {
     assert.strictEqual((await digestsOf(stream)).sha1, sha1(bytes));
 });
 
-test('operators see the state, and move files to where they are', async () => {
+test('operators see the state, and move files between storages', async () => {
     const [state] = await call(client, 'adminGetState');
-    assert.deepStrictEqual(state.storageTypes, ['local']);
+    assert.deepStrictEqual(state.storageTypes, ['manta', 'local']);
     const { uuid } = await activeImage(client, manifest(luke));
-    const [image] = await call(client, 'adminChangeStor', { uuid, stor: 'local' });
-    assert.strictEqual(image.files[0].stor, 'local');
+    for (const stor of ['local', 'manta']) {
+        const [image] = await call(client, 'adminChangeStor', { uuid, stor });
+        assert.strictEqual(image.files[0].stor, stor);
+        const stream = await call(client, 'getImageFileStream', uuid);
+        assert.strictEqual((await digestsOf(stream)).sha1, image.files[0].sha1);
+    }
     await refused(422, 'ValidationFailed', 'adminChangeStor', { uuid, stor: 'tape' });
-    await refused(503, 'StorageUnsupported', 'exportImage', uuid, luke, { manta_path: '/luke/stor' });
+});
+
+test('an image is exported to the area of its owner', async () => {
+    const image = manifest(luke);
+    const { uuid } = await activeImage(client, image);
+    const directory = '/imgapitestluke/stor';
+    const [exported] = await call(client, 'exportImage', uuid, luke, { manta_path: directory });
+    assert.strictEqual(exported.manta_url, running.datacenter.manta);
+    assert.strictEqual(exported.manifest_path, `${directory}/${image.name}-${image.version}.imgmanifest`);
+    const other = { manta_path: '/imgapitestvader/stor' };
+    await refused(422, 'NotMantaPathOwner', 'exportImage', uuid, luke, other);
 });
 
 test('a standalone server has channels', async () => {

@@ -31,7 +31,8 @@ let vader;
 let luke;
 
 before(async () => {
-    running = await coal.start({ imgapi: true });
+    // Files on disk, because some are looked at there.
+    running = await coal.start({ imgapi: true, args: ['--manta', 'none'] });
     client = imgapiClient(running);
     vader = running.account('imgapitestvader');
     luke = running.account('imgapitestluke');
