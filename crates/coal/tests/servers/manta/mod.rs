@@ -33,6 +33,8 @@ impl Manta {
     async fn of(builder: DatacenterBuilder) -> Self {
         let datacenter = within(builder.manta(MantaMode::Local).start()).await.unwrap();
         let signer = account_signer(&datacenter, "admin");
+        // Built together with imgapi, reqwest has TLS and does not choose who encrypts.
+        let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
         let http = Client::builder().no_proxy().build().unwrap();
         Self { datacenter, http, signer }
     }
