@@ -131,7 +131,7 @@ fn manta_has_a_directory_for_each_datacenter() {
     config.insert("manta".into(), manta(json!({"baseDir": "images/prod"})));
     let section = Config::from_instance(config).unwrap().manta.unwrap();
     assert_eq!(section.root_dir, "/admin/stor/images/prod");
-    assert!(!section.stores_files, "it is only for the keys of callers");
+    assert!(!section.stores_files);
 }
 
 #[test]

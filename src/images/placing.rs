@@ -51,23 +51,15 @@ pub(super) async fn publish(
     received: Received,
     naming: impl Fn(&Image) -> ApiResult<Image>,
 ) -> ApiResult<Image> {
-    let image = publish_locked(app, access, asset, received, naming).await?;
-    settle_name(app, &image, asset).await;
-    Ok(image)
-}
-
-async fn publish_locked(
-    app: &App,
-    access: Access,
-    asset: Asset,
-    received: Received,
-    naming: impl Fn(&Image) -> ApiResult<Image>,
-) -> ApiResult<Image> {
-    let _publishing = app.locks.lock(access.uuid).await?;
+    let publishing = app.locks.lock(access.uuid).await?;
     let staged = app.storage.stage(received, access.uuid, asset).await?;
     let naming = |image: &Image| displacing(image, naming(image)?, asset);
     let changed = change_from(app, access, &Precondition::default(), naming).await;
-    settle(app, asset, staged, changed).await
+    let image = settle(app, asset, staged, changed).await?;
+    // What follows may be a long copy.
+    drop(publishing);
+    settle_name(app, &image, asset).await;
+    Ok(image)
 }
 
 /// Notes what is at the final name of a file in Manta, where the new one got another name because of that.

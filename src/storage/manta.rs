@@ -109,7 +109,7 @@ impl MantaStorage {
         self.0.config.remote
     }
 
-    pub(super) async fn client(&self) -> Result<&Client, StorageError> {
+    async fn client(&self) -> Result<&Client, StorageError> {
         let config = &self.0.config;
         self.0
             .client
@@ -117,14 +117,9 @@ impl MantaStorage {
             .await
     }
 
-    /// A path below the root directory.
-    pub(super) fn path(&self, below: &str) -> Result<Path, StorageError> {
-        parse(&format!("{}/{below}", self.0.config.root_dir))
-    }
-
     fn directory(&self, uuid: Uuid) -> Result<Path, StorageError> {
         let uuid = uuid.to_string();
-        self.path(&format!("images/{}/{uuid}", &uuid[..3]))
+        parse(&format!("{}/images/{}/{uuid}", self.0.config.root_dir, &uuid[..3]))
     }
 
     fn object(&self, uuid: Uuid, name: &str) -> Result<Path, StorageError> {
@@ -399,11 +394,6 @@ impl Drop for Placed {
 }
 
 impl RemoteFile {
-    /// The number of its bytes.
-    pub fn size(&self) -> u64 {
-        self.location.size
-    }
-
     /// Whether Manta has these bytes, as far as it knows itself.
     pub async fn check(&self) -> Result<(), StorageError> {
         let path = self.storage.place(&self.location)?;
