@@ -2,6 +2,8 @@
 //!
 //! The rooms, from the top: calls go down this list, never up. `docs/architecture.md` walks through them.
 
+pub mod adm;
+
 pub mod server;
 
 pub mod api;
@@ -17,6 +19,8 @@ pub mod db;
 pub mod storage;
 
 pub mod accounts;
+
+pub mod workers;
 
 pub mod config;
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use imgapi::{auth, config, server};
+use imgapi::{adm, auth, config, server};
 
 /// Triton DataCenter's image registry.
 #[derive(Debug, Parser)]
@@ -33,6 +33,8 @@ enum Command {
         /// A dotted key, such as `moray.host`.
         key: Option<String>,
     },
+    /// Ask the running service.
+    Adm(adm::Adm),
     /// Read a password from standard input, up to the end of the line, and print what stands for it in `userdb`.
     HashPassword,
 }
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve { file, debug } => server::serve(&file, debug).map_err(|error| error.to_string()),
         Command::Config { file, key } => config::print(&file, key.as_deref()),
+        Command::Adm(adm) => adm::run(&adm),
         Command::HashPassword => auth::print_password_hash(),
     };
     match done {

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms from the top. What a room uses stands below it.
-const ROOMS: [&str; 11] = [
+const ROOMS: [&str; 13] = [
+    "adm",
     "server",
     "api",
     "auth",
@@ -14,6 +15,7 @@ const ROOMS: [&str; 11] = [
     "db",
     "storage",
     "accounts",
+    "workers",
     "config",
     "telemetry",
     "manifest",

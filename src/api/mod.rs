@@ -44,6 +44,7 @@ use axum::http::HeaderValue;
 use crate::auth::Authenticator;
 use crate::images::App;
 use crate::telemetry::Metrics;
+use crate::workers::Workers;
 
 pub use context::Peer;
 pub use download::FileBodies;
@@ -59,6 +60,7 @@ pub struct AppState(Arc<Shared>);
 struct Shared {
     app: Arc<App>,
     auth: Authenticator,
+    workers: Arc<Workers>,
     metrics: Arc<Metrics>,
     server_name: HeaderValue,
     host_name: HeaderValue,
@@ -66,10 +68,16 @@ struct Shared {
 
 impl AppState {
     /// The state of a server that answers for `app` whoever `auth` lets in. `host_name` goes into `x-server-name`.
-    pub fn new(app: Arc<App>, auth: Authenticator, metrics: Arc<Metrics>, host_name: &str) -> AppState {
+    pub fn new(
+        app: Arc<App>,
+        auth: Authenticator,
+        workers: Arc<Workers>,
+        metrics: Arc<Metrics>,
+        host_name: &str,
+    ) -> AppState {
         let header = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("imgapi"));
         let server_name = header(&app.config.server_name);
-        AppState(Arc::new(Shared { app, auth, metrics, server_name, host_name: header(host_name) }))
+        AppState(Arc::new(Shared { app, auth, workers, metrics, server_name, host_name: header(host_name) }))
     }
 
     fn app(&self) -> &Arc<App> {
@@ -78,5 +86,9 @@ impl AppState {
 
     fn auth(&self) -> &Authenticator {
         &self.0.auth
+    }
+
+    fn workers(&self) -> &Workers {
+        &self.0.workers
     }
 }

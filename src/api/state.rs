@@ -1,6 +1,6 @@
 //! `/state`: how this process is, for operators.
 
-use axum::extract::State;
+use axum::extract;
 use axum::http::StatusCode;
 use serde::Serialize;
 
@@ -9,8 +9,9 @@ use super::context::Context;
 use super::reply::Json;
 use crate::config::Database;
 use crate::images::{ApiError, ApiResult, App, Code};
-use crate::manifest::{Stor, json};
+use crate::manifest::{Stor, json, times};
 use crate::telemetry::Level;
+use crate::workers::{State, Status};
 
 /// What AdminGetState shows. It holds no record and no secret.
 #[derive(Debug, Serialize)]
@@ -22,6 +23,7 @@ struct ProcessState {
     /// Only in a datacenter.
     #[serde(skip_serializing_if = "Option::is_none")]
     ufds: Option<UfdsState>,
+    workers: Vec<WorkerState>,
 }
 
 #[derive(Debug, Serialize)]
@@ -56,18 +58,65 @@ struct UfdsState {
     connected: bool,
 }
 
-/// `GET /state` — AdminGetState.
-pub(super) async fn get_state(State(state): State<AppState>) -> ApiResult<Json> {
-    Ok(Json::rendered(json::pretty(&of(state.app()))?))
+/// See [`crate::workers::Status`]. Times are as manifests have them.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WorkerState {
+    name: &'static str,
+    /// `working`, `waiting`, or `retrying` what has failed.
+    state: &'static str,
+    /// When it works again, unless it does now.
+    next: Option<String>,
+    done: u64,
+    /// Null where it is not known.
+    pending: Option<u64>,
+    detail: Option<String>,
+    last_success: Option<String>,
+    failures: u64,
+    last_error: Option<WorkerError>,
 }
 
-fn of(app: &App) -> ProcessState {
+#[derive(Debug, Serialize)]
+struct WorkerError {
+    time: String,
+    message: String,
+}
+
+/// `GET /state` — AdminGetState.
+pub(super) async fn get_state(extract::State(state): extract::State<AppState>) -> ApiResult<Json> {
+    Ok(Json::rendered(json::pretty(&of(&state))?))
+}
+
+fn of(state: &AppState) -> ProcessState {
+    let app = state.app();
     let level: Level = app.config.log_level;
     ProcessState {
         log: Log { level: level as u8 },
         storage_types: app.storage.kinds(),
         database: database(app),
         ufds: app.accounts.as_ref().map(|accounts| UfdsState { connected: accounts.state().is_ok() }),
+        workers: state.workers().status().into_iter().map(worker).collect(),
+    }
+}
+
+fn worker(status: Status) -> WorkerState {
+    let (state, next) = match status.state {
+        State::Working => ("working", None),
+        State::Waiting(until) => ("waiting", Some(until)),
+        State::Retrying(until) => ("retrying", Some(until)),
+    };
+    WorkerState {
+        name: status.name,
+        state,
+        next: next.map(times::iso_millis),
+        done: status.done,
+        pending: status.pending,
+        detail: status.detail,
+        last_success: status.last_success.map(times::iso_millis),
+        failures: status.failures,
+        last_error: status
+            .last_error
+            .map(|error| WorkerError { time: times::iso_millis(error.time), message: error.message }),
     }
 }
 

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http_signature::PublicKey;
-use tokio::sync::Notify;
-use tokio_util::task::AbortOnDropHandle;
 
 use super::key_files::KeyFiles;
 use crate::telemetry::err;
+use crate::workers::{Failure, Next, Poke, Progress, Worker, Workers};
 
 /// Where key files are, below the local base directory.
 const DIRECTORY: &str = "etc/authkeys/local";
@@ -24,19 +23,24 @@ type UserKeys = HashMap<String, Arc<Vec<PublicKey>>>;
 #[derive(Debug)]
 pub(super) struct KeyStore {
     current: Arc<ArcSwap<UserKeys>>,
-    wake: Arc<Notify>,
-    _reading: AbortOnDropHandle<()>,
+    poke: Poke,
 }
 
 impl KeyStore {
     /// Reads all keys, then goes on in the background.
-    pub(super) async fn start(configured: &BTreeMap<String, Vec<String>>, local_base_dir: &Path) -> KeyStore {
+    pub(super) async fn start(
+        configured: &BTreeMap<String, Vec<String>>,
+        local_base_dir: &Path,
+        workers: &Workers,
+    ) -> KeyStore {
         let configured = configured_keys(configured);
-        let files = read(KeyFiles::new(local_base_dir.join(DIRECTORY))).await;
-        let current = Arc::new(ArcSwap::from_pointee(merge(&configured, &files)));
-        let wake = Arc::new(Notify::new());
-        let reading = keep_reading(configured, files, Arc::clone(&current), Arc::clone(&wake));
-        KeyStore { current, wake, _reading: AbortOnDropHandle::new(tokio::spawn(reading)) }
+        let files = KeyFiles::new(local_base_dir.join(DIRECTORY));
+        let current = Arc::new(ArcSwap::default());
+        let mut reader = KeyReader { configured, files, current: Arc::clone(&current) };
+        reader.read().await;
+        let poke = Poke::default();
+        workers.start(reader, Next::After(INTERVAL), poke.clone());
+        KeyStore { current, poke }
     }
 
     /// The keys of a user; `None` if there is no such user. Any text may be asked for.
@@ -46,35 +50,42 @@ impl KeyStore {
 
     /// Has the files read again, soon.
     pub(super) fn reload(&self) {
-        self.wake.notify_one();
+        self.poke.poke();
     }
 }
 
-async fn keep_reading(
+/// Keeps the keys of files current.
+struct KeyReader {
     configured: Vec<(String, PublicKey)>,
-    mut files: KeyFiles,
+    files: KeyFiles,
     current: Arc<ArcSwap<UserKeys>>,
-    wake: Arc<Notify>,
-) {
-    loop {
-        tokio::select! {
-            () = wake.notified() => {}
-            () = tokio::time::sleep(INTERVAL) => {}
+}
+
+impl KeyReader {
+    /// Reads the files off the runtime's threads.
+    async fn read(&mut self) {
+        let mut files = self.files.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            files.read();
+            files
+        });
+        if let Ok(files) = read.await {
+            self.files = files;
         }
-        files = read(files).await;
-        current.store(Arc::new(merge(&configured, &files)));
+        self.current.store(Arc::new(merge(&self.configured, &self.files)));
     }
 }
 
-/// Reads the files off the runtime's threads.
-async fn read(files: KeyFiles) -> KeyFiles {
-    let former = files.clone();
-    let read = tokio::task::spawn_blocking(move || {
-        let mut files = files;
-        files.read();
-        files
-    });
-    read.await.unwrap_or(former)
+impl Worker for KeyReader {
+    fn name(&self) -> &'static str {
+        "auth-keys"
+    }
+
+    async fn work(&mut self, progress: &Progress) -> Result<Next, Failure> {
+        self.read().await;
+        progress.done(1);
+        Ok(Next::After(INTERVAL))
+    }
 }
 
 fn merge(configured: &[(String, PublicKey)], files: &KeyFiles) -> UserKeys {
@@ -107,14 +118,16 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::telemetry::{Metrics, StaticLabels};
 
     const RSA: &str = include_str!("../../crates/http-signature/tests/data/keys/rsa.pub");
     const ED25519: &str = include_str!("../../crates/http-signature/tests/data/keys/ed25519.pub");
 
-    async fn store(configured: &[(&str, &[&str])], base: &Path) -> KeyStore {
+    async fn store(configured: &[(&str, &[&str])], base: &Path) -> (KeyStore, Workers) {
         let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect();
         let configured = configured.iter().map(|(user, keys)| ((*user).to_owned(), lines(keys))).collect();
-        KeyStore::start(&configured, base).await
+        let workers = Workers::new(Arc::new(Metrics::new(&StaticLabels::default()).unwrap()));
+        (KeyStore::start(&configured, base, &workers).await, workers)
     }
 
     fn count(store: &KeyStore, user: &str) -> Option<usize> {
@@ -127,7 +140,8 @@ mod tests {
         let directory = base.path().join(DIRECTORY);
         fs::create_dir_all(&directory).unwrap();
         fs::write(directory.join("luke.keys"), ED25519).unwrap();
-        let store = store(&[("luke", &[RSA, "ssh-rsa AAAA"]), ("__proto__", &[RSA])], base.path()).await;
+        let (store, _workers) =
+            store(&[("luke", &[RSA, "ssh-rsa AAAA"]), ("__proto__", &[RSA])], base.path()).await;
         assert_eq!(count(&store, "luke"), Some(2));
         assert_eq!(count(&store, "__proto__"), Some(1));
         for stranger in ["constructor", "", "../luke", "luke.keys", "LUKE"] {
@@ -139,7 +153,7 @@ mod tests {
     async fn files_are_read_again_every_hour_and_on_demand() {
         let base = tempfile::tempdir().unwrap();
         let directory = base.path().join(DIRECTORY);
-        let store = store(&[], base.path()).await;
+        let (store, _workers) = store(&[], base.path()).await;
         assert_eq!(count(&store, "luke"), None);
         fs::create_dir_all(&directory).unwrap();
         fs::write(directory.join("luke.keys"), RSA).unwrap();

@@ -6,7 +6,7 @@ mod error;
 mod key_files;
 mod keys;
 mod passwords;
-mod workers;
+mod turns;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,13 +15,14 @@ use std::time::SystemTime;
 use http_signature::{Head, Policy, SignedRequest};
 
 use crate::config;
+use crate::workers::Workers;
 
 pub use command::print_password_hash;
 pub use error::AuthError;
 
 use keys::KeyStore;
 use passwords::{Passwords, hash_password};
-use workers::Workers;
+use turns::Turns;
 
 /// Who sent a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +48,7 @@ pub enum Demand {
 #[derive(Debug)]
 pub struct Authenticator {
     scheme: Scheme,
-    workers: Workers,
+    turns: Turns,
 }
 
 #[derive(Debug)]
@@ -60,11 +61,11 @@ enum Scheme {
 impl Authenticator {
     /// Reads what the configuration names, and goes on reading key files below `local_base_dir` when they change. To be
     /// called within the runtime.
-    pub async fn start(config: &config::Auth, local_base_dir: &Path) -> Authenticator {
+    pub async fn start(config: &config::Auth, local_base_dir: &Path, workers: &Workers) -> Authenticator {
         let scheme = match config {
             config::Auth::None => Scheme::None,
             config::Auth::Signature(signature) => Scheme::Signature {
-                keys: KeyStore::start(&signature.keys, local_base_dir).await,
+                keys: KeyStore::start(&signature.keys, local_base_dir, workers).await,
                 policy: Policy {
                     require_request_target: signature.require_request_target,
                     ..Policy::default()
@@ -72,7 +73,7 @@ impl Authenticator {
             },
             config::Auth::Basic(users) => Scheme::Basic(Passwords::new(users)),
         };
-        Authenticator { scheme, workers: Workers::default() }
+        Authenticator { scheme, turns: Turns::default() }
     }
 
     /// Whether callers are known at all. If not, all are anonymous and may do everything.
@@ -100,7 +101,7 @@ impl Authenticator {
             Scheme::Signature { keys, policy } => self.signer(head, keys, *policy).await?,
             Scheme::Basic(passwords) => {
                 let credentials = credentials::parse(head.headers)?;
-                passwords.check(&credentials, &self.workers).await?;
+                passwords.check(&credentials, &self.turns).await?;
                 credentials.user
             }
         };
@@ -111,7 +112,7 @@ impl Authenticator {
         let request = SignedRequest::read(head, policy, SystemTime::now())?;
         let keys = keys.of(request.key_id()).ok_or(AuthError::Wrong)?;
         let user = request.key_id().to_owned();
-        let right = self.workers.run(move || request.is_signed_by_one_of(keys.iter())).await?;
+        let right = self.turns.run(move || request.is_signed_by_one_of(keys.iter())).await?;
         if right { Ok(user) } else { Err(AuthError::Wrong) }
     }
 

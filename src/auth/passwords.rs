@@ -10,7 +10,7 @@ use sha2::Sha256;
 
 use super::AuthError;
 use super::credentials::Credentials;
-use super::workers::Workers;
+use super::turns::Turns;
 use crate::config::Secret;
 
 /// How long a right password is known to be right without being hashed again, and how many are.
@@ -36,7 +36,7 @@ impl Passwords {
     }
 
     /// Whether these are a user's name and password; `Wrong` if not.
-    pub(super) async fn check(&self, credentials: &Credentials, workers: &Workers) -> Result<(), AuthError> {
+    pub(super) async fn check(&self, credentials: &Credentials, turns: &Turns) -> Result<(), AuthError> {
         let digest = self.digest(credentials);
         if self.right.contains_key(&digest) {
             return Ok(());
@@ -45,7 +45,7 @@ impl Passwords {
         // Strangers wait as long as users do: otherwise time would tell who is one.
         let hash = own.or_else(|| self.hashes.values().next()).cloned().ok_or(AuthError::Wrong)?;
         let password = credentials.password.clone();
-        let right = workers.run(move || is_hash_of(&hash, &password)).await?;
+        let right = turns.run(move || is_hash_of(&hash, &password)).await?;
         if !right || own.is_none() {
             return Err(AuthError::Wrong);
         }
@@ -91,13 +91,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_user_has_one_password() {
-        let (passwords, workers) = (passwords(), Workers::default());
+        let (passwords, turns) = (passwords(), Turns::default());
         for _ in 0..2 {
-            passwords.check(&credentials("luke", "a:b"), &workers).await.unwrap();
-            passwords.check(&credentials("constructor", ""), &workers).await.unwrap();
+            passwords.check(&credentials("luke", "a:b"), &turns).await.unwrap();
+            passwords.check(&credentials("constructor", ""), &turns).await.unwrap();
             for (user, password) in [("luke", ""), ("luke", "a:b "), ("constructor", "a:b"), ("toString", "")]
             {
-                let outcome = passwords.check(&credentials(user, password), &workers).await;
+                let outcome = passwords.check(&credentials(user, password), &turns).await;
                 assert!(matches!(outcome, Err(AuthError::Wrong)), "{user} {password}: {outcome:?}");
             }
         }
@@ -105,10 +105,10 @@ mod tests {
 
     #[tokio::test]
     async fn only_right_passwords_are_remembered_and_not_as_they_are() {
-        let (passwords, workers) = (passwords(), Workers::default());
-        passwords.check(&credentials("luke", "a:b"), &workers).await.unwrap();
-        passwords.check(&credentials("luke", "b"), &workers).await.unwrap_err();
-        passwords.check(&credentials("vader", "a:b"), &workers).await.unwrap_err();
+        let (passwords, turns) = (passwords(), Turns::default());
+        passwords.check(&credentials("luke", "a:b"), &turns).await.unwrap();
+        passwords.check(&credentials("luke", "b"), &turns).await.unwrap_err();
+        passwords.check(&credentials("vader", "a:b"), &turns).await.unwrap_err();
         passwords.right.run_pending_tasks();
         assert_eq!(passwords.right.entry_count(), 1);
         assert_ne!(passwords.digest(&credentials("luke", "x")), passwords.digest(&credentials("luk", "ex")));
@@ -119,7 +119,7 @@ mod tests {
     #[tokio::test]
     async fn without_users_everybody_is_wrong() {
         let nobody = Passwords::new(&BTreeMap::new());
-        let outcome = nobody.check(&credentials("luke", "a:b"), &Workers::default()).await;
+        let outcome = nobody.check(&credentials("luke", "a:b"), &Turns::default()).await;
         assert!(matches!(outcome, Err(AuthError::Wrong)));
     }
 

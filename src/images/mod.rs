@@ -62,7 +62,7 @@ pub use lookup::{lookup, owned};
 pub use pace::paced;
 pub use placing::{target_of_file, target_of_icon};
 pub use precondition::Precondition;
-pub use sweep::sweep_regularly;
+pub use sweep::Sweep;
 pub use update::update;
 
 pub use crate::storage::StoredFile;

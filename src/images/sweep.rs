@@ -7,27 +7,40 @@ use super::{ApiError, ApiResult, App};
 use crate::db::{DbError, Stored};
 use crate::manifest::{Image, Stor, View};
 use crate::storage::{Asset, Location, Owner};
-use crate::telemetry::err;
+use crate::workers::{Failure, Next, Progress, Worker};
 
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// Removes at the start, and once a minute from then on, what interrupted uploads left behind.
-pub async fn sweep_regularly(app: Arc<App>) {
-    loop {
-        if let Err(error) = sweep(&app).await {
-            tracing::warn!(err.json = %err(&error), "cannot sweep up unfinished files");
-        }
-        if let Err(error) = finish_moves(&app).await {
-            tracing::warn!(err.json = %err(&error), "cannot look for objects that wait for their final names");
-        }
-        tokio::time::sleep(INTERVAL).await;
+/// Removes at the start, and once a minute from then on, what interrupted uploads left behind, and finishes what they
+/// began.
+#[derive(Debug)]
+pub struct Sweep(Arc<App>);
+
+impl Sweep {
+    /// A sweep through the storages of `app`.
+    pub fn new(app: Arc<App>) -> Sweep {
+        Sweep(app)
+    }
+}
+
+impl Worker for Sweep {
+    fn name(&self) -> &'static str {
+        "sweep"
+    }
+
+    async fn work(&mut self, progress: &Progress) -> Result<Next, Failure> {
+        let swept = sweep(&self.0, progress).await;
+        finish_moves(&self.0, progress).await?;
+        swept?;
+        Ok(Next::After(INTERVAL))
     }
 }
 
 /// Removes every leftover but those that a manifest names: these are complete, and go to their final place. When the
 /// database is away nothing can be judged, and everything complete stays for the next time.
-async fn sweep(app: &App) -> ApiResult<()> {
+async fn sweep(app: &App, progress: &Progress) -> ApiResult<()> {
     for leftover in app.storage.local.leftovers().await? {
+        progress.done(1);
         let Some(owner) = leftover.owner().cloned() else {
             app.storage.local.discard(leftover).await?;
             continue;
@@ -48,11 +61,12 @@ async fn sweep(app: &App) -> ApiResult<()> {
 }
 
 /// Gives objects in Manta that wait for it their final names.
-async fn finish_moves(app: &App) -> ApiResult<()> {
+async fn finish_moves(app: &App, progress: &Progress) -> ApiResult<()> {
     if app.storage.manta().is_err() {
         return Ok(());
     }
     for image in app.db.filtered(has_own_names).await? {
+        progress.done(1);
         for (index, _) in image.files().iter().enumerate().filter(|(_, file)| file.object.is_some()) {
             move_into_place_or_tell(app, image.uuid(), Asset::File(index)).await;
         }

@@ -16,11 +16,12 @@ use crate::api::{self, AppState};
 use crate::auth::Authenticator;
 use crate::config::{self, Config, ConfigError, Stalled};
 use crate::db::{Database, LocalDatabase, MorayDatabase, OpenError};
-use crate::images::{self, App};
+use crate::images::{App, Sweep};
 use crate::storage::{LocalStorage, MantaStorage, Storage};
 use crate::telemetry::{
     self, InitError, Json, Level, LogControl, LogOptions, Metrics, MetricsError, StaticLabels,
 };
+use crate::workers::{Next, Poke, Workers};
 
 /// How long the last requests to Moray may take once all clients have their answers.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
@@ -87,15 +88,16 @@ async fn run(config: Arc<Config>, log: LogControl) -> Result<(), ServeError> {
 
     let metrics = Arc::new(Metrics::new(&labels(&config))?);
     let app = Arc::new(build(Arc::clone(&config), Arc::clone(&metrics)).await?);
-    tokio::spawn(images::sweep_regularly(Arc::clone(&app)));
+    let workers = Arc::new(Workers::new(Arc::clone(&metrics)));
+    workers.start(Sweep::new(Arc::clone(&app)), Next::Now, Poke::default());
     if let Some((ip, port)) = config.metrics {
         let router = metrics_router(&metrics, &app, log);
         tokio::spawn(serve_metrics(SocketAddr::new(ip, port), router, shutdown.clone()));
     }
 
     tracing::info!("Image API listening on <http://{address}>.");
-    let auth = Authenticator::start(&config.auth, &config.local_base_dir).await;
-    let state = AppState::new(Arc::clone(&app), auth, Arc::clone(&metrics), &host_name());
+    let auth = Authenticator::start(&config.auth, &config.local_base_dir, &workers).await;
+    let state = AppState::new(Arc::clone(&app), auth, workers, Arc::clone(&metrics), &host_name());
     let limits = ServeConfig {
         max_connections: config.max_connections,
         drain_limit: config.shutdown_grace,

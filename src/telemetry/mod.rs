@@ -25,4 +25,4 @@ pub use error::{ErrorRecord, Json, err};
 pub use level::{Level, ParseLevelError};
 pub use logger::{InitError, LogControl, LogOptions, Logger, init};
 pub use mask::{MASK, mask_url};
-pub use metrics::{GaugeGuard, Metrics, MetricsError, StaticLabels};
+pub use metrics::{GaugeGuard, Metrics, MetricsError, StaticLabels, WorkerMetrics};

@@ -18,7 +18,7 @@ fn hash_password(input: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
-fn hash_of(password: &str) -> String {
+pub(crate) fn hash_of(password: &str) -> String {
     let output = hash_password(password);
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap().trim_end().to_owned()

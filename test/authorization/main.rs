@@ -1,6 +1,7 @@
 //! Who may call: a table of every route, and what happens to those who say falsely who they are.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
+mod adm;
 mod basic;
 mod callers;
 mod cells;

@@ -13,6 +13,7 @@ tests! {
     one_value_is_plain_text,
     what_is_not_there_prints_nothing,
     a_configuration_that_cannot_be_used_is_refused_by_key,
+    the_workers_of_a_running_service_are_listed,
     a_mistake_in_the_command_is_another_status,
     a_port_that_is_taken_is_a_failure,
 }
@@ -96,6 +97,20 @@ async fn a_configuration_that_cannot_be_used_is_refused_by_key(app: &TestApp) {
             assert!(message.contains(key) && !message.contains("hushhush"), "{message}");
         }
     }
+}
+
+async fn the_workers_of_a_running_service_are_listed(app: &TestApp) {
+    let file = app.dc.config_file().to_str().unwrap();
+    let output = run(&["adm", "-f", file, "workers"]).await;
+    assert!(output.status.success(), "{output:?}");
+    let table = text(&output.stdout);
+    assert!(table.starts_with("NAME  ") && table.lines().any(|line| line.starts_with("sweep ")), "{table}");
+    let output = run(&["adm", "-f", file, "workers", "--json"]).await;
+    let workers: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(workers[0]["name"], "sweep");
+    let output = run(&["adm", "-f", file, "--url", "http://127.0.0.1:1", "workers"]).await;
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), ""));
+    assert!(text(&output.stderr).contains("no answer from http://127.0.0.1:1/"), "{output:?}");
 }
 
 async fn a_mistake_in_the_command_is_another_status(_app: &TestApp) {

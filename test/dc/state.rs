@@ -3,10 +3,11 @@
 use reqwest::Method;
 use serde_json::json;
 
-use super::support::{TestApp, tests};
+use super::support::{TestApp, tests, wait_until};
 
 tests! {
     the_state_says_how_the_backends_are,
+    the_state_tells_of_the_workers,
     caches_are_dropped_on_demand,
 }
 
@@ -26,6 +27,26 @@ async fn the_state_says_how_the_backends_are(app: &TestApp) {
     let config: serde_json::Value =
         serde_json::from_slice(&std::fs::read(app.dc.config_file()).unwrap()).unwrap();
     assert!(!answer.text().contains(config["ufds"]["bindPassword"].as_str().unwrap()));
+}
+
+async fn the_state_tells_of_the_workers(app: &TestApp) {
+    let sweep = async || {
+        let answer = app.operator().get("/state").await;
+        let workers = answer.ok()["workers"].as_array().unwrap().clone();
+        workers.into_iter().find(|worker| worker["name"] == "sweep").unwrap()
+    };
+    let been_through = async || Some(sweep().await).filter(|sweep| sweep["lastSuccess"].is_string());
+    let sweep = wait_until("the sweep has been through", been_through).await;
+    let members: Vec<_> = sweep.as_object().unwrap().keys().map(String::as_str).collect();
+    let all = ["name", "state", "next", "done", "pending", "detail", "lastSuccess", "failures", "lastError"];
+    assert_eq!(members, all);
+    let metrics = app.metrics().await;
+    for name in ["done_total", "failures_total", "pending", "last_success_timestamp_seconds"] {
+        let found = metrics.lines().any(|line| {
+            line.starts_with(&format!("imgapi_worker_{name}{{")) && line.contains("worker=\"sweep\"")
+        });
+        assert!(found, "{name}");
+    }
 }
 
 async fn caches_are_dropped_on_demand(app: &TestApp) {

@@ -6,6 +6,7 @@
 mod database;
 mod http;
 mod process;
+mod workers;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,9 +20,12 @@ use thiserror::Error;
 
 use database::DatabaseMetrics;
 use http::HttpMetrics;
+use workers::WorkersMetrics;
+
+pub use workers::WorkerMetrics;
 
 /// Labels that every metric of the process has.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct StaticLabels {
     /// `datacenterName` of the configuration.
     pub datacenter: String,
@@ -48,6 +52,7 @@ pub struct Metrics {
     backend_seconds: HistogramVec,
     moray_connections: IntGauge,
     database: DatabaseMetrics,
+    workers: WorkersMetrics,
     file_bytes: [IntCounter; 2],
     stalled: [IntCounter; 2],
     log_dropped: IntCounter,
@@ -145,6 +150,7 @@ impl Metrics {
             moray_connections: builder
                 .gauge("imgapi_moray_connections", "established connections to Moray")?,
             database: DatabaseMetrics::new(&builder)?,
+            workers: WorkersMetrics::new(&builder)?,
             file_bytes: ["in", "out"].map(|direction| file_bytes.with_label_values(&[direction])),
             stalled: ["in", "out"].map(|direction| stalled.with_label_values(&[direction])),
             log_dropped: log_dropped.with_label_values::<&str>(&[]),

@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -18,18 +19,23 @@ impl Key {
     /// One that nobody has.
     pub(crate) const UNKNOWN: Key = Key("ed25519");
 
-    fn file(name: &str) -> String {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/crates/http-signature/tests/data/keys");
-        std::fs::read_to_string(format!("{folder}/{name}")).unwrap()
+    /// The file of the private key.
+    pub(crate) fn path(self) -> PathBuf {
+        PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/crates/http-signature/tests/data/keys"))
+            .join(self.0)
+    }
+
+    fn private(self) -> PrivateKey {
+        PrivateKey::from_pem(&std::fs::read_to_string(self.path()).unwrap()).unwrap()
     }
 
     /// The line of the public key.
     pub(crate) fn public(self) -> String {
-        Key::file(&format!("{}.pub", self.0))
+        std::fs::read_to_string(self.path().with_extension("pub")).unwrap()
     }
 
     fn signer(self, user: &str) -> Signer {
-        Signer::new(user, PrivateKey::from_pem(&Key::file(self.0)).unwrap()).unwrap()
+        Signer::new(user, self.private()).unwrap()
     }
 }
 

@@ -14,15 +14,15 @@ const QUEUE_TIME: Duration = Duration::from_secs(10);
 /// Cryptography off the runtime's threads, as much at a time as there are processors: so it takes bounded memory, and
 /// strangers who send wrong passwords do not occupy the threads that others need.
 #[derive(Debug)]
-pub(super) struct Workers(Arc<Semaphore>);
+pub(super) struct Turns(Arc<Semaphore>);
 
-impl Default for Workers {
-    fn default() -> Workers {
-        Workers(Arc::new(Semaphore::new(available_parallelism().map_or(1, NonZeroUsize::get))))
+impl Default for Turns {
+    fn default() -> Turns {
+        Turns(Arc::new(Semaphore::new(available_parallelism().map_or(1, NonZeroUsize::get))))
     }
 }
 
-impl Workers {
+impl Turns {
     /// Runs `work` when it is its turn; `Busy` when that takes too long.
     pub(super) async fn run<T: Send + 'static>(
         &self,
@@ -45,11 +45,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_too_long_is_told_so() {
-        let turns = Arc::new(Semaphore::new(1));
-        let workers = Workers(Arc::clone(&turns));
-        let turn = turns.acquire().await.unwrap();
-        assert!(matches!(workers.run(|| ()).await, Err(AuthError::Busy)));
+        let semaphore = Arc::new(Semaphore::new(1));
+        let turns = Turns(Arc::clone(&semaphore));
+        let turn = semaphore.acquire().await.unwrap();
+        assert!(matches!(turns.run(|| ()).await, Err(AuthError::Busy)));
         drop(turn);
-        workers.run(|| ()).await.unwrap();
+        turns.run(|| ()).await.unwrap();
     }
 }

@@ -1,0 +1,155 @@
+use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, SystemTime};
+
+use http_signature::{Head, PrivateKey, Signer};
+use reqwest::header::{ACCEPT, AUTHORIZATION, DATE, HeaderMap, HeaderValue};
+use reqwest::redirect::Policy;
+use reqwest::{Client as HttpClient, Method, Request, Url, Version};
+use serde_json::Value;
+
+use super::Adm;
+use crate::config::{Auth, Config};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Bytes of the longest answer.
+const MAX_ANSWER: usize = 64 << 20;
+/// What a signature covers.
+const SIGNED: [&str; 2] = ["date", "(request-target)"];
+
+/// Asks the service of a configuration.
+pub(super) struct Client {
+    base: Url,
+    proof: Proof,
+}
+
+/// How the service is told who asks.
+enum Proof {
+    None,
+    Signature(Signer),
+    Basic { user: String, password: String },
+}
+
+impl Client {
+    pub(super) fn new(config: &Config, adm: &Adm) -> Result<Client, String> {
+        let base = match &adm.url {
+            Some(url) => Url::parse(url).map_err(|error| format!("--url: {error}"))?,
+            None => url_of(config)?,
+        };
+        Ok(Client { base, proof: Proof::new(config, adm)? })
+    }
+
+    /// The JSON that the service answers to a GET.
+    pub(super) fn get(&self, path: &str) -> Result<Value, String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map_err(|error| error.to_string())?.block_on(self.ask(path))
+    }
+
+    async fn ask(&self, path: &str) -> Result<Value, String> {
+        let url = self.base.join(path).map_err(|error| error.to_string())?;
+        let mut request = Request::new(Method::GET, url);
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
+        self.proof.add_to(&mut request)?;
+        // An error says that the choice has been made.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = HttpClient::builder().no_proxy().redirect(Policy::none()).timeout(PATIENCE).build();
+        let failed = |error: reqwest::Error| {
+            format!("no answer from {}: {}", self.base, crate::telemetry::err(&error.without_url()).message())
+        };
+        let mut answer = client.map_err(failed)?.execute(request).await.map_err(failed)?;
+        let status = answer.status();
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(failed)? {
+            if body.len() + chunk.len() > MAX_ANSWER {
+                return Err(format!("the answer has over {MAX_ANSWER} bytes"));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let value = serde_json::from_slice::<Value>(&body);
+        if status.is_success() {
+            return value.map_err(|error| format!("the answer is no JSON: {error}"));
+        }
+        let text = |value: &Value, key| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        match value {
+            Ok(refusal) => Err(format!("error ({}): {}", text(&refusal, "code"), text(&refusal, "message"))),
+            Err(_) => Err(format!("the answer is {status}")),
+        }
+    }
+}
+
+/// Where the service listens, for a client on the same host.
+fn url_of(config: &Config) -> Result<Url, String> {
+    let address = match config.address {
+        IpAddr::V4(address) if address.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(address) if address.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        address => address,
+    };
+    if config.port == 0 {
+        return Err("the configuration lets the system choose the port: --url is needed".to_owned());
+    }
+    Url::parse(&format!("http://{}", SocketAddr::new(address, config.port)))
+        .map_err(|error| error.to_string())
+}
+
+impl Proof {
+    fn new(config: &Config, adm: &Adm) -> Result<Proof, String> {
+        match (&config.auth, &adm.user) {
+            (Auth::None, _) => Ok(Proof::None),
+            (_, None) => Err("the service knows its users: --user is needed".to_owned()),
+            (Auth::Basic(_), Some(user)) => {
+                let mut line = String::new();
+                let read = io::stdin().read_line(&mut line);
+                read.map_err(|error| format!("cannot read the password: {error}"))?;
+                let password = line.trim_end_matches(['\r', '\n']).to_owned();
+                Ok(Proof::Basic { user: user.clone(), password })
+            }
+            (Auth::Signature(_), Some(user)) => {
+                let file = adm
+                    .identity
+                    .as_ref()
+                    .ok_or("the service knows its users by keys: --identity is needed")?;
+                let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+                let pem = fs::read_to_string(file).map_err(|error| failed(&error))?;
+                let key = PrivateKey::from_pem(&pem).map_err(|error| failed(&error))?;
+                Signer::new(user, key).map(Proof::Signature).map_err(|error| format!("--user: {error}"))
+            }
+        }
+    }
+
+    fn add_to(&self, request: &mut Request) -> Result<(), String> {
+        match self {
+            Proof::None => {}
+            Proof::Basic { user, password } => {
+                let mut value = basic(user, password)?;
+                value.set_sensitive(true);
+                request.headers_mut().insert(AUTHORIZATION, value);
+            }
+            Proof::Signature(signer) => {
+                let date = httpdate::fmt_http_date(SystemTime::now());
+                let date = HeaderValue::try_from(date).map_err(|error| error.to_string())?;
+                let target = match request.url().query() {
+                    Some(query) => format!("{}?{query}", request.url().path()),
+                    None => request.url().path().to_owned(),
+                };
+                let headers: HeaderMap = [(DATE, date)].into_iter().collect();
+                let head = Head {
+                    method: request.method().as_str(),
+                    target: &target,
+                    version: Version::HTTP_11,
+                    headers: &headers,
+                };
+                let authorization = signer.sign(&head, &SIGNED).map_err(|error| error.to_string())?;
+                request.headers_mut().extend(headers);
+                request.headers_mut().insert(AUTHORIZATION, authorization);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn basic(user: &str, password: &str) -> Result<HeaderValue, String> {
+    use base64::Engine;
+    let credentials = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
+    HeaderValue::try_from(format!("Basic {credentials}")).map_err(|error| error.to_string())
+}

@@ -1,0 +1,130 @@
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+use super::Failure;
+use crate::telemetry::{WorkerMetrics, err};
+
+/// How a worker is, for operators.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does now.
+    pub state: State,
+    /// What has been done since the process started, in the worker's own measure.
+    pub done: u64,
+    /// How much there is left to do, in the same measure, where that is known.
+    pub pending: Option<u64>,
+    /// More about it, in words.
+    pub detail: Option<String>,
+    /// When a unit of work was last done.
+    pub last_success: Option<OffsetDateTime>,
+    /// How often one was not.
+    pub failures: u64,
+    /// Why, the last time; it stays when the work is done later.
+    pub last_error: Option<LastError>,
+}
+
+/// What a worker does now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It works.
+    Working,
+    /// It waits until this time, or until it is poked.
+    Waiting(OffsetDateTime),
+    /// It waits until this time to try again what has failed.
+    Retrying(OffsetDateTime),
+}
+
+/// Why a unit of work was not done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastError {
+    /// When that was.
+    pub time: OffsetDateTime,
+    /// What was wrong, with its causes.
+    pub message: String,
+}
+
+/// What a worker tells about its work while it goes on.
+#[derive(Debug)]
+pub struct Progress {
+    name: &'static str,
+    metrics: WorkerMetrics,
+    told: Mutex<Told>,
+}
+
+#[derive(Debug)]
+struct Told {
+    state: State,
+    pending: Option<u64>,
+    detail: Option<String>,
+    last_success: Option<OffsetDateTime>,
+    last_error: Option<LastError>,
+}
+
+impl Progress {
+    pub(super) fn new(name: &'static str, metrics: WorkerMetrics) -> Progress {
+        let told =
+            Told { state: State::Working, pending: None, detail: None, last_success: None, last_error: None };
+        Progress { name, metrics, told: Mutex::new(told) }
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// So much more has been done.
+    pub fn done(&self, count: u64) {
+        self.metrics.done(count);
+    }
+
+    /// So much is left to do.
+    pub fn pending(&self, count: u64) {
+        self.metrics.pending(count);
+        self.told().pending = Some(count);
+    }
+
+    /// More about it, in place of what was said before. No secret may be in it.
+    pub fn detail(&self, text: impl Into<String>) {
+        self.told().detail = Some(text.into());
+    }
+
+    pub(super) fn works(&self) {
+        self.told().state = State::Working;
+    }
+
+    pub(super) fn succeeded(&self) {
+        self.metrics.succeeded();
+        self.told().last_success = Some(OffsetDateTime::now_utc());
+    }
+
+    pub(super) fn failed(&self, failure: &Failure) {
+        let error = err(&**failure);
+        tracing::error!(worker = self.name, err.json = %error, "a background worker has failed, and tries again");
+        self.metrics.failed();
+        let message = error.message();
+        self.told().last_error = Some(LastError { time: OffsetDateTime::now_utc(), message });
+    }
+
+    pub(super) fn waits(&self, wait: Duration, is_retry: bool) {
+        let until = OffsetDateTime::now_utc() + wait;
+        self.told().state = if is_retry { State::Retrying(until) } else { State::Waiting(until) };
+    }
+
+    pub(super) fn status(&self) -> Status {
+        let told = self.told();
+        let (done, failures) = self.metrics.counts();
+        Status {
+            name: self.name,
+            state: told.state,
+            done,
+            pending: told.pending,
+            detail: told.detail.clone(),
+            last_success: told.last_success,
+            failures,
+            last_error: told.last_error.clone(),
+        }
+    }
+}
