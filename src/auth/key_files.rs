@@ -9,7 +9,12 @@ use crate::telemetry::err;
 
 const SUFFIX: &str = ".keys";
 /// Bytes of the largest file that is read: thousands of keys.
-const MAX_FILE: u64 = 1 << 20;
+pub(super) const MAX_FILE: u64 = 1 << 20;
+
+/// Whether a file of this name, which may come from elsewhere, has the keys of a user. Hidden files have not.
+pub(super) fn is_key_file(name: &str) -> bool {
+    name.ends_with(SUFFIX) && !name.starts_with('.') && !name.contains(['/', '\0'])
+}
 
 /// A directory of files `USER.keys`, a public key a line; blank lines and those that begin with `#` do not count.
 #[derive(Debug, Clone)]
@@ -56,7 +61,7 @@ impl KeyFiles {
     }
 }
 
-/// The key files of a directory. Hidden files are none; names that are not UTF-8 cannot be sent by anybody.
+/// The key files of a directory. Names that are not UTF-8 cannot be sent by anybody.
 fn file_names(directory: &Path) -> io::Result<Vec<String>> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
@@ -66,8 +71,7 @@ fn file_names(directory: &Path) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in entries {
         if let Ok(name) = entry?.file_name().into_string()
-            && name.ends_with(SUFFIX)
-            && !name.starts_with('.')
+            && is_key_file(&name)
         {
             names.push(name);
         }

@@ -7,18 +7,22 @@ use arc_swap::ArcSwap;
 use http_signature::PublicKey;
 
 use super::key_files::KeyFiles;
+use super::manta_keys::MantaKeys;
+use crate::config;
 use crate::telemetry::err;
 use crate::workers::{Failure, Next, Poke, Progress, Worker, Workers};
 
 /// Where key files are, below the local base directory.
-const DIRECTORY: &str = "etc/authkeys/local";
+const LOCAL_DIRECTORY: &str = "etc/authkeys/local";
+/// Where the copies of those in Manta are.
+const MANTA_DIRECTORY: &str = "etc/authkeys/manta";
 /// How often key files are read again by themselves.
 const INTERVAL: Duration = Duration::from_secs(3600);
 
 /// The keys of each user.
 type UserKeys = HashMap<String, Arc<Vec<PublicKey>>>;
 
-/// The keys of all users: those of the configuration, and those of the files in `etc/authkeys/local`, which are read
+/// The keys of all users: those of the configuration, those of local files, and those of files in Manta. Files are read
 /// again every hour and on demand.
 #[derive(Debug)]
 pub(super) struct KeyStore {
@@ -27,19 +31,27 @@ pub(super) struct KeyStore {
 }
 
 impl KeyStore {
-    /// Reads all keys, then goes on in the background.
+    /// Reads all keys that are here, then goes on in the background. Manta does not have to answer.
     pub(super) async fn start(
         configured: &BTreeMap<String, Vec<String>>,
         local_base_dir: &Path,
+        manta: Option<config::Manta>,
         workers: &Workers,
     ) -> KeyStore {
-        let configured = configured_keys(configured);
-        let files = KeyFiles::new(local_base_dir.join(DIRECTORY));
+        let in_manta = local_base_dir.join(MANTA_DIRECTORY);
+        let directories =
+            [Some(local_base_dir.join(LOCAL_DIRECTORY)), manta.is_some().then(|| in_manta.clone())];
         let current = Arc::new(ArcSwap::default());
-        let mut reader = KeyReader { configured, files, current: Arc::clone(&current) };
+        let mut reader = KeyReader {
+            configured: configured_keys(configured),
+            manta: manta.map(|manta| MantaKeys::new(manta, in_manta)),
+            files: directories.into_iter().flatten().map(KeyFiles::new).collect(),
+            current: Arc::clone(&current),
+        };
         reader.read().await;
         let poke = Poke::default();
-        workers.start(reader, Next::After(INTERVAL), poke.clone());
+        let first = if reader.manta.is_some() { Next::Now } else { Next::After(INTERVAL) };
+        workers.start(reader, first, poke.clone());
         KeyStore { current, poke }
     }
 
@@ -57,7 +69,8 @@ impl KeyStore {
 /// Keeps the keys of files current.
 struct KeyReader {
     configured: Vec<(String, PublicKey)>,
-    files: KeyFiles,
+    manta: Option<MantaKeys>,
+    files: Vec<KeyFiles>,
     current: Arc<ArcSwap<UserKeys>>,
 }
 
@@ -66,7 +79,7 @@ impl KeyReader {
     async fn read(&mut self) {
         let mut files = self.files.clone();
         let read = tokio::task::spawn_blocking(move || {
-            files.read();
+            files.iter_mut().for_each(KeyFiles::read);
             files
         });
         if let Ok(files) = read.await {
@@ -82,18 +95,23 @@ impl Worker for KeyReader {
     }
 
     async fn work(&mut self, progress: &Progress) -> Result<Next, Failure> {
+        let copied = match &self.manta {
+            Some(manta) => manta.copy().await,
+            None => Ok(()),
+        };
         self.read().await;
+        copied?;
         progress.done(1);
         Ok(Next::After(INTERVAL))
     }
 }
 
-fn merge(configured: &[(String, PublicKey)], files: &KeyFiles) -> UserKeys {
+fn merge(configured: &[(String, PublicKey)], files: &[KeyFiles]) -> UserKeys {
     let mut lists: HashMap<&str, Vec<PublicKey>> = HashMap::new();
     for (user, key) in configured {
         lists.entry(user).or_default().push(key.clone());
     }
-    for (user, keys) in files.users() {
+    for (user, keys) in files.iter().flat_map(KeyFiles::users) {
         lists.entry(user).or_default().extend_from_slice(keys);
     }
     let keys: usize = lists.values().map(Vec::len).sum();
@@ -127,7 +145,7 @@ mod tests {
         let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect();
         let configured = configured.iter().map(|(user, keys)| ((*user).to_owned(), lines(keys))).collect();
         let workers = Workers::new(Arc::new(Metrics::new(&StaticLabels::default()).unwrap()));
-        (KeyStore::start(&configured, base, &workers).await, workers)
+        (KeyStore::start(&configured, base, None, &workers).await, workers)
     }
 
     fn count(store: &KeyStore, user: &str) -> Option<usize> {
@@ -137,7 +155,7 @@ mod tests {
     #[tokio::test]
     async fn keys_of_configuration_and_files_are_put_together() {
         let base = tempfile::tempdir().unwrap();
-        let directory = base.path().join(DIRECTORY);
+        let directory = base.path().join(LOCAL_DIRECTORY);
         fs::create_dir_all(&directory).unwrap();
         fs::write(directory.join("luke.keys"), ED25519).unwrap();
         let (store, _workers) =
@@ -152,7 +170,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn files_are_read_again_every_hour_and_on_demand() {
         let base = tempfile::tempdir().unwrap();
-        let directory = base.path().join(DIRECTORY);
+        let directory = base.path().join(LOCAL_DIRECTORY);
         let (store, _workers) = store(&[], base.path()).await;
         assert_eq!(count(&store, "luke"), None);
         fs::create_dir_all(&directory).unwrap();

@@ -5,16 +5,16 @@ mod credentials;
 mod error;
 mod key_files;
 mod keys;
+mod manta_keys;
 mod passwords;
 mod turns;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use http_signature::{Head, Policy, SignedRequest};
 
-use crate::config;
+use crate::config::{self, Config};
 use crate::workers::Workers;
 
 pub use command::print_password_hash;
@@ -59,13 +59,16 @@ enum Scheme {
 }
 
 impl Authenticator {
-    /// Reads what the configuration names, and goes on reading key files below `local_base_dir` when they change. To be
-    /// called within the runtime.
-    pub async fn start(config: &config::Auth, local_base_dir: &Path, workers: &Workers) -> Authenticator {
-        let scheme = match config {
+    /// Reads what the configuration names, and goes on reading key files, here and in Manta. To be called within the
+    /// runtime.
+    pub async fn start(config: &Config, workers: &Workers) -> Authenticator {
+        let scheme = match &config.auth {
             config::Auth::None => Scheme::None,
             config::Auth::Signature(signature) => Scheme::Signature {
-                keys: KeyStore::start(&signature.keys, local_base_dir, workers).await,
+                keys: {
+                    KeyStore::start(&signature.keys, &config.local_base_dir, config.manta.clone(), workers)
+                        .await
+                },
                 policy: Policy {
                     require_request_target: signature.require_request_target,
                     ..Policy::default()

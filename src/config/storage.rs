@@ -26,7 +26,7 @@ pub struct Manta {
     pub remote: bool,
     /// `manta.rootDir`, computed: the directory of this IMGAPI.
     pub root_dir: String,
-    /// Whether `storageTypes` names it: files are stored there. Without, this version does not use it.
+    /// Whether `storageTypes` names it: files are stored there. Without, only keys of callers come from there.
     pub stores_files: bool,
 }
 

@@ -96,7 +96,7 @@ async fn run(config: Arc<Config>, log: LogControl) -> Result<(), ServeError> {
     }
 
     tracing::info!("Image API listening on <http://{address}>.");
-    let auth = Authenticator::start(&config.auth, &config.local_base_dir, &workers).await;
+    let auth = Authenticator::start(&config, &workers).await;
     let state = AppState::new(Arc::clone(&app), auth, workers, Arc::clone(&metrics), &host_name());
     let limits = ServeConfig {
         max_connections: config.max_connections,

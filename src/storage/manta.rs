@@ -113,7 +113,7 @@ impl MantaStorage {
         let config = &self.0.config;
         self.0
             .client
-            .get_or_try_init(async || client(config).await.map_err(StorageError::MantaUnusable))
+            .get_or_try_init(async || connect_to_manta(config).await.map_err(StorageError::MantaUnusable))
             .await
     }
 
@@ -308,7 +308,13 @@ fn parse(path: &str) -> Result<Path, StorageError> {
     Path::new(path).map_err(|_| StorageError::InvalidName)
 }
 
-async fn client(config: &config::Manta) -> Result<Client, Box<dyn std::error::Error + Send + Sync>> {
+/// A client of the Manta of a configuration. Manta is not asked for anything.
+///
+/// # Errors
+/// When the key cannot be read or used.
+pub async fn connect_to_manta(
+    config: &config::Manta,
+) -> Result<Client, Box<dyn std::error::Error + Send + Sync>> {
     let config = config.clone();
     // The key and the system's certificates are files.
     let made = tokio::task::spawn_blocking(move || {

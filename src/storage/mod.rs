@@ -33,7 +33,7 @@ pub use asset::{Asset, UnknownAsset};
 pub use ingest::{Digests, ReceiveError};
 pub use local::LocalStorage;
 pub use location::{Location, Target};
-pub use manta::{MantaStorage, Occupant, RemoteFile};
+pub use manta::{MantaStorage, Occupant, RemoteFile, connect_to_manta};
 pub use rule::{MantaPlace, Ownership, choose};
 pub use temporary::{Leftover, Owner};
 

@@ -15,19 +15,28 @@ fn directory(server: &Server) -> PathBuf {
     directory
 }
 
-/// Asks for the files to be read again, and waits until a request of `user` is answered with this status.
-async fn reload_until(server: &Server, user: &str, key: Key, status: u16) {
-    let reload = server.request(Method::POST, "/authkeys/reload").signed_with(Key::KNOWN);
-    assert_eq!(reload.send().await.json(), json!({}));
+/// Waits until it is so.
+pub(crate) async fn within_a_minute(what: &str, is_so: impl AsyncFn() -> bool) {
     let started = Instant::now();
-    loop {
-        let answer = server.get("/ping").signed_by(user, key, &["date"]).send().await;
-        if answer.status == status {
-            return;
-        }
-        assert!(started.elapsed() < Duration::from_secs(60), "{user}: {answer:?}");
+    while !is_so().await {
+        assert!(started.elapsed() < Duration::from_secs(60), "{what}");
         tokio::task::yield_now().await;
     }
+}
+
+/// Asks for the files to be read again.
+pub(crate) async fn reload(server: &Server) {
+    let reload = server.request(Method::POST, "/authkeys/reload").signed_with(Key::KNOWN);
+    assert_eq!(reload.send().await.json(), json!({}));
+}
+
+/// The same, and waits until a request of `user` is answered with this status.
+pub(crate) async fn reload_until(server: &Server, user: &str, key: Key, status: u16) {
+    reload(server).await;
+    within_a_minute(&format!("{status} for {user}"), async || {
+        server.get("/ping").signed_by(user, key, &["date"]).send().await.status == status
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -56,14 +65,10 @@ async fn a_file_that_cannot_be_read_does_not_hold_up_the_others() {
     fs::write(directory.join("vader.keys"), Key("ed25519").public()).unwrap();
     reload_until(&server, "vader", Key("ed25519"), 200).await;
     reload_until(&server, "luke", Key("rsa"), 200).await;
-    let started = Instant::now();
-    let is_told = || {
+    within_a_minute("the log tells of the file", async || {
         let log = fs::read_to_string(server.dc.log_file()).unwrap();
         log.contains("cannot read the key file") && log.contains("luke.keys")
-    };
-    while !is_told() {
-        assert!(started.elapsed() < Duration::from_secs(60), "the log says nothing of the file");
-        tokio::task::yield_now().await;
-    }
+    })
+    .await;
     server.stop().await;
 }

@@ -6,6 +6,7 @@ mod basic;
 mod callers;
 mod cells;
 mod key_files;
+mod manta_keys;
 mod signatures;
 mod support;
 mod table;

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use coal::Datacenter;
+use coal::datacenter::DatacenterBuilder;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -38,8 +39,17 @@ impl Server {
 
     /// With these keys of the configuration.
     pub(crate) async fn start_with(mode: &'static str, config: &[(&str, Value)]) -> Server {
+        Server::start_on(mode, config, |dc| dc).await
+    }
+
+    /// The same, on a datacenter that is prepared by `change`.
+    pub(crate) async fn start_on(
+        mode: &'static str,
+        config: &[(&str, Value)],
+        change: impl FnOnce(DatacenterBuilder) -> DatacenterBuilder,
+    ) -> Server {
         let mut builder =
-            Datacenter::builder().imgapi(env!("CARGO_BIN_EXE_imgapi")).imgapi_config("mode", mode);
+            change(Datacenter::builder().imgapi(env!("CARGO_BIN_EXE_imgapi")).imgapi_config("mode", mode));
         for (key, value) in config {
             builder = builder.imgapi_config(*key, value.clone());
         }
