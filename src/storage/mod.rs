@@ -6,6 +6,8 @@
 
 mod archive;
 mod asset;
+#[cfg(test)]
+mod contract_tests;
 mod ingest;
 mod local;
 mod location;
