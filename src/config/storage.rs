@@ -20,6 +20,8 @@ pub struct Manta {
     pub user: String,
     /// `manta.key`: the file of the account's private SSH key. It is read when it is needed.
     pub key: PathBuf,
+    /// `manta.keyId`: the fingerprint of the key, as people know it. Manta is told the one of the key itself.
+    pub key_id: Option<String>,
     /// `manta.insecure`: the server may have any certificate.
     pub insecure: bool,
     /// `manta.remote`: it is far away, perhaps another datacenter's.
@@ -63,6 +65,7 @@ pub(super) fn read(root: &mut Reader<'_>, mode: Mode, datacenter_name: &str) -> 
         url,
         user,
         key: section.required_text("key").into(),
+        key_id: section.text("keyId"),
         insecure: section.flag("insecure"),
         remote: section.flag("remote"),
         stores_files,

@@ -120,6 +120,7 @@ async fn on_both(test: impl AsyncFn(&Stage)) {
         url: dc.manta().unwrap().url(),
         user: "admin".into(),
         key: dc.key_file("admin"),
+        key_id: None,
         insecure: false,
         remote: false,
         root_dir: "/admin/stor/imgapi/contract".into(),

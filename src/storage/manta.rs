@@ -319,11 +319,26 @@ pub async fn connect_to_manta(
     // The key and the system's certificates are files.
     let made = tokio::task::spawn_blocking(move || {
         let key = http_signature::PrivateKey::from_pem(&std::fs::read_to_string(&config.key)?)?;
+        if let Some(expected) = config.key_id.as_deref().filter(|id| !is_fingerprint_of(id, &key)) {
+            let file = config.key.display();
+            tracing::warn!("manta.keyId is {expected}, but {file} has another key, which is used");
+        }
         let mut settings = manta::Config::new(config.url, config.user, key);
         settings.insecure = config.insecure;
         Ok(Client::new(settings)?)
     });
     made.await?
+}
+
+/// Whether it is the MD5 or the SHA-256 of a key, as `ssh-keygen` prints them.
+fn is_fingerprint_of(text: &str, key: &http_signature::PrivateKey) -> bool {
+    match text.strip_prefix("SHA256:") {
+        Some(sha256) => key.sha256_fingerprint().is_ok_and(|fingerprint| fingerprint == sha256),
+        None => {
+            let md5 = text.strip_prefix("MD5:").unwrap_or(text);
+            key.md5_fingerprint().is_ok_and(|fingerprint| fingerprint == md5)
+        }
+    }
 }
 
 /// Whether somebody else has written the object since it was looked at.
@@ -466,6 +481,20 @@ mod tests {
         assert!(known.may_go(&own(Some(md5))) && !known.may_go(&own(None)));
         let unsaid = occupant(Precondition::Etag("x".into()), None);
         assert!(!unsaid.may_go(&own(None)) && !unsaid.may_go(&own(Some("no MD5"))));
+    }
+
+    #[test]
+    fn a_key_has_two_fingerprints() {
+        let pem = include_str!("../../crates/http-signature/tests/data/keys/ed25519");
+        let key = http_signature::PrivateKey::from_pem(pem).unwrap();
+        let md5 = "6a:ca:aa:d1:df:27:d3:5c:a5:5f:19:78:1a:c8:2b:59";
+        let sha256 = "SHA256:jiuAXmluc2Az54yyQkweEoRGvBG4QvBjQLJVIoLZVME";
+        for right in [md5, &format!("MD5:{md5}"), sha256] {
+            assert!(is_fingerprint_of(right, &key), "{right}");
+        }
+        for wrong in ["", "SHA256:", &md5[1..], &sha256[7..], "SHA256:x"] {
+            assert!(!is_fingerprint_of(wrong, &key), "{wrong}");
+        }
     }
 
     #[test]
