@@ -27,6 +27,7 @@ for what in "$@"; do
             need /usr/sbin/slapd slapd
             ;;
         bench)
+            need curl curl
             need wrk wrk
             need /usr/sbin/nginx nginx-light
             ;;

@@ -59,6 +59,7 @@ impl Stage {
             sha1: digests.sha1.clone(),
             size: digests.size,
             md5: Some(digests.md5.clone()),
+            sha256: None,
             object: None,
         }
     }
@@ -298,6 +299,32 @@ async fn a_file_can_be_copied_to_the_other_storage() {
         // Each goes for itself.
         stage.storage.delete(here.uuid, std::slice::from_ref(&here)).await.unwrap();
         assert!(stage.is_missing(&here).await && stage.read(&there).await.unwrap() == bytes);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_damaged_is_not_copied_as_another() {
+    on_both(async |stage| {
+        let uuid = Uuid::new_v4();
+        let received = stage.receive(uuid, &bytes(1 << 20, 10)).await;
+        let digests = received.digests.clone();
+        stage.storage.stage(received, uuid, FILE).await.unwrap().settle().await.unwrap();
+        let location = stage.location(uuid, &digests);
+        let copied = async |location: &Location| {
+            let target = stage.target(Uuid::new_v4());
+            stage.storage.copy(location, target).await.map(|received| received.digests.clone())
+        };
+        // Whether or not one digest is enough, all of them come out.
+        let known = Location { sha256: Some(digests.sha256.clone()), ..location.clone() };
+        for location in [&location, &known] {
+            assert_eq!(copied(location).await.unwrap(), digests);
+        }
+        let other = stage.receive(Uuid::new_v4(), &bytes(1 << 20, 11)).await.digests.clone();
+        let wrong = Location { sha256: Some(other.sha256), ..location.clone() };
+        assert!(matches!(copied(&wrong).await, Err(StorageError::Damaged(_))));
+        // Without a SHA-256 the caller compares.
+        assert_eq!(copied(&Location { sha1: other.sha1, ..location }).await.unwrap(), digests);
     })
     .await;
 }

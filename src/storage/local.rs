@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use futures_util::Stream;
 
-use super::ingest::{Digests, FileSink, ReceiveError, ingest};
+use super::ingest::{Digesting, Digests, FileSink, ReceiveError, ingest};
 use super::temporary::{
     Leftover, Temporary, complete_name, create_directories, remove_if_there, sync_directory,
 };
@@ -79,9 +79,10 @@ impl LocalStorage {
     }
 
     /// Receives a whole body of at most `limit` bytes. When it fails, or is dropped, nothing remains.
-    pub async fn receive<S, E>(
+    pub(super) async fn receive<S, E>(
         &self,
         expected: Option<u64>,
+        digesting: Digesting,
         limit: u64,
         body: S,
     ) -> Result<Received, ReceiveError<E>>
@@ -96,7 +97,7 @@ impl LocalStorage {
         })
         .await
         .map_err(StorageError::from)?;
-        let digests = ingest(&mut FileSink::new(file, expected).await?, limit, body).await?;
+        let digests = ingest(&mut FileSink::new(file, expected).await?, digesting, limit, body).await?;
         Ok(Received { digests, temporary })
     }
 

@@ -20,7 +20,7 @@ use futures_util::{Stream, StreamExt, TryStreamExt};
 use manta::{ByteRange, Client, ErrorCode, GetOptions, NewObject, Path, Precondition, Upload};
 use tokio::sync::OnceCell;
 
-use super::ingest::{Digests, Sink, ingest};
+use super::ingest::{Digesting, Digests, Sink, ingest};
 use super::{Asset, Location, ReceiveError, StorageError, Target};
 use crate::config;
 use crate::manifest::{OwnName, Uuid};
@@ -138,6 +138,7 @@ impl MantaStorage {
         &self,
         target: Target,
         expected: Option<u64>,
+        digesting: Digesting,
         limit: u64,
         body: S,
     ) -> Result<(Digests, Arrived), ReceiveError<E>>
@@ -145,7 +146,7 @@ impl MantaStorage {
         S: Stream<Item = Result<Bytes, E>>,
     {
         let mut incoming = self.begin(target, expected, limit).await?;
-        let digests = ingest(&mut incoming, limit, body).await?;
+        let digests = ingest(&mut incoming, digesting, limit, body).await?;
         Ok((digests, Arrived { incoming, storage: self.clone() }))
     }
 

@@ -39,6 +39,8 @@ pub use manta::{MantaStorage, Occupant, RemoteFile, connect_to_manta};
 pub use rule::{MantaPlace, Ownership, choose};
 pub use temporary::{Leftover, Owner};
 
+use ingest::Digesting;
+
 /// Why a storage operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
@@ -207,13 +209,28 @@ impl Storage {
     where
         S: Stream<Item = Result<Bytes, E>>,
     {
+        self.take(target, expected, Digesting::All, limit, body).await
+    }
+
+    async fn take<S, E>(
+        &self,
+        target: Target,
+        expected: Option<u64>,
+        digesting: Digesting,
+        limit: u64,
+        body: S,
+    ) -> Result<Received, ReceiveError<E>>
+    where
+        S: Stream<Item = Result<Bytes, E>>,
+    {
         Ok(match target.stor {
             Stor::Local => {
-                let received = self.local.receive(expected, limit, body).await?;
+                let received = self.local.receive(expected, digesting, limit, body).await?;
                 Received { digests: received.digests.clone(), held: Held::Local(received) }
             }
             Stor::Manta => {
-                let (digests, arrived) = self.manta()?.receive(target, expected, limit, body).await?;
+                let (digests, arrived) =
+                    self.manta()?.receive(target, expected, digesting, limit, body).await?;
                 Received { digests, held: Held::Manta(Box::new(arrived)) }
             }
         })
@@ -278,16 +295,29 @@ impl Storage {
         Ok(file)
     }
 
-    /// Copies a stored file, as if it were uploaded: the digests are those of the bytes that were read.
+    /// Copies a stored file, as if it were uploaded: the digests are those of the bytes that were read. Where all of them are
+    /// known before, one is compared, and the others are known to be the same.
+    ///
+    /// # Errors
+    /// `Damaged` if that one is another.
     pub async fn copy(&self, from: &Location, to: Target) -> Result<Received, StorageError> {
+        let known = from.digests();
         let body = match self.open(from).await? {
             StoredFile::Local(file) => reread::chunks(file).map_err(StorageError::from).boxed(),
             StoredFile::Manta(file) => file.read(None).await?.boxed(),
         };
-        self.receive(to, Some(from.size), u64::MAX, body).await.map_err(|error| match error {
+        let digesting = known.clone().map_or(Digesting::All, Digesting::Sha256Of);
+        let taken = self.take(to, Some(from.size), digesting, u64::MAX, body).await;
+        let received = taken.map_err(|error| match error {
             ReceiveError::Body(error) | ReceiveError::Storage(error) => error,
             ReceiveError::TooLarge { .. } => StorageError::NoSpace,
-        })
+        })?;
+        match known {
+            Some(known) if known != received.digests => {
+                Err(StorageError::Damaged(format!("{}/{}", from.uuid, from.asset)))
+            }
+            _ => Ok(received),
+        }
     }
 
     /// Deletes stored files of an image, and its directories if that leaves them empty. That one of them is not there does

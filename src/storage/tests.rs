@@ -12,6 +12,7 @@ use sha1::Digest;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
+use super::ingest::Digesting;
 use super::local::Received;
 use super::{Asset, LocalStorage, Location, Owner, ReceiveError, Storage, StorageError, Target};
 use crate::manifest::{Stor, Uuid};
@@ -55,7 +56,7 @@ impl Disk {
     }
 
     async fn received(&self, bytes: &'static [u8]) -> Received {
-        self.storage.receive(Some(bytes.len() as u64), NO_LIMIT, body([bytes])).await.unwrap()
+        self.storage.receive(Some(bytes.len() as u64), Digesting::All, NO_LIMIT, body([bytes])).await.unwrap()
     }
 
     async fn opened(&self, uuid: Uuid, sha1: &str) -> Vec<u8> {
@@ -109,7 +110,8 @@ async fn digests_are_those_of_the_published_vectors() {
     let disk = Disk::new();
     for (bytes, sha1, md5, sha256) in vectors {
         let chunk = Ok::<_, Infallible>(Bytes::copy_from_slice(bytes));
-        let received = disk.storage.receive(None, NO_LIMIT, stream::iter([chunk])).await.unwrap();
+        let received =
+            disk.storage.receive(None, Digesting::All, NO_LIMIT, stream::iter([chunk])).await.unwrap();
         let digests = &received.digests;
         assert_eq!(digests.size, bytes.len() as u64);
         assert_eq!([&*digests.sha1, &*digests.md5, &*digests.sha256], [sha1, md5, sha256]);
@@ -126,8 +128,11 @@ async fn bytes_arrive_whole_however_they_are_cut() {
             // Empty pieces are no end.
             let chunks = pieces.flat_map(|piece| [Ok::<_, Infallible>(piece), Ok(Bytes::new())]);
             let chunks: Vec<_> = chunks.collect();
-            let received =
-                disk.storage.receive(Some(size as u64), NO_LIMIT, stream::iter(chunks)).await.unwrap();
+            let received = disk
+                .storage
+                .receive(Some(size as u64), Digesting::All, NO_LIMIT, stream::iter(chunks))
+                .await
+                .unwrap();
             assert_eq!(received.digests.size, size as u64);
             assert_eq!(received.digests.sha1, sha1_of(&bytes), "{size} bytes in pieces of {cut}");
             assert!(fs::read(only(&disk.incoming())).unwrap() == bytes, "{size} bytes in pieces of {cut}");
@@ -140,10 +145,10 @@ async fn bytes_arrive_whole_however_they_are_cut() {
 #[tokio::test]
 async fn the_limit_is_the_last_size_that_is_taken() {
     let disk = Disk::new();
-    let received = disk.storage.receive(None, 6, body([b"abc", b"def"])).await.unwrap();
+    let received = disk.storage.receive(None, Digesting::All, 6, body([b"abc", b"def"])).await.unwrap();
     assert_eq!(received.digests.size, 6);
     drop(received);
-    let refused = disk.storage.receive(None, 5, body([b"abc", b"def"])).await;
+    let refused = disk.storage.receive(None, Digesting::All, 5, body([b"abc", b"def"])).await;
     assert!(matches!(refused, Err(ReceiveError::TooLarge { limit: 5 })), "{refused:?}");
     disk.until_unfinished(0).await;
 }
@@ -152,7 +157,7 @@ async fn the_limit_is_the_last_size_that_is_taken() {
 async fn nothing_remains_of_a_body_that_breaks_off() {
     let disk = Disk::new();
     let chunks = [Ok(Bytes::from_static(b"abc")), Err("gone"), Ok(Bytes::from_static(b"def"))];
-    let broken = disk.storage.receive(Some(6), NO_LIMIT, stream::iter(chunks)).await;
+    let broken = disk.storage.receive(Some(6), Digesting::All, NO_LIMIT, stream::iter(chunks)).await;
     assert!(matches!(broken, Err(ReceiveError::Body("gone"))), "{broken:?}");
     disk.until_unfinished(0).await;
 }
@@ -163,7 +168,8 @@ async fn nothing_remains_of_a_body_that_nobody_waits_for() {
     let storage = disk.storage.clone();
     let endless =
         stream::unfold((), |()| async { Some((Ok::<_, Infallible>(Bytes::from(vec![7; MIB])), ())) });
-    let receiving = tokio::spawn(async move { storage.receive(None, NO_LIMIT, endless).await });
+    let receiving =
+        tokio::spawn(async move { storage.receive(None, Digesting::All, NO_LIMIT, endless).await });
     disk.until_unfinished(1).await;
     receiving.abort();
     assert!(receiving.await.unwrap_err().is_cancelled());
@@ -283,7 +289,7 @@ async fn the_archive_changes_when_it_is_committed() {
 async fn a_storage_without_its_directory_says_so() {
     let disk = Disk::new();
     fs::write(disk.incoming(), "a file where the directory should be").unwrap();
-    let failed = disk.storage.receive(None, NO_LIMIT, body([b"abc"])).await;
+    let failed = disk.storage.receive(None, Digesting::All, NO_LIMIT, body([b"abc"])).await;
     assert!(matches!(failed, Err(ReceiveError::Storage(StorageError::Io(_)))), "{failed:?}");
 }
 
@@ -293,7 +299,7 @@ async fn a_full_disk_is_told_from_other_failures() {
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let chunks = stream::iter((0..8).map(|_| Ok::<_, Infallible>(Bytes::from(vec![1; MIB]))));
     let mut sink = super::ingest::FileSink::new(full, None).await.unwrap();
-    let failed = super::ingest::ingest(&mut sink, NO_LIMIT, chunks).await;
+    let failed = super::ingest::ingest(&mut sink, Digesting::All, NO_LIMIT, chunks).await;
     assert!(matches!(failed, Err(ReceiveError::Storage(StorageError::NoSpace))), "{failed:?}");
 }
 
@@ -332,7 +338,16 @@ async fn a_copy_has_the_digests_of_what_was_read() {
     disk.storage.stage(received, uuid, Asset::Icon).await.unwrap().settle().await.unwrap();
     let storage = Storage::new(disk.storage.clone(), None);
     let (asset, stor, size) = (Asset::Icon, Stor::Local, digests.size);
-    let location = Location { uuid, asset, stor, sha1: digests.sha1.clone(), size, md5: None, object: None };
+    let location = Location {
+        uuid,
+        asset,
+        stor,
+        sha1: digests.sha1.clone(),
+        size,
+        md5: None,
+        sha256: None,
+        object: None,
+    };
     let target = Target { uuid: Uuid::new_v4(), asset, stor, replaces: false };
     let copy = storage.copy(&location, target).await.unwrap();
     assert_eq!(copy.digests, digests);
