@@ -315,6 +315,7 @@ async fn client(config: &config::Manta) -> Result<Client, Box<dyn std::error::Er
         let key = http_signature::PrivateKey::from_pem(&std::fs::read_to_string(&config.key)?)?;
         let mut settings = manta::Config::new(config.url, config.user, key);
         settings.insecure = config.insecure;
+        settings.idle_timeout = settings.idle_timeout.min(config.idle);
         Ok(Client::new(settings)?)
     });
     made.await?
