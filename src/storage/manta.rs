@@ -326,6 +326,7 @@ pub async fn connect_to_manta(
         }
         let mut settings = manta::Config::new(config.url, config.user, key);
         settings.insecure = config.insecure;
+        settings.idle_timeout = settings.idle_timeout.min(config.idle);
         Ok(Client::new(settings)?)
     });
     made.await?

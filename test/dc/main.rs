@@ -30,6 +30,7 @@ mod imports;
 mod lifecycle;
 mod listing;
 mod manta;
+mod manta_faults;
 mod metrics;
 mod pages;
 mod paging;
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
         lifecycle::TESTS,
         listing::TESTS,
         manta::TESTS,
+        manta_faults::TESTS,
         metrics::TESTS,
         pages::TESTS,
         paging::TESTS,

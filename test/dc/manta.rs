@@ -1,6 +1,6 @@
 //! Files in Manta. These tests start their own datacenters.
 
-use coal::datacenter::MantaMode;
+use coal::datacenter::{DatacenterBuilder, MantaMode};
 use coal::manta::{MantaFault, MantaFaultRule};
 use futures_util::TryStreamExt;
 use futures_util::future::join_all;
@@ -26,30 +26,35 @@ tests! {
 }
 
 /// A datacenter with Manta, and a client of it.
-struct Stage {
-    app: TestApp,
-    manta: manta::Client,
+pub(crate) struct Stage {
+    pub(crate) app: TestApp,
+    pub(crate) manta: manta::Client,
 }
 
 impl Stage {
     async fn start(mode: MantaMode) -> Stage {
-        let app = TestApp::start_with(|dc| dc.manta(mode)).await;
+        Stage::start_with(|dc| dc.manta(mode)).await
+    }
+
+    /// One that is put together differently; with a Manta.
+    pub(crate) async fn start_with(build: impl FnOnce(DatacenterBuilder) -> DatacenterBuilder) -> Stage {
+        let app = TestApp::start_with(build).await;
         let pem = std::fs::read_to_string(app.dc.key_file("admin")).unwrap();
         let url = app.dc.manta().unwrap().url();
         let config = manta::Config::new(url, "admin", PrivateKey::from_pem(&pem).unwrap());
         Stage { manta: manta::Client::new(config).unwrap(), app }
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.app.stop().await;
     }
 
-    fn directory(uuid: &str) -> manta::Path {
+    pub(crate) fn directory(uuid: &str) -> manta::Path {
         manta::Path::new(format!("/admin/stor/imgapi/coal/images/{}/{uuid}", &uuid[..3])).unwrap()
     }
 
     /// The objects of an image, by name; none without a directory.
-    async fn objects(&self, uuid: &str) -> Vec<String> {
+    pub(crate) async fn objects(&self, uuid: &str) -> Vec<String> {
         match self.manta.list(&Stage::directory(uuid)).try_collect::<Vec<_>>().await {
             Ok(entries) => entries.into_iter().map(|entry| entry.name).collect(),
             Err(error) if error.is_not_found() => Vec::new(),
@@ -57,26 +62,26 @@ impl Stage {
         }
     }
 
-    async fn object(&self, uuid: &str, name: &str) -> Vec<u8> {
+    pub(crate) async fn object(&self, uuid: &str, name: &str) -> Vec<u8> {
         let path = Stage::directory(uuid).join(name).unwrap();
         let object = self.manta.get(&path, &Default::default()).await.unwrap();
         object.body.try_collect::<Vec<_>>().await.unwrap().concat()
     }
 
     /// Where the database says that the file is.
-    async fn stor(&self, uuid: &str) -> Value {
+    pub(crate) async fn stor(&self, uuid: &str) -> Value {
         self.app.stored(uuid).await.unwrap().0["files"][0]["stor"].clone()
     }
 
-    fn fault(&self, rule: impl Into<MantaFaultRule>) {
+    pub(crate) fn fault(&self, rule: impl Into<MantaFaultRule>) {
         self.app.dc.manta().unwrap().faults().set(rule);
     }
 
-    fn heal(&self) {
+    pub(crate) fn heal(&self) {
         self.app.dc.manta().unwrap().faults().clear();
     }
 
-    async fn move_to(&self, uuid: &str, stor: &str) -> Answer {
+    pub(crate) async fn move_to(&self, uuid: &str, stor: &str) -> Answer {
         let target = format!("/images/{uuid}?action=change-stor&stor={stor}");
         self.app.operator().call(Method::POST, &target).send().await
     }
