@@ -123,6 +123,7 @@ async fn on_both(test: impl AsyncFn(&Stage)) {
         key: dc.key_file("admin"),
         key_id: None,
         insecure: false,
+        idle: Duration::from_secs(60),
         remote: false,
         root_dir: "/admin/stor/imgapi/contract".into(),
         stores_files: true,
