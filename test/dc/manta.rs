@@ -12,6 +12,7 @@ use super::support::{Answer, TestApp, sha1_of, tests, wait_until};
 
 tests! {
     the_owner_decides_with_a_remote_manta_and_not_with_a_near_one,
+    what_is_stored_stays_where_it_is_when_the_configuration_changes,
     a_file_and_an_icon_live_and_go_in_manta,
     an_upload_that_fails_changes_nothing,
     a_file_can_be_replaced_and_is_where_4_13_1_looks_for_it,
@@ -73,6 +74,15 @@ impl Stage {
         self.app.stored(uuid).await.unwrap().0["files"][0]["stor"].clone()
     }
 
+    /// Starts the application again, with another configuration.
+    async fn restart_with(&mut self, change: impl FnOnce(&mut Value)) {
+        let file = self.app.dc.config_file();
+        let mut config = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+        change(&mut config);
+        std::fs::write(file, config.to_string()).unwrap();
+        self.app.dc.restart_imgapi().await.unwrap();
+    }
+
     pub(crate) fn fault(&self, rule: impl Into<MantaFaultRule>) {
         self.app.dc.manta().unwrap().faults().set(rule);
     }
@@ -114,6 +124,49 @@ async fn the_owner_decides_with_a_remote_manta_and_not_with_a_near_one(_shared: 
         assert_eq!(app.stored(&of_admin).await.unwrap().0["icon"]["stor"], admins);
         stage.stop().await;
     }
+}
+
+async fn what_is_stored_stays_where_it_is_when_the_configuration_changes(_shared: &TestApp) {
+    let mut stage = Stage::start(MantaMode::Local).await;
+    let of_admin = stage.app.admin().has_image_with_file(json!({}), b"admin's").await;
+    let of_luke = stage.app.luke().has_image_with_file(json!({}), b"luke's").await;
+    let wished = stage.app.luke().has_image(json!({})).await;
+    stage.app.operator().upload(&wished, "compression=none&storage=local", "here").await.ok();
+    add_icon(&stage.app, &of_luke).await.ok();
+
+    // What is new goes elsewhere; what is there is found, and goes when it is replaced.
+    stage.restart_with(|config| config["manta"]["remote"] = json!(true)).await;
+    let admin = stage.app.admin();
+    assert_eq!(admin.download(&of_admin).await.text(), "admin's");
+    assert_eq!((stage.stor(&of_admin).await, stage.stor(&of_luke).await), (json!("manta"), json!("manta")));
+    let another = admin.has_image_with_file(json!({}), b"another").await;
+    assert_eq!(stage.stor(&another).await, "local");
+    admin.upload(&of_admin, "compression=none", "replaced").await.ok();
+    assert_eq!((stage.stor(&of_admin).await, stage.objects(&of_admin).await.len()), (json!("local"), 0));
+    assert_eq!(admin.download(&of_admin).await.text(), "replaced");
+
+    // Without Manta what is there cannot be had, and is not taken for something else.
+    stage.restart_with(|config| config["storageTypes"] = json!(["local"])).await;
+    let luke = stage.app.luke();
+    luke.download(&of_luke).await.refused(503, "StorageUnsupported");
+    luke.get(&format!("/images/{of_luke}/icon")).await.refused(503, "StorageUnsupported");
+    assert_eq!(luke.get_image(&of_luke).await.ok()["files"][0]["sha1"], sha1_of(b"luke's"));
+    assert_eq!(luke.download(&wished).await.text(), "here");
+    let new = luke.has_image(json!({})).await;
+    stage.app.operator().upload(&new, "compression=none&storage=manta", "new").await.ok();
+    assert_eq!(stage.stor(&new).await, "local");
+
+    stage.restart_with(|config| config["storageTypes"] = json!(["manta", "local"])).await;
+    let luke = stage.app.luke();
+    assert_eq!(luke.download(&of_luke).await.text(), "luke's");
+    assert_eq!(luke.get(&format!("/images/{of_luke}/icon")).await.text(), "icon");
+    assert_eq!((luke.download(&new).await.text(), stage.stor(&new).await), ("new", json!("local")));
+    stage.stop().await;
+}
+
+async fn add_icon(app: &TestApp, uuid: &str) -> Answer {
+    let icon = app.operator().call(Method::PUT, &format!("/images/{uuid}/icon"));
+    icon.header("content-type", "image/png").body("icon").send().await
 }
 
 async fn a_file_and_an_icon_live_and_go_in_manta(_shared: &TestApp) {
