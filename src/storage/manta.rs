@@ -54,6 +54,14 @@ impl Drop for Claim {
     }
 }
 
+/// What is known of bytes before they come. Manta refuses others.
+struct Announced {
+    length: Option<u64>,
+    md5: Option<[u8; 16]>,
+    /// Most bytes that may come.
+    limit: u64,
+}
+
 /// Bytes that are in Manta but for the last, so that nobody sees them yet. Dropping them breaks the upload off.
 #[derive(Debug)]
 pub(super) struct Arrived {
@@ -145,29 +153,28 @@ impl MantaStorage {
     where
         S: Stream<Item = Result<Bytes, E>>,
     {
-        let mut incoming = self.begin(target, expected, limit).await?;
+        let md5 = match &digesting {
+            Digesting::Sha256Of(known) => super::md5_bytes(&known.md5),
+            Digesting::All => None,
+        };
+        let mut incoming = self.begin(target, &Announced { length: expected, md5, limit }).await?;
         let digests = ingest(&mut incoming, digesting, limit, body).await?;
         Ok((digests, Arrived { incoming, storage: self.clone() }))
     }
 
     /// Begins an object: under the final name where there is none yet, else under one of its own.
-    async fn begin(
-        &self,
-        target: Target,
-        expected: Option<u64>,
-        limit: u64,
-    ) -> Result<Incoming, StorageError> {
+    async fn begin(&self, target: Target, announced: &Announced) -> Result<Incoming, StorageError> {
         if !target.replaces
             && let Some(claim) = self.claim(target.uuid, target.asset)
         {
-            match self.put(target.uuid, None, target.asset, expected, limit).await {
+            match self.put(target.uuid, None, target.asset, announced).await {
                 // Somebody's: an upload that no record names yet, or never will.
                 Err(StorageError::Manta(error)) if error.code() == Some(ErrorCode::PreconditionFailed) => {}
                 begun => return Ok(Incoming { claim: Some(claim), ..begun? }),
             }
         }
         let name = format!("{}.{}", target.asset, Uuid::new_v4());
-        self.put(target.uuid, Some(name), target.asset, expected, limit).await
+        self.put(target.uuid, Some(name), target.asset, announced).await
     }
 
     /// The right to a final name; `None` where somebody of this process is on the way there.
@@ -182,15 +189,15 @@ impl MantaStorage {
         uuid: Uuid,
         object: Option<String>,
         asset: Asset,
-        expected: Option<u64>,
-        limit: u64,
+        announced: &Announced,
     ) -> Result<Incoming, StorageError> {
         let client = self.client().await?;
         let path = self.object(uuid, object.as_deref().unwrap_or(&asset.to_string()))?;
         let new = NewObject {
             content_type: Some(CONTENT_TYPE.to_owned()),
-            length: expected,
-            max_length: expected.is_none().then_some(limit),
+            length: announced.length,
+            max_length: announced.length.is_none().then_some(announced.limit),
+            md5: announced.md5,
             precondition: Precondition::Absent,
             make_directories: true,
             ..NewObject::default()
