@@ -20,7 +20,7 @@ use futures_util::Stream;
 
 use super::ingest::{Digests, FileSink, ReceiveError, ingest};
 use super::temporary::{
-    Leftover, Temporary, complete_name, create_directories, remove_if_there, sync_directory,
+    Content, Leftover, Temporary, complete_name, create_directories, remove_if_there, sync_directory,
 };
 use super::{Asset, StorageError, blocking};
 use crate::manifest::Uuid;
@@ -66,15 +66,19 @@ impl LocalStorage {
         self.image_directory(uuid).join(asset.to_string())
     }
 
+    pub(super) fn archive(&self) -> PathBuf {
+        self.base.join("archive")
+    }
+
     pub(super) fn archive_path(&self, uuid: Uuid) -> PathBuf {
         let uuid = uuid.to_string();
-        self.base.join("archive").join(&uuid[..3]).join(format!("{uuid}.json"))
+        self.archive().join(&uuid[..3]).join(format!("{uuid}.json"))
     }
 
     /// Makes the directories that every start needs. Not being able to is reported, not fatal: they are tried again
     /// whenever they are needed.
     pub async fn prepare(&self) -> Result<(), StorageError> {
-        let directories = [self.base.join("images"), self.base.join("archive"), self.incoming()];
+        let directories = [self.base.join("images"), self.archive(), self.incoming()];
         Ok(blocking(move || directories.iter().try_for_each(|path| create_directories(path))).await?)
     }
 
@@ -184,6 +188,11 @@ impl LocalStorage {
         Ok(found.await?)
     }
 
+    /// The bytes of a leftover.
+    pub async fn read_leftover(&self, leftover: Leftover) -> Result<(Leftover, Vec<u8>), StorageError> {
+        Ok(blocking(move || leftover.read().map(|bytes| (leftover, bytes))).await?)
+    }
+
     /// Removes a leftover.
     pub async fn discard(&self, leftover: Leftover) -> Result<(), StorageError> {
         Ok(blocking(move || leftover.remove()).await?)
@@ -191,7 +200,7 @@ impl LocalStorage {
 
     /// Takes up a complete leftover that a manifest names, where the process that staged it stopped.
     pub async fn settle_leftover(&self, leftover: Leftover) -> Result<(), StorageError> {
-        let Some(owner) = leftover.owner() else { return self.discard(leftover).await };
+        let Content::File(owner) = &leftover.content else { return self.discard(leftover).await };
         let place = self.place(owner.uuid, owner.asset);
         Staged { temporary: leftover.into_temporary(), place }.settle().await
     }
