@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `images/<first 3 characters of the UUID>/<uuid>/file0`, `file1`, `icon` | an image's files, as 4.13.1 has them |
 //! | `incoming/…` | files on their way there, see [`Leftover`] |
-//! | `archive/<first 3>/<uuid>.json` | the last version of each manifest |
+//! | `archive/<first 3>/<uuid>.json` | the last version of each manifest; with Manta, of those that are not there yet |
 //!
 //! Publishing a file takes three durable steps: rename to a name in `incoming` that says image, file and SHA-1; the
 //! manifest names the SHA-1 (not here); rename to the final place. A reader looks in `incoming` for the SHA-1 that its

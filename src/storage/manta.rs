@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `images/<first 3 characters of the UUID>/<uuid>/file0`, `file1`, `icon` | an image's files, where 4.13.1 looks for them |
 //! | `images/…/<uuid>/<asset>.<id>` | bytes that replace others, until these can go |
+//! | `archive/<first 3>/<uuid>.json` | the last version of each manifest |
 //!
 //! Manta has no rename, and an object is there with its last byte, in the place of an earlier one. So the last bytes of an
 //! upload are held back until all of them are found to be right: an upload that fails, or breaks off, changes nothing. It

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use coal::datacenter::MantaMode;
+use coal::datacenter::{DatacenterBuilder, MantaMode};
 use coal::manta::{MantaFault, MantaFaultRule};
 use futures_util::TryStreamExt;
 use http_signature::PrivateKey;
@@ -21,6 +21,7 @@ tests! {
     a_write_whose_answer_is_lost_is_archived,
     a_delete_whose_answer_is_lost_is_archived,
     operators_see_what_is_left,
+    with_a_local_database_the_local_archive_stays,
 }
 
 /// A datacenter with Manta, and a client of it.
@@ -31,7 +32,11 @@ struct Stage {
 
 impl Stage {
     async fn start() -> Stage {
-        let app = TestApp::start_with(|dc| dc.manta(MantaMode::Local)).await;
+        Stage::start_with(|dc| dc).await
+    }
+
+    async fn start_with(build: impl FnOnce(DatacenterBuilder) -> DatacenterBuilder) -> Stage {
+        let app = TestApp::start_with(|dc| build(dc.manta(MantaMode::Local))).await;
         let pem = fs::read_to_string(app.dc.key_file("admin")).unwrap();
         let url = app.dc.manta().unwrap().url();
         let config = manta::Config::new(url, "admin", PrivateKey::from_pem(&pem).unwrap());
@@ -361,5 +366,30 @@ async fn operators_see_what_is_left(_shared: &TestApp) {
     })
     .await;
     stage.nothing_is_left().await;
+    stage.stop().await;
+}
+
+async fn with_a_local_database_the_local_archive_stays(_shared: &TestApp) {
+    let mut stage = Stage::start_with(|dc| dc.imgapi_config("databaseType", "local")).await;
+    let uuid = stage.app.luke().has_image(json!({})).await;
+    let gone = stage.app.luke().has_image(json!({})).await;
+    let last = stage.app.luke().get_image(&gone).await.text().to_owned();
+    stage.app.luke().delete(&gone).await.gone();
+    stage.change(&uuid, &json!({"description": "changed"})).await;
+    let current = stage.app.luke().get_image(&uuid).await.text().to_owned();
+    // A start looks at all of it again, and has nothing to bring.
+    for _ in 0..2 {
+        stage.arrives(&uuid, &current).await;
+        stage.arrives(&gone, &last).await;
+        wait_until("nothing is left", async || (stage.worker().await["pending"] == 0).then_some(())).await;
+        let etag = stage.manta.head(&Stage::place(&gone)).await.unwrap().etag;
+        for (uuid, version) in [(&uuid, &current), (&gone, &last)] {
+            assert_eq!(&fs::read_to_string(stage.app.archived(uuid)).unwrap(), version);
+        }
+        stage.app.dc.restart_imgapi().await.unwrap();
+        let looked = async || (stage.worker().await["done"] == 2).then_some(());
+        wait_until("all of it was looked at", looked).await;
+        assert_eq!(stage.manta.head(&Stage::place(&gone)).await.unwrap().etag, etag);
+    }
     stage.stop().await;
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use coal::Datacenter;
 use coal::datacenter::MantaMode;
+use coal::manta::{MantaFault, MantaFaultRule};
 use futures_util::future::join_all;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng, random_range};
@@ -32,6 +33,9 @@ const COMMON: usize = 3;
 /// After so many changes the process is killed at the latest, and this much later, in milliseconds.
 const MOST_OF_A_ROUND: usize = 40;
 const LATEST_KILL: u64 = 15;
+/// What a few requests to Manta meet before each kill.
+const FAULTS: [MantaFault; 4] =
+    [MantaFault::HangUp, MantaFault::InternalError, MantaFault::ConcurrentRequest, MantaFault::LostAnswer];
 
 async fn start_with_manta() -> (Datacenter, Remote) {
     let datacenter = Datacenter::builder().imgapi(IMGAPI).manta(MantaMode::Local).start().await.unwrap();
@@ -62,6 +66,9 @@ async fn five_hundred_changes_and_twenty_kills_leave_the_last_version_of_each() 
         let left = AtomicUsize::new(random.random_range(1..=MOST_OF_A_ROUND));
         let round = Round { left, is_over: Notify::new() };
         let delay = Duration::from_millis(random.random_range(0..=LATEST_KILL));
+        let faults = datacenter.manta().unwrap().faults().clone();
+        let fault = FAULTS[random.random_range(0..FAULTS.len())].clone();
+        faults.set(MantaFaultRule::new(fault).method("PUT").path("/archive/").times(2));
         let kill = async {
             round.is_over.notified().await;
             // Not a wait for anything: the moment of the kill is what the test is about.
@@ -71,6 +78,7 @@ async fn five_hundred_changes_and_twenty_kills_leave_the_last_version_of_each() 
         let work = lives.iter_mut().map(|life| live(life, &client, &round));
         tokio::join!(kill, join_all(work));
         kills += 1;
+        faults.clear();
         datacenter.restart_imgapi().await.unwrap();
         for life in &mut lives {
             life.settle(&client).await;
