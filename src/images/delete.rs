@@ -1,12 +1,14 @@
 use std::sync::Arc;
 
-use super::change::{ATTEMPTS, archive, settle_archive};
+use super::archive::archived;
+use super::change::ATTEMPTS;
 use super::channels::without_channel;
 use super::placing::locations;
 use super::{Access, ApiError, ApiResult, App, Code, lookup, to_the_end};
 use crate::config::ChannelId;
 use crate::db::{DbError, Stored};
 use crate::manifest::{Image, Uuid};
+use crate::storage::Version;
 use crate::telemetry::err;
 
 /// How many dependents an error message names at most; of more, the first few.
@@ -45,7 +47,8 @@ pub(super) async fn delete_record_and_files(
 /// False when somebody else changed the record meanwhile; so below.
 async fn delete_record(app: &App, Stored { image, etag }: &Stored) -> ApiResult<bool> {
     refuse_dependents(app, image.uuid()).await?;
-    match app.db.delete(image.uuid(), etag).await {
+    let deleted = app.db.delete(image.uuid(), etag);
+    match archived(app, &[(image, Version::Last)], deleted).await? {
         Ok(()) => {
             app.uploads.image_gone(image.uuid());
             delete_files(app, image).await;
@@ -63,12 +66,8 @@ async fn remove_from_channel(
 ) -> ApiResult<bool> {
     refuse_dependents_in(app, image.uuid(), channel).await?;
     let removed = without_channel(app, image, channel)?;
-    let archived = archive(app, &removed).await?;
-    match app.db.replace(&removed, etag).await {
-        Ok(()) => {
-            settle_archive(archived).await;
-            Ok(true)
-        }
+    match archived(app, &[(&removed, Version::Current)], app.db.replace(&removed, etag)).await? {
+        Ok(()) => Ok(true),
         Err(DbError::Conflict) => Ok(false),
         Err(error) => Err(error.into()),
     }

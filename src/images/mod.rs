@@ -3,6 +3,7 @@
 mod acl;
 mod activate;
 mod add_file;
+mod archive;
 mod change;
 mod change_stor;
 mod channels;
@@ -25,6 +26,7 @@ mod pace;
 mod placing;
 mod precondition;
 mod rename;
+mod ship;
 mod sweep;
 mod update;
 mod uploads;
@@ -40,6 +42,7 @@ use crate::import::Fetcher;
 use crate::manifest::{Rules, Uuid, times};
 use crate::storage::Storage;
 use crate::telemetry::Metrics;
+use crate::workers::Poke;
 
 pub use acl::{AclAction, update_acl};
 pub use activate::activate;
@@ -62,6 +65,7 @@ pub use lookup::{lookup, owned};
 pub use pace::paced;
 pub use placing::{target_of_file, target_of_icon};
 pub use precondition::Precondition;
+pub use ship::Shipping;
 pub use sweep::Sweep;
 pub use update::update;
 
@@ -92,6 +96,8 @@ pub struct App {
     changes: ImageLocks,
     /// The files on their way here.
     uploads: Uploads,
+    /// The archive of manifests has changed.
+    archive: Poke,
 }
 
 impl App {
@@ -115,7 +121,13 @@ impl App {
             moves: ImageLocks::default(),
             changes: ImageLocks::default(),
             uploads: Uploads::default(),
+            archive: Poke::default(),
         }
+    }
+
+    /// Tells of every change of the archive of manifests.
+    pub fn archive_changes(&self) -> Poke {
+        self.archive.clone()
     }
 
     /// What a server of this configuration asks of a manifest.

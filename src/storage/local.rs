@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `images/<first 3 characters of the UUID>/<uuid>/file0`, `file1`, `icon` | an image's files, as 4.13.1 has them |
 //! | `incoming/…` | files on their way there, see [`Leftover`] |
-//! | `archive/<first 3>/<uuid>.json` | the last version of each manifest |
+//! | `archive/<first 3>/<uuid>.json` | the last version of each manifest; with Manta, of those that are not there yet |
 //!
 //! Publishing a file takes three durable steps: rename to a name in `incoming` that says image, file and SHA-1; the
 //! manifest names the SHA-1 (not here); rename to the final place. A reader looks in `incoming` for the SHA-1 that its
@@ -20,7 +20,7 @@ use futures_util::Stream;
 
 use super::ingest::{Digesting, Digests, FileSink, ReceiveError, ingest};
 use super::temporary::{
-    Leftover, Temporary, complete_name, create_directories, remove_if_there, sync_directory,
+    Content, Leftover, Temporary, complete_name, create_directories, remove_if_there, sync_directory,
 };
 use super::{Asset, StorageError, blocking};
 use crate::manifest::Uuid;
@@ -66,15 +66,19 @@ impl LocalStorage {
         self.image_directory(uuid).join(asset.to_string())
     }
 
+    pub(super) fn archive(&self) -> PathBuf {
+        self.base.join("archive")
+    }
+
     pub(super) fn archive_path(&self, uuid: Uuid) -> PathBuf {
         let uuid = uuid.to_string();
-        self.base.join("archive").join(&uuid[..3]).join(format!("{uuid}.json"))
+        self.archive().join(&uuid[..3]).join(format!("{uuid}.json"))
     }
 
     /// Makes the directories that every start needs. Not being able to is reported, not fatal: they are tried again
     /// whenever they are needed.
     pub async fn prepare(&self) -> Result<(), StorageError> {
-        let directories = [self.base.join("images"), self.base.join("archive"), self.incoming()];
+        let directories = [self.base.join("images"), self.archive(), self.incoming()];
         Ok(blocking(move || directories.iter().try_for_each(|path| create_directories(path))).await?)
     }
 
@@ -185,6 +189,11 @@ impl LocalStorage {
         Ok(found.await?)
     }
 
+    /// The bytes of a leftover.
+    pub async fn read_leftover(&self, leftover: Leftover) -> Result<(Leftover, Vec<u8>), StorageError> {
+        Ok(blocking(move || leftover.read().map(|bytes| (leftover, bytes))).await?)
+    }
+
     /// Removes a leftover.
     pub async fn discard(&self, leftover: Leftover) -> Result<(), StorageError> {
         Ok(blocking(move || leftover.remove()).await?)
@@ -192,7 +201,7 @@ impl LocalStorage {
 
     /// Takes up a complete leftover that a manifest names, where the process that staged it stopped.
     pub async fn settle_leftover(&self, leftover: Leftover) -> Result<(), StorageError> {
-        let Some(owner) = leftover.owner() else { return self.discard(leftover).await };
+        let Content::File(owner) = &leftover.content else { return self.discard(leftover).await };
         let place = self.place(owner.uuid, owner.asset);
         Staged { temporary: leftover.into_temporary(), place }.settle().await
     }

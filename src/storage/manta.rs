@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `images/<first 3 characters of the UUID>/<uuid>/file0`, `file1`, `icon` | an image's files, where 4.13.1 looks for them |
 //! | `images/…/<uuid>/<asset>.<id>` | bytes that replace others, until these can go |
+//! | `archive/<first 3>/<uuid>.json` | the last version of each manifest |
 //!
 //! Manta has no rename, and an object is there with its last byte, in the place of an earlier one. So the last bytes of an
 //! upload are held back until all of them are found to be right: an upload that fails, or breaks off, changes nothing. It
@@ -80,8 +81,8 @@ pub(super) struct Placed {
 /// What is at a name, so that nothing else is replaced.
 #[derive(Debug)]
 pub struct Occupant {
-    precondition: Precondition,
-    md5: Option<[u8; 16]>,
+    pub(super) precondition: Precondition,
+    pub(super) md5: Option<[u8; 16]>,
     stored: Option<SystemTime>,
 }
 
@@ -89,13 +90,22 @@ impl Occupant {
     /// Whether there is nothing, or what `own` is known to displace.
     pub fn may_go(&self, own: &OwnName) -> bool {
         let displaced = own.displaces.as_deref().and_then(super::md5_bytes);
-        self.precondition == Precondition::Absent || (self.md5.is_some() && self.md5 == displaced)
+        self.is_absent() || (self.md5.is_some() && self.md5 == displaced)
+    }
+
+    /// Whether there is nothing.
+    pub fn is_absent(&self) -> bool {
+        self.precondition == Precondition::Absent
     }
 
     /// Whether it has been there for at least so long, as far as the clocks agree.
     pub fn is_older_than(&self, age: Duration) -> bool {
-        let now = SystemTime::now();
-        self.stored.is_some_and(|stored| now.duration_since(stored).is_ok_and(|since| since >= age))
+        self.was_there_for(age, SystemTime::now())
+    }
+
+    /// The same at another time.
+    pub fn was_there_for(&self, age: Duration, at: SystemTime) -> bool {
+        self.stored.is_some_and(|stored| at.duration_since(stored).is_ok_and(|since| since >= age))
     }
 }
 
@@ -117,7 +127,11 @@ impl MantaStorage {
         self.0.config.remote
     }
 
-    async fn client(&self) -> Result<&Client, StorageError> {
+    pub(super) fn root_dir(&self) -> &str {
+        &self.0.config.root_dir
+    }
+
+    pub(super) async fn client(&self) -> Result<&Client, StorageError> {
         let config = &self.0.config;
         self.0
             .client
@@ -261,8 +275,12 @@ impl MantaStorage {
 
     /// What is at the final name of a file now.
     pub async fn occupant(&self, location: &Location) -> Result<Occupant, StorageError> {
-        let place = self.object(location.uuid, &location.asset.to_string())?;
-        match self.client().await?.head(&place).await {
+        self.at(&self.object(location.uuid, &location.asset.to_string())?).await
+    }
+
+    /// What is at a path now.
+    pub(super) async fn at(&self, path: &Path) -> Result<Occupant, StorageError> {
+        match self.client().await?.head(path).await {
             Ok(known) => Ok(Occupant {
                 precondition: known.etag.map_or(Precondition::Any, Precondition::Etag),
                 md5: known.md5,
@@ -312,7 +330,7 @@ impl MantaStorage {
     }
 }
 
-fn parse(path: &str) -> Result<Path, StorageError> {
+pub(super) fn parse(path: &str) -> Result<Path, StorageError> {
     Path::new(path).map_err(|_| StorageError::InvalidName)
 }
 
@@ -351,7 +369,7 @@ fn is_fingerprint_of(text: &str, key: &http_signature::PrivateKey) -> bool {
 }
 
 /// Whether somebody else has written the object since it was looked at.
-fn is_lost_race(error: &manta::Error) -> bool {
+pub(super) fn is_lost_race(error: &manta::Error) -> bool {
     matches!(error.code(), Some(ErrorCode::PreconditionFailed | ErrorCode::ConcurrentRequest))
 }
 

@@ -14,6 +14,7 @@ mod location;
 mod manta;
 mod reread;
 mod rule;
+mod spool;
 mod temporary;
 #[cfg(test)]
 mod tests;
@@ -30,14 +31,15 @@ use futures_util::{Stream, StreamExt, TryStreamExt};
 
 use crate::manifest::{OwnName, Stor, Uuid};
 
-pub use archive::Archived;
+pub use archive::{Archived, Version};
 pub use asset::{Asset, UnknownAsset};
 pub use ingest::{Digests, ReceiveError};
 pub use local::LocalStorage;
 pub use location::{Location, Target};
 pub use manta::{MantaStorage, Occupant, RemoteFile, connect_to_manta};
 pub use rule::{MantaPlace, Ownership, choose};
-pub use temporary::{Leftover, Owner};
+pub use spool::{FileId, Spool, Spooled};
+pub use temporary::{Content, Leftover, Owner};
 
 use ingest::Digesting;
 
@@ -79,6 +81,17 @@ impl StorageError {
         let StorageError::Manta(error) = self else { return false };
         let is_denied = matches!(&**error, ::manta::Error::Server(refusal) if matches!(refusal.status.as_u16(), 401 | 403));
         error.is_unavailable() || error.is_retriable() || is_denied
+    }
+
+    /// Whether Manta answers nobody now, or not this server; so there is no use in asking it for something else.
+    pub fn is_away(&self) -> bool {
+        match self {
+            StorageError::Manta(error) => {
+                error.is_unavailable() && error.code() != Some(ErrorCode::InternalError)
+            }
+            StorageError::MantaUnusable(_) => true,
+            _ => false,
+        }
     }
 
     /// What is wrong with a path in Manta that was not chosen here.

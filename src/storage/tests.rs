@@ -4,6 +4,8 @@ use std::convert::Infallible;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +16,10 @@ use tokio::time::{Instant, sleep};
 
 use super::ingest::Digesting;
 use super::local::Received;
-use super::{Asset, LocalStorage, Location, Owner, ReceiveError, Storage, StorageError, Target};
+use super::{
+    Archived, Asset, Content, LocalStorage, Location, Owner, ReceiveError, Storage, StorageError, Target,
+    Version,
+};
 use crate::manifest::{Stor, Uuid};
 
 const MIB: usize = 1 << 20;
@@ -198,7 +203,7 @@ async fn what_a_dead_process_left_is_claimed_once_and_discarded() {
     assert_eq!(leftovers.len(), 1);
     assert!(disk.storage.leftovers().await.unwrap().is_empty(), "it is claimed");
     let leftover = leftovers.remove(0);
-    assert_eq!(leftover.owner(), None);
+    assert_eq!(leftover.content, Content::Part);
     disk.storage.discard(leftover).await.unwrap();
     assert!(disk.unfinished().is_empty());
 }
@@ -213,7 +218,8 @@ async fn what_was_left_for_the_sweep_says_whose_it_is_and_can_be_settled() {
 
     let mut leftovers = disk.storage.leftovers().await.unwrap();
     let leftover = leftovers.remove(0);
-    assert_eq!(leftover.owner(), Some(&Owner { uuid, asset: Asset::File(0), sha1: sha1.clone() }));
+    let owner = Owner { uuid, asset: Asset::File(0), sha1: sha1.clone() };
+    assert_eq!(leftover.content, Content::File(owner));
     disk.storage.settle_leftover(leftover).await.unwrap();
     assert!(disk.unfinished().is_empty());
     assert_eq!(disk.opened(uuid, &sha1).await, b"abc");
@@ -266,23 +272,121 @@ async fn deleting_keeps_what_somebody_else_put_beside() {
     assert_eq!(fs::read(other).unwrap(), b"other");
 }
 
+/// A copy for the archive.
+async fn copy(disk: &Disk, uuid: Uuid, version: Version, text: &'static str) -> Archived {
+    disk.storage.prepare_archive(uuid, version, text.into()).await.unwrap()
+}
+
 #[tokio::test]
 async fn the_archive_changes_when_it_is_committed() {
     let disk = Disk::new();
     let uuid = Uuid::new_v4();
     let place = disk.storage.archive_path(uuid);
-    let first = disk.storage.prepare_archive(uuid, b"first".to_vec()).await.unwrap();
+    let first = copy(&disk, uuid, Version::Current, "first").await;
     assert!(!place.exists());
     first.commit().await.unwrap();
     assert_eq!(fs::read(&place).unwrap(), b"first");
 
-    drop(disk.storage.prepare_archive(uuid, b"refused".to_vec()).await.unwrap());
+    drop(copy(&disk, uuid, Version::Current, "never written").await);
+    let mut refused = copy(&disk, uuid, Version::Current, "refused").await;
+    refused.record_is_written();
+    refused.discard();
     disk.until_unfinished(0).await;
     assert_eq!(fs::read(&place).unwrap(), b"first");
 
-    disk.storage.prepare_archive(uuid, b"second".to_vec()).await.unwrap().commit().await.unwrap();
+    copy(&disk, uuid, Version::Last, "second").await.commit().await.unwrap();
     assert_eq!(fs::read(&place).unwrap(), b"second");
     assert!(disk.unfinished().is_empty());
+}
+
+#[tokio::test]
+async fn what_nobody_says_of_a_written_record_stays_and_tells_its_image() {
+    let disk = Disk::new();
+    let uuid = Uuid::new_v4();
+    for version in [Version::Current, Version::Last] {
+        let mut unknown = copy(&disk, uuid, version, "{}").await;
+        assert!(disk.storage.leftovers().await.unwrap().is_empty(), "somebody works on it");
+        unknown.record_is_written();
+        drop(unknown);
+        let leftover = disk.storage.leftovers().await.unwrap().remove(0);
+        assert_eq!(leftover.content, Content::Manifest { uuid, version });
+        assert!(!leftover.is_older_than(Duration::from_secs(3600)) && leftover.is_older_than(Duration::ZERO));
+        let (leftover, bytes) = disk.storage.read_leftover(leftover).await.unwrap();
+        assert_eq!(bytes, b"{}");
+        disk.storage.archive_leftover(leftover).await.unwrap();
+        assert_eq!(fs::read(disk.storage.archive_path(uuid)).unwrap(), b"{}");
+        let spooled = disk.storage.open_spooled(uuid).await.unwrap().unwrap();
+        assert_eq!(spooled.is_last(), version == Version::Last);
+        assert!(disk.unfinished().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_spooled_manifest_is_removed_unless_another_one_is_there() {
+    let disk = Disk::new();
+    let uuid = Uuid::new_v4();
+    let place = disk.storage.archive_path(uuid);
+    copy(&disk, uuid, Version::Current, "first").await.commit().await.unwrap();
+    let first = disk.storage.open_spooled(uuid).await.unwrap().unwrap();
+    assert_eq!(disk.storage.spooled().await.unwrap().manifests, [(uuid, first.id())]);
+    copy(&disk, uuid, Version::Current, "second").await.commit().await.unwrap();
+    assert_eq!(first.bytes().await.unwrap(), b"first");
+    disk.storage.remove_spooled(first).await.unwrap();
+    let second = disk.storage.open_spooled(uuid).await.unwrap().unwrap();
+    assert_eq!(second.bytes().await.unwrap(), b"second");
+    disk.storage.remove_spooled(second).await.unwrap();
+    assert!(!place.parent().unwrap().exists() && place.parent().unwrap().parent().unwrap().exists());
+    assert!(disk.storage.open_spooled(uuid).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn only_names_of_images_are_manifests_and_empty_directories_go() {
+    let disk = Disk::new();
+    let uuid = Uuid::new_v4();
+    copy(&disk, uuid, Version::Current, "{}").await.commit().await.unwrap();
+    let archive = disk.storage.archive();
+    let name = format!("{uuid}.json");
+    let foreign =
+        ["file".to_owned(), "zzz/x.json".to_owned(), format!("zzz/{name}"), format!("{}/{uuid}", &name[..3])];
+    for directory in ["zzz", "empty"] {
+        fs::create_dir(archive.join(directory)).unwrap();
+    }
+    for name in &foreign {
+        fs::write(archive.join(name), "x").unwrap();
+    }
+    let spool = disk.storage.spooled().await.unwrap();
+    assert_eq!(spool.manifests.len(), 1);
+    assert_eq!(spool.foreign, foreign.map(|name| archive.join(name)).into());
+    assert!(!archive.join("empty").exists());
+}
+
+#[tokio::test]
+async fn a_directory_that_is_removed_in_between_does_not_matter() {
+    let disk = Disk::new();
+    let uuid = Uuid::new_v4();
+    let place = disk.storage.archive_path(uuid);
+    let directory = place.parent().unwrap().to_owned();
+    // How often it may be removed during one commit: fewer times than that tries.
+    let (removals, is_done) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicBool::new(false)));
+    let removing = std::thread::spawn({
+        let (removals, is_done) = (Arc::clone(&removals), Arc::clone(&is_done));
+        move || {
+            while !is_done.load(Ordering::SeqCst) {
+                if removals.load(Ordering::SeqCst) > 0 && fs::remove_dir(&directory).is_ok() {
+                    removals.fetch_sub(1, Ordering::SeqCst);
+                }
+                std::thread::yield_now();
+            }
+        }
+    });
+    for _ in 0..50 {
+        removals.store(3, Ordering::SeqCst);
+        copy(&disk, uuid, Version::Current, "{}").await.commit().await.unwrap();
+        let spooled = disk.storage.open_spooled(uuid).await.unwrap().unwrap();
+        disk.storage.remove_spooled(spooled).await.unwrap();
+    }
+    is_done.store(true, Ordering::SeqCst);
+    removing.join().unwrap();
 }
 
 #[tokio::test]

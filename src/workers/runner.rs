@@ -54,9 +54,11 @@ async fn run(mut worker: impl Worker, first: Next, progress: Arc<Progress>, poke
         match next {
             Next::Now => tokio::task::yield_now().await,
             Next::After(wait) => {
-                progress.waits(wait, retry > FIRST_RETRY);
+                let is_retry = retry > FIRST_RETRY;
+                progress.waits(wait, is_retry);
                 tokio::select! {
-                    () = poke.0.notified() => {}
+                    // What has failed is left alone for a while, however much there is to do. A poke is not lost.
+                    () = poke.0.notified(), if !is_retry => {}
                     () = tokio::time::sleep(wait) => {}
                 }
             }
@@ -154,10 +156,11 @@ mod tests {
     async fn what_fails_is_tried_again_later_and_later_and_is_told() {
         let failing: Unit = |_| Err("no way".into());
         let panicking: Unit = |_| panic!("at the disco");
-        let (workers, _poke, mut calls) = start([failing, panicking, failing]);
+        let (workers, poke, mut calls) = start([failing, panicking, failing]);
         let mut waits = Vec::new();
         let mut before = calls.recv().await.unwrap();
         for _ in 0..3 {
+            poke.poke();
             let call = calls.recv().await.unwrap();
             waits.push(call - before);
             before = call;
@@ -166,6 +169,8 @@ mod tests {
             // The clock of the test has milliseconds.
             assert!(*wait >= longest / 2 && *wait <= longest + Duration::from_millis(1), "{waits:?}");
         }
+        // The poke of meanwhile counts when it has gone well.
+        assert_eq!(calls.recv().await.unwrap(), before);
         tokio::task::yield_now().await;
         let [status] = &workers.status()[..] else { panic!("one worker") };
         assert_eq!((status.failures, &*status.last_error.as_ref().unwrap().message), (3, "no way"));

@@ -14,6 +14,7 @@
 mod support;
 
 mod acl;
+mod archive;
 mod audit;
 mod bodies;
 mod clones;
@@ -55,6 +56,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let modules = [
         acl::TESTS,
+        archive::TESTS,
         audit::TESTS,
         bodies::TESTS,
         clones::TESTS,
