@@ -40,8 +40,8 @@ pub enum Next {
     After(Duration),
 }
 
-/// Ends the wait of a worker, from wherever something to do turns up, but not that after a failure. Never lost: one that
-/// is at work, or has failed, looks again.
+/// Ends the wait of a worker, from wherever something to do turns up; that after a failure when it has lasted for a
+/// second. Never lost: one that is at work looks again.
 #[derive(Debug, Clone, Default)]
 pub struct Poke(Arc<Notify>);
 

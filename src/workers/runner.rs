@@ -56,9 +56,15 @@ async fn run(mut worker: impl Worker, first: Next, progress: Arc<Progress>, poke
             Next::After(wait) => {
                 let is_retry = retry > FIRST_RETRY;
                 progress.waits(wait, is_retry);
+                let poked = async {
+                    if is_retry {
+                        // What has failed is left alone for a moment, however much there is to do. No poke is lost.
+                        tokio::time::sleep(FIRST_RETRY).await;
+                    }
+                    poke.0.notified().await;
+                };
                 tokio::select! {
-                    // What has failed is left alone for a while, however much there is to do. A poke is not lost.
-                    () = poke.0.notified(), if !is_retry => {}
+                    () = poked => {}
                     () = tokio::time::sleep(wait) => {}
                 }
             }
@@ -156,11 +162,10 @@ mod tests {
     async fn what_fails_is_tried_again_later_and_later_and_is_told() {
         let failing: Unit = |_| Err("no way".into());
         let panicking: Unit = |_| panic!("at the disco");
-        let (workers, poke, mut calls) = start([failing, panicking, failing]);
+        let (workers, _poke, mut calls) = start([failing, panicking, failing]);
         let mut waits = Vec::new();
         let mut before = calls.recv().await.unwrap();
         for _ in 0..3 {
-            poke.poke();
             let call = calls.recv().await.unwrap();
             waits.push(call - before);
             before = call;
@@ -169,12 +174,25 @@ mod tests {
             // The clock of the test has milliseconds.
             assert!(*wait >= longest / 2 && *wait <= longest + Duration::from_millis(1), "{waits:?}");
         }
-        // The poke of meanwhile counts when it has gone well.
-        assert_eq!(calls.recv().await.unwrap(), before);
         tokio::task::yield_now().await;
         let [status] = &workers.status()[..] else { panic!("one worker") };
         assert_eq!((status.failures, &*status.last_error.as_ref().unwrap().message), (3, "no way"));
         assert!(matches!(status.state, State::Waiting(_)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_failed_is_poked_once_a_second_at_most() {
+        let failing: Unit = |_| Err("no way".into());
+        let (_workers, poke, mut calls) = start([failing; 8]);
+        let mut before = calls.recv().await.unwrap();
+        for failures in 1..8 {
+            poke.poke();
+            let call = calls.recv().await.unwrap();
+            let wait = call - before;
+            // The first wait may be shorter by itself.
+            assert!(wait == FIRST_RETRY || failures == 1 && wait < FIRST_RETRY, "{failures}: {wait:?}");
+            before = call;
+        }
     }
 
     #[tokio::test(start_paused = true)]
