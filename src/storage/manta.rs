@@ -109,12 +109,17 @@ impl MantaStorage {
         self.0.config.remote
     }
 
-    async fn client(&self) -> Result<&Client, StorageError> {
+    pub(super) async fn client(&self) -> Result<&Client, StorageError> {
         let config = &self.0.config;
         self.0
             .client
             .get_or_try_init(async || client(config).await.map_err(StorageError::MantaUnusable))
             .await
+    }
+
+    /// The directory of all images.
+    pub(super) fn images(&self) -> Result<Path, StorageError> {
+        parse(&format!("{}/images", self.0.config.root_dir))
     }
 
     fn directory(&self, uuid: Uuid) -> Result<Path, StorageError> {

@@ -7,11 +7,14 @@
 mod archive;
 mod asset;
 mod ingest;
+mod inventory;
 mod local;
 mod location;
 mod manta;
+mod note;
 mod reread;
 mod rule;
+mod scrub;
 mod temporary;
 #[cfg(test)]
 mod tests;
@@ -31,10 +34,12 @@ use crate::manifest::{OwnName, Stor, Uuid};
 pub use archive::Archived;
 pub use asset::{Asset, UnknownAsset};
 pub use ingest::{Digests, ReceiveError};
+pub use inventory::Item;
 pub use local::LocalStorage;
 pub use location::{Location, Target};
 pub use manta::{MantaStorage, Occupant, RemoteFile};
 pub use rule::{MantaPlace, Ownership, choose};
+pub use scrub::{Fingerprint, Throttle};
 pub use temporary::{Leftover, Owner};
 
 /// Why a storage operation failed.
