@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 use super::read::Reader;
 use super::secret::Masked;
 use super::{
-    Channels, Config, DEFAULT_LOCAL_BASE_DIR, Database, Identity, Moray, Outgoing, Secret, TransferLimits,
-    Ufds,
+    Channels, Config, DEFAULT_LOCAL_BASE_DIR, Database, Identity, Moray, Outgoing, Scrub, Secret,
+    TransferLimits, Ufds,
 };
 use super::{auth, storage};
 use crate::manifest::Mode;
@@ -123,6 +123,7 @@ fn read(mut merged: Map<String, Value>, problems: &mut Vec<Problem>) -> Config {
         ),
         outgoing: Outgoing::read(&mut root),
         transfer,
+        scrub: Scrub::read(&mut root),
         local_base_dir: std::env::var_os("IMGAPI_LOCAL_BASE_DIR")
             .filter(|dir| !dir.is_empty())
             .map_or_else(|| DEFAULT_LOCAL_BASE_DIR.into(), PathBuf::from),

@@ -7,6 +7,7 @@ mod load;
 mod outgoing;
 mod print;
 mod read;
+mod scrub;
 mod secret;
 mod storage;
 mod transfer;
@@ -25,6 +26,7 @@ pub use channels::{ChannelId, Channels};
 pub use load::{ConfigError, Problem};
 pub use outgoing::Outgoing;
 pub use print::print;
+pub use scrub::Scrub;
 pub use secret::Secret;
 pub use storage::Manta;
 pub use transfer::{Pace, Stalled, TransferLimits};
@@ -38,8 +40,8 @@ const DEFAULT_LOCAL_BASE_DIR: &str = "/data/imgapi";
 /// A validated configuration.
 ///
 /// Keys are those of the Node.js IMGAPI 4.13.1; ours beside them are `metricsPort`, `maxConnections`,
-/// `shutdownGraceSeconds`, `transferIdleSeconds`, `transferMinRate`, `fileUrlDeny`, `sourceDeny`, `staleReadSeconds` and
-/// `authRequireRequestTarget`. Unknown keys are kept in [`Config::merged`] and otherwise ignored.
+/// `shutdownGraceSeconds`, `transferIdleSeconds`, `transferMinRate`, `fileUrlDeny`, `sourceDeny`, `staleReadSeconds`,
+/// `scrubRate`, `scrubIntervalDays` and `authRequireRequestTarget`. Unknown keys are kept in [`Config::merged`] and otherwise ignored.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// `address` and `port`: where the API listens.
@@ -78,6 +80,8 @@ pub struct Config {
     pub outgoing: Outgoing,
     /// What uploads and downloads have to keep to.
     pub transfer: TransferLimits,
+    /// How stored files are read again; `None` for not at all.
+    pub scrub: Option<Scrub>,
     /// `$IMGAPI_LOCAL_BASE_DIR`, or `/data/imgapi`: the directory of local files.
     pub local_base_dir: PathBuf,
     merged: secret::Masked,

@@ -1,7 +1,7 @@
 use super::archive::archived;
 use super::{Access, ApiError, ApiResult, App, Precondition, lookup};
 use crate::db::{DbError, Stored};
-use crate::manifest::Image;
+use crate::manifest::{Image, Uuid};
 use crate::storage::Version;
 
 /// How often a change starts over because somebody else changed the image first.
@@ -57,6 +57,25 @@ pub(super) async fn change_from(
         }
     }
     Err(ApiError::from(DbError::Conflict).into())
+}
+
+/// Changes what no client sees, and so leaves the archive as it is. Nothing happens where there is no such image, or
+/// `change` finds nothing to do.
+pub(super) async fn annotate(
+    app: &App,
+    uuid: Uuid,
+    change: impl Fn(&Image) -> ApiResult<Option<Image>>,
+) -> ApiResult<()> {
+    let _changing = app.changes.lock(uuid).await?;
+    for _ in 0..ATTEMPTS {
+        let Some(Stored { image, etag }) = app.db.get(uuid).await? else { return Ok(()) };
+        let Some(after) = change(&image)? else { return Ok(()) };
+        match app.db.replace(&after, &etag).await {
+            Err(DbError::Conflict) => {}
+            replaced => return Ok(replaced?),
+        }
+    }
+    Err(DbError::Conflict.into())
 }
 
 /// Why a record was not changed, as far as is known.

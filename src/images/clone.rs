@@ -5,7 +5,7 @@ use super::delete::delete_record_and_files;
 use super::lookup::current;
 use super::origin::MAX_CHAIN;
 use super::placing::{settle_named, stored_in};
-use super::{Access, ApiError, ApiResult, App, Code, now, to_the_end};
+use super::{Access, ApiError, ApiResult, App, Code, Precondition, now, to_the_end};
 use crate::db::DbError;
 use crate::manifest::clone::{CloneContext, clone_of};
 use crate::manifest::{FieldCode, FieldError, Image, ImageFile, ImageType, Uuid};
@@ -172,7 +172,7 @@ pub(super) fn verify(uuid: Uuid, digests: &Digests, file: &ImageFile) -> ApiResu
 async fn clean_up(app: &App, clones: Vec<Uuid>) {
     for uuid in clones.into_iter().rev() {
         let access = Access { uuid, account: None, channel: None };
-        match delete_record_and_files(app, access, true).await {
+        match delete_record_and_files(app, access, true, &Precondition::default()).await {
             Err(error) if error.code() != Code::ResourceNotFound => {
                 tracing::error!(%uuid, err.json = %err(&error), "cannot delete a clone whose making failed");
             }

@@ -4,7 +4,7 @@ use super::archive::archived;
 use super::change::ATTEMPTS;
 use super::channels::without_channel;
 use super::placing::locations;
-use super::{Access, ApiError, ApiResult, App, Code, lookup, to_the_end};
+use super::{Access, ApiError, ApiResult, App, Code, Precondition, lookup, to_the_end};
 use crate::config::ChannelId;
 use crate::db::{DbError, Stored};
 use crate::manifest::{Image, Uuid};
@@ -18,8 +18,24 @@ const NAMED_OF_MANY: usize = 5;
 /// DeleteImage: the record first, then the files. An image in several channels is only taken out of that of the caller,
 /// unless `force_all_channels`.
 pub async fn delete(app: &Arc<App>, access: Access, force_all_channels: bool) -> ApiResult<()> {
+    delete_with(app, access, force_all_channels, Precondition::default()).await
+}
+
+/// The same, out of all channels, for an image whose version that goes meets a condition.
+pub(super) async fn delete_if(app: &Arc<App>, uuid: Uuid, precondition: Precondition) -> ApiResult<()> {
+    delete_with(app, Access { uuid, channel: None, account: None }, true, precondition).await
+}
+
+async fn delete_with(
+    app: &Arc<App>,
+    access: Access,
+    force_all_channels: bool,
+    precondition: Precondition,
+) -> ApiResult<()> {
     let app = Arc::clone(app);
-    to_the_end(async move { delete_record_and_files(&app, access, force_all_channels).await }).await
+    let deletion =
+        async move { delete_record_and_files(&app, access, force_all_channels, &precondition).await };
+    to_the_end(deletion).await
 }
 
 /// The same for a caller that sees it to its end itself.
@@ -27,11 +43,13 @@ pub(super) async fn delete_record_and_files(
     app: &App,
     access: Access,
     force_all_channels: bool,
+    precondition: &Precondition,
 ) -> ApiResult<()> {
     let _deleting = app.locks.lock(access.uuid).await?;
     let _changing = app.changes.lock(access.uuid).await?;
     for _ in 0..ATTEMPTS {
         let stored = lookup::owned(app, access).await?;
+        precondition.check(&stored.image)?;
         let several = stored.image.channels().is_some_and(|channels| channels.len() > 1);
         let deleted = match access.channel.filter(|_| several && !force_all_channels) {
             Some(channel) => remove_from_channel(app, &stored, channel).await?,

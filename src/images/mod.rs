@@ -13,6 +13,7 @@ mod create;
 mod delete;
 mod enable;
 mod error;
+mod expiry;
 mod export;
 mod fetch;
 mod get_file;
@@ -26,6 +27,7 @@ mod pace;
 mod placing;
 mod precondition;
 mod rename;
+mod scrub;
 mod ship;
 mod sweep;
 mod update;
@@ -55,6 +57,7 @@ pub use create::create;
 pub use delete::delete;
 pub use enable::set_disabled;
 pub use error::{ApiError, ApiResult};
+pub use expiry::Expiry;
 pub use export::{Exported, export};
 pub use fetch::{add_file_from_source, add_file_from_url, import_from_source};
 pub use get_file::{OpenFile, get_file};
@@ -65,6 +68,7 @@ pub use lookup::{lookup, owned};
 pub use pace::paced;
 pub use placing::{target_of_file, target_of_icon};
 pub use precondition::Precondition;
+pub use scrub::{Counts, Finding, Findings, Problem, Scrub};
 pub use ship::Shipping;
 pub use sweep::Sweep;
 pub use update::update;
@@ -85,6 +89,8 @@ pub struct App {
     pub storage: Storage,
     /// The owners, in a datacenter. Elsewhere any UUID may own an image.
     pub accounts: Option<Accounts>,
+    /// What the scrubber has found.
+    pub findings: Findings,
     /// The way to other servers.
     fetcher: Fetcher,
     metrics: Arc<Metrics>,
@@ -115,6 +121,7 @@ impl App {
             db,
             storage,
             accounts,
+            findings: Findings::new(Arc::clone(&metrics)),
             fetcher,
             metrics,
             locks: ImageLocks::default(),

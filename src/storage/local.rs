@@ -56,9 +56,14 @@ impl LocalStorage {
         self.base.join("incoming")
     }
 
+    /// The directory of all images.
+    pub(super) fn images(&self) -> PathBuf {
+        self.base.join("images")
+    }
+
     fn image_directory(&self, uuid: Uuid) -> PathBuf {
         let uuid = uuid.to_string();
-        self.base.join("images").join(&uuid[..3]).join(uuid)
+        self.images().join(&uuid[..3]).join(uuid)
     }
 
     /// Where a file of an image stands for good.
@@ -75,10 +80,15 @@ impl LocalStorage {
         self.archive().join(&uuid[..3]).join(format!("{uuid}.json"))
     }
 
+    /// A file of this name in the base directory, for what is worth keeping and no image's.
+    pub(super) fn note(&self, name: &str) -> PathBuf {
+        self.base.join(name)
+    }
+
     /// Makes the directories that every start needs. Not being able to is reported, not fatal: they are tried again
     /// whenever they are needed.
     pub async fn prepare(&self) -> Result<(), StorageError> {
-        let directories = [self.base.join("images"), self.archive(), self.incoming()];
+        let directories = [self.images(), self.archive(), self.incoming()];
         Ok(blocking(move || directories.iter().try_for_each(|path| create_directories(path))).await?)
     }
 

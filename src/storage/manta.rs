@@ -139,6 +139,11 @@ impl MantaStorage {
             .await
     }
 
+    /// The directory of all images.
+    pub(super) fn images(&self) -> Result<Path, StorageError> {
+        parse(&format!("{}/images", self.0.config.root_dir))
+    }
+
     fn directory(&self, uuid: Uuid) -> Result<Path, StorageError> {
         let uuid = uuid.to_string();
         parse(&format!("{}/images/{}/{uuid}", self.0.config.root_dir, &uuid[..3]))

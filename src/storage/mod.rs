@@ -9,11 +9,14 @@ mod asset;
 #[cfg(test)]
 mod contract_tests;
 mod ingest;
+mod inventory;
 mod local;
 mod location;
 mod manta;
+mod note;
 mod reread;
 mod rule;
+mod scrub;
 mod spool;
 mod temporary;
 #[cfg(test)]
@@ -34,10 +37,12 @@ use crate::manifest::{OwnName, Stor, Uuid};
 pub use archive::{Archived, Version};
 pub use asset::{Asset, UnknownAsset};
 pub use ingest::{Digests, ReceiveError};
+pub use inventory::Item;
 pub use local::LocalStorage;
 pub use location::{Location, Target};
 pub use manta::{MantaStorage, Occupant, RemoteFile, connect_to_manta};
 pub use rule::{MantaPlace, Ownership, choose};
+pub use scrub::{Fingerprint, Throttle};
 pub use spool::{FileId, Spool, Spooled};
 pub use temporary::{Content, Leftover, Owner};
 

@@ -23,6 +23,7 @@ mod conditions;
 mod create;
 mod downloads;
 mod enable;
+mod expiry;
 mod filters;
 mod from_url;
 mod headers;
@@ -41,6 +42,7 @@ mod races;
 mod ranges;
 mod representations;
 mod routing;
+mod scrub;
 mod shutdown;
 mod sources;
 mod stalls;
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
         create::TESTS,
         downloads::TESTS,
         enable::TESTS,
+        expiry::TESTS,
         filters::TESTS,
         from_url::TESTS,
         headers::TESTS,
@@ -83,6 +86,7 @@ fn main() -> ExitCode {
         ranges::TESTS,
         representations::TESTS,
         routing::TESTS,
+        scrub::TESTS,
         shutdown::TESTS,
         state::TESTS,
         sources::TESTS,
