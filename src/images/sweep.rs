@@ -40,6 +40,7 @@ impl Worker for Sweep {
 /// Removes every leftover but those that a manifest names: these are complete, and go to their final place. When the
 /// database is away nothing can be judged, and everything complete stays for the next time.
 async fn sweep(app: &App, progress: &Progress) -> ApiResult<()> {
+    let mut archiving = Ok(());
     for leftover in app.storage.local.leftovers().await? {
         let owner = match leftover.content.clone() {
             Content::File(owner) => owner,
@@ -49,8 +50,11 @@ async fn sweep(app: &App, progress: &Progress) -> ApiResult<()> {
                 continue;
             }
             Content::Manifest { uuid, version } => {
-                let is_settled = settle_copy(app, leftover, uuid, version).await?;
-                progress.done(u64::from(is_settled));
+                // It may fail for want of space, which the others make.
+                if archiving.is_ok() {
+                    let settled = settle_copy(app, leftover, uuid, version).await;
+                    archiving = settled.map(|is_settled| progress.done(u64::from(is_settled)));
+                }
                 continue;
             }
         };
@@ -67,7 +71,7 @@ async fn sweep(app: &App, progress: &Progress) -> ApiResult<()> {
             Naming::NoImage | Naming::Unnamed => app.storage.local.discard(leftover).await?,
         }
     }
-    Ok(())
+    archiving
 }
 
 /// Gives objects in Manta that wait for it their final names.

@@ -18,6 +18,7 @@ tests! {
     what_is_there_already_is_taken_over,
     the_last_version_of_a_deleted_image_stays,
     a_later_version_is_never_replaced_by_an_earlier_one,
+    what_somebody_else_brings_meanwhile_is_not_replaced_unseen,
     a_write_whose_answer_is_lost_is_archived,
     a_delete_whose_answer_is_lost_is_archived,
     operators_see_what_is_left,
@@ -185,10 +186,9 @@ async fn what_fails_arrives_later(_shared: &TestApp) {
     .enumerate()
     {
         let before = stage.archived(&uuid).await;
-        let (done, failures) = {
-            let worker = stage.worker().await;
-            (worker["done"].clone(), worker["failures"].as_u64().unwrap())
-        };
+        let idle = async || Some(stage.worker().await).filter(|worker| worker["state"] == "waiting");
+        let idle = wait_until("nothing to do", idle).await;
+        let (done, failures) = (&idle["done"], idle["failures"].as_u64().unwrap());
         stage.fault(fault);
         stage.change(&uuid, &json!({"description": format!("change {number}")})).await;
         wait_until("a failure", async || {
@@ -196,7 +196,7 @@ async fn what_fails_arrives_later(_shared: &TestApp) {
         })
         .await;
         let worker = stage.worker().await;
-        assert_eq!((&worker["done"], &worker["pending"]), (&done, &json!(1)), "{worker}");
+        assert_eq!((&worker["done"], &worker["pending"]), (done, &json!(1)), "{worker}");
         assert!(stage.app.archived(&uuid).exists());
         stage.heal();
         stage.is_current(&uuid).await;
@@ -310,6 +310,29 @@ async fn a_later_version_is_never_replaced_by_an_earlier_one(_shared: &TestApp) 
     stage.nothing_is_left().await;
     for uuid in [&deleted, &earlier] {
         assert_eq!(stage.archived(uuid).await, Some(version(uuid, 2)));
+    }
+    stage.stop().await;
+}
+
+async fn what_somebody_else_brings_meanwhile_is_not_replaced_unseen(_shared: &TestApp) {
+    let stage = Stage::start().await;
+    let uuid = stage.app.luke().has_image(json!({})).await;
+    stage.is_current(&uuid).await;
+    for is_later in [true, false] {
+        let faults = stage.app.dc.manta().unwrap().faults();
+        let met = faults.applied();
+        stage.fault(MantaFaultRule::new(MantaFault::Stall).method("PUT").path("/archive/").times(1));
+        stage.change(&uuid, &json!({"description": format!("first, {is_later}")})).await;
+        faults.wait_applied(met + 1).await;
+        // The PUT of the first version is on its way, and another process brings something.
+        stage.change(&uuid, &json!({"description": format!("second, {is_later}")})).await;
+        let current = stage.app.luke().get_image(&uuid).await.text().to_owned();
+        stage.store(&uuid, if is_later { current.clone() } else { "an earlier one".to_owned() }).await;
+        let brought = stage.manta.head(&Stage::place(&uuid)).await.unwrap().etag;
+        stage.heal();
+        stage.is_current(&uuid).await;
+        let there = stage.manta.head(&Stage::place(&uuid)).await.unwrap().etag;
+        assert_eq!(there == brought, is_later, "what is right is left alone");
     }
     stage.stop().await;
 }
