@@ -308,7 +308,8 @@ impl Lasting {
             Lasting::NextObject => "/",
         };
         let uuids = subjects.iter().flat_map(|subject| [&subject.uuid, &subject.other]);
-        uuids.map(|uuid| rule().path(&format!("{uuid}{slash}")).times(1)).collect()
+        // The archive of manifests is asked for, too, and at any time.
+        uuids.map(|uuid| rule().path(&format!("{uuid}{slash}")).except("/archive/").times(1)).collect()
     }
 }
 

@@ -99,13 +99,15 @@ pub struct MantaFaultRule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     path: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    except: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     times: Option<u32>,
 }
 
 impl MantaFaultRule {
     /// Meets every request that the fault can happen to.
     pub fn new(fault: MantaFault) -> Self {
-        Self { fault, method: None, path: None, times: None }
+        Self { fault, method: None, path: None, except: None, times: None }
     }
 
     /// Meets only requests with this method, in upper case.
@@ -122,6 +124,13 @@ impl MantaFaultRule {
         self
     }
 
+    /// Meets no request whose path contains this.
+    #[must_use]
+    pub fn except(mut self, part: &str) -> Self {
+        self.except = Some(part.to_owned());
+        self
+    }
+
     /// Meets only the next `times` requests.
     #[must_use]
     pub fn times(mut self, times: u32) -> Self {
@@ -133,6 +142,7 @@ impl MantaFaultRule {
         self.fault.stage() == stage
             && self.method.as_deref().is_none_or(|wanted| wanted == method)
             && self.path.as_deref().is_none_or(|part| path.contains(part))
+            && self.except.as_deref().is_none_or(|part| !path.contains(part))
     }
 }
 
