@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 use super::read::Reader;
 use super::secret::Masked;
 use super::{
-    Channels, Config, DEFAULT_LOCAL_BASE_DIR, Database, Identity, Moray, Outgoing, Secret, TransferLimits,
-    Ufds,
+    Channels, Config, DEFAULT_LOCAL_BASE_DIR, Database, Identity, Jobs, Moray, Outgoing, Secret,
+    TransferLimits, Ufds,
 };
 use super::{auth, storage};
 use crate::manifest::Mode;
@@ -121,6 +121,7 @@ fn read(mut merged: Map<String, Value>, problems: &mut Vec<Problem>) -> Config {
             root.integer("shutdownGraceSeconds", MAX_GRACE_SECONDS).unwrap_or_default(),
         ),
         outgoing: Outgoing::read(&mut root),
+        jobs: Jobs::read(&mut root),
         transfer: TransferLimits::read(&mut root),
         local_base_dir: std::env::var_os("IMGAPI_LOCAL_BASE_DIR")
             .filter(|dir| !dir.is_empty())

@@ -3,6 +3,7 @@
 
 mod auth;
 mod channels;
+mod jobs;
 mod load;
 mod outgoing;
 mod print;
@@ -22,8 +23,9 @@ use crate::telemetry::Level;
 
 pub use auth::{Auth, SignatureAuth};
 pub use channels::{ChannelId, Channels};
+pub use jobs::{Jobs, Platform, Wfapi};
 pub use load::{ConfigError, Problem};
-pub use outgoing::Outgoing;
+pub use outgoing::{Outgoing, RemoteDatacenter};
 pub use print::print;
 pub use secret::Secret;
 pub use storage::Manta;
@@ -76,6 +78,8 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// How other servers are called.
     pub outgoing: Outgoing,
+    /// `wfapi`, `vmapi`, `cnapi`, and the rules for images of VMs.
+    pub jobs: Jobs,
     /// What uploads and downloads have to keep to.
     pub transfer: TransferLimits,
     /// `$IMGAPI_LOCAL_BASE_DIR`, or `/data/imgapi`: the directory of local files.

@@ -172,7 +172,9 @@ fn networks_are_given_as_such_or_as_addresses() {
         assert!(denies(address), "{address}");
     }
     assert!(!denies("10.0.0.1") && !denies("8.8.8.8") && !denies("2001:db8::1"));
-    assert!(defaults.source_deny.is_empty() && defaults.max_sockets == 100 && !defaults.allow_insecure);
+    assert!(
+        defaults.source_deny.is_empty() && defaults.max_sockets == 100 && defaults.allow_insecure.is_none()
+    );
     for (key, value) in [
         ("fileUrlDeny", json!(["10.0.0.0/33"])),
         ("sourceDeny", json!(["example.com"])),

@@ -17,6 +17,9 @@ mod fetch;
 mod get_file;
 mod icon;
 mod import;
+mod import_from_datacenter;
+mod import_remote;
+mod jobs;
 mod list;
 mod locks;
 mod lookup;
@@ -37,6 +40,7 @@ use crate::accounts::Accounts;
 use crate::config::{ChannelId, Config};
 use crate::db::Database;
 use crate::import::Fetcher;
+use crate::jobs::Jobs;
 use crate::manifest::{Rules, Uuid, times};
 use crate::storage::Storage;
 use crate::telemetry::Metrics;
@@ -56,7 +60,11 @@ pub use export::{Exported, export};
 pub use fetch::{add_file_from_source, add_file_from_url, import_from_source};
 pub use get_file::{OpenFile, get_file};
 pub use icon::{IconUpload, OpenIcon, add_icon, delete_icon, get_icon};
-pub use import::{ImportOptions, import, refuse_existing};
+use import::refuse_existing;
+pub use import::{ImportOptions, import};
+pub use import_from_datacenter::import_from_datacenter;
+pub use import_remote::import_remote;
+pub use jobs::{StartedJob, image_jobs};
 pub use list::list;
 pub use lookup::{lookup, owned};
 pub use pace::paced;
@@ -81,6 +89,8 @@ pub struct App {
     pub storage: Storage,
     /// The owners, in a datacenter. Elsewhere any UUID may own an image.
     pub accounts: Option<Accounts>,
+    /// The jobs.
+    pub jobs: Jobs,
     /// The way to other servers.
     fetcher: Fetcher,
     metrics: Arc<Metrics>,
@@ -104,11 +114,13 @@ impl App {
         metrics: Arc<Metrics>,
     ) -> App {
         let fetcher = Fetcher::new(&config);
+        let jobs = Jobs::new(&config, &metrics);
         App {
             config,
             db,
             storage,
             accounts,
+            jobs,
             fetcher,
             metrics,
             locks: ImageLocks::default(),

@@ -90,6 +90,9 @@ async fn run(config: Arc<Config>, log: LogControl) -> Result<(), ServeError> {
     let app = Arc::new(build(Arc::clone(&config), Arc::clone(&metrics)).await?);
     let workers = Arc::new(Workers::new(Arc::clone(&metrics)));
     workers.start(Sweep::new(Arc::clone(&app)), Next::Now, Poke::default());
+    if let Some((watch, poke)) = app.jobs.watch() {
+        workers.start(watch, Next::Now, poke);
+    }
     if let Some((ip, port)) = config.metrics {
         let router = metrics_router(&metrics, &app, log);
         tokio::spawn(serve_metrics(SocketAddr::new(ip, port), router, shutdown.clone()));

@@ -1,0 +1,4 @@
+// Last of a chain for errors: the job has failed, whatever could be put right.
+function fail(job, cb) {
+    cb('Error executing job');
+}

@@ -1,0 +1,14 @@
+// Lets IMGAPI fetch the file of the image.
+function addImageFile(job, cb) {
+    var client = restify.createJsonClient({
+        url: imgapiUrl,
+        headers: {'x-request-id': job.params.req_id},
+        rejectUnauthorized: !job.params.allowInsecure,
+        agent: false,
+        retry: false
+    });
+    var path = '/images/' + job.params.image_uuid + '/file?source=' + encodeURIComponent(job.params.source);
+    client.put(path, {}, function onFile(err) {
+        cb(err, 'Added the file');
+    });
+}
