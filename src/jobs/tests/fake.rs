@@ -99,7 +99,7 @@ fn answer(head: &str, body: &[u8], state: &mut State) -> Option<(u16, String)> {
     match fault {
         Some(Fault::LoseCall) => return None,
         Some(Fault::Refuse(status, code)) => {
-            return Some((status, json!({"code": code, "message": "no workflow for you"}).to_string()));
+            return Some((status, json!({"code": code, "message": "no"}).to_string()));
         }
         Some(Fault::Garbage(text)) => return Some((200, text.to_owned())),
         Some(Fault::LoseAnswer) | None => {}
