@@ -5,14 +5,41 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 
 use super::AppState;
+use super::body::Parsed;
 use super::context::Context;
 use super::extract::{ImagePath, VisibleImage};
 use super::reply::Json;
-use crate::images::{self, ApiError, ApiResult, StartedJob};
-use crate::manifest::{FieldError, json};
+use crate::config::ChannelId;
+use crate::images::{self, ApiError, ApiResult, StartedJob, VmImage};
+use crate::manifest::{FieldCode, FieldError, json};
 
 /// Where a client follows the job it has started.
 const WORKFLOW_API: HeaderName = HeaderName::from_static("workflow-api");
+
+/// `POST /images?action=create-from-vm` — CreateImageFromVm.
+pub(super) async fn create_from_vm(
+    state: &AppState,
+    context: &Context,
+    channel: Option<ChannelId>,
+    body: Parsed,
+) -> ApiResult<Response> {
+    let (app, params) = (state.app(), &context.params);
+    images::check_vm_images(app)?;
+    let invalid = |name, message| ApiError::invalid_parameter(name, FieldCode::Invalid, message);
+    let Some(vm) = params.non_empty("vm_uuid")? else { return Err(missing("vm_uuid")) };
+    let vm = vm.parse().map_err(|_| invalid("vm_uuid", "must be a UUID"))?;
+    let incremental = params.flag_unless_empty("incremental")?;
+    let max_origin_depth = match params.non_empty("max_origin_depth")?.map(str::parse::<u64>) {
+        None => None,
+        Some(Ok(depth)) if depth >= 2 => Some(depth),
+        Some(_) => return Err(invalid("max_origin_depth", "must be an integer from 2 on")),
+    };
+    let manifest = body.into_object()?;
+    let account = params.account()?;
+    let image = VmImage { vm, incremental, max_origin_depth, channel, manifest };
+    let job = images::create_from_vm(app, account, image, &context.id_text()).await?;
+    started(state, &job)
+}
 
 /// `POST /images/:uuid?action=import-remote` — AdminImportRemoteImage.
 pub(super) async fn import_remote(

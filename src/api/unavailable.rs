@@ -19,11 +19,6 @@ fn missing(field: &str) -> ApiError {
     ApiError::validation(vec![FieldError::missing(field)])
 }
 
-/// `POST /images?action=create-from-vm` — CreateImageFromVm. Without Manta it is not available in 4.13.1, either.
-pub(super) fn create_from_vm() -> ApiError {
-    unavailable("create-from-vm")
-}
-
 /// `POST /images?action=import-docker-image` — AdminImportDockerImage.
 pub(super) fn import_docker_image(context: &Context) -> ApiError {
     checked(check_docker_reference(context), "import-docker-image")

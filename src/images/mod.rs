@@ -9,6 +9,7 @@ mod channels;
 mod clone;
 mod code;
 mod create;
+mod create_from_vm;
 mod delete;
 mod enable;
 mod error;
@@ -25,8 +26,10 @@ mod locks;
 mod lookup;
 mod origin;
 mod pace;
+mod placeholders;
 mod placing;
 mod precondition;
+mod prepare_image;
 mod rename;
 mod sweep;
 mod update;
@@ -40,7 +43,7 @@ use crate::accounts::Accounts;
 use crate::config::{ChannelId, Config};
 use crate::db::Database;
 use crate::import::Fetcher;
-use crate::jobs::Jobs;
+use crate::jobs::{Jobs, Machines};
 use crate::manifest::{Rules, Uuid, times};
 use crate::storage::Storage;
 use crate::telemetry::Metrics;
@@ -53,6 +56,7 @@ pub use channels::add_channel;
 pub use clone::clone_image;
 pub use code::Code;
 pub use create::create;
+pub use create_from_vm::{VmImage, check_vm_images, create_from_vm};
 pub use delete::delete;
 pub use enable::set_disabled;
 pub use error::{ApiError, ApiResult};
@@ -68,6 +72,7 @@ pub use jobs::{StartedJob, image_jobs};
 pub use list::list;
 pub use lookup::{lookup, owned};
 pub use pace::paced;
+pub use placeholders::Placeholders;
 pub use placing::{target_of_file, target_of_icon};
 pub use precondition::Precondition;
 pub use sweep::Sweep;
@@ -91,6 +96,8 @@ pub struct App {
     pub accounts: Option<Accounts>,
     /// The jobs.
     pub jobs: Jobs,
+    /// The VMs, and the servers that they are on.
+    machines: Machines,
     /// The way to other servers.
     fetcher: Fetcher,
     metrics: Arc<Metrics>,
@@ -114,13 +121,14 @@ impl App {
         metrics: Arc<Metrics>,
     ) -> App {
         let fetcher = Fetcher::new(&config);
-        let jobs = Jobs::new(&config, &metrics);
+        let (jobs, machines) = (Jobs::new(&config, &metrics), Machines::new(&config, &metrics));
         App {
             config,
             db,
             storage,
             accounts,
             jobs,
+            machines,
             fetcher,
             metrics,
             locks: ImageLocks::default(),

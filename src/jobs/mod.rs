@@ -167,6 +167,9 @@ impl Shared {
 
     /// A call that failed is a reason to look what is the matter.
     fn noticed<T>(&self, outcome: &Result<T, JobsError>) {
+        if let Err(JobsError::Down(reason)) = outcome {
+            self.set_down(Some(reason.clone()));
+        }
         if outcome.as_ref().is_err_and(JobsError::is_of_the_service) {
             self.watch.poke();
         }
@@ -238,4 +241,4 @@ impl Shared {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

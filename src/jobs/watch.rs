@@ -20,7 +20,7 @@ impl Watch {
         Watch { shared, replaced }
     }
 
-    pub(super) async fn look(&mut self) -> Result<(), super::JobsError> {
+    pub(crate) async fn look(&mut self) -> Result<(), super::JobsError> {
         let shared = &self.shared;
         shared.api.ping().await?;
         if shared.down().is_some() {

@@ -105,8 +105,8 @@ impl Wfapi {
             JobsError::Refused { status: 404 | 409, message, .. } if message.contains("workflow") => {
                 Created::NoSuchWorkflow(error)
             }
-            // One that was sent before has arrived late, or this is about something else.
-            JobsError::Refused { status: 409, .. } => Created::Perhaps(error),
+            // One that was sent before has arrived late (412), or this is about something else.
+            JobsError::Refused { status: 409 | 412, .. } => Created::Perhaps(error),
             JobsError::Refused { status, .. } if *status < 500 => Created::No(error),
             JobsError::Down(_) | JobsError::Absent => Created::No(error),
             _ => Created::Perhaps(error),

@@ -16,7 +16,7 @@ use crate::api::{self, AppState};
 use crate::auth::Authenticator;
 use crate::config::{self, Config, ConfigError, Stalled};
 use crate::db::{Database, LocalDatabase, MorayDatabase, OpenError};
-use crate::images::{App, Sweep};
+use crate::images::{App, Placeholders, Sweep};
 use crate::storage::{LocalStorage, MantaStorage, Storage};
 use crate::telemetry::{
     self, InitError, Json, Level, LogControl, LogOptions, Metrics, MetricsError, StaticLabels,
@@ -92,6 +92,7 @@ async fn run(config: Arc<Config>, log: LogControl) -> Result<(), ServeError> {
     workers.start(Sweep::new(Arc::clone(&app)), Next::Now, Poke::default());
     if let Some((watch, poke)) = app.jobs.watch() {
         workers.start(watch, Next::Now, poke);
+        workers.start(Placeholders::new(Arc::clone(&app)), Next::Now, Poke::default());
     }
     if let Some((ip, port)) = config.metrics {
         let router = metrics_router(&metrics, &app, log);

@@ -1,6 +1,6 @@
 //! A Workflow API that keeps what it is given in memory, and fails when it is told to.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -9,11 +9,9 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::manifest::Uuid;
-
 /// What happens to a call in place of what should.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// It is done, and the answer is lost.
     LoseAnswer,
     /// It is not done, and there is no answer.
@@ -25,26 +23,32 @@ pub(super) enum Fault {
 }
 
 /// One of them.
-pub(super) struct Fake {
-    pub(super) address: SocketAddr,
-    pub(super) state: Arc<Mutex<State>>,
+pub(crate) struct Fake {
+    pub(crate) address: SocketAddr,
+    pub(crate) state: Arc<Mutex<State>>,
     _serving: AbortOnDropHandle<()>,
 }
 
 #[derive(Default)]
-pub(super) struct State {
-    pub(super) workflows: Vec<Map<String, Value>>,
-    pub(super) jobs: Vec<Map<String, Value>>,
+pub(crate) struct State {
+    pub(crate) workflows: Vec<Map<String, Value>>,
+    pub(crate) jobs: Vec<Map<String, Value>>,
     /// The request lines and heads of all calls.
-    pub(super) heads: Vec<String>,
+    pub(crate) heads: Vec<String>,
     /// By the beginning of a request line, for one call each.
-    pub(super) faults: VecDeque<(&'static str, Fault)>,
-    pub(super) backend: Option<&'static str>,
+    pub(crate) faults: VecDeque<(&'static str, Fault)>,
+    pub(crate) backend: Option<&'static str>,
+    /// What other services answer, by path.
+    pub(crate) others: HashMap<String, (u16, Value)>,
 }
 
 impl Fake {
-    pub(super) async fn start() -> Fake {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    pub(crate) async fn start() -> Fake {
+        Fake::start_at("127.0.0.1:0").await
+    }
+
+    pub(crate) async fn start_at(address: &str) -> Fake {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::<Mutex<State>>::default();
         let shared = Arc::clone(&state);
@@ -57,12 +61,12 @@ impl Fake {
         Fake { address, state, _serving: AbortOnDropHandle::new(serving) }
     }
 
-    pub(super) fn fails(&self, call: &'static str, fault: Fault) {
+    pub(crate) fn fails(&self, call: &'static str, fault: Fault) {
         self.state.lock().unwrap().faults.push_back((call, fault));
     }
 
     /// The request lines so far, without `HTTP/1.1`; they are forgotten.
-    pub(super) fn calls(&self) -> Vec<String> {
+    pub(crate) fn calls(&self) -> Vec<String> {
         let heads = std::mem::take(&mut self.state.lock().unwrap().heads);
         heads.iter().map(|head| head.split(" HTTP/").next().unwrap().to_owned()).collect()
     }
@@ -95,7 +99,7 @@ fn answer(head: &str, body: &[u8], state: &mut State) -> Option<(u16, String)> {
     match fault {
         Some(Fault::LoseCall) => return None,
         Some(Fault::Refuse(status, code)) => {
-            return Some((status, json!({"code": code, "message": "no workflow for you"}).to_string()));
+            return Some((status, json!({"code": code, "message": "no"}).to_string()));
         }
         Some(Fault::Garbage(text)) => return Some((200, text.to_owned())),
         Some(Fault::LoseAnswer) | None => {}
@@ -126,10 +130,10 @@ fn act(head: &str, body: &[u8], state: &mut State) -> (u16, Value) {
             if state.workflows.iter().any(|other| other["name"] == workflow["name"]) {
                 return error(409, "InvalidArgument");
             }
-            workflow.insert("uuid".into(), json!(Uuid::new_v4()));
+            workflow.insert("uuid".into(), json!(uuid::Uuid::new_v4().to_string()));
             for task in workflow["chain"].as_array_mut().unwrap() {
                 task["modules"] = json!(task["modules"].to_string());
-                task["uuid"] = json!(Uuid::new_v4());
+                task["uuid"] = json!(uuid::Uuid::new_v4().to_string());
             }
             state.workflows.push(workflow.clone());
             (201, json!(workflow))
@@ -155,6 +159,6 @@ fn act(head: &str, body: &[u8], state: &mut State) -> (u16, Value) {
             Some(job) => (200, json!(job)),
             None => error(404, "ResourceNotFound"),
         },
-        _ => error(404, "ResourceNotFound"),
+        _ => state.others.get(path).cloned().unwrap_or_else(|| error(404, "ResourceNotFound")),
     }
 }

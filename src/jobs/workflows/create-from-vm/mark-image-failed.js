@@ -1,3 +1,9 @@
+/*
+ * This Source Code Form is subject to the terms of the Mozilla Public
+ * License, v. 2.0. If a copy of the MPL was not distributed with this
+ * file, You can obtain one at https://mozilla.org/MPL/2.0/.
+ */
+
 // Lets the placeholder say why there is no image. An image that has become active is left as it is: the compute node has
 // finished it, whatever this job knows.
 function markImageFailed(job, cb) {
@@ -21,6 +27,9 @@ function markImageFailed(job, cb) {
         }
         if (noted) {
             return noted;
+        }
+        if (job.execution === 'canceled') {
+            return {message: 'the job was canceled'};
         }
         var results = Array.isArray(job.chain_results) ? job.chain_results : [];
         var last = results.length > 0 ? results[results.length - 1].error : '';

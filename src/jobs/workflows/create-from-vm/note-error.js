@@ -1,3 +1,9 @@
+/*
+ * This Source Code Form is subject to the terms of the Mozilla Public
+ * License, v. 2.0. If a copy of the MPL was not distributed with this
+ * file, You can obtain one at https://mozilla.org/MPL/2.0/.
+ */
+
 // Notes why a task failed, for the image that will not be; then fails as the task did.
 function noteError(err, job, cb) {
     var MAX_LENGTH = 20000;

@@ -1,3 +1,9 @@
+/*
+ * This Source Code Form is subject to the terms of the Mozilla Public
+ * License, v. 2.0. If a copy of the MPL was not distributed with this
+ * file, You can obtain one at https://mozilla.org/MPL/2.0/.
+ */
+
 // Waits for the end of the CNAPI task. CNAPI may be away meanwhile; the compute node works on.
 function pollTask(job, cb) {
     var INTERVAL = 1000;

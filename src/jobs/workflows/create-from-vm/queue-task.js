@@ -1,3 +1,9 @@
+/*
+ * This Source Code Form is subject to the terms of the Mozilla Public
+ * License, v. 2.0. If a copy of the MPL was not distributed with this
+ * file, You can obtain one at https://mozilla.org/MPL/2.0/.
+ */
+
 // Lets CNAPI begin: the compute node makes the image and publishes it to IMGAPI itself.
 function queueTask(job, cb) {
     var params = job.params;

@@ -1,3 +1,9 @@
+/*
+ * This Source Code Form is subject to the terms of the Mozilla Public
+ * License, v. 2.0. If a copy of the MPL was not distributed with this
+ * file, You can obtain one at https://mozilla.org/MPL/2.0/.
+ */
+
 // Deletes what this job has begun and not finished, the last first. Images that are active are complete, and those that were
 // not created by this job are not noted.
 function deleteCreated(job, cb) {

@@ -1,3 +1,9 @@
+/*
+ * This Source Code Form is subject to the terms of the Mozilla Public
+ * License, v. 2.0. If a copy of the MPL was not distributed with this
+ * file, You can obtain one at https://mozilla.org/MPL/2.0/.
+ */
+
 // Imports the origins that were missing, base first, each with its file. One that somebody else imports at the same time is
 // waited for.
 function importOrigins(job, cb) {
