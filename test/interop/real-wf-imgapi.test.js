@@ -12,16 +12,23 @@
  */
 
 const assert = require('node:assert');
+const crypto = require('node:crypto');
+const fs = require('node:fs');
 const http = require('node:http');
+const path = require('node:path');
 const { after, before, test } = require('node:test');
+
+const bunyan = require('bunyan');
 
 const coal = require('./lib/coal');
 const { call } = require('./lib/call');
 const { freePort, startImgapi } = require('./lib/imgapi');
 const { activeImage, digestsOf, imgapiClient, manifest } = require('./lib/images');
+const { startMachines } = require('./lib/machines');
 const { startWorkflow } = require('./lib/wf');
 
 const ORIGINS = 3;
+const SCRIPT = path.resolve(__dirname, '..', '..', 'tools', 'prepare-image', 'smartos-prepare-image');
 
 let far;
 let source;
@@ -29,18 +36,23 @@ let running;
 let imgapi;
 let client;
 let wf;
+let machines;
 
 before(async () => {
     far = await coal.start({ imgapi: true });
     source = imgapiClient(far);
     running = await coal.start();
     const port = await freePort();
+    machines = await startMachines(bunyan.createLogger({ name: 'interop', level: 'fatal' }));
     // First, so that it has to find the Workflow API by itself.
     imgapi = await startImgapi(running, {
-        wfapi: { url: `http://127.0.0.1:${port}`, workflows: ['create-from-vm', 'import-remote-image'], forceMd5Check: true }
+        wfapi: { url: `http://127.0.0.1:${port}`, workflows: ['create-from-vm', 'import-remote-image'], forceMd5Check: true },
+        vmapi: { url: machines.url },
+        cnapi: { url: machines.url },
+        allowLocalCreateImageFromVm: true
     });
     client = imgapiClient(running, { url: imgapi.url });
-    wf = await startWorkflow(running, { imgapiUrl: imgapi.url }, { port });
+    wf = await startWorkflow(running, { imgapiUrl: imgapi.url, vmapiUrl: machines.url, cnapiUrl: machines.url }, { port });
     await coal.waitFor('IMGAPI to find the Workflow API', async () => (await workflows()).length === 2);
 });
 
@@ -50,7 +62,7 @@ after(async () => {
             open.close();
         }
     }
-    for (const open of [imgapi, wf, running, far]) {
+    for (const open of [imgapi, wf, machines, running, far]) {
         if (open) {
             await open.stop();
         }
@@ -211,4 +223,74 @@ test('an import that is cancelled and fails then takes back what it has begun', 
     assert.deepStrictEqual(job.onerror_results.map(({ name, error }) => [name, error]),
         [['delete_created', ''], ['On error', 'Error executing job']]);
     assert.strictEqual(await state(image), null);
+});
+
+/* A VM of an account, made from an image that is here. */
+async function aVm(owner) {
+    const base = await activeImage(client, manifest(running.account('admin'), { public: true, name: 'base' }));
+    return machines.addVm(owner, base.uuid);
+}
+
+/* Asks for an image of a VM, and resolves to the finished job and the image. */
+async function imageOf(vm, owner) {
+    const [{ image_uuid: uuid, job_uuid: job }] = await call(client, 'createImageFromVm',
+        { name: 'of-a-vm', version: '1.0.0', owner }, { vm_uuid: vm });
+    const finished = await wf.finished(job);
+    return { job: finished, image: (await call(client, 'getImage', uuid))[0] };
+}
+
+test('a VM becomes an image', async () => {
+    const owner = running.account('admin');
+    const vm = await aVm(owner);
+    const [image] = await call(client, 'createImageFromVmAndWait',
+        { name: 'of-a-vm', version: '1.0.0', owner, description: 'mine' }, { vm_uuid: vm, incremental: true });
+    assert.strictEqual(image.state, 'active');
+    assert.strictEqual(image.description, 'mine');
+    const { jobid, ...request } = machines.requests.at(-1);
+    assert.strictEqual((await wf.job(jobid)).vm_uuid, vm);
+    assert.strictEqual(request.prepare_image_script, fs.readFileSync(SCRIPT, 'utf8'));
+    assert.deepStrictEqual({ ...request, manifest: request.manifest.uuid, prepare_image_script: null }, {
+        compression: 'gzip', imgapi_url: imgapi.url, incremental: true, manifest: image.uuid, prepare_image_script: null
+    });
+});
+
+test('what went wrong on the compute node is told by the image', async () => {
+    const owner = running.account('admin');
+    const vm = await aVm(owner);
+    const { node } = machines;
+    const failures = [
+        [{ error: JSON.stringify({ code: 'PrepareImageError', message: 'disk on fire' }) }, 'PrepareImageError', /^disk on fire$/],
+        [{ error: 'zfs send', details: { error: 'broken pipe' } }, undefined, /zfs send, broken pipe/],
+        [{ error: { message: 'no such VM' } }, undefined, /no such VM/]
+    ];
+    try {
+        for (const [event, code, message] of failures) {
+            machines.node = () => Promise.reject(Object.assign(new Error('node'), { event }));
+            const { job, image } = await imageOf(vm, owner);
+            assert.strictEqual(job.execution, 'failed');
+            assert.strictEqual(image.state, 'failed', JSON.stringify(job.onerror_results));
+            assert.match(image.error.message, message);
+            assert.ok(code === undefined || image.error.code === code, JSON.stringify(image.error));
+        }
+    } finally {
+        machines.node = node;
+    }
+});
+
+test('a VM that is gone when the job begins leaves a failed image', async () => {
+    const owner = running.account('admin');
+    const vm = await aVm(owner);
+    const stored = machines.vms[vm];
+    let asked = 0;
+    Object.defineProperty(machines.vms, vm, { configurable: true, get: () => (asked++ === 0 ? stored : undefined) });
+    const { job, image } = await imageOf(vm, owner);
+    assert.strictEqual(job.chain_results.at(-1).name, 'vmapi.get_vm_server');
+    assert.strictEqual(image.state, 'failed');
+    assert.strictEqual(image.error.code, 'ResourceNotFound');
+});
+
+test('no image is begun of a VM that is not there', async () => {
+    const err = await call(client, 'createImageFromVm', { name: 'x', version: '1', owner: running.account('admin') },
+        { vm_uuid: crypto.randomUUID() }).then(() => null, (refused) => refused);
+    assert.strictEqual(err.body.code, 'InvalidParameter');
 });
