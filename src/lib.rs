@@ -13,6 +13,7 @@ pub mod auth;
 pub mod images;
 
 pub mod import;
+pub mod jobs;
 
 pub mod db;
 

@@ -25,6 +25,7 @@ for what in "$@"; do
             need ssh-keygen openssh-client
             need ldapsearch ldap-utils
             need /usr/sbin/slapd slapd
+            need shellcheck shellcheck
             ;;
         bench)
             need curl curl

@@ -13,8 +13,9 @@ use super::context::Context;
 use super::extract::{ImagePath, OwnedImage};
 use super::images::reply;
 use super::imports;
+use super::jobs;
 use super::reply::Json;
-use super::{stor, unavailable};
+use super::stor;
 use crate::images::{self, ApiError, ApiResult};
 use crate::manifest::{FieldCode, FieldError, Image, Record, json};
 
@@ -32,8 +33,10 @@ pub(super) async fn act_on_image(
     let action = context.params.non_empty("action").ok().flatten();
     match action {
         Some("import") => return imports::import(&state, &context, &headers, path, body).await,
-        Some("import-remote") => return unavailable::import_remote(&state, &context, path).await,
-        Some("import-from-datacenter") => return unavailable::import_from_datacenter(&state, &context),
+        Some("import-remote") => return jobs::import_remote(&state, &context, path).await,
+        Some("import-from-datacenter") => {
+            return jobs::import_from_datacenter(&state, &context, path).await;
+        }
         Some("change-stor") => return stor::change_stor(&state, &context, path).await,
         _ => {}
     }

@@ -132,7 +132,7 @@ fn report(context: &Context, failure: &ApiError) {
 }
 
 fn error_record(error: &ApiError) -> ErrorRecord {
-    let code = error.code().as_str();
+    let code = error.code_text();
     let error: &(dyn Error + 'static) = error;
     telemetry::err(error).named(&format!("{}Error", code.strip_suffix("Error").unwrap_or(code)))
 }

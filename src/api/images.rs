@@ -11,6 +11,7 @@ use super::body::read_body;
 use super::conditional::{self, Outcome, Validators};
 use super::context::Context;
 use super::extract::{OwnedImage, VisibleImage};
+use super::jobs;
 use super::reply::Json;
 use super::unavailable;
 use crate::images::{self, ApiError, ApiResult};
@@ -58,12 +59,12 @@ pub(super) async fn create_image(
     context: Context,
     headers: HeaderMap,
     body: Body,
-) -> ApiResult<Json> {
+) -> ApiResult<Response> {
     let channel = context.channel(&state)?;
     let body = read_body(&context, &headers, body).await?;
     match context.params.one("action")? {
         None => {}
-        Some("create-from-vm") => return Err(unavailable::create_from_vm()),
+        Some("create-from-vm") => return jobs::create_from_vm(&state, &context, channel, body).await,
         Some("import-docker-image") => return Err(unavailable::import_docker_image(&context)),
         Some("import-lxd-image") => return Err(unavailable::import_lxd_image(&context)),
         Some(action) => {
@@ -73,7 +74,7 @@ pub(super) async fn create_image(
     }
     let account = context.params.account()?;
     let image = images::create(state.app(), account, channel, body.into_object()?).await?;
-    reply(&image, &context.form(&state, false))
+    Ok(reply(&image, &context.form(&state, false))?.into_response())
 }
 
 /// `DELETE /images/:uuid` — DeleteImage.

@@ -19,6 +19,7 @@ mod fixed;
 mod icons;
 mod images;
 mod imports;
+mod jobs;
 mod metrics;
 mod negotiate;
 mod params;

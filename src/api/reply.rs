@@ -57,7 +57,7 @@ fn json_response(status: StatusCode, text: Bytes) -> Response {
 
 #[derive(Serialize)]
 struct ErrorBody<'a> {
-    code: &'static str,
+    code: &'a str,
     message: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     errors: Option<&'a [FieldError]>,
@@ -65,9 +65,8 @@ struct ErrorBody<'a> {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let body =
-            ErrorBody { code: self.code().as_str(), message: self.message(), errors: self.field_errors() };
-        let status = StatusCode::from_u16(self.code().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = ErrorBody { code: self.code_text(), message: self.message(), errors: self.field_errors() };
+        let status = StatusCode::from_u16(self.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         // Texts always render.
         let text = json::pretty(&body).unwrap_or_default();
         let mut response = json_response(status, text.into());

@@ -7,7 +7,7 @@ use axum::http::Method;
 use axum::routing::{MethodFilter, on};
 
 use super::{
-    AppState, acl, actions, channels, clone, docs, fetch, files, icons, images, ping, redirect, reload,
+    AppState, acl, actions, channels, clone, docs, fetch, files, icons, images, jobs, ping, redirect, reload,
     state, unavailable,
 };
 use crate::auth::Demand;
@@ -71,7 +71,7 @@ pub(super) fn routes(config: &Config) -> Routes {
         .add(Method::DELETE, "/images/{uuid}/icon", "deleteimageicon", Strict, icons::delete_image_icon)
         .add(Method::POST, "/images/{uuid}", "updateimage", Strict, actions::act_on_image)
         .add(Method::POST, "/images/{uuid}/acl", "addimageacl", Strict, acl::update_acl)
-        .add(Method::GET, "/images/{uuid}/jobs", "getimagejobs", Passive, unavailable::get_image_jobs)
+        .add(Method::GET, "/images/{uuid}/jobs", "getimagejobs", Passive, jobs::get_image_jobs)
         .add(
             Method::POST,
             "/images/{uuid}/push",

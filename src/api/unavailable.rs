@@ -3,13 +3,12 @@
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::response::Response;
 
 use super::AppState;
 use super::body::{Parsed, read_body};
 use super::context::Context;
-use super::extract::{ImagePath, ImageUuid, VisibleImage};
-use crate::images::{self, ApiError, ApiResult, Code};
+use super::extract::{ImagePath, ImageUuid};
+use crate::images::{ApiError, ApiResult, Code};
 use crate::manifest::{FieldCode, FieldError, ImageType};
 
 fn unavailable(what: &str) -> ApiError {
@@ -18,11 +17,6 @@ fn unavailable(what: &str) -> ApiError {
 
 fn missing(field: &str) -> ApiError {
     ApiError::validation(vec![FieldError::missing(field)])
-}
-
-/// `POST /images?action=create-from-vm` — CreateImageFromVm. Without Manta it is not available in 4.13.1, either.
-pub(super) fn create_from_vm() -> ApiError {
-    unavailable("create-from-vm")
 }
 
 /// `POST /images?action=import-docker-image` — AdminImportDockerImage.
@@ -74,44 +68,6 @@ fn check_lxd_alias(context: &Context) -> ApiResult<()> {
         return Err(ApiError::invalid_parameter("alias", FieldCode::InvalidParameter, message));
     }
     Ok(())
-}
-
-/// `POST /images/:uuid?action=import-remote` — AdminImportRemoteImage.
-pub(super) async fn import_remote(
-    state: &AppState,
-    context: &Context,
-    path: ImagePath,
-) -> ApiResult<Response> {
-    let params = &context.params;
-    if params.non_empty("source")?.is_none() {
-        return Err(missing("source"));
-    }
-    params.operator_only()?;
-    params.flag_unless_empty("skip_owner_check")?;
-    images::refuse_existing(state.app(), path.uuid).await?;
-    Err(unavailable("import-remote"))
-}
-
-/// `POST /images/:uuid?action=import-from-datacenter` — ImportFromDatacenter.
-pub(super) fn import_from_datacenter(state: &AppState, context: &Context) -> ApiResult<Response> {
-    let (params, config) = (&context.params, &state.app().config);
-    let account = params.account().ok().flatten();
-    if account.is_none() {
-        return Err(ApiError::validation(vec![FieldError::invalid("account").because("must be a UUID")]));
-    }
-    let Some(datacenter) = params.non_empty("datacenter")? else { return Err(missing("datacenter")) };
-    let others = config.outgoing.datacenters.iter().filter(|name| **name != config.datacenter_name);
-    if !others.clone().any(|name| name == datacenter) {
-        let names = others.map(String::as_str).collect::<Vec<_>>().join(", ");
-        let problem = FieldError::invalid("datacenter").because(format!("must be one of: {names}"));
-        return Err(ApiError::validation(vec![problem]));
-    }
-    Err(unavailable("import-from-datacenter"))
-}
-
-/// `GET /images/:uuid/jobs` — GetImageJobs.
-pub(super) async fn get_image_jobs(_image: VisibleImage) -> ApiError {
-    unavailable("the list of jobs")
 }
 
 /// `POST /images/:uuid/push` — AdminPushDockerImage.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::read::Reader;
 use super::secret::Masked;
 use super::{
-    Channels, Config, DEFAULT_LOCAL_BASE_DIR, Database, Identity, Moray, Outgoing, Scrub, Secret,
+    Channels, Config, DEFAULT_LOCAL_BASE_DIR, Database, Identity, Jobs, Moray, Outgoing, Scrub, Secret,
     TransferLimits, Ufds,
 };
 use super::{auth, storage};
@@ -122,6 +122,7 @@ fn read(mut merged: Map<String, Value>, problems: &mut Vec<Problem>) -> Config {
             root.integer("shutdownGraceSeconds", MAX_GRACE_SECONDS).unwrap_or_default(),
         ),
         outgoing: Outgoing::read(&mut root),
+        jobs: Jobs::read(&mut root),
         transfer,
         scrub: Scrub::read(&mut root),
         local_base_dir: std::env::var_os("IMGAPI_LOCAL_BASE_DIR")

@@ -3,6 +3,7 @@
 
 mod auth;
 mod channels;
+mod jobs;
 mod load;
 mod outgoing;
 mod print;
@@ -23,8 +24,9 @@ use crate::telemetry::Level;
 
 pub use auth::{Auth, SignatureAuth};
 pub use channels::{ChannelId, Channels};
+pub use jobs::{Jobs, Platform, Wfapi};
 pub use load::{ConfigError, Problem};
-pub use outgoing::Outgoing;
+pub use outgoing::{Outgoing, RemoteDatacenter};
 pub use print::print;
 pub use scrub::Scrub;
 pub use secret::Secret;
@@ -78,6 +80,8 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// How other servers are called.
     pub outgoing: Outgoing,
+    /// `wfapi`, `vmapi`, `cnapi`, and the rules for images of VMs.
+    pub jobs: Jobs,
     /// What uploads and downloads have to keep to.
     pub transfer: TransferLimits,
     /// How stored files are read again; `None` for not at all.

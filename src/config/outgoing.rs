@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use url::Url;
 
 use super::Secret;
+use super::jobs::http_url;
 use super::read::Reader;
 
 const MAX_SOCKETS: u64 = 100_000;
@@ -16,10 +17,11 @@ pub struct Outgoing {
     /// `httpProxy`: URL of the proxy through which other IMGAPIs are called; it may hold a password. A `file_url` is
     /// fetched without it, as by 4.13.1.
     pub http_proxy: Option<Secret>,
-    /// `allowInsecure`: other IMGAPIs may have any certificate. The server of a `file_url` may not.
-    pub allow_insecure: bool,
+    /// `allowInsecure`: other IMGAPIs may have any certificate; `None` where nothing is said. The server of a `file_url` may
+    /// not.
+    pub allow_insecure: Option<bool>,
     /// `imgapiUrlFromDatacenter`: the datacenters that an account may import its images from.
-    pub datacenters: Vec<String>,
+    pub datacenters: Vec<RemoteDatacenter>,
     /// `maxSockets`: calls at a time.
     pub max_sockets: usize,
     /// `fileUrlDeny`: addresses that no `file_url` leads to.
@@ -27,6 +29,15 @@ pub struct Outgoing {
     /// `sourceDeny`: addresses that no `source` leads to. Empty by default: the IMGAPIs of operators are in admin
     /// networks.
     pub source_deny: Vec<IpNet>,
+}
+
+/// Another datacenter of the same cloud.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteDatacenter {
+    /// What callers name.
+    pub name: String,
+    /// Its IMGAPI, as jobs are told it.
+    pub url: String,
 }
 
 impl Outgoing {
@@ -37,8 +48,8 @@ impl Outgoing {
         }
         let outgoing = Outgoing {
             http_proxy: proxy(root),
-            allow_insecure: root.flag("allowInsecure"),
-            datacenters: root.section("imgapiUrlFromDatacenter").keys(),
+            allow_insecure: root.has("allowInsecure").then(|| root.flag("allowInsecure")),
+            datacenters: datacenters(&mut root.section("imgapiUrlFromDatacenter")),
             max_sockets: max_sockets.unwrap_or_default() as usize,
             file_url_deny: networks(root, "fileUrlDeny"),
             source_deny: networks(root, "sourceDeny"),
@@ -48,6 +59,19 @@ impl Outgoing {
         }
         outgoing
     }
+}
+
+/// In the order of the file. A name without a URL, as a template may render it, is none.
+fn datacenters(section: &mut Reader<'_>) -> Vec<RemoteDatacenter> {
+    let mut datacenters = Vec::new();
+    for name in section.keys() {
+        if http_url(section, &name).is_some()
+            && let Some(url) = section.text(&name)
+        {
+            datacenters.push(RemoteDatacenter { name, url });
+        }
+    }
+    datacenters
 }
 
 fn proxy(root: &mut Reader<'_>) -> Option<Secret> {

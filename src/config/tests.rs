@@ -172,7 +172,9 @@ fn networks_are_given_as_such_or_as_addresses() {
         assert!(denies(address), "{address}");
     }
     assert!(!denies("10.0.0.1") && !denies("8.8.8.8") && !denies("2001:db8::1"));
-    assert!(defaults.source_deny.is_empty() && defaults.max_sockets == 100 && !defaults.allow_insecure);
+    assert!(
+        defaults.source_deny.is_empty() && defaults.max_sockets == 100 && defaults.allow_insecure.is_none()
+    );
     for (key, value) in [
         ("fileUrlDeny", json!(["10.0.0.0/33"])),
         ("sourceDeny", json!(["example.com"])),
@@ -202,6 +204,43 @@ fn the_scrubber_has_a_rate_and_an_interval_or_is_off() {
     assert_eq!(scrub(json!({"scrubRate": 0})), None);
     assert_eq!(scrub(json!({"scrubIntervalDays": 0})).unwrap().interval, Duration::ZERO);
     assert_eq!(problems(|config| drop(config.insert("scrubRate".into(), json!(-1)))), ["scrubRate"]);
+}
+
+#[test]
+fn jobs_need_a_workflow_api() {
+    let jobs = Config::from_instance(dc()).unwrap().jobs;
+    let wfapi = jobs.wfapi.unwrap();
+    assert_eq!(
+        (&*wfapi.text, &wfapi.workflows[..]),
+        ("http://workflow.coal.joyent.us", &["create-from-vm", "import-remote-image"][..])
+    );
+    assert!(!wfapi.force_md5_check && !wfapi.force_replace && !jobs.allow_local && jobs.vmapi.is_none());
+    assert_eq!(jobs.placeholder_lifespan, Duration::from_secs(7 * 24 * 3600));
+    assert_eq!(jobs.min_platform.describe(), "7.0 20130917T001310Z");
+    for absent in [json!(null), json!({"url": ""})] {
+        let mut config = dc();
+        config.insert("wfapi".into(), absent);
+        assert!(Config::from_instance(config).unwrap().jobs.wfapi.is_none());
+    }
+    for (key, value) in [
+        ("wfapi.url", json!({"url": "workflow"})),
+        ("wfapi.workflows", json!({"url": "http://w", "workflows": ["x"]})),
+        ("wfapi.forceMd5Check", json!({"url": "http://w", "forceMd5Check": "yes"})),
+        ("vmapi.url", json!({"url": "ftp://vmapi"})),
+        ("cnapi.url", json!({"url": "http://u:p@cnapi"})),
+        ("imgapiUrlFromDatacenter.far", json!({"far": "x"})),
+        ("allowLocalCreateImageFromVm", json!(5)),
+        ("minImageCreationPlatform", json!(["7.0"])),
+        ("placeholderImageLifespanDays", json!(-1)),
+    ] {
+        let name = key.split('.').next().unwrap();
+        assert_eq!(problems(|config| drop(config.insert(name.into(), value.clone()))), [key], "{value}");
+    }
+    let mut config = dc();
+    config.insert("imgapiUrlFromDatacenter".into(), json!({"a": "http://a", "b": "", "c": "http://c/x"}));
+    let datacenters = Config::from_instance(config).unwrap().outgoing.datacenters;
+    let names: Vec<_> = datacenters.iter().map(|other| (&*other.name, &*other.url)).collect();
+    assert_eq!(names, [("a", "http://a"), ("c", "http://c/x")]);
 }
 
 #[test]

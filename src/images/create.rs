@@ -15,10 +15,7 @@ pub async fn create(
     channel: Option<ChannelId>,
     body: Record,
 ) -> ApiResult<Image> {
-    let owner = manifest::resolve_owner(&body, account).map_err(|error| match error.code {
-        FieldCode::MissingParameter => ApiError::validation(vec![error]),
-        _ => ApiError::invalid_parameters(vec![error]),
-    })?;
+    let owner = owner_of(&body, account)?;
     manifest::refuse_state(&body).map_err(|error| ApiError::validation(vec![error]))?;
     app.check_owner(owner).await?;
     refuse_unknown_origin(app, &body).await?;
@@ -33,4 +30,12 @@ pub async fn create(
         Ok(image)
     })
     .await
+}
+
+/// The owner of a new image: who the body names, else the account of the call.
+pub(super) fn owner_of(body: &Record, account: Option<Uuid>) -> ApiResult<Uuid> {
+    manifest::resolve_owner(body, account).map_err(|error| match error.code {
+        FieldCode::MissingParameter => ApiError::validation(vec![error]),
+        _ => ApiError::invalid_parameters(vec![error]),
+    })
 }

@@ -18,13 +18,27 @@ pub struct ApiError {
     code: Code,
     message: String,
     errors: Vec<FieldError>,
+    relayed: Option<Relayed>,
     cause: Option<Box<dyn Error + Send + Sync>>,
+}
+
+/// How another server told the error that is passed on.
+#[derive(Debug)]
+struct Relayed {
+    status: u16,
+    code: String,
 }
 
 impl ApiError {
     /// An error without field errors. `message` is for people: name what was wrong, no secret, no path.
     pub fn new(code: Code, message: impl Into<String>) -> ApiError {
-        ApiError { code, message: message.into(), errors: Vec::new(), cause: None }
+        ApiError { code, message: message.into(), errors: Vec::new(), relayed: None, cause: None }
+    }
+
+    /// The error of another server, with its own status (from 400 on) and code.
+    pub fn relayed(status: u16, code: &str, message: impl Into<String>) -> ApiError {
+        let relayed = Relayed { status, code: code.to_owned() };
+        ApiError { relayed: Some(relayed), ..ApiError::new(Code::InternalError, message) }
     }
 
     /// The same with the reason, for the log.
@@ -67,9 +81,19 @@ impl ApiError {
         ApiError::new(Code::ImageUuidAlreadyExists, format!("image {uuid} already exists"))
     }
 
-    /// The REST code.
+    /// The REST code; `InternalError` for one that is relayed, whatever it is.
     pub fn code(&self) -> Code {
         self.code
+    }
+
+    /// The text in the `code` member of the body.
+    pub fn code_text(&self) -> &str {
+        self.relayed.as_ref().map_or(self.code.as_str(), |relayed| &relayed.code)
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> u16 {
+        self.relayed.as_ref().map_or(self.code.status(), |relayed| relayed.status)
     }
 
     /// What a person reads.

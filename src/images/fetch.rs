@@ -71,7 +71,7 @@ fn download_failed(error: FetchError) -> ApiError {
 }
 
 /// The same for another IMGAPI.
-fn source_failed(error: FetchError) -> ApiError {
+pub(super) fn source_failed(error: FetchError) -> ApiError {
     ApiError::new(Code::RemoteSourceError, format!("cannot import from the source: {error}")).because(error)
 }
 

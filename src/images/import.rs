@@ -60,7 +60,7 @@ pub async fn import(
 }
 
 /// 409 for a UUID that an image in any state has.
-pub async fn refuse_existing(app: &App, uuid: Uuid) -> ApiResult<()> {
+pub(super) async fn refuse_existing(app: &App, uuid: Uuid) -> ApiResult<()> {
     match app.db.get(uuid).await? {
         Some(_) => Err(ApiError::image_exists(uuid)),
         None => Ok(()),

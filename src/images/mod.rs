@@ -10,6 +10,7 @@ mod channels;
 mod clone;
 mod code;
 mod create;
+mod create_from_vm;
 mod delete;
 mod enable;
 mod error;
@@ -19,13 +20,18 @@ mod fetch;
 mod get_file;
 mod icon;
 mod import;
+mod import_from_datacenter;
+mod import_remote;
+mod jobs;
 mod list;
 mod locks;
 mod lookup;
 mod origin;
 mod pace;
+mod placeholders;
 mod placing;
 mod precondition;
+mod prepare_image;
 mod rename;
 mod scrub;
 mod ship;
@@ -41,6 +47,7 @@ use crate::accounts::Accounts;
 use crate::config::{ChannelId, Config};
 use crate::db::Database;
 use crate::import::Fetcher;
+use crate::jobs::{Jobs, Machines};
 use crate::manifest::{Rules, Uuid, times};
 use crate::storage::Storage;
 use crate::telemetry::Metrics;
@@ -54,6 +61,7 @@ pub use channels::add_channel;
 pub use clone::clone_image;
 pub use code::Code;
 pub use create::create;
+pub use create_from_vm::{VmImage, check_vm_images, create_from_vm};
 pub use delete::delete;
 pub use enable::set_disabled;
 pub use error::{ApiError, ApiResult};
@@ -62,10 +70,15 @@ pub use export::{Exported, export};
 pub use fetch::{add_file_from_source, add_file_from_url, import_from_source};
 pub use get_file::{OpenFile, get_file};
 pub use icon::{IconUpload, OpenIcon, add_icon, delete_icon, get_icon};
-pub use import::{ImportOptions, import, refuse_existing};
+use import::refuse_existing;
+pub use import::{ImportOptions, import};
+pub use import_from_datacenter::import_from_datacenter;
+pub use import_remote::import_remote;
+pub use jobs::{StartedJob, image_jobs};
 pub use list::list;
 pub use lookup::{lookup, owned};
 pub use pace::paced;
+pub use placeholders::Placeholders;
 pub use placing::{target_of_file, target_of_icon};
 pub use precondition::Precondition;
 pub use scrub::{Counts, Finding, Findings, Problem, Scrub};
@@ -91,6 +104,10 @@ pub struct App {
     pub accounts: Option<Accounts>,
     /// What the scrubber has found.
     pub findings: Findings,
+    /// The jobs.
+    pub jobs: Jobs,
+    /// The VMs, and the servers that they are on.
+    machines: Machines,
     /// The way to other servers.
     fetcher: Fetcher,
     metrics: Arc<Metrics>,
@@ -116,12 +133,15 @@ impl App {
         metrics: Arc<Metrics>,
     ) -> App {
         let fetcher = Fetcher::new(&config);
+        let (jobs, machines) = (Jobs::new(&config, &metrics), Machines::new(&config, &metrics));
         App {
             config,
             db,
             storage,
             accounts,
             findings: Findings::new(Arc::clone(&metrics)),
+            jobs,
+            machines,
             fetcher,
             metrics,
             locks: ImageLocks::default(),

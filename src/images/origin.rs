@@ -43,6 +43,11 @@ async fn existing(app: &App, origin: Uuid) -> ApiResult<Image> {
     stored.map(|stored| stored.image).ok_or_else(|| no_such_origin(NoSuchOrigin(origin.to_string())))
 }
 
+/// 422 for an origin that must be active and is not.
+pub(super) fn not_active(origin: Uuid) -> ApiError {
+    ApiError::new(Code::OriginIsNotActive, format!("origin image {origin} is not active"))
+}
+
 fn no_such_origin(error: NoSuchOrigin) -> ApiError {
     ApiError::new(Code::OriginDoesNotExist, error.to_string())
 }

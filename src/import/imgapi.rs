@@ -1,3 +1,4 @@
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ const CHANNEL: &str = "channel";
 /// Another IMGAPI, as a `source` parameter names it: a URL, perhaps with a path before `/images`, and with a `channel`.
 #[derive(Debug, Clone)]
 pub struct Source {
+    text: String,
     base: Url,
     channel: Option<String>,
 }
@@ -45,10 +47,20 @@ impl FromStr for Source {
         }
         let channel =
             base.query_pairs().find(|(name, _)| name == CHANNEL).map(|(_, value)| value.into_owned());
-        base.set_query(None);
         base.set_fragment(None);
         base.set_username("").and_then(|()| base.set_password(None)).map_err(|()| InvalidSource)?;
-        Ok(Source { base, channel: channel.filter(|channel| !channel.is_empty()) })
+        // As it was written, unless it has a password.
+        let has_credentials = text.split(['?', '#']).next().is_some_and(|front| front.contains('@'));
+        let text = if has_credentials { base.to_string() } else { text.to_owned() };
+        base.set_query(None);
+        Ok(Source { text, base, channel: channel.filter(|channel| !channel.is_empty()) })
+    }
+}
+
+impl fmt::Display for Source {
+    /// For whoever is to ask the same source.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
     }
 }
 
@@ -70,16 +82,23 @@ pub struct Imgapi<'a> {
     fetcher: &'a Fetcher,
     source: &'a Source,
     request_id: &'a str,
+    account: Option<Uuid>,
 }
 
 impl Fetcher {
     /// The IMGAPI at `source`. It is told the id of the request that makes us call.
     pub fn imgapi<'a>(&'a self, source: &'a Source, request_id: &'a str) -> Imgapi<'a> {
-        Imgapi { fetcher: self, source, request_id }
+        Imgapi { fetcher: self, source, request_id, account: None }
     }
 }
 
 impl Imgapi<'_> {
+    /// The same as that account sees it.
+    #[must_use]
+    pub fn on_behalf_of(self, account: Uuid) -> Self {
+        Imgapi { account: Some(account), ..self }
+    }
+
     /// GetImage: a manifest in its newest form. Nothing in it is checked but its UUID.
     ///
     /// # Errors
@@ -112,8 +131,11 @@ impl Imgapi<'_> {
     }
 
     /// The answer if it is a 200.
-    async fn get(&self, url: Url) -> Result<Response, FetchError> {
+    async fn get(&self, mut url: Url) -> Result<Response, FetchError> {
         let host = host(&url);
+        if let Some(account) = self.account {
+            url.query_pairs_mut().append_pair("account", &account.to_string());
+        }
         let mut headers = HeaderMap::new();
         headers.insert(HeaderName::from_static("accept-version"), HeaderValue::from_static("*"));
         if let Ok(id) = HeaderValue::from_str(self.request_id) {
@@ -177,6 +199,15 @@ mod tests {
         for (source, expected) in cases {
             assert_eq!(url(source), Some(expected.replace("UUID", UUID)), "{source}");
         }
+    }
+
+    #[test]
+    fn a_source_is_told_to_others_as_it_was_written_but_for_a_password() {
+        let told = |source: &str| source.parse::<Source>().unwrap().to_string();
+        for text in ["http://h", "https://h/a?channel=dev", "http://h?channel=a@b"] {
+            assert_eq!(told(text), text);
+        }
+        assert_eq!(told("https://u:p@h/?channel=dev#x"), "https://h/?channel=dev");
     }
 
     #[test]

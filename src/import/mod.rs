@@ -52,7 +52,7 @@ impl Fetcher {
         let sources = Settings {
             deny: Arc::new(DenyList::new(outgoing.source_deny.clone())),
             proxy: outgoing.http_proxy.clone(),
-            insecure: outgoing.allow_insecure,
+            insecure: outgoing.allow_insecure.unwrap_or_default(),
             ..file_urls.clone()
         };
         Fetcher {

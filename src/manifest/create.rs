@@ -137,7 +137,7 @@ pub(super) fn make(body: Record, context: &CreateContext, kept: &[&str]) -> Resu
     Image::load(record(body, context, is_zvol, kept), context.rules).map_err(CreateError::Invalid)
 }
 
-fn refuse_unknown(body: &Record, is_zvol: bool, kept: &[&str]) -> Result<(), CreateError> {
+pub(super) fn refuse_unknown(body: &Record, is_zvol: bool, kept: &[&str]) -> Result<(), CreateError> {
     let known = |name: &str| {
         [KNOWN, AS_GIVEN, kept].iter().any(|names| names.contains(&name)) || (is_zvol && ZVOL.contains(&name))
     };
@@ -147,7 +147,7 @@ fn refuse_unknown(body: &Record, is_zvol: bool, kept: &[&str]) -> Result<(), Cre
 }
 
 /// The stored form of a new image, members in the order 4.13.1 writes them.
-fn record(mut body: Record, context: &CreateContext, is_zvol: bool, kept: &[&str]) -> Record {
+pub(super) fn record(mut body: Record, context: &CreateContext, is_zvol: bool, kept: &[&str]) -> Record {
     let mut raw = Map::new();
     take(&mut body, &mut raw, &["v"]);
     if let Some(owner) = context.owner {

@@ -19,6 +19,7 @@ pub mod json;
 pub mod kinds;
 pub mod list;
 mod names;
+pub mod placeholder;
 pub mod restore;
 pub mod tags;
 pub mod times;

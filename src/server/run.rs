@@ -16,7 +16,7 @@ use crate::api::{self, AppState};
 use crate::auth::Authenticator;
 use crate::config::{self, Config, ConfigError, Stalled};
 use crate::db::{Database, LocalDatabase, MorayDatabase, OpenError};
-use crate::images::{App, Expiry, Scrub, Shipping, Sweep};
+use crate::images::{App, Expiry, Placeholders, Scrub, Shipping, Sweep};
 use crate::storage::{LocalStorage, MantaStorage, Storage};
 use crate::telemetry::{
     self, InitError, Json, Level, LogControl, LogOptions, Metrics, MetricsError, StaticLabels,
@@ -96,6 +96,10 @@ async fn run(config: Arc<Config>, log: LogControl) -> Result<(), ServeError> {
     workers.start(Expiry::new(Arc::clone(&app)), Next::Now, Poke::default());
     if let Some(scrub) = Scrub::new(Arc::clone(&app)) {
         workers.start(scrub, Next::Now, Poke::default());
+    }
+    if let Some((watch, poke)) = app.jobs.watch() {
+        workers.start(watch, Next::Now, poke);
+        workers.start(Placeholders::new(Arc::clone(&app)), Next::Now, Poke::default());
     }
     if let Some((ip, port)) = config.metrics {
         let router = metrics_router(&metrics, &app, log);

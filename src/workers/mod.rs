@@ -29,6 +29,11 @@ pub trait Worker: Send + 'static {
     /// Whatever kept it from being done. It is logged and shown, and the worker is called again soon, less and less soon
     /// while that goes on.
     fn work(&mut self, progress: &Progress) -> impl Future<Output = Result<Next, Failure>> + Send;
+
+    /// The longest wait before what has failed is tried again.
+    fn longest_retry(&self) -> Duration {
+        runner::LAST_RETRY
+    }
 }
 
 /// When a worker has something to do again.

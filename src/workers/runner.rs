@@ -10,7 +10,7 @@ use crate::telemetry::Metrics;
 
 /// Waits after failures, without the random part: doubled each time.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LAST_RETRY: Duration = Duration::from_secs(60);
+pub(super) const LAST_RETRY: Duration = Duration::from_secs(60);
 
 /// The workers of the process. They stop when this is dropped.
 #[derive(Debug)]
@@ -82,7 +82,7 @@ async fn run(mut worker: impl Worker, first: Next, progress: Arc<Progress>, poke
             Err(failure) => {
                 progress.failed(&failure);
                 let wait = retry.mul_f64(rand::random_range(0.5..1.0));
-                retry = LAST_RETRY.min(retry * 2);
+                retry = worker.longest_retry().min(retry * 2);
                 Next::After(wait)
             }
         };

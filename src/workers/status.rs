@@ -71,6 +71,13 @@ impl Progress {
         Progress { name, metrics, told: Mutex::new(told) }
     }
 
+    /// One that nobody looks at.
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Progress {
+        let metrics = crate::telemetry::Metrics::new(&crate::telemetry::StaticLabels::default()).unwrap();
+        Progress::new("test", metrics.worker("test"))
+    }
+
     fn told(&self) -> MutexGuard<'_, Told> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }

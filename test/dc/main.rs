@@ -29,6 +29,7 @@ mod from_url;
 mod headers;
 mod icons;
 mod imports;
+mod jobs;
 mod lifecycle;
 mod listing;
 mod manta;
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
         headers::TESTS,
         icons::TESTS,
         imports::TESTS,
+        jobs::TESTS,
         lifecycle::TESTS,
         listing::TESTS,
         manta::TESTS,

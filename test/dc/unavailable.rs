@@ -56,7 +56,7 @@ async fn imports_are_checked_and_then_not_available(app: &TestApp) {
     let refused = act(BASE, &format!("{source}&skip_owner_check=x")).await;
     refused.refused_field("InvalidParameter", "skip_owner_check", "Invalid");
     act(BASE, source).await.refused(409, "ImageUuidAlreadyExists");
-    act(NOBODY, source).await.refused(501, "NotAvailable");
+    act(NOBODY, source).await.refused(503, "ServiceUnavailableError");
     for account in ["", "&account=x"] {
         let refused = act(NOBODY, &format!("import-from-datacenter{account}")).await;
         refused.refused_field("ValidationFailed", "account", "Invalid");
@@ -78,7 +78,7 @@ async fn another_datacenter_must_be_known(_: &TestApp) {
     for name in ["coal", "near"] {
         import(name).await.refused_field("ValidationFailed", "datacenter", "Invalid");
     }
-    import("far").await.refused(501, "NotAvailable");
+    import("far").await.refused(503, "RemoteSourceError");
     app.stop().await;
 }
 
@@ -98,7 +98,7 @@ async fn an_export_needs_manta(app: &TestApp) {
 async fn jobs_are_not_available(app: &TestApp) {
     app.operator().get("/images/x/jobs").await.not_found();
     app.luke().get(&format!("/images/{JOIN_US}/jobs")).await.not_found();
-    app.luke().get(&format!("/images/{FATHER}/jobs")).await.refused(501, "NotAvailable");
+    app.luke().get(&format!("/images/{FATHER}/jobs")).await.refused(503, "ServiceUnavailableError");
 }
 
 async fn a_push_is_checked_and_then_not_available(app: &TestApp) {

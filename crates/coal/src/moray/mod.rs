@@ -1,7 +1,7 @@
 //! Moray: FAST over TCP in front of SQLite.
 //!
-//! Follows Moray 2.6. Differences: `ip`, `mac`, `subnet` and range indexes, bucket triggers, `sql`, `listen` and
-//! `sql_only` do not exist; array columns keep their elements exactly; a sort names a column or is refused.
+//! Follows Moray 2.6. Differences: `ip`, `mac`, `subnet` and range indexes, bucket triggers, `listen` and
+//! `sql_only` do not exist; `sql` only reads, in SQLite's dialect; array columns keep their elements exactly; a sort names a column or is refused.
 
 mod bucket;
 mod connection;

@@ -42,6 +42,12 @@ impl<'a> Args<'a> {
         check_object(&self.items[at], name).map_err(|why| self.refuse(at, name, "an object", &why))
     }
 
+    /// An array.
+    pub(super) fn array(&self, at: usize, name: &str) -> Result<&'a [Value]> {
+        let array = self.items[at].as_array().map(Vec::as_slice);
+        array.ok_or_else(|| self.refuse(at, name, "an array", &format!("{name} should be array")))
+    }
+
     /// An integer of at least zero.
     pub(super) fn integer(&self, at: usize, name: &str) -> Result<i64> {
         let integer = self.items[at].as_i64().filter(|integer| *integer >= 0);

@@ -7,7 +7,7 @@ use super::batch;
 use crate::moray::error::{MorayError, Result};
 use crate::moray::store::{self, Store};
 
-/// The methods that are served; Moray's `sql`, `listen` and the like are not.
+/// The methods that are served; Moray's `listen` and the like are not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Method {
     CreateBucket,
@@ -23,12 +23,13 @@ pub(crate) enum Method {
     DeleteMany,
     Batch,
     ReindexObjects,
+    Sql,
     Ping,
     Version,
 }
 
 /// Methods with their names on the wire and the number of their arguments.
-const METHODS: [(Method, &str, usize); 15] = [
+const METHODS: [(Method, &str, usize); 16] = [
     (Method::CreateBucket, "createBucket", 3),
     (Method::GetBucket, "getBucket", 2),
     (Method::ListBuckets, "listBuckets", 1),
@@ -42,6 +43,7 @@ const METHODS: [(Method, &str, usize); 15] = [
     (Method::DeleteMany, "deleteMany", 3),
     (Method::Batch, "batch", 2),
     (Method::ReindexObjects, "reindexObjects", 3),
+    (Method::Sql, "sql", 3),
     (Method::Ping, "ping", 1),
     (Method::Version, "version", 1),
 ];
@@ -64,6 +66,7 @@ impl Method {
                 | Self::ListBuckets
                 | Self::GetObject
                 | Self::FindObjects
+                | Self::Sql
                 | Self::Ping
                 | Self::Version
         )
@@ -98,6 +101,12 @@ pub(crate) async fn call(store: &Store, method: Method, items: Vec<Value>) -> Re
             Ok(vec![json!({"etags": etags})])
         }
         Method::ReindexObjects => reindex(store, &args).await,
+        Method::Sql => {
+            let (statement, values) =
+                (args.string(0, "statement")?.to_owned(), args.array(1, "values")?.to_vec());
+            args.options(2)?;
+            store.read(move |t| store::sql(t, &statement, &values)).await
+        }
         Method::Ping => {
             if args.options(0)?.deep {
                 store.read(|t| Ok(t.query_row("SELECT 1", [], |_| Ok(()))?)).await?;

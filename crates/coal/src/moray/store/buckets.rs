@@ -91,6 +91,13 @@ pub(crate) fn list_buckets(transaction: &Transaction<'_>) -> Result<Vec<Value>> 
     rows.map(|row| row.map_err(MorayError::from)?.parse().map(|bucket| wire_row(&bucket))).collect()
 }
 
+/// The names of all buckets.
+pub(super) fn names(connection: &Connection) -> Result<Vec<String>> {
+    let mut statement = connection.prepare_cached("SELECT name FROM buckets_config")?;
+    let names = statement.query_map([], |row| row.get(0))?;
+    Ok(names.collect::<rusqlite::Result<_>>()?)
+}
+
 /// `createBucket`
 pub(crate) fn create_bucket(
     transaction: &Transaction<'_>,

@@ -11,6 +11,7 @@ mod many;
 mod objects;
 mod reindex;
 mod row;
+mod sql;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -24,6 +25,7 @@ use lane::Lane;
 pub(crate) use many::{delete_many, update_objects};
 pub(crate) use objects::{Expected, delete_object, get_object, put_object};
 pub(crate) use reindex::reindex_objects;
+pub(crate) use sql::sql;
 
 use super::error::{MorayError, Result};
 use super::filter::register_like;
@@ -104,6 +106,7 @@ fn open_file(path: &Path) -> Result<Connection> {
 fn configure(connection: Connection) -> Result<Connection> {
     connection.busy_timeout(Duration::from_secs(10))?;
     register_like(&connection)?;
+    sql::register(&connection)?;
     buckets::create_table(&connection)?;
     Ok(connection)
 }

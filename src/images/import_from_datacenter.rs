@@ -1,0 +1,84 @@
+use super::fetch::source_failed;
+use super::import_remote::{is_active, origin_of, start_import, unusable};
+use super::origin::MAX_CHAIN;
+use super::{ApiError, ApiResult, App, Code, StartedJob, refuse_existing};
+use crate::config::RemoteDatacenter;
+use crate::import::{FetchError, Imgapi, Source};
+use crate::manifest::import::requested_owner;
+use crate::manifest::{FieldError, Record, Uuid};
+
+/// ImportImageFromDatacenter: starts a job that copies an image of an account from another datacenter, with the origins of
+/// that account.
+pub async fn import_from_datacenter(
+    app: &App,
+    uuid: Uuid,
+    account: Uuid,
+    datacenter: &RemoteDatacenter,
+    request_id: &str,
+) -> ApiResult<StartedJob> {
+    let source: Source = datacenter.url.parse().map_err(|error| unusable(&format!("{error}")))?;
+    let imgapi = app.fetcher.imgapi(&source, request_id).on_behalf_of(account);
+    // Before anything is looked for here: nobody is told of images that are not theirs.
+    let manifest = imgapi.get_image(uuid).await.map_err(relayed)?;
+    if !is_active(&manifest) {
+        let problem = FieldError::invalid("state").because("the image is not active");
+        return Err(ApiError::validation(vec![problem]));
+    }
+    if !is_of(&manifest, account) {
+        let message = format!("image {uuid} is not owned by {account}");
+        return Err(ApiError::new(Code::UnauthorizedError, message));
+    }
+    refuse_existing(app, uuid).await?;
+    check_origins(app, &imgapi, account, uuid, &manifest).await?;
+    start_import(app, uuid, &source, false, request_id).await
+}
+
+/// Images of others are not copied between datacenters: the first origin that is one, counted from the image, has to be here.
+async fn check_origins(
+    app: &App,
+    imgapi: &Imgapi<'_>,
+    account: Uuid,
+    uuid: Uuid,
+    manifest: &Record,
+) -> ApiResult<()> {
+    let mut seen = vec![uuid];
+    let mut next = origin_of(manifest)?;
+    while let Some(origin) = next {
+        if seen.contains(&origin) {
+            return Err(unusable("the image is an origin of itself"));
+        }
+        if seen.len() > MAX_CHAIN {
+            let message = format!("the image has more than {MAX_CHAIN} origins");
+            return Err(ApiError::new(Code::InternalError, message));
+        }
+        let manifest = imgapi.get_image(origin).await.map_err(relayed)?;
+        if !is_of(&manifest, account) {
+            return match app.db.get(origin).await? {
+                Some(_) => Ok(()),
+                None => Err(missing(origin)),
+            };
+        }
+        seen.push(origin);
+        next = origin_of(&manifest)?;
+    }
+    Ok(())
+}
+
+fn is_of(manifest: &Record, account: Uuid) -> bool {
+    requested_owner(manifest) == Ok(account)
+}
+
+fn missing(origin: Uuid) -> ApiError {
+    let message = format!("origin image {origin} is of another owner and does not exist in this datacenter");
+    ApiError::new(Code::ResourceNotFound, message)
+}
+
+/// What the other IMGAPI says is meant for the account.
+fn relayed(error: FetchError) -> ApiError {
+    match &error {
+        FetchError::Remote { status, code, message, .. } => {
+            ApiError::relayed(*status, code, message).because(error)
+        }
+        _ => source_failed(error),
+    }
+}

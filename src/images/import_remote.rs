@@ -1,0 +1,101 @@
+use serde_json::{Map, json};
+
+use super::fetch::source_failed;
+use super::jobs::jobs_failed;
+use super::origin::{MAX_CHAIN, not_active};
+use super::{ApiError, ApiResult, App, Code, StartedJob, refuse_existing};
+use crate::import::{Imgapi, InvalidSource, Source};
+use crate::jobs::{NewJob, Task};
+use crate::manifest::create::requested_origin;
+use crate::manifest::{Record, State, Uuid};
+
+/// AdminImportRemoteImage: starts a job that fetches an image, and the origins that are missing here, from another IMGAPI.
+pub async fn import_remote(
+    app: &App,
+    uuid: Uuid,
+    source: &str,
+    skip_owner_check: bool,
+    request_id: &str,
+) -> ApiResult<StartedJob> {
+    refuse_existing(app, uuid).await?;
+    app.check_jobs()?;
+    let source = source.parse().map_err(|error: InvalidSource| unusable(&error.to_string()))?;
+    start_import(app, uuid, &source, skip_owner_check, request_id).await
+}
+
+/// The same for an image of which it is known that it is not here.
+pub(super) async fn start_import(
+    app: &App,
+    uuid: Uuid,
+    source: &Source,
+    skip_owner_check: bool,
+    request_id: &str,
+) -> ApiResult<StartedJob> {
+    app.check_jobs()?;
+    let imgapi = app.fetcher.imgapi(source, request_id);
+    let manifest = imgapi.get_image(uuid).await.map_err(source_failed)?;
+    let origins = missing_origins(app, &imgapi, uuid, &manifest).await?;
+    let mut params = Map::from_iter([
+        ("image_uuid".to_owned(), json!(uuid)),
+        ("source".to_owned(), json!(source.to_string())),
+        ("skip_owner_check".to_owned(), json!(skip_owner_check)),
+        ("req_id".to_owned(), json!(request_id)),
+    ]);
+    if !origins.is_empty() {
+        params.insert("origins".to_owned(), json!(origins));
+    }
+    if let Some(allowed) = app.config.outgoing.allow_insecure {
+        params.insert("allowInsecure".to_owned(), json!(allowed));
+    }
+    let job = NewJob { task: Task::ImportRemoteImage, target: format!("/import-remote-{uuid}"), params };
+    app.start_job(uuid, &job, request_id).await.map_err(jobs_failed)
+}
+
+/// The origins of an image that are missing here, the base first. Upwards from the first one that is here none is: it could not
+/// have been imported.
+async fn missing_origins(
+    app: &App,
+    imgapi: &Imgapi<'_>,
+    uuid: Uuid,
+    manifest: &Record,
+) -> ApiResult<Vec<Uuid>> {
+    let mut missing = Vec::new();
+    let mut next = origin_of(manifest)?;
+    while let Some(origin) = next {
+        if origin == uuid || missing.contains(&origin) {
+            return Err(unusable("the image is an origin of itself"));
+        }
+        if let Some(stored) = app.db.get(origin).await? {
+            if stored.image.state() != State::Active {
+                return Err(not_active(origin));
+            }
+            break;
+        }
+        if missing.len() == MAX_CHAIN {
+            return Err(unusable(&format!("the image has more than {MAX_CHAIN} origins")));
+        }
+        let manifest = imgapi.get_image(origin).await.map_err(source_failed)?;
+        if !is_active(&manifest) {
+            return Err(not_active(origin));
+        }
+        missing.push(origin);
+        next = origin_of(&manifest)?;
+    }
+    missing.reverse();
+    Ok(missing)
+}
+
+/// Whether a manifest of another server is of an active image.
+pub(super) fn is_active(manifest: &Record) -> bool {
+    manifest.get("state").is_some_and(|state| state == State::Active.as_str())
+}
+
+/// The origin that a manifest of another server names.
+pub(super) fn origin_of(manifest: &Record) -> ApiResult<Option<Uuid>> {
+    requested_origin(manifest).map_err(|error| unusable(&error.to_string()))
+}
+
+/// For what cannot be imported, because of what the source says.
+pub(super) fn unusable(reason: &str) -> ApiError {
+    ApiError::new(Code::RemoteSourceError, format!("cannot import from the source: {reason}"))
+}

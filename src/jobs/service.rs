@@ -1,0 +1,195 @@
+//! A client of one of the datacenter's services: JSON over HTTP, without authentication.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use md5::{Digest, Md5};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Method, Response};
+use serde_json::Value;
+use tokio::sync::OnceCell;
+use tokio::time::timeout;
+use url::Url;
+
+use super::JobsError;
+use crate::telemetry::Metrics;
+
+/// How long a connection may take, and a whole call.
+const CONNECT: Duration = Duration::from_secs(5);
+const TOTAL: Duration = Duration::from_secs(10);
+
+/// Most bytes of an answer: a thousand jobs, each with the script that prepares its image.
+const MAX_ANSWER: usize = 64 << 20;
+
+/// Longest text of a service that is passed on, in characters.
+const MAX_TEXT: usize = 500;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// One of them.
+pub(super) struct Service {
+    name: &'static str,
+    base: Url,
+    user_agent: String,
+    /// Made when it is first needed: a system without certificates must not keep the process from starting.
+    client: OnceCell<Client>,
+    metrics: Arc<Metrics>,
+}
+
+/// A call of a service.
+#[derive(Debug)]
+pub(super) struct Call<'a> {
+    /// What metrics call it.
+    pub(super) op: &'static str,
+    pub(super) method: Method,
+    /// Below the URL of the service.
+    pub(super) path: String,
+    pub(super) query: &'a [(&'a str, &'a str)],
+    pub(super) body: Option<&'a Value>,
+    /// The id of the request that makes us call; empty for none.
+    pub(super) request_id: &'a str,
+}
+
+impl<'a> Call<'a> {
+    /// A GET.
+    pub(super) fn get(op: &'static str, path: impl Into<String>) -> Call<'a> {
+        Call { op, method: Method::GET, path: path.into(), query: &[], body: None, request_id: "" }
+    }
+}
+
+impl Service {
+    /// The service at `base`, called `name` in metrics.
+    pub(super) fn new(name: &'static str, base: Url, user_agent: &str, metrics: &Arc<Metrics>) -> Service {
+        let (user_agent, metrics) = (user_agent.to_owned(), Arc::clone(metrics));
+        Service { name, base, user_agent, client: OnceCell::new(), metrics }
+    }
+
+    /// The JSON of an answer with success.
+    ///
+    /// # Errors
+    /// All but `Absent`. `Down` is returned only when nothing has been sent.
+    pub(super) async fn call(&self, call: Call<'_>) -> Result<Value, JobsError> {
+        let (op, started) = (call.op, Instant::now());
+        let answer = match timeout(TOTAL, self.exchange(call)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(JobsError::OutcomeUnknown(format!("no answer within {} s", TOTAL.as_secs()))),
+        };
+        let outcome = match &answer {
+            Ok(_) => "ok",
+            Err(JobsError::Refused { status: 404, .. }) => "not_found",
+            Err(JobsError::Refused { .. } | JobsError::Unusable(_)) => "error",
+            Err(_) => "unavailable",
+        };
+        self.metrics.observe_backend(self.name, op, outcome, started.elapsed());
+        answer
+    }
+
+    async fn exchange(&self, call: Call<'_>) -> Result<Value, JobsError> {
+        let client = self.client.get_or_try_init(|| make(self.user_agent.clone())).await?;
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}{}", self.base.path().trim_end_matches('/'), call.path));
+        if !call.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(call.query);
+        }
+        let mut headers = HeaderMap::from_iter([
+            (ACCEPT, JSON),
+            (HeaderName::from_static("accept-version"), HeaderValue::from_static("*")),
+        ]);
+        if let Some(id) = HeaderValue::from_str(call.request_id).ok().filter(|id| !id.is_empty()) {
+            headers.insert(HeaderName::from_static("x-request-id"), id);
+        }
+        let mut request = client.request(call.method, url);
+        if let Some(body) = call.body {
+            let text = body.to_string();
+            headers.insert(CONTENT_TYPE, JSON);
+            if let Ok(digest) = HeaderValue::try_from(STANDARD.encode(Md5::digest(&text))) {
+                headers.insert(HeaderName::from_static("content-md5"), digest);
+            }
+            request = request.body(text);
+        }
+        let response = request.headers(headers).send().await.map_err(failed)?;
+        let status = response.status().as_u16();
+        let body = parse(collect(response).await?).await;
+        match body {
+            Some(body) if (200..300).contains(&status) => Ok(body),
+            _ if (200..300).contains(&status) => Err(JobsError::Unusable("it is not JSON".into())),
+            body if status >= 400 => Err(refused(status, body.as_ref())),
+            _ => Err(JobsError::Unusable(format!("its status is {status}"))),
+        }
+    }
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").field("name", &self.name).field("base", &self.base.as_str()).finish()
+    }
+}
+
+fn refused(status: u16, body: Option<&Value>) -> JobsError {
+    let text = |name: &str| body.and_then(|body| body.get(name)?.as_str()).map(excerpt);
+    JobsError::Refused {
+        status,
+        code: text("code").filter(|code| !code.is_empty()).unwrap_or_else(|| "InternalError".to_owned()),
+        message: text("message").unwrap_or_default(),
+    }
+}
+
+/// A text of a service in one line of bounded length.
+pub(super) fn excerpt(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_TEXT).collect()
+}
+
+/// A failure before the head of the answer.
+fn failed(error: reqwest::Error) -> JobsError {
+    let not_sent = error.is_connect();
+    let reason = reason(error);
+    if not_sent { JobsError::Down(reason) } else { JobsError::OutcomeUnknown(reason) }
+}
+
+/// The innermost cause.
+fn reason(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut cause: &(dyn Error + 'static) = &error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    excerpt(&cause.to_string())
+}
+
+async fn collect(response: Response) -> Result<Bytes, JobsError> {
+    let mut body = response.bytes_stream();
+    let mut collected = BytesMut::new();
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.map_err(|error| JobsError::OutcomeUnknown(reason(error)))?;
+        if collected.len() + chunk.len() > MAX_ANSWER {
+            return Err(JobsError::Unusable(format!("it has more than {MAX_ANSWER} bytes")));
+        }
+        collected.extend_from_slice(&chunk);
+    }
+    Ok(collected.freeze())
+}
+
+/// Off the runtime's threads: a long list takes a while.
+async fn parse(body: Bytes) -> Option<Value> {
+    tokio::task::spawn_blocking(move || serde_json::from_slice(&body).ok()).await.ok().flatten()
+}
+
+async fn make(user_agent: String) -> Result<Client, JobsError> {
+    let built = tokio::task::spawn_blocking(move || {
+        // An error says that the choice has been made.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let builder = Client::builder().user_agent(user_agent).connect_timeout(CONNECT);
+        builder.redirect(Policy::none()).no_proxy().build()
+    });
+    match built.await {
+        Ok(built) => built.map_err(|error| JobsError::Down(reason(error))),
+        Err(stopped) => Err(JobsError::Down(stopped.to_string())),
+    }
+}

@@ -1,0 +1,56 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Shared;
+use crate::workers::{Failure, Next, Progress, Worker};
+
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// Looks every ten seconds whether the Workflow API can be used, and gives it the workflows when it can again.
+#[derive(Debug)]
+pub struct Watch {
+    shared: Arc<Shared>,
+    /// Whether each workflow has been replaced, where the configuration asks for that.
+    replaced: bool,
+}
+
+impl Watch {
+    pub(super) fn new(shared: Arc<Shared>) -> Watch {
+        let replaced = !shared.force_replace;
+        Watch { shared, replaced }
+    }
+
+    pub(crate) async fn look(&mut self) -> Result<(), super::JobsError> {
+        let shared = &self.shared;
+        shared.api.ping().await?;
+        if shared.down().is_some() {
+            for task in &shared.tasks {
+                shared.load(*task, !self.replaced).await?;
+            }
+            self.replaced = true;
+        }
+        Ok(())
+    }
+}
+
+impl Worker for Watch {
+    fn name(&self) -> &'static str {
+        "workflow-api"
+    }
+
+    fn longest_retry(&self) -> Duration {
+        INTERVAL
+    }
+
+    async fn work(&mut self, progress: &Progress) -> Result<Next, Failure> {
+        let looked = self.look().await;
+        progress.done(1);
+        let reason = looked.as_ref().err().map(ToString::to_string);
+        progress.detail(if reason.is_some() { "not connected" } else { "connected" });
+        if self.shared.set_down(reason) {
+            tracing::info!(connected = looked.is_ok(), "the workflow API has come or gone");
+        }
+        looked?;
+        Ok(Next::After(INTERVAL))
+    }
+}

@@ -1,0 +1,19 @@
+/*
+ * This Source Code Form is subject to the terms of the Mozilla Public
+ * License, v. 2.0. If a copy of the MPL was not distributed with this
+ * file, You can obtain one at https://mozilla.org/MPL/2.0/.
+ */
+
+// Lets everybody see the image who may.
+function activateImage(job, cb) {
+    var client = restify.createJsonClient({
+        url: imgapiUrl,
+        headers: {'x-request-id': job.params.req_id},
+        rejectUnauthorized: !job.params.allowInsecure,
+        agent: false,
+        retry: false
+    });
+    client.post('/images/' + job.params.image_uuid + '?action=activate', {}, function onActivate(err) {
+        cb(err, 'Activated the image');
+    });
+}

@@ -1,0 +1,230 @@
+//! The two workflows: what the Workflow API is to run, and when a stored one is still the same.
+//!
+//! The sources are JavaScript of Node.js 6, one function a file, because the runner takes a function's text out of its
+//! surroundings. The name of a workflow has a digest of its content, so that a workflow with another content is another
+//! one: an IMGAPI of another version, before an upgrade or after it was taken back, keeps its own. Jobs have copies of
+//! their tasks, and those that were left behind by former versions are in nobody's way.
+
+use std::sync::LazyLock;
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+/// The version that goes into the names, before the digest.
+const VERSION: &str = "8.0.0";
+
+/// Digits of the digest in a name.
+const DIGITS: usize = 8;
+
+/// What a job is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Task {
+    /// An image is made from a VM.
+    CreateFromVm,
+    /// An image is fetched from another IMGAPI, with the origins that are missing here.
+    ImportRemoteImage,
+}
+
+impl Task {
+    /// All of them.
+    pub const ALL: [Task; 2] = [Task::CreateFromVm, Task::ImportRemoteImage];
+
+    /// Its name in jobs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Task::CreateFromVm => "create-from-vm",
+            Task::ImportRemoteImage => "import-remote-image",
+        }
+    }
+}
+
+/// A workflow as it is sent.
+#[derive(Debug)]
+pub(super) struct Workflow {
+    pub(super) name: String,
+    /// With the name.
+    pub(super) body: Value,
+}
+
+static CREATE_FROM_VM: LazyLock<Workflow> = LazyLock::new(|| {
+    let restify = || json!({"restify": "restify"});
+    let noting =
+        |task: Value| with(task, "fallback", function(include_str!("create-from-vm/note-error.js")).into());
+    let get = task("vmapi.get_vm_server", include_str!("create-from-vm/get-vm-server.js"), 10, restify());
+    let queue =
+        task("cnapi.queue_create_from_vm_task", include_str!("create-from-vm/queue-task.js"), 10, restify());
+    let poll = task("cnapi.poll_task", include_str!("create-from-vm/poll-task.js"), 3600, restify());
+    let mark = || {
+        let source = include_str!("create-from-vm/mark-image-failed.js");
+        task("imgapi.mark_image_failed", source, 60, restify())
+    };
+    Workflow::new(
+        Task::CreateFromVm,
+        3630,
+        &json!([noting(get), noting(queue), noting(poll)]),
+        &json!([mark(), fail()]),
+        &json!([mark()]),
+    )
+});
+
+static IMPORT_REMOTE_IMAGE: LazyLock<Workflow> = LazyLock::new(|| {
+    let task = |name, source, timeout| task(name, source, timeout, json!({"restify": "restify"}));
+    let delete = || task("delete_created", include_str!("import-remote-image/delete-created.js"), 60);
+    let chain = json!([
+        task("origin_import_images", include_str!("import-remote-image/import-origins.js"), 3600),
+        task("import_image", include_str!("import-remote-image/import-image.js"), 60),
+        task("add_image_file", include_str!("import-remote-image/add-image-file.js"), 3600),
+        task("activate_image", include_str!("import-remote-image/activate-image.js"), 10),
+    ]);
+    Workflow::new(Task::ImportRemoteImage, 7250, &chain, &json!([delete(), fail()]), &json!([delete()]))
+});
+
+impl Workflow {
+    pub(super) fn of(task: Task) -> &'static Workflow {
+        match task {
+            Task::CreateFromVm => &CREATE_FROM_VM,
+            Task::ImportRemoteImage => &IMPORT_REMOTE_IMAGE,
+        }
+    }
+
+    /// `timeout` is that of the whole chain, in seconds.
+    fn new(task: Task, timeout: u64, chain: &Value, onerror: &Value, oncancel: &Value) -> Workflow {
+        let content = json!({"chain": chain, "onerror": onerror, "oncancel": oncancel, "timeout": timeout});
+        let digest = hex::encode(Sha256::digest(content.to_string()));
+        let name = format!("{}-{VERSION}-{}", task.as_str(), &digest[..DIGITS]);
+        Workflow { body: with(content, "name", json!(name)), name }
+    }
+
+    /// Whether what is stored would do the same.
+    pub(super) fn is(&self, stored: &Value) -> bool {
+        essence(&self.body) == essence(stored)
+    }
+}
+
+/// A task with one attempt. `timeout` is in seconds.
+fn task(name: &str, source: &str, timeout: u64, modules: Value) -> Value {
+    json!({"name": name, "body": function(source), "timeout": timeout, "retry": 1, "modules": modules})
+}
+
+fn fail() -> Value {
+    json!({"name": "On error", "body": function(include_str!("fail.js")), "modules": {}})
+}
+
+/// The function of a source, without what stands around it: the Workflow API would lose that.
+fn function(source: &str) -> &str {
+    let start = source.find("\nfunction ").map_or(0, |before| before + 1);
+    source[start..].trim()
+}
+
+fn with(mut object: Value, name: &str, value: Value) -> Value {
+    object[name] = value;
+    object
+}
+
+/// What a workflow does, whichever way it was stored: a POST gives tasks UUIDs and makes texts of objects, a PUT does not.
+fn essence(workflow: &Value) -> Value {
+    let chain = |name: &str| {
+        let tasks = workflow.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        tasks.iter().map(essence_of_task).collect::<Vec<_>>()
+    };
+    json!([chain("chain"), chain("onerror"), chain("oncancel"), workflow.get("timeout")])
+}
+
+fn essence_of_task(task: &Value) -> Value {
+    let mut essence = Map::new();
+    for name in ["name", "body", "fallback", "timeout", "retry", "modules"] {
+        if let Some(value) = task.get(name).filter(|value| !value.is_null()) {
+            let parsed =
+                value.as_str().filter(|_| name == "modules").and_then(|text| serde_json::from_str(text).ok());
+            essence.insert(name.to_owned(), parsed.unwrap_or_else(|| value.clone()));
+        }
+    }
+    Value::Object(essence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tasks(workflow: &Workflow) -> Vec<&Value> {
+        ["chain", "onerror", "oncancel"]
+            .iter()
+            .flat_map(|name| workflow.body[name].as_array().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn a_task_is_one_function_and_nothing_around_it() {
+        for workflow in Task::ALL.map(Workflow::of) {
+            for task in tasks(workflow) {
+                let sources = [&task["body"], &task["fallback"]];
+                for source in sources.into_iter().filter_map(Value::as_str) {
+                    assert!(source.starts_with("function ") && source.ends_with('}'), "{source}");
+                    let ends = source.lines().filter(|line| line.starts_with('}')).count();
+                    assert_eq!(ends, 1, "more than one function: {source}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn chains_have_the_tasks_and_times_of_4_13_1() {
+        let times = |workflow: &Workflow, chain: &str| {
+            let tasks = workflow.body[chain].as_array().unwrap();
+            tasks.iter().map(|task| task["timeout"].as_u64()).collect::<Vec<_>>()
+        };
+        let create = Workflow::of(Task::CreateFromVm);
+        assert_eq!(
+            (create.body["timeout"].as_u64(), times(create, "chain")),
+            (Some(3630), vec![Some(10), Some(10), Some(3600)])
+        );
+        let import = Workflow::of(Task::ImportRemoteImage);
+        let expected = [Some(3600), Some(60), Some(3600), Some(10)];
+        assert_eq!(
+            (import.body["timeout"].as_u64(), times(import, "chain")),
+            (Some(7250), expected.to_vec())
+        );
+        for workflow in [create, import] {
+            assert!(tasks(workflow).iter().all(|task| task["retry"].as_u64().unwrap_or(1) == 1));
+            assert_eq!(workflow.body["onerror"].as_array().unwrap().last().unwrap()["name"], "On error");
+            assert!(!workflow.body["oncancel"].as_array().unwrap().is_empty());
+        }
+    }
+
+    #[test]
+    fn a_workflow_is_named_after_its_content() {
+        for task in Task::ALL {
+            let name = &Workflow::of(task).name;
+            let digest = name.strip_prefix(&format!("{}-8.0.0-", task.as_str())).unwrap();
+            assert!(digest.len() == 8 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()), "{name}");
+        }
+        let other = Workflow::new(Task::CreateFromVm, 1, &json!([]), &json!([]), &json!([]));
+        assert_ne!(other.name, Workflow::of(Task::CreateFromVm).name);
+    }
+
+    #[test]
+    fn a_stored_workflow_is_compared_by_what_it_does() {
+        let workflow = Workflow::of(Task::CreateFromVm);
+        let mut posted = workflow.body.clone();
+        for chain in ["chain", "onerror", "oncancel"] {
+            for task in posted[chain].as_array_mut().unwrap() {
+                task["uuid"] = json!("c58161c0-2547-11e2-a75e-9fdca1940570");
+                task["modules"] = json!(task["modules"].to_string());
+            }
+        }
+        posted["max_attempts"] = json!(10);
+        assert!(workflow.is(&posted) && workflow.is(&workflow.body));
+        for (pointer, value) in [
+            ("/timeout", json!(1)),
+            ("/chain/2/timeout", json!(1)),
+            ("/chain/0/fallback", json!(null)),
+            ("/onerror/0/modules", json!("{}")),
+            ("/oncancel", json!([])),
+        ] {
+            let mut other = posted.clone();
+            *other.pointer_mut(pointer).unwrap() = value;
+            assert!(!workflow.is(&other), "{pointer}");
+        }
+        assert!(!workflow.is(&json!({})) && !workflow.is(&json!([1])));
+    }
+}

@@ -1,0 +1,272 @@
+//! Requests that start jobs, and the list of an image's jobs, with a Workflow API that only keeps what it is given.
+
+#[path = "../../src/jobs/tests/fake.rs"]
+mod fake;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::support::{
+    ADMIN, Answer, BASE, FATHER, Foreign, JOIN_US, LUKE, NOBODY, Script, TestApp, VADER, fresh,
+    takeover_records, tests, wait_until,
+};
+use fake::{Fake, Fault};
+
+tests! {
+    an_image_is_imported_with_the_origins_that_are_missing,
+    an_image_is_copied_with_the_origins_of_its_owner,
+    an_image_is_made_from_a_vm,
+    images_of_vms_must_be_possible,
+    the_workflow_api_may_come_and_go,
+}
+
+/// A datacenter with this Workflow API, VMAPI and CNAPI, which it has found.
+async fn datacenter(fake: &Fake, more: &[(&str, Value)]) -> TestApp {
+    let url = json!({"url": format!("http://{}", fake.address), "forceMd5Check": true});
+    let app = TestApp::start_with(|builder| {
+        let builder = ["wfapi", "vmapi", "cnapi"]
+            .into_iter()
+            .fold(builder, |builder, service| builder.imgapi_config(service, url.clone()));
+        let builder = builder.imgapi_config("allowLocalCreateImageFromVm", json!(true));
+        more.iter().fold(builder, |builder, (key, value)| builder.imgapi_config(*key, value.clone()))
+    })
+    .await;
+    app.store_all(&takeover_records()).await;
+    is_connected(&app).await;
+    app
+}
+
+async fn is_connected(app: &TestApp) {
+    let worker = async || {
+        let state = app.operator().get("/state").await.ok();
+        let workers = state["workers"].as_array().unwrap().clone();
+        workers.into_iter().find(|worker| worker["name"] == "workflow-api")
+    };
+    wait_until("the workflow API", async || {
+        worker().await.filter(|worker| worker["detail"] == "connected").map(drop)
+    })
+    .await;
+}
+
+/// The one job that was started; it is forgotten.
+fn job(fake: &Fake) -> Value {
+    let mut jobs = std::mem::take(&mut fake.state.lock().unwrap().jobs);
+    assert_eq!(jobs.len(), 1, "{jobs:?}");
+    Value::Object(jobs.remove(0))
+}
+
+/// Without what is different every time.
+fn essence(job: &Value, answer: &Answer) -> Value {
+    let mut job = job.as_object().unwrap().clone();
+    assert_eq!(answer.ok(), json!({"image_uuid": job["image_uuid"], "job_uuid": job["uuid"]}));
+    for name in ["uuid", "workflow", "req_id"] {
+        assert!(job.shift_remove(name).unwrap().is_string(), "{name}");
+    }
+    Value::Object(job)
+}
+
+/// Lets another IMGAPI show a manifest.
+fn shows(other: &Foreign, uuid: &str, query: &str, manifest: Value) {
+    let mut shown = json!({"uuid": uuid, "state": "active", "owner": LUKE});
+    shown.as_object_mut().unwrap().extend(manifest.as_object().unwrap().clone());
+    other.on(&format!("/images/{uuid}{query}"), Script::json(200, &shown));
+}
+
+async fn an_image_is_imported_with_the_origins_that_are_missing(_: &TestApp) {
+    let fake = Fake::start().await;
+    let app = datacenter(&fake, &[]).await;
+    let source = Foreign::http("127.0.0.1").await;
+    let import = async |uuid: &str, more: &str| {
+        let action = format!("import-remote&source={}{more}", source.url(""));
+        app.operator().act(uuid, &action).await
+    };
+    let local = app.luke().has_active_image(json!({})).await;
+    let [top, middle, bottom, image] = [(); 4].map(|()| fresh());
+    shows(&source, &image, "", json!({"origin": top}));
+    shows(&source, &top, "", json!({"origin": middle}));
+    shows(&source, &middle, "", json!({"origin": bottom}));
+    shows(&source, &bottom, "", json!({"origin": local}));
+    let started = import(&image, "&skip_owner_check=true").await;
+    assert_eq!(started.header("workflow-api"), Some(&*format!("http://{}", fake.address)));
+    let expected = json!({
+        "image_uuid": image, "source": source.url(""), "skip_owner_check": true, "origins": [bottom, middle, top],
+        "task": "import-remote-image", "target": format!("/import-remote-{image}"),
+    });
+    assert_eq!(essence(&job(&fake), &started), expected);
+
+    shows(&source, &bottom, "", json!({"state": "disabled"}));
+    import(&image, "").await.refused(422, "OriginIsNotActive");
+    shows(&source, &bottom, "", json!({"origin": top}));
+    import(&image, "").await.refused(503, "RemoteSourceError");
+    let draft = app.luke().has_image(json!({})).await;
+    shows(&source, &bottom, "", json!({"origin": draft}));
+    import(&image, "").await.refused(422, "OriginIsNotActive");
+    shows(&source, &bottom, "", json!({"origin": "x"}));
+    import(&image, "").await.refused(503, "RemoteSourceError");
+    import(NOBODY, "").await.refused(503, "RemoteSourceError");
+    import(&local, "").await.refused(409, "ImageUuidAlreadyExists");
+    app.operator().act(&image, "import-remote&source=x").await.refused(503, "RemoteSourceError");
+
+    fake.fails("POST /jobs", Fault::Refuse(409, "ConflictError"));
+    shows(&source, &image, "", json!({}));
+    import(&image, "").await.refused(409, "ConflictError");
+    fake.fails("POST /jobs", Fault::Garbage("<html>"));
+    fake.fails("POST /jobs", Fault::LoseAnswer);
+    let started = import(&image, "").await;
+    assert_eq!(essence(&job(&fake), &started).get("origins"), None);
+    app.stop().await;
+}
+
+async fn an_image_is_copied_with_the_origins_of_its_owner(_: &TestApp) {
+    let fake = Fake::start().await;
+    let far = Foreign::http("127.0.0.1").await;
+    let urls = json!({"coal": "http://127.0.0.1:9", "far": far.url(""), "off": "http://127.0.0.1:9"});
+    let app = datacenter(&fake, &[("imgapiUrlFromDatacenter", urls)]).await;
+    let import = async |uuid: &str, datacenter: &str| {
+        let action = format!("import-from-datacenter&datacenter={datacenter}");
+        app.luke().act(uuid, &action).await
+    };
+    let shows = |uuid: &str, manifest: Value| {
+        shows(&far, uuid, &format!("?account={LUKE}"), manifest.clone());
+        shows(&far, uuid, "", manifest);
+    };
+    let shared = app.admin().has_active_image(json!({"public": true})).await;
+    let [image, upper, lower] = [(); 3].map(|()| fresh());
+    shows(&image, json!({"origin": upper}));
+    shows(&upper, json!({"origin": lower}));
+    shows(&lower, json!({"origin": shared}));
+    shows(&shared, json!({"owner": ADMIN}));
+    let started = import(&image, "far").await;
+    let expected = json!({
+        "image_uuid": image, "source": far.url(""), "skip_owner_check": false, "origins": [lower, upper],
+        "task": "import-remote-image", "target": format!("/import-remote-{image}"),
+    });
+    assert_eq!(essence(&job(&fake), &started), expected);
+
+    import(&fresh(), "far").await.refused(503, "RemoteSourceError");
+    let refusal = json!({"code": "ResourceNotFound", "message": "image not found"});
+    let foreign = fresh();
+    far.on(&format!("/images/{foreign}?account={LUKE}"), Script::json(404, &refusal));
+    import(&foreign, "far").await.not_found();
+    shows(&foreign, json!({"owner": VADER}));
+    import(&foreign, "far").await.refused(401, "UnauthorizedError");
+    shows(&foreign, json!({"state": "disabled"}));
+    import(&foreign, "far").await.refused_field("ValidationFailed", "state", "Invalid");
+    shows(&shared, json!({}));
+    import(&shared, "far").await.refused(409, "ImageUuidAlreadyExists");
+    let missing = fresh();
+    shows(&lower, json!({"origin": missing}));
+    shows(&missing, json!({"owner": ADMIN}));
+    import(&image, "far").await.not_found();
+    shows(&lower, json!({"origin": upper}));
+    import(&image, "far").await.refused(503, "RemoteSourceError");
+    import(&image, "off").await.refused(503, "RemoteSourceError");
+    for name in ["coal", "near"] {
+        import(&image, name).await.refused_field("ValidationFailed", "datacenter", "Invalid");
+    }
+    assert_eq!(fake.calls().iter().filter(|call| *call == "POST /jobs").count(), 1);
+    app.stop().await;
+}
+
+async fn an_image_is_made_from_a_vm(_: &TestApp) {
+    let fake = Fake::start().await;
+    let app = datacenter(&fake, &[("placeholderImageLifespanDays", json!(3))]).await;
+    let [vm, server] = [(); 2].map(|()| fresh());
+    let base = app.admin().has_active_image(json!({})).await;
+    let answers = |path: String, body: Value| {
+        fake.state.lock().unwrap().others.insert(path, (200, body));
+    };
+    answers(
+        format!("/vms/{vm}"),
+        json!({"uuid": vm, "server_uuid": server, "brand": "joyent", "image_uuid": base}),
+    );
+    let platform = json!({"sysinfo": {"SDC Version": "7.0"}, "current_platform": "20260101T000000Z"});
+    answers(format!("/servers/{server}"), platform);
+    let create = async |query: &str, body: Value| {
+        let call = app.luke().call(Method::POST, &format!("/images?action=create-from-vm{query}"));
+        call.json(&body).send().await
+    };
+    let this = format!("&vm_uuid={vm}");
+    let body = || json!({"name": "mine", "version": "1.0.0"});
+    for (query, code, field, problem) in [
+        ("", "ValidationFailed", "vm_uuid", "MissingParameter"),
+        ("&vm_uuid=x", "InvalidParameter", "vm_uuid", "Invalid"),
+        ("&incremental=1", "InvalidParameter", "incremental", "Invalid"),
+        ("&max_origin_depth=1", "InvalidParameter", "max_origin_depth", "Invalid"),
+        ("&max_origin_depth=x", "InvalidParameter", "max_origin_depth", "Invalid"),
+    ] {
+        let vm = if field == "vm_uuid" { "" } else { &*this };
+        create(&format!("{vm}{query}"), json!(5)).await.refused_field(code, field, problem);
+    }
+    create(&this, json!(5)).await.refused_field("ValidationFailed", "body", "MissingParameter");
+    create(&this, json!({"owner": VADER})).await.refused_field("InvalidParameter", "owner", "Invalid");
+    let nobodys = app.operator().call(Method::POST, &format!("/images?action=create-from-vm{this}"));
+    nobodys.json(&body()).send().await.refused_field("ValidationFailed", "owner", "MissingParameter");
+    let unknown = create(&format!("&vm_uuid={NOBODY}"), body()).await;
+    unknown.refused_field("InvalidParameter", "vm_uuid", "Invalid");
+
+    let started = create(&format!("{this}&incremental=true&max_origin_depth=5"), body()).await;
+    let job = job(&fake);
+    let uuid = job["image_uuid"].as_str().unwrap();
+    let expected = json!({
+        "image_uuid": uuid, "owner_uuid": LUKE, "vm_uuid": vm, "compression": "gzip", "incremental": true,
+        "prepare_image_script": include_str!("../../tools/prepare-image/smartos-prepare-image"),
+        "manifest": {"name": "mine", "version": "1.0.0", "uuid": uuid, "owner": LUKE}, "max_origin_depth": 5,
+        "task": "create-from-vm", "target": format!("/create-from-vm-{vm}"),
+    });
+    assert_eq!(essence(&job, &started), expected);
+    let placeholder = app.luke().get_image(uuid).await.ok();
+    assert_eq!((&placeholder["state"], placeholder.get("type")), (&json!("creating"), None));
+    let (record, _) = app.stored(uuid).await.unwrap();
+    assert_eq!((&record["type"], record["expires_at"].is_string()), (&json!("null"), true));
+    app.vader().get_image(uuid).await.not_found();
+    assert_eq!(app.luke().list_uuids("state=creating").await, [uuid]);
+
+    let jobs =
+        app.luke().get(&format!("/images/{BASE}/jobs?task=create-from-vm&execution=queued")).await.ok();
+    assert_eq!(jobs, json!([]));
+    app.luke().get(&format!("/images/{JOIN_US}/jobs")).await.not_found();
+    let bad = app.luke().get(&format!("/images/{FATHER}/jobs?task=a)(b")).await;
+    bad.refused_field("InvalidParameter", "task", "Invalid");
+    fake.fails("GET /jobs", Fault::Refuse(409, "ConflictError"));
+    app.luke().get(&format!("/images/{FATHER}/jobs?execution=odd")).await.refused(409, "ConflictError");
+
+    // What a compute node does, and what the job does when that goes wrong.
+    let failed = json!({"state": "failed", "error": {"message": "no way"}});
+    let update = app.operator().call(Method::POST, &format!("/images/{uuid}?action=update"));
+    assert_eq!(update.json(&failed).send().await.ok()["error"]["message"], "no way");
+    fake.fails("POST /jobs", Fault::Refuse(500, "InternalError"));
+    create(&this, body()).await.refused(500, "InternalError");
+    assert_eq!(app.luke().list_uuids("state=creating").await, Vec::<String>::new());
+    app.stop().await;
+}
+
+async fn images_of_vms_must_be_possible(app: &TestApp) {
+    let create = app.luke().call(Method::POST, &format!("/images?action=create-from-vm&vm_uuid={NOBODY}"));
+    create.json(&json!({})).send().await.refused(501, "NotAvailable");
+}
+
+async fn the_workflow_api_may_come_and_go(_: &TestApp) {
+    let before = Fake::start().await;
+    before.state.lock().unwrap().backend = Some("down");
+    let url = json!({"url": format!("http://{}", before.address)});
+    let app = TestApp::start_with(|builder| builder.imgapi_config("wfapi", url)).await;
+    app.store_all(&takeover_records()).await;
+    let list = async || app.operator().get(&format!("/images/{BASE}/jobs")).await;
+    list().await.refused(503, "ServiceUnavailableError");
+    assert_eq!(app.operator().get("/ping").await.status, 200);
+    before.fails("POST /workflows", Fault::Refuse(500, "InternalError"));
+    before.fails("GET /ping", Fault::Garbage("<html>"));
+    before.fails("GET /ping", Fault::LoseCall);
+    before.state.lock().unwrap().backend = None;
+    wait_until("jobs", async || (list().await.status == 200).then_some(())).await;
+    assert_eq!(before.state.lock().unwrap().workflows.len(), 2);
+    // It restarts, and has forgotten everything.
+    let address = before.address.to_string();
+    drop(before);
+    wait_until("its end", async || (list().await.status == 503).then_some(())).await;
+    let after = Fake::start_at(&address).await;
+    wait_until("jobs", async || (list().await.status == 200).then_some(())).await;
+    wait_until("workflows", async || (after.state.lock().unwrap().workflows.len() == 2).then_some(())).await;
+    app.stop().await;
+}

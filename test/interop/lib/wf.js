@@ -1,0 +1,185 @@
+/*
+ * This Source Code Form is subject to the terms of the Mozilla Public
+ * License, v. 2.0. If a copy of the MPL was not distributed with this
+ * file, You can obtain one at https://mozilla.org/MPL/2.0/.
+ */
+
+'use strict';
+
+/*
+ * Triton's Workflow API: the API and the runner of the npm package wf, which keep workflows and jobs in coal's Moray.
+ */
+
+const { spawn } = require('node:child_process');
+const crypto = require('node:crypto');
+const fs = require('node:fs');
+const path = require('node:path');
+
+const { waitFor } = require('./coal');
+const { freePort } = require('./imgapi');
+
+const PROGRAMS = path.join(path.dirname(require.resolve('wf/package.json')), 'bin');
+const STOP_DEADLINE_MS = 30 * 1000;
+const FINAL = ['succeeded', 'failed', 'canceled'];
+
+/* What Triton's configuration indexes beyond the engine's own members. */
+const EXTRA = ['vm_uuid', 'server_uuid', 'image_uuid', 'creator_uuid', 'origin', 'task'];
+
+/* As Triton's template has it, but for more frequent looks at the queue. */
+function configuration({ moray, port, sandbox }) {
+    const extra = Object.fromEntries(EXTRA.map((name) => [name, { type: 'string', index: true, unique: false }]));
+    return {
+        backend: {
+            module: 'wf-moray-backend',
+            opts: {
+                moray,
+                extra_fields: { wf_workflows: {}, wf_jobs: extra, wf_jobs_info: {} },
+                version: 5
+            }
+        },
+        api: { port, wf_extra_params: [], job_extra_params: EXTRA },
+        runner: {
+            identifier: crypto.randomUUID(),
+            forks: 10,
+            do_fork: false,
+            run_interval: 50,
+            activity_interval: 30000,
+            sandbox: {
+                modules: { urlModule: 'url', http: 'http', restify: 'restify', sdcClients: 'sdc-clients', vasync: 'vasync' },
+                ...sandbox
+            }
+        }
+    };
+}
+
+/* A program of wf with its log in a file. */
+class Program {
+    constructor(name, configFile, directory) {
+        this.name = name;
+        this.ended = null;
+        this.logFile = path.join(directory, `${name}.log`);
+        const log = fs.openSync(this.logFile, 'a');
+        this.child = spawn(process.execPath, [path.join(PROGRAMS, name), configFile], { stdio: ['ignore', log, log] });
+        fs.closeSync(log);
+        this.exited = new Promise((resolve) => {
+            this.child.once('exit', (code, sig) => {
+                this.ended = sig || code;
+                resolve();
+            });
+        });
+    }
+
+    log() {
+        return fs.readFileSync(this.logFile, 'utf8');
+    }
+
+    check() {
+        if (this.ended !== null) {
+            throw new Error(`${this.name} ended (${this.ended}): ${this.log()}`);
+        }
+    }
+
+    async stop(sig = 'SIGTERM') {
+        this.child.kill(sig);
+        const timer = setTimeout(() => this.child.kill('SIGKILL'), STOP_DEADLINE_MS);
+        await this.exited;
+        clearTimeout(timer);
+    }
+}
+
+/*
+ * A running Workflow API.
+ *
+ *   url     of the API
+ *   runner  the program that runs the jobs
+ */
+class Workflow {
+    constructor(url, directory, configFile) {
+        this.url = url;
+        this.api = new Program('workflow-api', configFile, directory);
+        this.runner = null;
+        this.startRunner = () => {
+            this.runner = new Program('workflow-runner', configFile, directory);
+        };
+    }
+
+    async ready() {
+        await waitFor('wf', async () => {
+            this.api.check();
+            const answer = await fetch(`${this.url}/workflows/workflow-check`).catch(() => null);
+            return answer && answer.status === 404;
+        });
+        // Not before: both would make the buckets.
+        this.startRunner();
+        await waitFor('wf runner', () => {
+            this.runner.check();
+            return this.runner.log().includes('Workflow Runner up!');
+        });
+    }
+
+    /* Resolves to the response, whose `body` is the parsed one. */
+    async request(method, where, body) {
+        const answer = await fetch(this.url + where, {
+            method,
+            headers: { accept: 'application/json', 'accept-version': '*', 'content-type': 'application/json' },
+            body: body && JSON.stringify(body)
+        });
+        const text = await answer.text();
+        return { status: answer.status, headers: answer.headers, body: text ? JSON.parse(text) : null };
+    }
+
+    /* The body of an answer that must have this status. */
+    async expect(status, method, where, body) {
+        const answer = await this.request(method, where, body);
+        if (answer.status !== status) {
+            throw new Error(`${method} ${where}: ${answer.status} ${JSON.stringify(answer.body)}`);
+        }
+        return answer.body;
+    }
+
+    job(uuid) {
+        return this.expect(200, 'GET', `/jobs/${uuid}`);
+    }
+
+    /* The job, when it is over. */
+    finished(uuid) {
+        return waitFor(`job ${uuid}`, async () => {
+            this.runner.check();
+            const job = await this.job(uuid);
+            return FINAL.includes(job.execution) && !job.runner_id && job;
+        });
+    }
+
+    async stop() {
+        await Promise.all([this.api, this.runner].filter(Boolean).map((program) => program.stop()));
+    }
+}
+
+/*
+ * Starts API and runner on coal's Moray. Tasks find what `sandbox` says in their global variables, beside the URLs of
+ * coal's services.
+ */
+async function startWorkflow(running, sandbox = {}, { port } = {}) {
+    const directory = path.join(running.directory, 'wf');
+    const configFile = path.join(directory, 'config.json');
+    const listen = port || await freePort();
+    const { datacenter } = running;
+    fs.mkdirSync(directory);
+    fs.writeFileSync(configFile, JSON.stringify(configuration({
+        moray: running.moray(),
+        port: listen,
+        sandbox: {
+            imgapiUrl: datacenter.imgapi, vmapiUrl: datacenter.vmapi, cnapiUrl: datacenter.cnapi, ...sandbox
+        }
+    })));
+    const workflow = new Workflow(`http://127.0.0.1:${listen}`, directory, configFile);
+    try {
+        await workflow.ready();
+    } catch (err) {
+        await workflow.stop();
+        throw err;
+    }
+    return workflow;
+}
+
+module.exports = { startWorkflow };
