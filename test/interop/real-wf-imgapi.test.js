@@ -200,6 +200,45 @@ test('an origin whose file is wrong leaves nothing', async (t) => {
     assert.deepStrictEqual([await state(origin), await state(image)], [null, null]);
 });
 
+test('two imports that need the same origin get it once', async (t) => {
+    const [origin, image] = await chain(1);
+    const { uuid: other } = await activeImage(source, manifest(far.account('admin'), { name: 'other', origin }));
+    const held = [];
+    let holding = true;
+    const url = await proxy(t, (req, res) => {
+        const hold = holding && req.url.startsWith(`/images/${origin}/file`);
+        if (hold) {
+            held.push(res);
+        }
+        return hold;
+    });
+    const first = await startImport(url, image);
+    await coal.waitFor('the origin to be fetched', () => held.length > 0);
+    // The origin is begun and not active, so that nobody is told to go on with it; whoever asks a moment earlier waits.
+    const refused = await fetch(`${imgapi.url}/images/${other}?action=import-remote&skip_owner_check=true&` +
+        `source=${encodeURIComponent(url)}`, { method: 'POST' });
+    assert.strictEqual((await refused.json()).code, 'OriginIsNotActive');
+    const { workflow } = await wf.job(first);
+    const { uuid: second } = await wf.expect(201, 'POST', '/jobs', {
+        workflow, task: 'import-remote-image', target: `/import-remote-${other}`, image_uuid: other, source: url,
+        skip_owner_check: true, origins: [origin], req_id: crypto.randomUUID()
+    });
+    await coal.waitFor('the second job to run', async () => (await wf.job(second)).execution === 'running');
+    holding = false;
+    const answer = await fetch(`${far.datacenter.imgapi}/images/${origin}/file`);
+    const file = Buffer.from(await answer.arrayBuffer());
+    for (const res of held) {
+        res.writeHead(200, { 'content-length': file.length, 'content-type': 'application/octet-stream' });
+        res.end(file);
+    }
+    for (const [job, uuid] of [[first, image], [second, other]]) {
+        const finished = await wf.finished(job);
+        assert.strictEqual(finished.execution, 'succeeded', JSON.stringify(finished.chain_results));
+        assert.strictEqual(await state(uuid), 'active');
+    }
+    assert.strictEqual((await wf.job(second)).chain_results[0].result, 'Imported 0 of 1 origins');
+});
+
 // The engine's runner goes on with a job that was cancelled; see real-wf.test.js.
 test('an import that is cancelled and fails then takes back what it has begun', async (t) => {
     const [image] = await chain(0);
@@ -293,4 +332,23 @@ test('no image is begun of a VM that is not there', async () => {
     const err = await call(client, 'createImageFromVm', { name: 'x', version: '1', owner: running.account('admin') },
         { vm_uuid: crypto.randomUUID() }).then(() => null, (refused) => refused);
     assert.strictEqual(err.body.code, 'InvalidParameter');
+});
+
+test('there are no new jobs while the Workflow API is away, and the old ones are there when it is back', async () => {
+    const owner = running.account('admin');
+    const vm = await aVm(owner);
+    const { image } = await imageOf(vm, owner);
+    const jobs = () => fetch(`${imgapi.url}/images/${image.uuid}/jobs`);
+    await wf.api.stop();
+    await coal.waitFor('its absence to be noticed', async () => (await jobs()).status === 503);
+    await assert.rejects(call(client, 'createImageFromVm', { name: 'x', version: '1', owner }, { vm_uuid: vm }),
+        { statusCode: 503 });
+    assert.strictEqual(await state(image.uuid), 'active');
+    await wf.startApi();
+    const listed = await coal.waitFor('its return to be noticed', async () => {
+        const answer = await jobs();
+        return answer.status === 200 && answer.json();
+    });
+    assert.deepStrictEqual(listed.map((job) => job.execution), ['succeeded']);
+    assert.strictEqual((await imageOf(vm, owner)).image.state, 'active');
 });

@@ -96,20 +96,27 @@ class Program {
 class Workflow {
     constructor(url, directory, configFile) {
         this.url = url;
-        this.api = new Program('workflow-api', configFile, directory);
+        this.program = (name) => new Program(name, configFile, directory);
+        this.api = null;
         this.runner = null;
-        this.startRunner = () => {
-            this.runner = new Program('workflow-runner', configFile, directory);
-        };
     }
 
-    async ready() {
+    async startApi() {
+        this.api = this.program('workflow-api');
         await waitFor('wf', async () => {
             this.api.check();
             const answer = await fetch(`${this.url}/workflows/workflow-check`).catch(() => null);
             return answer && answer.status === 404;
         });
-        // Not before: both would make the buckets.
+    }
+
+    startRunner() {
+        this.runner = this.program('workflow-runner');
+    }
+
+    /* One after the other: both would make the buckets. */
+    async ready() {
+        await this.startApi();
         this.startRunner();
         await waitFor('wf runner', () => {
             this.runner.check();
