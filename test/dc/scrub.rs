@@ -18,6 +18,7 @@ tests! {
     damaged_objects_are_found_when_manta_answers,
     what_is_replaced_or_deleted_while_it_is_read_is_no_finding,
     files_that_no_image_has_are_reported_and_stay,
+    objects_that_no_image_has_are_reported_and_stay,
     a_round_goes_on_where_it_was_interrupted,
     what_was_kept_may_be_anything,
 }
@@ -132,22 +133,26 @@ async fn damaged_local_files_are_found_until_they_are_repaired(_shared: &TestApp
     app.stop().await;
 }
 
+fn manta_client(app: &TestApp) -> manta::Client {
+    let pem = fs::read_to_string(app.dc.key_file("admin")).unwrap();
+    let key = PrivateKey::from_pem(&pem).unwrap();
+    manta::Client::new(manta::Config::new(app.dc.manta().unwrap().url(), "admin", key)).unwrap()
+}
+
+fn object(uuid: &str, name: &str) -> manta::Path {
+    manta::Path::new(format!("/admin/stor/imgapi/coal/images/{}/{uuid}/{name}", &uuid[..3])).unwrap()
+}
+
 async fn damaged_objects_are_found_when_manta_answers(_shared: &TestApp) {
     let app = TestApp::start_with(|dc| restless(dc.manta(MantaMode::Local))).await;
-    let pem = fs::read_to_string(app.dc.key_file("admin")).unwrap();
-    let server = app.dc.manta().unwrap();
-    let config = manta::Config::new(server.url(), "admin", PrivateKey::from_pem(&pem).unwrap());
-    let client = manta::Client::new(config).unwrap();
-    let path = |uuid: &str, name: &str| {
-        manta::Path::new(format!("/admin/stor/imgapi/coal/images/{}/{uuid}/{name}", &uuid[..3])).unwrap()
-    };
+    let (server, client) = (app.dc.manta().unwrap(), manta_client(&app));
     let luke = app.luke();
     let (changed, missing) = (luke.has_active_image(json!({})).await, luke.has_active_image(json!({})).await);
     luke.has_active_image(json!({})).await;
     assert_eq!(problems(&next_round(&app).await), []);
     server.faults().set(MantaFaultRule::new(MantaFault::InternalError).method("GET"));
-    client.put_bytes(&path(&changed, "file0"), "life".into(), &Default::default()).await.unwrap();
-    client.delete(&path(&missing, "file0"), None).await.unwrap();
+    client.put_bytes(&object(&changed, "file0"), "life".into(), &Default::default()).await.unwrap();
+    client.delete(&object(&missing, "file0"), None).await.unwrap();
     let failed = async || (scrub(&state(&app).await)["state"] == "retrying").then_some(());
     wait_until("the scrubber waits for Manta", failed).await;
     assert_eq!(problems(&state(&app).await), []);
@@ -158,7 +163,7 @@ async fn damaged_objects_are_found_when_manta_answers(_shared: &TestApp) {
     wait_until("both are found", async || (problems(&state(&app).await) == expected).then_some(())).await;
     for uuid in [&changed, &missing] {
         let new = manta::NewObject { make_directories: true, ..Default::default() };
-        client.put_bytes(&path(uuid, "file0"), "file".into(), &new).await.unwrap();
+        client.put_bytes(&object(uuid, "file0"), "file".into(), &new).await.unwrap();
     }
     assert_eq!(problems(&next_round(&app).await), []);
     app.stop().await;
@@ -222,6 +227,37 @@ async fn files_that_no_image_has_are_reported_and_stay(_shared: &TestApp) {
     fs::remove_file(&beside).unwrap();
     fs::remove_file(&foreign).unwrap();
     fs::remove_dir_all(app.file(&nobodys).parent().unwrap()).unwrap();
+    assert_eq!(problems(&next_round(&app).await), []);
+    app.stop().await;
+}
+
+async fn objects_that_no_image_has_are_reported_and_stay(_shared: &TestApp) {
+    let app = TestApp::start_with(|dc| restless(dc.manta(MantaMode::Local))).await;
+    let (server, client) = (app.dc.manta().unwrap(), manta_client(&app));
+    let (uuid, nobodys, young) = (app.luke().has_active_image(json!({})).await, fresh(), fresh());
+    let foreign = manta::Path::new("/admin/stor/imgapi/coal/images/notes.txt").unwrap();
+    let orphans = [object(&nobodys, "file0"), object(&uuid, "file0.left-behind"), foreign.clone()];
+    let new = manta::NewObject { make_directories: true, ..Default::default() };
+    for path in orphans.iter().chain([&object(&young, "file0")]) {
+        client.put_bytes(path, "x".into(), &new).await.unwrap();
+    }
+    // They may be on their way to a record.
+    assert_eq!(problems(&next_round(&app).await), []);
+    let more_than_a_day = Duration::from_secs(25 * 3600);
+    for path in orphans.iter().chain([&object(&uuid, "file0")]) {
+        let end = path.as_str().trim_start_matches("/admin");
+        server.age(end, more_than_a_day).await.unwrap();
+    }
+    let mut expected = vec![
+        problem(&nobodys, "file0", "manta", "orphan"),
+        problem(&uuid, "file0.left-behind", "manta", "orphan"),
+        problem("-", "notes.txt", "manta", "foreign"),
+    ];
+    expected.sort();
+    assert_eq!(problems(&next_round(&app).await), expected);
+    for path in &orphans {
+        client.delete(path, None).await.unwrap();
+    }
     assert_eq!(problems(&next_round(&app).await), []);
     app.stop().await;
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use hyper::body::Incoming;
 use hyper::header::HeaderValue;
@@ -39,6 +39,7 @@ pub struct MantaOptions {
 #[derive(Debug)]
 pub struct MantaServer {
     endpoint: Endpoint<Manta>,
+    store: Store,
     faults: MantaFaults,
 }
 
@@ -125,8 +126,9 @@ impl MantaServer {
         let store =
             tokio::task::spawn_blocking(move || Store::open(&data_dir)).await.map_err(io::Error::other)??;
         let faults = MantaFaults::default();
-        let manta = Manta { store, authority: Authority::new(directory), faults: faults.clone() };
-        Ok(Self { endpoint: Endpoint::bind(address, manta).await?, faults })
+        let manta =
+            Manta { store: store.clone(), authority: Authority::new(directory), faults: faults.clone() };
+        Ok(Self { endpoint: Endpoint::bind(address, manta).await?, store, faults })
     }
 
     /// Where the server listens, or listened before [`stop`](Self::stop).
@@ -142,6 +144,15 @@ impl MantaServer {
     /// The switches for faults.
     pub fn faults(&self) -> &MantaFaults {
         &self.faults
+    }
+
+    /// Lets what has a path that ends with this, without percent-encoding, seem to have been stored so much earlier.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn age(&self, end: &str, by: Duration) -> io::Result<()> {
+        self.store.age(end.to_owned(), by).await
     }
 
     /// Closes the port and all connections: new ones are refused. Changes that have begun are finished.

@@ -12,6 +12,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
@@ -130,6 +131,16 @@ impl Store {
             Ok(Ok(None))
         })
         .await
+    }
+
+    /// Lets entries whose keys end with this seem to have been written so much earlier.
+    pub(super) async fn age(&self, end: String, by: Duration) -> io::Result<()> {
+        let milliseconds = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        let aged = self.run(move |connection, _| {
+            let update = "UPDATE entries SET mtime = max(0, mtime - ?) WHERE substr(key, -length(?)) = ?";
+            Ok(connection.execute(update, params![milliseconds, end, end])?)
+        });
+        aged.await.map(drop).map_err(io::Error::other)
     }
 
     /// How many entries the directory has.
