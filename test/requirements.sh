@@ -28,6 +28,7 @@ for what in "$@"; do
             need shellcheck shellcheck
             ;;
         bench)
+            need curl curl
             need wrk wrk
             need /usr/sbin/nginx nginx-light
             ;;

@@ -6,11 +6,13 @@
 
 mod bare_axum;
 mod child;
+mod curl;
 mod download;
 mod durable;
 mod figure;
 mod fill;
 mod http;
+mod manta;
 mod memory;
 mod nginx;
 mod payload;
@@ -25,6 +27,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use coal::datacenter::MantaMode;
 use tokio::signal::unix::{SignalKind, signal};
 
 use figure::Figure;
@@ -70,6 +73,8 @@ enum Topic {
     Requests,
     /// Memory while files come and go
     Memory,
+    /// Files in Manta beside curl
+    Manta,
     /// Reads, changes, start and memory with 500 to 100,000 images
     Scale,
 }
@@ -117,7 +122,7 @@ async fn run(options: &Options) -> Result<(), Failure> {
     let wanted = |topic| options.figures.is_empty() || options.figures.contains(&topic);
     let rounds = usize::from(options.rounds);
     figure::print_header();
-    let mut stage = Stage::start(&options.data).await?;
+    let mut stage = Stage::start(&options.data, MantaMode::None).await?;
     let mut failed = 0;
     if wanted(Topic::Download) {
         failed += report("download", download::measure(&stage, rounds).await);
@@ -130,6 +135,9 @@ async fn run(options: &Options) -> Result<(), Failure> {
     }
     if wanted(Topic::Memory) {
         failed += report("memory", memory::measure(&mut stage).await);
+    }
+    if wanted(Topic::Manta) {
+        failed += report("manta", manta::measure(&options.data, rounds).await);
     }
     if wanted(Topic::Scale) {
         failed += report("scale", scale::measure(&mut stage, rounds).await.map(|()| Vec::new()));

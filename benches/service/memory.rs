@@ -25,8 +25,7 @@ pub(crate) async fn measure(stage: &mut Stage) -> Result<Vec<Figure>, Failure> {
         targets.push(stage.create().await?);
     }
     let pid = stage.pid()?;
-    // Resets the peak, see proc(5).
-    fs::write(format!("/proc/{pid}/clear_refs"), "5")?;
+    reset_peak(pid)?;
     let before = resident(pid)?;
     let address = stage.address;
     let uploads = try_join_all(targets.iter().map(|image| stage.upload(image, &payload)));
@@ -35,7 +34,7 @@ pub(crate) async fn measure(stage: &mut Stage) -> Result<Vec<Figure>, Failure> {
         blocking(move || http::download(address, &path))
     }));
     try_join(uploads, downloads).await?;
-    let growth = status(pid, "VmHWM:")?.saturating_sub(before);
+    let growth = peak(pid)?.saturating_sub(before);
     for image in targets.iter().chain([&source]) {
         stage.delete(image).await?;
     }
@@ -50,6 +49,16 @@ pub(crate) async fn measure(stage: &mut Stage) -> Result<Vec<Figure>, Failure> {
 /// Bytes of memory that a process has now.
 pub(crate) fn resident(pid: u32) -> Result<u64, Failure> {
     status(pid, "VmRSS:")
+}
+
+/// The most bytes that it had since the start, or since the last reset.
+pub(crate) fn peak(pid: u32) -> Result<u64, Failure> {
+    status(pid, "VmHWM:")
+}
+
+/// Forgets the peak, see proc(5).
+pub(crate) fn reset_peak(pid: u32) -> Result<(), Failure> {
+    Ok(fs::write(format!("/proc/{pid}/clear_refs"), "5")?)
 }
 
 /// A size in bytes from the kernel's description of a process.

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use coal::Datacenter;
-use reqwest::{Client, RequestBuilder};
+use coal::datacenter::MantaMode;
+use reqwest::{Client, Method, RequestBuilder};
 use rustix::fs::statvfs;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -43,10 +44,11 @@ pub(crate) struct Image {
 
 impl Stage {
     /// Starts everything with its data in a new directory below `data`.
-    pub(crate) async fn start(data: &Path) -> Result<Stage, Failure> {
+    pub(crate) async fn start(data: &Path, manta: MantaMode) -> Result<Stage, Failure> {
         let directory = TempDir::with_prefix_in("bench-", data)?;
         let datacenter = Datacenter::builder()
             .data_dir(directory.path())
+            .manta(manta)
             .imgapi(env!("CARGO_BIN_EXE_imgapi"))
             .start()
             .await?;
@@ -78,6 +80,16 @@ impl Stage {
     /// Where Moray listens.
     pub(crate) fn moray(&self) -> SocketAddr {
         self.datacenter.moray().address()
+    }
+
+    /// All of it.
+    pub(crate) fn datacenter(&self) -> &Datacenter {
+        &self.datacenter
+    }
+
+    /// The UUID of an account.
+    pub(crate) fn account_of(&self, login: &str) -> Result<String, Failure> {
+        uuid_of(&self.datacenter, login)
     }
 
     /// The process id of the service.
@@ -176,13 +188,19 @@ impl Stage {
         format!("http://{}{path}", self.address)
     }
 
+    /// What the service answers: null without a body.
+    pub(crate) async fn call(&self, method: Method, path: &str, body: Value) -> Result<Value, Failure> {
+        let request = self.client.request(method, self.url(path));
+        self.send(if body.is_null() { request } else { request.json(&body) }).await
+    }
+
     async fn send(&self, request: RequestBuilder) -> Result<Value, Failure> {
         let response = request.send().await?;
         let (status, text) = (response.status(), response.text().await?);
         if !status.is_success() {
             return Err(format!("{status}: {text}").into());
         }
-        Ok(serde_json::from_str(&text)?)
+        Ok(if text.is_empty() { Value::Null } else { serde_json::from_str(&text)? })
     }
 }
 

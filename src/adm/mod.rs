@@ -1,6 +1,8 @@
 //! `imgapi adm`: what an operator asks of a running service.
 
 mod client;
+mod findings;
+mod table;
 mod workers;
 
 use std::path::PathBuf;
@@ -31,6 +33,12 @@ pub struct Adm {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// List stored files that are damaged, and those that no image has.
+    Findings {
+        /// Print JSON.
+        #[arg(short, long)]
+        json: bool,
+    },
     /// List the workers in the background.
     Workers {
         /// Print JSON.
@@ -47,6 +55,7 @@ pub fn run(adm: &Adm) -> Result<(), String> {
     let config = Config::load(&adm.file).map_err(|error| error.to_string())?;
     let client = Client::new(&config, adm)?;
     match adm.command {
+        Command::Findings { json } => findings::print(&client, json),
         Command::Workers { json } => workers::print(&client, json),
     }
 }

@@ -8,7 +8,7 @@ use super::AppState;
 use super::context::Context;
 use super::reply::Json;
 use crate::config::Database;
-use crate::images::{ApiError, ApiResult, App, Code};
+use crate::images::{ApiError, ApiResult, App, Code, Counts, Finding};
 use crate::manifest::{Stor, json, times};
 use crate::telemetry::Level;
 use crate::workers::{State, Status};
@@ -24,6 +24,9 @@ struct ProcessState {
     #[serde(skip_serializing_if = "Option::is_none")]
     ufds: Option<UfdsState>,
     workers: Vec<WorkerState>,
+    /// Only with a scrubber.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    scrub: Option<ScrubState>,
 }
 
 #[derive(Debug, Serialize)]
@@ -82,6 +85,14 @@ struct WorkerError {
     message: String,
 }
 
+/// What the scrubber has found: at most a thousand findings, and how many there are.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ScrubState {
+    finding_counts: Counts,
+    findings: Vec<Finding>,
+}
+
 /// `GET /state` — AdminGetState.
 pub(super) async fn get_state(extract::State(state): extract::State<AppState>) -> ApiResult<Json> {
     Ok(Json::rendered(json::pretty(&of(&state))?))
@@ -96,7 +107,13 @@ fn of(state: &AppState) -> ProcessState {
         database: database(app),
         ufds: app.accounts.as_ref().map(|accounts| UfdsState { connected: accounts.state().is_ok() }),
         workers: state.workers().status().into_iter().map(worker).collect(),
+        scrub: app.config.scrub.map(|_| scrub(app)),
     }
+}
+
+fn scrub(app: &App) -> ScrubState {
+    let (findings, finding_counts) = app.findings.list();
+    ScrubState { finding_counts, findings }
 }
 
 fn worker(status: Status) -> WorkerState {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::read::Reader;
 use super::secret::Masked;
 use super::{
-    Channels, Config, DEFAULT_LOCAL_BASE_DIR, Database, Identity, Jobs, Moray, Outgoing, Secret,
+    Channels, Config, DEFAULT_LOCAL_BASE_DIR, Database, Identity, Jobs, Moray, Outgoing, Scrub, Secret,
     TransferLimits, Ufds,
 };
 use super::{auth, storage};
@@ -96,7 +96,8 @@ fn read(mut merged: Map<String, Value>, problems: &mut Vec<Problem>) -> Config {
     let mut root = Reader::new(&merged, problems);
     let mode = root.parsed("mode", "one of dc, public, private").unwrap_or(Mode::Dc);
     let datacenter_name = datacenter_name(&mut root, mode);
-    let manta = storage::read(&mut root, mode, &datacenter_name);
+    let transfer = TransferLimits::read(&mut root);
+    let manta = storage::read(&mut root, mode, &datacenter_name, transfer);
     let config = Config {
         address: address(&mut root),
         port: root.integer("port", u16::MAX.into()).unwrap_or_default() as u16,
@@ -122,7 +123,8 @@ fn read(mut merged: Map<String, Value>, problems: &mut Vec<Problem>) -> Config {
         ),
         outgoing: Outgoing::read(&mut root),
         jobs: Jobs::read(&mut root),
-        transfer: TransferLimits::read(&mut root),
+        transfer,
+        scrub: Scrub::read(&mut root),
         local_base_dir: std::env::var_os("IMGAPI_LOCAL_BASE_DIR")
             .filter(|dir| !dir.is_empty())
             .map_or_else(|| DEFAULT_LOCAL_BASE_DIR.into(), PathBuf::from),

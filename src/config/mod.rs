@@ -8,6 +8,7 @@ mod load;
 mod outgoing;
 mod print;
 mod read;
+mod scrub;
 mod secret;
 mod storage;
 mod transfer;
@@ -27,6 +28,7 @@ pub use jobs::{Jobs, Platform, Wfapi};
 pub use load::{ConfigError, Problem};
 pub use outgoing::{Outgoing, RemoteDatacenter};
 pub use print::print;
+pub use scrub::Scrub;
 pub use secret::Secret;
 pub use storage::Manta;
 pub use transfer::{Pace, Stalled, TransferLimits};
@@ -40,8 +42,8 @@ const DEFAULT_LOCAL_BASE_DIR: &str = "/data/imgapi";
 /// A validated configuration.
 ///
 /// Keys are those of the Node.js IMGAPI 4.13.1; ours beside them are `metricsPort`, `maxConnections`,
-/// `shutdownGraceSeconds`, `transferIdleSeconds`, `transferMinRate`, `fileUrlDeny`, `sourceDeny`, `staleReadSeconds` and
-/// `authRequireRequestTarget`. Unknown keys are kept in [`Config::merged`] and otherwise ignored.
+/// `shutdownGraceSeconds`, `transferIdleSeconds`, `transferMinRate`, `fileUrlDeny`, `sourceDeny`, `staleReadSeconds`,
+/// `scrubRate`, `scrubIntervalDays` and `authRequireRequestTarget`. Unknown keys are kept in [`Config::merged`] and otherwise ignored.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// `address` and `port`: where the API listens.
@@ -82,6 +84,8 @@ pub struct Config {
     pub jobs: Jobs,
     /// What uploads and downloads have to keep to.
     pub transfer: TransferLimits,
+    /// How stored files are read again; `None` for not at all.
+    pub scrub: Option<Scrub>,
     /// `$IMGAPI_LOCAL_BASE_DIR`, or `/data/imgapi`: the directory of local files.
     pub local_base_dir: PathBuf,
     merged: secret::Masked,

@@ -1,11 +1,13 @@
 //! Where files may be stored.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 use url::Url;
 
 use super::read::Reader;
+use super::transfer::TransferLimits;
 use crate::manifest::{Mode, Stor};
 
 /// Where IMGAPI keeps its things in Manta, below the user's `stor`, unless `manta.baseDir` says otherwise.
@@ -20,8 +22,12 @@ pub struct Manta {
     pub user: String,
     /// `manta.key`: the file of the account's private SSH key. It is read when it is needed.
     pub key: PathBuf,
+    /// `manta.keyId`: the fingerprint of the key, as people know it. Manta is told the one of the key itself.
+    pub key_id: Option<String>,
     /// `manta.insecure`: the server may have any certificate.
     pub insecure: bool,
+    /// `transferIdleSeconds`: the longest wait for it to send or take anything.
+    pub idle: Duration,
     /// `manta.remote`: it is far away, perhaps another datacenter's.
     pub remote: bool,
     /// `manta.rootDir`, computed: the directory of this IMGAPI.
@@ -31,7 +37,12 @@ pub struct Manta {
 }
 
 /// Reads `manta` and `storageTypes`. Local storage is always there: the archive of manifests needs it.
-pub(super) fn read(root: &mut Reader<'_>, mode: Mode, datacenter_name: &str) -> Option<Manta> {
+pub(super) fn read(
+    root: &mut Reader<'_>,
+    mode: Mode,
+    datacenter_name: &str,
+    transfer: TransferLimits,
+) -> Option<Manta> {
     let types = storage_types(root);
     let stores_files = types.contains(&Stor::Manta);
     if !types.contains(&Stor::Local) {
@@ -63,7 +74,9 @@ pub(super) fn read(root: &mut Reader<'_>, mode: Mode, datacenter_name: &str) -> 
         url,
         user,
         key: section.required_text("key").into(),
+        key_id: section.text("keyId"),
         insecure: section.flag("insecure"),
+        idle: transfer.idle,
         remote: section.flag("remote"),
         stores_files,
     })

@@ -193,6 +193,20 @@ fn networks_are_given_as_such_or_as_addresses() {
 }
 
 #[test]
+fn the_scrubber_has_a_rate_and_an_interval_or_is_off() {
+    let scrub = |changes: Value| {
+        let mut config = dc();
+        config.extend(changes.as_object().unwrap().clone());
+        Config::from_instance(config).unwrap().scrub
+    };
+    let default = scrub(json!({})).unwrap();
+    assert_eq!((default.rate.get(), default.interval), (32 << 20, Duration::from_secs(7 * 24 * 3600)));
+    assert_eq!(scrub(json!({"scrubRate": 0})), None);
+    assert_eq!(scrub(json!({"scrubIntervalDays": 0})).unwrap().interval, Duration::ZERO);
+    assert_eq!(problems(|config| drop(config.insert("scrubRate".into(), json!(-1)))), ["scrubRate"]);
+}
+
+#[test]
 fn jobs_need_a_workflow_api() {
     let jobs = Config::from_instance(dc()).unwrap().jobs;
     let wfapi = jobs.wfapi.unwrap();

@@ -1,7 +1,8 @@
+use super::archive::archived;
 use super::{Access, ApiError, ApiResult, App, Precondition, lookup};
 use crate::db::{DbError, Stored};
-use crate::manifest::{ApiForm, ApiVersion, Image, json};
-use crate::telemetry::err;
+use crate::manifest::{Image, Uuid};
+use crate::storage::Version;
 
 /// How often a change starts over because somebody else changed the image first.
 pub(super) const ATTEMPTS: usize = 20;
@@ -47,18 +48,34 @@ pub(super) async fn change_from(
         let Stored { image: before, etag } = lookup::owned(app, access).await?;
         precondition.check(&before)?;
         let after = change(&before)?;
-        let archived = archive(app, &after).await?;
-        match app.db.replace(&after, &etag).await {
-            Ok(()) => {
-                settle_archive(archived).await;
-                return Ok(Changed { before, after });
-            }
+        let replaced = app.db.replace(&after, &etag);
+        match archived(app, &[(&after, Version::Current)], replaced).await? {
+            Ok(()) => return Ok(Changed { before, after }),
             Err(DbError::Conflict) => {}
             Err(error @ DbError::OutcomeUnknown(_)) => return Err(ChangeError::OutcomeUnknown(error.into())),
             Err(error) => return Err(ApiError::from(error).into()),
         }
     }
     Err(ApiError::from(DbError::Conflict).into())
+}
+
+/// Changes what no client sees, and so leaves the archive as it is. Nothing happens where there is no such image, or
+/// `change` finds nothing to do.
+pub(super) async fn annotate(
+    app: &App,
+    uuid: Uuid,
+    change: impl Fn(&Image) -> ApiResult<Option<Image>>,
+) -> ApiResult<()> {
+    let _changing = app.changes.lock(uuid).await?;
+    for _ in 0..ATTEMPTS {
+        let Some(Stored { image, etag }) = app.db.get(uuid).await? else { return Ok(()) };
+        let Some(after) = change(&image)? else { return Ok(()) };
+        match app.db.replace(&after, &etag).await {
+            Err(DbError::Conflict) => {}
+            replaced => return Ok(replaced?),
+        }
+    }
+    Err(DbError::Conflict.into())
 }
 
 /// Why a record was not changed, as far as is known.
@@ -81,19 +98,5 @@ impl From<ChangeError> for ApiError {
         match error {
             ChangeError::Unchanged(error) | ChangeError::OutcomeUnknown(error) => error,
         }
-    }
-}
-
-/// Writes the archive's version of `image`, not in its place yet.
-pub(super) async fn archive(app: &App, image: &Image) -> ApiResult<crate::storage::Archived> {
-    let form = ApiForm { version: ApiVersion::V2, mode: app.config.mode, admin_fields: false };
-    let manifest = json::pretty(&image.api(&form))?.into_bytes();
-    Ok(app.storage.local.prepare_archive(image.uuid(), manifest).await?)
-}
-
-/// Puts a stored record's manifest into the archive. The record is what counts, so a failure here is ours to log.
-pub(super) async fn settle_archive(archived: crate::storage::Archived) {
-    if let Err(error) = archived.commit().await {
-        tracing::error!(err.json = %err(&error), "error archiving image manifest");
     }
 }

@@ -1,15 +1,15 @@
 use std::sync::Arc;
 
-use super::change::{archive, settle_archive};
+use super::archive::archived;
 use super::delete::delete_record_and_files;
 use super::lookup::current;
 use super::origin::MAX_CHAIN;
 use super::placing::{settle_named, stored_in};
-use super::{Access, ApiError, ApiResult, App, Code, now, to_the_end};
+use super::{Access, ApiError, ApiResult, App, Code, Precondition, now, to_the_end};
 use crate::db::DbError;
 use crate::manifest::clone::{CloneContext, clone_of};
 use crate::manifest::{FieldCode, FieldError, Image, ImageFile, ImageType, Uuid};
-use crate::storage::{Digests, Location, Target};
+use crate::storage::{Digests, Location, Target, Version};
 use crate::telemetry::err;
 
 /// CloneImage: makes the account of the call its own copy of an image that is shared with it, and of the origins that
@@ -133,10 +133,9 @@ async fn copy_one(app: &App, source: &Image, clone: &Image) -> ApiResult<()> {
     verify(source.uuid(), &received.digests, file)?;
     let clone = &stored_in(clone, from.asset, from.stor, received.object().as_ref())?;
     let staged = app.storage.stage(received, clone.uuid(), from.asset).await?;
-    let archived = archive(app, clone).await?;
-    match app.db.insert(clone).await {
+    let _changing = app.changes.lock(clone.uuid()).await?;
+    match archived(app, &[(clone, Version::Current)], app.db.insert(clone)).await? {
         Ok(()) => {
-            settle_archive(archived).await;
             settle_named(clone.uuid(), staged).await;
             Ok(())
         }
@@ -173,7 +172,7 @@ pub(super) fn verify(uuid: Uuid, digests: &Digests, file: &ImageFile) -> ApiResu
 async fn clean_up(app: &App, clones: Vec<Uuid>) {
     for uuid in clones.into_iter().rev() {
         let access = Access { uuid, account: None, channel: None };
-        match delete_record_and_files(app, access, true).await {
+        match delete_record_and_files(app, access, true, &Precondition::default()).await {
             Err(error) if error.code() != Code::ResourceNotFound => {
                 tracing::error!(%uuid, err.json = %err(&error), "cannot delete a clone whose making failed");
             }

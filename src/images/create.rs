@@ -1,11 +1,12 @@
 use std::sync::Arc;
 
-use super::change::{archive, settle_archive};
+use super::archive::archived;
 use super::origin::refuse_unknown_origin;
 use super::{ApiError, ApiResult, App, to_the_end};
 use crate::config::ChannelId;
 use crate::manifest::create::{self as manifest, CreateContext};
 use crate::manifest::{FieldCode, Image, Record, Uuid};
+use crate::storage::Version;
 
 /// Makes an unactivated image record from the members of `body`, in this channel.
 pub async fn create(
@@ -23,9 +24,9 @@ pub async fn create(
     let image = manifest::create(body, &context)?;
     let app = Arc::clone(app);
     to_the_end(async move {
-        let archived = archive(&app, &image).await?;
-        app.db.insert(&image).await?;
-        settle_archive(archived).await;
+        // Others see the image before its archive is complete.
+        let _changing = app.changes.lock(image.uuid()).await?;
+        archived(&app, &[(&image, Version::Current)], app.db.insert(&image)).await??;
         Ok(image)
     })
     .await

@@ -3,18 +3,20 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
-use super::change::{archive, change, settle_archive};
+use super::archive::archived;
+use super::change::change;
 use super::create::owner_of;
 use super::delete::delete_record_and_files;
 use super::jobs::jobs_failed;
 use super::prepare_image::prepare_image_script;
-use super::{Access, ApiError, ApiResult, App, Code, StartedJob, to_the_end};
+use super::{Access, ApiError, ApiResult, App, Code, Precondition, StartedJob, to_the_end};
 use crate::config::ChannelId;
 use crate::db::DbError;
 use crate::jobs::{JobsError, NewJob, Task, Vm};
 use crate::manifest::create::CreateContext;
 use crate::manifest::placeholder::{placeholder, requested_uuid};
 use crate::manifest::{FieldCode, Image, Record, State, Uuid, times};
+use crate::storage::Version;
 use crate::telemetry::err;
 
 /// What an image is to be made from.
@@ -154,12 +156,7 @@ async fn store_and_start(
     request_id: &str,
 ) -> ApiResult<StartedJob> {
     let uuid = placeholder.uuid();
-    let archived = archive(app, placeholder).await?;
-    app.db.insert(placeholder).await.map_err(|error| match error {
-        DbError::Conflict => ApiError::image_exists(uuid),
-        error => error.into(),
-    })?;
-    settle_archive(archived).await;
+    store(app, placeholder).await?;
     let error = match app.start_job(uuid, job, request_id).await {
         Ok(job) => return Ok(job),
         Err(error) => error,
@@ -171,13 +168,23 @@ async fn store_and_start(
         }
         _ => {
             let access = Access { uuid, channel: None, account: None };
-            delete_record_and_files(app, access, true).await
+            delete_record_and_files(app, access, true, &Precondition::default()).await
         }
     };
     if let Err(failure) = tidied {
         tracing::error!(image_uuid = %uuid, err.json = %err(&failure), "cannot tidy up the placeholder of an image");
     }
     Err(jobs_failed(error))
+}
+
+async fn store(app: &App, placeholder: &Image) -> ApiResult<()> {
+    // Others see the image before its archive is complete.
+    let _changing = app.changes.lock(placeholder.uuid()).await?;
+    let inserted = archived(app, &[(placeholder, Version::Current)], app.db.insert(placeholder)).await?;
+    inserted.map_err(|error| match error {
+        DbError::Conflict => ApiError::image_exists(placeholder.uuid()),
+        error => error.into(),
+    })
 }
 
 /// Lets a placeholder say why there is no image. False for what is none any more.

@@ -1,12 +1,14 @@
 use std::sync::Arc;
 
-use super::change::{ATTEMPTS, archive, settle_archive};
+use super::archive::archived;
+use super::change::ATTEMPTS;
 use super::channels::without_channel;
 use super::placing::locations;
-use super::{Access, ApiError, ApiResult, App, Code, lookup, to_the_end};
+use super::{Access, ApiError, ApiResult, App, Code, Precondition, lookup, to_the_end};
 use crate::config::ChannelId;
 use crate::db::{DbError, Stored};
 use crate::manifest::{Image, Uuid};
+use crate::storage::Version;
 use crate::telemetry::err;
 
 /// How many dependents an error message names at most; of more, the first few.
@@ -16,8 +18,24 @@ const NAMED_OF_MANY: usize = 5;
 /// DeleteImage: the record first, then the files. An image in several channels is only taken out of that of the caller,
 /// unless `force_all_channels`.
 pub async fn delete(app: &Arc<App>, access: Access, force_all_channels: bool) -> ApiResult<()> {
+    delete_with(app, access, force_all_channels, Precondition::default()).await
+}
+
+/// The same, out of all channels, for an image whose version that goes meets a condition.
+pub(super) async fn delete_if(app: &Arc<App>, uuid: Uuid, precondition: Precondition) -> ApiResult<()> {
+    delete_with(app, Access { uuid, channel: None, account: None }, true, precondition).await
+}
+
+async fn delete_with(
+    app: &Arc<App>,
+    access: Access,
+    force_all_channels: bool,
+    precondition: Precondition,
+) -> ApiResult<()> {
     let app = Arc::clone(app);
-    to_the_end(async move { delete_record_and_files(&app, access, force_all_channels).await }).await
+    let deletion =
+        async move { delete_record_and_files(&app, access, force_all_channels, &precondition).await };
+    to_the_end(deletion).await
 }
 
 /// The same for a caller that sees it to its end itself.
@@ -25,11 +43,13 @@ pub(super) async fn delete_record_and_files(
     app: &App,
     access: Access,
     force_all_channels: bool,
+    precondition: &Precondition,
 ) -> ApiResult<()> {
     let _deleting = app.locks.lock(access.uuid).await?;
     let _changing = app.changes.lock(access.uuid).await?;
     for _ in 0..ATTEMPTS {
         let stored = lookup::owned(app, access).await?;
+        precondition.check(&stored.image)?;
         let several = stored.image.channels().is_some_and(|channels| channels.len() > 1);
         let deleted = match access.channel.filter(|_| several && !force_all_channels) {
             Some(channel) => remove_from_channel(app, &stored, channel).await?,
@@ -45,7 +65,8 @@ pub(super) async fn delete_record_and_files(
 /// False when somebody else changed the record meanwhile; so below.
 async fn delete_record(app: &App, Stored { image, etag }: &Stored) -> ApiResult<bool> {
     refuse_dependents(app, image.uuid()).await?;
-    match app.db.delete(image.uuid(), etag).await {
+    let deleted = app.db.delete(image.uuid(), etag);
+    match archived(app, &[(image, Version::Last)], deleted).await? {
         Ok(()) => {
             app.uploads.image_gone(image.uuid());
             delete_files(app, image).await;
@@ -63,12 +84,8 @@ async fn remove_from_channel(
 ) -> ApiResult<bool> {
     refuse_dependents_in(app, image.uuid(), channel).await?;
     let removed = without_channel(app, image, channel)?;
-    let archived = archive(app, &removed).await?;
-    match app.db.replace(&removed, etag).await {
-        Ok(()) => {
-            settle_archive(archived).await;
-            Ok(true)
-        }
+    match archived(app, &[(&removed, Version::Current)], app.db.replace(&removed, etag)).await? {
+        Ok(()) => Ok(true),
         Err(DbError::Conflict) => Ok(false),
         Err(error) => Err(error.into()),
     }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::change::{archive, settle_archive};
+use super::archive::archived;
 use super::origin::refuse_unknown_origin;
 use super::{ApiError, ApiResult, App, to_the_end};
 use crate::config::ChannelId;
@@ -9,6 +9,7 @@ use crate::manifest::create::{CreateContext, requested_origin};
 use crate::manifest::import as manifest;
 use crate::manifest::upgrade::upgrade;
 use crate::manifest::{Image, Mode, Record, State, Uuid};
+use crate::storage::Version;
 
 /// How a manifest is imported.
 #[derive(Debug, Clone, Copy, Default)]
@@ -45,9 +46,14 @@ pub async fn import(
         let context =
             CreateContext { uuid, owner, rules: app.rules(), channel: app.channel_name(options.channel) };
         let image = manifest::import(manifest, &context)?;
-        let archived = archive(&app, &image).await?;
-        store(&app, &image, placeholder).await?;
-        settle_archive(archived).await;
+        let _changing = app.changes.lock(uuid).await?;
+        let stored = store(&app, &image, placeholder);
+        let stored = archived(&app, &[(&image, Version::Current)], stored).await?;
+        stored.map_err(|error| match error {
+            // Somebody else imported it meanwhile, or what is there is not valid.
+            DbError::Conflict => ApiError::image_exists(uuid),
+            error => error.into(),
+        })?;
         Ok(image)
     })
     .await
@@ -105,14 +111,9 @@ async fn correct_platform(app: &App, manifest: &mut Record) -> ApiResult<()> {
     Ok(())
 }
 
-async fn store(app: &App, image: &Image, placeholder: Option<String>) -> ApiResult<()> {
-    let stored = match placeholder {
+async fn store(app: &App, image: &Image, placeholder: Option<String>) -> Result<(), DbError> {
+    match placeholder {
         None => app.db.insert(image).await,
         Some(etag) => app.db.replace(image, &etag).await,
-    };
-    stored.map_err(|error| match error {
-        // Somebody else imported it meanwhile, or what is there is not valid.
-        DbError::Conflict => ApiError::image_exists(image.uuid()),
-        error => error.into(),
-    })
+    }
 }

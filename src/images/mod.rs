@@ -3,6 +3,7 @@
 mod acl;
 mod activate;
 mod add_file;
+mod archive;
 mod change;
 mod change_stor;
 mod channels;
@@ -13,6 +14,7 @@ mod create_from_vm;
 mod delete;
 mod enable;
 mod error;
+mod expiry;
 mod export;
 mod fetch;
 mod get_file;
@@ -31,6 +33,8 @@ mod placing;
 mod precondition;
 mod prepare_image;
 mod rename;
+mod scrub;
+mod ship;
 mod sweep;
 mod update;
 mod uploads;
@@ -47,6 +51,7 @@ use crate::jobs::{Jobs, Machines};
 use crate::manifest::{Rules, Uuid, times};
 use crate::storage::Storage;
 use crate::telemetry::Metrics;
+use crate::workers::Poke;
 
 pub use acl::{AclAction, update_acl};
 pub use activate::activate;
@@ -60,6 +65,7 @@ pub use create_from_vm::{VmImage, check_vm_images, create_from_vm};
 pub use delete::delete;
 pub use enable::set_disabled;
 pub use error::{ApiError, ApiResult};
+pub use expiry::Expiry;
 pub use export::{Exported, export};
 pub use fetch::{add_file_from_source, add_file_from_url, import_from_source};
 pub use get_file::{OpenFile, get_file};
@@ -75,6 +81,8 @@ pub use pace::paced;
 pub use placeholders::Placeholders;
 pub use placing::{target_of_file, target_of_icon};
 pub use precondition::Precondition;
+pub use scrub::{Counts, Finding, Findings, Problem, Scrub};
+pub use ship::Shipping;
 pub use sweep::Sweep;
 pub use update::update;
 
@@ -94,6 +102,8 @@ pub struct App {
     pub storage: Storage,
     /// The owners, in a datacenter. Elsewhere any UUID may own an image.
     pub accounts: Option<Accounts>,
+    /// What the scrubber has found.
+    pub findings: Findings,
     /// The jobs.
     pub jobs: Jobs,
     /// The VMs, and the servers that they are on.
@@ -109,6 +119,8 @@ pub struct App {
     changes: ImageLocks,
     /// The files on their way here.
     uploads: Uploads,
+    /// The archive of manifests has changed.
+    archive: Poke,
 }
 
 impl App {
@@ -127,6 +139,7 @@ impl App {
             db,
             storage,
             accounts,
+            findings: Findings::new(Arc::clone(&metrics)),
             jobs,
             machines,
             fetcher,
@@ -135,7 +148,13 @@ impl App {
             moves: ImageLocks::default(),
             changes: ImageLocks::default(),
             uploads: Uploads::default(),
+            archive: Poke::default(),
         }
+    }
+
+    /// Tells of every change of the archive of manifests.
+    pub fn archive_changes(&self) -> Poke {
+        self.archive.clone()
     }
 
     /// What a server of this configuration asks of a manifest.

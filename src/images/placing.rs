@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::change::{ChangeError, Changed, change, change_from};
 use super::{Access, ApiError, ApiResult, App, Code, Precondition};
 use crate::db::{DbError, Stored};
-use crate::manifest::{Image, OwnName, Stor, Uuid};
+use crate::manifest::{Icon, Image, ImageFile, OwnName, Stor, Uuid};
 use crate::storage::{Asset, Location, Ownership, Received, Staged, Target, choose};
 use crate::telemetry::err;
 
@@ -18,6 +18,16 @@ pub(super) fn locations(image: &Image) -> Vec<Location> {
     let files = image.files().iter().enumerate();
     let files = files.map(|(index, file)| Location::of_file(image.uuid(), index, file));
     files.chain(image.icon().map(|icon| Location::of_icon(image.uuid(), icon))).collect()
+}
+
+/// The names in the image's directory of a storage that belong to these files. One that waits for its final name has
+/// both.
+pub(super) fn known_names(files: &[ImageFile], icon: Option<&Icon>, stor: Stor) -> Vec<String> {
+    let files = files.iter().enumerate().map(|(index, file)| (Asset::File(index), file.stor, &file.object));
+    let all = files.chain(icon.map(|icon| (Asset::Icon, icon.stor, &icon.object)));
+    let here = all.filter(|(_, place, _)| *place == stor);
+    here.flat_map(|(asset, _, own)| own.iter().map(|own| own.name.clone()).chain([asset.to_string()]))
+        .collect()
 }
 
 fn location(image: &Image, asset: Asset) -> Option<Location> {

@@ -1,11 +1,12 @@
-use super::change::{ATTEMPTS, archive, settle_archive};
+use super::archive::archived;
+use super::change::ATTEMPTS;
 use super::delete::{delete_files, refuse_dependents};
-use super::locks::ImageLock;
+use super::locks::{ImageLock, ImageLocks};
 use super::placing::{locations, settle_name, settle_named, stored_in};
 use super::{Access, ApiError, ApiResult, App, Code, Precondition, owned};
 use crate::db::{DbError, Stored};
 use crate::manifest::{FieldError, Image, Uuid};
-use crate::storage::{Asset, Staged};
+use crate::storage::{Asset, Staged, Version};
 
 /// Gives an image that is not activated another UUID, with everything else that `update` changes.
 ///
@@ -18,8 +19,8 @@ pub(super) async fn rename(
     new: Uuid,
     update: impl Fn(&Image) -> ApiResult<Image>,
 ) -> ApiResult<Image> {
-    let _locks = lock_both(app, access.uuid, new).await?;
-    let _changing = app.changes.lock(access.uuid).await?;
+    let _locks = lock_both(&app.locks, access.uuid, new).await?;
+    let _changing = lock_both(&app.changes, access.uuid, new).await?;
     for _ in 0..ATTEMPTS {
         let Stored { image, etag } = owned(app, access).await?;
         precondition.check(&image)?;
@@ -30,10 +31,10 @@ pub(super) async fn rename(
             return Err(ApiError::image_exists(new));
         }
         let (staged, renamed) = link_files(app, &image, renamed).await?;
-        let archived = archive(app, &renamed).await?;
-        match app.db.rename(&renamed, image.uuid(), &etag).await {
+        let versions = [(&renamed, Version::Current), (&image, Version::Last)];
+        let written = app.db.rename(&renamed, image.uuid(), &etag);
+        match archived(app, &versions, written).await? {
             Ok(()) => {
-                settle_archive(archived).await;
                 app.uploads.image_gone(image.uuid());
                 delete_files(app, &image).await;
                 settle_files(app, &renamed, staged).await;
@@ -51,8 +52,8 @@ pub(super) async fn rename(
 }
 
 /// In the order of the UUIDs, so that two renames never wait for each other.
-async fn lock_both(app: &App, old: Uuid, new: Uuid) -> ApiResult<[ImageLock; 2]> {
-    Ok([app.locks.lock(old.min(new)).await?, app.locks.lock(old.max(new)).await?])
+async fn lock_both(locks: &ImageLocks, old: Uuid, new: Uuid) -> ApiResult<[ImageLock; 2]> {
+    Ok([locks.lock(old.min(new)).await?, locks.lock(old.max(new)).await?])
 }
 
 fn refuse_immovable(image: &Image) -> ApiResult<()> {

@@ -1,12 +1,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::archive::settle_copy;
 use super::change::ATTEMPTS;
 use super::placing::{locations, move_into_place_or_tell};
 use super::{ApiError, ApiResult, App};
 use crate::db::{DbError, Stored};
 use crate::manifest::{Image, Stor, View};
-use crate::storage::{Asset, Location, Owner};
+use crate::storage::{Asset, Content, Location, Owner};
 use crate::workers::{Failure, Next, Progress, Worker};
 
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -39,12 +40,25 @@ impl Worker for Sweep {
 /// Removes every leftover but those that a manifest names: these are complete, and go to their final place. When the
 /// database is away nothing can be judged, and everything complete stays for the next time.
 async fn sweep(app: &App, progress: &Progress) -> ApiResult<()> {
+    let mut archiving = Ok(());
     for leftover in app.storage.local.leftovers().await? {
-        progress.done(1);
-        let Some(owner) = leftover.owner().cloned() else {
-            app.storage.local.discard(leftover).await?;
-            continue;
+        let owner = match leftover.content.clone() {
+            Content::File(owner) => owner,
+            Content::Part => {
+                app.storage.local.discard(leftover).await?;
+                progress.done(1);
+                continue;
+            }
+            Content::Manifest { uuid, version } => {
+                // It may fail for want of space, which the others make.
+                if archiving.is_ok() {
+                    let settled = settle_copy(app, leftover, uuid, version).await;
+                    archiving = settled.map(|is_settled| progress.done(u64::from(is_settled)));
+                }
+                continue;
+            }
         };
+        progress.done(1);
         let _publishing = app.locks.lock(owner.uuid).await?;
         match named_by(app, &owner).await? {
             Naming::Named(image) => {
@@ -57,7 +71,7 @@ async fn sweep(app: &App, progress: &Progress) -> ApiResult<()> {
             Naming::NoImage | Naming::Unnamed => app.storage.local.discard(leftover).await?,
         }
     }
-    Ok(())
+    archiving
 }
 
 /// Gives objects in Manta that wait for it their final names.

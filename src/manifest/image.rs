@@ -104,6 +104,19 @@ impl Image {
         self.with(|raw| set_place(raw.get_mut("icon"), stor, object))
     }
 
+    /// A copy whose file `index` has this SHA-256, lower-case hex.
+    ///
+    /// # Errors
+    /// Every problem of the changed record.
+    pub fn with_sha256(&self, index: usize, sha256: &str) -> Result<Self, Vec<FieldError>> {
+        self.with(|raw| {
+            let files = raw.get_mut("files").and_then(Value::as_array_mut);
+            if let Some(entry) = files.and_then(|files| files.get_mut(index)).and_then(Value::as_object_mut) {
+                entry.insert("sha256".to_owned(), Value::from(sha256));
+            }
+        })
+    }
+
     /// A copy with this icon.
     ///
     /// # Errors

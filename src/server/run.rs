@@ -16,7 +16,7 @@ use crate::api::{self, AppState};
 use crate::auth::Authenticator;
 use crate::config::{self, Config, ConfigError, Stalled};
 use crate::db::{Database, LocalDatabase, MorayDatabase, OpenError};
-use crate::images::{App, Placeholders, Sweep};
+use crate::images::{App, Expiry, Placeholders, Scrub, Shipping, Sweep};
 use crate::storage::{LocalStorage, MantaStorage, Storage};
 use crate::telemetry::{
     self, InitError, Json, Level, LogControl, LogOptions, Metrics, MetricsError, StaticLabels,
@@ -90,6 +90,13 @@ async fn run(config: Arc<Config>, log: LogControl) -> Result<(), ServeError> {
     let app = Arc::new(build(Arc::clone(&config), Arc::clone(&metrics)).await?);
     let workers = Arc::new(Workers::new(Arc::clone(&metrics)));
     workers.start(Sweep::new(Arc::clone(&app)), Next::Now, Poke::default());
+    if app.storage.manta().is_ok() {
+        workers.start(Shipping::new(Arc::clone(&app)), Next::Now, app.archive_changes());
+    }
+    workers.start(Expiry::new(Arc::clone(&app)), Next::Now, Poke::default());
+    if let Some(scrub) = Scrub::new(Arc::clone(&app)) {
+        workers.start(scrub, Next::Now, Poke::default());
+    }
     if let Some((watch, poke)) = app.jobs.watch() {
         workers.start(watch, Next::Now, poke);
         workers.start(Placeholders::new(Arc::clone(&app)), Next::Now, Poke::default());

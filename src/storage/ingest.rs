@@ -1,7 +1,7 @@
 //! One pass over arriving bytes: stored and digested side by side.
 //!
-//! Bytes are gathered into batches. Each batch goes to its sink and to three lanes: SHA-1, MD5 and SHA-256; writing to disk
-//! is a lane, too. A lane is a bounded channel whose batches are worked off on blocking threads, one at a time; between
+//! Bytes are gathered into batches. Each batch goes to its sink and to a lane for each digest: SHA-1, MD5 and SHA-256;
+//! writing to disk is a lane, too. A lane is a bounded channel whose batches are worked off on blocking threads, one at a time; between
 //! batches it holds no thread, so a slow client costs memory only: at most `LANE_DEPTH + 2` batches, whatever the file's
 //! size.
 
@@ -39,6 +39,15 @@ pub struct Digests {
     pub sha256: String,
 }
 
+/// Which digests are computed of bytes that arrive.
+#[derive(Debug, Clone)]
+pub(super) enum Digesting {
+    /// All of them.
+    All,
+    /// The SHA-256. The others are said to be these, which they are if that one is the same.
+    Sha256Of(Digests),
+}
+
 /// Why a body could not be received; `E` is the error of the body itself.
 #[derive(Debug, thiserror::Error)]
 pub enum ReceiveError<E> {
@@ -68,13 +77,14 @@ pub(super) trait Sink {
 /// Gives `body` to `sink`, and returns what its bytes are once all of them are there.
 pub(super) async fn ingest<S, E>(
     sink: &mut impl Sink,
+    digesting: Digesting,
     limit: u64,
     body: S,
 ) -> Result<Digests, ReceiveError<E>>
 where
     S: Stream<Item = Result<Bytes, E>>,
 {
-    let mut lanes = Lanes::start(sink);
+    let mut lanes = Lanes::start(sink, digesting);
     let size = feed(&mut lanes, limit, body).await?;
     Ok(lanes.finish(size).await?)
 }
@@ -111,20 +121,26 @@ struct Lanes<'a, K> {
     /// Batches that may still be in a lane, the oldest first.
     sent: VecDeque<Bytes>,
     sink: &'a mut K,
-    sha1: Lane<Sha1>,
-    md5: Lane<Md5>,
     sha256: Lane<Sha256>,
+    others: Others,
+}
+
+/// The digests beside SHA-256.
+enum Others {
+    Computed { sha1: Lane<Sha1>, md5: Lane<Md5> },
+    Known(Digests),
 }
 
 impl<K: Sink> Lanes<'_, K> {
-    fn start(sink: &mut K) -> Lanes<'_, K> {
-        Lanes {
-            sent: VecDeque::new(),
-            sink,
-            sha1: Lane::start(Sha1::new(), digest),
-            md5: Lane::start(Md5::new(), digest),
-            sha256: Lane::start(Sha256::new(), digest),
-        }
+    fn start(sink: &mut K, digesting: Digesting) -> Lanes<'_, K> {
+        let others = match digesting {
+            Digesting::All => Others::Computed {
+                sha1: Lane::start(Sha1::new(), digest),
+                md5: Lane::start(Md5::new(), digest),
+            },
+            Digesting::Sha256Of(digests) => Others::Known(digests),
+        };
+        Lanes { sent: VecDeque::new(), sink, sha256: Lane::start(Sha256::new(), digest), others }
     }
 
     /// An empty buffer for the next batch: that of the oldest one if all lanes are done with it, because fresh memory
@@ -144,20 +160,25 @@ impl<K: Sink> Lanes<'_, K> {
     async fn send(&mut self, batch: Bytes) -> Result<(), StorageError> {
         self.sent.push_back(batch.clone());
         self.sink.send(batch.clone()).await?;
-        let sent = self.md5.send(batch.clone()).await
-            & self.sha1.send(batch.clone()).await
-            & self.sha256.send(batch).await;
+        let mut sent = true;
+        if let Others::Computed { sha1, md5 } = &self.others {
+            sent = md5.send(batch.clone()).await & sha1.send(batch.clone()).await;
+        }
+        sent &= self.sha256.send(batch).await;
         if sent { Ok(()) } else { Err(io::Error::other("a digest was interrupted").into()) }
     }
 
-    async fn finish(mut self, size: u64) -> Result<Digests, StorageError> {
-        self.sink.finish().await?;
-        Ok(Digests {
-            size,
-            sha1: hex::encode(self.sha1.result().await?.finalize()),
-            md5: STANDARD.encode(self.md5.result().await?.finalize()),
-            sha256: hex::encode(self.sha256.result().await?.finalize()),
-        })
+    async fn finish(self, size: u64) -> Result<Digests, StorageError> {
+        let Lanes { sink, mut sha256, others, .. } = self;
+        sink.finish().await?;
+        let (sha1, md5) = match others {
+            Others::Computed { mut sha1, mut md5 } => (
+                hex::encode(sha1.result().await?.finalize()),
+                STANDARD.encode(md5.result().await?.finalize()),
+            ),
+            Others::Known(digests) => (digests.sha1, digests.md5),
+        };
+        Ok(Digests { size, sha1, md5, sha256: hex::encode(sha256.result().await?.finalize()) })
     }
 }
 

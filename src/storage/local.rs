@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `images/<first 3 characters of the UUID>/<uuid>/file0`, `file1`, `icon` | an image's files, as 4.13.1 has them |
 //! | `incoming/…` | files on their way there, see [`Leftover`] |
-//! | `archive/<first 3>/<uuid>.json` | the last version of each manifest |
+//! | `archive/<first 3>/<uuid>.json` | the last version of each manifest; with Manta, of those that are not there yet |
 //!
 //! Publishing a file takes three durable steps: rename to a name in `incoming` that says image, file and SHA-1; the
 //! manifest names the SHA-1 (not here); rename to the final place. A reader looks in `incoming` for the SHA-1 that its
@@ -18,9 +18,9 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use futures_util::Stream;
 
-use super::ingest::{Digests, FileSink, ReceiveError, ingest};
+use super::ingest::{Digesting, Digests, FileSink, ReceiveError, ingest};
 use super::temporary::{
-    Leftover, Temporary, complete_name, create_directories, remove_if_there, sync_directory,
+    Content, Leftover, Temporary, complete_name, create_directories, remove_if_there, sync_directory,
 };
 use super::{Asset, StorageError, blocking};
 use crate::manifest::Uuid;
@@ -56,9 +56,14 @@ impl LocalStorage {
         self.base.join("incoming")
     }
 
+    /// The directory of all images.
+    pub(super) fn images(&self) -> PathBuf {
+        self.base.join("images")
+    }
+
     fn image_directory(&self, uuid: Uuid) -> PathBuf {
         let uuid = uuid.to_string();
-        self.base.join("images").join(&uuid[..3]).join(uuid)
+        self.images().join(&uuid[..3]).join(uuid)
     }
 
     /// Where a file of an image stands for good.
@@ -66,22 +71,32 @@ impl LocalStorage {
         self.image_directory(uuid).join(asset.to_string())
     }
 
+    pub(super) fn archive(&self) -> PathBuf {
+        self.base.join("archive")
+    }
+
     pub(super) fn archive_path(&self, uuid: Uuid) -> PathBuf {
         let uuid = uuid.to_string();
-        self.base.join("archive").join(&uuid[..3]).join(format!("{uuid}.json"))
+        self.archive().join(&uuid[..3]).join(format!("{uuid}.json"))
+    }
+
+    /// A file of this name in the base directory, for what is worth keeping and no image's.
+    pub(super) fn note(&self, name: &str) -> PathBuf {
+        self.base.join(name)
     }
 
     /// Makes the directories that every start needs. Not being able to is reported, not fatal: they are tried again
     /// whenever they are needed.
     pub async fn prepare(&self) -> Result<(), StorageError> {
-        let directories = [self.base.join("images"), self.base.join("archive"), self.incoming()];
+        let directories = [self.images(), self.archive(), self.incoming()];
         Ok(blocking(move || directories.iter().try_for_each(|path| create_directories(path))).await?)
     }
 
     /// Receives a whole body of at most `limit` bytes. When it fails, or is dropped, nothing remains.
-    pub async fn receive<S, E>(
+    pub(super) async fn receive<S, E>(
         &self,
         expected: Option<u64>,
+        digesting: Digesting,
         limit: u64,
         body: S,
     ) -> Result<Received, ReceiveError<E>>
@@ -96,7 +111,7 @@ impl LocalStorage {
         })
         .await
         .map_err(StorageError::from)?;
-        let digests = ingest(&mut FileSink::new(file, expected).await?, limit, body).await?;
+        let digests = ingest(&mut FileSink::new(file, expected).await?, digesting, limit, body).await?;
         Ok(Received { digests, temporary })
     }
 
@@ -184,6 +199,11 @@ impl LocalStorage {
         Ok(found.await?)
     }
 
+    /// The bytes of a leftover.
+    pub async fn read_leftover(&self, leftover: Leftover) -> Result<(Leftover, Vec<u8>), StorageError> {
+        Ok(blocking(move || leftover.read().map(|bytes| (leftover, bytes))).await?)
+    }
+
     /// Removes a leftover.
     pub async fn discard(&self, leftover: Leftover) -> Result<(), StorageError> {
         Ok(blocking(move || leftover.remove()).await?)
@@ -191,7 +211,7 @@ impl LocalStorage {
 
     /// Takes up a complete leftover that a manifest names, where the process that staged it stopped.
     pub async fn settle_leftover(&self, leftover: Leftover) -> Result<(), StorageError> {
-        let Some(owner) = leftover.owner() else { return self.discard(leftover).await };
+        let Content::File(owner) = &leftover.content else { return self.discard(leftover).await };
         let place = self.place(owner.uuid, owner.asset);
         Staged { temporary: leftover.into_temporary(), place }.settle().await
     }

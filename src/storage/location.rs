@@ -1,8 +1,8 @@
-use super::Asset;
+use super::{Asset, Digests};
 use crate::manifest::{Icon, ImageFile, OwnName, Stor, Uuid};
 
 /// Which bytes of which image, and where they are stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Location {
     /// The image.
     pub uuid: Uuid,
@@ -16,6 +16,8 @@ pub struct Location {
     pub size: u64,
     /// MD5 of the bytes in base64, where it is known.
     pub md5: Option<String>,
+    /// SHA-256 of the bytes, lower-case hex, where it is known.
+    pub sha256: Option<String>,
     /// The name of the object in Manta, while it is not that of the asset: see `manta.rs`.
     pub object: Option<OwnName>,
 }
@@ -30,6 +32,7 @@ impl Location {
             sha1: file.sha1.clone(),
             size: file.size,
             md5: file.content_md5.clone(),
+            sha256: file.sha256.clone(),
             object: file.object.clone(),
         }
     }
@@ -43,8 +46,30 @@ impl Location {
             sha1: icon.sha1.clone(),
             size: icon.size,
             md5: icon.content_md5.clone(),
+            sha256: None,
             object: icon.object.clone(),
         }
+    }
+}
+
+impl Location {
+    /// Everything that is said of the bytes; `None` if some of it is not.
+    pub(super) fn digests(&self) -> Option<Digests> {
+        Some(Digests {
+            size: self.size,
+            sha1: self.sha1.clone(),
+            md5: self.md5.clone()?,
+            sha256: self.sha256.clone()?,
+        })
+    }
+}
+
+/// The same bytes at the same place. That a digest has been added does not make it another one.
+impl PartialEq for Location {
+    fn eq(&self, other: &Location) -> bool {
+        let all = |location: &Location| (location.uuid, location.asset, location.stor, location.size);
+        all(self) == all(other)
+            && (&self.sha1, &self.md5, &self.object) == (&other.sha1, &other.md5, &other.object)
     }
 }
 

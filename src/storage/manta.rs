@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `images/<first 3 characters of the UUID>/<uuid>/file0`, `file1`, `icon` | an image's files, where 4.13.1 looks for them |
 //! | `images/…/<uuid>/<asset>.<id>` | bytes that replace others, until these can go |
+//! | `archive/<first 3>/<uuid>.json` | the last version of each manifest |
 //!
 //! Manta has no rename, and an object is there with its last byte, in the place of an earlier one. So the last bytes of an
 //! upload are held back until all of them are found to be right: an upload that fails, or breaks off, changes nothing. It
@@ -20,7 +21,7 @@ use futures_util::{Stream, StreamExt, TryStreamExt};
 use manta::{ByteRange, Client, ErrorCode, GetOptions, NewObject, Path, Precondition, Upload};
 use tokio::sync::OnceCell;
 
-use super::ingest::{Digests, Sink, ingest};
+use super::ingest::{Digesting, Digests, Sink, ingest};
 use super::{Asset, Location, ReceiveError, StorageError, Target};
 use crate::config;
 use crate::manifest::{OwnName, Uuid};
@@ -54,6 +55,14 @@ impl Drop for Claim {
     }
 }
 
+/// What is known of bytes before they come. Manta refuses others.
+struct Announced {
+    length: Option<u64>,
+    md5: Option<[u8; 16]>,
+    /// Most bytes that may come.
+    limit: u64,
+}
+
 /// Bytes that are in Manta but for the last, so that nobody sees them yet. Dropping them breaks the upload off.
 #[derive(Debug)]
 pub(super) struct Arrived {
@@ -72,8 +81,8 @@ pub(super) struct Placed {
 /// What is at a name, so that nothing else is replaced.
 #[derive(Debug)]
 pub struct Occupant {
-    precondition: Precondition,
-    md5: Option<[u8; 16]>,
+    pub(super) precondition: Precondition,
+    pub(super) md5: Option<[u8; 16]>,
     stored: Option<SystemTime>,
 }
 
@@ -81,13 +90,22 @@ impl Occupant {
     /// Whether there is nothing, or what `own` is known to displace.
     pub fn may_go(&self, own: &OwnName) -> bool {
         let displaced = own.displaces.as_deref().and_then(super::md5_bytes);
-        self.precondition == Precondition::Absent || (self.md5.is_some() && self.md5 == displaced)
+        self.is_absent() || (self.md5.is_some() && self.md5 == displaced)
+    }
+
+    /// Whether there is nothing.
+    pub fn is_absent(&self) -> bool {
+        self.precondition == Precondition::Absent
     }
 
     /// Whether it has been there for at least so long, as far as the clocks agree.
     pub fn is_older_than(&self, age: Duration) -> bool {
-        let now = SystemTime::now();
-        self.stored.is_some_and(|stored| now.duration_since(stored).is_ok_and(|since| since >= age))
+        self.was_there_for(age, SystemTime::now())
+    }
+
+    /// The same at another time.
+    pub fn was_there_for(&self, age: Duration, at: SystemTime) -> bool {
+        self.stored.is_some_and(|stored| at.duration_since(stored).is_ok_and(|since| since >= age))
     }
 }
 
@@ -109,12 +127,21 @@ impl MantaStorage {
         self.0.config.remote
     }
 
-    async fn client(&self) -> Result<&Client, StorageError> {
+    pub(super) fn root_dir(&self) -> &str {
+        &self.0.config.root_dir
+    }
+
+    pub(super) async fn client(&self) -> Result<&Client, StorageError> {
         let config = &self.0.config;
         self.0
             .client
             .get_or_try_init(async || connect_to_manta(config).await.map_err(StorageError::MantaUnusable))
             .await
+    }
+
+    /// The directory of all images.
+    pub(super) fn images(&self) -> Result<Path, StorageError> {
+        parse(&format!("{}/images", self.0.config.root_dir))
     }
 
     fn directory(&self, uuid: Uuid) -> Result<Path, StorageError> {
@@ -138,35 +165,35 @@ impl MantaStorage {
         &self,
         target: Target,
         expected: Option<u64>,
+        digesting: Digesting,
         limit: u64,
         body: S,
     ) -> Result<(Digests, Arrived), ReceiveError<E>>
     where
         S: Stream<Item = Result<Bytes, E>>,
     {
-        let mut incoming = self.begin(target, expected, limit).await?;
-        let digests = ingest(&mut incoming, limit, body).await?;
+        let md5 = match &digesting {
+            Digesting::Sha256Of(known) => super::md5_bytes(&known.md5),
+            Digesting::All => None,
+        };
+        let mut incoming = self.begin(target, &Announced { length: expected, md5, limit }).await?;
+        let digests = ingest(&mut incoming, digesting, limit, body).await?;
         Ok((digests, Arrived { incoming, storage: self.clone() }))
     }
 
     /// Begins an object: under the final name where there is none yet, else under one of its own.
-    async fn begin(
-        &self,
-        target: Target,
-        expected: Option<u64>,
-        limit: u64,
-    ) -> Result<Incoming, StorageError> {
+    async fn begin(&self, target: Target, announced: &Announced) -> Result<Incoming, StorageError> {
         if !target.replaces
             && let Some(claim) = self.claim(target.uuid, target.asset)
         {
-            match self.put(target.uuid, None, target.asset, expected, limit).await {
+            match self.put(target.uuid, None, target.asset, announced).await {
                 // Somebody's: an upload that no record names yet, or never will.
                 Err(StorageError::Manta(error)) if error.code() == Some(ErrorCode::PreconditionFailed) => {}
                 begun => return Ok(Incoming { claim: Some(claim), ..begun? }),
             }
         }
         let name = format!("{}.{}", target.asset, Uuid::new_v4());
-        self.put(target.uuid, Some(name), target.asset, expected, limit).await
+        self.put(target.uuid, Some(name), target.asset, announced).await
     }
 
     /// The right to a final name; `None` where somebody of this process is on the way there.
@@ -181,15 +208,15 @@ impl MantaStorage {
         uuid: Uuid,
         object: Option<String>,
         asset: Asset,
-        expected: Option<u64>,
-        limit: u64,
+        announced: &Announced,
     ) -> Result<Incoming, StorageError> {
         let client = self.client().await?;
         let path = self.object(uuid, object.as_deref().unwrap_or(&asset.to_string()))?;
         let new = NewObject {
             content_type: Some(CONTENT_TYPE.to_owned()),
-            length: expected,
-            max_length: expected.is_none().then_some(limit),
+            length: announced.length,
+            max_length: announced.length.is_none().then_some(announced.limit),
+            md5: announced.md5,
             precondition: Precondition::Absent,
             make_directories: true,
             ..NewObject::default()
@@ -253,8 +280,12 @@ impl MantaStorage {
 
     /// What is at the final name of a file now.
     pub async fn occupant(&self, location: &Location) -> Result<Occupant, StorageError> {
-        let place = self.object(location.uuid, &location.asset.to_string())?;
-        match self.client().await?.head(&place).await {
+        self.at(&self.object(location.uuid, &location.asset.to_string())?).await
+    }
+
+    /// What is at a path now.
+    pub(super) async fn at(&self, path: &Path) -> Result<Occupant, StorageError> {
+        match self.client().await?.head(path).await {
             Ok(known) => Ok(Occupant {
                 precondition: known.etag.map_or(Precondition::Any, Precondition::Etag),
                 md5: known.md5,
@@ -304,7 +335,7 @@ impl MantaStorage {
     }
 }
 
-fn parse(path: &str) -> Result<Path, StorageError> {
+pub(super) fn parse(path: &str) -> Result<Path, StorageError> {
     Path::new(path).map_err(|_| StorageError::InvalidName)
 }
 
@@ -319,15 +350,31 @@ pub async fn connect_to_manta(
     // The key and the system's certificates are files.
     let made = tokio::task::spawn_blocking(move || {
         let key = http_signature::PrivateKey::from_pem(&std::fs::read_to_string(&config.key)?)?;
+        if let Some(expected) = config.key_id.as_deref().filter(|id| !is_fingerprint_of(id, &key)) {
+            let file = config.key.display();
+            tracing::warn!("manta.keyId is {expected}, but {file} has another key, which is used");
+        }
         let mut settings = manta::Config::new(config.url, config.user, key);
         settings.insecure = config.insecure;
+        settings.idle_timeout = settings.idle_timeout.min(config.idle);
         Ok(Client::new(settings)?)
     });
     made.await?
 }
 
+/// Whether it is the MD5 or the SHA-256 of a key, as `ssh-keygen` prints them.
+fn is_fingerprint_of(text: &str, key: &http_signature::PrivateKey) -> bool {
+    match text.strip_prefix("SHA256:") {
+        Some(sha256) => key.sha256_fingerprint().is_ok_and(|fingerprint| fingerprint == sha256),
+        None => {
+            let md5 = text.strip_prefix("MD5:").unwrap_or(text);
+            key.md5_fingerprint().is_ok_and(|fingerprint| fingerprint == md5)
+        }
+    }
+}
+
 /// Whether somebody else has written the object since it was looked at.
-fn is_lost_race(error: &manta::Error) -> bool {
+pub(super) fn is_lost_race(error: &manta::Error) -> bool {
     matches!(error.code(), Some(ErrorCode::PreconditionFailed | ErrorCode::ConcurrentRequest))
 }
 
@@ -466,6 +513,20 @@ mod tests {
         assert!(known.may_go(&own(Some(md5))) && !known.may_go(&own(None)));
         let unsaid = occupant(Precondition::Etag("x".into()), None);
         assert!(!unsaid.may_go(&own(None)) && !unsaid.may_go(&own(Some("no MD5"))));
+    }
+
+    #[test]
+    fn a_key_has_two_fingerprints() {
+        let pem = include_str!("../../crates/http-signature/tests/data/keys/ed25519");
+        let key = http_signature::PrivateKey::from_pem(pem).unwrap();
+        let md5 = "6a:ca:aa:d1:df:27:d3:5c:a5:5f:19:78:1a:c8:2b:59";
+        let sha256 = "SHA256:jiuAXmluc2Az54yyQkweEoRGvBG4QvBjQLJVIoLZVME";
+        for right in [md5, &format!("MD5:{md5}"), sha256] {
+            assert!(is_fingerprint_of(right, &key), "{right}");
+        }
+        for wrong in ["", "SHA256:", &md5[1..], &sha256[7..], "SHA256:x"] {
+            assert!(!is_fingerprint_of(wrong, &key), "{wrong}");
+        }
     }
 
     #[test]

@@ -6,12 +6,18 @@
 
 mod archive;
 mod asset;
+#[cfg(test)]
+mod contract_tests;
 mod ingest;
+mod inventory;
 mod local;
 mod location;
 mod manta;
+mod note;
 mod reread;
 mod rule;
+mod scrub;
+mod spool;
 mod temporary;
 #[cfg(test)]
 mod tests;
@@ -28,14 +34,19 @@ use futures_util::{Stream, StreamExt, TryStreamExt};
 
 use crate::manifest::{OwnName, Stor, Uuid};
 
-pub use archive::Archived;
+pub use archive::{Archived, Version};
 pub use asset::{Asset, UnknownAsset};
 pub use ingest::{Digests, ReceiveError};
+pub use inventory::Item;
 pub use local::LocalStorage;
 pub use location::{Location, Target};
 pub use manta::{MantaStorage, Occupant, RemoteFile, connect_to_manta};
 pub use rule::{MantaPlace, Ownership, choose};
-pub use temporary::{Leftover, Owner};
+pub use scrub::{Fingerprint, Throttle};
+pub use spool::{FileId, Spool, Spooled};
+pub use temporary::{Content, Leftover, Owner};
+
+use ingest::Digesting;
 
 /// Why a storage operation failed.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +86,17 @@ impl StorageError {
         let StorageError::Manta(error) = self else { return false };
         let is_denied = matches!(&**error, ::manta::Error::Server(refusal) if matches!(refusal.status.as_u16(), 401 | 403));
         error.is_unavailable() || error.is_retriable() || is_denied
+    }
+
+    /// Whether Manta answers nobody now, or not this server; so there is no use in asking it for something else.
+    pub fn is_away(&self) -> bool {
+        match self {
+            StorageError::Manta(error) => {
+                error.is_unavailable() && error.code() != Some(ErrorCode::InternalError)
+            }
+            StorageError::MantaUnusable(_) => true,
+            _ => false,
+        }
     }
 
     /// What is wrong with a path in Manta that was not chosen here.
@@ -205,13 +227,28 @@ impl Storage {
     where
         S: Stream<Item = Result<Bytes, E>>,
     {
+        self.take(target, expected, Digesting::All, limit, body).await
+    }
+
+    async fn take<S, E>(
+        &self,
+        target: Target,
+        expected: Option<u64>,
+        digesting: Digesting,
+        limit: u64,
+        body: S,
+    ) -> Result<Received, ReceiveError<E>>
+    where
+        S: Stream<Item = Result<Bytes, E>>,
+    {
         Ok(match target.stor {
             Stor::Local => {
-                let received = self.local.receive(expected, limit, body).await?;
+                let received = self.local.receive(expected, digesting, limit, body).await?;
                 Received { digests: received.digests.clone(), held: Held::Local(received) }
             }
             Stor::Manta => {
-                let (digests, arrived) = self.manta()?.receive(target, expected, limit, body).await?;
+                let (digests, arrived) =
+                    self.manta()?.receive(target, expected, digesting, limit, body).await?;
                 Received { digests, held: Held::Manta(Box::new(arrived)) }
             }
         })
@@ -276,16 +313,29 @@ impl Storage {
         Ok(file)
     }
 
-    /// Copies a stored file, as if it were uploaded: the digests are those of the bytes that were read.
+    /// Copies a stored file, as if it were uploaded: the digests are those of the bytes that were read. Where all of them are
+    /// known before, one is compared, and the others are known to be the same.
+    ///
+    /// # Errors
+    /// `Damaged` if that one is another.
     pub async fn copy(&self, from: &Location, to: Target) -> Result<Received, StorageError> {
+        let known = from.digests();
         let body = match self.open(from).await? {
             StoredFile::Local(file) => reread::chunks(file).map_err(StorageError::from).boxed(),
             StoredFile::Manta(file) => file.read(None).await?.boxed(),
         };
-        self.receive(to, Some(from.size), u64::MAX, body).await.map_err(|error| match error {
+        let digesting = known.clone().map_or(Digesting::All, Digesting::Sha256Of);
+        let taken = self.take(to, Some(from.size), digesting, u64::MAX, body).await;
+        let received = taken.map_err(|error| match error {
             ReceiveError::Body(error) | ReceiveError::Storage(error) => error,
             ReceiveError::TooLarge { .. } => StorageError::NoSpace,
-        })
+        })?;
+        match known {
+            Some(known) if known != received.digests => {
+                Err(StorageError::Damaged(format!("{}/{}", from.uuid, from.asset)))
+            }
+            _ => Ok(received),
+        }
     }
 
     /// Deletes stored files of an image, and its directories if that leaves them empty. That one of them is not there does

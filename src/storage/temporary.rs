@@ -4,21 +4,27 @@
 //!
 //! - `<id>.part`: bytes still arriving, or not yet verified;
 //! - `<image uuid>.file<index>.<sha1>`, `<image uuid>.icon.<sha1>`: a complete and durable file that a manifest is about
-//!   to name, or names already while the file waits for its rename to the final place.
+//!   to name, or names already while the file waits for its rename to the final place;
+//! - `<image uuid>.archive.<id>`, `<image uuid>.last.<id>`: what the archive is to have of a record that is being written,
+//!   or deleted.
 //!
 //! Whoever works on such a file holds a lock on it. The system drops the lock with the process, so a file whose lock
 //! is free is a leftover.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::Asset;
+use super::archive::MAX_MANIFEST;
+use super::{Asset, Version};
 use crate::manifest::Uuid;
 use crate::telemetry::err;
 
 const PART: &str = ".part";
+/// How often a directory may be removed under the hands of somebody who moves a file there.
+const ATTEMPTS: usize = 20;
 
 /// A locked file in `incoming`, removed on drop unless it was moved away or left behind on purpose.
 #[derive(Debug)]
@@ -31,9 +37,18 @@ pub(super) struct Temporary {
 impl Temporary {
     /// Creates and locks a new, empty `<id>.part`.
     pub(super) fn create(incoming: &Path) -> io::Result<Temporary> {
+        Temporary::create_named(incoming, |id| format!("{id}{PART}"))
+    }
+
+    /// The same for the archive's copy of a manifest, whose name says so.
+    pub(super) fn create_copy(incoming: &Path, uuid: Uuid, version: Version) -> io::Result<Temporary> {
+        Temporary::create_named(incoming, |id| format!("{uuid}.{}.{id}", name_of(version)))
+    }
+
+    fn create_named(incoming: &Path, name: impl Fn(Uuid) -> String) -> io::Result<Temporary> {
         fs::create_dir_all(incoming)?;
         loop {
-            let path = incoming.join(format!("{}{PART}", Uuid::new_v4()));
+            let path = incoming.join(name(Uuid::new_v4()));
             let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
             let temporary = Temporary { file, path: Some(path) };
             temporary.file.lock()?;
@@ -58,12 +73,21 @@ impl Temporary {
 
     /// Moves the file to its final place, durably: from then on it is not temporary.
     pub(super) fn move_to(&mut self, to: &Path) -> io::Result<()> {
-        if let Some(parent) = to.parent() {
-            create_directories(parent)?;
+        let mut attempts = 1..ATTEMPTS;
+        loop {
+            if let Some(parent) = to.parent() {
+                create_directories(parent)?;
+            }
+            match self.rename(to.to_owned()) {
+                // The directory was empty, and somebody has removed it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && attempts.next().is_some() => {}
+                moved => {
+                    moved?;
+                    self.path = None;
+                    return Ok(());
+                }
+            }
         }
-        self.rename(to.to_owned())?;
-        self.path = None;
-        Ok(())
     }
 
     /// Gives the file at `from` the additional name `to`, durably, and locks it. The bytes stay where they are, too.
@@ -121,7 +145,24 @@ pub(super) fn complete_name(uuid: Uuid, asset: Asset, sha1: &str) -> String {
 pub struct Leftover {
     file: File,
     path: PathBuf,
-    owner: Option<Owner>,
+    /// What it is, by its name.
+    pub content: Content,
+}
+
+/// What somebody has left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// Bytes that are not known to be complete.
+    Part,
+    /// A complete file of an image.
+    File(Owner),
+    /// What the archive was to have of an image. Complete only if the record was written.
+    Manifest {
+        /// The image.
+        uuid: Uuid,
+        /// Which version it would have been.
+        version: Version,
+    },
 }
 
 /// Which file of which image a complete leftover is.
@@ -151,13 +192,21 @@ impl Leftover {
         if !is_in_place(&file, &path) {
             return Ok(None);
         }
-        let owner = path.file_name().and_then(|name| name.to_str()).and_then(Owner::parse);
-        Ok(Some(Leftover { file, path, owner }))
+        let content = path.file_name().and_then(|name| name.to_str()).and_then(Content::parse);
+        Ok(Some(Leftover { file, path, content: content.unwrap_or(Content::Part) }))
     }
 
-    /// Whose file this is; `None` for one that is not complete.
-    pub fn owner(&self) -> Option<&Owner> {
-        self.owner.as_ref()
+    /// Whether it was written so long ago, at least.
+    pub fn is_older_than(&self, age: Duration) -> bool {
+        let written = self.file.metadata().and_then(|metadata| metadata.modified());
+        written.is_ok_and(|written| written.elapsed().is_ok_and(|since| since >= age))
+    }
+
+    /// Its bytes, up to a length that no manifest has.
+    pub(super) fn read(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        File::open(&self.path)?.take(MAX_MANIFEST).read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 
     /// Whether the same bytes have another name, too, as while an image gets another UUID.
@@ -175,12 +224,23 @@ impl Leftover {
     }
 }
 
-impl Owner {
-    /// The reverse of [`complete_name`].
-    fn parse(name: &str) -> Option<Owner> {
+impl Content {
+    /// The reverse of [`complete_name`], and of that of a copy for the archive.
+    fn parse(name: &str) -> Option<Content> {
         let (uuid, rest) = name.split_once('.')?;
-        let (name, sha1) = rest.split_once('.')?;
-        Some(Owner { uuid: uuid.parse().ok()?, asset: name.parse().ok()?, sha1: sha1.to_owned() })
+        let uuid = uuid.parse().ok()?;
+        let (name, rest) = rest.split_once('.')?;
+        if let Some(version) = [Version::Current, Version::Last].into_iter().find(|it| name_of(*it) == name) {
+            return Some(Content::Manifest { uuid, version });
+        }
+        Some(Content::File(Owner { uuid, asset: name.parse().ok()?, sha1: rest.to_owned() }))
+    }
+}
+
+fn name_of(version: Version) -> &'static str {
+    match version {
+        Version::Current => "archive",
+        Version::Last => "last",
     }
 }
 

@@ -4,6 +4,8 @@ use std::convert::Infallible;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,8 +14,12 @@ use sha1::Digest;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
+use super::ingest::Digesting;
 use super::local::Received;
-use super::{Asset, LocalStorage, Location, Owner, ReceiveError, Storage, StorageError, Target};
+use super::{
+    Archived, Asset, Content, LocalStorage, Location, Owner, ReceiveError, Storage, StorageError, Target,
+    Version,
+};
 use crate::manifest::{Stor, Uuid};
 
 const MIB: usize = 1 << 20;
@@ -55,7 +61,7 @@ impl Disk {
     }
 
     async fn received(&self, bytes: &'static [u8]) -> Received {
-        self.storage.receive(Some(bytes.len() as u64), NO_LIMIT, body([bytes])).await.unwrap()
+        self.storage.receive(Some(bytes.len() as u64), Digesting::All, NO_LIMIT, body([bytes])).await.unwrap()
     }
 
     async fn opened(&self, uuid: Uuid, sha1: &str) -> Vec<u8> {
@@ -109,7 +115,8 @@ async fn digests_are_those_of_the_published_vectors() {
     let disk = Disk::new();
     for (bytes, sha1, md5, sha256) in vectors {
         let chunk = Ok::<_, Infallible>(Bytes::copy_from_slice(bytes));
-        let received = disk.storage.receive(None, NO_LIMIT, stream::iter([chunk])).await.unwrap();
+        let received =
+            disk.storage.receive(None, Digesting::All, NO_LIMIT, stream::iter([chunk])).await.unwrap();
         let digests = &received.digests;
         assert_eq!(digests.size, bytes.len() as u64);
         assert_eq!([&*digests.sha1, &*digests.md5, &*digests.sha256], [sha1, md5, sha256]);
@@ -126,8 +133,11 @@ async fn bytes_arrive_whole_however_they_are_cut() {
             // Empty pieces are no end.
             let chunks = pieces.flat_map(|piece| [Ok::<_, Infallible>(piece), Ok(Bytes::new())]);
             let chunks: Vec<_> = chunks.collect();
-            let received =
-                disk.storage.receive(Some(size as u64), NO_LIMIT, stream::iter(chunks)).await.unwrap();
+            let received = disk
+                .storage
+                .receive(Some(size as u64), Digesting::All, NO_LIMIT, stream::iter(chunks))
+                .await
+                .unwrap();
             assert_eq!(received.digests.size, size as u64);
             assert_eq!(received.digests.sha1, sha1_of(&bytes), "{size} bytes in pieces of {cut}");
             assert!(fs::read(only(&disk.incoming())).unwrap() == bytes, "{size} bytes in pieces of {cut}");
@@ -140,10 +150,10 @@ async fn bytes_arrive_whole_however_they_are_cut() {
 #[tokio::test]
 async fn the_limit_is_the_last_size_that_is_taken() {
     let disk = Disk::new();
-    let received = disk.storage.receive(None, 6, body([b"abc", b"def"])).await.unwrap();
+    let received = disk.storage.receive(None, Digesting::All, 6, body([b"abc", b"def"])).await.unwrap();
     assert_eq!(received.digests.size, 6);
     drop(received);
-    let refused = disk.storage.receive(None, 5, body([b"abc", b"def"])).await;
+    let refused = disk.storage.receive(None, Digesting::All, 5, body([b"abc", b"def"])).await;
     assert!(matches!(refused, Err(ReceiveError::TooLarge { limit: 5 })), "{refused:?}");
     disk.until_unfinished(0).await;
 }
@@ -152,7 +162,7 @@ async fn the_limit_is_the_last_size_that_is_taken() {
 async fn nothing_remains_of_a_body_that_breaks_off() {
     let disk = Disk::new();
     let chunks = [Ok(Bytes::from_static(b"abc")), Err("gone"), Ok(Bytes::from_static(b"def"))];
-    let broken = disk.storage.receive(Some(6), NO_LIMIT, stream::iter(chunks)).await;
+    let broken = disk.storage.receive(Some(6), Digesting::All, NO_LIMIT, stream::iter(chunks)).await;
     assert!(matches!(broken, Err(ReceiveError::Body("gone"))), "{broken:?}");
     disk.until_unfinished(0).await;
 }
@@ -163,7 +173,8 @@ async fn nothing_remains_of_a_body_that_nobody_waits_for() {
     let storage = disk.storage.clone();
     let endless =
         stream::unfold((), |()| async { Some((Ok::<_, Infallible>(Bytes::from(vec![7; MIB])), ())) });
-    let receiving = tokio::spawn(async move { storage.receive(None, NO_LIMIT, endless).await });
+    let receiving =
+        tokio::spawn(async move { storage.receive(None, Digesting::All, NO_LIMIT, endless).await });
     disk.until_unfinished(1).await;
     receiving.abort();
     assert!(receiving.await.unwrap_err().is_cancelled());
@@ -192,7 +203,7 @@ async fn what_a_dead_process_left_is_claimed_once_and_discarded() {
     assert_eq!(leftovers.len(), 1);
     assert!(disk.storage.leftovers().await.unwrap().is_empty(), "it is claimed");
     let leftover = leftovers.remove(0);
-    assert_eq!(leftover.owner(), None);
+    assert_eq!(leftover.content, Content::Part);
     disk.storage.discard(leftover).await.unwrap();
     assert!(disk.unfinished().is_empty());
 }
@@ -207,7 +218,8 @@ async fn what_was_left_for_the_sweep_says_whose_it_is_and_can_be_settled() {
 
     let mut leftovers = disk.storage.leftovers().await.unwrap();
     let leftover = leftovers.remove(0);
-    assert_eq!(leftover.owner(), Some(&Owner { uuid, asset: Asset::File(0), sha1: sha1.clone() }));
+    let owner = Owner { uuid, asset: Asset::File(0), sha1: sha1.clone() };
+    assert_eq!(leftover.content, Content::File(owner));
     disk.storage.settle_leftover(leftover).await.unwrap();
     assert!(disk.unfinished().is_empty());
     assert_eq!(disk.opened(uuid, &sha1).await, b"abc");
@@ -260,30 +272,128 @@ async fn deleting_keeps_what_somebody_else_put_beside() {
     assert_eq!(fs::read(other).unwrap(), b"other");
 }
 
+/// A copy for the archive.
+async fn copy(disk: &Disk, uuid: Uuid, version: Version, text: &'static str) -> Archived {
+    disk.storage.prepare_archive(uuid, version, text.into()).await.unwrap()
+}
+
 #[tokio::test]
 async fn the_archive_changes_when_it_is_committed() {
     let disk = Disk::new();
     let uuid = Uuid::new_v4();
     let place = disk.storage.archive_path(uuid);
-    let first = disk.storage.prepare_archive(uuid, b"first".to_vec()).await.unwrap();
+    let first = copy(&disk, uuid, Version::Current, "first").await;
     assert!(!place.exists());
     first.commit().await.unwrap();
     assert_eq!(fs::read(&place).unwrap(), b"first");
 
-    drop(disk.storage.prepare_archive(uuid, b"refused".to_vec()).await.unwrap());
+    drop(copy(&disk, uuid, Version::Current, "never written").await);
+    let mut refused = copy(&disk, uuid, Version::Current, "refused").await;
+    refused.record_is_written();
+    refused.discard();
     disk.until_unfinished(0).await;
     assert_eq!(fs::read(&place).unwrap(), b"first");
 
-    disk.storage.prepare_archive(uuid, b"second".to_vec()).await.unwrap().commit().await.unwrap();
+    copy(&disk, uuid, Version::Last, "second").await.commit().await.unwrap();
     assert_eq!(fs::read(&place).unwrap(), b"second");
     assert!(disk.unfinished().is_empty());
+}
+
+#[tokio::test]
+async fn what_nobody_says_of_a_written_record_stays_and_tells_its_image() {
+    let disk = Disk::new();
+    let uuid = Uuid::new_v4();
+    for version in [Version::Current, Version::Last] {
+        let mut unknown = copy(&disk, uuid, version, "{}").await;
+        assert!(disk.storage.leftovers().await.unwrap().is_empty(), "somebody works on it");
+        unknown.record_is_written();
+        drop(unknown);
+        let leftover = disk.storage.leftovers().await.unwrap().remove(0);
+        assert_eq!(leftover.content, Content::Manifest { uuid, version });
+        assert!(!leftover.is_older_than(Duration::from_secs(3600)) && leftover.is_older_than(Duration::ZERO));
+        let (leftover, bytes) = disk.storage.read_leftover(leftover).await.unwrap();
+        assert_eq!(bytes, b"{}");
+        disk.storage.archive_leftover(leftover).await.unwrap();
+        assert_eq!(fs::read(disk.storage.archive_path(uuid)).unwrap(), b"{}");
+        let spooled = disk.storage.open_spooled(uuid).await.unwrap().unwrap();
+        assert_eq!(spooled.is_last(), version == Version::Last);
+        assert!(disk.unfinished().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_spooled_manifest_is_removed_unless_another_one_is_there() {
+    let disk = Disk::new();
+    let uuid = Uuid::new_v4();
+    let place = disk.storage.archive_path(uuid);
+    copy(&disk, uuid, Version::Current, "first").await.commit().await.unwrap();
+    let first = disk.storage.open_spooled(uuid).await.unwrap().unwrap();
+    assert_eq!(disk.storage.spooled().await.unwrap().manifests, [(uuid, first.id())]);
+    copy(&disk, uuid, Version::Current, "second").await.commit().await.unwrap();
+    assert_eq!(first.bytes().await.unwrap(), b"first");
+    disk.storage.remove_spooled(first).await.unwrap();
+    let second = disk.storage.open_spooled(uuid).await.unwrap().unwrap();
+    assert_eq!(second.bytes().await.unwrap(), b"second");
+    disk.storage.remove_spooled(second).await.unwrap();
+    assert!(!place.parent().unwrap().exists() && place.parent().unwrap().parent().unwrap().exists());
+    assert!(disk.storage.open_spooled(uuid).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn only_names_of_images_are_manifests_and_empty_directories_go() {
+    let disk = Disk::new();
+    let uuid = Uuid::new_v4();
+    copy(&disk, uuid, Version::Current, "{}").await.commit().await.unwrap();
+    let archive = disk.storage.archive();
+    let name = format!("{uuid}.json");
+    let foreign =
+        ["file".to_owned(), "zzz/x.json".to_owned(), format!("zzz/{name}"), format!("{}/{uuid}", &name[..3])];
+    for directory in ["zzz", "empty"] {
+        fs::create_dir(archive.join(directory)).unwrap();
+    }
+    for name in &foreign {
+        fs::write(archive.join(name), "x").unwrap();
+    }
+    let spool = disk.storage.spooled().await.unwrap();
+    assert_eq!(spool.manifests.len(), 1);
+    assert_eq!(spool.foreign, foreign.map(|name| archive.join(name)).into());
+    assert!(!archive.join("empty").exists());
+}
+
+#[tokio::test]
+async fn a_directory_that_is_removed_in_between_does_not_matter() {
+    let disk = Disk::new();
+    let uuid = Uuid::new_v4();
+    let place = disk.storage.archive_path(uuid);
+    let directory = place.parent().unwrap().to_owned();
+    // How often it may be removed during one commit: fewer times than that tries.
+    let (removals, is_done) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicBool::new(false)));
+    let removing = std::thread::spawn({
+        let (removals, is_done) = (Arc::clone(&removals), Arc::clone(&is_done));
+        move || {
+            while !is_done.load(Ordering::SeqCst) {
+                if removals.load(Ordering::SeqCst) > 0 && fs::remove_dir(&directory).is_ok() {
+                    removals.fetch_sub(1, Ordering::SeqCst);
+                }
+                std::thread::yield_now();
+            }
+        }
+    });
+    for _ in 0..50 {
+        removals.store(3, Ordering::SeqCst);
+        copy(&disk, uuid, Version::Current, "{}").await.commit().await.unwrap();
+        let spooled = disk.storage.open_spooled(uuid).await.unwrap().unwrap();
+        disk.storage.remove_spooled(spooled).await.unwrap();
+    }
+    is_done.store(true, Ordering::SeqCst);
+    removing.join().unwrap();
 }
 
 #[tokio::test]
 async fn a_storage_without_its_directory_says_so() {
     let disk = Disk::new();
     fs::write(disk.incoming(), "a file where the directory should be").unwrap();
-    let failed = disk.storage.receive(None, NO_LIMIT, body([b"abc"])).await;
+    let failed = disk.storage.receive(None, Digesting::All, NO_LIMIT, body([b"abc"])).await;
     assert!(matches!(failed, Err(ReceiveError::Storage(StorageError::Io(_)))), "{failed:?}");
 }
 
@@ -293,7 +403,7 @@ async fn a_full_disk_is_told_from_other_failures() {
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let chunks = stream::iter((0..8).map(|_| Ok::<_, Infallible>(Bytes::from(vec![1; MIB]))));
     let mut sink = super::ingest::FileSink::new(full, None).await.unwrap();
-    let failed = super::ingest::ingest(&mut sink, NO_LIMIT, chunks).await;
+    let failed = super::ingest::ingest(&mut sink, Digesting::All, NO_LIMIT, chunks).await;
     assert!(matches!(failed, Err(ReceiveError::Storage(StorageError::NoSpace))), "{failed:?}");
 }
 
@@ -332,7 +442,16 @@ async fn a_copy_has_the_digests_of_what_was_read() {
     disk.storage.stage(received, uuid, Asset::Icon).await.unwrap().settle().await.unwrap();
     let storage = Storage::new(disk.storage.clone(), None);
     let (asset, stor, size) = (Asset::Icon, Stor::Local, digests.size);
-    let location = Location { uuid, asset, stor, sha1: digests.sha1.clone(), size, md5: None, object: None };
+    let location = Location {
+        uuid,
+        asset,
+        stor,
+        sha1: digests.sha1.clone(),
+        size,
+        md5: None,
+        sha256: None,
+        object: None,
+    };
     let target = Target { uuid: Uuid::new_v4(), asset, stor, replaces: false };
     let copy = storage.copy(&location, target).await.unwrap();
     assert_eq!(copy.digests, digests);

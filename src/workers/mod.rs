@@ -45,7 +45,8 @@ pub enum Next {
     After(Duration),
 }
 
-/// Ends the wait of a worker, from wherever something to do turns up. Never lost: one that is at work looks again.
+/// Ends the wait of a worker, from wherever something to do turns up; that after a failure when it has lasted for a
+/// second. Never lost: one that is at work looks again.
 #[derive(Debug, Clone, Default)]
 pub struct Poke(Arc<Notify>);
 

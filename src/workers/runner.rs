@@ -54,9 +54,17 @@ async fn run(mut worker: impl Worker, first: Next, progress: Arc<Progress>, poke
         match next {
             Next::Now => tokio::task::yield_now().await,
             Next::After(wait) => {
-                progress.waits(wait, retry > FIRST_RETRY);
+                let is_retry = retry > FIRST_RETRY;
+                progress.waits(wait, is_retry);
+                let poked = async {
+                    if is_retry {
+                        // What has failed is left alone for a moment, however much there is to do. No poke is lost.
+                        tokio::time::sleep(FIRST_RETRY).await;
+                    }
+                    poke.0.notified().await;
+                };
                 tokio::select! {
-                    () = poke.0.notified() => {}
+                    () = poked => {}
                     () = tokio::time::sleep(wait) => {}
                 }
             }
@@ -170,6 +178,21 @@ mod tests {
         let [status] = &workers.status()[..] else { panic!("one worker") };
         assert_eq!((status.failures, &*status.last_error.as_ref().unwrap().message), (3, "no way"));
         assert!(matches!(status.state, State::Waiting(_)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_failed_is_poked_once_a_second_at_most() {
+        let failing: Unit = |_| Err("no way".into());
+        let (_workers, poke, mut calls) = start([failing; 8]);
+        let mut before = calls.recv().await.unwrap();
+        for failures in 1..8 {
+            poke.poke();
+            let call = calls.recv().await.unwrap();
+            let wait = call - before;
+            // The first wait may be shorter by itself.
+            assert!(wait == FIRST_RETRY || failures == 1 && wait < FIRST_RETRY, "{failures}: {wait:?}");
+            before = call;
+        }
     }
 
     #[tokio::test(start_paused = true)]

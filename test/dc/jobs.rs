@@ -7,8 +7,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::support::{
-    ADMIN, Answer, BASE, FATHER, Foreign, JOIN_US, LUKE, NOBODY, Script, TestApp, VADER, fresh, tests,
-    wait_until,
+    ADMIN, Answer, BASE, FATHER, Foreign, JOIN_US, LUKE, NOBODY, Script, TestApp, VADER, fresh,
+    takeover_records, tests, wait_until,
 };
 use fake::{Fake, Fault};
 
@@ -31,6 +31,7 @@ async fn datacenter(fake: &Fake, more: &[(&str, Value)]) -> TestApp {
         more.iter().fold(builder, |builder, (key, value)| builder.imgapi_config(*key, value.clone()))
     })
     .await;
+    app.store_all(&takeover_records()).await;
     is_connected(&app).await;
     app
 }
@@ -250,7 +251,7 @@ async fn the_workflow_api_may_come_and_go(_: &TestApp) {
     before.state.lock().unwrap().backend = Some("down");
     let url = json!({"url": format!("http://{}", before.address)});
     let app = TestApp::start_with(|builder| builder.imgapi_config("wfapi", url)).await;
-    app.store_all(&super::support::takeover_records()).await;
+    app.store_all(&takeover_records()).await;
     let list = async || app.operator().get(&format!("/images/{BASE}/jobs")).await;
     list().await.refused(503, "ServiceUnavailableError");
     assert_eq!(app.operator().get("/ping").await.status, 200);

@@ -14,6 +14,7 @@
 mod support;
 
 mod acl;
+mod archive;
 mod audit;
 mod bodies;
 mod clones;
@@ -22,6 +23,7 @@ mod conditions;
 mod create;
 mod downloads;
 mod enable;
+mod expiry;
 mod filters;
 mod from_url;
 mod headers;
@@ -31,6 +33,7 @@ mod jobs;
 mod lifecycle;
 mod listing;
 mod manta;
+mod manta_faults;
 mod metrics;
 mod pages;
 mod paging;
@@ -40,6 +43,7 @@ mod races;
 mod ranges;
 mod representations;
 mod routing;
+mod scrub;
 mod shutdown;
 mod sources;
 mod stalls;
@@ -55,6 +59,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let modules = [
         acl::TESTS,
+        archive::TESTS,
         audit::TESTS,
         bodies::TESTS,
         clones::TESTS,
@@ -63,6 +68,7 @@ fn main() -> ExitCode {
         create::TESTS,
         downloads::TESTS,
         enable::TESTS,
+        expiry::TESTS,
         filters::TESTS,
         from_url::TESTS,
         headers::TESTS,
@@ -72,6 +78,7 @@ fn main() -> ExitCode {
         lifecycle::TESTS,
         listing::TESTS,
         manta::TESTS,
+        manta_faults::TESTS,
         metrics::TESTS,
         pages::TESTS,
         paging::TESTS,
@@ -81,6 +88,7 @@ fn main() -> ExitCode {
         ranges::TESTS,
         representations::TESTS,
         routing::TESTS,
+        scrub::TESTS,
         shutdown::TESTS,
         state::TESTS,
         sources::TESTS,

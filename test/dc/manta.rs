@@ -1,6 +1,6 @@
 //! Files in Manta. These tests start their own datacenters.
 
-use coal::datacenter::MantaMode;
+use coal::datacenter::{DatacenterBuilder, MantaMode};
 use coal::manta::{MantaFault, MantaFaultRule};
 use futures_util::TryStreamExt;
 use futures_util::future::join_all;
@@ -12,6 +12,7 @@ use super::support::{Answer, TestApp, sha1_of, tests, wait_until};
 
 tests! {
     the_owner_decides_with_a_remote_manta_and_not_with_a_near_one,
+    what_is_stored_stays_where_it_is_when_the_configuration_changes,
     a_file_and_an_icon_live_and_go_in_manta,
     an_upload_that_fails_changes_nothing,
     a_file_can_be_replaced_and_is_where_4_13_1_looks_for_it,
@@ -26,30 +27,35 @@ tests! {
 }
 
 /// A datacenter with Manta, and a client of it.
-struct Stage {
-    app: TestApp,
-    manta: manta::Client,
+pub(crate) struct Stage {
+    pub(crate) app: TestApp,
+    pub(crate) manta: manta::Client,
 }
 
 impl Stage {
     async fn start(mode: MantaMode) -> Stage {
-        let app = TestApp::start_with(|dc| dc.manta(mode)).await;
+        Stage::start_with(|dc| dc.manta(mode)).await
+    }
+
+    /// One that is put together differently; with a Manta.
+    pub(crate) async fn start_with(build: impl FnOnce(DatacenterBuilder) -> DatacenterBuilder) -> Stage {
+        let app = TestApp::start_with(build).await;
         let pem = std::fs::read_to_string(app.dc.key_file("admin")).unwrap();
         let url = app.dc.manta().unwrap().url();
         let config = manta::Config::new(url, "admin", PrivateKey::from_pem(&pem).unwrap());
         Stage { manta: manta::Client::new(config).unwrap(), app }
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.app.stop().await;
     }
 
-    fn directory(uuid: &str) -> manta::Path {
+    pub(crate) fn directory(uuid: &str) -> manta::Path {
         manta::Path::new(format!("/admin/stor/imgapi/coal/images/{}/{uuid}", &uuid[..3])).unwrap()
     }
 
     /// The objects of an image, by name; none without a directory.
-    async fn objects(&self, uuid: &str) -> Vec<String> {
+    pub(crate) async fn objects(&self, uuid: &str) -> Vec<String> {
         match self.manta.list(&Stage::directory(uuid)).try_collect::<Vec<_>>().await {
             Ok(entries) => entries.into_iter().map(|entry| entry.name).collect(),
             Err(error) if error.is_not_found() => Vec::new(),
@@ -57,26 +63,35 @@ impl Stage {
         }
     }
 
-    async fn object(&self, uuid: &str, name: &str) -> Vec<u8> {
+    pub(crate) async fn object(&self, uuid: &str, name: &str) -> Vec<u8> {
         let path = Stage::directory(uuid).join(name).unwrap();
         let object = self.manta.get(&path, &Default::default()).await.unwrap();
         object.body.try_collect::<Vec<_>>().await.unwrap().concat()
     }
 
     /// Where the database says that the file is.
-    async fn stor(&self, uuid: &str) -> Value {
+    pub(crate) async fn stor(&self, uuid: &str) -> Value {
         self.app.stored(uuid).await.unwrap().0["files"][0]["stor"].clone()
     }
 
-    fn fault(&self, rule: impl Into<MantaFaultRule>) {
+    /// Starts the application again, with another configuration.
+    async fn restart_with(&mut self, change: impl FnOnce(&mut Value)) {
+        let file = self.app.dc.config_file();
+        let mut config = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+        change(&mut config);
+        std::fs::write(file, config.to_string()).unwrap();
+        self.app.dc.restart_imgapi().await.unwrap();
+    }
+
+    pub(crate) fn fault(&self, rule: impl Into<MantaFaultRule>) {
         self.app.dc.manta().unwrap().faults().set(rule);
     }
 
-    fn heal(&self) {
+    pub(crate) fn heal(&self) {
         self.app.dc.manta().unwrap().faults().clear();
     }
 
-    async fn move_to(&self, uuid: &str, stor: &str) -> Answer {
+    pub(crate) async fn move_to(&self, uuid: &str, stor: &str) -> Answer {
         let target = format!("/images/{uuid}?action=change-stor&stor={stor}");
         self.app.operator().call(Method::POST, &target).send().await
     }
@@ -109,6 +124,49 @@ async fn the_owner_decides_with_a_remote_manta_and_not_with_a_near_one(_shared: 
         assert_eq!(app.stored(&of_admin).await.unwrap().0["icon"]["stor"], admins);
         stage.stop().await;
     }
+}
+
+async fn what_is_stored_stays_where_it_is_when_the_configuration_changes(_shared: &TestApp) {
+    let mut stage = Stage::start(MantaMode::Local).await;
+    let of_admin = stage.app.admin().has_image_with_file(json!({}), b"admin's").await;
+    let of_luke = stage.app.luke().has_image_with_file(json!({}), b"luke's").await;
+    let wished = stage.app.luke().has_image(json!({})).await;
+    stage.app.operator().upload(&wished, "compression=none&storage=local", "here").await.ok();
+    add_icon(&stage.app, &of_luke).await.ok();
+
+    // What is new goes elsewhere; what is there is found, and goes when it is replaced.
+    stage.restart_with(|config| config["manta"]["remote"] = json!(true)).await;
+    let admin = stage.app.admin();
+    assert_eq!(admin.download(&of_admin).await.text(), "admin's");
+    assert_eq!((stage.stor(&of_admin).await, stage.stor(&of_luke).await), (json!("manta"), json!("manta")));
+    let another = admin.has_image_with_file(json!({}), b"another").await;
+    assert_eq!(stage.stor(&another).await, "local");
+    admin.upload(&of_admin, "compression=none", "replaced").await.ok();
+    assert_eq!((stage.stor(&of_admin).await, stage.objects(&of_admin).await.len()), (json!("local"), 0));
+    assert_eq!(admin.download(&of_admin).await.text(), "replaced");
+
+    // Without Manta what is there cannot be had, and is not taken for something else.
+    stage.restart_with(|config| config["storageTypes"] = json!(["local"])).await;
+    let luke = stage.app.luke();
+    luke.download(&of_luke).await.refused(503, "StorageUnsupported");
+    luke.get(&format!("/images/{of_luke}/icon")).await.refused(503, "StorageUnsupported");
+    assert_eq!(luke.get_image(&of_luke).await.ok()["files"][0]["sha1"], sha1_of(b"luke's"));
+    assert_eq!(luke.download(&wished).await.text(), "here");
+    let new = luke.has_image(json!({})).await;
+    stage.app.operator().upload(&new, "compression=none&storage=manta", "new").await.ok();
+    assert_eq!(stage.stor(&new).await, "local");
+
+    stage.restart_with(|config| config["storageTypes"] = json!(["manta", "local"])).await;
+    let luke = stage.app.luke();
+    assert_eq!(luke.download(&of_luke).await.text(), "luke's");
+    assert_eq!(luke.get(&format!("/images/{of_luke}/icon")).await.text(), "icon");
+    assert_eq!((luke.download(&new).await.text(), stage.stor(&new).await), ("new", json!("local")));
+    stage.stop().await;
+}
+
+async fn add_icon(app: &TestApp, uuid: &str) -> Answer {
+    let icon = app.operator().call(Method::PUT, &format!("/images/{uuid}/icon"));
+    icon.header("content-type", "image/png").body("icon").send().await
 }
 
 async fn a_file_and_an_icon_live_and_go_in_manta(_shared: &TestApp) {

@@ -42,8 +42,9 @@ async fn running_transfers_finish(_shared: &TestApp) {
     let (record, _) = app.stored(&up).await.unwrap();
     assert_eq!(record["files"][0]["sha1"], sha1_of(b"bytes"));
     assert_eq!(fs::read(app.file(&up)).unwrap(), b"bytes");
-    let last = app.log().pop().unwrap();
-    assert_eq!((&last["msg"], &last["cut"]), (&json!("stopped"), &json!(0)));
+    // Connections to backends may end later.
+    let stopped = app.log().into_iter().find(|record| record["msg"] == "stopped");
+    assert_eq!(stopped.map(|record| record["cut"].clone()), Some(json!(0)));
     app.end().await;
 }
 

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking")]
 
 mod aborts;
+mod archive;
 mod concurrency;
 mod crash;
 mod damage;

@@ -1,7 +1,5 @@
 //! Two processes on one Moray: what is changed through one is seen through the other, and no change is lost.
 
-mod second;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -12,8 +10,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{PATIENCE, start_datacenter, wait_for};
-use second::SecondServer;
+use crate::support::{PATIENCE, SecondServer, start_datacenter, wait_for};
 
 /// Changes in all. `IMGAPI_TEST_CHANGES` asks for more.
 const CHANGES: usize = 1500;

@@ -56,6 +56,12 @@ async fn channels_of(app: &TestApp, uuid: &str) -> Vec<Value> {
     if answer.status == 404 { Vec::new() } else { answer.ok()["channels"].as_array().unwrap().clone() }
 }
 
+/// The channels of an image, as the archive has them.
+fn archived_channels(app: &TestApp, uuid: &str) -> Value {
+    let manifest = std::fs::read(app.archived(uuid)).unwrap();
+    serde_json::from_slice::<Value>(&manifest).unwrap()["channels"].clone()
+}
+
 async fn channels_are_listed_as_they_are_configured(app: &TestApp) {
     let expected = json!([
         {"name": "dev", "description": "all images", "default": true},
@@ -161,6 +167,7 @@ async fn an_image_is_added_to_a_channel_once(app: &TestApp) {
         async |body: Value| call(app, "POST", &format!("/images/{uuid}?action=channel-add"), &body).await;
     let added = add(json!({"channel": "release"})).await;
     assert_eq!(added.ok()["channels"], json!(["dev", "release"]));
+    assert_eq!(archived_channels(app, &uuid), json!(["dev", "release"]));
     let again = add(json!({"channel": "release"})).await;
     assert_eq!((&again.body, again.header("etag")), (&added.body, added.header("etag")));
     for body in [
@@ -204,6 +211,7 @@ async fn an_image_is_taken_out_of_one_channel_before_it_is_deleted(app: &TestApp
     );
     delete("channel=release&force_all_channels=false").await.gone();
     assert_eq!(channels_of(app, &uuid).await, ["dev"]);
+    assert_eq!(archived_channels(app, &uuid), json!(["dev"]));
     delete("channel=release").await.not_found();
     assert_eq!(app.operator().download(&uuid).await.text(), "file");
     delete("").await.gone();

@@ -6,6 +6,7 @@
 mod database;
 mod http;
 mod process;
+mod scrub;
 mod workers;
 
 use std::collections::HashMap;
@@ -20,6 +21,7 @@ use thiserror::Error;
 
 use database::DatabaseMetrics;
 use http::HttpMetrics;
+use scrub::ScrubMetrics;
 use workers::WorkersMetrics;
 
 pub use workers::WorkerMetrics;
@@ -53,6 +55,7 @@ pub struct Metrics {
     moray_connections: IntGauge,
     database: DatabaseMetrics,
     workers: WorkersMetrics,
+    scrub: ScrubMetrics,
     file_bytes: [IntCounter; 2],
     stalled: [IntCounter; 2],
     log_dropped: IntCounter,
@@ -151,6 +154,7 @@ impl Metrics {
                 .gauge("imgapi_moray_connections", "established connections to Moray")?,
             database: DatabaseMetrics::new(&builder)?,
             workers: WorkersMetrics::new(&builder)?,
+            scrub: ScrubMetrics::new(&builder)?,
             file_bytes: ["in", "out"].map(|direction| file_bytes.with_label_values(&[direction])),
             stalled: ["in", "out"].map(|direction| stalled.with_label_values(&[direction])),
             log_dropped: log_dropped.with_label_values::<&str>(&[]),

@@ -142,14 +142,19 @@ impl Call {
 
     /// Sends it and reads the whole answer.
     pub(crate) async fn send(self) -> Answer {
+        let what = self.what.clone();
+        self.try_send().await.unwrap_or_else(|error| panic!("{what}: {error:?}"))
+    }
+
+    /// The same, where the answer may break off.
+    pub(crate) async fn try_send(self) -> reqwest::Result<Answer> {
         let what = self.what;
         let exchange = async {
             let response = self.request.send().await?;
             let (status, headers) = (response.status().as_u16(), response.headers().clone());
             reqwest::Result::Ok((status, headers, response.bytes().await?))
         };
-        let (status, headers, body): (_, _, Bytes) =
-            within(&what, exchange).await.unwrap_or_else(|error| panic!("{what}: {error:?}"));
-        Answer { what, status, headers, body }
+        let (status, headers, body): (_, _, Bytes) = within(&what, exchange).await?;
+        Ok(Answer { what, status, headers, body })
     }
 }

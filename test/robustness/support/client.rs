@@ -73,6 +73,10 @@ impl Client {
         self.send(self.request(Method::GET, path)).await
     }
 
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> reqwest::Result<Answer> {
+        self.send(self.request(Method::POST, path).json(body)).await
+    }
+
     /// CreateImage, for the admin account.
     pub(crate) async fn create(&self) -> reqwest::Result<Answer> {
         let manifest = json!({

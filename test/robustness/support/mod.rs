@@ -5,14 +5,16 @@ mod disk;
 mod file;
 mod process;
 pub(crate) mod raw;
+mod second;
 mod wait;
 
 use coal::Datacenter;
 
 pub(crate) use client::{Answer, Client};
-pub(crate) use disk::{files_below, image_file, incoming, wait_until_swept};
+pub(crate) use disk::{files_below, image_file, incoming, is_copy_of, wait_until_swept};
 pub(crate) use file::TestFile;
 pub(crate) use process::resident_bytes;
+pub(crate) use second::SecondServer;
 pub(crate) use wait::{PATIENCE, wait_for};
 
 /// The `imgapi` under test.

@@ -22,7 +22,8 @@ pub(super) struct ConfigInput<'a> {
 
 impl ConfigInput<'_> {
     /// The keys of IMGAPI 4.13.1's own config in a datacenter; `metricsPort` is in addition, since two
-    /// datacenters on one machine cannot share port 8881.
+    /// datacenters on one machine cannot share port 8881, and `scrubRate`: nothing reads files again on its own while tests
+    /// damage them.
     pub(super) fn to_json(&self) -> Map<String, Value> {
         let config = json!({
             "port": self.imgapi.port(),
@@ -39,6 +40,7 @@ impl ConfigInput<'_> {
             "databaseType": "moray",
             "storageTypes": ["local"],
             "logLevel": "info",
+            "scrubRate": 0,
             "ufds": {
                 "url": format!("ldaps://{}", self.ufds),
                 "bindDN": self.ufds_root_dn,

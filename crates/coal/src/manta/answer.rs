@@ -47,6 +47,11 @@ pub(super) fn full(status: StatusCode, content_type: &'static str, text: String)
     answer
 }
 
+/// What a load balancer answers whose servers are away.
+pub(super) fn bad_gateway() -> Answer {
+    full(StatusCode::BAD_GATEWAY, "text/html", "<html><body>502 Bad Gateway</body></html>\n".to_owned())
+}
+
 /// An answer whose body is a file, or a span of it.
 pub(super) async fn file(file: File, span: Span, fault: ContentFault) -> io::Result<Answer> {
     let mut file = tokio::fs::File::from_std(file);
@@ -77,7 +82,7 @@ fn faulty(
                 return Err(io::Error::other(hang_up));
             }
         };
-        let sent = piece.split_to(through);
+        let sent = fault.alter(done, piece.split_to(through));
         Ok(Some((sent, (pieces, fault, piece, done + through as u64))))
     })
 }

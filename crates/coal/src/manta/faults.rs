@@ -1,5 +1,6 @@
 //! Faults that can be switched on while the server runs.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::faults::{Met, Switches};
@@ -19,6 +20,14 @@ pub enum MantaFault {
         /// Seconds in `retry-after`.
         retry_after: u32,
     },
+    /// The answer is 502 and HTML, as of a load balancer whose servers are away; nothing is done.
+    BadGateway,
+    /// The answer is 403 `AuthorizationFailed`; nothing is done.
+    Forbidden,
+    /// An object is refused before its content, with 507 `NotEnoughSpace`.
+    NotEnoughSpace,
+    /// An object is not stored, and the answer is 408 `UploadTimeout`.
+    UploadTimeout,
     /// An object's content, up or down, stops at this byte until [`MantaFaults::clear`].
     StallAfter {
         /// How many bytes go through.
@@ -30,6 +39,8 @@ pub enum MantaFault {
         /// How many bytes go through.
         bytes: u64,
     },
+    /// The first byte of an object's content, up or down, becomes another one.
+    Corrupt,
     /// An object is stored, and the `computed-md5` of the answer is another one.
     WrongComputedMd5,
     /// An object is sent with another `content-md5`.
@@ -45,6 +56,8 @@ pub enum MantaFault {
 pub(super) enum Stage {
     /// Its head has come.
     Head,
+    /// The content of an object may come.
+    Accept,
     /// The content of an object comes, or goes.
     Content,
     /// A change is about to be made.
@@ -60,10 +73,16 @@ pub(super) enum Stage {
 impl MantaFault {
     fn stage(&self) -> Stage {
         match self {
-            Self::HangUp | Self::Stall | Self::InternalError | Self::Unavailable { .. } => Stage::Head,
-            Self::StallAfter { .. } | Self::CutAfter { .. } => Stage::Content,
+            Self::HangUp
+            | Self::Stall
+            | Self::InternalError
+            | Self::Unavailable { .. }
+            | Self::BadGateway
+            | Self::Forbidden => Stage::Head,
+            Self::NotEnoughSpace => Stage::Accept,
+            Self::StallAfter { .. } | Self::CutAfter { .. } | Self::Corrupt => Stage::Content,
             Self::ConcurrentRequest => Stage::Commit,
-            Self::WrongComputedMd5 => Stage::Uploaded,
+            Self::WrongComputedMd5 | Self::UploadTimeout => Stage::Uploaded,
             Self::WrongContentMd5 => Stage::Download,
             Self::LostAnswer => Stage::Answer,
         }
@@ -80,13 +99,15 @@ pub struct MantaFaultRule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     path: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    except: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     times: Option<u32>,
 }
 
 impl MantaFaultRule {
     /// Meets every request that the fault can happen to.
     pub fn new(fault: MantaFault) -> Self {
-        Self { fault, method: None, path: None, times: None }
+        Self { fault, method: None, path: None, except: None, times: None }
     }
 
     /// Meets only requests with this method, in upper case.
@@ -103,6 +124,13 @@ impl MantaFaultRule {
         self
     }
 
+    /// Meets no request whose path contains this.
+    #[must_use]
+    pub fn except(mut self, part: &str) -> Self {
+        self.except = Some(part.to_owned());
+        self
+    }
+
     /// Meets only the next `times` requests.
     #[must_use]
     pub fn times(mut self, times: u32) -> Self {
@@ -114,6 +142,7 @@ impl MantaFaultRule {
         self.fault.stage() == stage
             && self.method.as_deref().is_none_or(|wanted| wanted == method)
             && self.path.as_deref().is_none_or(|part| path.contains(part))
+            && self.except.as_deref().is_none_or(|part| !path.contains(part))
     }
 }
 
@@ -216,6 +245,18 @@ impl ContentFault {
         met.until_cleared().await;
         self.0 = None;
         Ok(length)
+    }
+
+    /// What becomes of a piece that begins at byte `done`.
+    pub(super) fn alter(&self, done: u64, piece: Bytes) -> Bytes {
+        if done > 0 || self.0.as_ref().is_none_or(|met| met.rule.fault != MantaFault::Corrupt) {
+            return piece;
+        }
+        let mut altered = Vec::from(piece);
+        if let Some(first) = altered.first_mut() {
+            *first ^= 1;
+        }
+        altered.into()
     }
 }
 

@@ -99,6 +99,11 @@ impl Manta {
             Some(MantaFault::Unavailable { retry_after }) => {
                 return Err(MantaError::ServiceUnavailable { retry_after }.into());
             }
+            Some(MantaFault::BadGateway) => return Ok(answer::bad_gateway()),
+            Some(MantaFault::Forbidden) => {
+                let (caller, path) = ("the caller".to_owned(), path?.to_string());
+                return Err(MantaError::AuthorizationFailed { caller, path }.into());
+            }
             _ => {}
         }
         let path = path?;

@@ -1,3 +1,4 @@
+use openssl::base64;
 use openssl::bn::{BigNumContext, BigNumRef};
 use openssl::ec::{EcKeyRef, PointConversionForm};
 use openssl::hash::{MessageDigest, hash};
@@ -12,6 +13,12 @@ pub(super) fn md5<T: HasPublic>(key: &PKey<T>) -> Result<String, KeyError> {
     let digest = hash(MessageDigest::md5(), &blob(key)?)?;
     let pairs: Vec<String> = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(pairs.join(":"))
+}
+
+/// Its SHA-256 in base64 without padding.
+pub(super) fn sha256<T: HasPublic>(key: &PKey<T>) -> Result<String, KeyError> {
+    let digest = hash(MessageDigest::sha256(), &blob(key)?)?;
+    Ok(base64::encode_block(&digest).trim_end_matches('=').to_owned())
 }
 
 fn blob<T: HasPublic>(key: &PKey<T>) -> Result<Vec<u8>, KeyError> {

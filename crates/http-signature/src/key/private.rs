@@ -40,6 +40,14 @@ impl PrivateKey {
         fingerprint::md5(&self.key)
     }
 
+    /// What `ssh-keygen -l` prints of its public part behind `SHA256:`.
+    ///
+    /// # Errors
+    /// `Crypto`.
+    pub fn sha256_fingerprint(&self) -> Result<String, KeyError> {
+        fingerprint::sha256(&self.key)
+    }
+
     /// The signature of a message. Takes up to some milliseconds.
     ///
     /// # Errors

@@ -45,6 +45,14 @@ impl PublicKey {
         fingerprint::md5(&self.key)
     }
 
+    /// What `ssh-keygen -l` prints behind `SHA256:`.
+    ///
+    /// # Errors
+    /// `Crypto`.
+    pub fn sha256_fingerprint(&self) -> Result<String, KeyError> {
+        fingerprint::sha256(&self.key)
+    }
+
     /// Whether this key made the signature. Never, if the algorithm is of another family than the key.
     pub fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
         // What the library cannot make sense of is no signature.

@@ -37,6 +37,9 @@ pub(super) async fn put_object(call: &Call, body: Incoming) -> Result<Answer, Fa
     let announced = Announced::read(call, body.size_hint().exact())?;
     call.refuse_directory(old.as_ref())?;
     call.require_parent().await?;
+    if call.faults.meet(Stage::Accept).await.is_some() {
+        return Err(MantaError::NotEnoughSpace.into());
+    }
 
     let (content, size) = upload::receive(call, body, announced.max_length).await?;
     if let Some(expected) = announced.md5.filter(|expected| *expected != content.md5) {
@@ -54,6 +57,9 @@ pub(super) async fn put_object(call: &Call, body: Incoming) -> Result<Answer, Fa
     let mut answer = answer::empty(StatusCode::NO_CONTENT);
     answer::describe(answer.headers_mut(), &new);
     let fault = call.faults.meet(Stage::Uploaded).await;
+    if fault == Some(MantaFault::UploadTimeout) {
+        return Err(MantaError::UploadTimeout.into());
+    }
     let md5 = if fault == Some(MantaFault::WrongComputedMd5) { WRONG_MD5 } else { &content.md5 };
     set(answer.headers_mut(), COMPUTED_MD5, md5);
     call.put(new, Some(content), old.as_ref()).await?;

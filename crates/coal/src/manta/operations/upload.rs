@@ -28,6 +28,7 @@ pub(super) async fn receive(
         let Ok(mut piece) = frame.map_err(|_| HangUp)?.into_data() else { continue };
         while !piece.is_empty() {
             let through = piece.split_to(fault.pass(size, piece.len()).await?);
+            let through = fault.alter(size, through);
             size += through.len() as u64;
             if size > max_length {
                 return Err(MantaError::MaxContentLengthExceeded(max_length).into());

@@ -33,6 +33,35 @@ async fn a_request_may_be_refused_before_anything_is_done() {
 }
 
 #[tokio::test]
+async fn a_request_may_be_refused_by_others_and_an_upload_for_itself() {
+    let manta = Manta::start().await;
+    manta.faults().set(once(MantaFault::BadGateway));
+    let answer = manta.put(OBJECT, "x").await;
+    assert_eq!((answer.status().as_u16(), header(&answer, "content-type")), (502, "text/html"));
+    for (fault, expected) in [
+        (MantaFault::Forbidden, (403, "AuthorizationFailed".to_owned())),
+        (MantaFault::NotEnoughSpace, (507, "NotEnoughSpace".to_owned())),
+        (MantaFault::UploadTimeout, (408, "UploadTimeout".to_owned())),
+    ] {
+        manta.faults().set(once(fault));
+        assert_eq!(code(manta.put(OBJECT, "x").await).await, expected);
+    }
+    assert_eq!((manta.get(OBJECT).await.status().as_u16(), manta.contents()), (404, 0));
+}
+
+#[tokio::test]
+async fn content_is_altered_on_its_way() {
+    let manta = Manta::start().await;
+    manta.put(OBJECT, "abc").await;
+    manta.faults().set(once(MantaFault::Corrupt));
+    assert_eq!(manta.text(OBJECT).await, "`bc");
+    assert_eq!(manta.text(OBJECT).await, "abc");
+    manta.faults().set(once(MantaFault::Corrupt));
+    manta.put(OBJECT, "bcd").await;
+    assert_eq!(manta.text(OBJECT).await, "ccd");
+}
+
+#[tokio::test]
 async fn a_change_may_be_lost_to_another_or_its_answer_to_the_network() {
     let manta = Manta::start().await;
     manta.faults().set(once(MantaFault::ConcurrentRequest));

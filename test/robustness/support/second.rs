@@ -1,4 +1,5 @@
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::Stdio;
 
 use coal::Datacenter;
@@ -7,18 +8,18 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use crate::support::{IMGAPI, PATIENCE, wait_for};
+use super::{IMGAPI, PATIENCE, wait_for};
 
 /// Another IMGAPI of the same datacenter, with a directory of its own. It ends when dropped.
-pub(super) struct SecondServer {
+pub(crate) struct SecondServer {
     url: String,
     child: Child,
-    _data: TempDir,
+    data: TempDir,
 }
 
 impl SecondServer {
     /// Starts it, and waits until it answers.
-    pub(super) async fn start(datacenter: &Datacenter) -> SecondServer {
+    pub(crate) async fn start(datacenter: &Datacenter) -> SecondServer {
         let data = TempDir::new().unwrap();
         let (port, metrics) = (free_port(), free_port());
         let text = std::fs::read_to_string(datacenter.config_file()).unwrap();
@@ -38,7 +39,7 @@ impl SecondServer {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let second = SecondServer { url: format!("http://127.0.0.1:{port}"), child, _data: data };
+        let second = SecondServer { url: format!("http://127.0.0.1:{port}"), child, data };
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         wait_for("the second server", PATIENCE, async || {
             let answer = http.get(format!("{}/images", second.url)).send().await;
@@ -48,12 +49,17 @@ impl SecondServer {
         second
     }
 
-    pub(super) fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
+    /// Where it keeps files.
+    pub(crate) fn local_dir(&self) -> &Path {
+        self.data.path()
+    }
+
     /// Ends it; it must end well.
-    pub(super) async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         let pid = Pid::from_raw(self.child.id().unwrap().cast_signed()).unwrap();
         kill_process(pid, Signal::TERM).unwrap();
         assert!(tokio::time::timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap().success());

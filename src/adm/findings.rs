@@ -1,0 +1,29 @@
+use serde_json::Value;
+
+use super::client::Client;
+use super::table::{cell, print_json, table};
+
+const COLUMNS: [(&str, &str); 5] =
+    [("IMAGE", "uuid"), ("FILE", "file"), ("STORAGE", "storage"), ("PROBLEM", "problem"), ("TIME", "time")];
+
+/// Prints what the scrubber of the service has found: a table, and below it how many there are, if that are more; or what
+/// `/state` says.
+pub(super) fn print(client: &Client, json: bool) -> Result<(), String> {
+    let state = client.get("/state")?;
+    let findings = state.get("findings").ok_or("the service has no scrubber")?;
+    if json {
+        return print_json(findings);
+    }
+    let findings = findings.as_array().map(Vec::as_slice).unwrap_or_default();
+    print!("{}", table(COLUMNS, findings));
+    let counts = state.get("findingCounts").unwrap_or(&Value::Null);
+    let all = ["damaged", "orphans"].map(|kind| counts.get(kind).and_then(Value::as_u64).unwrap_or_default());
+    if all.iter().sum::<u64>() > findings.len() as u64 {
+        println!(
+            "\n{} files are damaged, {} have no image",
+            cell(counts, "damaged"),
+            cell(counts, "orphans")
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,28 @@
+//! How stored files are read again.
+
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use super::read::Reader;
+
+const MAX_RATE: u64 = 1 << 40;
+const MAX_INTERVAL_DAYS: u64 = 3650;
+const DAY: u64 = 24 * 3600;
+
+/// How the scrubber works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scrub {
+    /// `scrubRate`: bytes per second.
+    pub rate: NonZeroU64,
+    /// `scrubIntervalDays`: from the beginning of a round to that of the next one.
+    pub interval: Duration,
+}
+
+impl Scrub {
+    /// `None` for rate 0.
+    pub(super) fn read(root: &mut Reader<'_>) -> Option<Scrub> {
+        let days = root.integer("scrubIntervalDays", MAX_INTERVAL_DAYS).unwrap_or_default();
+        let rate = NonZeroU64::new(root.integer("scrubRate", MAX_RATE).unwrap_or_default())?;
+        Some(Scrub { rate, interval: Duration::from_secs(days * DAY) })
+    }
+}

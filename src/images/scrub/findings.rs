@@ -1,0 +1,277 @@
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::manifest::{Stor, Uuid};
+use crate::telemetry::Metrics;
+
+/// Most findings that are remembered; more are counted.
+const MOST: usize = 1000;
+
+/// What is wrong with a stored file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Problem {
+    /// It is not there.
+    Missing,
+    /// It has more or fewer bytes than its manifest says.
+    OtherSize,
+    /// It has other bytes.
+    OtherContent,
+    /// The storage says that it has other bytes, or another number of them.
+    Mismatch,
+    /// It cannot be read.
+    Unreadable,
+    /// This server does not have the storage.
+    NoStorage,
+    /// No manifest names it.
+    Orphan,
+    /// It is not in the directory of an image.
+    Foreign,
+}
+
+impl Problem {
+    /// Its name, as it is written everywhere.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Problem::Missing => "missing",
+            Problem::OtherSize => "other-size",
+            Problem::OtherContent => "other-content",
+            Problem::Mismatch => "mismatch",
+            Problem::Unreadable => "unreadable",
+            Problem::NoStorage => "no-storage",
+            Problem::Orphan => "orphan",
+            Problem::Foreign => "foreign",
+        }
+    }
+
+    /// Whether an image has a file that is not as it should be; the others are files that have no image.
+    pub fn is_damage(self) -> bool {
+        !matches!(self, Problem::Orphan | Problem::Foreign)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A stored file with which something is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The image; `None` for what is in no image's directory.
+    pub uuid: Option<Uuid>,
+    /// The file's name in the image's directory, or the path below `images`.
+    pub file: String,
+    /// Where it is.
+    pub storage: Stor,
+    /// What is wrong.
+    pub problem: Problem,
+    /// When it was last found, ISO 8601.
+    pub time: String,
+}
+
+/// How many there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Files that are not as they should be.
+    pub damaged: u64,
+    /// Files that have no image.
+    pub orphans: u64,
+}
+
+/// What the scrubber has found, for operators.
+#[derive(Debug)]
+pub struct Findings {
+    metrics: Arc<Metrics>,
+    known: Mutex<Known>,
+}
+
+/// What is known of the last round and of the one under way.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Known {
+    list: Vec<Listed>,
+    /// Found in this round, and not in the list because that is full.
+    unlisted: Counts,
+    /// The same in the last round.
+    unlisted_before: Counts,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Listed {
+    round: u64,
+    #[serde(flatten)]
+    finding: Finding,
+}
+
+impl Findings {
+    pub(in crate::images) fn new(metrics: Arc<Metrics>) -> Findings {
+        Findings { metrics, known: Mutex::default() }
+    }
+
+    /// At most a thousand of them, and how many there are.
+    pub fn list(&self) -> (Vec<Finding>, Counts) {
+        let known = self.known();
+        (known.list.iter().map(|listed| listed.finding.clone()).collect(), known.counts())
+    }
+
+    /// How many there are.
+    pub(super) fn counts(&self) -> Counts {
+        self.known().counts()
+    }
+
+    pub(super) fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is wrong with an image, in the place of what was known before.
+    pub(super) fn of_image(&self, round: u64, uuid: Uuid, found: Vec<Finding>) {
+        self.change(|known| {
+            known
+                .list
+                .retain(|listed| listed.finding.uuid != Some(uuid) || !listed.finding.problem.is_damage());
+            found.into_iter().for_each(|finding| known.add(round, finding));
+        });
+    }
+
+    /// A file that has no image.
+    pub(super) fn orphan(&self, round: u64, orphan: Finding) {
+        self.change(|known| {
+            let is_it = |other: &Finding| {
+                !other.problem.is_damage()
+                    && (other.uuid, &other.file, other.storage) == (orphan.uuid, &orphan.file, orphan.storage)
+            };
+            known.list.retain(|listed| !is_it(&listed.finding));
+            known.add(round, orphan);
+        });
+    }
+
+    /// The round is over: what was not found again is gone.
+    pub(super) fn end_round(&self, round: u64) {
+        self.change(|known| {
+            known.list.retain(|listed| listed.round == round);
+            known.unlisted_before = std::mem::take(&mut known.unlisted);
+        });
+    }
+
+    /// Takes up what was kept.
+    pub(super) fn restore(&self, kept: Known) {
+        self.change(|known| {
+            *known = kept;
+            known.list.truncate(MOST);
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Known)) {
+        let mut known = self.known();
+        change(&mut known);
+        let Counts { damaged, orphans } = known.counts();
+        self.metrics.set_scrub_findings(damaged, orphans);
+    }
+}
+
+impl Known {
+    fn add(&mut self, round: u64, finding: Finding) {
+        if self.list.len() < MOST {
+            self.list.push(Listed { round, finding });
+        } else {
+            self.unlisted.add(finding.problem);
+        }
+    }
+
+    fn counts(&self) -> Counts {
+        let mut counts = Counts {
+            damaged: self.unlisted.damaged.max(self.unlisted_before.damaged),
+            orphans: self.unlisted.orphans.max(self.unlisted_before.orphans),
+        };
+        self.list.iter().for_each(|listed| counts.add(listed.finding.problem));
+        counts
+    }
+}
+
+impl Counts {
+    fn add(&mut self, problem: Problem) {
+        *(if problem.is_damage() { &mut self.damaged } else { &mut self.orphans }) += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::StaticLabels;
+
+    fn findings() -> Findings {
+        Findings::new(Arc::new(Metrics::new(&StaticLabels::default()).unwrap()))
+    }
+
+    fn finding(uuid: Uuid, problem: Problem) -> Finding {
+        Finding { uuid: Some(uuid), file: "file0".into(), storage: Stor::Local, problem, time: String::new() }
+    }
+
+    #[test]
+    fn a_finding_goes_when_it_is_not_found_again() {
+        let findings = findings();
+        let (one, other) = (Uuid::new_v4(), Uuid::new_v4());
+        findings.of_image(1, one, vec![finding(one, Problem::Missing)]);
+        findings.of_image(1, other, vec![finding(other, Problem::OtherSize)]);
+        findings.orphan(1, finding(one, Problem::Orphan));
+        findings.end_round(1);
+        assert_eq!(findings.counts(), Counts { damaged: 2, orphans: 1 });
+        // One is repaired, the other one's image is gone, the orphan is still there.
+        findings.of_image(2, one, Vec::new());
+        assert_eq!(findings.counts(), Counts { damaged: 1, orphans: 1 });
+        findings.orphan(2, finding(one, Problem::Orphan));
+        findings.end_round(2);
+        assert_eq!(findings.counts(), Counts { damaged: 0, orphans: 1 });
+        findings.end_round(3);
+        assert_eq!(findings.list(), (Vec::new(), Counts::default()));
+    }
+
+    #[test]
+    fn a_problem_has_one_name() {
+        for problem in [
+            Problem::Missing,
+            Problem::OtherSize,
+            Problem::OtherContent,
+            Problem::Mismatch,
+            Problem::Unreadable,
+            Problem::NoStorage,
+            Problem::Orphan,
+            Problem::Foreign,
+        ] {
+            assert_eq!(serde_json::to_value(problem).unwrap(), problem.as_str());
+        }
+    }
+
+    #[test]
+    fn too_many_are_counted() {
+        let findings = findings();
+        for round in 1..=2 {
+            for uuid in (0..MOST + 5).map(|_| Uuid::new_v4()) {
+                findings.of_image(round, uuid, vec![finding(uuid, Problem::Missing)]);
+            }
+            let counted = findings.counts().damaged as usize;
+            assert!(counted >= MOST + 5, "{counted}");
+            if round == 2 {
+                continue;
+            }
+            findings.end_round(round);
+            let (list, counts) = findings.list();
+            assert_eq!((list.len(), counts.damaged as usize), (MOST, MOST + 5));
+        }
+    }
+
+    #[test]
+    fn what_is_known_can_be_kept() {
+        let (findings, again) = (findings(), findings());
+        let uuid = Uuid::new_v4();
+        findings.of_image(7, uuid, vec![finding(uuid, Problem::OtherContent)]);
+        let kept = serde_json::to_string(&*findings.known()).unwrap();
+        assert!(kept.contains("\"other-content\""), "{kept}");
+        again.restore(serde_json::from_str(&kept).unwrap());
+        again.end_round(7);
+        assert_eq!(again.list(), findings.list());
+    }
+}

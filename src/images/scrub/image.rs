@@ -1,0 +1,141 @@
+//! One image: are its files what its manifest says?
+
+use std::io;
+
+use super::findings::Problem;
+use crate::images::change::annotate;
+use crate::images::placing::locations;
+use crate::images::{ApiError, ApiResult, App};
+use crate::manifest::{Image, Stor, Uuid};
+use crate::storage::{Asset, Fingerprint, Location, StorageError, Throttle};
+use rustix::io::Errno;
+
+/// What an image costs at least, in bytes: its record is read from the database.
+const LEAST: u64 = 64 << 10;
+
+/// Reads the files of an image, and says what is wrong with those that its record still names afterwards. Each gets its
+/// SHA-256 if it has none.
+pub(super) async fn verify(
+    app: &App,
+    uuid: Uuid,
+    throttle: &mut Throttle,
+    read: impl Fn(u64),
+) -> ApiResult<Vec<(Location, Problem)>> {
+    throttle.spend(LEAST).await;
+    let Some(stored) = app.db.get(uuid).await? else { return Ok(Vec::new()) };
+    let mut problems = Vec::new();
+    for location in locations(&stored.image) {
+        let (sha256, stor) = (sha256(&stored.image, location.asset), location.stor);
+        let found = match app.storage.fingerprint(&location, throttle, &read).await {
+            Ok(found) => found,
+            Err(error) => {
+                problems.push((location, problem_of(error, stor)?));
+                continue;
+            }
+        };
+        match difference(&location, sha256, &found) {
+            Some(problem) => problems.push((location, problem)),
+            None if sha256.is_none() => note_sha256(app, &location, &found.sha256).await?,
+            None => {}
+        }
+    }
+    if !problems.is_empty() {
+        // They may have been replaced, moved or deleted meanwhile.
+        let now = app.db.get(uuid).await?.map(|stored| locations(&stored.image)).unwrap_or_default();
+        problems.retain(|(location, _)| now.contains(location));
+    }
+    Ok(problems)
+}
+
+fn sha256(image: &Image, asset: Asset) -> Option<&str> {
+    match asset {
+        Asset::File(index) => image.files().get(index)?.sha256.as_deref(),
+        Asset::Icon => None,
+    }
+}
+
+fn difference(expected: &Location, sha256: Option<&str>, found: &Fingerprint) -> Option<Problem> {
+    let is_other = |expected: Option<&str>, found: &str| expected.is_some_and(|expected| expected != found);
+    if found.size != expected.size {
+        return Some(Problem::OtherSize);
+    }
+    let has_other_bytes = found.sha1 != expected.sha1
+        || is_other(expected.md5.as_deref(), &found.md5)
+        || is_other(sha256, &found.sha256);
+    has_other_bytes.then_some(Problem::OtherContent)
+}
+
+/// What an error says about the file; one that says more about its storage is passed on.
+fn problem_of(error: StorageError, stor: Stor) -> Result<Problem, StorageError> {
+    Ok(match &error {
+        StorageError::NotFound(_) => Problem::Missing,
+        // On disk only the size has been looked at.
+        StorageError::Damaged(_) if stor == Stor::Local => Problem::OtherSize,
+        StorageError::Damaged(_) => Problem::Mismatch,
+        StorageError::Absent(_) => Problem::NoStorage,
+        StorageError::InvalidName => Problem::Unreadable,
+        StorageError::Io(reason) if is_about_the_file(reason) => Problem::Unreadable,
+        StorageError::Manta(_) if !error.is_temporary() => Problem::Unreadable,
+        _ => return Err(error),
+    })
+}
+
+/// As of a bad sector, and not of a process that has too many files open.
+fn is_about_the_file(error: &io::Error) -> bool {
+    let about_files = [Errno::IO, Errno::ACCESS, Errno::PERM, Errno::ISDIR, Errno::NOTDIR, Errno::LOOP];
+    Errno::from_io_error(error).is_some_and(|errno| about_files.contains(&errno))
+}
+
+async fn note_sha256(app: &App, location: &Location, sha256: &str) -> ApiResult<()> {
+    let Asset::File(index) = location.asset else { return Ok(()) };
+    annotate(app, location.uuid, |image| {
+        let is_it =
+            |file| Location::of_file(location.uuid, index, file) == *location && file.sha256.is_none();
+        match image.files().get(index).filter(|file| is_it(file)) {
+            Some(_) => Ok(Some(image.with_sha256(index, sha256).map_err(ApiError::validation)?)),
+            None => Ok(None),
+        }
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_digest_that_is_known_counts() {
+        let location = Location {
+            uuid: Uuid::NIL,
+            asset: Asset::File(0),
+            stor: Stor::Local,
+            sha1: "1".into(),
+            size: 3,
+            md5: Some("5".into()),
+            sha256: None,
+            object: None,
+        };
+        let found = Fingerprint { size: 3, sha1: "1".into(), md5: "5".into(), sha256: "256".into() };
+        assert_eq!(difference(&location, None, &found), None);
+        assert_eq!(difference(&location, Some("256"), &found), None);
+        assert_eq!(difference(&location, Some("x"), &found), Some(Problem::OtherContent));
+        let other = Fingerprint { sha1: "x".into(), ..found.clone() };
+        assert_eq!(difference(&location, None, &other), Some(Problem::OtherContent));
+        let other = Fingerprint { md5: "x".into(), ..found.clone() };
+        assert_eq!(difference(&location, None, &other), Some(Problem::OtherContent));
+        assert_eq!(difference(&Location { md5: None, ..location.clone() }, None, &other), None);
+        let other = Fingerprint { size: 4, ..found };
+        assert_eq!(difference(&location, None, &other), Some(Problem::OtherSize));
+    }
+
+    #[test]
+    fn a_backend_that_is_away_is_no_finding() {
+        assert_eq!(problem_of(StorageError::NotFound("x".into()), Stor::Local).unwrap(), Problem::Missing);
+        let bad_sector = io::Error::from_raw_os_error(Errno::IO.raw_os_error());
+        assert_eq!(problem_of(bad_sector.into(), Stor::Local).unwrap(), Problem::Unreadable);
+        let too_many = io::Error::from_raw_os_error(Errno::MFILE.raw_os_error());
+        assert!(problem_of(too_many.into(), Stor::Local).is_err());
+        let away = manta::Error::Stalled { doing: "x", limit: std::time::Duration::ZERO };
+        assert!(problem_of(away.into(), Stor::Manta).is_err());
+    }
+}

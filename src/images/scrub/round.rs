@@ -1,0 +1,157 @@
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use super::findings::{Counts, Known};
+use crate::manifest::{Stor, Uuid, times};
+
+/// One time through everything.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct Round {
+    pub(super) number: u64,
+    /// ISO 8601; empty before the first one.
+    pub(super) began: String,
+    /// Images that have been looked at.
+    pub(super) done: u64,
+    /// Bytes of their files.
+    pub(super) read: u64,
+    #[serde(flatten)]
+    pub(super) phase: Phase,
+}
+
+/// How far a round is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(tag = "phase", rename_all = "kebab-case")]
+pub(super) enum Phase {
+    /// Images are looked at, in the order of their UUIDs.
+    Images { after: Option<Uuid> },
+    /// Files without an image are looked for, in the order of groups.
+    Orphans { storage: Stor, after: Option<String> },
+    /// It is over, or none ever began.
+    #[default]
+    Over,
+}
+
+/// What is kept for the next start.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Kept {
+    pub(super) round: Round,
+    pub(super) findings: Known,
+}
+
+/// Why it cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unusable {
+    #[error("it is not what was written")]
+    Content(#[from] serde_json::Error),
+    #[error("it does not say when the round began")]
+    Beginning,
+}
+
+impl Kept {
+    pub(super) fn read(content: &[u8]) -> Result<Kept, Unusable> {
+        let kept: Kept = serde_json::from_slice(content)?;
+        times::parse_js_date(&kept.round.began).map(|_| kept).ok_or(Unusable::Beginning)
+    }
+}
+
+impl Round {
+    /// The one after this, which begins now.
+    pub(super) fn next(&self, now: String) -> Round {
+        let phase = Phase::Images { after: None };
+        Round { number: self.number.wrapping_add(1), began: now, done: 0, read: 0, phase }
+    }
+
+    /// How long it is until the next one begins.
+    pub(super) fn wait(&self, now: OffsetDateTime, interval: Duration) -> Duration {
+        let Some(began) = times::parse_js_date(&self.began) else { return Duration::ZERO };
+        // A clock that was set back must not make it longer.
+        Duration::try_from(began - now + interval).unwrap_or_default().min(interval)
+    }
+
+    /// For people.
+    pub(super) fn describe(&self, pending: u64, found: Counts) -> String {
+        let kind = match self.phase {
+            Phase::Images { .. } | Phase::Orphans { .. } => "round since",
+            Phase::Over => "complete round of",
+        };
+        format!(
+            "{kind} {}: {} of {} images, {} read, {} damaged, {} orphans",
+            self.began,
+            self.done,
+            self.done + pending,
+            amount(self.read),
+            found.damaged,
+            found.orphans
+        )
+    }
+}
+
+fn amount(bytes: u64) -> String {
+    let mut amount = bytes as f64 / 1024.0;
+    let mut units = ["KiB", "MiB", "GiB"].into_iter();
+    let mut unit = units.next();
+    while amount >= 1024.0
+        && let Some(next) = units.next()
+    {
+        amount /= 1024.0;
+        unit = Some(next);
+    }
+    format!("{amount:.1} {}", unit.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+
+    fn round(phase: Phase) -> Round {
+        Round { number: 3, began: "2026-11-28T10:00:00.000Z".into(), done: 120, read: 3_435_973_837, phase }
+    }
+
+    #[test]
+    fn a_round_is_described() {
+        let counts = Counts { damaged: 1, orphans: 2 };
+        let text = round(Phase::Images { after: None }).describe(380, counts);
+        let expected =
+            "round since 2026-11-28T10:00:00.000Z: 120 of 500 images, 3.2 GiB read, 1 damaged, 2 orphans";
+        assert_eq!(text, expected);
+        for (bytes, text) in
+            [(0, "0.0 KiB"), (2048, "2.0 KiB"), (3 << 20, "3.0 MiB"), (5 << 40, "5120.0 GiB")]
+        {
+            assert_eq!(amount(bytes), text);
+        }
+    }
+
+    #[test]
+    fn the_next_one_begins_an_interval_after_the_last_one_began() {
+        let over = round(Phase::Over);
+        let at = |text: &str| times::parse_js_date(text).unwrap();
+        assert_eq!(over.wait(at("2026-11-28T20:00:00Z"), DAY), DAY - Duration::from_secs(10 * 3600));
+        assert_eq!(over.wait(at("2026-12-28T20:00:00Z"), DAY), Duration::ZERO);
+        assert_eq!(over.wait(at("2026-10-28T20:00:00Z"), DAY), DAY);
+        assert_eq!(Round::default().wait(at("2026-10-28T20:00:00Z"), DAY), Duration::ZERO);
+        let next = over.next("2026-12-28T20:00:00.000Z".into());
+        assert_eq!((next.number, next.done, next.phase), (4, 0, Phase::Images { after: None }));
+    }
+
+    #[test]
+    fn what_is_kept_is_read_and_nothing_else() {
+        let phases = [
+            Phase::Images { after: Some(Uuid::NIL) },
+            Phase::Orphans { storage: Stor::Manta, after: Some("abc".into()) },
+            Phase::Over,
+        ];
+        for phase in phases {
+            let kept = Kept { round: round(phase.clone()), findings: Known::default() };
+            let content = serde_json::to_vec(&kept).unwrap();
+            assert_eq!(Kept::read(&content).unwrap().round, round(phase));
+            assert!(Kept::read(&content[..content.len() - 1]).is_err());
+        }
+        let never = Kept { round: Round::default(), findings: Known::default() };
+        assert!(matches!(Kept::read(&serde_json::to_vec(&never).unwrap()), Err(Unusable::Beginning)));
+        assert!(Kept::read(b"{}").is_err());
+    }
+}

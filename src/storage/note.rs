@@ -1,0 +1,36 @@
+use std::fs::File;
+use std::io::{self, Read, Write};
+
+use super::temporary::Temporary;
+use super::{LocalStorage, StorageError, blocking};
+
+/// Longer ones are none of ours.
+const LONGEST: u64 = 16 << 20;
+
+impl LocalStorage {
+    /// Keeps a small file in the base directory, durably, in the place of an earlier one.
+    pub async fn keep_note(&self, name: &str, content: Vec<u8>) -> Result<(), StorageError> {
+        let (incoming, place) = (self.incoming(), self.note(name));
+        let kept = blocking(move || {
+            let mut temporary = Temporary::create(&incoming)?;
+            temporary.file.write_all(&content)?;
+            temporary.file.sync_all()?;
+            temporary.move_to(&place)
+        });
+        Ok(kept.await?)
+    }
+
+    /// What was kept last under this name, at most 16 MiB; `None` if nothing was.
+    pub async fn read_note(&self, name: &str) -> Result<Option<Vec<u8>>, StorageError> {
+        let place = self.note(name);
+        let read = blocking(move || match File::open(place) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            file => {
+                let mut content = Vec::new();
+                file?.take(LONGEST).read_to_end(&mut content)?;
+                Ok(Some(content))
+            }
+        });
+        Ok(read.await?)
+    }
+}

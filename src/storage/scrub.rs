@@ -1,0 +1,220 @@
+//! Reading stored files to see whether they are still what they were: slowly, and without a trace in the system's caches.
+
+use std::fs::File;
+use std::io;
+use std::num::NonZeroU64;
+use std::os::unix::fs::FileExt;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::TryStreamExt;
+use md5::Md5;
+use sha1::Sha1;
+use sha2::{Digest, Sha256};
+use tokio::time::Instant;
+
+use super::{Location, Storage, StorageError, StoredFile, blocking};
+
+/// Bytes read at a time.
+const CHUNK: usize = 256 << 10;
+
+/// So much delay may be made up for.
+const SLACK: Duration = Duration::from_millis(100);
+
+/// What the bytes of a stored file are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// Bytes.
+    pub size: u64,
+    /// Lower-case hex.
+    pub sha1: String,
+    /// Base64.
+    pub md5: String,
+    /// Lower-case hex.
+    pub sha256: String,
+}
+
+/// Keeps to a number of bytes per second.
+#[derive(Debug)]
+pub struct Throttle {
+    rate: NonZeroU64,
+    free: Instant,
+}
+
+impl Throttle {
+    /// So many bytes per second.
+    pub fn new(rate: NonZeroU64) -> Throttle {
+        Throttle { rate, free: Instant::now() }
+    }
+
+    /// Waits until what was read before has had its time, and counts `bytes` more.
+    pub async fn spend(&mut self, bytes: u64) {
+        tokio::time::sleep_until(self.free).await;
+        let now = Instant::now();
+        let from = self.free.max(now.checked_sub(SLACK).unwrap_or(now));
+        self.free = from + self.time(bytes);
+    }
+
+    /// How long so many bytes take.
+    pub fn time(&self, bytes: u64) -> Duration {
+        Duration::from_secs_f64(bytes as f64 / self.rate.get() as f64)
+    }
+}
+
+impl Storage {
+    /// Reads a stored file as slowly as `throttle` says; `read` is told of the bytes as they come. A file on disk that has
+    /// another length than it should have is not read.
+    ///
+    /// # Errors
+    /// `NotFound`, `Damaged` where the storage itself says that it has other bytes, `Absent`, and those of reading.
+    pub async fn fingerprint(
+        &self,
+        location: &Location,
+        throttle: &mut Throttle,
+        read: impl Fn(u64),
+    ) -> Result<Fingerprint, StorageError> {
+        let file = self.open(location).await?;
+        if let StoredFile::Local(_) = file {
+            file.check(location).await?;
+        }
+        let mut digests = Running::default();
+        match file {
+            StoredFile::Local(mut file) => loop {
+                let before = digests.size;
+                throttle.spend(location.size.saturating_sub(before).min(CHUNK as u64)).await;
+                let more = blocking(move || digests.read(&file).map(|digests| (file, digests)));
+                (file, digests) = more.await?;
+                if digests.size == before {
+                    return Ok(digests.finish());
+                }
+                read(digests.size - before);
+            },
+            StoredFile::Manta(file) => {
+                let mut body = std::pin::pin!(file.read(None).await?);
+                while let Some(chunk) = body.try_next().await? {
+                    let length = chunk.len() as u64;
+                    throttle.spend(length).await;
+                    digests = blocking(move || Ok(digests.update(&chunk))).await?;
+                    read(length);
+                }
+                Ok(digests.finish())
+            }
+        }
+    }
+}
+
+/// Digests of the bytes so far.
+#[derive(Default)]
+struct Running {
+    size: u64,
+    sha1: Sha1,
+    md5: Md5,
+    sha256: Sha256,
+}
+
+impl Running {
+    fn update(mut self, bytes: &[u8]) -> Running {
+        self.size += bytes.len() as u64;
+        self.sha1.update(bytes);
+        self.md5.update(bytes);
+        self.sha256.update(bytes);
+        self
+    }
+
+    /// Takes the next bytes of a file; none at its end.
+    fn read(self, file: &File) -> io::Result<Running> {
+        let mut buffer = vec![0; CHUNK];
+        let position = self.size;
+        loop {
+            match file.read_at(&mut buffer, position) {
+                Ok(length) => {
+                    forget(file, position, length);
+                    return Ok(self.update(&buffer[..length]));
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn finish(self) -> Fingerprint {
+        Fingerprint {
+            size: self.size,
+            sha1: hex::encode(self.sha1.finalize()),
+            md5: STANDARD.encode(self.md5.finalize()),
+            sha256: hex::encode(self.sha256.finalize()),
+        }
+    }
+}
+
+/// Lets the system drop what was just read, rather than what others read again and again.
+#[cfg(target_os = "linux")]
+fn forget(file: &File, position: u64, length: usize) {
+    let length = NonZeroU64::new(length as u64);
+    // Only an advice: it does not matter whether it is taken.
+    let _ = rustix::fs::fadvise(file, position, length, rustix::fs::Advice::DontNeed);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn forget(_file: &File, _position: u64, _length: usize) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::{Stor, Uuid};
+    use crate::storage::{Asset, LocalStorage};
+
+    #[tokio::test(start_paused = true)]
+    async fn the_rate_is_kept_and_a_little_delay_made_up_for() {
+        let mut throttle = Throttle::new(NonZeroU64::new(1000).unwrap());
+        let start = Instant::now();
+        for _ in 0..100 {
+            throttle.spend(100).await;
+        }
+        assert_eq!(start.elapsed(), Duration::from_millis(9900));
+        // A long pause gives no right to hurry.
+        tokio::time::advance(Duration::from_secs(60)).await;
+        let start = Instant::now();
+        for _ in 0..100 {
+            throttle.spend(100).await;
+        }
+        assert_eq!(start.elapsed(), Duration::from_millis(9800));
+    }
+
+    #[tokio::test]
+    async fn a_file_on_disk_is_read_to_its_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let storage = Storage::new(LocalStorage::new(directory.path().to_owned()), None);
+        let uuid = Uuid::new_v4();
+        let place = directory.path().join("images").join(&uuid.to_string()[..3]).join(uuid.to_string());
+        std::fs::create_dir_all(&place).unwrap();
+        let bytes: Vec<u8> = (0..CHUNK * 2 + 5).map(|number| (number >> 3) as u8).collect();
+        std::fs::write(place.join("file0"), &bytes).unwrap();
+        let mut location = Location {
+            uuid,
+            asset: Asset::File(0),
+            stor: Stor::Local,
+            sha1: "x".into(),
+            size: bytes.len() as u64,
+            md5: None,
+            sha256: None,
+            object: None,
+        };
+        let read = std::cell::Cell::new(0);
+        let mut throttle = Throttle::new(NonZeroU64::MAX);
+        let found = storage.fingerprint(&location, &mut throttle, |more| read.set(read.get() + more)).await;
+        let found = found.unwrap();
+        assert_eq!((found.size, read.get()), (bytes.len() as u64, bytes.len() as u64));
+        assert_eq!(found.sha1, hex::encode(Sha1::digest(&bytes)));
+        assert_eq!(found.md5, STANDARD.encode(Md5::digest(&bytes)));
+        assert_eq!(found.sha256, hex::encode(Sha256::digest(&bytes)));
+
+        location.size += 1;
+        let other = storage.fingerprint(&location, &mut throttle, |_| {}).await;
+        assert!(matches!(other, Err(StorageError::Damaged(_))));
+        location.asset = Asset::Icon;
+        let missing = storage.fingerprint(&location, &mut throttle, |_| {}).await;
+        assert!(matches!(missing, Err(StorageError::NotFound(_))));
+    }
+}

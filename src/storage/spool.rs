@@ -1,0 +1,191 @@
+//! The local archive, where another one in Manta is to have everything: each file in it says that an image has changed.
+
+use std::collections::HashSet;
+use std::fs::{self, DirEntry, File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::archive::{LAST, MAX_MANIFEST};
+use super::temporary::remove_if_there;
+use super::{LocalStorage, StorageError, blocking};
+use crate::manifest::Uuid;
+
+/// Of files that are no manifests, so many are told at most.
+const MAX_FOREIGN: usize = 100;
+
+/// What is in the local archive.
+#[derive(Debug, Default)]
+pub struct Spool {
+    /// Images, and which file there is of each.
+    pub manifests: Vec<(Uuid, FileId)>,
+    /// Files that are none of an image, the first few.
+    pub foreign: HashSet<PathBuf>,
+}
+
+/// A file, as long as nothing else takes its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileId {
+    device: u64,
+    inode: u64,
+    modified: (i64, i64),
+}
+
+/// A manifest in the local archive. It stays open, so that no other file is taken for it.
+#[derive(Debug)]
+pub struct Spooled {
+    file: File,
+    path: PathBuf,
+    id: FileId,
+    is_last: bool,
+    written: SystemTime,
+}
+
+impl LocalStorage {
+    /// Looks what is there. Directories without files go.
+    pub async fn spooled(&self) -> Result<Spool, StorageError> {
+        let archive = self.archive();
+        let looked = blocking(move || {
+            let mut spool = Spool::default();
+            for prefix in entries(&archive)? {
+                let prefix = prefix?;
+                if !prefix.file_type()?.is_dir() {
+                    spool.is_foreign(prefix.path());
+                    continue;
+                }
+                let mut is_empty = true;
+                for file in entries(&prefix.path())? {
+                    is_empty = false;
+                    spool.add(&prefix, &file?)?;
+                }
+                if is_empty {
+                    remove_directory(&prefix.path())?;
+                }
+            }
+            Ok(spool)
+        });
+        Ok(looked.await?)
+    }
+
+    /// Opens the manifest of an image; `None` when there is none.
+    pub async fn open_spooled(&self, uuid: Uuid) -> Result<Option<Spooled>, StorageError> {
+        let path = self.archive_path(uuid);
+        let opened = blocking(move || {
+            let file = match File::open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                file => file?,
+            };
+            let metadata = file.metadata()?;
+            let (id, is_last) = (FileId::of(&metadata), metadata.mode() & LAST != 0);
+            Ok(Some(Spooled { written: metadata.modified()?, file, path, id, is_last }))
+        });
+        Ok(opened.await?)
+    }
+
+    /// Removes a manifest, unless another file has taken its place. The caller sees to it that none does just now.
+    pub async fn remove_spooled(&self, spooled: Spooled) -> Result<(), StorageError> {
+        let removed = blocking(move || {
+            let there = match fs::symlink_metadata(&spooled.path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                there => there?,
+            };
+            if FileId::of(&there) != spooled.id {
+                return Ok(());
+            }
+            remove_if_there(&spooled.path)?;
+            spooled.path.parent().map_or(Ok(()), remove_directory)
+        });
+        Ok(removed.await?)
+    }
+}
+
+impl Spool {
+    fn add(&mut self, prefix: &DirEntry, file: &DirEntry) -> io::Result<()> {
+        let metadata = match file.metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            metadata => metadata?,
+        };
+        match uuid_of(prefix, file).filter(|_| metadata.is_file()) {
+            Some(uuid) => self.manifests.push((uuid, FileId::of(&metadata))),
+            None => self.is_foreign(file.path()),
+        }
+        Ok(())
+    }
+
+    fn is_foreign(&mut self, path: PathBuf) {
+        if self.foreign.len() < MAX_FOREIGN {
+            self.foreign.insert(path);
+        }
+    }
+}
+
+impl FileId {
+    fn of(metadata: &Metadata) -> FileId {
+        let modified = (metadata.mtime(), metadata.mtime_nsec());
+        FileId { device: metadata.dev(), inode: metadata.ino(), modified }
+    }
+}
+
+impl Spooled {
+    /// Which file it is.
+    pub fn id(&self) -> FileId {
+        self.id
+    }
+
+    /// Whether it was written because the image was deleted.
+    pub fn is_last(&self) -> bool {
+        self.is_last
+    }
+
+    /// When it was written.
+    pub fn written(&self) -> SystemTime {
+        self.written
+    }
+
+    /// Where it stands, for the log.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its bytes.
+    pub async fn bytes(&self) -> Result<Vec<u8>, StorageError> {
+        let file = self.file.try_clone()?;
+        let read = blocking(move || {
+            let mut bytes = Vec::new();
+            file.take(MAX_MANIFEST + 1).read_to_end(&mut bytes)?;
+            if bytes.len() as u64 > MAX_MANIFEST {
+                return Err(io::Error::new(io::ErrorKind::FileTooLarge, "too long for a manifest"));
+            }
+            Ok(bytes)
+        });
+        read.await.map_err(StorageError::Io)
+    }
+}
+
+/// The image of a file with the name that the archive gives it.
+fn uuid_of(prefix: &DirEntry, file: &DirEntry) -> Option<Uuid> {
+    let name = file.file_name();
+    let stem = name.to_str()?.strip_suffix(".json")?;
+    let uuid: Uuid = stem.parse().ok()?;
+    (uuid.to_string() == stem && prefix.file_name().to_str() == stem.get(..3)).then_some(uuid)
+}
+
+/// The entries of a directory; none without it.
+fn entries(directory: &Path) -> io::Result<impl Iterator<Item = io::Result<DirEntry>>> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        entries => Some(entries?),
+    };
+    Ok(entries.into_iter().flatten())
+}
+
+/// Removes a directory that is empty.
+fn remove_directory(directory: &Path) -> io::Result<()> {
+    match fs::remove_dir(directory) {
+        Err(error) if !matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotFound) => {
+            Err(error)
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,58 @@
+//! Placeholders whose time is over. These tests start their own datacenters.
+
+use serde_json::{Value, json};
+
+use super::support::{TestApp, merged, small_record, tests, wait_until};
+
+tests! {
+    placeholders_disappear_when_their_time_is_over_and_nothing_else_does,
+}
+
+fn placeholder(changes: Value) -> Value {
+    let nothing = json!({
+        "type": "null", "os": "null", "state": "creating", "activated": false, "published_at": null, "files": null,
+    });
+    merged(merged(small_record(json!({})), nothing), changes)
+}
+
+async fn placeholders_disappear_when_their_time_is_over_and_nothing_else_does(_shared: &TestApp) {
+    let mut app = TestApp::start_empty().await;
+    let (past, future) = ("2020-01-01T00:00:00.000Z", "2090-01-01T00:00:00.000Z");
+    let with_file = small_record(json!({}))["files"].clone();
+    let expired = [
+        placeholder(json!({"expires_at": past})),
+        placeholder(json!({"expires_at": past, "state": "failed"})),
+        placeholder(json!({"expires_at": past, "files": with_file})),
+    ];
+    let others = [
+        placeholder(json!({"expires_at": future})),
+        placeholder(json!({})),
+        placeholder(json!({"expires_at": "soon"})),
+        small_record(json!({"expires_at": past})),
+        small_record(json!({"expires_at": past, "state": "unactivated", "activated": false})),
+    ];
+    app.store_all(&expired).await;
+    app.store_all(&others).await;
+    let of = |record: &Value| record["uuid"].as_str().unwrap().to_owned();
+    let has_file = of(&expired[2]);
+    for (path, content) in [(app.file(&has_file), "file"), (app.archived(&has_file), "{}")] {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+    app.dc.restart_imgapi().await.unwrap();
+    let state = wait_until("placeholders are gone", async || {
+        let state = app.operator().get("/state").await.ok();
+        let worker = state["workers"].as_array()?.iter().find(|worker| worker["name"] == "expiry")?.clone();
+        worker["lastSuccess"].is_string().then_some(worker)
+    })
+    .await;
+    assert_eq!((&state["done"], &state["failures"]), (&json!(3), &json!(0)));
+    for record in &expired {
+        assert!(app.stored(&of(record)).await.is_none(), "{record}");
+    }
+    for record in &others {
+        assert_eq!(&app.stored(&of(record)).await.unwrap().0, record);
+    }
+    assert!(!app.file(&has_file).exists() && app.archived(&has_file).exists());
+    app.stop().await;
+}

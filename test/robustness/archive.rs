@@ -1,0 +1,207 @@
+//! The archive of manifests in Manta: whatever happens to the process, it comes to have every image's last version.
+
+mod life;
+mod remote;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use coal::Datacenter;
+use coal::datacenter::MantaMode;
+use coal::manta::{MantaFault, MantaFaultRule};
+use futures_util::future::join_all;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng, random_range};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+use crate::support::{Client, IMGAPI, PATIENCE, SecondServer, files_below, is_copy_of, wait_for};
+use life::{Life, Step};
+use remote::Remote;
+
+/// Changes that must have been answered, and kills that they must have met. `IMGAPI_TEST_CHANGES` asks for more.
+const CHANGES: usize = 500;
+const KILLS: usize = 20;
+/// Those who make changes, each of images of its own and of common ones.
+const WORKERS: usize = 4;
+const COMMON: usize = 3;
+/// After so many changes the process is killed at the latest, and this much later, in milliseconds.
+const MOST_OF_A_ROUND: usize = 40;
+const LATEST_KILL: u64 = 15;
+/// What a few requests to Manta meet before each kill.
+const FAULTS: [MantaFault; 4] =
+    [MantaFault::HangUp, MantaFault::InternalError, MantaFault::ConcurrentRequest, MantaFault::LostAnswer];
+
+async fn start_with_manta() -> (Datacenter, Remote) {
+    let datacenter = Datacenter::builder().imgapi(IMGAPI).manta(MantaMode::Local).start().await.unwrap();
+    let remote = Remote::new(&datacenter);
+    (datacenter, remote)
+}
+
+/// What the workers of a round have in common.
+struct Round {
+    /// Changes left until the kill.
+    left: AtomicUsize,
+    is_over: Notify,
+}
+
+#[tokio::test]
+async fn five_hundred_changes_and_twenty_kills_leave_the_last_version_of_each() {
+    let (mut datacenter, remote) = start_with_manta().await;
+    let client = Client::new(&datacenter);
+    let mut random = StdRng::seed_from_u64(14);
+    let mut common = Vec::new();
+    for _ in 0..COMMON {
+        common.push(client.created().await);
+    }
+    let changes = std::env::var("IMGAPI_TEST_CHANGES").map_or(CHANGES, |number| number.parse().unwrap());
+    let mut lives: Vec<_> = (0..WORKERS).map(|_| Life::new(random.random(), common.clone())).collect();
+    let mut kills = 0;
+    while kills < KILLS || lives.iter().map(Life::answered).sum::<usize>() < changes {
+        let left = AtomicUsize::new(random.random_range(1..=MOST_OF_A_ROUND));
+        let round = Round { left, is_over: Notify::new() };
+        let delay = Duration::from_millis(random.random_range(0..=LATEST_KILL));
+        let faults = datacenter.manta().unwrap().faults().clone();
+        let fault = FAULTS[random.random_range(0..FAULTS.len())].clone();
+        faults.set(MantaFaultRule::new(fault).method("PUT").path("/archive/").times(2));
+        let kill = async {
+            round.is_over.notified().await;
+            // Not a wait for anything: the moment of the kill is what the test is about.
+            sleep(delay).await;
+            datacenter.kill_imgapi().await;
+        };
+        let work = lives.iter_mut().map(|life| live(life, &client, &round));
+        tokio::join!(kill, join_all(work));
+        kills += 1;
+        faults.clear();
+        datacenter.restart_imgapi().await.unwrap();
+        for life in &mut lives {
+            life.settle(&client).await;
+        }
+    }
+
+    let answered: usize = lives.iter().map(Life::answered).sum();
+    let live = current(&client).await;
+    for known in lives.iter().flat_map(Life::known) {
+        assert!(live.contains_key(&known), "{known} was lost");
+    }
+    let mut deleted = BTreeMap::new();
+    lives.iter().for_each(|life| deleted.extend(life.deleted().clone()));
+    println!("{answered} changes, {kills} kills, {} images deleted", deleted.len());
+    everything_arrives(&[&datacenter.local_dir()], &remote, &live, &deleted).await;
+    datacenter.stop().await;
+}
+
+/// Makes changes until the process is killed.
+async fn live(life: &mut Life, client: &Client, round: &Round) {
+    while life.step(client).await == Step::Answered {
+        let before =
+            round.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| Some(left.saturating_sub(1)));
+        if before == Ok(1) {
+            round.is_over.notify_one();
+        }
+    }
+}
+
+/// All images as clients see them.
+async fn current(client: &Client) -> BTreeMap<String, Value> {
+    let list = client.get("/images?state=all&limit=1000").await.unwrap().json();
+    let images = list.as_array().unwrap().iter();
+    images.map(|image| (image["uuid"].as_str().unwrap().to_owned(), image.clone())).collect()
+}
+
+/// Waits until the local archives are empty and every interrupted write of an image that is there is settled. Then Manta must
+/// have these versions, and nothing else.
+async fn everything_arrives(
+    directories: &[&Path],
+    remote: &Remote,
+    live: &BTreeMap<String, Value>,
+    deleted: &BTreeMap<String, Value>,
+) {
+    let below = |name: &str| -> Vec<_> {
+        directories.iter().flat_map(|directory| files_below(&directory.join(name))).collect()
+    };
+    wait_for("empty local archives", PATIENCE, async || {
+        let (left, mut unsettled) = (below("archive"), below("incoming"));
+        unsettled.retain(|path| is_copy_of(path).is_none_or(|uuid| live.contains_key(&uuid)));
+        if left.is_empty() && unsettled.is_empty() { Ok(()) } else { Err((left, unsettled)) }
+    })
+    .await;
+    let archived = remote.archived().await;
+    let last: BTreeMap<_, _> = live.iter().chain(deleted).collect();
+    assert!(archived.keys().eq(last.keys().copied()), "{:?}\n{:?}", archived.keys(), last.keys());
+    for (uuid, version) in last {
+        assert_eq!(&archived[uuid], version, "{uuid}");
+    }
+}
+
+#[tokio::test]
+async fn of_two_servers_the_last_version_counts() {
+    /// Changes in all, of so many images.
+    const CHANGES: usize = 300;
+    const IMAGES: usize = 6;
+    let (datacenter, remote) = start_with_manta().await;
+    let second = SecondServer::start(&datacenter).await;
+    let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
+    let urls = [datacenter.imgapi_url().unwrap(), second.url().to_owned()];
+    let ask_of = async |server: usize, method: Method, path: &str, body: Option<Value>| {
+        let mut request = http.request(method, format!("{}{path}", urls[server]));
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response = request.send().await.unwrap();
+        let status = response.status().as_u16();
+        let text = response.text().await.unwrap();
+        assert!(status < 300, "{path}: {status} {text}");
+        serde_json::from_str::<Value>(&text).unwrap_or_default()
+    };
+    let ask = async |method: Method, path: &str, body: Option<Value>| {
+        ask_of(random_range(0..2), method, path, body).await
+    };
+    let owner = datacenter.account("admin").unwrap().uuid.clone();
+    let manifest = json!({
+        "name": "shared", "version": "1.0.0", "os": "smartos", "type": "zone-dataset", "owner": owner,
+    });
+    let mut uuids = Vec::new();
+    for _ in 0..IMAGES {
+        let image = ask(Method::POST, "/images", Some(manifest.clone())).await;
+        uuids.push(image["uuid"].as_str().unwrap().to_owned());
+    }
+    let work = async |worker: usize| {
+        for number in (worker..CHANGES).step_by(WORKERS) {
+            let path = format!("/images/{}?action=update", uuids[random_range(0..IMAGES)]);
+            ask(Method::POST, &path, Some(json!({"description": format!("change {number}")}))).await;
+        }
+    };
+    join_all((0..WORKERS).map(work)).await;
+    // While they are still on their way, half of them are deleted, each after a last change.
+    let deleted = Mutex::new(BTreeMap::new());
+    let delete = async |uuid: &String| {
+        let path = format!("/images/{uuid}");
+        let change = json!({"description": "the last one"});
+        let version = ask(Method::POST, &format!("{path}?action=update"), Some(change)).await;
+        ask(Method::DELETE, &path, None).await;
+        deleted.lock().unwrap().insert(uuid.clone(), version);
+    };
+    join_all(uuids.iter().step_by(2).map(delete)).await;
+    let mut live = BTreeMap::new();
+    for uuid in uuids.iter().skip(1).step_by(2) {
+        let path = format!("/images/{uuid}");
+        // One of them has made the last change, and knows it at once.
+        let version = wait_for("the same through both", PATIENCE, async || {
+            let one = ask_of(0, Method::GET, &path, None).await;
+            let other = ask_of(1, Method::GET, &path, None).await;
+            if one == other { Ok(one) } else { Err(()) }
+        });
+        live.insert(uuid.clone(), version.await);
+    }
+    let directories = [&*datacenter.local_dir(), second.local_dir()];
+    everything_arrives(&directories, &remote, &live, &deleted.into_inner().unwrap()).await;
+    second.stop().await;
+    datacenter.stop().await;
+}
