@@ -382,9 +382,22 @@ test('wrong options and methods are refused, and the connection lives', async ()
     await fails(put(name, 'k', {}, { req_id: 'not-a-uuid' }), 'InvocationError',
         /^putObject expects "options" \(args\[3\]\) to be a valid options object/);
     await fails(find(name, '(name=*)', { limit: 'many' }), 'InvocationError');
-    await fails(collect(client.sql('SELECT 1', [], {}), 'record'), 'FastError',
-        /unsupported RPC method: "sql"/);
+    await fails(collect(client.listen('channel', {}), 'notification'), 'FastError',
+        /unsupported RPC method: "listen"/);
     await call(client, 'ping', {});
+});
+
+test('a statement of SQL reads buckets as tables, and changes nothing', async () => {
+    const name = await bucket('tables');
+    await put(name, 'a', { name: 'one', size: 7 });
+    await put(name, 'b', { name: 'two', size: 7 });
+    const rows = await collect(
+        client.sql(`SELECT count(_id), size FROM ${name} WHERE name <> $1 GROUP BY size`, ['one'], {}), 'record');
+    assert.deepStrictEqual(rows, [{ count: '1', size: '7' }]);
+    await fails(collect(client.sql(`DELETE FROM ${name}`, [], {}), 'record'), 'InternalError');
+    assert.strictEqual((await keys(name, '(name=*)')).length, 2);
+    await call(client, 'notify', 'channel', 'to nobody', {});
+    await fails(call(client, 'notify', '', 'to nobody', {}), 'InternalError', /channel name cannot be empty/);
 });
 
 test('a client of FAST version 1, as in IMGAPI 4.13.1, is understood', async () => {
