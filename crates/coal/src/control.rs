@@ -1,29 +1,41 @@
 //! The control: faults for people and for tests in other languages, over HTTP.
 //!
+//! `SERVICE` is `manta`, `workflow`, `vmapi` or `cnapi`.
+//!
 //! | request | |
 //! |---|---|
-//! | `POST /manta/faults` | adds a fault; the body is a [`MantaFaultRule`] in JSON: 204 |
-//! | `GET /manta/faults` | the faults that are switched on: 200 and a JSON array |
-//! | `DELETE /manta/faults` | switches all off; what has stalled goes on: 204 |
-//! | `POST /manta/stop` | closes the port and all connections: 204 |
-//! | `POST /manta/start` | opens the port again: 204 |
+//! | `POST /SERVICE/faults` | adds a fault; the body is a [`MantaFaultRule`] or a [`RestFaultRule`] in JSON: 204 |
+//! | `GET /SERVICE/faults` | the faults that are switched on: 200 and a JSON array |
+//! | `DELETE /SERVICE/faults` | switches all off; what has stalled goes on: 204 |
+//! | `POST /SERVICE/stop` | closes the port and all connections: 204 |
+//! | `POST /SERVICE/start` | opens the port again: 204 |
+//! | `…/cnapi/tasks/faults` | the same three for the making of images; the body is a [`TaskFaultRule`] |
+//! | `POST /workflow/runner/pause`, `…/resume`, `…/restart` | the runner: 204 |
+//! | `PUT /vms/UUID`, `PUT /servers/UUID` | a machine or server, new or changed: 204 |
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
-use crate::manta::{MantaFaultRule, MantaServer};
+use crate::cnapi::{CnapiServer, Server, TaskFaultRule, TaskFaults};
+use crate::datacenter::Services;
+use crate::manta::{MantaFaultRule, MantaFaults, MantaServer};
 use crate::net::{Endpoint, Service};
+use crate::rest::{RestFaultRule, RestFaults, RestServer};
+use crate::vmapi::{Fleet, Vm};
+use crate::workflow::WorkflowServer;
 
 /// The running control.
 #[derive(Debug)]
@@ -31,6 +43,9 @@ pub(crate) struct Control(Endpoint<Routes>);
 
 #[derive(Debug)]
 struct Routes(Router);
+
+/// An answer without content, or why not.
+type Done = Result<StatusCode, (StatusCode, String)>;
 
 impl Service for Routes {
     async fn serve(self: Arc<Self>, stream: TcpStream) {
@@ -43,12 +58,30 @@ impl Service for Routes {
 
 impl Control {
     /// Listens on `address`; port 0 chooses a free one.
-    pub(crate) async fn bind(address: SocketAddr, manta: Arc<MantaServer>) -> io::Result<Self> {
-        let router = Router::new()
-            .route("/manta/faults", get(list_faults).post(add_fault).delete(clear_faults))
-            .route("/manta/stop", post(stop))
-            .route("/manta/start", post(start))
-            .with_state(manta);
+    pub(crate) async fn bind(
+        address: SocketAddr,
+        manta: Option<&Arc<MantaServer>>,
+        services: Option<&Arc<Services>>,
+    ) -> io::Result<Self> {
+        let mut router = Router::new();
+        if let Some(manta) = manta {
+            router = router.nest("/manta", faults(manta.faults().clone()).merge(power(Arc::clone(manta))));
+        }
+        if let Some(services) = services {
+            let workflow = faults(services.workflow().faults().clone())
+                .merge(power(Of(Arc::clone(services), Services::workflow)))
+                .merge(runner(Arc::clone(services)));
+            let vmapi = faults(services.vmapi().faults().clone())
+                .merge(power(Of(Arc::clone(services), Services::vmapi)));
+            let cnapi = faults(services.cnapi().faults().clone())
+                .merge(power(Of(Arc::clone(services), Services::cnapi)))
+                .nest("/tasks", faults(services.cnapi().task_faults().clone()));
+            router = router
+                .nest("/workflow", workflow)
+                .nest("/vmapi", vmapi)
+                .nest("/cnapi", cnapi)
+                .merge(fleet(services.fleet().clone()));
+        }
         Ok(Self(Endpoint::bind(address, Routes(router)).await?))
     }
 
@@ -63,40 +96,164 @@ impl Control {
     }
 }
 
-async fn list_faults(State(manta): State<Arc<MantaServer>>) -> Json<Vec<MantaFaultRule>> {
-    Json(manta.faults().list())
+/// The switches of a service.
+trait Faults: Clone + Send + Sync + 'static {
+    type Rule: Serialize + DeserializeOwned + Send;
+    fn add(&self, rule: Self::Rule);
+    fn all(&self) -> Vec<Self::Rule>;
+    fn remove_all(&self);
+}
+
+/// The three kinds of switches are alike.
+macro_rules! switches {
+    ($faults:ty, $rule:ty) => {
+        impl Faults for $faults {
+            type Rule = $rule;
+            fn add(&self, rule: $rule) {
+                self.set(rule);
+            }
+            fn all(&self) -> Vec<$rule> {
+                self.list()
+            }
+            fn remove_all(&self) {
+                self.clear();
+            }
+        }
+    };
+}
+
+switches!(MantaFaults, MantaFaultRule);
+switches!(RestFaults, RestFaultRule);
+switches!(TaskFaults, TaskFaultRule);
+
+fn faults<F: Faults>(faults: F) -> Router {
+    let list = async |State(faults): State<F>| Json(faults.all());
+    let clear = async |State(faults): State<F>| {
+        faults.remove_all();
+        StatusCode::NO_CONTENT
+    };
+    Router::new().route("/faults", get(list).post(add_fault::<F>).delete(clear)).with_state(faults)
 }
 
 /// Refuses what it does not understand: a fault with a misspelt condition would meet everything.
-async fn add_fault(
-    State(manta): State<Arc<MantaServer>>,
-    Json(body): Json<Value>,
-) -> Result<StatusCode, (StatusCode, String)> {
-    let refused = |reason: String| (StatusCode::UNPROCESSABLE_ENTITY, format!("{reason}\n"));
-    let rule: MantaFaultRule =
-        serde_json::from_value(body.clone()).map_err(|error| refused(error.to_string()))?;
-    let read = serde_json::to_value(&rule).map_err(|error| refused(error.to_string()))?;
+async fn add_fault<F: Faults>(State(faults): State<F>, Json(body): Json<Value>) -> Done {
+    let rule: F::Rule = serde_json::from_value(body.clone()).map_err(refused)?;
+    let read = serde_json::to_value(&rule).map_err(refused)?;
     let mut given = body.as_object().into_iter().flatten();
     if let Some((name, _)) = given.find(|(name, _)| read.get(name.as_str()).is_none()) {
         return Err(refused(format!("{name:?} has no place in this fault")));
     }
-    manta.faults().set(rule);
+    faults.add(rule);
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn clear_faults(State(manta): State<Arc<MantaServer>>) -> StatusCode {
-    manta.faults().clear();
-    StatusCode::NO_CONTENT
+fn refused(reason: impl ToString) -> (StatusCode, String) {
+    (StatusCode::UNPROCESSABLE_ENTITY, format!("{}\n", reason.to_string()))
 }
 
-async fn stop(State(manta): State<Arc<MantaServer>>) -> StatusCode {
-    manta.stop().await;
-    StatusCode::NO_CONTENT
+fn failed(error: io::Error) -> (StatusCode, String) {
+    (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n"))
 }
 
-async fn start(State(manta): State<Arc<MantaServer>>) -> Result<StatusCode, (StatusCode, String)> {
-    match manta.start().await {
-        Ok(()) => Ok(StatusCode::NO_CONTENT),
-        Err(error) => Err((StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n"))),
+/// A server whose port can be closed and opened.
+trait Power: Clone + Send + Sync + 'static {
+    fn off(&self) -> impl Future<Output = ()> + Send;
+    fn on(&self) -> impl Future<Output = io::Result<()>> + Send;
+}
+
+/// A server among the services.
+#[derive(Debug)]
+struct Of<S>(Arc<Services>, fn(&Services) -> &S);
+
+impl<S> Clone for Of<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0), self.1)
     }
+}
+
+impl Power for Arc<MantaServer> {
+    async fn off(&self) {
+        self.stop().await;
+    }
+    async fn on(&self) -> io::Result<()> {
+        self.start().await
+    }
+}
+
+macro_rules! power_of {
+    ($server:ty) => {
+        impl Power for Of<$server> {
+            async fn off(&self) {
+                (self.1)(&self.0).stop().await;
+            }
+            async fn on(&self) -> io::Result<()> {
+                (self.1)(&self.0).start().await
+            }
+        }
+    };
+}
+
+power_of!(WorkflowServer);
+power_of!(RestServer);
+power_of!(CnapiServer);
+
+fn power<P: Power>(server: P) -> Router {
+    let stop = async |State(server): State<P>| {
+        server.off().await;
+        StatusCode::NO_CONTENT
+    };
+    Router::new().route("/stop", post(stop)).route("/start", post(start::<P>)).with_state(server)
+}
+
+async fn start<P: Power>(State(server): State<P>) -> Done {
+    server.on().await.map_err(failed)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn runner(services: Arc<Services>) -> Router {
+    Router::new().route("/runner/{what}", post(switch_runner)).with_state(services)
+}
+
+async fn switch_runner(State(services): State<Arc<Services>>, Path(what): Path<String>) -> Done {
+    match what.as_str() {
+        "pause" => services.workflow().pause_runner(),
+        "resume" => services.workflow().resume_runner(),
+        "restart" => services.workflow().restart_runner().await.map_err(failed)?,
+        _ => return Err((StatusCode::NOT_FOUND, "neither pause, nor resume, nor restart\n".to_owned())),
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn fleet(fleet: Fleet) -> Router {
+    Router::new()
+        .route("/vms/{uuid}", put(put_vm))
+        .route("/servers/{uuid}", put(put_server))
+        .with_state(fleet)
+}
+
+fn stored(fits: bool) -> Done {
+    if fits { Ok(StatusCode::NO_CONTENT) } else { Err(refused("there are too many")) }
+}
+
+/// The body is what changes, or all of a new one.
+async fn put_vm(State(fleet): State<Fleet>, Path(uuid): Path<String>, Json(body): Json<Value>) -> Done {
+    let vm: Vm = changed(fleet.vm(&uuid), &uuid, body)?;
+    stored(fleet.put_vm(vm))
+}
+
+async fn put_server(State(fleet): State<Fleet>, Path(uuid): Path<String>, Json(body): Json<Value>) -> Done {
+    let server: Server = changed(fleet.server(&uuid), &uuid, body)?;
+    stored(fleet.put_server(server))
+}
+
+fn changed<T: Serialize + DeserializeOwned>(
+    old: Option<T>,
+    uuid: &str,
+    body: Value,
+) -> Result<T, (StatusCode, String)> {
+    let mut value = serde_json::to_value(old).map_err(refused)?.as_object().cloned().unwrap_or_default();
+    let members = body.as_object().cloned().ok_or_else(|| refused("no object"))?;
+    value.extend(members);
+    value.insert("uuid".to_owned(), uuid.into());
+    serde_json::from_value(value.into()).map_err(refused)
 }

@@ -3,6 +3,8 @@
 //! - [`moray`]: the key-value store, FAST in front of SQLite
 //! - [`manta`]: the object store, HTTP in front of files
 //! - [`ufds`]: the account directory, LDAP in front of an LDIF file
+//! - [`workflow`]: the Workflow API and its runner, HTTP in front of SQLite, an engine for JavaScript
+//! - [`vmapi`], [`cnapi`]: machines and servers, HTTP in front of a few invented ones
 //! - [`datacenter`]: all of them, and the `imgapi` process between them
 //!
 //! Each server speaks the real protocol and is checked with the clients that Triton's services use. None of it
@@ -11,10 +13,15 @@
 mod control;
 mod faults;
 mod net;
+mod timestamp;
 
+pub mod cnapi;
 pub mod datacenter;
 pub mod manta;
 pub mod moray;
+pub mod rest;
 pub mod ufds;
+pub mod vmapi;
+pub mod workflow;
 
-pub use datacenter::Datacenter;
+pub use datacenter::{Cloud, Datacenter};

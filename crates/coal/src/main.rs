@@ -8,8 +8,9 @@ use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus};
 
 use clap::Parser;
-use coal::Datacenter;
-use coal::datacenter::{DatacenterError, ReadyFile};
+use coal::Cloud;
+use coal::datacenter::{DatacenterError, ReadyDatacenter, ReadyFile};
+use futures_util::future::select_all;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
 /// What ends a running datacenter.
 enum End {
     Signal,
-    Exit(ExitStatus),
+    Exit(usize, ExitStatus),
 }
 
 async fn run(options: Options) -> Result<(), DatacenterError> {
@@ -58,26 +59,45 @@ async fn run(options: Options) -> Result<(), DatacenterError> {
     };
     tokio::pin!(stop);
     let ready_file = options.ready_file.clone();
-    let datacenter = tokio::select! {
+    let cloud = tokio::select! {
         started = options.builder().start() => started?,
         () = &mut stop => return Ok(()),
     };
-    announce(&datacenter, ready_file)?;
+    announce(&cloud, ready_file)?;
+    let exits = cloud.datacenters().iter().map(|datacenter| Box::pin(datacenter.imgapi_exit()));
     let end = tokio::select! {
         () = stop => End::Signal,
-        status = datacenter.imgapi_exit() => End::Exit(status),
+        (status, which, _) = select_all(exits) => End::Exit(which, status),
     };
     let outcome = match end {
         End::Signal => Ok(()),
-        End::Exit(status) => Err(datacenter.unexpected_end(status)),
+        End::Exit(which, status) => Err(cloud.datacenters()[which].unexpected_end(status)),
     };
-    datacenter.stop().await;
+    cloud.stop().await;
     outcome
 }
 
 /// Writes the ready-file and tells a person what to do next.
-fn announce(datacenter: &Datacenter, ready_file: Option<PathBuf>) -> Result<(), DatacenterError> {
-    let ready = datacenter.ready();
+fn announce(cloud: &Cloud, ready_file: Option<PathBuf>) -> Result<(), DatacenterError> {
+    let mut text = String::new();
+    let mut datacenters = Vec::new();
+    for datacenter in cloud.datacenters() {
+        let ready = datacenter.ready();
+        text.push_str(&described(&ready, datacenter.log_file()));
+        datacenters.push(ready);
+    }
+    text.push_str(&format!("\nStop it with Ctrl-C, or: kill {}\n", std::process::id()));
+    if let Some(path) = ready_file {
+        let action = format!("write {}", path.display());
+        ReadyFile { datacenters }.write(&path).map_err(|source| DatacenterError::Io { action, source })?;
+    }
+    // A closed standard output is no reason to stop.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    Ok(())
+}
+
+/// A datacenter, for people.
+fn described(ready: &ReadyDatacenter, log_file: PathBuf) -> String {
     let mut text = format!("Datacenter \"{}\" is up:\n\n", ready.name);
     let mut line = |name: &str, value: &str| text.push_str(&format!("  {name:<8} {value}\n"));
     ready.imgapi.iter().for_each(|url| line("imgapi", url));
@@ -85,20 +105,14 @@ fn announce(datacenter: &Datacenter, ready_file: Option<PathBuf>) -> Result<(), 
     line("moray", &ready.moray);
     line("ufds", &ready.ufds);
     ready.manta.iter().for_each(|url| line("manta", url));
-    ready.control.iter().for_each(|url| line("control", url));
+    ready.workflow.iter().for_each(|url| line("workflow", url));
+    ready.vmapi.iter().for_each(|url| line("vmapi", url));
+    ready.cnapi.iter().for_each(|url| line("cnapi", url));
+    line("control", &ready.control);
     line("config", &ready.config_file.display().to_string());
     if let Some(imgapi) = &ready.imgapi {
-        line("log", &datacenter.log_file().display().to_string());
+        line("log", &log_file.display().to_string());
         text.push_str(&format!("\nTry:\n\n  curl -s {imgapi}/ping\n  curl -s {imgapi}/images\n"));
     }
-    text.push_str(&format!("\nStop it with Ctrl-C, or: kill {}\n", std::process::id()));
-    if let Some(path) = ready_file {
-        let action = format!("write {}", path.display());
-        ReadyFile { datacenters: vec![ready] }
-            .write(&path)
-            .map_err(|source| DatacenterError::Io { action, source })?;
-    }
-    // A closed standard output is no reason to stop.
-    let _ = std::io::stdout().write_all(text.as_bytes());
-    Ok(())
+    text
 }

@@ -108,3 +108,10 @@ async fn accept<S: Service>(
         }
     }
 }
+
+/// Chooses the cryptography of this process. Without a choice no client can be made, not even one that never speaks TLS,
+/// and those of a test on this datacenter are made after this.
+pub(crate) fn use_ring() {
+    // An error says that the choice has been made.
+    let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
+}

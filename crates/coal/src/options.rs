@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use coal::Datacenter;
-use coal::datacenter::{DatacenterBuilder, MantaMode, Ports};
+use coal::datacenter::{CloudBuilder, DatacenterBuilder, MantaMode, Ports};
+use coal::{Cloud, Datacenter};
 
 /// Cloud on a laptop: a Triton datacenter in one process, for development and tests.
 #[derive(Debug, Parser)]
@@ -13,8 +13,8 @@ pub(crate) struct Options {
     /// Directory for all data, kept at the end. By default a temporary one that is removed.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// "auto" for free ports, or the first of six consecutive ones: imgapi, metrics, moray, ufds, manta,
-    /// control.
+    /// "auto" for free ports, or the first of nine consecutive ones: imgapi, metrics, moray, ufds, manta,
+    /// control, workflow, vmapi, cnapi. Those of further datacenters follow.
     #[arg(long, value_name = "auto|BASE", default_value = "auto", value_parser = parse_ports)]
     pub(crate) ports: Ports,
     /// Whether there is a Manta: one of this datacenter, one that imgapi takes for far away, or none.
@@ -29,6 +29,12 @@ pub(crate) struct Options {
     /// Start the backends and write the config, but do not run imgapi.
     #[arg(long)]
     pub(crate) no_imgapi: bool,
+    /// Leave out the Workflow API, VMAPI and CNAPI.
+    #[arg(long)]
+    pub(crate) no_services: bool,
+    /// How many datacenters there are, which know each other. All but the first have a number after their name.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=16))]
+    pub(crate) datacenters: u16,
     /// The datacenter's name.
     #[arg(long, value_name = "NAME", default_value = "coal")]
     pub(crate) datacenter_name: String,
@@ -77,10 +83,17 @@ fn parse_manta(text: &str) -> Result<MantaMode, String> {
 }
 
 impl Options {
-    /// The datacenter that was asked for.
-    pub(crate) fn builder(self) -> DatacenterBuilder {
-        let mut builder =
-            Datacenter::builder().name(self.datacenter_name).ports(self.ports).manta(self.manta);
+    /// The datacenters that were asked for.
+    pub(crate) fn builder(self) -> CloudBuilder {
+        let name = self.datacenter_name.clone();
+        let number = |index: u16| if index == 1 { name.clone() } else { format!("{name}-{index}") };
+        let names: Vec<String> = (1..=self.datacenters).map(number).collect();
+        let ports = self.ports;
+        Cloud::builder(self.template(), names).ports(ports)
+    }
+
+    fn template(self) -> DatacenterBuilder {
+        let mut builder = Datacenter::builder().manta(self.manta).services(!self.no_services);
         if let Some(data) = self.data {
             builder = builder.data_dir(data);
         }

@@ -107,7 +107,7 @@ async fn a_manta_is_in_the_config_and_in_the_ready_file() {
         within(datacenter.stop()).await;
     }
     let without = within(Datacenter::builder().start()).await.unwrap();
-    assert!(without.manta().is_none() && without.ready().control.is_none());
+    assert!(without.manta().is_none() && without.ready().manta.is_none());
     let config: Value = serde_json::from_slice(&std::fs::read(without.config_file()).unwrap()).unwrap();
     assert!(config.get("manta").is_none(), "{config}");
 }

@@ -1,8 +1,10 @@
 //! How a datacenter is put together and started.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -11,7 +13,9 @@ use super::config::{ConfigInput, write_json};
 use super::error::{DatacenterError, cannot};
 use super::manta::{Manta, MantaMode};
 use super::ports::{Addresses, Ports};
+use super::services::Services;
 use super::{Datacenter, Imgapi, health};
+use crate::control::Control;
 use crate::moray::{Location, MorayServer};
 use crate::ufds::{Account, Directory, Dn, UfdsOptions, UfdsServer};
 
@@ -25,6 +29,8 @@ pub struct DatacenterBuilder {
     data: Option<PathBuf>,
     ports: Ports,
     manta: MantaMode,
+    without_services: bool,
+    peers: BTreeMap<String, String>,
     imgapi: Vec<PathBuf>,
     ufds_ldif: Option<PathBuf>,
     imgapi_config: Map<String, Value>,
@@ -47,6 +53,12 @@ impl DatacenterBuilder {
         self
     }
 
+    /// Keeps its data in a directory below the chosen one.
+    pub(super) fn below_data_dir(mut self, name: &str) -> Self {
+        self.data = self.data.map(|data| data.join(name));
+        self
+    }
+
     /// How ports are chosen.
     #[must_use]
     pub fn ports(mut self, ports: Ports) -> Self {
@@ -58,6 +70,20 @@ impl DatacenterBuilder {
     #[must_use]
     pub fn manta(mut self, mode: MantaMode) -> Self {
         self.manta = mode;
+        self
+    }
+
+    /// Whether there are a Workflow API, a VMAPI and a CNAPI; by default there are.
+    #[must_use]
+    pub fn services(mut self, wanted: bool) -> Self {
+        self.without_services = !wanted;
+        self
+    }
+
+    /// Another datacenter and the URL of its `imgapi`.
+    #[must_use]
+    pub fn peer(mut self, name: impl Into<String>, imgapi_url: impl Into<String>) -> Self {
+        self.peers.insert(name.into(), imgapi_url.into());
         self
     }
 
@@ -102,14 +128,26 @@ impl DatacenterBuilder {
     ///
     /// When a file, a directory, a port or the LDIF file is not as it must be, or `imgapi` does not come up.
     pub async fn start(self) -> Result<Datacenter, DatacenterError> {
+        let addresses = self.ports.choose().await?;
+        self.start_at(addresses).await
+    }
+
+    /// Starts everything on these addresses, as [`start`](Self::start) does.
+    pub(super) async fn start_at(self, addresses: Addresses) -> Result<Datacenter, DatacenterError> {
         let name = self.name.clone().unwrap_or_else(|| "coal".to_owned());
         let data = DataDir::open(self.data.as_deref())?;
-        let addresses = self.ports.choose().await?;
         let mut directory = self.directory()?;
         let accounts = directory.accounts();
         let manta = Manta::start(self.manta, &data, addresses, &mut directory).await?;
         let root_password = Uuid::new_v4().to_string();
         let (moray, ufds) = backends(&data, addresses, directory, &root_password).await?;
+        let services = match self.without_services {
+            true => None,
+            false => Some(Arc::new(Services::start(&data, addresses, &accounts).await?)),
+        };
+        let control = Control::bind(addresses.control, manta.as_ref().map(Manta::server), services.as_ref())
+            .await
+            .map_err(cannot(format!("start the control on {}", addresses.control)))?;
         let config_file = data.path().join("imgapi.config.json");
         let admin = accounts.iter().find(|account| account.login == "admin");
         let config = ConfigInput {
@@ -124,10 +162,14 @@ impl DatacenterBuilder {
         };
         let mut config = config.to_json();
         config.extend(manta.iter().flat_map(Manta::settings));
+        config.extend(services.iter().flat_map(|services| services.settings()));
+        if !self.peers.is_empty() {
+            config.insert("imgapiUrlFromDatacenter".to_owned(), json!(self.peers));
+        }
         config.extend(self.imgapi_config.clone());
         write_json(&config_file, &config).map_err(cannot(format!("write {}", config_file.display())))?;
         let imgapi = self.start_imgapi(&data, addresses, &config_file).await?;
-        Ok(Datacenter { name, moray, ufds, manta, accounts, imgapi, config_file, data })
+        Ok(Datacenter { name, moray, ufds, manta, services, control, accounts, imgapi, config_file, data })
     }
 
     fn directory(&self) -> Result<Directory, DatacenterError> {

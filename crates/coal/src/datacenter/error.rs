@@ -31,8 +31,8 @@ pub enum DatacenterError {
     /// The directory that was compiled in is broken.
     #[error("built-in accounts: {0}")]
     BuiltIn(#[source] DirectoryError),
-    /// Six consecutive ports cannot start here.
-    #[error("port {0} cannot be the first of six")]
+    /// The consecutive ports of a datacenter cannot start here.
+    #[error("port {0} cannot be the first: too few follow")]
     Ports(u16),
     /// `imgapi` ended before it answered.
     #[error("imgapi ended: {status}; the end of its log:\n{log}")]

@@ -7,6 +7,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use super::child::Process;
 use super::error::{DatacenterError, cannot};
+use crate::net::use_ring;
 
 /// How long `imgapi` may take until it answers.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -24,13 +25,6 @@ pub(super) async fn wait_for_ping(address: SocketAddr, process: &Process) -> Res
 pub(super) async fn wait_for_images(address: SocketAddr, process: &Process) -> Result<(), DatacenterError> {
     wait_for_ping(address, process).await?;
     wait_for(address, "/images?limit=1&channel=*", process).await
-}
-
-/// Chooses the cryptography of this process. Without a choice no client can be made, not even one that never speaks TLS,
-/// and those of a test on this datacenter are made after this.
-fn use_ring() {
-    // An error says that the choice has been made.
-    let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
 }
 
 async fn wait_for(address: SocketAddr, path: &'static str, process: &Process) -> Result<(), DatacenterError> {

@@ -8,7 +8,6 @@ use super::builder::DataDir;
 use super::error::{DatacenterError, cannot};
 use super::keys::{self, AccountKey};
 use super::ports::Addresses;
-use crate::control::Control;
 use crate::manta::{MantaOptions, MantaServer};
 use crate::ufds::Directory;
 
@@ -28,7 +27,6 @@ pub enum MantaMode {
 #[derive(Debug)]
 pub(super) struct Manta {
     server: Arc<MantaServer>,
-    control: Control,
     mode: MantaMode,
     // The admin's, with which IMGAPI signs.
     key: Option<AccountKey>,
@@ -54,20 +52,12 @@ impl Manta {
             .await
             .map_err(cannot(format!("start Manta on {}", addresses.manta)))?;
         let server = Arc::new(server);
-        let control = Control::bind(addresses.control, Arc::clone(&server))
-            .await
-            .map_err(cannot(format!("start the control on {}", addresses.control)))?;
-        Ok(Some(Self { server, control, mode, key }))
+        Ok(Some(Self { server, mode, key }))
     }
 
     /// The server.
-    pub(super) fn server(&self) -> &MantaServer {
+    pub(super) fn server(&self) -> &Arc<MantaServer> {
         &self.server
-    }
-
-    /// `http://host:port` of the control.
-    pub(super) fn control_url(&self) -> String {
-        format!("http://{}", self.control.address())
     }
 
     /// What IMGAPI's config says about it; nothing when there is no admin to sign.
@@ -86,9 +76,8 @@ impl Manta {
         settings.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
     }
 
-    /// Stops both.
+    /// Stops it.
     pub(super) async fn stop(&self) {
-        self.control.stop().await;
         self.server.stop().await;
     }
 }

@@ -2,6 +2,7 @@
 
 mod builder;
 mod child;
+mod cloud;
 mod config;
 mod error;
 mod health;
@@ -9,19 +10,24 @@ mod keys;
 mod manta;
 mod ports;
 mod ready;
+mod services;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::sync::Arc;
 
 pub use builder::DatacenterBuilder;
+pub use cloud::{Cloud, CloudBuilder};
 pub use error::DatacenterError;
 pub use manta::MantaMode;
 pub use ports::Ports;
-pub use ready::{ReadyDatacenter, ReadyFile};
+pub use ready::{ReadyDatacenter, ReadyFile, ReadyVm};
+pub use services::Services;
 
 use child::{Launch, Process};
 
+use crate::control::Control;
 use crate::manta::MantaServer;
 use crate::moray::MorayServer;
 use crate::ufds::{Account, UfdsServer};
@@ -33,6 +39,8 @@ pub struct Datacenter {
     moray: MorayServer,
     ufds: UfdsServer,
     manta: Option<manta::Manta>,
+    services: Option<Arc<Services>>,
+    control: Control,
     accounts: Vec<Account>,
     imgapi: Option<Imgapi>,
     config_file: PathBuf,
@@ -72,12 +80,17 @@ impl Datacenter {
 
     /// The Manta server; `None` without one.
     pub fn manta(&self) -> Option<&MantaServer> {
-        self.manta.as_ref().map(manta::Manta::server)
+        self.manta.as_ref().map(|manta| &**manta.server())
     }
 
-    /// `http://host:port` of the control, with which people make Manta fail; `None` without a Manta.
-    pub fn control_url(&self) -> Option<String> {
-        self.manta.as_ref().map(manta::Manta::control_url)
+    /// The Workflow API, VMAPI and CNAPI; `None` without them.
+    pub fn services(&self) -> Option<&Services> {
+        self.services.as_deref()
+    }
+
+    /// `http://host:port` of the control, with which people make services fail.
+    pub fn control_url(&self) -> String {
+        format!("http://{}", self.control.address())
     }
 
     /// The private key that the account signs requests to Manta with: an OpenSSH file. Its public key is in UFDS. There
@@ -182,6 +195,10 @@ impl Datacenter {
     /// Stops `imgapi`, then the backends.
     pub async fn stop(self) {
         self.stop_imgapi().await;
+        self.control.stop().await;
+        if let Some(services) = &self.services {
+            services.stop().await;
+        }
         if let Some(manta) = &self.manta {
             manta.stop().await;
         }
@@ -198,12 +215,18 @@ impl Datacenter {
             moray: self.moray.address().to_string(),
             ufds: format!("ldaps://{}", self.ufds.address()),
             manta: self.manta().map(MantaServer::url),
+            workflow: self.services().map(|services| services.workflow().url()),
+            vmapi: self.services().map(|services| services.vmapi().url()),
+            cnapi: self.services().map(|services| services.cnapi().url()),
             control: self.control_url(),
             config_file: self.config_file.clone(),
             local_dir: self.local_dir(),
             admin_uuid: self.account("admin").map(|admin| admin.uuid.clone()),
             accounts: self.accounts.clone(),
-            vms: Vec::new(),
+            vms: self
+                .services()
+                .map(|s| s.fleet().vms().into_iter().map(Into::into).collect())
+                .unwrap_or_default(),
         }
     }
 }

@@ -12,7 +12,7 @@ pub enum Ports {
     /// Free ones.
     #[default]
     Auto,
-    /// From this one on: imgapi, its metrics, Moray, UFDS, Manta, control.
+    /// From this one on: imgapi, its metrics, Moray, UFDS, Manta, control, Workflow API, VMAPI, CNAPI.
     Base(u16),
 }
 
@@ -25,11 +25,25 @@ pub(super) struct Addresses {
     pub(super) ufds: SocketAddr,
     pub(super) manta: SocketAddr,
     pub(super) control: SocketAddr,
+    pub(super) workflow: SocketAddr,
+    pub(super) vmapi: SocketAddr,
+    pub(super) cnapi: SocketAddr,
 }
 
 impl Ports {
     /// How many ports a datacenter has.
-    pub const COUNT: u16 = 6;
+    pub const COUNT: u16 = 9;
+
+    /// Those of the datacenter that is the `index`th of a cloud, counted from 0.
+    pub(super) fn of_datacenter(self, index: u16) -> Result<Self, DatacenterError> {
+        match self {
+            Self::Auto => Ok(Self::Auto),
+            Self::Base(base) => {
+                let first = Self::COUNT.checked_mul(index).and_then(|offset| base.checked_add(offset));
+                first.map(Self::Base).ok_or(DatacenterError::Ports(base))
+            }
+        }
+    }
 
     /// Chooses. The ports of `imgapi`, which another process binds, are never 0.
     pub(super) async fn choose(self) -> Result<Addresses, DatacenterError> {
@@ -44,6 +58,9 @@ impl Ports {
                     ufds: local(base + 3),
                     manta: local(base + 4),
                     control: local(base + 5),
+                    workflow: local(base + 6),
+                    vmapi: local(base + 7),
+                    cnapi: local(base + 8),
                 })
             }
             Self::Auto => {
@@ -58,6 +75,9 @@ impl Ports {
                     ufds: local(0),
                     manta: local(0),
                     control: local(0),
+                    workflow: local(0),
+                    vmapi: local(0),
+                    cnapi: local(0),
                 })
             }
         }
@@ -74,7 +94,8 @@ mod tests {
         assert_eq!(addresses.imgapi.port(), 20_000);
         assert_eq!(addresses.ufds.port(), 20_003);
         assert_eq!(addresses.control.port(), 20_005);
-        assert!(Ports::Base(65_531).choose().await.is_err());
+        assert_eq!(addresses.cnapi.port(), 20_008);
+        assert!(Ports::Base(65_528).choose().await.is_err());
         assert!(Ports::Base(0).choose().await.is_err());
     }
 

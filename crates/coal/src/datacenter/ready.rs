@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::config::write_json;
 use crate::ufds::Account;
+use crate::vmapi::Vm;
 
 /// The content of the ready-file.
 #[derive(Debug, Clone, Serialize)]
@@ -33,9 +34,17 @@ pub struct ReadyDatacenter {
     /// URL of Manta.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manta: Option<String>,
-    /// URL of the control, which makes Manta fail.
+    /// URL of the Workflow API.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub control: Option<String>,
+    pub workflow: Option<String>,
+    /// URL of VMAPI.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vmapi: Option<String>,
+    /// URL of CNAPI.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cnapi: Option<String>,
+    /// URL of the control, which makes the others fail.
+    pub control: String,
     /// IMGAPI's config.
     pub config_file: PathBuf,
     /// Where IMGAPI keeps files.
@@ -45,8 +54,29 @@ pub struct ReadyDatacenter {
     pub admin_uuid: Option<String>,
     /// All accounts.
     pub accounts: Vec<Account>,
-    /// Virtual machines as `{"uuid", "owner_uuid"}`; there are none.
-    pub vms: Vec<serde_json::Value>,
+    /// The machines.
+    pub vms: Vec<ReadyVm>,
+}
+
+/// A machine in the ready-file.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReadyVm {
+    /// Its UUID.
+    pub uuid: String,
+    /// What people call it.
+    pub alias: String,
+    /// The account that it belongs to.
+    pub owner_uuid: String,
+    /// The image that it was made from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_uuid: Option<String>,
+}
+
+impl From<Vm> for ReadyVm {
+    fn from(vm: Vm) -> Self {
+        let image_uuid = vm.image().map(str::to_owned);
+        Self { uuid: vm.uuid, alias: vm.alias, owner_uuid: vm.owner_uuid, image_uuid }
+    }
 }
 
 impl ReadyFile {

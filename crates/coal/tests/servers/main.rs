@@ -7,6 +7,7 @@ mod manta;
 mod moray_client;
 mod ufds;
 mod wire;
+mod workflow;
 
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -1,0 +1,16 @@
+//! CNAPI: the servers of the datacenter, and what they do: make an image of a machine.
+//!
+//! Follows the routes that IMGAPI, its workflows and `sdc-clients` use: `/ping`, `/servers`, `/servers/:uuid`,
+//! `/servers/:uuid/vms/:uuid/images`, `/tasks/:id` and `/tasks/:id/wait`. The image is made at once: its file is one whose
+//! content [`vm_file`] tells, and it is published as `imgadm create --publish` does it. Tasks are kept in memory.
+
+mod faults;
+mod imgadm;
+mod manifest;
+mod routes;
+mod server;
+mod tasks;
+
+pub use faults::{TaskFault, TaskFaultRule, TaskFaults};
+pub use imgadm::vm_file;
+pub use server::{CnapiServer, Server};

@@ -1,0 +1,93 @@
+//! The services that jobs need: the Workflow API, VMAPI and CNAPI.
+
+use std::net::SocketAddr;
+
+use serde_json::{Map, Value, json};
+
+use super::builder::DataDir;
+use super::error::{DatacenterError, cannot};
+use super::ports::Addresses;
+use crate::cnapi::CnapiServer;
+use crate::rest::RestServer;
+use crate::ufds::Account;
+use crate::vmapi::{self, Fleet};
+use crate::workflow::{WorkflowOptions, WorkflowServer};
+
+/// A running Workflow API, VMAPI and CNAPI.
+#[derive(Debug)]
+pub struct Services {
+    workflow: WorkflowServer,
+    vmapi: RestServer,
+    cnapi: CnapiServer,
+    fleet: Fleet,
+}
+
+impl Services {
+    /// Starts them, with machines of these accounts.
+    pub(super) async fn start(
+        data: &DataDir,
+        addresses: Addresses,
+        accounts: &[Account],
+    ) -> Result<Self, DatacenterError> {
+        let fleet = Fleet::built_in(accounts);
+        let failed = |name: &str, address: SocketAddr| cannot(format!("start {name} on {address}"));
+        let vmapi = vmapi::serve(addresses.vmapi, fleet.clone()).await;
+        let vmapi = vmapi.map_err(failed("VMAPI", addresses.vmapi))?;
+        let cnapi = CnapiServer::bind(addresses.cnapi, fleet.clone()).await;
+        let cnapi = cnapi.map_err(failed("CNAPI", addresses.cnapi))?;
+        let variables = [
+            ("imgapiUrl", format!("http://{}", addresses.imgapi)),
+            ("vmapiUrl", vmapi.url()),
+            ("cnapiUrl", cnapi.url()),
+        ];
+        let options = WorkflowOptions {
+            file: Some(data.path().join("workflow.sqlite")),
+            variables: variables.map(|(name, url)| (name.to_owned(), url)).into(),
+        };
+        let workflow = WorkflowServer::bind(addresses.workflow, options).await;
+        let workflow = workflow.map_err(failed("the Workflow API", addresses.workflow))?;
+        Ok(Self { workflow, vmapi, cnapi, fleet })
+    }
+
+    /// The Workflow API and its runner.
+    pub fn workflow(&self) -> &WorkflowServer {
+        &self.workflow
+    }
+
+    /// VMAPI.
+    pub fn vmapi(&self) -> &RestServer {
+        &self.vmapi
+    }
+
+    /// CNAPI.
+    pub fn cnapi(&self) -> &CnapiServer {
+        &self.cnapi
+    }
+
+    /// The machines and servers, which may be changed.
+    pub fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
+    /// What IMGAPI's config says about them.
+    pub(super) fn settings(&self) -> Map<String, Value> {
+        let workflow = json!({
+            "url": self.workflow.url(),
+            "workflows": ["create-from-vm", "import-remote-image"],
+            "forceMd5Check": true,
+        });
+        let settings = [
+            ("wfapi", workflow),
+            ("vmapi", json!({"url": self.vmapi.url()})),
+            ("cnapi", json!({"url": self.cnapi.url()})),
+        ];
+        settings.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
+    }
+
+    /// Stops all.
+    pub(super) async fn stop(&self) {
+        self.workflow.stop().await;
+        self.cnapi.stop().await;
+        self.vmapi.stop().await;
+    }
+}

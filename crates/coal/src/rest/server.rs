@@ -1,0 +1,172 @@
+//! The server: a port, a router, and the switches for faults.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderName, HeaderValue, Request, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
+use futures_util::{StreamExt, stream};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use serde_json::{Map, Value, json};
+use tokio::net::TcpStream;
+use uuid::Uuid;
+
+use super::error::{RestError, RestResult};
+use super::faults::{Garbage, RestFault, RestFaults};
+use crate::net::{Endpoint, Service};
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A server of one service.
+#[derive(Debug)]
+pub struct RestServer {
+    endpoint: Endpoint<Exchange>,
+    faults: RestFaults,
+}
+
+#[derive(Debug)]
+struct Exchange {
+    service: TowerToHyperService<Router>,
+    faults: RestFaults,
+}
+
+/// The connection is to be closed.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection is closed on purpose")]
+struct HangUp;
+
+impl Service for Exchange {
+    async fn serve(self: Arc<Self>, stream: TcpStream) {
+        // Only latency is lost without it.
+        let _ = stream.set_nodelay(true);
+        let service = service_fn(|request| self.exchange(request));
+        if let Err(error) = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await {
+            tracing::debug!(%error, "a connection broke");
+        }
+    }
+}
+
+impl Exchange {
+    async fn exchange(&self, request: Request<Incoming>) -> Result<Response, HangUp> {
+        let began = Instant::now();
+        let path = request.uri().path().to_owned();
+        let request_id = request.headers().get(X_REQUEST_ID).cloned();
+        let fault = self.faults.meet(request.method().as_str(), &path).await;
+        let mut response = match fault {
+            None => self.answer(request).await,
+            Some(RestFault::LostAnswer) => {
+                self.answer(request).await;
+                return Err(HangUp);
+            }
+            Some(fault) => faulty(fault, &path)?,
+        };
+        let headers = response.headers_mut();
+        let request_id = request_id.or_else(|| HeaderValue::try_from(Uuid::new_v4().to_string()).ok());
+        if let Some(id) = request_id {
+            headers.insert(X_REQUEST_ID, id);
+        }
+        headers.insert("x-response-time", HeaderValue::from(began.elapsed().as_millis() as u64));
+        headers.insert("x-server-name", HeaderValue::from_static("coal"));
+        Ok(response)
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response {
+        match self.service.call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+}
+
+/// The answer that is made in place of the service's.
+fn faulty(fault: RestFault, path: &str) -> Result<Response, HangUp> {
+    let down = "Backend not connected";
+    Ok(match fault {
+        RestFault::InternalError => RestError::internal("asked for").into_response(),
+        RestFault::Conflict => RestError::conflict("asked for").into_response(),
+        RestFault::BackendDown if path == "/ping" => {
+            let ping = json!({"pid": std::process::id(), "backend": "down", "backend_error": down});
+            Json(ping).into_response()
+        }
+        RestFault::BackendDown | RestFault::Unavailable => {
+            RestError::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", down).into_response()
+        }
+        RestFault::Garbage { body: Garbage::NoJson } => "<html>It works!</html>".into_response(),
+        RestFault::Garbage { body: Garbage::WrongJson } => Json(json!(["no", 4, null])).into_response(),
+        RestFault::Garbage { body: Garbage::Cut } => {
+            let begin = stream::once(async { Ok(Bytes::from_static(b"[{\"uuid\":\"0c")) });
+            let end = stream::once(async {
+                // What was sent before is flushed while this waits.
+                tokio::task::yield_now().await;
+                Err(io::Error::other(HangUp))
+            });
+            let mut response = Response::new(Body::from_stream(begin.chain(end)));
+            response.headers_mut().insert("content-length", HeaderValue::from_static("1000"));
+            response.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
+            response
+        }
+        // A stall has been waited for.
+        RestFault::HangUp | RestFault::LostAnswer | RestFault::Stall => return Err(HangUp),
+    })
+}
+
+impl RestServer {
+    /// Listens on `address`; port 0 chooses a free one.
+    pub(crate) async fn bind(address: SocketAddr, router: Router) -> io::Result<Self> {
+        let faults = RestFaults::default();
+        let router = router.fallback(async |request: Request<Body>| -> Result<Infallible, RestError> {
+            Err(RestError::not_found(format!("{} does not exist", request.uri().path())))
+        });
+        let exchange = Exchange { service: TowerToHyperService::new(router), faults: faults.clone() };
+        Ok(Self { endpoint: Endpoint::bind(address, exchange).await?, faults })
+    }
+
+    /// Where the server listens, or listened before [`stop`](Self::stop).
+    pub fn address(&self) -> SocketAddr {
+        self.endpoint.address()
+    }
+
+    /// `http://host:port`
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address())
+    }
+
+    /// The switches for faults.
+    pub fn faults(&self) -> &RestFaults {
+        &self.faults
+    }
+
+    /// Closes the port and all connections: new ones are refused.
+    pub async fn stop(&self) {
+        self.endpoint.stop().await;
+    }
+
+    /// Listens again on the same port with the same data.
+    ///
+    /// # Errors
+    ///
+    /// When the port cannot be bound.
+    pub async fn start(&self) -> io::Result<()> {
+        self.endpoint.start().await
+    }
+}
+
+/// The JSON object that a body is; an empty one for no body.
+pub(crate) fn object(body: &[u8]) -> RestResult<Map<String, Value>> {
+    if body.is_empty() {
+        return Ok(Map::new());
+    }
+    let invalid = |reason: String| {
+        RestError::new(StatusCode::BAD_REQUEST, "InvalidContent", format!("Invalid JSON: {reason}"))
+    };
+    serde_json::from_slice(body).map_err(|error| invalid(error.to_string()))
+}

@@ -1,0 +1,25 @@
+//! VMAPI: the virtual machines of the datacenter.
+//!
+//! Follows the routes that IMGAPI, its workflows and `sdc-clients` read: `/ping`, `/vms` and `/vms/:uuid`. Nothing can be
+//! created; tests change machines with [`Fleet`].
+
+mod fleet;
+mod routes;
+mod vm;
+
+pub use fleet::Fleet;
+pub use vm::{Brand, Disk, Vm, VmState};
+
+use std::io;
+use std::net::SocketAddr;
+
+use crate::rest::RestServer;
+
+/// Starts VMAPI for these machines on `address`; port 0 chooses a free one.
+///
+/// # Errors
+///
+/// When the port cannot be bound.
+pub async fn serve(address: SocketAddr, fleet: Fleet) -> io::Result<RestServer> {
+    RestServer::bind(address, routes::router(fleet)).await
+}

@@ -1,0 +1,255 @@
+//! One job from its beginning to its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::timestamp::{iso, now};
+use crate::workflow::engine::{Outcome, Run, Running};
+use crate::workflow::job::{FROZEN, stored};
+use crate::workflow::store::{Object, Store, StoreError, text};
+
+/// The longest time that a workflow can have.
+const MAX_TIMEOUT: f64 = 31_536_000.0;
+/// The longest wait for the next attempt, in milliseconds.
+const MAX_DELAY: u64 = 3_600_000;
+
+/// A job that runs.
+pub(super) struct Drive {
+    pub(super) job: Object,
+    pub(super) cancel: CancellationToken,
+    pub(super) store: Store,
+    pub(super) variables: Arc<Vec<(String, String)>>,
+    pub(super) client: reqwest::Client,
+}
+
+/// How a job ends, for now or for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Succeeded,
+    Failed,
+    Canceled,
+    Queued,
+    Waiting,
+    Retried,
+}
+
+/// Why a chain stops before its end.
+enum Stop {
+    Canceled,
+    Error(Value),
+    Store(StoreError),
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl End {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Canceled => "canceled",
+            Self::Queued => "queued",
+            Self::Waiting => "waiting",
+            Self::Retried => "retried",
+        }
+    }
+}
+
+/// Marks a queued job as running; false if it is not queued any more.
+pub(super) fn begun(job: &mut Object, runner: &str) -> bool {
+    let is_queued = text(job, "execution") == "queued";
+    if is_queued {
+        job.insert("execution".to_owned(), json!("running"));
+        job.insert("started".to_owned(), json!(millis_now()));
+        job.insert("runner_id".to_owned(), json!(runner));
+    }
+    is_queued
+}
+
+fn millis_now() -> i64 {
+    i64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).unwrap_or_default()
+}
+
+impl Drive {
+    /// Runs the job and stores how it ends.
+    pub(super) async fn run(mut self) -> Result<(), StoreError> {
+        let mut end = self.chains().await?;
+        if end == End::Retried && self.number("num_attempts") + 1.0 >= self.number("max_attempts") {
+            end = End::Failed;
+        }
+        if end == End::Retried {
+            let next = self.next_attempt();
+            self.job.insert("next_attempt".to_owned(), json!(text(&next, "uuid")));
+            // Its UUID is new, and nothing excludes it.
+            let _ = self.store.add_job(next, |_| None::<()>).await?;
+        }
+        if !self.save(Some(end)).await? {
+            // It was cancelled after its last task.
+            self.cancelled().await?;
+            self.save(Some(End::Canceled)).await?;
+        }
+        Ok(())
+    }
+
+    async fn chains(&mut self) -> Result<End, StoreError> {
+        let error = match self.chain("chain", "chain_results").await {
+            Ok(()) => return Ok(End::Succeeded),
+            Err(Stop::Store(error)) => return Err(error),
+            Err(Stop::Canceled) => return self.cancelled().await,
+            Err(Stop::Error(error)) => error,
+        };
+        match error.as_str() {
+            Some("wait") => return Ok(End::Waiting),
+            Some("retry") => return Ok(End::Retried),
+            _ => {}
+        }
+        if self.job.get("onerror").is_some_and(Value::is_array) {
+            match self.chain("onerror", "onerror_results").await {
+                Err(Stop::Store(error)) => return Err(error),
+                Err(Stop::Canceled) => return self.cancelled().await,
+                // The job has failed, whatever became of this.
+                Ok(()) | Err(Stop::Error(_)) => {}
+            }
+        }
+        Ok(if error == "queue" { End::Queued } else { End::Failed })
+    }
+
+    async fn cancelled(&mut self) -> Result<End, StoreError> {
+        if self.job.get("oncancel").is_some_and(Value::is_array)
+            && let Err(Stop::Store(error)) = self.chain("oncancel", "oncancel_results").await
+        {
+            return Err(error);
+        }
+        Ok(End::Canceled)
+    }
+
+    /// Runs the tasks of a chain that have no results yet, within the time of the workflow.
+    async fn chain(&mut self, chain: &str, results: &str) -> Result<(), Stop> {
+        let tasks = self.job.get(chain).and_then(Value::as_array).cloned().unwrap_or_default();
+        let done = self.job.get(results).and_then(Value::as_array).map_or(0, Vec::len);
+        let left = self.number("timeout") - self.number("elapsed");
+        let has_timeout = self.number("timeout") > 0.0;
+        let work = async {
+            for task in tasks.into_iter().skip(done) {
+                self.task(task, results).await?;
+            }
+            Ok(())
+        };
+        if !has_timeout {
+            return work.await;
+        }
+        let limit = Duration::try_from_secs_f64(left.clamp(0.0, MAX_TIMEOUT)).unwrap_or_default();
+        match tokio::time::timeout(limit, work).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                let entry = json!({"error": "workflow timeout", "result": "", "finished_at": now()});
+                self.push(results, entry);
+                self.save(None).await?;
+                Err(Stop::Error(json!("workflow timeout")))
+            }
+        }
+    }
+
+    async fn task(&mut self, task: Value, results: &str) -> Result<(), Stop> {
+        let started_at = now();
+        let name = task.get("name").or_else(|| task.get("uuid")).cloned().unwrap_or_default();
+        let mut running = Running::begin(Run {
+            task,
+            job: self.job.clone(),
+            variables: Arc::clone(&self.variables),
+            client: self.client.clone(),
+            store: self.store.clone(),
+        });
+        let is_cancelling = results == "oncancel_results";
+        let Outcome { result, error, job } = tokio::select! {
+            outcome = running.outcome() => outcome,
+            () = self.cancel.cancelled(), if !is_cancelling => {
+                running.cancel();
+                running.outcome().await
+            }
+        };
+        let entry = json!({
+            "result": result,
+            "error": error,
+            "name": name,
+            "started_at": started_at,
+            "finished_at": now(),
+        });
+        self.push(results, entry);
+        self.job.extend(job.into_iter().filter(|(name, _)| !FROZEN.contains(&name.as_str())));
+        self.save(None).await?;
+        if is_cancelling {
+            return Ok(());
+        }
+        if self.cancel.is_cancelled() {
+            return Err(Stop::Canceled);
+        }
+        if error == "" { Ok(()) } else { Err(Stop::Error(error)) }
+    }
+
+    /// Stores the job. With an end, that is its state, unless it was cancelled meanwhile: then false. Otherwise its state
+    /// is left as it is.
+    async fn save(&mut self, end: Option<End>) -> Result<bool, StoreError> {
+        let elapsed = (millis_now() as f64 - self.number("started")) / 1_000.0;
+        if end.is_some() {
+            self.job.insert("elapsed".to_owned(), json!(elapsed));
+        }
+        let job = stored(&self.job);
+        let change = move |old: &mut Object| {
+            let execution = text(old, "execution").to_owned();
+            if execution == "canceled" && end.is_some_and(|end| end != End::Canceled) {
+                return false;
+            }
+            *old = job;
+            let execution = end.map_or(execution, |end| end.as_str().to_owned());
+            old.insert("execution".to_owned(), json!(execution));
+            true
+        };
+        Ok(self.store.change_job(text(&self.job, "uuid"), change).await?.unwrap_or(true))
+    }
+
+    /// Adds to the results of a chain.
+    fn push(&mut self, results: &str, entry: Value) {
+        match self.job.get_mut(results).and_then(Value::as_array_mut) {
+            Some(entries) => entries.push(entry),
+            None => drop(self.job.insert(results.to_owned(), json!([entry]))),
+        }
+    }
+
+    fn number(&self, name: &str) -> f64 {
+        self.job.get(name).and_then(Value::as_f64).unwrap_or_default()
+    }
+
+    /// The job that tries again.
+    fn next_attempt(&self) -> Object {
+        let mut next = self.job.clone();
+        let attempts = self.number("num_attempts") + 1.0;
+        let doubled = self.number("initial_delay") * 2_f64.powf(attempts - 1.0);
+        let longest = self.job.get("max_delay").and_then(Value::as_f64).unwrap_or(f64::INFINITY);
+        let delay = Duration::try_from_secs_f64(doubled.min(longest).max(0.0) / 1_000.0);
+        let delay = delay.unwrap_or_default().min(Duration::from_millis(MAX_DELAY));
+        let members = [
+            ("uuid", json!(Uuid::new_v4().to_string())),
+            ("prev_attempt", json!(text(&self.job, "uuid"))),
+            ("num_attempts", json!(attempts as u64)),
+            ("execution", json!("queued")),
+            ("exec_after", json!(iso(OffsetDateTime::now_utc() + delay))),
+            ("created_at", json!(now())),
+            ("chain_results", json!([])),
+        ];
+        next.extend(members.map(|(name, value)| (name.to_owned(), value)));
+        for name in ["onerror_results", "oncancel_results", "started", "elapsed", "runner_id"] {
+            next.remove(name);
+        }
+        next
+    }
+}

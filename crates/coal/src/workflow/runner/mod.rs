@@ -1,0 +1,195 @@
+//! The runner: takes queued jobs and runs them, a few at once.
+
+mod drive;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::json;
+use time::OffsetDateTime;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use super::store::{Object, Store, StoreError, text};
+use crate::timestamp::millis;
+use drive::Drive;
+
+/// Jobs that run at once.
+const SLOTS: usize = 16;
+/// How long a job may take to connect.
+const CONNECT: Duration = Duration::from_secs(5);
+/// The longest sleep; a wake ends it.
+const SLEEP: Duration = Duration::from_secs(3_600);
+/// How long to wait when the store does not work.
+const BACK_OFF: Duration = Duration::from_secs(1);
+
+/// What the API tells the runner. Clones share it.
+#[derive(Debug, Clone)]
+pub(super) struct Runner(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    store: Store,
+    wake: Notify,
+    paused: AtomicBool,
+    // The jobs that run, each with the token that cancels it.
+    live: Mutex<HashMap<String, CancellationToken>>,
+}
+
+/// A runner at work; dropping it ends all tasks.
+#[derive(Debug)]
+pub(super) struct Working {
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    _guard: DropGuard,
+}
+
+impl Runner {
+    /// One that does not work yet.
+    pub(super) fn new(store: Store) -> Self {
+        let (wake, paused, live) = (Notify::new(), AtomicBool::new(false), Mutex::default());
+        Self(Arc::new(Shared { store, wake, paused, live }))
+    }
+
+    /// There may be a job to begin.
+    pub(super) fn wake(&self) {
+        self.0.wake.notify_one();
+    }
+
+    /// The job is cancelled; nothing happens if it does not run.
+    pub(super) fn cancel(&self, uuid: &str) {
+        if let Some(token) = self.live().get(uuid) {
+            token.cancel();
+        }
+    }
+
+    /// Begins no job any more, until `resume`.
+    pub(super) fn pause(&self) {
+        self.0.paused.store(true, Ordering::SeqCst);
+    }
+
+    /// Begins jobs again.
+    pub(super) fn resume(&self) {
+        self.0.paused.store(false, Ordering::SeqCst);
+        self.wake();
+    }
+
+    /// Cancels what is said to run and does not, and begins to work.
+    pub(super) async fn start(&self, variables: Arc<Vec<(String, String)>>) -> Result<Working, StoreError> {
+        crate::net::use_ring();
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT)
+            .build()
+            .map_err(|error| StoreError::Client(error.to_string()))?;
+        for job in self.0.store.jobs_in("running").await? {
+            let stale = |job: &mut Object| drop(job.insert("execution".to_owned(), json!("canceled")));
+            self.0.store.change_job(text(&job, "uuid"), stale).await?;
+        }
+        let stop = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let worker = Worker {
+            runner: self.clone(),
+            id: Uuid::new_v4().to_string(),
+            variables,
+            client,
+            stop: stop.clone(),
+            tasks: tasks.clone(),
+        };
+        let end = stop.clone();
+        tasks.spawn(async move {
+            end.run_until_cancelled(worker.work()).await;
+        });
+        Ok(Working { _guard: stop.clone().drop_guard(), stop, tasks })
+    }
+
+    fn live(&self) -> MutexGuard<'_, HashMap<String, CancellationToken>> {
+        self.0.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Working {
+    /// Ends everything in the middle.
+    pub(super) async fn stop(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// What takes jobs.
+struct Worker {
+    runner: Runner,
+    id: String,
+    variables: Arc<Vec<(String, String)>>,
+    client: reqwest::Client,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Worker {
+    async fn work(self) {
+        let slots = Arc::new(Semaphore::new(SLOTS));
+        loop {
+            let sleep = match self.begin_due(&slots).await {
+                Ok(sleep) => sleep,
+                Err(error) => {
+                    tracing::warn!(%error, "the runner cannot take jobs");
+                    BACK_OFF
+                }
+            };
+            // An error says that it has slept to the end.
+            let _ = tokio::time::timeout(sleep, self.runner.0.wake.notified()).await;
+        }
+    }
+
+    /// Begins all jobs whose time has come; returns how long the next one has.
+    async fn begin_due(&self, slots: &Arc<Semaphore>) -> Result<Duration, StoreError> {
+        let mut sleep = SLEEP;
+        for job in self.runner.0.store.jobs_in("queued").await? {
+            let due = millis(text(&job, "exec_after")).unwrap_or_default();
+            let now = OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000;
+            if let Ok(left @ 1..) = u64::try_from(i128::from(due) - now) {
+                sleep = sleep.min(Duration::from_millis(left));
+                continue;
+            }
+            // The semaphore is never closed.
+            let Ok(slot) = Arc::clone(slots).acquire_owned().await else { return Ok(SLEEP) };
+            if self.runner.0.paused.load(Ordering::SeqCst) {
+                break;
+            }
+            self.begin(text(&job, "uuid"), slot).await?;
+        }
+        Ok(sleep)
+    }
+
+    async fn begin(&self, uuid: &str, slot: OwnedSemaphorePermit) -> Result<(), StoreError> {
+        let cancel = CancellationToken::new();
+        self.runner.live().insert(uuid.to_owned(), cancel.clone());
+        let id = self.id.clone();
+        let store = &self.runner.0.store;
+        let begun = store.change_job(uuid, move |job| drive::begun(job, &id).then(|| job.clone())).await;
+        let Ok(Some(Some(job))) = begun else {
+            self.runner.live().remove(uuid);
+            return begun.map(drop);
+        };
+        let (variables, client) = (Arc::clone(&self.variables), self.client.clone());
+        let drive = Drive { job, cancel, store: store.clone(), variables, client };
+        let (runner, uuid, stop) = (self.runner.clone(), uuid.to_owned(), self.stop.clone());
+        self.tasks.spawn(async move {
+            if let Some(Err(error)) = stop.run_until_cancelled(drive.run()).await {
+                tracing::warn!(%error, job = uuid, "a job cannot be stored");
+            }
+            runner.live().remove(&uuid);
+            drop(slot);
+            // It may have put itself, or a next attempt, into the queue.
+            runner.wake();
+        });
+        Ok(())
+    }
+}

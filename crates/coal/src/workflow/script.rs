@@ -1,0 +1,80 @@
+//! Sources of tasks.
+
+use std::time::{Duration, Instant};
+
+use rquickjs::{Context, Ctx, Function, Runtime};
+use thiserror::Error;
+
+/// Memory of the engine that reads a source, in bytes.
+const MEMORY: usize = 16 << 20;
+/// How long that may take.
+const TIME: Duration = Duration::from_secs(5);
+
+/// A source that is not one function.
+#[derive(Debug, Error)]
+pub enum ScriptError {
+    /// It does not parse, or is something else when evaluated.
+    #[error("{0}")]
+    Source(String),
+    /// It is no function.
+    #[error("must be a function")]
+    NoFunction,
+    /// There is no engine to read it.
+    #[error("no engine: {0}")]
+    Engine(String),
+}
+
+/// The text of the function that `source` is an expression of: without the blanks and comments around it.
+///
+/// # Errors
+///
+/// When the source does not parse or is no function.
+pub fn check_function(source: &str) -> Result<String, ScriptError> {
+    let no_engine = |error: rquickjs::Error| ScriptError::Engine(error.to_string());
+    let runtime = Runtime::new().map_err(no_engine)?;
+    runtime.set_memory_limit(MEMORY);
+    let end = Instant::now() + TIME;
+    runtime.set_interrupt_handler(Some(Box::new(move || Instant::now() > end)));
+    let context = Context::full(&runtime).map_err(no_engine)?;
+    context.with(|ctx| {
+        let value: rquickjs::Value =
+            ctx.eval(format!("({source})")).map_err(|_| ScriptError::Source(exception(&ctx)))?;
+        if !value.is_function() {
+            return Err(ScriptError::NoFunction);
+        }
+        let text_of: Function =
+            ctx.eval("(function (f) { return Function.prototype.toString.call(f); })").map_err(no_engine)?;
+        text_of.call((value,)).map_err(no_engine)
+    })
+}
+
+/// What was thrown, with its stack.
+pub(super) fn exception(ctx: &Ctx<'_>) -> String {
+    let thrown = ctx.catch();
+    if let Some(exception) = thrown.as_exception() {
+        let message = exception.message().unwrap_or_default();
+        let name: String = exception.get("name").unwrap_or_else(|_| "Error".to_owned());
+        let stack = exception.stack().unwrap_or_default();
+        return format!("{name}: {message}\n{stack}").trim_end().to_owned();
+    }
+    thrown.as_string().and_then(|text| text.to_string().ok()).unwrap_or_else(|| "an exception".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_function_is_left_of_a_source() {
+        let text =
+            check_function("  // why\n function a(job, cb) { /* here */ cb(); } /* end */\n ").unwrap();
+        assert_eq!(text, "function a(job, cb) { /* here */ cb(); }");
+    }
+
+    #[test]
+    fn what_is_no_function_is_told() {
+        assert!(matches!(check_function("function ("), Err(ScriptError::Source(_))));
+        assert!(matches!(check_function("4"), Err(ScriptError::NoFunction)));
+        assert!(check_function("(function () { for (;;) {} })(").is_err());
+    }
+}

@@ -1,0 +1,105 @@
+//! The server and its runner.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+use super::routes::{Api, router};
+use super::runner::{Runner, Working};
+use super::store::Store;
+use crate::rest::{RestFaults, RestServer};
+
+/// What a Workflow API is made of.
+#[derive(Debug, Clone, Default)]
+pub struct WorkflowOptions {
+    /// Where workflows and jobs are kept; in memory without it.
+    pub file: Option<PathBuf>,
+    /// The variables that every task sees, as `imgapiUrl`.
+    pub variables: Vec<(String, String)>,
+}
+
+/// A Workflow API with a runner.
+#[derive(Debug)]
+pub struct WorkflowServer {
+    server: RestServer,
+    runner: Runner,
+    working: Mutex<Working>,
+    variables: Arc<Vec<(String, String)>>,
+}
+
+impl WorkflowServer {
+    /// Opens the store, cancels the jobs that were running when it was closed, and listens on `address`; port 0 chooses
+    /// a free one.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be opened or the port cannot be bound.
+    pub async fn bind(address: SocketAddr, options: WorkflowOptions) -> io::Result<Self> {
+        let WorkflowOptions { file, mut variables } = options;
+        let store = tokio::task::spawn_blocking(move || Store::open(file.as_ref()))
+            .await
+            .map_err(io::Error::other)?
+            .map_err(io::Error::other)?;
+        let runner = Runner::new(store.clone());
+        let api = Api { store, runner: runner.clone() };
+        let server = RestServer::bind(address, router(api)).await?;
+        variables.push(("wfapiUrl".to_owned(), server.url()));
+        let variables = Arc::new(variables);
+        let working = runner.start(Arc::clone(&variables)).await.map_err(io::Error::other)?;
+        Ok(Self { server, runner, working: Mutex::new(working), variables })
+    }
+
+    /// Where the API listens, or listened before [`stop`](Self::stop).
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// `http://host:port`
+    pub fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// The switches for faults of the API.
+    pub fn faults(&self) -> &RestFaults {
+        self.server.faults()
+    }
+
+    /// Closes the port of the API and all connections. The runner works on.
+    pub async fn stop(&self) {
+        self.server.stop().await;
+    }
+
+    /// Listens again on the same port.
+    ///
+    /// # Errors
+    ///
+    /// When the port cannot be bound.
+    pub async fn start(&self) -> io::Result<()> {
+        self.server.start().await
+    }
+
+    /// From now on no queued job is begun.
+    pub fn pause_runner(&self) {
+        self.runner.pause();
+    }
+
+    /// Queued jobs are begun again.
+    pub fn resume_runner(&self) {
+        self.runner.resume();
+    }
+
+    /// Ends the runner in the middle and begins another: what was running is cancelled as stale, without its `oncancel`.
+    ///
+    /// # Errors
+    ///
+    /// When the store does not work.
+    pub async fn restart_runner(&self) -> io::Result<()> {
+        let mut working = self.working.lock().await;
+        working.stop().await;
+        *working = self.runner.start(Arc::clone(&self.variables)).await.map_err(io::Error::other)?;
+        Ok(())
+    }
+}
