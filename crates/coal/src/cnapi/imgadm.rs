@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use futures_util::{StreamExt, stream};
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use reqwest::{Body, Client, Method, RequestBuilder};
 use serde_json::{Map, Value, json};
@@ -213,8 +214,16 @@ fn pieces(file: Vec<u8>, die_half_way: bool) -> Body {
     let pieces: Vec<Bytes> =
         (0..file.len()).step_by(size).map(|at| file.slice(at..(at + size).min(file.len()))).collect();
     let sent = if die_half_way { pieces.len() / 2 } else { pieces.len() };
-    let death = die_half_way.then(|| Err(io::Error::other("the server died")));
-    Body::wrap_stream(futures_util::stream::iter(pieces.into_iter().take(sent).map(Ok).chain(death)))
+    let sent = stream::iter(pieces.into_iter().take(sent).map(Ok));
+    if !die_half_way {
+        return Body::wrap_stream(sent);
+    }
+    let death = stream::once(async {
+        // What was sent before is flushed while this waits.
+        tokio::task::yield_now().await;
+        Err(io::Error::other("the server died"))
+    });
+    Body::wrap_stream(sent.chain(death))
 }
 
 /// Sends the request; the answer must be an object.

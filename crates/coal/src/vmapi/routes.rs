@@ -54,7 +54,8 @@ fn matches(vm: &Vm, query: &HashMap<String, String>) -> bool {
     let vm = serde_json::to_value(vm).unwrap_or_default();
     let is = |name: &str, wanted: &str| match vm.get(name) {
         Some(Value::String(text)) => text == wanted,
-        Some(other) => other.to_string() == wanted,
+        Some(Value::Bool(value)) => wanted == if *value { "true" } else { "false" },
+        Some(_) => false,
         None => wanted == "false",
     };
     let state = match query.get("state").map(String::as_str) {

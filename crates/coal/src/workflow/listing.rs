@@ -16,6 +16,9 @@ const EXECUTIONS: [&str; 5] = ["queued", "failed", "succeeded", "running", "canc
 /// What a list does not tell.
 const CHAINS: [&str; 3] = ["chain", "onerror", "oncancel"];
 
+/// What a job must meet.
+type Condition = Box<dyn Fn(&Object) -> bool>;
+
 /// The jobs of a list and how many there are in all.
 pub(super) struct Page {
     pub(super) jobs: Vec<Object>,
@@ -25,7 +28,7 @@ pub(super) struct Page {
 /// The page of `jobs`, the newest first, that the query asks for.
 pub(super) fn page(jobs: Vec<Object>, query: &HashMap<String, String>) -> RestResult<Page> {
     let (mut limit, mut offset) = (LIMIT, 0);
-    let mut wanted: Vec<Box<dyn Fn(&Object) -> bool>> = Vec::new();
+    let mut wanted: Vec<Condition> = Vec::new();
     let mut unknown = Vec::new();
     for (name, value) in query {
         let value = value.clone();
@@ -66,7 +69,7 @@ pub(super) fn page(jobs: Vec<Object>, query: &HashMap<String, String>) -> RestRe
     Ok(Page { jobs, count })
 }
 
-fn equals(name: String, value: String) -> Box<dyn Fn(&Object) -> bool> {
+fn equals(name: String, value: String) -> Condition {
     Box::new(move |job| job.get(&name).and_then(Value::as_str) == Some(value.as_str()))
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail by panic")]
 
 mod faults;
+mod images;
 mod manta;
 mod moray_client;
 mod ufds;
