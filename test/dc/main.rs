@@ -40,6 +40,7 @@ mod races;
 mod ranges;
 mod representations;
 mod routing;
+mod runs;
 mod shutdown;
 mod sources;
 mod stalls;
@@ -81,6 +82,7 @@ fn main() -> ExitCode {
         ranges::TESTS,
         representations::TESTS,
         routing::TESTS,
+        runs::TESTS,
         shutdown::TESTS,
         state::TESTS,
         sources::TESTS,
