@@ -43,6 +43,7 @@ mod races;
 mod ranges;
 mod representations;
 mod routing;
+mod runs;
 mod scrub;
 mod shutdown;
 mod sources;
@@ -88,6 +89,7 @@ fn main() -> ExitCode {
         ranges::TESTS,
         representations::TESTS,
         routing::TESTS,
+        runs::TESTS,
         scrub::TESTS,
         shutdown::TESTS,
         state::TESTS,

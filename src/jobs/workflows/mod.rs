@@ -160,6 +160,7 @@ mod tests {
                 let sources = [&task["body"], &task["fallback"]];
                 for source in sources.into_iter().filter_map(Value::as_str) {
                     assert!(source.starts_with("function ") && source.ends_with('}'), "{source}");
+                    assert_eq!(coal::workflow::check_function(source).unwrap(), source);
                     let ends = source.lines().filter(|line| line.starts_with('}')).count();
                     assert_eq!(ends, 1, "more than one function: {source}");
                 }

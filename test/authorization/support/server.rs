@@ -48,8 +48,12 @@ impl Server {
         config: &[(&str, Value)],
         change: impl FnOnce(DatacenterBuilder) -> DatacenterBuilder,
     ) -> Server {
-        let mut builder =
-            change(Datacenter::builder().imgapi(env!("CARGO_BIN_EXE_imgapi")).imgapi_config("mode", mode));
+        let mut builder = change(
+            Datacenter::builder()
+                .services(false)
+                .imgapi(env!("CARGO_BIN_EXE_imgapi"))
+                .imgapi_config("mode", mode),
+        );
         for (key, value) in config {
             builder = builder.imgapi_config(*key, value.clone());
         }

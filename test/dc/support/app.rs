@@ -38,7 +38,7 @@ impl TestApp {
 
     /// The same with a datacenter that is put together differently.
     pub(crate) async fn start_with(build: impl FnOnce(DatacenterBuilder) -> DatacenterBuilder) -> TestApp {
-        let builder = build(Datacenter::builder().imgapi(env!("CARGO_BIN_EXE_imgapi")));
+        let builder = build(Datacenter::builder().services(false).imgapi(env!("CARGO_BIN_EXE_imgapi")));
         let dc = builder.start().await.unwrap();
         let http = reqwest::Client::builder().no_proxy().timeout(super::DEADLINE).build().unwrap();
         let address = dc.moray().address();
