@@ -2,7 +2,9 @@ use std::sync::Arc;
 
 use super::change::change_if;
 use super::enable::refuse_placeholder;
-use super::{Access, ApiError, ApiResult, App, Code, Precondition, get_file, now, owned, to_the_end};
+use super::{
+    Access, ApiError, ApiResult, App, Code, OpenFile, Precondition, get_file, now, owned, to_the_end,
+};
 use crate::manifest::{Image, View};
 use crate::storage::Location;
 
@@ -22,9 +24,10 @@ pub async fn activate(app: &Arc<App>, access: Access, precondition: Precondition
 /// Refuses an image whose file is missing or damaged here: it could never be installed, nor get another file.
 async fn check_files(app: &App, access: Access, image: &Image) -> ApiResult<()> {
     let view = View::new(image)?;
-    for (index, file) in image.files().iter().enumerate() {
-        let opened = get_file(app, access, &view, index).await?.file;
-        opened.check(&Location::of_file(access.uuid, index, file)).await?;
+    for index in 0..image.files().len() {
+        // Its entry is the one that the file belongs to: another one may have been named since the image was read.
+        let OpenFile { entry, file } = get_file(app, access, &view, index).await?;
+        file.check(&Location::of_file(access.uuid, index, &entry)).await?;
     }
     Ok(())
 }
