@@ -42,7 +42,7 @@ pub use local::LocalStorage;
 pub use location::{Location, Target};
 pub use manta::{MantaStorage, Occupant, RemoteFile, connect_to_manta};
 pub use rule::{MantaPlace, Ownership, choose};
-pub use scrub::{Fingerprint, Throttle};
+pub use scrub::Throttle;
 pub use spool::{FileId, Spool, Spooled};
 pub use temporary::{Content, Leftover, Owner};
 

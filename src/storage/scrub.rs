@@ -14,26 +14,13 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
-use super::{Location, Storage, StorageError, StoredFile, blocking};
+use super::{Digests, Location, Storage, StorageError, StoredFile, blocking};
 
 /// Bytes read at a time.
 const CHUNK: usize = 256 << 10;
 
 /// So much delay may be made up for.
 const SLACK: Duration = Duration::from_millis(100);
-
-/// What the bytes of a stored file are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fingerprint {
-    /// Bytes.
-    pub size: u64,
-    /// Lower-case hex.
-    pub sha1: String,
-    /// Base64.
-    pub md5: String,
-    /// Lower-case hex.
-    pub sha256: String,
-}
 
 /// Keeps to a number of bytes per second.
 #[derive(Debug)]
@@ -68,12 +55,12 @@ impl Storage {
     ///
     /// # Errors
     /// `NotFound`, `Damaged` where the storage itself says that it has other bytes, `Absent`, and those of reading.
-    pub async fn fingerprint(
+    pub async fn digests_of(
         &self,
         location: &Location,
         throttle: &mut Throttle,
         read: impl Fn(u64),
-    ) -> Result<Fingerprint, StorageError> {
+    ) -> Result<Digests, StorageError> {
         let file = self.open(location).await?;
         if let StoredFile::Local(_) = file {
             file.check(location).await?;
@@ -138,8 +125,8 @@ impl Running {
         }
     }
 
-    fn finish(self) -> Fingerprint {
-        Fingerprint {
+    fn finish(self) -> Digests {
+        Digests {
             size: self.size,
             sha1: hex::encode(self.sha1.finalize()),
             md5: STANDARD.encode(self.md5.finalize()),
@@ -203,7 +190,7 @@ mod tests {
         };
         let read = std::cell::Cell::new(0);
         let mut throttle = Throttle::new(NonZeroU64::MAX);
-        let found = storage.fingerprint(&location, &mut throttle, |more| read.set(read.get() + more)).await;
+        let found = storage.digests_of(&location, &mut throttle, |more| read.set(read.get() + more)).await;
         let found = found.unwrap();
         assert_eq!((found.size, read.get()), (bytes.len() as u64, bytes.len() as u64));
         assert_eq!(found.sha1, hex::encode(Sha1::digest(&bytes)));
@@ -211,10 +198,10 @@ mod tests {
         assert_eq!(found.sha256, hex::encode(Sha256::digest(&bytes)));
 
         location.size += 1;
-        let other = storage.fingerprint(&location, &mut throttle, |_| {}).await;
+        let other = storage.digests_of(&location, &mut throttle, |_| {}).await;
         assert!(matches!(other, Err(StorageError::Damaged(_))));
         location.asset = Asset::Icon;
-        let missing = storage.fingerprint(&location, &mut throttle, |_| {}).await;
+        let missing = storage.digests_of(&location, &mut throttle, |_| {}).await;
         assert!(matches!(missing, Err(StorageError::NotFound(_))));
     }
 }

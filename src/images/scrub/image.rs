@@ -6,8 +6,8 @@ use super::findings::Problem;
 use crate::images::change::annotate;
 use crate::images::placing::locations;
 use crate::images::{ApiError, ApiResult, App};
-use crate::manifest::{Image, Stor, Uuid};
-use crate::storage::{Asset, Fingerprint, Location, StorageError, Throttle};
+use crate::manifest::{Stor, Uuid};
+use crate::storage::{Asset, Digests, Location, StorageError, Throttle};
 use rustix::io::Errno;
 
 /// What an image costs at least, in bytes: its record is read from the database.
@@ -25,17 +25,17 @@ pub(super) async fn verify(
     let Some(stored) = app.db.get(uuid).await? else { return Ok(Vec::new()) };
     let mut problems = Vec::new();
     for location in locations(&stored.image) {
-        let (sha256, stor) = (sha256(&stored.image, location.asset), location.stor);
-        let found = match app.storage.fingerprint(&location, throttle, &read).await {
+        let stor = location.stor;
+        let found = match app.storage.digests_of(&location, throttle, &read).await {
             Ok(found) => found,
             Err(error) => {
                 problems.push((location, problem_of(error, stor)?));
                 continue;
             }
         };
-        match difference(&location, sha256, &found) {
+        match difference(&location, &found) {
             Some(problem) => problems.push((location, problem)),
-            None if sha256.is_none() => note_sha256(app, &location, &found.sha256).await?,
+            None if location.sha256.is_none() => note_sha256(app, &location, &found.sha256).await?,
             None => {}
         }
     }
@@ -47,21 +47,14 @@ pub(super) async fn verify(
     Ok(problems)
 }
 
-fn sha256(image: &Image, asset: Asset) -> Option<&str> {
-    match asset {
-        Asset::File(index) => image.files().get(index)?.sha256.as_deref(),
-        Asset::Icon => None,
-    }
-}
-
-fn difference(expected: &Location, sha256: Option<&str>, found: &Fingerprint) -> Option<Problem> {
+fn difference(expected: &Location, found: &Digests) -> Option<Problem> {
     let is_other = |expected: Option<&str>, found: &str| expected.is_some_and(|expected| expected != found);
     if found.size != expected.size {
         return Some(Problem::OtherSize);
     }
     let has_other_bytes = found.sha1 != expected.sha1
         || is_other(expected.md5.as_deref(), &found.md5)
-        || is_other(sha256, &found.sha256);
+        || is_other(expected.sha256.as_deref(), &found.sha256);
     has_other_bytes.then_some(Problem::OtherContent)
 }
 
@@ -115,17 +108,20 @@ mod tests {
             sha256: None,
             object: None,
         };
-        let found = Fingerprint { size: 3, sha1: "1".into(), md5: "5".into(), sha256: "256".into() };
-        assert_eq!(difference(&location, None, &found), None);
-        assert_eq!(difference(&location, Some("256"), &found), None);
-        assert_eq!(difference(&location, Some("x"), &found), Some(Problem::OtherContent));
-        let other = Fingerprint { sha1: "x".into(), ..found.clone() };
-        assert_eq!(difference(&location, None, &other), Some(Problem::OtherContent));
-        let other = Fingerprint { md5: "x".into(), ..found.clone() };
-        assert_eq!(difference(&location, None, &other), Some(Problem::OtherContent));
-        assert_eq!(difference(&Location { md5: None, ..location.clone() }, None, &other), None);
-        let other = Fingerprint { size: 4, ..found };
-        assert_eq!(difference(&location, None, &other), Some(Problem::OtherSize));
+        let found = Digests { size: 3, sha1: "1".into(), md5: "5".into(), sha256: "256".into() };
+        assert_eq!(difference(&location, &found), None);
+        assert_eq!(difference(&Location { sha256: Some("256".into()), ..location.clone() }, &found), None);
+        assert_eq!(
+            difference(&Location { sha256: Some("x".into()), ..location.clone() }, &found),
+            Some(Problem::OtherContent)
+        );
+        let other = Digests { sha1: "x".into(), ..found.clone() };
+        assert_eq!(difference(&location, &other), Some(Problem::OtherContent));
+        let other = Digests { md5: "x".into(), ..found.clone() };
+        assert_eq!(difference(&location, &other), Some(Problem::OtherContent));
+        assert_eq!(difference(&Location { md5: None, ..location.clone() }, &other), None);
+        let other = Digests { size: 4, ..found };
+        assert_eq!(difference(&location, &other), Some(Problem::OtherSize));
     }
 
     #[test]
