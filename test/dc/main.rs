@@ -44,6 +44,7 @@ mod ranges;
 mod representations;
 mod routing;
 mod runs;
+mod sapi;
 mod scrub;
 mod shutdown;
 mod sources;
@@ -90,6 +91,7 @@ fn main() -> ExitCode {
         representations::TESTS,
         routing::TESTS,
         runs::TESTS,
+        sapi::TESTS,
         scrub::TESTS,
         shutdown::TESTS,
         state::TESTS,
