@@ -60,6 +60,11 @@ impl Placeholders {
 
     /// Whether it was settled.
     async fn judge(&mut self, uuid: Uuid) -> ApiResult<bool> {
+        if self.app.uploads.any(uuid) {
+            // Somebody is at it, be it an operator.
+            self.abandoned.remove(&uuid);
+            return Ok(false);
+        }
         let Some(stored) = self.app.db.get(uuid).await? else { return Ok(false) };
         let jobs = jobs_of(&self.app, &stored.image, "").await?;
         let now = OffsetDateTime::now_utc();
@@ -204,7 +209,12 @@ mod tests {
         cloud.jobs_are("running");
         assert_eq!(watch.look().await.unwrap(), 0);
         cloud.jobs_are("failed");
-        assert_eq!(watch.look().await.unwrap(), 2);
+        let upload = cloud.app.uploads.while_there(fetched, std::future::pending::<ApiResult<()>>());
+        let mut upload = Box::pin(upload);
+        assert!(futures_util::poll!(&mut upload).is_pending());
+        assert_eq!(watch.look().await.unwrap(), 1);
+        drop(upload);
+        assert_eq!(watch.look().await.unwrap(), 1);
         assert_eq!(state(job.image_uuid).await, Some(State::Failed));
         assert_eq!((state(fetched).await, state(by_hand).await), (None, Some(State::Unactivated)));
         let failed = cloud.app.db.get(job.image_uuid).await.unwrap().unwrap().image;

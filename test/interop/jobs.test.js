@@ -168,6 +168,32 @@ const SCENARIOS = [
         }
     },
     {
+        name: 'the Workflow API restarts in the middle of a job',
+        run: async (engine, t) => {
+            const uuids = await engine.images(1);
+            let goOn = null;
+            const url = await engine.proxy(t, `/images/${uuids[0]}/file`, (answer, res) => {
+                goOn = () => {
+                    res.writeHead(answer.statusCode, answer.headers);
+                    answer.pipe(res);
+                };
+            });
+            const begun = await engine.importOf(uuids, url);
+            await coal.waitFor('the file to be fetched', () => goOn);
+            await engine.stopApi();
+            const ask = async (where) => (await fetch(engine.engine.imgapi + where)).status;
+            await coal.waitFor('its absence to be noticed', async () => await ask(`/images/${uuids[0]}/jobs`) === 503);
+            assert.strictEqual(await ask('/ping'), 200);
+            goOn();
+            await coal.waitFor('the image', async () => (await engine.states(uuids))[0] === 'active');
+            await engine.startApi();
+            await coal.waitFor('its return to be noticed', async () => await ask(`/images/${uuids[0]}/jobs`) === 200);
+            return begun;
+        },
+        end: { ...WELL, chain: chain(IMPORT), states: ['active'] },
+        more: (engine, images) => engine.areThoseOf(images)
+    },
+    {
         name: 'a runner dies while a file is fetched, and the image is imported again',
         run: async (engine, t) => {
             const uuids = await engine.images(2);
@@ -208,7 +234,7 @@ class Stage {
         this.near = engine.near;
         this.here = imgapiClient(engine.running, { url: engine.imgapi });
         this.there = imgapiClient(engine.running, { url: engine.far.imgapi });
-        for (const name of ['job', 'finished', 'cancel', 'restartRunner']) {
+        for (const name of ['job', 'finished', 'cancel', 'restartRunner', 'stopApi', 'startApi']) {
             this[name] = engine[name].bind(engine);
         }
     }

@@ -69,6 +69,15 @@ class Coals extends Engine {
         return control(this.near, 'POST', '/workflow/runner/restart');
     }
 
+    /* The API ends, and not the runner. */
+    stopApi() {
+        return control(this.near, 'POST', '/workflow/stop');
+    }
+
+    startApi() {
+        return control(this.near, 'POST', '/workflow/start');
+    }
+
     stop() {
         return this.running.stop();
     }
@@ -78,6 +87,14 @@ class Tritons extends Engine {
     async restartRunner() {
         await this.wf.runner.stop('SIGKILL');
         this.wf.startRunner();
+    }
+
+    stopApi() {
+        return this.wf.api.stop();
+    }
+
+    startApi() {
+        return this.wf.startApi();
     }
 
     async stop() {
