@@ -1,5 +1,6 @@
 //! What can be done with an image: one operation a file. No HTTP in here.
 
+mod abandoned;
 mod acl;
 mod activate;
 mod add_file;

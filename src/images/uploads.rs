@@ -35,6 +35,11 @@ impl Uploads {
         }
     }
 
+    /// Whether a file is on its way to `uuid` in this process.
+    pub(super) fn any(&self, uuid: Uuid) -> bool {
+        entries(&self.0).contains_key(&uuid)
+    }
+
     fn begin(&self, uuid: Uuid) -> Upload {
         let image = Some(entries(&self.0).entry(uuid).or_default().subscribe());
         Upload { uuid, running: Arc::clone(&self.0), image }
