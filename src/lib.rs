@@ -21,6 +21,8 @@ pub mod storage;
 
 pub mod accounts;
 
+pub mod sapi;
+
 pub mod workers;
 
 pub mod config;
