@@ -75,27 +75,25 @@ stamp() {
     printf '%s-%s-g%s\n' "${branch//\//_}" "$time" "${sha:0:7}"
 }
 
-# Copies files of the repository into DIRECTORY, keeping their paths.
-put() { # DIRECTORY FILE...
-    local directory=$1 file mode
-    shift
-    for file in "$@"; do
-        mode=644
-        [[ ! -x $file ]] || mode=755
-        mkdir -p "$directory/$(dirname "$file")"
-        install -m "$mode" "$file" "$directory/$file"
-    done
+# Copies FILE to TARGET. Whoever may execute it here may so there, and nothing else of its permissions counts.
+copy() { # FILE TARGET
+    mkdir -p "${2%/*}"
+    cp "$1" "$2"
+    if [[ -x $1 ]]; then
+        chmod 755 "$2"
+    else
+        chmod 644 "$2"
+    fi
 }
 
-# As `put`, everything below these directories.
-put_all() { # DIRECTORY TREE...
+# Copies files of the repository into DIRECTORY, with their paths; of directories, everything in them.
+put() { # DIRECTORY PATH...
     local directory=$1 tree file
     shift
     for tree in "$@"; do
-        [[ -d $tree ]] || continue
-        while IFS= read -r -d '' file; do
-            put "$directory" "$file"
-        done < <(find "$tree" -type f -print0 | sort -z)
+        while IFS= read -r file; do
+            copy "$file" "$directory/$file"
+        done < <(find "$tree" -type f)
     done
 }
 
@@ -110,10 +108,9 @@ pack() { # ARCHIVE ROOT ENTRY...
 lay_out_zone() { # ROOT PROGRAM
     local opt=$1/root/opt/smartdc
     mkdir -p "$opt/imgapi" "$1/site"
-    put "$opt/imgapi" LICENSE etc/defaults.json etc/favicon.ico bin/*
-    put_all "$opt/imgapi" build docs lib sapi_manifests smf tools/prepare-image
-    install -m 755 "$2" "$opt/imgapi/bin/imgapi"
-    put_all "$opt" boot
+    put "$opt/imgapi" LICENSE bin build docs etc/defaults.json etc/favicon.ico lib sapi_manifests smf tools/prepare-image
+    copy "$2" "$opt/imgapi/bin/imgapi"
+    put "$opt" boot
     : >"$1/site/.do-not-delete-me"
     printf '%s\n' "$stamp" >"$opt/imgapi/etc/buildstamp"
 }
@@ -121,9 +118,8 @@ lay_out_zone() { # ROOT PROGRAM
 lay_out_linux() { # ROOT PROGRAM
     local top=$1/imgapi-$stamp
     mkdir -p "$top"
-    put "$top" LICENSE README.md CHANGES.md bin/imgapiadm
-    put_all "$top" docs etc/linux
-    install -m 755 "$2" "$top/bin/imgapi"
+    put "$top" CHANGES.md LICENSE README.md bin/imgapiadm docs etc/linux
+    copy "$2" "$top/bin/imgapi"
 }
 
 print_manifest() {

@@ -131,7 +131,8 @@ test('another copy of the repository, at another time and with other permissions
 
 test('the package for Linux has a program, a unit and a configuration', () => {
     const names = list(packages[2]).map((entry) => entry.name);
-    for (const name of ['bin/imgapi', 'etc/linux/imgapi.service', 'etc/linux/imgapi.config.json', 'docs/index.md', 'LICENSE']) {
+    for (const name of ['bin/imgapi', 'etc/linux/imgapi.service', 'etc/linux/imgapi.sysusers.conf',
+        'etc/linux/imgapi.config.json', 'docs/index.md', 'LICENSE']) {
         assert.ok(names.includes(`imgapi-${STAMP}/${name}`), name);
     }
 });

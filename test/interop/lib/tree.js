@@ -52,11 +52,4 @@ function pack(output, { from = ROOT, binary = program('imgapi'), stamp = STAMP, 
     }).trim().split('\n');
 }
 
-/* Unpacks the zone's package into `directory`, and returns the root of the zone. */
-function unpackZone(directory) {
-    const [archive] = pack(path.join(directory, 'packages'));
-    execFileSync('tar', ['-xzf', archive, '-C', directory]);
-    return path.join(directory, 'root');
-}
-
-module.exports = { EPOCH, ROOT, STAMP, files, pack, temporary, unpackZone };
+module.exports = { EPOCH, ROOT, STAMP, files, pack, temporary };
