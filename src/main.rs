@@ -6,9 +6,15 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use imgapi::{adm, auth, config, server};
 
+/// The version, and in a release the commit's stamp.
+const VERSION: &str = match option_env!("IMGAPI_VERSION") {
+    Some(version) => version,
+    None => env!("CARGO_PKG_VERSION"),
+};
+
 /// Triton DataCenter's image registry.
 #[derive(Debug, Parser)]
-#[command(name = "imgapi", version, about)]
+#[command(name = "imgapi", display_name = "IMGAPI", version = VERSION, about)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
