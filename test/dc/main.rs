@@ -45,6 +45,7 @@ mod reload;
 mod representations;
 mod routing;
 mod runs;
+mod sapi;
 mod scrub;
 mod shutdown;
 mod sources;
@@ -92,6 +93,7 @@ fn main() -> ExitCode {
         representations::TESTS,
         routing::TESTS,
         runs::TESTS,
+        sapi::TESTS,
         scrub::TESTS,
         shutdown::TESTS,
         state::TESTS,

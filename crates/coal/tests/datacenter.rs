@@ -236,7 +236,7 @@ fn read_until(output: &mut impl BufRead, start: &str) {
 fn coal(ready_file: &Path) -> std::process::Child {
     Command::new(env!("CARGO_BIN_EXE_coal"))
         .env("STAND_IN", std::env::current_exe().unwrap())
-        .args(["--imgapi", SCRIPT, "--data"])
+        .args(["--direct-config", "--imgapi", SCRIPT, "--data"])
         .arg(ready_file.with_file_name("data"))
         .arg("--ready-file")
         .arg(ready_file)
