@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::create_from_vm::mark_failed;
-use super::{ApiResult, App, Code};
+use super::{ApiResult, App, Code, CurrentApp};
 use crate::jobs::Task;
 use crate::manifest::{State, Uuid, View};
 use crate::workers::{Failure, Next, Progress, Worker};
@@ -26,6 +26,8 @@ const GOES_ON: [&str; 3] = ["queued", "running", "waiting"];
 /// Marks placeholders as failed that no job makes an image for any more: a job can end, or be lost, without a word to its image.
 #[derive(Debug)]
 pub struct Placeholders {
+    current: CurrentApp,
+    /// That of the unit of work at hand.
     app: Arc<App>,
     /// Those without a job, and when that was first seen.
     abandoned: HashMap<Uuid, Instant>,
@@ -33,9 +35,12 @@ pub struct Placeholders {
 }
 
 impl Placeholders {
+    /// What operators call it.
+    pub const NAME: &'static str = "placeholders";
+
     /// A watch over the placeholders of `app`.
-    pub fn new(app: Arc<App>) -> Placeholders {
-        Placeholders { app, abandoned: HashMap::new(), grace: GRACE }
+    pub fn new(current: CurrentApp) -> Placeholders {
+        Placeholders { app: current.get(), current, abandoned: HashMap::new(), grace: GRACE }
     }
 
     /// How many were marked.
@@ -94,10 +99,11 @@ fn reason(jobs: &[Value]) -> String {
 
 impl Worker for Placeholders {
     fn name(&self) -> &'static str {
-        "placeholders"
+        Placeholders::NAME
     }
 
     async fn work(&mut self, progress: &Progress) -> Result<Next, Failure> {
+        self.app = self.current.get();
         progress.done(self.look().await?);
         Ok(Next::After(INTERVAL))
     }
@@ -113,14 +119,17 @@ mod tests {
         let cloud = Cloud::start().await;
         let image = cloud.create().await.unwrap().image_uuid;
         let state = async || cloud.app.db.get(image).await.unwrap().unwrap().image.state();
-        let mut watch = Placeholders { grace: Duration::ZERO, ..Placeholders::new(Arc::clone(&cloud.app)) };
+        let mut watch = Placeholders {
+            grace: Duration::ZERO,
+            ..Placeholders::new(CurrentApp::new(Arc::clone(&cloud.app)))
+        };
         // One without an execution is no running job; every other one is asked for.
         for execution in ["queued", "running", "waiting"] {
             cloud.jobs_are(execution);
             assert_eq!((watch.look().await.unwrap(), state().await), (0, State::Creating), "{execution}");
         }
         cloud.jobs_are("canceled");
-        let mut patient = Placeholders::new(Arc::clone(&cloud.app));
+        let mut patient = Placeholders::new(CurrentApp::new(Arc::clone(&cloud.app)));
         assert_eq!((patient.look().await.unwrap(), state().await), (0, State::Creating));
         assert_eq!((watch.look().await.unwrap(), state().await), (1, State::Failed));
         let record = cloud.app.db.get(image).await.unwrap().unwrap().image;
@@ -137,7 +146,10 @@ mod tests {
         let image = cloud.create().await.unwrap().image_uuid;
         cloud.jobs_are("failed");
         cloud.workflow_api_is_down().await;
-        let mut watch = Placeholders { grace: Duration::ZERO, ..Placeholders::new(Arc::clone(&cloud.app)) };
+        let mut watch = Placeholders {
+            grace: Duration::ZERO,
+            ..Placeholders::new(CurrentApp::new(Arc::clone(&cloud.app)))
+        };
         assert_eq!(watch.look().await.unwrap(), 0);
         assert_eq!(cloud.app.db.get(image).await.unwrap().unwrap().image.state(), State::Creating);
     }

@@ -8,7 +8,7 @@ use crate::manifest::Uuid;
 
 /// The files on their way to images, so that one for an image that is deleted meanwhile, or gets another UUID, ends with
 /// it and not only when all of it has come.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Uploads(Arc<Running>);
 
 /// An image is known by a sender as long as somebody listens to it.

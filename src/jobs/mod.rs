@@ -92,6 +92,22 @@ impl Jobs {
         self.0.as_ref().map(|shared| (Watch::new(Arc::clone(shared)), shared.watch.clone()))
     }
 
+    /// Finds out whether jobs can be started, beside [`Jobs::watch`].
+    pub async fn look(&self) {
+        if let Some((mut watch, _)) = self.watch() {
+            // The watch says what is wrong.
+            let _ = watch.look_and_note().await;
+        }
+    }
+
+    /// Whether they are those of the very same Workflow API, with the same settings; or both are none.
+    pub fn are(&self, others: &Jobs) -> bool {
+        match (&self.0, &others.0) {
+            (Some(mine), Some(theirs)) => Arc::ptr_eq(mine, theirs),
+            (mine, theirs) => mine.is_none() && theirs.is_none(),
+        }
+    }
+
     /// Where the jobs are, for clients who follow them.
     pub fn url(&self) -> Option<&str> {
         self.0.as_ref().map(|shared| shared.url.as_str())
