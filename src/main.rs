@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use imgapi::{adm, auth, config, server};
+use imgapi::{adm, auth, config, config_agent, server};
 
 /// The version, and in a release the commit's stamp.
 const VERSION: &str = match option_env!("IMGAPI_VERSION") {
@@ -41,6 +41,8 @@ enum Command {
     },
     /// Ask the running service.
     Adm(adm::Adm),
+    /// Keep the files that services are configured with as SAPI says.
+    ConfigAgent(config_agent::ConfigAgent),
     /// Read a password from standard input, up to the end of the line, and print what stands for it in `userdb`.
     HashPassword,
 }
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         Command::Serve { file, debug } => server::serve(&file, debug).map_err(|error| error.to_string()),
         Command::Config { file, key } => config::print(&file, key.as_deref()),
         Command::Adm(adm) => adm::run(&adm),
+        Command::ConfigAgent(agent) => config_agent::run(&agent),
         Command::HashPassword => auth::print_password_hash(),
     };
     match done {
