@@ -91,6 +91,7 @@ put() { # DIRECTORY PATH...
     local directory=$1 tree file
     shift
     for tree in "$@"; do
+        [[ -e $tree ]] || fatal "there is no $tree"
         while IFS= read -r file; do
             copy "$file" "$directory/$file"
         done < <(find "$tree" -type f)
@@ -108,7 +109,7 @@ pack() { # ARCHIVE ROOT ENTRY...
 lay_out_zone() { # ROOT PROGRAM
     local opt=$1/root/opt/smartdc
     mkdir -p "$opt/imgapi" "$1/site"
-    put "$opt/imgapi" LICENSE bin build docs etc/defaults.json etc/favicon.ico lib sapi_manifests smf tools/prepare-image
+    put "$opt/imgapi" LICENSE bin build docs etc/dashboard.json etc/defaults.json etc/favicon.ico lib sapi_manifests smf tools/prepare-image
     copy "$2" "$opt/imgapi/bin/imgapi"
     put "$opt" boot
     : >"$1/site/.do-not-delete-me"
@@ -118,7 +119,7 @@ lay_out_zone() { # ROOT PROGRAM
 lay_out_linux() { # ROOT PROGRAM
     local top=$1/imgapi-$stamp
     mkdir -p "$top"
-    put "$top" CHANGES.md LICENSE README.md bin/imgapiadm docs etc/linux
+    put "$top" CHANGES.md LICENSE README.md bin/imgapiadm docs etc/dashboard.json etc/linux
     copy "$2" "$top/bin/imgapi"
 }
 

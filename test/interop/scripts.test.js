@@ -105,6 +105,17 @@ test('the systemd unit is one that systemd reads', { skip: !fs.existsSync('/usr/
     assert.deepStrictEqual((stdout + stderr).split('\n').filter((line) => line.includes('imgapi.service:')), []);
 });
 
+test('the dashboard shows metrics that there are', () => {
+    const sources = files(path.join(ROOT, 'src', 'telemetry', 'metrics')).map((file) => fs.readFileSync(file, 'utf8')).join('\n');
+    const dashboard = JSON.parse(fs.readFileSync(path.join(ROOT, 'etc', 'dashboard.json'), 'utf8'));
+    const names = dashboard.panels.flatMap(({ targets }) => targets)
+        .flatMap(({ expr }) => expr.match(/\b(imgapi|http|process)_[a-z_]+/g));
+    assert.ok(names.length >= dashboard.panels.length);
+    for (const name of names) {
+        assert.ok(sources.includes(`"${name.replace(/_bucket$/, '')}"`), name);
+    }
+});
+
 /*
  * Runs a script with these commands in the place of SmartOS's: name -> shell text. Every call is recorded.
  */
