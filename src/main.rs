@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use imgapi::{adm, auth, config, server};
+use imgapi::{adm, auth, config, manta_setup, server};
 
 /// Triton DataCenter's image registry.
 #[derive(Debug, Parser)]
@@ -35,6 +35,9 @@ enum Command {
     },
     /// Ask the running service.
     Adm(adm::Adm),
+    MantaSetup(manta_setup::MantaSetup),
+    ExternalMantaSetup(manta_setup::ExternalMantaSetup),
+    MantaEnv(manta_setup::MantaEnv),
     /// Read a password from standard input, up to the end of the line, and print what stands for it in `userdb`.
     HashPassword,
 }
@@ -44,6 +47,9 @@ fn main() -> ExitCode {
         Command::Serve { file, debug } => server::serve(&file, debug).map_err(|error| error.to_string()),
         Command::Config { file, key } => config::print(&file, key.as_deref()),
         Command::Adm(adm) => adm::run(&adm),
+        Command::MantaSetup(setup) => return manta_setup::run(&setup),
+        Command::ExternalMantaSetup(setup) => return manta_setup::run_external(&setup),
+        Command::MantaEnv(env) => manta_setup::print_environment(&env),
         Command::HashPassword => auth::print_password_hash(),
     };
     match done {

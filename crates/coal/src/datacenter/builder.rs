@@ -18,7 +18,7 @@ use super::services::Services;
 use super::{Datacenter, Imgapi, health};
 use crate::control::Control;
 use crate::moray::{Location, MorayServer};
-use crate::ufds::{Directory, Dn, UfdsOptions, UfdsServer};
+use crate::ufds::{Directory, Dn, LiveDirectory, UfdsOptions, UfdsServer};
 
 /// The name that UFDS is searched as.
 const UFDS_ROOT_DN: &str = "cn=root";
@@ -137,9 +137,11 @@ impl DatacenterBuilder {
     pub(super) async fn start_at(self, addresses: Addresses) -> Result<Datacenter, DatacenterError> {
         let name = self.name.clone().unwrap_or_else(|| "coal".to_owned());
         let data = DataDir::open(self.data.as_deref())?;
-        let mut directory = self.directory()?;
-        let accounts = directory.accounts();
-        let manta = Manta::start(self.manta, &data, addresses, &mut directory).await?;
+        let kept = data.path().join("ufds-keys.json");
+        let directory = LiveDirectory::kept_in(self.directory()?, kept.clone())
+            .map_err(cannot(format!("use {}", kept.display())))?;
+        let accounts = directory.now().accounts();
+        let manta = Manta::start(self.manta, &data, addresses, &directory).await?;
         let root_password = Uuid::new_v4().to_string();
         let (moray, ufds) = backends(&data, addresses, directory, &root_password).await?;
         let services = match self.without_services {
@@ -177,6 +179,8 @@ impl DatacenterBuilder {
             ufds_root_password: &root_password,
         };
         let mut config = config.to_json();
+        config.insert("sapi_service".to_owned(), sapi.server().address().to_string().into());
+        config.insert("ufds_admin_login".to_owned(), json!(admin.map(|admin| &admin.login)));
         config.extend(manta.iter().flat_map(Manta::settings));
         config.extend(services.iter().flat_map(|services| services.settings()));
         if !self.peers.is_empty() {
@@ -234,7 +238,7 @@ impl DatacenterBuilder {
 async fn backends(
     data: &DataDir,
     addresses: Addresses,
-    directory: Directory,
+    directory: LiveDirectory,
     root_password: &str,
 ) -> Result<(MorayServer, UfdsServer), DatacenterError> {
     let moray = MorayServer::bind(addresses.moray, Location::File(data.path().join("moray.sqlite")))
