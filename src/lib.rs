@@ -3,6 +3,7 @@
 //! The rooms, from the top: calls go down this list, never up. `docs/architecture.md` walks through them.
 
 pub mod adm;
+pub mod config_agent;
 pub mod manta_setup;
 
 pub mod server;

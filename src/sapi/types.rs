@@ -98,10 +98,8 @@ pub struct InstanceConfig {
     #[serde(skip)]
     pub etag: Option<String>,
     /// The manifests that SAPI has for the instance.
-    #[serde(default)]
     pub manifests: Vec<Manifest>,
     /// The metadata of application, service and instance in one.
-    #[serde(default)]
     pub metadata: Metadata,
 }
 

@@ -38,6 +38,11 @@ impl Stage {
         Stage(TestApp::start_with(|dc| dc.manta(MantaMode::Unused)).await)
     }
 
+    /// One with a config-agent, which renders the configuration.
+    async fn start_with_agent() -> Stage {
+        Stage(TestApp::start_with(|dc| dc.manta(MantaMode::Unused).config_from_sapi(true)).await)
+    }
+
     fn manta_url(&self) -> String {
         self.0.dc.manta().unwrap().url()
     }
@@ -172,7 +177,7 @@ fn assert_error(output: &Output, message: &str) {
 
 #[tokio::test]
 async fn from_nothing_to_images_in_manta() {
-    let mut stage = Stage::start().await;
+    let stage = Stage::start_with_agent().await;
     assert!(stage.settings().await.is_empty() && stage.keys().is_empty());
     let nothing = stage.run(&["manta-env"]).await;
     assert!(nothing.status.success() && nothing.stdout.is_empty());
@@ -189,7 +194,11 @@ async fn from_nothing_to_images_in_manta() {
     );
     assert!(settings["IMGAPI_KEY_ID"].as_str().unwrap().starts_with("SHA256:"));
     assert!(settings["IMGAPI_PUBLIC_KEY"].as_str().unwrap().ends_with(NAME));
-    stage.render().await;
+    wait_until("files go to Manta", async || {
+        let state = stage.0.operator().get("/state").await.ok();
+        (state["storageTypes"] == json!(["manta", "local"])).then_some(())
+    })
+    .await;
     stage.stores_in_manta("admin").await;
     let env = stage.run(&["manta-env"]).await;
     let expected = format!(
@@ -206,7 +215,19 @@ async fn from_nothing_to_images_in_manta() {
     assert!(other.status.success(), "{other:?}");
     let warning = text(&other.stdout).lines().find(|line| line.contains("\"level\":40")).unwrap();
     assert!(warning.contains("IMGAPI_MANTA_URL, IMGAPI_MANTA_REMOTE"), "{warning}");
-    assert_eq!((stage.settings().await, stage.keys()), (settings, keys));
+    assert_eq!((stage.settings().await, &stage.keys()), (settings, &keys));
+
+    // Another key, as the agent brings it.
+    stage.set_up(&["--force", "--grace", "0"]).await;
+    stage.is_set_up().await;
+    assert_ne!(stage.keys(), keys);
+    let image = stage.0.luke().has_image(json!({})).await;
+    wait_until("the service signs with the new key", async || {
+        let stored = stage.0.luke().upload(&image, "compression=none", "bytes").await;
+        (stored.status == 200).then_some(())
+    })
+    .await;
+    stage.stores_in_manta("admin").await;
     stage.0.stop().await;
 }
 

@@ -30,6 +30,9 @@ pub(crate) struct Options {
     /// Start the backends and write the config, but do not run imgapi.
     #[arg(long)]
     pub(crate) no_imgapi: bool,
+    /// Write imgapi's config once, in place of the config-agent that renders it from SAPI's metadata.
+    #[arg(long)]
+    pub(crate) direct_config: bool,
     /// Leave out the Workflow API, VMAPI and CNAPI.
     #[arg(long)]
     pub(crate) no_services: bool,
@@ -95,7 +98,10 @@ impl Options {
     }
 
     fn template(self) -> DatacenterBuilder {
-        let mut builder = Datacenter::builder().manta(self.manta).services(!self.no_services);
+        let mut builder = Datacenter::builder()
+            .manta(self.manta)
+            .services(!self.no_services)
+            .config_from_sapi(!self.direct_config);
         if let Some(data) = self.data {
             builder = builder.data_dir(data);
         }

@@ -120,7 +120,8 @@ fn openssl(pem: &str) -> Result<PKey<Private>, KeyError> {
 }
 
 fn openssh(pem: &str) -> Result<PKey<Private>, KeyError> {
-    let key = ssh_key::PrivateKey::from_openssh(pem)?;
+    // A template leaves a blank line at the end, which is too much for this reader.
+    let key = ssh_key::PrivateKey::from_openssh(pem.trim())?;
     match key.key_data() {
         KeypairData::Rsa(pair) => rsa(pair),
         KeypairData::Ecdsa(pair) => ecdsa(pair),

@@ -57,6 +57,14 @@ fn a_key_behind_a_passphrase_is_refused_without_asking() {
 }
 
 #[test]
+fn blank_lines_around_a_key_do_not_matter() {
+    for name in ["rsa-openssh", "ecdsa256", "ecdsa256-sec1", "rsa-pkcs8"] {
+        let key = PrivateKey::from_pem(&format!("\n{}\n\n", key_file(name).trim_end()));
+        assert!(key.is_ok(), "{name}: {key:?}");
+    }
+}
+
+#[test]
 fn what_is_no_key_is_refused() {
     let public = key_file("rsa.pub");
     let half = &key_file("rsa-openssh")[..400];
