@@ -4,6 +4,7 @@
 
 pub mod adm;
 pub mod config_agent;
+pub mod manta_setup;
 
 pub mod server;
 

@@ -5,8 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms from the top. What a room uses stands below it.
-const ROOMS: [&str; 16] = [
+const ROOMS: [&str; 17] = [
     "adm",
+    "manta_setup",
     "config_agent",
     "server",
     "api",

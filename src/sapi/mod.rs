@@ -65,6 +65,14 @@ impl Sapi {
         self.0.get("/applications", &[("name", name)]).await
     }
 
+    /// The same, with those of the master datacenter of the region.
+    ///
+    /// # Errors
+    /// What is wrong with SAPI.
+    pub async fn applications_of_region(&self, name: &str) -> Result<Vec<Application>, SapiError> {
+        self.0.get("/applications", &[("name", name), ("include_master", "true")]).await
+    }
+
     /// The services of this name in an application.
     ///
     /// # Errors

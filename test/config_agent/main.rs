@@ -1,6 +1,7 @@
 //! `imgapi config-agent` as a process, against a SAPI that is well, away, or talks nonsense.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
+mod coal;
 mod sapi;
 mod zone;
 

@@ -27,7 +27,8 @@ struct Stage(TestApp);
 impl Stage {
     async fn start(build: impl FnOnce(DatacenterBuilder) -> DatacenterBuilder) -> Stage {
         // Transfers wait for as long as a change takes, on any machine.
-        let patient = |dc: DatacenterBuilder| dc.config_from_sapi(true).imgapi_config("transferIdleSeconds", 3_600);
+        let patient =
+            |dc: DatacenterBuilder| dc.config_from_sapi(true).imgapi_config("transferIdleSeconds", 3_600);
         Stage(TestApp::start_with(|dc| build(patient(dc.services(true)))).await)
     }
 
@@ -225,10 +226,8 @@ async fn what_cannot_be_leaves_the_service_as_it_was(_shared: &TestApp) {
     let (config, template) = (stage.config_text(), fs::read_to_string(stage.template()).unwrap());
     fs::write(stage.template(), format!("{{{{#nobody_closes_this}}}}{template}")).unwrap();
     stage.set(far).await;
-    wait_until("a mistake is told", async || {
-        stage.agent_log().contains("nobody_closes_this").then_some(())
-    })
-    .await;
+    wait_until("a mistake is told", async || stage.agent_log().contains("nobody_closes_this").then_some(()))
+        .await;
     assert_eq!((stage.config_text(), stage.datacenters().await), (config, String::new()));
     fs::write(stage.template(), template).unwrap();
     in_effect("a template without a mistake", async || stage.datacenters().await == "far").await;
@@ -262,11 +261,18 @@ async fn what_cannot_be_leaves_the_service_as_it_was(_shared: &TestApp) {
         assert!(reason.contains(key), "{reason}");
         assert_eq!(stage.datacenters().await, "farther");
         wait_until("the reason is logged", async || {
-            app.log().iter().any(|record| record["err"]["message"].as_str().is_some_and(|m| m.contains(key))).then_some(())
+            app.log()
+                .iter()
+                .any(|record| record["err"]["message"].as_str().is_some_and(|m| m.contains(key)))
+                .then_some(())
         })
         .await;
         let good = json!({"IMGAPI_URL_FROM_DATACENTER": {"farther": "http://127.0.0.1:1"}});
-        if name == "IMGAPI_LOG_LEVEL" { stage.unset(&[&name]).await } else { stage.set(good).await }
+        if name == "IMGAPI_LOG_LEVEL" {
+            stage.unset(&[&name]).await
+        } else {
+            stage.set(good).await
+        }
         in_effect("no refusal", async || stage.state().await["config"]["lastError"].is_null()).await;
     }
     a_password_is_exact_and_secret(&stage).await;

@@ -17,8 +17,9 @@ pub(crate) struct Options {
     /// control, workflow, vmapi, cnapi, sapi. Those of further datacenters follow.
     #[arg(long, value_name = "auto|BASE", default_value = "auto", value_parser = parse_ports)]
     pub(crate) ports: Ports,
-    /// Whether there is a Manta: one of this datacenter, one that imgapi takes for far away, or none.
-    #[arg(long, value_name = "local|remote|none", default_value = "local", value_parser = parse_manta)]
+    /// Whether there is a Manta: one of this datacenter, one that imgapi takes for far away, one that
+    /// imgapi is not set up for, or none.
+    #[arg(long, value_name = "local|remote|unused|none", default_value = "local", value_parser = parse_manta)]
     pub(crate) manta: MantaMode,
     /// File to write, as JSON, when everything answers.
     #[arg(long, value_name = "FILE")]
@@ -80,8 +81,9 @@ fn parse_manta(text: &str) -> Result<MantaMode, String> {
     match text {
         "local" => Ok(MantaMode::Local),
         "remote" => Ok(MantaMode::Remote),
+        "unused" => Ok(MantaMode::Unused),
         "none" => Ok(MantaMode::None),
-        _ => Err("neither local, nor remote, nor none".to_owned()),
+        _ => Err("neither local, nor remote, nor unused, nor none".to_owned()),
     }
 }
 

@@ -19,7 +19,7 @@ use super::services::Services;
 use super::{Datacenter, Imgapi, health};
 use crate::control::Control;
 use crate::moray::{Location, MorayServer};
-use crate::ufds::{Directory, Dn, UfdsOptions, UfdsServer};
+use crate::ufds::{Directory, Dn, LiveDirectory, UfdsOptions, UfdsServer};
 
 /// The name that UFDS is searched as.
 const UFDS_ROOT_DN: &str = "cn=root";
@@ -147,9 +147,11 @@ impl DatacenterBuilder {
     pub(super) async fn start_at(self, addresses: Addresses) -> Result<Datacenter, DatacenterError> {
         let name = self.name.clone().unwrap_or_else(|| "coal".to_owned());
         let data = DataDir::open(self.data.as_deref())?;
-        let mut directory = self.directory()?;
-        let accounts = directory.accounts();
-        let manta = Manta::start(self.manta, &data, addresses, &mut directory).await?;
+        let kept = data.path().join("ufds-keys.json");
+        let directory = LiveDirectory::kept_in(self.directory()?, kept.clone())
+            .map_err(cannot(format!("use {}", kept.display())))?;
+        let accounts = directory.now().accounts();
+        let manta = Manta::start(self.manta, &data, addresses, &directory).await?;
         let root_password = Uuid::new_v4().to_string();
         let (moray, ufds) = backends(&data, addresses, directory, &root_password).await?;
         let services = match self.without_services {
@@ -190,6 +192,7 @@ impl DatacenterBuilder {
                 content: &content,
                 metrics: addresses.metrics,
                 instance_uuid: &sapi.ids().instance,
+                sapi: sapi.server().address(),
             };
             let config_file = data.config_file();
             let config = input.with(&self.imgapi_config);
@@ -255,7 +258,7 @@ impl DatacenterBuilder {
 async fn backends(
     data: &DataDir,
     addresses: Addresses,
-    directory: Directory,
+    directory: LiveDirectory,
     root_password: &str,
 ) -> Result<(MorayServer, UfdsServer), DatacenterError> {
     let moray = MorayServer::bind(addresses.moray, Location::File(data.path().join("moray.sqlite")))

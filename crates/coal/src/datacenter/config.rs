@@ -16,6 +16,7 @@ pub(super) struct ConfigInput<'a> {
     pub(super) content: &'a Content<'a>,
     pub(super) metrics: SocketAddr,
     pub(super) instance_uuid: &'a str,
+    pub(super) sapi: SocketAddr,
 }
 
 impl ConfigInput<'_> {
@@ -40,6 +41,8 @@ impl ConfigInput<'_> {
             "storageTypes": ["local"],
             "logLevel": "info",
             "scrubRate": 0,
+            "sapi_service": self.sapi.to_string(),
+            "ufds_admin_login": content.admin.map(|admin| &admin.login),
             "ufds": {
                 "url": format!("ldaps://{}", content.ufds.address()),
                 "bindDN": content.ufds_root_dn,

@@ -10,7 +10,7 @@ use super::error::{DatacenterError, cannot};
 use super::keys::{self, AccountKey};
 use super::ports::Addresses;
 use crate::manta::{MantaOptions, MantaServer};
-use crate::ufds::Directory;
+use crate::ufds::LiveDirectory;
 
 /// Whether a datacenter has a Manta.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,6 +22,8 @@ pub enum MantaMode {
     Local,
     /// One that counts as far away.
     Remote,
+    /// Its own, which IMGAPI is not set up for.
+    Unused,
 }
 
 /// A running Manta.
@@ -39,7 +41,7 @@ impl Manta {
         mode: MantaMode,
         data: &DataDir,
         addresses: Addresses,
-        accounts: &mut Directory,
+        accounts: &LiveDirectory,
     ) -> Result<Option<Self>, DatacenterError> {
         if mode == MantaMode::None {
             return Ok(None);
@@ -47,7 +49,7 @@ impl Manta {
         let keys_dir = data.keys_dir();
         let keys = keys::give(&keys_dir, accounts)
             .map_err(cannot(format!("write keys to {}", keys_dir.display())))?;
-        let key = keys.into_iter().find(|key| key.login == "admin");
+        let key = keys.into_iter().find(|key| mode != MantaMode::Unused && key.login == "admin");
         let options = MantaOptions { data_dir: data.path().join("manta"), directory: accounts.clone() };
         let server = MantaServer::bind(addresses.manta, options)
             .await
@@ -61,7 +63,7 @@ impl Manta {
         &self.server
     }
 
-    /// What IMGAPI's config says about it; nothing when there is no admin to sign.
+    /// What IMGAPI's config says about it; nothing when it is not set up, or there is no admin to sign.
     pub(super) fn settings(&self) -> Map<String, Value> {
         let Some(key) = &self.key else { return Map::new() };
         let section = json!({

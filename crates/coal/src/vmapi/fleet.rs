@@ -169,6 +169,8 @@ impl Spec {
             disks: if has_disks { vec![boot, data] } else { Vec::new() },
             docker: self.docker,
             ram: 1_024,
+            tags: BTreeMap::new(),
+            nics: Vec::new(),
         }
     }
 }
