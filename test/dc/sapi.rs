@@ -201,8 +201,6 @@ async fn metadata_take_effect_while_transfers_go_on(_shared: &TestApp) {
     .await;
     assert_eq!(stage.configured("ufds_admin_login").await, "ad\"min");
 
-    rotate_key(&stage).await;
-
     // Without Manta no images are made of VMs, unless that is allowed.
     let url = app.dc.manta().unwrap().url();
     assert!(stage.makes_images_of_vms().await);
@@ -217,25 +215,6 @@ async fn metadata_take_effect_while_transfers_go_on(_shared: &TestApp) {
     assert_eq!(stage.reloads("refused").await, 0.0);
     transfers.end(app).await;
     stage.0.stop().await;
-}
-
-/// The admin gets another key, and IMGAPI with it; the old one is gone as soon as the new one is in effect.
-async fn rotate_key(stage: &Stage) {
-    let app = &stage.0;
-    let key = app.dc.new_key("admin").unwrap();
-    let before = stage.reloads("applied").await;
-    stage
-        .set(json!({
-            "IMGAPI_KEY_ID": key.sha256, "IMGAPI_PRIVATE_KEY": key.private, "IMGAPI_PUBLIC_KEY": key.public,
-        }))
-        .await;
-    in_effect("another key", async || stage.reloads("applied").await > before).await;
-    app.dc.delete_other_keys("admin", &key).unwrap();
-    let uuid = app.luke().has_image_with_file(json!({}), b"signed with the new key").await;
-    assert_eq!(app.stored(&uuid).await.unwrap().0["files"][0]["stor"], "manta");
-    assert_eq!(app.operator().download(&uuid).await.text(), "signed with the new key");
-    let logs = fs::read_to_string(app.dc.log_file()).unwrap() + &stage.agent_log();
-    assert!(!logs.contains("PRIVATE KEY"), "the key is in a log");
 }
 
 async fn what_cannot_be_leaves_the_service_as_it_was(_shared: &TestApp) {
