@@ -43,6 +43,7 @@ use std::sync::Arc;
 use axum::http::HeaderValue;
 
 use crate::auth::Authenticator;
+use crate::config::InForce;
 use crate::images::App;
 use crate::telemetry::Metrics;
 use crate::workers::Workers;
@@ -50,7 +51,7 @@ use crate::workers::Workers;
 pub use context::Peer;
 pub use download::FileBodies;
 pub use metrics::router as metrics_router;
-pub use pipeline::service;
+pub use pipeline::Api;
 pub use routes::{Route, mounted};
 
 /// What every handler can reach.
@@ -60,9 +61,10 @@ pub struct AppState(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     app: Arc<App>,
-    auth: Authenticator,
+    auth: Arc<Authenticator>,
     workers: Arc<Workers>,
     metrics: Arc<Metrics>,
+    in_force: Arc<InForce>,
     server_name: HeaderValue,
     host_name: HeaderValue,
 }
@@ -71,14 +73,16 @@ impl AppState {
     /// The state of a server that answers for `app` whoever `auth` lets in. `host_name` goes into `x-server-name`.
     pub fn new(
         app: Arc<App>,
-        auth: Authenticator,
+        auth: Arc<Authenticator>,
         workers: Arc<Workers>,
         metrics: Arc<Metrics>,
+        in_force: Arc<InForce>,
         host_name: &str,
     ) -> AppState {
         let header = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("imgapi"));
         let server_name = header(&app.config.server_name);
-        AppState(Arc::new(Shared { app, auth, workers, metrics, server_name, host_name: header(host_name) }))
+        let host_name = header(host_name);
+        AppState(Arc::new(Shared { app, auth, workers, metrics, in_force, server_name, host_name }))
     }
 
     fn app(&self) -> &Arc<App> {

@@ -41,6 +41,7 @@ mod ping;
 mod precedence;
 mod races;
 mod ranges;
+mod reload;
 mod representations;
 mod routing;
 mod runs;
@@ -87,6 +88,7 @@ fn main() -> ExitCode {
         precedence::TESTS,
         races::TESTS,
         ranges::TESTS,
+        reload::TESTS,
         representations::TESTS,
         routing::TESTS,
         runs::TESTS,

@@ -108,6 +108,7 @@ fn described(ready: &ReadyDatacenter, log_file: PathBuf) -> String {
     ready.workflow.iter().for_each(|url| line("workflow", url));
     ready.vmapi.iter().for_each(|url| line("vmapi", url));
     ready.cnapi.iter().for_each(|url| line("cnapi", url));
+    line("sapi", &ready.sapi);
     line("control", &ready.control);
     line("config", &ready.config_file.display().to_string());
     if let Some(imgapi) = &ready.imgapi {

@@ -13,8 +13,8 @@ pub(crate) struct Options {
     /// Directory for all data, kept at the end. By default a temporary one that is removed.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// "auto" for free ports, or the first of nine consecutive ones: imgapi, metrics, moray, ufds, manta,
-    /// control, workflow, vmapi, cnapi. Those of further datacenters follow.
+    /// "auto" for free ports, or the first of ten consecutive ones: imgapi, metrics, moray, ufds, manta,
+    /// control, workflow, vmapi, cnapi, sapi. Those of further datacenters follow.
     #[arg(long, value_name = "auto|BASE", default_value = "auto", value_parser = parse_ports)]
     pub(crate) ports: Ports,
     /// Whether there is a Manta: one of this datacenter, one that imgapi takes for far away, or none.

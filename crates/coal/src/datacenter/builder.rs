@@ -13,11 +13,12 @@ use super::config::{ConfigInput, write_json};
 use super::error::{DatacenterError, cannot};
 use super::manta::{Manta, MantaMode};
 use super::ports::{Addresses, Ports};
+use super::sapi::{Content, Sapi};
 use super::services::Services;
 use super::{Datacenter, Imgapi, health};
 use crate::control::Control;
 use crate::moray::{Location, MorayServer};
-use crate::ufds::{Account, Directory, Dn, UfdsOptions, UfdsServer};
+use crate::ufds::{Directory, Dn, UfdsOptions, UfdsServer};
 
 /// The name that UFDS is searched as.
 const UFDS_ROOT_DN: &str = "cn=root";
@@ -145,14 +146,29 @@ impl DatacenterBuilder {
             true => None,
             false => Some(Arc::new(Services::start(&data, addresses, &accounts).await?)),
         };
-        let control = Control::bind(addresses.control, manta.as_ref().map(Manta::server), services.as_ref())
+        let admin = accounts.iter().find(|account| account.login == "admin");
+        let content = Content {
+            datacenter: &name,
+            admin,
+            imgapi: addresses.imgapi,
+            moray: &moray,
+            ufds: &ufds,
+            ufds_root_dn: UFDS_ROOT_DN,
+            ufds_root_password: &root_password,
+            manta: manta.as_ref(),
+            services: services.as_deref(),
+            peers: &self.peers,
+        };
+        let sapi = Sapi::start(&data, addresses.sapi, &content).await?;
+        let manta_server = manta.as_ref().map(Manta::server);
+        let control = Control::bind(addresses.control, sapi.server(), manta_server, services.as_ref())
             .await
             .map_err(cannot(format!("start the control on {}", addresses.control)))?;
         let config_file = data.path().join("imgapi.config.json");
-        let admin = accounts.iter().find(|account| account.login == "admin");
         let config = ConfigInput {
             datacenter: &name,
-            admin_uuid: admin.map(|admin: &Account| admin.uuid.as_str()),
+            admin_uuid: admin.map(|admin| admin.uuid.as_str()),
+            instance_uuid: &sapi.ids().instance,
             imgapi: addresses.imgapi,
             metrics: addresses.metrics,
             moray: moray.address(),
@@ -169,7 +185,19 @@ impl DatacenterBuilder {
         config.extend(self.imgapi_config.clone());
         write_json(&config_file, &config).map_err(cannot(format!("write {}", config_file.display())))?;
         let imgapi = self.start_imgapi(&data, addresses, &config_file).await?;
-        Ok(Datacenter { name, moray, ufds, manta, services, control, accounts, imgapi, config_file, data })
+        Ok(Datacenter {
+            name,
+            moray,
+            ufds,
+            manta,
+            services,
+            sapi,
+            control,
+            accounts,
+            imgapi,
+            config_file,
+            data,
+        })
     }
 
     fn directory(&self) -> Result<Directory, DatacenterError> {

@@ -6,12 +6,14 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 use tempfile::NamedTempFile;
-use uuid::Uuid;
+
+use crate::sapi::SERVER_UUID;
 
 /// What the config is made of.
 pub(super) struct ConfigInput<'a> {
     pub(super) datacenter: &'a str,
     pub(super) admin_uuid: Option<&'a str>,
+    pub(super) instance_uuid: &'a str,
     pub(super) imgapi: SocketAddr,
     pub(super) metrics: SocketAddr,
     pub(super) moray: SocketAddr,
@@ -31,8 +33,8 @@ impl ConfigInput<'_> {
             "mode": "dc",
             "datacenterName": self.datacenter,
             "serviceName": "imgapi",
-            "instanceUuid": Uuid::new_v4().to_string(),
-            "serverUuid": Uuid::new_v4().to_string(),
+            "instanceUuid": self.instance_uuid,
+            "serverUuid": SERVER_UUID,
             "adminIp": self.metrics.ip(),
             "metricsPort": self.metrics.port(),
             "adminUuid": self.admin_uuid,

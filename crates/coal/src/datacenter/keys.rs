@@ -24,6 +24,8 @@ pub(super) struct AccountKey {
     pub(super) file: PathBuf,
     /// The fingerprint that `ssh-keygen -l` prints. Manta goes by another one.
     pub(super) sha256: String,
+    /// The public key, as in `authorized_keys`.
+    pub(super) public: String,
 }
 
 /// Gives every account a key pair: the private key in a file, the public one in the account directory. Keys of an
@@ -42,7 +44,8 @@ pub(super) fn give(directory: &Path, accounts: &mut Directory) -> io::Result<Vec
         let openssh = key.public_key().to_openssh().map_err(io::Error::other)?;
         let md5 = PublicKey::from_openssh(&openssh).and_then(|key| key.md5_fingerprint());
         accounts.add_key(&login, &md5.map_err(io::Error::other)?, &openssh);
-        keys.push(AccountKey { login, file, sha256: key.fingerprint(HashAlg::Sha256).to_string() });
+        let sha256 = key.fingerprint(HashAlg::Sha256).to_string();
+        keys.push(AccountKey { login, file, sha256, public: openssh });
     }
     Ok(keys)
 }

@@ -1,5 +1,6 @@
 //! Manta in a datacenter: the server, and the control that makes it fail.
 
+use std::io;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -74,6 +75,21 @@ impl Manta {
         });
         let settings = [("storageTypes", json!(["manta", "local"])), ("manta", section)];
         settings.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
+    }
+
+    /// What SAPI tells IMGAPI about it: the same.
+    pub(super) fn metadata(&self) -> io::Result<Map<String, Value>> {
+        let Some(key) = &self.key else { return Ok(Map::new()) };
+        let metadata = json!({
+            "IMGAPI_MANTA_URL": self.server.url(),
+            "IMGAPI_MANTA_USER": key.login,
+            "IMGAPI_MANTA_INSECURE": false,
+            "IMGAPI_MANTA_REMOTE": self.mode == MantaMode::Remote,
+            "IMGAPI_KEY_ID": key.sha256,
+            "IMGAPI_PRIVATE_KEY": std::fs::read_to_string(&key.file)?,
+            "IMGAPI_PUBLIC_KEY": key.public,
+        });
+        Ok(metadata.as_object().cloned().unwrap_or_default())
     }
 
     /// Stops it.

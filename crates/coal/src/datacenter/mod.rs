@@ -10,6 +10,7 @@ mod keys;
 mod manta;
 mod ports;
 mod ready;
+mod sapi;
 mod services;
 
 use std::net::SocketAddr;
@@ -30,6 +31,7 @@ use child::{Launch, Process};
 use crate::control::Control;
 use crate::manta::MantaServer;
 use crate::moray::MorayServer;
+use crate::sapi::SapiServer;
 use crate::ufds::{Account, UfdsServer};
 
 /// A running datacenter. Dropping it ends all of it at once; [`stop`](Self::stop) lets `imgapi` finish first.
@@ -40,6 +42,7 @@ pub struct Datacenter {
     ufds: UfdsServer,
     manta: Option<manta::Manta>,
     services: Option<Arc<Services>>,
+    sapi: sapi::Sapi,
     control: Control,
     accounts: Vec<Account>,
     imgapi: Option<Imgapi>,
@@ -86,6 +89,26 @@ impl Datacenter {
     /// The Workflow API, VMAPI and CNAPI; `None` without them.
     pub fn services(&self) -> Option<&Services> {
         self.services.as_deref()
+    }
+
+    /// SAPI. The config in [`config_file`](Self::config_file) says what its metadata say at the start.
+    pub fn sapi(&self) -> &SapiServer {
+        self.sapi.server()
+    }
+
+    /// The UUID of the application `sdc` in SAPI.
+    pub fn sdc_application(&self) -> &str {
+        &self.sapi.ids().application
+    }
+
+    /// The UUID of IMGAPI's service in SAPI.
+    pub fn imgapi_service(&self) -> &str {
+        &self.sapi.ids().service
+    }
+
+    /// The UUID of IMGAPI's instance in SAPI: that of the zone it would be in.
+    pub fn imgapi_instance(&self) -> &str {
+        &self.sapi.ids().instance
     }
 
     /// `http://host:port` of the control, with which people make services fail.
@@ -196,6 +219,7 @@ impl Datacenter {
     pub async fn stop(self) {
         self.stop_imgapi().await;
         self.control.stop().await;
+        self.sapi().stop().await;
         if let Some(services) = &self.services {
             services.stop().await;
         }
@@ -218,6 +242,7 @@ impl Datacenter {
             workflow: self.services().map(|services| services.workflow().url()),
             vmapi: self.services().map(|services| services.vmapi().url()),
             cnapi: self.services().map(|services| services.cnapi().url()),
+            sapi: self.sapi().url(),
             control: self.control_url(),
             config_file: self.config_file.clone(),
             local_dir: self.local_dir(),
