@@ -45,7 +45,7 @@ pub struct Image {
 const RENAMED_FROM: &str = "renamed_from";
 
 /// Member of a record that a job makes.
-pub(super) const JOB: &str = "job_uuid";
+const JOB: &str = "job_uuid";
 
 impl Image {
     /// Validates a record against the rules of the server that holds it.
