@@ -270,6 +270,14 @@ async fn what_cannot_be_leaves_the_service_as_it_was(_shared: &TestApp) {
     fs::write(stage.template(), template).unwrap();
     in_effect("a template without a mistake", async || stage.datacenters().await == "far").await;
 
+    // Metadata of which no JSON comes: the same.
+    let (config, told) = (stage.config_text(), stage.agent_log().len());
+    stage.set(json!({"IMGAPI_URL_FROM_DATACENTER": "{\"far\": "})).await;
+    let is_told = async || stage.agent_log()[told..].contains("is not JSON").then_some(());
+    wait_until("what is no JSON is told", is_told).await;
+    assert_eq!((stage.config_text(), stage.datacenters().await.as_str()), (config, "far"));
+    stage.set(json!({"IMGAPI_URL_FROM_DATACENTER": {"far": "http://127.0.0.1:1"}})).await;
+
     // SAPI is away: nothing changes, and what it says afterwards takes effect.
     let (config, told) = (stage.config_text(), stage.agent_log().len());
     let sapi = app.dc.sapi();
