@@ -59,6 +59,11 @@ async fn sapi_fails_when_it_is_told_to() {
     sapi.faults().set(RestFault::Unavailable);
     assert_eq!(get(mode.clone()).await.0, StatusCode::SERVICE_UNAVAILABLE);
     sapi.faults().clear();
+    sapi.faults().set(RestFault::BackendDown);
+    let (status, ping) = get(format!("{}/ping", sapi.url())).await;
+    assert_eq!((status, &ping["storAvailable"]), (StatusCode::INTERNAL_SERVER_ERROR, &json!(false)));
+    assert_eq!(get(mode.clone()).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    sapi.faults().clear();
     sapi.stop().await;
     assert!(Client::builder().no_proxy().build().unwrap().get(&mode).send().await.is_err());
     sapi.start().await.unwrap();

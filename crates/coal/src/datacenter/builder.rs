@@ -104,7 +104,7 @@ impl DatacenterBuilder {
         self
     }
 
-    /// Sets a key of `imgapi`'s config.
+    /// Sets a key of `imgapi`'s config. Where it is rendered from SAPI's metadata, one that the template does not have.
     #[must_use]
     pub fn imgapi_config(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
         self.imgapi_config.insert(key.into(), value.into());
@@ -177,6 +177,9 @@ impl DatacenterBuilder {
             .await
             .map_err(cannot(format!("start the control on {}", addresses.control)))?;
         let launch_agent = if self.config_from_sapi && !self.imgapi.is_empty() {
+            // As in a config that is written: nothing reads files again on its own while tests damage them.
+            let mut settings = Map::from_iter([("scrubRate".to_owned(), Value::from(0))]);
+            settings.extend(self.imgapi_config.clone());
             let installation = Installation {
                 command: &self.imgapi,
                 environment: &self.imgapi_environment,
@@ -184,7 +187,7 @@ impl DatacenterBuilder {
                 addresses,
                 moray: &moray,
                 sapi: &sapi,
-                settings: &self.imgapi_config,
+                settings: &settings,
             };
             Some(installation.render().await?)
         } else {

@@ -16,7 +16,7 @@ pub enum RestFault {
     InternalError,
     /// The answer is 503 `ServiceUnavailable`; nothing is done.
     Unavailable,
-    /// The database behind is away: `/ping` says so with 200, all else is 503.
+    /// The database behind is away: `/ping` says so, with 200 or as SAPI with 500; all else is 503.
     BackendDown,
     /// The answer is 409 `ConflictError`; nothing is done.
     Conflict,

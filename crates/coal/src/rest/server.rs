@@ -37,7 +37,19 @@ pub struct RestServer {
 struct Exchange {
     service: TowerToHyperService<Router>,
     faults: RestFaults,
+    down: Ping,
 }
+
+/// The answer to `/ping` while the database behind a service is away.
+type Ping = (StatusCode, Value);
+
+/// What most say, beside their process id.
+fn usual_ping() -> Ping {
+    let down = json!({"pid": std::process::id(), "backend": "down", "backend_error": DOWN});
+    (StatusCode::OK, down)
+}
+
+const DOWN: &str = "Backend not connected";
 
 /// The connection is to be closed.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +79,11 @@ impl Exchange {
                 self.answer(request).await;
                 return Err(HangUp);
             }
-            Some(fault) => faulty(fault, &path)?,
+            Some(RestFault::BackendDown) if path == "/ping" => {
+                let (status, body) = self.down.clone();
+                (status, Json(body)).into_response()
+            }
+            Some(fault) => faulty(fault)?,
         };
         let headers = response.headers_mut();
         let request_id = request_id.or_else(|| HeaderValue::try_from(Uuid::new_v4().to_string()).ok());
@@ -88,17 +104,12 @@ impl Exchange {
 }
 
 /// The answer that is made in place of the service's.
-fn faulty(fault: RestFault, path: &str) -> Result<Response, HangUp> {
-    let down = "Backend not connected";
+fn faulty(fault: RestFault) -> Result<Response, HangUp> {
     Ok(match fault {
         RestFault::InternalError => RestError::internal("asked for").into_response(),
         RestFault::Conflict => RestError::conflict("asked for").into_response(),
-        RestFault::BackendDown if path == "/ping" => {
-            let ping = json!({"pid": std::process::id(), "backend": "down", "backend_error": down});
-            Json(ping).into_response()
-        }
         RestFault::BackendDown | RestFault::Unavailable => {
-            RestError::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", down).into_response()
+            RestError::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", DOWN).into_response()
         }
         RestFault::Garbage { body: Garbage::NoJson } => "<html>It works!</html>".into_response(),
         RestFault::Garbage { body: Garbage::WrongJson } => Json(json!(["no", 4, null])).into_response(),
@@ -122,11 +133,16 @@ fn faulty(fault: RestFault, path: &str) -> Result<Response, HangUp> {
 impl RestServer {
     /// Listens on `address`; port 0 chooses a free one.
     pub(crate) async fn bind(address: SocketAddr, router: Router) -> io::Result<Self> {
+        Self::bind_with_ping(address, router, usual_ping()).await
+    }
+
+    /// The same; `/ping` answers `down` while the database is away.
+    pub(crate) async fn bind_with_ping(address: SocketAddr, router: Router, down: Ping) -> io::Result<Self> {
         let faults = RestFaults::default();
         let router = router.fallback(async |request: Request<Body>| -> Result<Infallible, RestError> {
             Err(RestError::not_found(format!("{} does not exist", request.uri().path())))
         });
-        let exchange = Exchange { service: TowerToHyperService::new(router), faults: faults.clone() };
+        let exchange = Exchange { service: TowerToHyperService::new(router), faults: faults.clone(), down };
         Ok(Self { endpoint: Endpoint::bind(address, exchange).await?, faults })
     }
 

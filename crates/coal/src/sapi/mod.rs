@@ -16,6 +16,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use axum::http::StatusCode;
 use serde_json::{Map, Value};
 
 use crate::rest::{RestFaults, RestServer};
@@ -46,7 +47,8 @@ impl SapiServer {
             .await
             .map_err(io::Error::other)?
             .map_err(io::Error::other)?;
-        let server = RestServer::bind(address, routes::router(store.clone())).await?;
+        let down = (StatusCode::INTERNAL_SERVER_ERROR, routes::ping_of("full", false));
+        let server = RestServer::bind_with_ping(address, routes::router(store.clone()), down).await?;
         Ok(Self { server, store })
     }
 

@@ -189,6 +189,11 @@ async fn set_mode(State(store): State<Store>, query: Params, body: Bytes) -> Res
 
 async fn ping(State(store): State<Store>) -> RestResult<Json<Value>> {
     let mode = store.run(|tables| tables.mode()).await?;
+    Ok(Json(ping_of(&mode, true)))
+}
+
+/// What `/ping` says.
+pub(super) fn ping_of(mode: &str, is_available: bool) -> Value {
     let stor = if mode == "proto" { "LocalStorage" } else { "MorayLocalStorage" };
-    Ok(Json(json!({"mode": mode, "storType": stor, "storAvailable": true})))
+    json!({"mode": mode, "storType": stor, "storAvailable": is_available})
 }
