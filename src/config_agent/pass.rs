@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::contents::contents;
+use super::contents::{Contents, contents};
 use super::file::{Need, Target};
 use super::manifests::{MAX_MANIFESTS, Manifest, read_local, resolve};
 use super::pending::Pending;
@@ -16,6 +16,9 @@ use super::zone;
 use crate::manifest::Uuid;
 use crate::sapi::{ConfigAnswer, InstanceConfig, Sapi, SapiError};
 use crate::telemetry::err;
+
+/// All files of an instance together are not longer than this, in bytes, but for the last one.
+const MAX_TOTAL: usize = 64 * 1024 * 1024;
 
 /// The agent: its settings, and what it remembers of earlier passes.
 pub(super) struct Agent {
@@ -181,7 +184,9 @@ impl Agent {
         let Material { manifests, metadata, secrets, mut failed, etag, local } = material;
         let pending = self.pending.clone();
         let written = tokio::task::spawn_blocking(move || {
-            manifests.into_iter().map(|manifest| keep(manifest, &metadata, &pending)).collect::<Vec<_>>()
+            let rendered = in_order(render(manifests, &metadata));
+            let kept = rendered.into_iter().map(|(manifest, contents)| keep(manifest, contents, &pending));
+            kept.collect::<Vec<_>>()
         });
         let Ok(written) = written.await else { return };
         for kept in written {
@@ -243,9 +248,36 @@ struct Kept {
     command: Option<String>,
 }
 
+type Rendered = (Manifest, Result<Contents, String>);
+
+fn render(manifests: Vec<Manifest>, metadata: &Map<String, Value>) -> Vec<Rendered> {
+    let mut total = 0;
+    let render = |manifest: Manifest| {
+        let contents = if total > MAX_TOTAL {
+            Err(format!("all files together have more than {MAX_TOTAL} bytes"))
+        } else {
+            contents(&manifest, metadata)
+        };
+        total += contents.as_ref().map_or(0, |contents| contents.text.len());
+        (manifest, contents)
+    };
+    manifests.into_iter().map(render).collect()
+}
+
+/// Files that others name come before them: a key is there when a configuration tells of it.
+fn in_order(mut rendered: Vec<Rendered>) -> Vec<Rendered> {
+    let paths: Vec<String> =
+        rendered.iter().map(|(manifest, _)| manifest.path.display().to_string()).collect();
+    rendered.sort_by_cached_key(|(_, contents)| {
+        let names = |path: &&String| contents.as_ref().is_ok_and(|contents| contents.text.contains(*path));
+        paths.iter().filter(names).count()
+    });
+    rendered
+}
+
 /// Sees to it that the file of `manifest` is as it should be.
-fn keep(manifest: Manifest, metadata: &Map<String, Value>, pending: &Pending) -> Kept {
-    let done = bring_about(&manifest, metadata, pending);
+fn keep(manifest: Manifest, contents: Result<Contents, String>, pending: &Pending) -> Kept {
+    let done = contents.and_then(|contents| bring_about(&manifest, &contents, pending));
     let Manifest { name, path, post_cmd, .. } = manifest;
     let shown = path.display().to_string();
     let (changed, wanted) = match &done {
@@ -272,12 +304,7 @@ fn keep(manifest: Manifest, metadata: &Map<String, Value>, pending: &Pending) ->
     Kept { changed, failed: done.is_err(), command: post_cmd.filter(|_| wanted || left), name, path }
 }
 
-fn bring_about(
-    manifest: &Manifest,
-    metadata: &Map<String, Value>,
-    pending: &Pending,
-) -> Result<Need, String> {
-    let contents = contents(manifest, metadata)?;
+fn bring_about(manifest: &Manifest, contents: &Contents, pending: &Pending) -> Result<Need, String> {
     if !contents.escaped.is_empty() {
         let names = contents.escaped.join(", ");
         tracing::info!(manifest = manifest.name, "escaped for the file to be JSON: {names}");
@@ -296,4 +323,31 @@ fn bring_about(
         }
     };
     done.map(|()| need).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config_agent::manifests::Access;
+
+    #[test]
+    fn a_file_that_others_name_is_written_before_them() {
+        let manifest = |path: &str, template: &str| Manifest {
+            name: path.to_owned(),
+            path: path.into(),
+            template: template.to_owned(),
+            post_cmd: None,
+            access: Access::default(),
+        };
+        let manifests = vec![
+            manifest("/etc/both", "{{k}} /etc/config"),
+            manifest("/etc/config", "key: {{k}}"),
+            manifest("/etc/bad", "{{"),
+            manifest("/etc/key", "x"),
+        ];
+        let metadata = serde_json::json!({"k": "/etc/key"});
+        let rendered = in_order(render(manifests, metadata.as_object().unwrap()));
+        let names: Vec<&str> = rendered.iter().map(|(manifest, _)| manifest.name.as_str()).collect();
+        assert_eq!(names, ["/etc/bad", "/etc/key", "/etc/config", "/etc/both"]);
+    }
 }

@@ -95,7 +95,7 @@ fn keep<R>(count: usize, buffer: &[u8], pipe: &mut Option<R>, output: &mut Vec<u
 mod tests {
     use super::*;
 
-    const LONG: Duration = Duration::from_mins(1);
+    const LONG: Duration = Duration::from_secs(60);
 
     #[tokio::test]
     async fn status_and_output_come_back() {

@@ -173,7 +173,7 @@ mod tests {
         let text = r#"{"logLevel": "info", "pollInterval": 120000, "sapi": {"url": "http://10.0.0.2"},
             "localManifestDirs": ["/opt/smartdc/imgapi"]}"#;
         let settings = Settings::parse(text, None).unwrap();
-        assert_eq!(settings.poll_interval, Duration::from_mins(2));
+        assert_eq!(settings.poll_interval, Duration::from_secs(120));
         assert_eq!(settings.sapi_url.as_str(), "http://10.0.0.2/");
         assert_eq!(settings.dirs.of(Uuid::NIL), [PathBuf::from("/opt/smartdc/imgapi")]);
         assert!(settings.instances.is_empty());

@@ -45,10 +45,10 @@ pub struct MantaSetup {
     #[arg(long, value_name = "SECONDS", default_value = "180", value_parser = seconds)]
     key_wait: Duration,
     /// How long this zone may take to get a new key, before the old one is deleted.
-    #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = seconds)]
     agent_wait: Duration,
-    /// How long the old key stays after that, for running requests and for other zones; by default a minute, or four if
-    /// there are other zones.
+    /// How long the old key stays after that, for running requests and for other zones; by default 15, or
+    /// 240 if there are other zones.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     grace: Option<Duration>,
     /// Where Manta is, or FIRST-LB for the external address of this datacenter's first Manta load balancer.

@@ -15,7 +15,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// How long an old key stays when this zone has the new one: for requests that are under way; and for other zones, whose
 /// config-agents ask SAPI every three minutes at the latest.
-const GRACE: Duration = Duration::from_secs(60);
+const GRACE: Duration = Duration::from_secs(15);
 const GRACE_OF_OTHERS: Duration = Duration::from_secs(240);
 
 /// Deletes old keys from the account when nobody signs with them any more.
@@ -45,7 +45,7 @@ pub(super) async fn retire(
         account.reconnect(target).await?;
     }
     target.look_again().await?;
-    if target.key().is_ok_and(|named| named.fingerprint != key.fingerprint) {
+    if !target.key().is_ok_and(|named| named.fingerprint == key.fingerprint) {
         return Err("SAPI names another key by now: is somebody else doing the same?".to_owned());
     }
     for key in old {

@@ -241,4 +241,48 @@ mod tests {
             assert!(checked(bad).is_err(), "{bad}");
         }
     }
+
+    fn target(sdc: Value, imgapi: Value) -> Target {
+        let uuid = "930896af-bf8c-48d4-885c-6573a94b1853";
+        let application = json!({"uuid": uuid, "name": "sdc", "owner_uuid": uuid, "metadata": sdc});
+        let service = json!({"uuid": uuid, "name": "imgapi", "application_uuid": uuid, "metadata": imgapi});
+        Target {
+            sapi: Sapi::new(service_url("sapi").unwrap(), "imgapi/1").unwrap(),
+            application: serde_json::from_value(application).unwrap(),
+            service: serde_json::from_value(service).unwrap(),
+        }
+    }
+
+    #[test]
+    fn keys_are_changed_in_the_master_datacenter() {
+        let ufds = |more: Value| {
+            let mut sdc = json!({
+                "UFDS_SERVICE": "ufds.here", "ufds_remote_ip": "10.9.9.9",
+                "ufds_ldap_root_dn": "cn=root", "ufds_ldap_root_pw": "hunter2",
+            });
+            sdc.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            target(sdc, json!({})).master_ufds().map(|ufds| ufds.url)
+        };
+        for is_master in [json!("true"), json!(true)] {
+            assert_eq!(ufds(json!({"ufds_is_master": is_master})).unwrap(), "ldaps://ufds.here");
+        }
+        let old = json!({"ufds_is_master": "true", "UFDS_SERVICE": "", "ufds_domain": "ufds.old"});
+        assert_eq!(ufds(old).unwrap(), "ldaps://ufds.old");
+        for is_master in [json!("false"), json!(false), Value::Null] {
+            assert_eq!(ufds(json!({"ufds_is_master": is_master})).unwrap(), "ldaps://10.9.9.9");
+        }
+        let error = ufds(json!({"ufds_remote_ip": null})).unwrap_err();
+        assert_eq!(error, "the application \"sdc\" in SAPI has no ufds_remote_ip");
+    }
+
+    #[test]
+    fn what_is_missing_or_another_is_named() {
+        let nothing = target(json!({}), json!({}));
+        assert_eq!((nothing.missing(), nothing.has_key()), (ALL.to_vec(), false));
+        let some = json!({"IMGAPI_MANTA_URL": "https://x", "IMGAPI_MANTA_INSECURE": false, "IMGAPI_MANTA_REMOTE": true});
+        let some = target(json!({}), some);
+        assert_eq!(some.missing(), [USER, PRIVATE_KEY, PUBLIC_KEY, KEY_ID]);
+        assert_eq!(some.differing("https://x", false, true), Vec::<&str>::new());
+        assert_eq!(some.differing("https://y", false, false), [URL, REMOTE]);
+    }
 }

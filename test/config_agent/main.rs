@@ -19,7 +19,7 @@ fn zone_with_a_file() -> Zone {
     let zone = Zone::new();
     zone.manifest("c.json", r#"{"value": {{{value}}}}"#);
     zone.sapi.has("e1", &json!([]), &json!({"value": 1}));
-    zone.once().is_good();
+    zone.once().succeeded();
     assert_eq!(zone.read("c.json"), r#"{"value": 1}"#);
     zone
 }
@@ -30,13 +30,13 @@ fn files_are_written_and_commands_run_when_something_has_changed_only() {
     assert_eq!(zone.sapi.requests()[0].target, format!("/configs/{INSTANCE}"));
     assert_eq!(zone.read("ran"), "c.json\n");
     let before = fs::metadata(zone.path("c.json")).unwrap().modified().unwrap();
-    zone.once().is_good();
+    zone.once().succeeded();
     zone.sapi.has("e2", &json!([]), &json!({"value": 1, "other": 2}));
-    zone.once().is_good();
+    zone.once().succeeded();
     assert_eq!(zone.read("ran"), "c.json\n");
     assert_eq!(fs::metadata(zone.path("c.json")).unwrap().modified().unwrap(), before);
     zone.sapi.has("e3", &json!([]), &json!({"value": 2}));
-    zone.once().is_good();
+    zone.once().succeeded();
     assert_eq!(
         (zone.read("c.json").as_str(), zone.read("ran").as_str()),
         (r#"{"value": 2}"#, "c.json\nc.json\n")
@@ -51,7 +51,7 @@ fn manifests_of_sapi_are_used_and_local_ones_come_first() {
     let manifests =
         json!([manifest("registrar", "d/registrar"), manifest("mine", "other"), manifest("x", "mine")]);
     zone.sapi.has("e", &manifests, &json!({"v": "\u{e9}"}));
-    zone.once().is_good();
+    zone.once().succeeded();
     assert_eq!(zone.read("mine"), format!("local \u{e9} {INSTANCE}\n"));
     assert_eq!(zone.read("d/registrar"), "sapi \u{e9}");
     assert!(!zone.path("other").exists());
@@ -63,7 +63,7 @@ fn local_metadata_and_the_zone_take_precedence() {
     zone.more = json!({"localMetadata": {"a": "local"}, "autoMetadata": {"ADMIN_IP": "10.0.0.9"}});
     zone.manifest("f", "{{a}} {{b}} {{auto.ADMIN_IP}}");
     zone.sapi.has("e", &json!([]), &json!({"a": "sapi", "b": "sapi", "auto": {"ADMIN_IP": "no"}}));
-    zone.once().is_good();
+    zone.once().succeeded();
     assert_eq!(zone.read("f"), "local sapi 10.0.0.9");
 }
 
@@ -89,7 +89,7 @@ fn a_zone_tells_who_it_is() {
     once(&zone).failed("mdata-get sdc:server_uuid has failed");
     assert!(!zone.path("f").exists());
     command(&zone, "mdata-get", mdata);
-    once(&zone).is_good();
+    once(&zone).succeeded();
     assert_eq!(zone.read("f"), format!("{INSTANCE} SERVER [] 10.0.0.5 10.0.0.5"));
 }
 
@@ -132,7 +132,7 @@ fn synchronous_waits_for_sapi_as_long_as_it_may() {
         let pass = scope.spawn(|| Pass::of(zone.agent(&["--synchronous", "-t", "60"]).output().unwrap()));
         wait_for("a request", || zone.sapi.requests().len() > asked);
         zone.sapi.has("e2", &json!([]), &json!({"value": 2}));
-        pass.join().unwrap().is_good();
+        pass.join().unwrap().succeeded();
     });
     assert_eq!(zone.read("c.json"), r#"{"value": 2}"#);
 }
@@ -159,7 +159,7 @@ fn a_mistake_leaves_its_file_and_does_not_keep_others_from_being_written() {
     set(r#"{"value": {{{value}}}}"#);
     zone.sapi.has("e3", &json!([]), &json!({"value": 3}));
     fs::write(zone.path("sapi_manifests/stray"), "").unwrap();
-    let pass = zone.once().is_good();
+    let pass = zone.once().succeeded();
     assert!(pass.log.contains("stray is no manifest"), "{}", pass.log);
     assert_eq!(zone.read("c.json"), r#"{"value": 3}"#);
     zone.manifest_with("broken", "", json!({"path": 7}));
@@ -208,7 +208,7 @@ fn a_process_that_is_killed_leaves_the_old_file_or_the_new_one() {
     zone.manifest("f", "{{v}}");
     let text = |number: usize| number.to_string().repeat(3_000_000);
     zone.sapi.has("e", &json!([]), &json!({"v": text(1)}));
-    zone.once().is_good();
+    zone.once().succeeded();
     let mut old = text(1);
     for number in 2..8 {
         let new = text(number);
@@ -228,7 +228,7 @@ fn a_process_that_is_killed_leaves_the_old_file_or_the_new_one() {
         assert!(now == old || now == new, "{} bytes, neither the old ones nor the new ones", now.len());
         old = now;
     }
-    zone.once().is_good();
+    zone.once().succeeded();
     assert_eq!(zone.read("f"), text(7));
     assert!(!zone.path(".f.config-agent").exists());
 }
@@ -244,9 +244,9 @@ fn a_command_that_the_end_of_the_process_prevented_is_run_by_the_next_one() {
     zone.sapi.has("e", &json!([]), &json!({"v": 1}));
     assert!(!zone.once().good);
     assert_eq!((zone.read("a").as_str(), zone.read("b").as_str(), zone.read("ran").as_str()), ("1", "1", ""));
-    zone.once().is_good();
+    zone.once().succeeded();
     assert_eq!(zone.read("ran"), "a\nb\n");
-    zone.once().is_good();
+    zone.once().succeeded();
     assert_eq!(zone.read("ran"), "a\nb\n");
 }
 
@@ -258,12 +258,12 @@ fn a_command_that_fails_or_does_not_end_is_told_and_is_no_obstacle() {
     zone.manifest_with("b", "{{v}}", json!({"post_cmd": "sleep 1000"}));
     zone.manifest("c", "{{v}}");
     zone.sapi.has("e", &json!([]), &json!({"v": 1, "root_pw": "S3CRET"}));
-    let pass = zone.once().is_good();
+    let pass = zone.once().succeeded();
     assert!(pass.log.contains("post_cmd has failed, and is not repeated: exit status: 7"), "{}", pass.log);
     assert!(pass.log.contains("the secret is ***") && !pass.log.contains("S3CRET"), "{}", pass.log);
     assert!(pass.log.contains("post_cmd has taken too long, and was killed"), "{}", pass.log);
     assert_eq!(zone.read("ran"), "c\n");
-    let pass = zone.once().is_good();
+    let pass = zone.once().succeeded();
     assert!(!pass.log.contains("post_cmd"), "{}", pass.log);
 }
 
@@ -273,7 +273,7 @@ fn a_test_tells_what_would_change_and_changes_nothing() {
     zone.manifest("c.json", r#"{"value": {{{value}}}, "password": "{{{root_pw}}}"}"#);
     zone.manifest("new", "{{value}}");
     zone.sapi.has("e2", &json!([]), &json!({"value": 2, "root_pw": "S3CRET"}));
-    let pass = Pass::of(zone.agent(&["--test"]).output().unwrap()).is_good();
+    let pass = Pass::of(zone.agent(&["--test"]).output().unwrap()).succeeded();
     let path = zone.path("c.json");
     for line in [
         &format!("{}: would change", path.display()),
@@ -299,13 +299,13 @@ fn mode_and_owner_are_as_the_manifest_says_and_else_as_they_were() {
     zone.manifest_with("key", "{{v}}", json!({"mode": "0600"}));
     zone.manifest("plain", "{{v}}");
     zone.sapi.has("e", &json!([]), &json!({"v": 1}));
-    zone.once().is_good();
+    zone.once().succeeded();
     assert_eq!((mode("key"), mode("plain")), (0o600, 0o644));
     for name in ["key", "plain"] {
         fs::set_permissions(zone.path(name), fs::Permissions::from_mode(0o640)).unwrap();
     }
     zone.sapi.has("e", &json!([]), &json!({"v": 2}));
-    zone.once().is_good();
+    zone.once().succeeded();
     assert_eq!((mode("key"), mode("plain")), (0o600, 0o640));
 }
 
@@ -321,5 +321,5 @@ fn a_wrong_configuration_is_told() {
     let url = zone.sapi.url.clone();
     zone.more = json!({"sapi": {}});
     zone.sapi.has("e", &json!([]), &json!({}));
-    Pass::of(zone.agent(&["-s", "-u", &url]).output().unwrap()).is_good();
+    Pass::of(zone.agent(&["-s", "-u", &url]).output().unwrap()).succeeded();
 }

@@ -96,7 +96,7 @@ impl Pass {
     }
 
     #[track_caller]
-    pub(crate) fn is_good(self) -> Pass {
+    pub(crate) fn succeeded(self) -> Pass {
         assert!(self.good, "{self:?}");
         self
     }
@@ -146,7 +146,7 @@ fn read(path: &Path) -> String {
 pub(crate) fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !condition() {
-        assert!(begin.elapsed() < Duration::from_mins(1), "{what}");
+        assert!(begin.elapsed() < Duration::from_secs(60), "{what}");
         thread::sleep(Duration::from_millis(10));
     }
 }

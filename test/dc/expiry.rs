@@ -4,7 +4,7 @@ use coal::moray::{Fault, FaultRule};
 use moray::PutOptions;
 use serde_json::{Value, json};
 
-use super::support::{TestApp, merged, small_record, tests, wait_until};
+use super::support::{TestApp, merged, small_record, tests, wait_until, within};
 
 tests! {
     placeholders_disappear_when_their_time_is_over_and_nothing_else_does,
@@ -34,10 +34,10 @@ async fn a_placeholder_that_becomes_an_image_meanwhile_stays(_shared: &TestApp) 
     let both = [(); 2].map(|()| placeholder(json!({"expires_at": "2020-01-01T00:00:00.000Z"})));
     app.store_all(&both).await;
     let faults = app.dc.moray().faults().clone();
-    faults.set(FaultRule::new(Fault::Stall).method("batch").times(1));
+    faults.set(FaultRule::new(Fault::Stall).method("delObject").times(1));
     let before = faults.applied();
     app.dc.restart_imgapi().await.unwrap();
-    faults.wait_applied(before + 1).await;
+    within("a deletion", faults.wait_applied(before + 1)).await;
     // It is one of the two, and the other one is next.
     let images = both.map(|record| {
         small_record(json!({

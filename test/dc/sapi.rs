@@ -8,11 +8,12 @@ use std::time::Instant;
 use coal::Cloud;
 use coal::datacenter::{DatacenterBuilder, MantaMode};
 use coal::rest::RestFault;
+use http_signature::PrivateKey;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::command_line::print;
-use super::support::{Connection, LUKE, NOBODY, TestApp, sha1_of, tests, wait_until};
+use super::support::{Answer, Connection, LUKE, NOBODY, TestApp, sha1_of, tests, wait_until};
 
 tests! {
     metadata_take_effect_while_transfers_go_on,
@@ -114,7 +115,8 @@ async fn in_effect(what: &str, mut condition: impl AsyncFnMut() -> bool) {
 /// Transfers whose clients wait until they are told to go on.
 struct Transfers {
     bytes: Vec<u8>,
-    downloads: Vec<Connection>,
+    sources: Vec<String>,
+    downloads: Vec<(Connection, Answer)>,
     uploads: Vec<(String, Connection)>,
 }
 
@@ -137,7 +139,9 @@ impl Transfers {
         for (index, source) in sources.iter().cycle().take(TRANSFERS).enumerate() {
             let mut download = app.connect().await;
             download.send(format!("GET /images/{source}/file HTTP/1.1\r\nHost: x\r\n\r\n")).await;
-            downloads.push(download);
+            let head = download.read_head().await;
+            assert_eq!(head.status, 200, "{head:?}");
+            downloads.push((download, head));
             let uuid = app.luke().has_image(json!({})).await;
             let upload = if index % 2 == 0 {
                 app.half_an_upload(&uuid, UPLOADED).await
@@ -146,13 +150,17 @@ impl Transfers {
             };
             uploads.push((uuid, upload));
         }
-        Transfers { bytes, downloads, uploads }
+        Transfers { bytes, sources, downloads, uploads }
     }
 
     /// All come to their ends, whole.
     async fn end(self, app: &TestApp) {
-        let audited = |record: &Value| record["_audit"] == true && record["route"] == "getimagefile";
-        assert!(!app.log().iter().any(audited), "a download has ended before its client has read it");
+        let has_ended = |record: &Value| {
+            let target = record["req"]["url"].as_str().unwrap_or_default();
+            record["route"] == "getimagefile" && self.sources.iter().any(|source| target.contains(source))
+        };
+        let ended = app.log().into_iter().find(has_ended);
+        assert_eq!(ended, None, "a download has ended before its client has read it");
         for (uuid, mut upload) in self.uploads {
             upload.send(&UPLOADED[UPLOADED.len() / 2..]).await;
             let image = upload.read_answer().await.ok();
@@ -160,9 +168,7 @@ impl Transfers {
             assert_eq!(app.operator().download(&uuid).await.text(), UPLOADED);
         }
         let expected = sha1_of(&self.bytes);
-        for mut download in self.downloads {
-            let head = download.read_head().await;
-            assert_eq!(head.status, 200, "{head:?}");
+        for (mut download, head) in self.downloads {
             assert_eq!(sha1_of(&download.read_body(&head).await), expected);
         }
     }
@@ -201,6 +207,8 @@ async fn metadata_take_effect_while_transfers_go_on(_shared: &TestApp) {
     .await;
     assert_eq!(stage.configured("ufds_admin_login").await, "ad\"min");
 
+    rotate_key(&stage).await;
+
     // Without Manta no images are made of VMs, unless that is allowed.
     let url = app.dc.manta().unwrap().url();
     assert!(stage.makes_images_of_vms().await);
@@ -217,6 +225,36 @@ async fn metadata_take_effect_while_transfers_go_on(_shared: &TestApp) {
     stage.0.stop().await;
 }
 
+/// The admin gets another key, and IMGAPI with it; the old one is gone as soon as the new one is in use.
+async fn rotate_key(stage: &Stage) {
+    let app = &stage.0;
+    let (manta, directory) = (app.dc.manta().unwrap(), app.dc.ufds().directory());
+    let old = directory.keys("admin").remove(0);
+    assert_eq!(manta.latest_key(), Some(old.fingerprint.clone()));
+    let key = PrivateKey::generate().unwrap();
+    let public = key.public_openssh("coal imgapi key").unwrap();
+    directory.add_key("admin", &public).unwrap();
+    stage
+        .set(json!({
+            "IMGAPI_KEY_ID": format!("SHA256:{}", key.sha256_fingerprint().unwrap()),
+            "IMGAPI_PRIVATE_KEY": key.to_pem().unwrap(),
+            "IMGAPI_PUBLIC_KEY": public,
+        }))
+        .await;
+    let fingerprint = key.md5_fingerprint().unwrap();
+    in_effect("another key", async || {
+        app.luke().has_image_with_file(json!({}), b"any").await;
+        manta.latest_key().is_some_and(|latest| latest == fingerprint)
+    })
+    .await;
+    directory.delete_key(&old.fingerprint).unwrap();
+    let uuid = app.luke().has_image_with_file(json!({}), b"signed with the new key").await;
+    assert_eq!(app.stored(&uuid).await.unwrap().0["files"][0]["stor"], "manta");
+    assert_eq!(app.operator().download(&uuid).await.text(), "signed with the new key");
+    let logs = fs::read_to_string(app.dc.log_file()).unwrap() + &stage.agent_log();
+    assert!(!logs.contains("PRIVATE KEY"), "the key is in a log");
+}
+
 async fn what_cannot_be_leaves_the_service_as_it_was(_shared: &TestApp) {
     let stage = Stage::start(|dc| dc).await;
     let app = &stage.0;
@@ -231,6 +269,14 @@ async fn what_cannot_be_leaves_the_service_as_it_was(_shared: &TestApp) {
     assert_eq!((stage.config_text(), stage.datacenters().await), (config, String::new()));
     fs::write(stage.template(), template).unwrap();
     in_effect("a template without a mistake", async || stage.datacenters().await == "far").await;
+
+    // Metadata of which no JSON comes: the same.
+    let (config, told) = (stage.config_text(), stage.agent_log().len());
+    stage.set(json!({"IMGAPI_URL_FROM_DATACENTER": "{\"far\": "})).await;
+    let is_told = async || stage.agent_log()[told..].contains("is not JSON").then_some(());
+    wait_until("what is no JSON is told", is_told).await;
+    assert_eq!((stage.config_text(), stage.datacenters().await.as_str()), (config, "far"));
+    stage.set(json!({"IMGAPI_URL_FROM_DATACENTER": {"far": "http://127.0.0.1:1"}})).await;
 
     // SAPI is away: nothing changes, and what it says afterwards takes effect.
     let (config, told) = (stage.config_text(), stage.agent_log().len());

@@ -24,8 +24,9 @@ const { test } = require('node:test');
 
 const hogan = require('hogan.js');
 
+const { program } = require('./lib/coal');
+
 const ROOT = path.resolve(__dirname, '..', '..');
-const IMGAPI = process.env.IMGAPI || path.join(ROOT, 'target', 'debug', 'imgapi');
 const MANIFESTS = path.join(ROOT, 'sapi_manifests');
 
 /* Files are synchronised one by one: memory spares the disk. */
@@ -200,7 +201,7 @@ async function listen(configs) {
 function run(file) {
     return new Promise((resolve) => {
         const options = { maxBuffer: 64 * 1024 * 1024 };
-        execFile(IMGAPI, ['config-agent', '-s', '-f', file], options, (err, stdout, stderr) => {
+        execFile(program('imgapi'), ['config-agent', '-s', '-f', file], options, (err, stdout, stderr) => {
             resolve({ stdout, stderr });
         });
     });

@@ -76,7 +76,7 @@ function imgapi(command, ...args) {
 
 test('the key is one for ssh-keygen, UFDS and Manta', async () => {
     const output = imgapi('manta-setup', running.datacenter.manta);
-    assert.ok(!output.includes('PRIVATE'));
+    assert.ok(!output.includes('BEGIN'));
     const records = output.trim().split('\n').map((line) => JSON.parse(line));
     assert.ok(records.every((record) => record.name === 'imgapi-manta-setup' && record.v === 0));
     assert.strictEqual(records.at(-1).msg, 'Done.');

@@ -1,5 +1,10 @@
 //! What an operator does once, with real processes against a datacenter's SAPI, UFDS, VMAPI and Manta.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail by panicking"
+)]
 
 #[path = "../dc/support/mod.rs"]
 #[allow(

@@ -70,6 +70,8 @@ pub(super) struct Installation<'a> {
 impl Installation<'_> {
     /// Writes manifests and configuration, and renders once.
     pub(super) async fn render(&self) -> Result<Launch, DatacenterError> {
+        // A coal that was killed has left it; the number may be that of any process by now.
+        let _ = std::fs::remove_file(self.data.pid_file());
         let files = AgentFiles::new(self.data);
         let config_file = self.data.config_file();
         let manifests = files.manifests();

@@ -1,5 +1,6 @@
 //! Who signed a request, and whether it may.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use http_signature::{Algorithm, Head, Policy, PublicKey, Refusal, SignedRequest};
@@ -13,7 +14,11 @@ use crate::ufds::LiveDirectory;
 
 /// Who may do what, by the account directory.
 #[derive(Debug, Clone)]
-pub(super) struct Authority(LiveDirectory);
+pub(super) struct Authority {
+    directory: LiveDirectory,
+    // The fingerprint of the key that a right signature named last.
+    latest_key: Arc<Mutex<Option<String>>>,
+}
 
 /// A caller who may do what the request asks for.
 #[derive(Debug)]
@@ -44,7 +49,16 @@ struct Caller {
 impl Authority {
     /// Trusts this directory.
     pub(super) fn new(directory: LiveDirectory) -> Self {
-        Self(directory)
+        Self { directory, latest_key: Arc::default() }
+    }
+
+    /// The fingerprint of the key that the latest request was signed with.
+    pub(super) fn latest_key(&self) -> Option<String> {
+        self.latest().clone()
+    }
+
+    fn latest(&self) -> MutexGuard<'_, Option<String>> {
+        self.latest_key.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Checks the signature and the right of the caller. An account may go to its own areas, operators everywhere,
@@ -58,7 +72,7 @@ impl Authority {
             false => return Err(MantaError::AuthorizationRequired),
         };
         let login = path.login();
-        let directory = self.0.now();
+        let directory = self.directory.now();
         let owner = directory.account_entry(login).and_then(|entry| entry.values("uuid").first());
         let owner = owner.ok_or_else(|| MantaError::AccountDoesNotExist(login.to_owned()))?.clone();
         let Some(caller) = caller else { return Ok(Access { owner, is_operator: false }) };
@@ -81,7 +95,10 @@ impl Authority {
             PublicKey::from_openssh(&line).is_ok_and(|key| request.is_signed_by_one_of([&key]))
         });
         match right.await {
-            Ok(true) => Ok(caller),
+            Ok(true) => {
+                *self.latest() = Some(key_id.fingerprint);
+                Ok(caller)
+            }
             _ => Err(MantaError::InvalidSignature),
         }
     }
@@ -89,7 +106,7 @@ impl Authority {
     /// The caller that a key belongs to, and the key as a line.
     fn look_up(&self, key_id: &KeyId) -> Result<(Caller, String), MantaError> {
         let KeyId { account: login, user, fingerprint } = key_id;
-        let directory = self.0.now();
+        let directory = self.directory.now();
         let account =
             directory.account_entry(login).ok_or_else(|| MantaError::AccountDoesNotExist(login.clone()))?;
         let (name, key_owner, is_operator, is_able) = match user {

@@ -40,6 +40,7 @@ pub struct MantaOptions {
 pub struct MantaServer {
     endpoint: Endpoint<Manta>,
     store: Store,
+    authority: Authority,
     faults: MantaFaults,
 }
 
@@ -126,9 +127,9 @@ impl MantaServer {
         let store =
             tokio::task::spawn_blocking(move || Store::open(&data_dir)).await.map_err(io::Error::other)??;
         let faults = MantaFaults::default();
-        let manta =
-            Manta { store: store.clone(), authority: Authority::new(directory), faults: faults.clone() };
-        Ok(Self { endpoint: Endpoint::bind(address, manta).await?, store, faults })
+        let authority = Authority::new(directory);
+        let manta = Manta { store: store.clone(), authority: authority.clone(), faults: faults.clone() };
+        Ok(Self { endpoint: Endpoint::bind(address, manta).await?, store, authority, faults })
     }
 
     /// Where the server listens, or listened before [`stop`](Self::stop).
@@ -139,6 +140,11 @@ impl MantaServer {
     /// `http://host:port`
     pub fn url(&self) -> String {
         format!("http://{}", self.address())
+    }
+
+    /// The fingerprint, as `ssh-keygen -E md5 -l` prints it, of the key that the latest request was signed with.
+    pub fn latest_key(&self) -> Option<String> {
+        self.authority.latest_key()
     }
 
     /// The switches for faults.

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use http_signature::PublicKey;
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
@@ -115,6 +116,36 @@ impl LiveDirectory {
             openssh: first(entry, "openssh"),
         })
         .collect()
+    }
+
+    /// Gives the account this key, a line of a `.pub` file, as an operator does in UFDS; nothing happens without such an account.
+    /// Blocks.
+    ///
+    /// # Errors
+    ///
+    /// When it is no key, or keys cannot be kept.
+    pub fn add_key(&self, login: &str, openssh: &str) -> io::Result<()> {
+        let key = PublicKey::from_openssh(openssh).and_then(|key| key.md5_fingerprint());
+        let fingerprint = key.map_err(io::Error::other)?;
+        self.change(|directory| {
+            directory.add_key(login, &fingerprint, openssh);
+            Ok(())
+        })
+    }
+
+    /// Takes the key with this fingerprint from whoever has it. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// When keys cannot be kept.
+    pub fn delete_key(&self, fingerprint: &str) -> io::Result<()> {
+        self.change(|directory| {
+            directory.retain(|entry| {
+                !entry.has_class("sdckey")
+                    || !entry.values("fingerprint").iter().any(|one| one == fingerprint)
+            });
+            Ok(())
+        })
     }
 
     fn current(&self) -> MutexGuard<'_, Arc<Directory>> {
