@@ -70,12 +70,7 @@ pub enum ConfigError {
 impl Config {
     /// Reads, completes and validates the configuration file at `path`.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
-        Config::from_text(path, &read_file(path)?)
-    }
-
-    /// Completes and validates what the configuration file at `path` says.
-    pub fn from_text(path: &Path, text: &str) -> Result<Config, ConfigError> {
-        Config::from_instance(parse(&path.display().to_string(), text)?)
+        Config::from_instance(parse(&path.display().to_string(), &read_file(path)?)?)
     }
 
     /// Completes and validates the defaults overlaid with `instance`. Top-level keys of the instance replace the
@@ -93,11 +88,8 @@ fn default_server_name() -> String {
     format!("imgapi/{}", env!("CARGO_PKG_VERSION"))
 }
 
-/// The text of the configuration file at `path`.
-///
-/// # Errors
-/// When it cannot be read, or is too large to be one.
-pub fn read_file(path: &Path) -> Result<String, ConfigError> {
+/// The text of the configuration file at `path`, unless it is too large to be one.
+fn read_file(path: &Path) -> Result<String, ConfigError> {
     let read = || {
         // Anything else, such as a pipe, might never end.
         if !std::fs::metadata(path)?.is_file() {

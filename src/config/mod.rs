@@ -27,7 +27,7 @@ pub use auth::{Auth, SignatureAuth};
 pub use channels::{ChannelId, Channels};
 pub use in_force::{InForce, LastError, Situation};
 pub use jobs::{Jobs, Platform, Wfapi};
-pub use load::{ConfigError, Problem, read_file};
+pub use load::{ConfigError, Problem};
 pub use outgoing::{Outgoing, RemoteDatacenter};
 pub use print::print;
 pub use scrub::Scrub;
@@ -143,6 +143,11 @@ impl Config {
     /// It holds secrets.
     pub fn merged(&self) -> &serde_json::Map<String, Value> {
         &self.merged.0
+    }
+
+    /// Whether it says the same.
+    pub fn says_the_same_as(&self, other: &Config) -> bool {
+        self.merged() == other.merged()
     }
 
     /// The merged configuration as it may be logged: every secret masked.

@@ -61,7 +61,11 @@ impl Caller {
     pub(super) fn new(base: Url, user_agent: &str, patience: Patience) -> Result<Caller, SapiError> {
         // An error says that the choice has been made.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let builder = Client::builder().user_agent(user_agent).connect_timeout(CONNECT);
+        let mut builder = Client::builder().user_agent(user_agent).connect_timeout(CONNECT);
+        if base.scheme() == "http" {
+            // Those of the system are not needed then, and the client could not be made where there are none.
+            builder = builder.tls_certs_only([]);
+        }
         let client = builder.redirect(Policy::none()).no_proxy().build();
         Ok(Caller { base, client: client.map_err(|error| SapiError::Down(reason(error)))?, patience })
     }

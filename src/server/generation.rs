@@ -102,6 +102,7 @@ impl Generation {
         let Some(wanted) = &config.manta else { return Ok(None) };
         match &self.manta {
             Some(mine) if mine.config().is_same_as(wanted) => {
+                mine.expect_key(wanted.key_id.clone());
                 self.renew_key().await?;
                 Ok(Some(mine.clone()))
             }

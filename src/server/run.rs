@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::generation::Generation;
 use super::running::{Running, labels};
 use super::watch::Watch;
-use crate::config::{self, Config, ConfigError};
+use crate::config::{Config, ConfigError};
 use crate::db::OpenError;
 use crate::telemetry::{self, InitError, Json, Level, LogControl, LogOptions, Metrics, MetricsError};
 
@@ -49,8 +49,6 @@ pub enum ServeError {
 /// The configuration file at the start, and what the command line says.
 pub(super) struct Start<'a> {
     pub(super) file: &'a Path,
-    /// The text of the file.
-    pub(super) text: String,
     /// Whether the command line has chosen the level of the log.
     pub(super) has_level: bool,
     pub(super) log: LogControl,
@@ -64,13 +62,12 @@ pub(super) struct Start<'a> {
 /// # Errors
 /// When the service cannot start.
 pub fn serve(path: &Path, debug: u8) -> Result<(), ServeError> {
-    let text = config::read_file(path)?;
-    let config = Config::from_text(path, &text)?;
+    let config = Config::load(path)?;
     let level = if debug > 0 { Level::from_debug_flags(debug) } else { config.log_level };
     let logger = telemetry::init(&LogOptions { level, source: debug > 2, ..LogOptions::default() })?;
     logger.install_panic_hook();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let start = Start { file: path, text, has_level: debug > 0, log: logger.control() };
+    let start = Start { file: path, has_level: debug > 0, log: logger.control() };
     let served = runtime.block_on(run(start, Arc::new(config)));
     if let Err(error) = &served {
         tracing::error!(err.json = %telemetry::err(error), "error starting up");

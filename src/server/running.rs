@@ -26,7 +26,7 @@ use super::roster;
 use super::run::Start;
 use super::watch::{Reason, Watch};
 use crate::api::{Api, AppState};
-use crate::config::{self, Config, InForce};
+use crate::config::{Config, InForce};
 use crate::images::{App, CurrentApp};
 use crate::telemetry::{Json, LogControl, Metrics, StaticLabels, err};
 use crate::workers::{Prepared, Workers};
@@ -38,8 +38,6 @@ const SETTLE_STEP: Duration = Duration::from_millis(200);
 
 /// The service, under a configuration that may change.
 pub(super) struct Running {
-    /// The text of the configuration in force.
-    text: String,
     generation: Generation,
     current: CurrentApp,
     api: CurrentApi,
@@ -77,7 +75,6 @@ impl Service<Request> for CurrentApi {
 
 /// A configuration that can be put in force, with everything that could have failed.
 struct Change {
-    text: String,
     next: Generation,
     /// That of its authenticator.
     key_worker: Option<Prepared>,
@@ -121,7 +118,6 @@ impl Running {
         let server = Arc::new(Server::new(api.clone(), limits(&config), events, shutdown));
         let door = server.open(listener);
         Running {
-            text: start.text,
             generation: first,
             current,
             api,
@@ -202,20 +198,16 @@ impl Running {
     /// Gets everything ready for what the file says. What is in force is not touched, but for keys.
     async fn prepare(&self) -> Result<Found, Refused> {
         let file = self.in_force.file().to_owned();
-        let read = tokio::task::spawn_blocking(move || {
-            let text = config::read_file(&file)?;
-            let config = Config::from_text(&file, &text)?;
-            Ok::<_, config::ConfigError>((text, config))
-        });
         // It fails when the process is being stopped.
-        let Ok(read) = read.await else { return Ok(Found::Nothing) };
-        let (text, config) = read?;
-        if text == self.text {
+        let Ok(config) = tokio::task::spawn_blocking(move || Config::load(&file)).await else {
+            return Ok(Found::Nothing);
+        };
+        let config = Arc::new(config?);
+        let mine = &self.generation.app.config;
+        if config.says_the_same_as(mine) {
             let is_another = self.generation.renew_key().await?;
             return Ok(if is_another { Found::Key } else { Found::Nothing });
         }
-        let mine = &self.generation.app.config;
-        let config = Arc::new(config);
         let (next, key_worker) = self.generation.next(Arc::clone(&config), &self.metrics).await?;
         let api = match SocketAddr::new(config.address, config.port) {
             same if same == SocketAddr::new(mine.address, mine.port) => None,
@@ -227,13 +219,13 @@ impl Running {
             Some(other) => Some(Some(listen(other.into()).await?)),
         };
         next.ready(&self.generation).await;
-        Ok(Found::Change(Box::new(Change { text, next, key_worker, api, metrics })))
+        Ok(Found::Change(Box::new(Change { next, key_worker, api, metrics })))
     }
 
     /// Requests that come from now on are answered under the new configuration. Those at hand go on under the former one, whose
     /// backends go with the last of them.
     async fn put_in_force(&mut self, change: Change) {
-        let Change { text, next, key_worker, api, metrics } = change;
+        let Change { next, key_worker, api, metrics } = change;
         let config = Arc::clone(&next.app.config);
         let changed = changed_keys(&self.generation.app.config, &config);
         self.server.set_config(limits(&config));
@@ -257,7 +249,6 @@ impl Running {
         tracing::info!(changed, config.json = %Json(&config.masked()), "the configuration has changed");
         roster::change(&self.workers, &self.current, &self.generation, &next, key_worker).await;
         self.generation = next;
-        self.text = text;
     }
 
     /// The file says what is in force.

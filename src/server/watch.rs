@@ -77,11 +77,12 @@ impl Stamp {
 }
 
 impl Watch {
-    /// Watches `file`, as it is now, and waits for `hangup`; `with_events` if the system can tell of changes.
+    /// Watches `file` and waits for `hangup`; `with_events` if the system can tell of changes. The first look finds a change:
+    /// nobody knows what has happened since the file was read.
     pub(super) async fn new(file: PathBuf, hangup: Signal, with_events: bool) -> Watch {
         let events = with_events.then(Events::new).flatten();
         let mut watch = Watch { files: BTreeSet::from([file]), seen: Vec::new(), events, hangup, poll: POLL };
-        watch.seen = watch.look().await;
+        watch.look().await;
         watch
     }
 

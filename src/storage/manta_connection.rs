@@ -19,6 +19,8 @@ pub struct MantaConnection(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     config: config::Manta,
+    /// The fingerprint that the key should have.
+    key_id: ArcSwapOption<String>,
     current: ArcSwapOption<Keyed>,
     /// Held while a client is made.
     making: Mutex<()>,
@@ -35,13 +37,19 @@ impl MantaConnection {
     /// Nothing is read yet.
     pub fn new(config: config::Manta) -> MantaConnection {
         MantaConnection(Arc::new(Shared {
+            key_id: ArcSwapOption::new(config.key_id.clone().map(Arc::new)),
             config,
             current: ArcSwapOption::empty(),
             making: Mutex::default(),
         }))
     }
 
-    /// What it was made from.
+    /// The next key should have this fingerprint.
+    pub fn expect_key(&self, key_id: Option<String>) {
+        self.0.key_id.store(key_id.map(Arc::new));
+    }
+
+    /// What it was made from, but for the fingerprint of the key.
     pub fn config(&self) -> &config::Manta {
         &self.0.config
     }
@@ -70,7 +78,7 @@ impl MantaConnection {
     }
 
     /// Reads the key again. Calls use it from now on; those under way go on with the former one. Returns whether it is
-    /// another one.
+    /// in the place of another one.
     ///
     /// # Errors
     /// When the key cannot be used. The former one stays in use.
@@ -81,20 +89,22 @@ impl MantaConnection {
         tokio::task::spawn_blocking(move || {
             let text = std::fs::read_to_string(&shared.config.key)?;
             let file = Sha256::digest(&text).into();
-            if shared.current.load().as_ref().is_some_and(|keyed| keyed.file == file) {
+            let former = shared.current.load_full();
+            if former.as_ref().is_some_and(|keyed| keyed.file == file) {
                 return Ok(false);
             }
-            let client = connect(&shared.config, &text)?;
+            let client = connect(&shared, &text)?;
             shared.current.store(Some(Arc::new(Keyed { client, file })));
-            Ok(true)
+            Ok(former.is_some())
         })
         .await?
     }
 }
 
-fn connect(config: &config::Manta, pem: &str) -> Result<Client, Unusable> {
+fn connect(shared: &Shared, pem: &str) -> Result<Client, Unusable> {
+    let config = &shared.config;
     let key = PrivateKey::from_pem(pem)?;
-    if let Some(expected) = config.key_id.as_deref().filter(|id| !is_fingerprint_of(id, &key)) {
+    if let Some(expected) = shared.key_id.load_full().filter(|id| !is_fingerprint_of(id, &key)) {
         let file = config.key.display();
         tracing::warn!("manta.keyId is {expected}, but {file} has another key, which is used");
     }
@@ -118,6 +128,38 @@ fn is_fingerprint_of(text: &str, key: &PrivateKey) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_key_that_cannot_be_used_leaves_the_former_one_in_use() {
+        const ED25519: &str = include_str!("../../crates/http-signature/tests/data/keys/ed25519");
+        const RSA: &str = include_str!("../../crates/http-signature/tests/data/keys/rsa");
+        let directory = tempfile::tempdir().unwrap();
+        let key = directory.path().join("key");
+        let manta = MantaConnection::new(config::Manta {
+            url: "http://127.0.0.1:1".into(),
+            user: "admin".into(),
+            key: key.clone(),
+            key_id: None,
+            insecure: false,
+            idle: std::time::Duration::from_secs(60),
+            remote: false,
+            root_dir: "/admin/stor/imgapi".into(),
+            stores_files: true,
+        });
+        manta.client().await.unwrap_err();
+        assert!(!manta.has_key());
+        for (text, is_another) in
+            [(ED25519, Some(false)), (ED25519, Some(false)), ("no key", None), (RSA, Some(true))]
+        {
+            std::fs::write(&key, text).unwrap();
+            assert_eq!(manta.renew().await.ok(), is_another, "{text}");
+            assert!(manta.has_key());
+            manta.client().await.unwrap();
+        }
+        std::fs::remove_file(&key).unwrap();
+        manta.renew().await.unwrap_err();
+        manta.client().await.unwrap();
+    }
 
     #[test]
     fn a_key_has_two_fingerprints() {

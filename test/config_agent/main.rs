@@ -8,7 +8,6 @@ mod zone;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::thread;
-use std::time::Duration;
 
 use sapi::Answer;
 use serde_json::json;
@@ -213,15 +212,14 @@ fn a_process_that_is_killed_leaves_the_old_file_or_the_new_one() {
     for number in 2..8 {
         let new = text(number);
         zone.sapi.has("e", &json!([]), &json!({"v": new}));
+        // What the last one left would look like this one's.
+        let _ = fs::remove_file(zone.path(".f.config-agent"));
         let mut child = zone.agent(&["-s"]).stdout(std::process::Stdio::null()).spawn().unwrap();
-        let asked = zone.sapi.requests().len();
-        // The first ones are killed as soon as they write, the others a little later.
-        wait_for("a request", || {
-            zone.path(".f.config-agent").exists()
-                || zone.sapi.requests().len() > asked
-                || child.try_wait().unwrap().is_some()
+        // It is killed while it writes, or synchronises, or has just renamed.
+        wait_for("the new file to grow", || {
+            let size = fs::metadata(zone.path(".f.config-agent")).map_or(0, |file| file.len());
+            size >= 400_000 * number as u64 || child.try_wait().unwrap().is_some()
         });
-        thread::sleep(Duration::from_millis(5 * number as u64));
         child.kill().unwrap();
         child.wait().unwrap();
         let now = zone.read("f");

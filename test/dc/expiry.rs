@@ -31,6 +31,8 @@ async fn expired_once(app: &TestApp) -> Value {
 /// The deletion is on its way to Moray when a compute node imports its image by another process.
 async fn a_placeholder_that_becomes_an_image_meanwhile_stays(_shared: &TestApp) {
     let mut app = TestApp::start_empty().await;
+    // Or it would find them before the restart.
+    expired_once(&app).await;
     let both = [(); 2].map(|()| placeholder(json!({"expires_at": "2020-01-01T00:00:00.000Z"})));
     app.store_all(&both).await;
     let faults = app.dc.moray().faults().clone();
@@ -59,6 +61,8 @@ async fn a_placeholder_that_becomes_an_image_meanwhile_stays(_shared: &TestApp) 
 
 async fn placeholders_disappear_when_their_time_is_over_and_nothing_else_does(_shared: &TestApp) {
     let mut app = TestApp::start_empty().await;
+    // Or it would find them before the restart.
+    expired_once(&app).await;
     let (past, future) = ("2020-01-01T00:00:00.000Z", "2090-01-01T00:00:00.000Z");
     let with_file = small_record(json!({}))["files"].clone();
     let expired = [

@@ -193,7 +193,9 @@ async fn a_change_takes_effect_and_transfers_go_on(_shared: &TestApp) {
     let records = service.app.log();
     let record = records.iter().find(changed).unwrap();
     assert!(record["changed"].as_str().unwrap().contains("imgapiUrlFromDatacenter"), "{record}");
-    assert!(records.iter().any(|record| record["level"] == 20), "nothing is logged at the new level");
+    service.hang_up();
+    let debug = async || service.app.log().iter().any(|record| record["level"] == 20).then_some(());
+    wait_until("a record at the new level", debug).await;
     let password = service.config["ufds"]["bindPassword"].as_str().unwrap();
     assert!(!fs::read_to_string(service.app.dc.log_file()).unwrap().contains(password));
     // The new directory of accounts is asked.
@@ -421,7 +423,7 @@ async fn the_key_of_manta_changes(_shared: &TestApp) {
     let service = Changing::of(stage.app);
     let (key, right) =
         (service.app.dc.key_file("admin"), fs::read(service.app.dc.key_file("admin")).unwrap());
-    let wrong = fs::read(service.app.dc.key_file("luke")).unwrap();
+    let wrong = include_bytes!("../../crates/http-signature/tests/data/keys/ed25519");
     let begun = service.app.luke().has_image(json!({})).await;
     let mut upload = service.app.half_an_upload(&begun, "bytes").await;
     let is_used = async |count: usize| {

@@ -15,6 +15,7 @@ async fn watch(file: &Path, with_events: bool) -> Watch {
     let hangup = signal(SignalKind::hangup()).unwrap();
     let mut watch = Watch::new(file.to_owned(), hangup, with_events).await;
     assert_eq!(watch.events.is_some(), with_events);
+    watch.seen = watch.look().await;
     watch.poll = if with_events { HOUR } else { POLL };
     watch
 }
@@ -77,6 +78,15 @@ async fn events_tell_of_every_change() {
 #[tokio::test(start_paused = true)]
 async fn every_change_is_noticed_without_events() {
     changes_are_seen(false).await;
+}
+
+#[tokio::test]
+async fn the_first_look_finds_a_change() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("config");
+    fs::write(&file, "1").unwrap();
+    let hangup = signal(SignalKind::hangup()).unwrap();
+    sees_a_change(&mut Watch::new(file, hangup, true).await, "before it was watched").await;
 }
 
 #[tokio::test]

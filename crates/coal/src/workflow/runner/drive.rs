@@ -173,10 +173,12 @@ impl Drive {
         self.push(results, entry);
         self.job.extend(job.into_iter().filter(|(name, _)| !FROZEN.contains(&name.as_str())));
         self.save(None).await?;
+        if results == "oncancel_results" {
+            // Nobody is left to be told of a failure.
+            return Ok(());
+        }
         match error.as_str() {
             Some("") => Ok(()),
-            // Nobody is left to be told of it.
-            Some(_) if results == "oncancel_results" => Ok(()),
             Some("cancel") => Err(Stop::Canceled),
             _ => Err(Stop::Error(error)),
         }
