@@ -13,6 +13,8 @@
 const assert = require('node:assert');
 const { execFileSync } = require('node:child_process');
 const crypto = require('node:crypto');
+const fs = require('node:fs');
+const path = require('node:path');
 const { after, before, test } = require('node:test');
 
 const bunyan = require('bunyan');
@@ -255,4 +257,22 @@ test('the mode, the ping, and errors', async () => {
         { statusCode: 409 });
     assert.strictEqual(
         curl(`/services/${UNKNOWN}`, '-X', 'DELETE').status, 404);
+});
+
+test('coal says so when the config-agent ends', async () => {
+    const whole = await coal.start({ imgapi: true, args: ['--manta', 'none'] });
+    try {
+        const log = path.join(path.dirname(whole.datacenter.config_file), 'log', 'config-agent.log');
+        // The first agent has rendered and ended; the second one stays.
+        const pid = await coal.waitFor('the agent', () => {
+            const lines = fs.readFileSync(log, 'utf8').split('\n').filter(Boolean);
+            const stays = lines.map((line) => JSON.parse(line)).find((record) => record.msg.startsWith('keeping files'));
+            return stays && stays.pid;
+        });
+        process.kill(pid, 'SIGKILL');
+        assert.strictEqual(await whole.exited, 1);
+        assert.match(whole.output, /config-agent ended: .*SIGKILL/);
+    } finally {
+        await whole.stop();
+    }
 });
