@@ -141,7 +141,7 @@ test('a stamp has a branch, a time and a commit', () => {
     const release = (...args) => spawnSync(path.join(ROOT, 'tools', 'release.sh'), args,
         { encoding: 'utf8', env: { ...process.env, SOURCE_DATE_EPOCH: EPOCH } });
     const output = path.join(directory, 'stamps');
-    for (const bad of ['1.0', 'master-20240131-g0123abc', '../x-20240131T235959Z-g0123abc', '']) {
+    for (const bad of ['1.0', 'master-20240131-g0123abc', '../x-20240131T235959Z-g0123abc']) {
         assert.notStrictEqual(release('-s', bad, '-o', output, binary).status, 0, bad);
     }
     assert.strictEqual(release('-s', OTHER_STAMP, '-o', output, path.join(directory, 'none')).status, 1);
