@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve { file, debug } => server::serve(&file, debug).map_err(|error| error.to_string()),
         Command::Config { file, key } => config::print(&file, key.as_deref()),
-        Command::Adm(adm) => adm::run(&adm),
+        Command::Adm(adm) => return adm::run(&adm),
         Command::HashPassword => auth::print_password_hash(),
     };
     match done {

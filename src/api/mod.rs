@@ -11,6 +11,7 @@ mod context;
 mod cors;
 mod docs;
 mod download;
+mod drain;
 mod extract;
 mod fetch;
 mod files;
@@ -47,6 +48,8 @@ use crate::images::App;
 use crate::telemetry::Metrics;
 use crate::workers::Workers;
 
+use drain::Drain;
+
 pub use context::Peer;
 pub use download::FileBodies;
 pub use metrics::router as metrics_router;
@@ -63,6 +66,7 @@ struct Shared {
     auth: Authenticator,
     workers: Arc<Workers>,
     metrics: Arc<Metrics>,
+    drain: Drain,
     server_name: HeaderValue,
     host_name: HeaderValue,
 }
@@ -78,7 +82,9 @@ impl AppState {
     ) -> AppState {
         let header = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("imgapi"));
         let server_name = header(&app.config.server_name);
-        AppState(Arc::new(Shared { app, auth, workers, metrics, server_name, host_name: header(host_name) }))
+        let drain = Drain::new(&app.config);
+        let host_name = header(host_name);
+        AppState(Arc::new(Shared { app, auth, workers, metrics, drain, server_name, host_name }))
     }
 
     fn app(&self) -> &Arc<App> {
@@ -91,5 +97,9 @@ impl AppState {
 
     fn workers(&self) -> &Workers {
         &self.0.workers
+    }
+
+    fn drain(&self) -> &Drain {
+        &self.0.drain
     }
 }
