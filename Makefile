@@ -11,7 +11,7 @@ FUZZ_VERSION := 0.13.2
 FUZZ_SECONDS := 60
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-interop conformance check bench fuzz clean
+.PHONY: help run test test-rust test-interop conformance check bench fuzz release release-check clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,14 @@ fuzz: $(TOOLS)/bin/cargo-fuzz ## Feed garbage to what reads from the network
 
 $(TOOLS)/bin/cargo-fuzz:
 	$(CARGO) install --locked --root $(TOOLS) cargo-fuzz@$(FUZZ_VERSION)
+
+release: ## Build the packages of a release, in target/packages
+	@test/requirements.sh build
+	CARGO=$(CARGO) tools/release.sh -o target/packages
+
+release-check: ## Build a release twice, in different places, and compare the bytes
+	@test/requirements.sh build
+	CARGO=$(CARGO) tools/release-check.sh
 
 clean: ## Remove everything that was built
 	$(CARGO) clean

@@ -3,6 +3,8 @@
 //! The rooms, from the top: calls go down this list, never up. `docs/architecture.md` walks through them.
 
 pub mod adm;
+pub mod config_agent;
+pub mod manta_setup;
 
 pub mod server;
 
@@ -20,6 +22,8 @@ pub mod db;
 pub mod storage;
 
 pub mod accounts;
+
+pub mod sapi;
 
 pub mod workers;
 

@@ -4,11 +4,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use imgapi::{adm, auth, config, server};
+use imgapi::{adm, auth, config, config_agent, manta_setup, server};
+
+/// The version, and in a release the commit's stamp.
+const VERSION: &str = match option_env!("IMGAPI_VERSION") {
+    Some(version) => version,
+    None => env!("CARGO_PKG_VERSION"),
+};
 
 /// Triton DataCenter's image registry.
 #[derive(Debug, Parser)]
-#[command(name = "imgapi", version, about)]
+#[command(name = "imgapi", display_name = "IMGAPI", version = VERSION, about)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -33,8 +39,13 @@ enum Command {
         /// A dotted key, such as `moray.host`.
         key: Option<String>,
     },
-    /// Ask the running service.
+    /// Ask the running service, and look after its data.
     Adm(adm::Adm),
+    /// Keep the files that services are configured with as SAPI says.
+    ConfigAgent(config_agent::ConfigAgent),
+    MantaSetup(manta_setup::MantaSetup),
+    ExternalMantaSetup(manta_setup::ExternalMantaSetup),
+    MantaEnv(manta_setup::MantaEnv),
     /// Read a password from standard input, up to the end of the line, and print what stands for it in `userdb`.
     HashPassword,
 }
@@ -44,6 +55,10 @@ fn main() -> ExitCode {
         Command::Serve { file, debug } => server::serve(&file, debug).map_err(|error| error.to_string()),
         Command::Config { file, key } => config::print(&file, key.as_deref()),
         Command::Adm(adm) => return adm::run(&adm),
+        Command::ConfigAgent(agent) => config_agent::run(&agent),
+        Command::MantaSetup(setup) => return manta_setup::run(&setup),
+        Command::ExternalMantaSetup(setup) => return manta_setup::run_external(&setup),
+        Command::MantaEnv(env) => manta_setup::print_environment(&env),
         Command::HashPassword => auth::print_password_hash(),
     };
     match done {

@@ -26,6 +26,8 @@ for what in "$@"; do
             need ldapsearch ldap-utils
             need /usr/sbin/slapd slapd
             need shellcheck shellcheck
+            need xmllint libxml2-utils
+            need ip iproute2
             ;;
         bench)
             need curl curl

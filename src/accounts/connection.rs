@@ -27,7 +27,7 @@ const REFUSED_DELAY: Duration = Duration::from_secs(30);
 
 const INVALID_CREDENTIALS: u32 = 49;
 
-type Driver = JoinHandle<Result<(), LdapError>>;
+pub(super) type Driver = JoinHandle<Result<(), LdapError>>;
 
 #[derive(Debug, Clone)]
 pub(super) struct Connection {
@@ -117,7 +117,7 @@ async fn keep(config: config::Ufds, state: watch::Sender<State>, broken: Arc<Not
 }
 
 /// A bound session, and the task that moves its bytes: when that ends, so has the session.
-async fn connect(config: &config::Ufds) -> Result<(Ldap, Driver), LdapError> {
+pub(super) async fn connect(config: &config::Ufds) -> Result<(Ldap, Driver), LdapError> {
     // UFDS has a self-signed certificate for `*`: there is nothing to verify it against.
     let settings = LdapConnSettings::new().set_conn_timeout(CONNECT_TIMEOUT).set_no_tls_verify(true);
     let (connection, mut ldap) = LdapConnAsync::with_settings(settings, &config.url).await?;

@@ -1,6 +1,7 @@
-//! Owners: the accounts of the datacenter, as UFDS (its LDAP directory) knows them.
+//! Owners: the accounts of the datacenter, as UFDS (its LDAP directory) knows them, and their SSH keys.
 
 mod connection;
+mod keys;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,6 +12,8 @@ use crate::config;
 use crate::manifest::Uuid;
 use crate::telemetry::Metrics;
 use connection::Connection;
+
+pub use keys::{AccountKey, AccountKeys};
 
 const USERS: &str = "ou=users, o=smartdc";
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(5);

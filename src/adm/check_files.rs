@@ -13,7 +13,7 @@ use crate::manifest::{Stor, Uuid};
 use crate::telemetry::{Metrics, StaticLabels};
 
 /// The exit status when the files could not be looked at to the end.
-const INCOMPLETE: u8 = 255;
+pub(super) const INCOMPLETE: u8 = 255;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -44,22 +44,14 @@ pub(super) struct CheckFiles {
 }
 
 /// Compares the files, and tells what is wrong. `is_verbose` lists on standard error what is looked at.
-pub(super) fn check(config: &Config, options: &CheckFiles, is_verbose: bool) -> ExitCode {
-    let checked = look(config, options, is_verbose).and_then(|report| {
-        if options.json {
-            print_json(&serde_json::to_value(&report).map_err(|error| error.to_string())?)?;
-        } else {
-            print!("{}", text(&report));
-        }
-        Ok(report.bad.len())
-    });
-    match checked {
-        Ok(bad) => ExitCode::from(u8::try_from(bad).unwrap_or(u8::MAX).min(INCOMPLETE - 1)),
-        Err(message) => {
-            eprintln!("imgapi: {message}");
-            ExitCode::from(INCOMPLETE)
-        }
+pub(super) fn check(config: &Config, options: &CheckFiles, is_verbose: bool) -> Result<ExitCode, String> {
+    let report = look(config, options, is_verbose)?;
+    if options.json {
+        print_json(&serde_json::to_value(&report).map_err(|error| error.to_string())?)?;
+    } else {
+        print!("{}", text(&report));
     }
+    Ok(ExitCode::from(u8::try_from(report.bad.len()).unwrap_or(u8::MAX).min(INCOMPLETE - 1)))
 }
 
 fn look(config: &Config, options: &CheckFiles, is_verbose: bool) -> Result<CheckReport, String> {

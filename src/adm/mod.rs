@@ -106,7 +106,10 @@ enum Command {
 pub fn run(adm: &Adm) -> ExitCode {
     execute(adm).unwrap_or_else(|message| {
         eprintln!("imgapi: {message}");
-        ExitCode::FAILURE
+        match adm.command {
+            Command::CheckFiles(_) => ExitCode::from(check_files::INCOMPLETE),
+            _ => ExitCode::FAILURE,
+        }
     })
 }
 
@@ -114,7 +117,7 @@ fn execute(adm: &Adm) -> Result<ExitCode, String> {
     let config = Config::load(&adm.file).map_err(|error| error.to_string())?;
     let client = || Client::new(&config, adm);
     let is_well = match &adm.command {
-        Command::CheckFiles(options) => return Ok(check_files::check(&config, options, adm.verbose)),
+        Command::CheckFiles(options) => return check_files::check(&config, options, adm.verbose),
         Command::ChangeStor(options) => change_stor::move_all(&client()?, options),
         Command::Drain { switch } => drain::switch(&config, *switch).map(|()| true),
         Command::Dump { output } => dump::dump(&config, output.as_deref()),

@@ -14,7 +14,7 @@ use super::images::reply;
 use super::reply::Json;
 use crate::images::{self, ApiError, ApiResult, Code, FileUpload};
 use crate::import::{FileUrl, InvalidFileUrl, InvalidSource, Source};
-use crate::manifest::{FieldCode, FieldError, Stor};
+use crate::manifest::{FieldCode, FieldError, Stor, Uuid};
 
 /// `PUT /images/:uuid/file?source=…` — AddImageFileFromSource. The body is ignored, and so is what a client says about
 /// the file: the source knows it.
@@ -28,7 +28,9 @@ pub(super) async fn add_image_file_from_source(
     let source = parse_source(source)?;
     let id = context.id_text();
     let target = images::target_of_file(state.app(), &image.image, storage);
-    let image = images::add_file_from_source(state.app(), image.access, &source, &id, target).await?;
+    let image =
+        images::add_file_from_source(state.app(), image.access, &source, &id, target, job_of(context)?)
+            .await?;
     reply(&image, &context.form(state, false))
 }
 
@@ -48,7 +50,7 @@ pub(super) async fn add_image_file_from_url(
     let dataset_guid = params.non_empty("dataset_guid")?.map(str::to_owned);
     let url = parse_file_url(&body)?;
     let target = images::target_of_file(state.app(), &image.image, parse_storage(params)?);
-    let upload = FileUpload { compression, sha1, dataset_guid, length: None, target };
+    let upload = FileUpload { compression, sha1, dataset_guid, length: None, target, job: None };
     let image = images::add_file_from_url(state.app(), image.access, &url, upload).await?;
     reply(&image, &context.form(&state, false))
 }
@@ -67,6 +69,11 @@ fn parse_file_url(body: &Parsed) -> ApiResult<FileUrl> {
         Value::String(url) => url.parse().map_err(|error: InvalidFileUrl| invalid(&error.to_string())),
         _ => Err(invalid("must be a text")),
     }
+}
+
+/// The job on whose behalf IMGAPI is to fetch something. Whatever is no UUID is as good as nothing.
+pub(super) fn job_of(context: &Context) -> ApiResult<Option<Uuid>> {
+    Ok(context.params.one("job_uuid")?.and_then(|job| job.parse().ok()))
 }
 
 /// A source that is no URL is one that cannot be reached, as in 4.13.1; an empty one is a mistake.

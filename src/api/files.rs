@@ -50,6 +50,7 @@ fn parse_upload(
         dataset_guid: params.non_empty("dataset_guid")?.map(str::to_owned),
         length: headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok()),
         target: images::target_of_file(state.app(), image, parse_storage(params)?),
+        job: None,
     })
 }
 

@@ -8,7 +8,7 @@ use super::AppState;
 use super::body::Parsed;
 use super::context::Context;
 use super::extract::ImagePath;
-use super::fetch::parse_source;
+use super::fetch::{job_of, parse_source};
 use super::images::reply;
 use crate::images::{self, ApiError, ApiResult, ImportOptions};
 use crate::manifest::import::check_uuid;
@@ -32,6 +32,7 @@ pub(super) async fn import(
         channel: path.channel,
         skip_owner_check: context.params.flag_unless_empty("skip_owner_check")?,
         fetched: false,
+        job: None,
         by_old_imgadm: is_old_imgadm(headers),
     };
     let image = images::import(state.app(), path.uuid, manifest, options).await?;
@@ -50,6 +51,7 @@ async fn import_from_source(
         channel: path.channel,
         skip_owner_check: context.params.flag_unless_empty("skip_owner_check")?,
         fetched: true,
+        job: job_of(context)?,
         by_old_imgadm: false,
     };
     let (source, id) = (parse_source(source)?, context.id_text());

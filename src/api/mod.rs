@@ -44,6 +44,7 @@ use std::sync::Arc;
 use axum::http::HeaderValue;
 
 use crate::auth::Authenticator;
+use crate::config::InForce;
 use crate::images::App;
 use crate::telemetry::Metrics;
 use crate::workers::Workers;
@@ -53,7 +54,7 @@ use drain::Drain;
 pub use context::Peer;
 pub use download::FileBodies;
 pub use metrics::router as metrics_router;
-pub use pipeline::service;
+pub use pipeline::Api;
 pub use routes::{Route, mounted};
 
 /// What every handler can reach.
@@ -63,10 +64,11 @@ pub struct AppState(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     app: Arc<App>,
-    auth: Authenticator,
+    auth: Arc<Authenticator>,
     workers: Arc<Workers>,
     metrics: Arc<Metrics>,
     drain: Drain,
+    in_force: Arc<InForce>,
     server_name: HeaderValue,
     host_name: HeaderValue,
 }
@@ -75,16 +77,18 @@ impl AppState {
     /// The state of a server that answers for `app` whoever `auth` lets in. `host_name` goes into `x-server-name`.
     pub fn new(
         app: Arc<App>,
-        auth: Authenticator,
+        auth: Arc<Authenticator>,
         workers: Arc<Workers>,
         metrics: Arc<Metrics>,
+        in_force: Arc<InForce>,
         host_name: &str,
     ) -> AppState {
         let header = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("imgapi"));
         let server_name = header(&app.config.server_name);
         let drain = Drain::new(&app.config);
         let host_name = header(host_name);
-        AppState(Arc::new(Shared { app, auth, workers, metrics, drain, server_name, host_name }))
+        let shared = Shared { app, auth, workers, metrics, drain, in_force, server_name, host_name };
+        AppState(Arc::new(shared))
     }
 
     fn app(&self) -> &Arc<App> {

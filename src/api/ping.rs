@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::AppState;
 use super::context::Context;
 use super::reply::Json;
+use crate::config::InForce;
 use crate::images::{ApiError, ApiResult, Backend, BackendError, BackendState, Code, health};
 use crate::manifest::{FieldCode, FieldError, Mode, json, times};
 use crate::workers::{self, Workers};
@@ -98,6 +99,7 @@ pub(super) async fn ping(State(state): State<AppState>, context: Context) -> Api
 /// 200 if all is well, and 503 otherwise, with the same body.
 async fn deep(state: &AppState, pong: Pong<'_>, is_draining: bool) -> ApiResult<Response> {
     let mut backends = health(state.app()).await?.to_vec();
+    backends.push(config(&state.0.in_force));
     backends.push(workers(state.workers()));
     let is_down = |backend: &&Backend| backend.state == BackendState::Down;
     let down: Vec<_> = backends.iter().filter(is_down).map(|backend| backend.name).collect();
@@ -114,6 +116,21 @@ async fn deep(state: &AppState, pong: Pong<'_>, is_draining: bool) -> ApiResult<
 
 fn unavailable(message: impl Into<String>) -> Refusal {
     Refusal { code: Code::ServiceUnavailableError.as_str(), message: message.into() }
+}
+
+/// The configuration as one more backend: down while the file has another one that cannot be in force.
+fn config(in_force: &InForce) -> Backend {
+    let situation = in_force.situation();
+    Backend {
+        name: "config",
+        state: if situation.last_error.is_none() { BackendState::Ok } else { BackendState::Down },
+        latency: None,
+        version: None,
+        detail: Some(format!("in force since {}", times::iso_millis(situation.loaded_at))),
+        last_error: situation
+            .last_error
+            .map(|error| BackendError { time: times::iso_millis(error.time), message: error.message }),
+    }
 }
 
 /// The workers in the background as one more backend: down while one of them tries again what has failed.

@@ -26,28 +26,27 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_RESPONSE_TIME: HeaderName = HeaderName::from_static("x-response-time");
 const X_SERVER_NAME: HeaderName = HeaderName::from_static("x-server-name");
 
-/// The whole HTTP surface as a service.
-pub fn service(
-    state: AppState,
-) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
-{
-    let (router, table) = routes(&state.app().config).into_parts();
-    let routed = router
-        .fallback(unknown_path)
-        .layer(from_fn_with_state((state.clone(), Arc::new(table)), gate))
-        .with_state(state.clone());
-    // Paths are rewritten before they are matched, so this layer stands around the router.
-    Exchange { state, routed }
-}
-
-/// The outermost step as a service.
+/// The whole HTTP surface as a service; cheap to clone.
 #[derive(Clone)]
-struct Exchange {
+pub struct Api {
     state: AppState,
     routed: Router,
 }
 
-impl Service<Request> for Exchange {
+impl Api {
+    /// That of a server with this state.
+    pub fn new(state: AppState) -> Api {
+        let (router, table) = routes(&state.app().config).into_parts();
+        let routed = router
+            .fallback(unknown_path)
+            .layer(from_fn_with_state((state.clone(), Arc::new(table)), gate))
+            .with_state(state.clone());
+        // Paths are rewritten before they are matched, so this layer stands around the router.
+        Api { state, routed }
+    }
+}
+
+impl Service<Request> for Api {
     type Response = Response;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;

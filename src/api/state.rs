@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::AppState;
 use super::context::Context;
 use super::reply::Json;
-use crate::config::Database;
+use crate::config::{Database, InForce};
 use crate::images::{ApiError, ApiResult, App, Code, Counts, Finding};
 use crate::manifest::{Stor, json, times};
 use crate::telemetry::Level;
@@ -17,6 +17,7 @@ use crate::workers::{State, Status};
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ProcessState {
+    config: ConfigState,
     log: Log,
     /// Whether Ping tells balancers to leave this server alone.
     draining: bool,
@@ -29,6 +30,17 @@ struct ProcessState {
     /// Only with a scrubber.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     scrub: Option<ScrubState>,
+}
+
+/// See [`crate::config::InForce`].
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ConfigState {
+    file: String,
+    loaded_at: String,
+    /// Why what the file says is not in force.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error: Option<TimedError>,
 }
 
 #[derive(Debug, Serialize)]
@@ -78,11 +90,11 @@ struct WorkerState {
     detail: Option<String>,
     last_success: Option<String>,
     failures: u64,
-    last_error: Option<WorkerError>,
+    last_error: Option<TimedError>,
 }
 
 #[derive(Debug, Serialize)]
-struct WorkerError {
+struct TimedError {
     time: String,
     message: String,
 }
@@ -104,6 +116,7 @@ async fn of(state: &AppState) -> ProcessState {
     let app = state.app();
     let level: Level = app.config.log_level;
     ProcessState {
+        config: config(&state.0.in_force),
         log: Log { level: level as u8 },
         draining: state.drain().is_on().await,
         storage_types: app.storage.kinds(),
@@ -111,6 +124,17 @@ async fn of(state: &AppState) -> ProcessState {
         ufds: app.accounts.as_ref().map(|accounts| UfdsState { connected: accounts.state().is_ok() }),
         workers: state.workers().status().into_iter().map(worker).collect(),
         scrub: app.config.scrub.map(|_| scrub(app)),
+    }
+}
+
+fn config(in_force: &InForce) -> ConfigState {
+    let situation = in_force.situation();
+    let last_error = situation.last_error;
+    ConfigState {
+        file: in_force.file().display().to_string(),
+        loaded_at: times::iso_millis(situation.loaded_at),
+        last_error: last_error
+            .map(|error| TimedError { time: times::iso_millis(error.time), message: error.message }),
     }
 }
 
@@ -136,7 +160,7 @@ fn worker(status: Status) -> WorkerState {
         failures: status.failures,
         last_error: status
             .last_error
-            .map(|error| WorkerError { time: times::iso_millis(error.time), message: error.message }),
+            .map(|error| TimedError { time: times::iso_millis(error.time), message: error.message }),
     }
 }
 

@@ -8,10 +8,12 @@ use http_signature::PublicKey;
 
 use super::key_files::KeyFiles;
 use super::manta_keys::MantaKeys;
-use crate::config;
+use crate::storage::MantaConnection;
 use crate::telemetry::err;
-use crate::workers::{Failure, Next, Poke, Progress, Worker, Workers};
+use crate::workers::{Failure, Next, Poke, Prepared, Progress, Worker};
 
+/// What operators call the work of reading keys again.
+pub const KEY_WORKER: &str = "auth-keys";
 /// Where key files are, below the local base directory.
 const LOCAL_DIRECTORY: &str = "etc/authkeys/local";
 /// Where the copies of those in Manta are.
@@ -31,13 +33,12 @@ pub(super) struct KeyStore {
 }
 
 impl KeyStore {
-    /// Reads all keys that are here, then goes on in the background. Manta does not have to answer.
-    pub(super) async fn start(
+    /// Reads all keys that are here. The worker goes on with that, and with Manta, which does not have to answer.
+    pub(super) async fn read(
         configured: &BTreeMap<String, Vec<String>>,
         local_base_dir: &Path,
-        manta: Option<config::Manta>,
-        workers: &Workers,
-    ) -> KeyStore {
+        manta: Option<MantaConnection>,
+    ) -> (KeyStore, Prepared) {
         let in_manta = local_base_dir.join(MANTA_DIRECTORY);
         let directories =
             [Some(local_base_dir.join(LOCAL_DIRECTORY)), manta.is_some().then(|| in_manta.clone())];
@@ -51,8 +52,8 @@ impl KeyStore {
         reader.read().await;
         let poke = Poke::default();
         let first = if reader.manta.is_some() { Next::Now } else { Next::After(INTERVAL) };
-        workers.start(reader, first, poke.clone());
-        KeyStore { current, poke }
+        let worker = Prepared::new(reader, first, poke.clone());
+        (KeyStore { current, poke }, worker)
     }
 
     /// The keys of a user; `None` if there is no such user. Any text may be asked for.
@@ -91,7 +92,7 @@ impl KeyReader {
 
 impl Worker for KeyReader {
     fn name(&self) -> &'static str {
-        "auth-keys"
+        KEY_WORKER
     }
 
     async fn work(&mut self, progress: &Progress) -> Result<Next, Failure> {
@@ -137,6 +138,7 @@ mod tests {
 
     use super::*;
     use crate::telemetry::{Metrics, StaticLabels};
+    use crate::workers::Workers;
 
     const RSA: &str = include_str!("../../crates/http-signature/tests/data/keys/rsa.pub");
     const ED25519: &str = include_str!("../../crates/http-signature/tests/data/keys/ed25519.pub");
@@ -145,7 +147,9 @@ mod tests {
         let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect();
         let configured = configured.iter().map(|(user, keys)| ((*user).to_owned(), lines(keys))).collect();
         let workers = Workers::new(Arc::new(Metrics::new(&StaticLabels::default()).unwrap()));
-        (KeyStore::start(&configured, base, None, &workers).await, workers)
+        let (store, worker) = KeyStore::read(&configured, base, None).await;
+        workers.start(worker);
+        (store, workers)
     }
 
     fn count(store: &KeyStore, user: &str) -> Option<usize> {

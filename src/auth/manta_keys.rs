@@ -7,11 +7,9 @@ use std::path::{Path, PathBuf};
 use futures_util::TryStreamExt;
 use manta::{Client, Entry, EntryKind, GetOptions};
 use md5::{Digest, Md5};
-use tokio::sync::OnceCell;
 
 use super::key_files::{MAX_FILE, is_key_file};
-use crate::config;
-use crate::storage::connect_to_manta;
+use crate::storage::MantaConnection;
 use crate::telemetry::err;
 use crate::workers::Failure;
 
@@ -24,30 +22,29 @@ const MAX_FILES: usize = 10_000;
 /// last time.
 #[derive(Debug)]
 pub(super) struct MantaKeys {
-    config: config::Manta,
+    connection: MantaConnection,
     directory: PathBuf,
-    client: OnceCell<Client>,
 }
 
 impl MantaKeys {
     /// Nothing is asked of Manta yet.
-    pub(super) fn new(config: config::Manta, directory: PathBuf) -> MantaKeys {
-        MantaKeys { config, directory, client: OnceCell::new() }
+    pub(super) fn new(connection: MantaConnection, directory: PathBuf) -> MantaKeys {
+        MantaKeys { connection, directory }
     }
 
     /// Makes the local files those of Manta. One that cannot be copied stays as it is here, and is logged; the first such
     /// error is returned once the others are copied. What is gone there goes here, but only when all names are known.
     pub(super) async fn copy(&self) -> Result<(), Failure> {
-        let client = self.client.get_or_try_init(|| connect_to_manta(&self.config)).await?;
-        let source = manta::Path::new(format!("{}/{DIRECTORY}", self.config.root_dir))?;
-        let entries = list(client, &source).await?;
+        let client = self.connection.client().await?;
+        let source = manta::Path::new(format!("{}/{DIRECTORY}", self.connection.config().root_dir))?;
+        let entries = list(&client, &source).await?;
         let names = entries.iter().map(|entry| entry.name.clone()).collect();
         let directory = self.directory.clone();
         blocking(move || keep_only(&directory, &names)).await?;
         let mut failure = None;
         for entry in entries {
             let name = entry.name.clone();
-            if let Err(error) = self.copy_file(client, &source, entry).await {
+            if let Err(error) = self.copy_file(&client, &source, entry).await {
                 let path = format!("{source}/{name}");
                 tracing::error!(err.json = %err(&*error), "cannot copy the key file {path} from Manta");
                 failure.get_or_insert(error);

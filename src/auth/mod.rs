@@ -15,10 +15,12 @@ use std::time::SystemTime;
 use http_signature::{Head, Policy, SignedRequest};
 
 use crate::config::{self, Config};
-use crate::workers::Workers;
+use crate::storage::MantaConnection;
+use crate::workers::Prepared;
 
 pub use command::print_password_hash;
 pub use error::AuthError;
+pub use keys::KEY_WORKER;
 
 use keys::KeyStore;
 use passwords::{Passwords, hash_password};
@@ -59,24 +61,20 @@ enum Scheme {
 }
 
 impl Authenticator {
-    /// Reads what the configuration names, and goes on reading key files, here and in Manta. To be called within the
-    /// runtime.
-    pub async fn start(config: &Config, workers: &Workers) -> Authenticator {
-        let scheme = match &config.auth {
-            config::Auth::None => Scheme::None,
-            config::Auth::Signature(signature) => Scheme::Signature {
-                keys: {
-                    KeyStore::start(&signature.keys, &config.local_base_dir, config.manta.clone(), workers)
-                        .await
-                },
-                policy: Policy {
-                    require_request_target: signature.require_request_target,
-                    ..Policy::default()
-                },
-            },
-            config::Auth::Basic(users) => Scheme::Basic(Passwords::new(users)),
+    /// Reads what the configuration names, but for what is in Manta. The worker, if there is one, goes on reading key files,
+    /// here and in Manta; it is called [`KEY_WORKER`].
+    pub async fn new(config: &Config, manta: Option<MantaConnection>) -> (Authenticator, Option<Prepared>) {
+        let (scheme, worker) = match &config.auth {
+            config::Auth::None => (Scheme::None, None),
+            config::Auth::Signature(signature) => {
+                let (keys, worker) = KeyStore::read(&signature.keys, &config.local_base_dir, manta).await;
+                let policy =
+                    Policy { require_request_target: signature.require_request_target, ..Policy::default() };
+                (Scheme::Signature { keys, policy }, Some(worker))
+            }
+            config::Auth::Basic(users) => (Scheme::Basic(Passwords::new(users)), None),
         };
-        Authenticator { scheme, turns: Turns::default() }
+        (Authenticator { scheme, turns: Turns::default() }, worker)
     }
 
     /// Whether callers are known at all. If not, all are anonymous and may do everything.

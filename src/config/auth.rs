@@ -11,7 +11,7 @@ use super::read::Reader;
 const MAX_HASH_MEMORY: u32 = 256 * 1024;
 
 /// `authType`: how the server knows its callers.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Auth {
     /// `none`: it does not, and everybody may do everything.
     None,
@@ -23,7 +23,7 @@ pub enum Auth {
 }
 
 /// What HTTP Signatures need.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SignatureAuth {
     /// `authKeys`: public keys of each user, a line each as OpenSSH has them. They are not checked here: one that cannot
     /// be used is left out.

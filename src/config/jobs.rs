@@ -31,7 +31,7 @@ pub struct Jobs {
 }
 
 /// The Workflow API of the datacenter.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wfapi {
     /// `wfapi.url`, as clients are told it, who poll their jobs there.
     pub text: String,

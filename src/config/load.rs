@@ -1,4 +1,6 @@
 use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,6 +20,8 @@ use crate::telemetry::Level;
 /// The defaults that every configuration starts from.
 const DEFAULTS: &str = include_str!("../../etc/defaults.json");
 
+/// Bytes of the largest file that is read: a thousand datacenters, channels and keys.
+const MAX_FILE: u64 = 4 << 20;
 const MIN_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const MAX_CONNECT_TIMEOUT_MS: u64 = 60_000;
 const MAX_CONNECTIONS: u64 = 1_000_000;
@@ -66,9 +70,12 @@ pub enum ConfigError {
 impl Config {
     /// Reads, completes and validates the configuration file at `path`.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        Config::from_instance(parse(&path.display().to_string(), &text)?)
+        Config::from_text(path, &read_file(path)?)
+    }
+
+    /// Completes and validates what the configuration file at `path` says.
+    pub fn from_text(path: &Path, text: &str) -> Result<Config, ConfigError> {
+        Config::from_instance(parse(&path.display().to_string(), text)?)
     }
 
     /// Completes and validates the defaults overlaid with `instance`. Top-level keys of the instance replace the
@@ -86,9 +93,33 @@ fn default_server_name() -> String {
     format!("imgapi/{}", env!("CARGO_PKG_VERSION"))
 }
 
+/// The text of the configuration file at `path`.
+///
+/// # Errors
+/// When it cannot be read, or is too large to be one.
+pub fn read_file(path: &Path) -> Result<String, ConfigError> {
+    let read = || {
+        // Anything else, such as a pipe, might never end.
+        if !std::fs::metadata(path)?.is_file() {
+            return Err(io::Error::other("it is not a regular file"));
+        }
+        let mut text = String::new();
+        if File::open(path)?.take(MAX_FILE + 1).read_to_string(&mut text)? as u64 > MAX_FILE {
+            return Err(io::Error::other(format!("it has over {MAX_FILE} bytes")));
+        }
+        Ok(text)
+    };
+    read().map_err(|source| ConfigError::Read { path: path.to_owned(), source })
+}
+
+/// What is wrong with a text is told without quoting it: it may be a secret.
 fn parse(name: &str, text: &str) -> Result<Map<String, Value>, ConfigError> {
-    serde_json::from_str(text)
-        .map_err(|error| ConfigError::Parse { name: name.to_owned(), reason: error.to_string() })
+    let problem = |reason: String| ConfigError::Parse { name: name.to_owned(), reason };
+    match serde_json::from_str(text) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err(problem("it is another value".to_owned())),
+        Err(error) => Err(problem(error.to_string())),
+    }
 }
 
 fn read(mut merged: Map<String, Value>, problems: &mut Vec<Problem>) -> Config {

@@ -3,6 +3,7 @@
 
 mod auth;
 mod channels;
+mod in_force;
 mod jobs;
 mod load;
 mod outgoing;
@@ -24,8 +25,9 @@ use crate::telemetry::Level;
 
 pub use auth::{Auth, SignatureAuth};
 pub use channels::{ChannelId, Channels};
+pub use in_force::{InForce, LastError, Situation};
 pub use jobs::{Jobs, Platform, Wfapi};
-pub use load::{ConfigError, Problem};
+pub use load::{ConfigError, Problem, read_file};
 pub use outgoing::{Outgoing, RemoteDatacenter};
 pub use print::print;
 pub use scrub::Scrub;
@@ -92,7 +94,7 @@ pub struct Config {
 }
 
 /// What the metrics' static labels say about this instance. Empty where the configuration is silent.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Identity {
     /// `instanceUuid`.
     pub instance: String,
@@ -103,7 +105,7 @@ pub struct Identity {
 }
 
 /// The account directory.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ufds {
     /// `ufds.url`: `ldaps://host[:port]` or `ldap://host[:port]`.
     pub url: String,
@@ -114,7 +116,7 @@ pub struct Ufds {
 }
 
 /// Where manifests live.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Database {
     /// `databaseType` `moray`: in the Moray of a datacenter.
     Moray(Moray),
@@ -123,7 +125,7 @@ pub enum Database {
 }
 
 /// The manifests' database.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moray {
     /// `moray.host`: a host name, a domain with `_moray._tcp` SRV records, or an address.
     pub host: String,

@@ -12,7 +12,7 @@ use super::read::Reader;
 const MAX_SOCKETS: u64 = 100_000;
 
 /// Settings of the calls that fetch manifests and files from elsewhere.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
     /// `httpProxy`: URL of the proxy through which other IMGAPIs are called; it may hold a password. A `file_url` is
     /// fetched without it, as by 4.13.1.

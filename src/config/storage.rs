@@ -14,7 +14,7 @@ use crate::manifest::{Mode, Stor};
 const DEFAULT_BASE_DIR: &str = "imgapi";
 
 /// The Manta that the configuration describes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manta {
     /// `manta.url`.
     pub url: String,
@@ -34,6 +34,14 @@ pub struct Manta {
     pub root_dir: String,
     /// Whether `storageTypes` names it: files are stored there. Without, only keys of callers come from there.
     pub stores_files: bool,
+}
+
+impl Manta {
+    /// Whether what is used of it is the same: the fingerprint in `keyId` is only compared.
+    pub fn is_same_as(&self, other: &Manta) -> bool {
+        let used = |manta: &Manta| Manta { key_id: None, ..manta.clone() };
+        used(self) == used(other)
+    }
 }
 
 /// Reads `manta` and `storageTypes`. Local storage is always there: the archive of manifests needs it.

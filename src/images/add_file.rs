@@ -5,7 +5,7 @@ use futures_util::Stream;
 
 use super::placing::publish;
 use super::{Access, ApiError, ApiResult, App, Code, now, to_the_end};
-use crate::manifest::{Compression, Image, ImageFile};
+use crate::manifest::{Compression, Image, ImageFile, Uuid};
 use crate::storage::{Asset, Digests, ReceiveError, Received, StorageError, Target};
 
 /// Most bytes of an image file: 20 GiB.
@@ -24,6 +24,8 @@ pub struct FileUpload {
     pub length: Option<u64>,
     /// Where the bytes are to go.
     pub target: Target,
+    /// The job that gives the image its file, if it is one that says so.
+    pub job: Option<Uuid>,
 }
 
 /// 422 `ImageFilesImmutable` for an activated image.
@@ -54,20 +56,23 @@ where
     let received = app.uploads.while_there(access.uuid, receive).await?;
     app.metrics.file_bytes_in(received.digests.size);
     verify(&received.digests, &upload)?;
+    let job = upload.job;
     let file = entry(&received, upload);
     let app = Arc::clone(app);
     to_the_end(async move {
-        publish(&app, access, Asset::File(0), received, |image| with_file(image, &file)).await
+        publish(&app, access, Asset::File(0), received, |image| with_file(image, &file, job)).await
     })
     .await
 }
 
-fn with_file(image: &Image, file: &ImageFile) -> ApiResult<Image> {
+fn with_file(image: &Image, file: &ImageFile, job: Option<Uuid>) -> ApiResult<Image> {
     if image.activated() {
         let message = format!("image {} was activated meanwhile", image.uuid());
         return Err(ApiError::new(Code::ImageAlreadyActivated, message));
     }
-    image.with_file(file).map_err(ApiError::validation)
+    // An image that somebody takes over from a job is theirs.
+    let job = image.job().filter(|of| Some(*of) == job);
+    image.with_file(file).and_then(|image| image.of_job(job)).map_err(ApiError::validation)
 }
 
 fn verify(digests: &Digests, upload: &FileUpload) -> ApiResult<()> {

@@ -64,9 +64,9 @@ pub async fn create_from_vm(
     let channel = app.channel_name(image.channel);
     let manifest = completed(image.manifest.clone(), uuid, owner, channel.as_deref(), &vm);
     let context = CreateContext { uuid, owner: Some(owner), rules: app.rules(), channel };
-    let expires_at = OffsetDateTime::now_utc() + app.config.jobs.placeholder_lifespan;
-    let placeholder = placeholder(manifest.clone(), &context, &times::iso_millis(expires_at))?;
+    let placeholder = placeholder(manifest.clone(), &context, &expiry(app))?;
     let job = job(uuid, owner, &image, manifest, script, request_id);
+    let placeholder = placeholder.of_job(Some(job.uuid)).map_err(ApiError::validation)?;
     let (app, request_id) = (Arc::clone(app), request_id.to_owned());
     to_the_end(async move { store_and_start(&app, &placeholder, &job, &request_id).await }).await
 }
@@ -145,7 +145,12 @@ fn job(uuid: Uuid, owner: Uuid, image: &VmImage, manifest: Record, script: &str,
     if let Some(depth) = image.max_origin_depth {
         params.insert("max_origin_depth".to_owned(), json!(depth));
     }
-    NewJob { task: Task::CreateFromVm, target: format!("/create-from-vm-{}", image.vm), params }
+    NewJob {
+        uuid: Uuid::new_v4(),
+        task: Task::CreateFromVm,
+        target: format!("/create-from-vm-{}", image.vm),
+        params,
+    }
 }
 
 /// No placeholder stays that says an image is being made when no job makes it.
@@ -164,7 +169,7 @@ async fn store_and_start(
     let tidied = match &error {
         JobsError::OutcomeUnknown(reason) => {
             let message = format!("it is not known whether the job was started: {reason}");
-            mark_failed(app, uuid, Code::ServiceUnavailableError.as_str(), &message).await.map(drop)
+            mark_failed(app, uuid, None, Code::ServiceUnavailableError.as_str(), &message).await.map(drop)
         }
         _ => {
             let access = Access { uuid, channel: None, account: None };
@@ -177,6 +182,11 @@ async fn store_and_start(
     Err(jobs_failed(error))
 }
 
+/// When a placeholder of now expires.
+fn expiry(app: &App) -> String {
+    times::iso_millis(OffsetDateTime::now_utc() + app.config.jobs.placeholder_lifespan)
+}
+
 async fn store(app: &App, placeholder: &Image) -> ApiResult<()> {
     // Others see the image before its archive is complete.
     let _changing = app.changes.lock(placeholder.uuid()).await?;
@@ -187,11 +197,20 @@ async fn store(app: &App, placeholder: &Image) -> ApiResult<()> {
     })
 }
 
-/// Lets a placeholder say why there is no image. False for what is none any more.
-pub(super) async fn mark_failed(app: &App, uuid: Uuid, code: &str, message: &str) -> ApiResult<bool> {
+/// Lets a placeholder say why there is no image, or what `job` has made of it. False for what is none any more.
+pub(super) async fn mark_failed(
+    app: &App,
+    uuid: Uuid,
+    job: Option<Uuid>,
+    code: &str,
+    message: &str,
+) -> ApiResult<bool> {
     let access = Access { uuid, channel: None, account: None };
+    let expires_at = expiry(app);
+    let failed = |image: &Image| image.failed(code, message, &expires_at).map_err(ApiError::validation);
     let marked = change(app, access, |image| match image.state() {
-        State::Creating => image.failed(code, message).map_err(ApiError::validation),
+        State::Creating => failed(image),
+        State::Unactivated if job.is_some() && image.job() == job => failed(image),
         _ => Err(ApiError::image_not_found(uuid)),
     });
     match marked.await.map_err(ApiError::from) {

@@ -1,10 +1,9 @@
-use std::sync::Arc;
 use std::time::Duration;
 
 use time::OffsetDateTime;
 
 use super::delete::delete_if;
-use super::{ApiError, ApiResult, App, Code, Precondition};
+use super::{ApiError, ApiResult, Code, CurrentApp, Precondition};
 use crate::manifest::{Image, View, times};
 use crate::telemetry::err;
 use crate::workers::{Failure, Next, Progress, Worker};
@@ -13,11 +12,11 @@ const INTERVAL: Duration = Duration::from_secs(30 * 60);
 
 /// Deletes at the start, and every half an hour from then on, the placeholders whose time is over.
 #[derive(Debug)]
-pub struct Expiry(Arc<App>);
+pub struct Expiry(CurrentApp);
 
 impl Expiry {
     /// The expiry of the placeholders of `app`.
-    pub fn new(app: Arc<App>) -> Expiry {
+    pub fn new(app: CurrentApp) -> Expiry {
         Expiry(app)
     }
 }
@@ -28,13 +27,14 @@ impl Worker for Expiry {
     }
 
     async fn work(&mut self, progress: &Progress) -> Result<Next, Failure> {
+        let app = self.0.get();
         let now = OffsetDateTime::now_utc();
-        for view in self.0.db.filtered(is_placeholder).await? {
-            let Some(stored) = self.0.db.get(view.uuid()).await? else { continue };
+        for view in app.db.filtered(is_placeholder).await? {
+            let Some(stored) = app.db.get(view.uuid()).await? else { continue };
             if !is_expired(&stored.image, now) {
                 continue;
             }
-            match delete_if(&self.0, view.uuid(), Precondition::new(move |image| still_expired(image, now)))
+            match delete_if(&app, view.uuid(), Precondition::new(move |image| still_expired(image, now)))
                 .await
             {
                 Ok(()) => {

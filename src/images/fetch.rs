@@ -29,6 +29,7 @@ pub async fn add_file_from_source(
     source: &Source,
     request_id: &str,
     target: Target,
+    job: Option<Uuid>,
 ) -> ApiResult<Image> {
     let imgapi = app.fetcher.imgapi(source, request_id);
     let manifest = async { imgapi.get_image(access.uuid).await.map_err(source_failed) };
@@ -46,6 +47,7 @@ pub async fn add_file_from_source(
         dataset_guid: entry.dataset_guid,
         length: Some(entry.size),
         target,
+        job,
     };
     let file = async { imgapi.get_image_file(access.uuid).await.map_err(source_failed) };
     let file = app.uploads.while_there(access.uuid, file).await?;

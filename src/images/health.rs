@@ -63,7 +63,7 @@ pub struct BackendError {
 pub struct Health {
     /// What was found out last, and when. Held while that goes on.
     last: tokio::sync::Mutex<Option<(Instant, Arc<[Backend]>)>>,
-    known: Mutex<BTreeMap<&'static str, Known>>,
+    known: Arc<Mutex<BTreeMap<&'static str, Known>>>,
 }
 
 /// What was seen of one.
@@ -126,7 +126,7 @@ fn probes(app: &App) -> Vec<(&'static str, Probe<'_>)> {
 }
 
 fn database_name(app: &App) -> &'static str {
-    match app.db {
+    match *app.db {
         Database::Moray(_) => "moray",
         Database::Local(_) => "manifests",
     }
@@ -170,6 +170,11 @@ async fn ask(app: &App, name: &'static str, probe: Probe<'_>) -> Backend {
 }
 
 impl Health {
+    /// That of the next configuration: its backends may be others, but what was seen remains known.
+    pub(super) fn followed(&self) -> Health {
+        Health { last: tokio::sync::Mutex::default(), known: Arc::clone(&self.known) }
+    }
+
     /// Remembers why a backend is down, and returns why it last was.
     fn noticed(&self, name: &'static str, reason: Option<&String>) -> Option<BackendError> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);

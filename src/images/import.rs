@@ -21,6 +21,8 @@ pub struct ImportOptions {
     /// The manifest was fetched from another IMGAPI by this server. Origins are imported one by one then, so this
     /// image's need not be here; and no placeholder is replaced.
     pub fetched: bool,
+    /// The job that imports the image, if it is one that says so.
+    pub job: Option<Uuid>,
     /// The manifest was made by an old `imgadm`, which writes its own platform as the lowest one that the image runs on.
     pub by_old_imgadm: bool,
 }
@@ -45,7 +47,9 @@ pub async fn import(
         }
         let context =
             CreateContext { uuid, owner, rules: app.rules(), channel: app.channel_name(options.channel) };
-        let image = manifest::import(manifest, &context)?;
+        let (placeholder, job) =
+            placeholder.map_or((None, options.job), |found| (Some(found.etag), found.image.job()));
+        let image = manifest::import(manifest, &context)?.of_job(job).map_err(ApiError::validation)?;
         let _changing = app.changes.lock(uuid).await?;
         let stored = store(&app, &image, placeholder);
         let stored = archived(&app, &[(&image, Version::Current)], stored).await?;
@@ -67,14 +71,12 @@ pub(super) async fn refuse_existing(app: &App, uuid: Uuid) -> ApiResult<()> {
     }
 }
 
-/// The version of the placeholder that the import replaces, if there is one: a compute node imports the image that it
-/// made from a VM. Any other image is in the way.
-async fn placeholder(app: &App, uuid: Uuid, options: ImportOptions) -> ApiResult<Option<String>> {
+/// The placeholder that the import replaces, if there is one: a compute node imports the image that it made from a VM. Any
+/// other image is in the way.
+async fn placeholder(app: &App, uuid: Uuid, options: ImportOptions) -> ApiResult<Option<Stored>> {
     match app.db.get(uuid).await? {
         None => Ok(None),
-        Some(Stored { image, etag }) if image.state() == State::Creating && !options.fetched => {
-            Ok(Some(etag))
-        }
+        Some(stored) if stored.image.state() == State::Creating && !options.fetched => Ok(Some(stored)),
         Some(_) => Err(ApiError::image_exists(uuid)),
     }
 }

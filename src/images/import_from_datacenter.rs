@@ -1,3 +1,6 @@
+use std::sync::Arc;
+
+use super::abandoned::make_way;
 use super::fetch::source_failed;
 use super::import_remote::{is_active, origin_of, start_import, unusable};
 use super::origin::MAX_CHAIN;
@@ -10,7 +13,7 @@ use crate::manifest::{FieldError, Record, Uuid};
 /// ImportImageFromDatacenter: starts a job that copies an image of an account from another datacenter, with the origins of
 /// that account.
 pub async fn import_from_datacenter(
-    app: &App,
+    app: &Arc<App>,
     uuid: Uuid,
     account: Uuid,
     datacenter: &RemoteDatacenter,
@@ -28,6 +31,7 @@ pub async fn import_from_datacenter(
         let message = format!("image {uuid} is not owned by {account}");
         return Err(ApiError::new(Code::UnauthorizedError, message));
     }
+    make_way(app, uuid, request_id).await?;
     refuse_existing(app, uuid).await?;
     check_origins(app, &imgapi, account, uuid, &manifest).await?;
     start_import(app, uuid, &source, false, request_id).await

@@ -1,5 +1,8 @@
+use std::sync::Arc;
+
 use serde_json::{Map, json};
 
+use super::abandoned::make_way;
 use super::fetch::source_failed;
 use super::jobs::jobs_failed;
 use super::origin::{MAX_CHAIN, not_active};
@@ -11,12 +14,13 @@ use crate::manifest::{Record, State, Uuid};
 
 /// AdminImportRemoteImage: starts a job that fetches an image, and the origins that are missing here, from another IMGAPI.
 pub async fn import_remote(
-    app: &App,
+    app: &Arc<App>,
     uuid: Uuid,
     source: &str,
     skip_owner_check: bool,
     request_id: &str,
 ) -> ApiResult<StartedJob> {
+    make_way(app, uuid, request_id).await?;
     refuse_existing(app, uuid).await?;
     app.check_jobs()?;
     let source = source.parse().map_err(|error: InvalidSource| unusable(&error.to_string()))?;
@@ -25,7 +29,7 @@ pub async fn import_remote(
 
 /// The same for an image of which it is known that it is not here.
 pub(super) async fn start_import(
-    app: &App,
+    app: &Arc<App>,
     uuid: Uuid,
     source: &Source,
     skip_owner_check: bool,
@@ -34,7 +38,7 @@ pub(super) async fn start_import(
     app.check_jobs()?;
     let imgapi = app.fetcher.imgapi(source, request_id);
     let manifest = imgapi.get_image(uuid).await.map_err(source_failed)?;
-    let origins = missing_origins(app, &imgapi, uuid, &manifest).await?;
+    let origins = missing_origins(app, &imgapi, uuid, &manifest, request_id).await?;
     let mut params = Map::from_iter([
         ("image_uuid".to_owned(), json!(uuid)),
         ("source".to_owned(), json!(source.to_string())),
@@ -47,17 +51,23 @@ pub(super) async fn start_import(
     if let Some(allowed) = app.config.outgoing.allow_insecure {
         params.insert("allowInsecure".to_owned(), json!(allowed));
     }
-    let job = NewJob { task: Task::ImportRemoteImage, target: format!("/import-remote-{uuid}"), params };
+    let job = NewJob {
+        uuid: Uuid::new_v4(),
+        task: Task::ImportRemoteImage,
+        target: format!("/import-remote-{uuid}"),
+        params,
+    };
     app.start_job(uuid, &job, request_id).await.map_err(jobs_failed)
 }
 
 /// The origins of an image that are missing here, the base first. Upwards from the first one that is here none is: it could not
 /// have been imported.
 async fn missing_origins(
-    app: &App,
+    app: &Arc<App>,
     imgapi: &Imgapi<'_>,
     uuid: Uuid,
     manifest: &Record,
+    request_id: &str,
 ) -> ApiResult<Vec<Uuid>> {
     let mut missing = Vec::new();
     let mut next = origin_of(manifest)?;
@@ -65,6 +75,7 @@ async fn missing_origins(
         if origin == uuid || missing.contains(&origin) {
             return Err(unusable("the image is an origin of itself"));
         }
+        make_way(app, origin, request_id).await?;
         if let Some(stored) = app.db.get(origin).await? {
             if stored.image.state() != State::Active {
                 return Err(not_active(origin));

@@ -52,7 +52,8 @@ impl App {
         job: &NewJob,
         request_id: &str,
     ) -> Result<StartedJob, JobsError> {
-        let job_uuid = self.jobs.start(job, request_id).await?;
+        let job_uuid = job.uuid;
+        self.jobs.start(job, request_id).await?;
         tracing::info!(req_id = request_id, image_uuid = %image, job_uuid = %job_uuid, "started a job: {}", job.target);
         Ok(StartedJob { image_uuid: image, job_uuid })
     }

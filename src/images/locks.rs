@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One lock for each image that is being published or deleted, so that the steps of the one do not mix with those of
 /// the other within this process. Never held during a transfer.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct ImageLocks(Arc<Locks>);
 
 type Locks = Mutex<HashMap<Uuid, Arc<tokio::sync::Mutex<()>>>>;

@@ -1,5 +1,6 @@
 //! What can be done with an image: one operation a file. No HTTP in here.
 
+mod abandoned;
 mod acl;
 mod activate;
 mod add_file;
@@ -12,6 +13,7 @@ mod clone;
 mod code;
 mod create;
 mod create_from_vm;
+mod current;
 mod delete;
 mod enable;
 mod error;
@@ -65,6 +67,7 @@ pub use clone::clone_image;
 pub use code::Code;
 pub use create::create;
 pub use create_from_vm::{VmImage, check_vm_images, create_from_vm};
+pub use current::CurrentApp;
 pub use delete::delete;
 pub use enable::set_disabled;
 pub use error::{ApiError, ApiResult};
@@ -101,7 +104,7 @@ pub struct App {
     /// The configuration in force.
     pub config: Arc<Config>,
     /// The manifests.
-    pub db: Database,
+    pub db: Arc<Database>,
     /// The files.
     pub storage: Storage,
     /// The owners, in a datacenter. Elsewhere any UUID may own an image.
@@ -113,9 +116,9 @@ pub struct App {
     /// How the backends are.
     health: Health,
     /// The VMs, and the servers that they are on.
-    machines: Machines,
+    machines: Arc<Machines>,
     /// The way to other servers.
-    fetcher: Fetcher,
+    fetcher: Arc<Fetcher>,
     metrics: Arc<Metrics>,
     /// Held while an image's files are published, moved or deleted.
     locks: ImageLocks,
@@ -138,11 +141,11 @@ impl App {
         accounts: Option<Accounts>,
         metrics: Arc<Metrics>,
     ) -> App {
-        let fetcher = Fetcher::new(&config);
-        let (jobs, machines) = (Jobs::new(&config, &metrics), Machines::new(&config, &metrics));
+        let fetcher = Arc::new(Fetcher::new(&config));
+        let (jobs, machines) = (Jobs::new(&config, &metrics), Arc::new(Machines::new(&config, &metrics)));
         App {
             config,
-            db,
+            db: Arc::new(db),
             storage,
             accounts,
             findings: Findings::new(Arc::clone(&metrics)),
@@ -156,6 +159,51 @@ impl App {
             changes: ImageLocks::default(),
             uploads: Uploads::default(),
             archive: Poke::default(),
+        }
+    }
+
+    /// The App of another configuration in the same process, with its backends. What that does not change they have in
+    /// common; and always what keeps requests apart from each other, because those that have begun go on with this one.
+    #[must_use]
+    pub fn followed_by(
+        &self,
+        config: Arc<Config>,
+        db: Arc<Database>,
+        storage: Storage,
+        accounts: Option<Accounts>,
+    ) -> App {
+        let (mine, metrics) = (&self.config, &self.metrics);
+        let has_my_name = config.server_name == mine.server_name;
+        let keeps_fetcher =
+            has_my_name && config.outgoing == mine.outgoing && config.transfer.idle == mine.transfer.idle;
+        let keeps_jobs = has_my_name && config.jobs.wfapi == mine.jobs.wfapi;
+        let keeps_machines =
+            has_my_name && config.jobs.vmapi == mine.jobs.vmapi && config.jobs.cnapi == mine.jobs.cnapi;
+        App {
+            fetcher: match keeps_fetcher {
+                true => Arc::clone(&self.fetcher),
+                false => Arc::new(Fetcher::new(&config)),
+            },
+            jobs: match keeps_jobs {
+                true => self.jobs.clone(),
+                false => Jobs::new(&config, metrics),
+            },
+            machines: match keeps_machines {
+                true => Arc::clone(&self.machines),
+                false => Arc::new(Machines::new(&config, metrics)),
+            },
+            health: self.health.followed(),
+            config,
+            db,
+            storage,
+            accounts,
+            findings: self.findings.clone(),
+            metrics: Arc::clone(metrics),
+            locks: self.locks.clone(),
+            moves: self.moves.clone(),
+            changes: self.changes.clone(),
+            uploads: self.uploads.clone(),
+            archive: self.archive.clone(),
         }
     }
 

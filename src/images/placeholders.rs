@@ -3,29 +3,36 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use time::OffsetDateTime;
 use tokio::time::Instant;
 
+use super::abandoned::{delete_abandoned, jobs_of};
 use super::create_from_vm::mark_failed;
-use super::{ApiResult, App, Code};
-use crate::jobs::Task;
+use super::{ApiResult, App, Code, CurrentApp};
+use crate::jobs::{Fate, Task};
 use crate::manifest::{State, Uuid, View};
 use crate::workers::{Failure, Next, Progress, Worker};
 
 /// Between looks.
 const INTERVAL: Duration = Duration::from_secs(30);
 
-/// How long a placeholder may be without a job that goes on: longer than it takes to start one.
+/// How long an image may be without a job that goes on: longer than it takes to start one.
 const GRACE: Duration = Duration::from_secs(150);
 
-/// Most placeholders that are looked at in one round.
+/// How long a job of which nothing is known but that it was cancelled may go on: the time of the longest workflow, and that
+/// of its chain for errors.
+const LONGEST: Duration = Duration::from_secs(2 * 7250);
+
+/// Most images that are looked at in one round.
 const MOST: usize = 200;
 
-/// States of jobs that are not over.
-const GOES_ON: [&str; 3] = ["queued", "running", "waiting"];
-
-/// Marks placeholders as failed that no job makes an image for any more: a job can end, or be lost, without a word to its image.
+/// Looks after images that a job was to make, and that no job makes any more: a job can end, or be lost, without a word to its
+/// image. A placeholder is marked as failed, and so is the image that a compute node has begun to publish; what an import has
+/// begun is deleted.
 #[derive(Debug)]
 pub struct Placeholders {
+    current: CurrentApp,
+    /// That of the unit of work at hand.
     app: Arc<App>,
     /// Those without a job, and when that was first seen.
     abandoned: HashMap<Uuid, Instant>,
@@ -33,52 +40,73 @@ pub struct Placeholders {
 }
 
 impl Placeholders {
-    /// A watch over the placeholders of `app`.
-    pub fn new(app: Arc<App>) -> Placeholders {
-        Placeholders { app, abandoned: HashMap::new(), grace: GRACE }
+    /// What operators call it.
+    pub const NAME: &'static str = "placeholders";
+
+    /// A watch over the images of the app that jobs make.
+    pub fn new(current: CurrentApp) -> Placeholders {
+        Placeholders { app: current.get(), current, abandoned: HashMap::new(), grace: GRACE }
     }
 
-    /// How many were marked.
+    /// How many were settled.
     async fn look(&mut self) -> ApiResult<u64> {
-        let creating = self.app.db.filtered(|image| image.state() == State::Creating).await?;
-        self.abandoned.retain(|uuid, _| creating.iter().any(|image| image.uuid() == *uuid));
+        let unfinished = self.app.db.filtered(is_unfinished).await?;
+        self.abandoned.retain(|uuid, _| unfinished.iter().any(|image| image.uuid() == *uuid));
         // Without the Workflow API nobody can tell.
-        if creating.is_empty() || self.app.check_jobs().is_err() {
+        if unfinished.is_empty() || self.app.check_jobs().is_err() {
             return Ok(0);
         }
-        let mut marked = 0;
-        for image in creating.iter().take(MOST) {
-            marked += u64::from(self.judge(image).await?);
+        let mut settled = 0;
+        for image in unfinished.iter().take(MOST) {
+            settled += u64::from(self.judge(image.uuid()).await?);
         }
-        Ok(marked)
+        Ok(settled)
     }
 
-    /// Whether it was marked.
-    async fn judge(&mut self, image: &View) -> ApiResult<bool> {
-        let uuid = image.uuid();
-        let task = Task::CreateFromVm.as_str();
-        let jobs = super::image_jobs(&self.app, uuid, Some(task), None, "").await?;
-        if jobs.iter().any(goes_on) {
+    /// Whether it was settled.
+    async fn judge(&mut self, uuid: Uuid) -> ApiResult<bool> {
+        if self.app.uploads.any(uuid) {
+            // Somebody is at it, be it an operator.
             self.abandoned.remove(&uuid);
             return Ok(false);
         }
+        let Some(stored) = self.app.db.get(uuid).await? else { return Ok(false) };
+        let jobs = jobs_of(&self.app, &stored.image, "").await?;
+        let now = OffsetDateTime::now_utc();
+        let grace = match jobs.iter().map(|job| Fate::of(job, now)).max() {
+            Some(Fate::GoesOn) => {
+                self.abandoned.remove(&uuid);
+                return Ok(false);
+            }
+            Some(Fate::Unsure) => LONGEST + self.grace,
+            Some(Fate::Over) | None => self.grace,
+        };
         let first_seen = *self.abandoned.entry(uuid).or_insert_with(Instant::now);
-        if first_seen.elapsed() < self.grace {
+        if first_seen.elapsed() < grace {
             return Ok(false);
         }
         self.abandoned.remove(&uuid);
         let message = reason(&jobs);
-        let marked = mark_failed(&self.app, uuid, Code::InternalError.as_str(), &message).await?;
-        if marked {
-            tracing::warn!(image_uuid = %uuid, "marked a placeholder as failed: {message}");
+        let is_of_vm = stored.image.state() == State::Creating || jobs.iter().any(is_of_vm);
+        let settled = match stored.image.job() {
+            Some(job) if !is_of_vm => delete_abandoned(&self.app, uuid, job).await?,
+            job => mark_failed(&self.app, uuid, job, Code::InternalError.as_str(), &message).await?,
+        };
+        if settled {
+            tracing::warn!(image_uuid = %uuid, "settled an image that was not made: {message}");
         }
-        Ok(marked)
+        Ok(settled)
     }
 }
 
-/// Whether a job may still make the image.
-fn goes_on(job: &Value) -> bool {
-    job.get("execution").and_then(Value::as_str).is_some_and(|execution| GOES_ON.contains(&execution))
+/// Placeholders, and what jobs have begun.
+fn is_unfinished(image: &View) -> bool {
+    image.state() == State::Creating || image.state() == State::Unactivated && image.is_of_job()
+}
+
+/// Whether it is to make an image of a VM.
+fn is_of_vm(job: &Value) -> bool {
+    job.get("task").is_some_and(|task| task == Task::CreateFromVm.as_str())
 }
 
 /// Why there is no image, as far as the last job says.
@@ -94,10 +122,11 @@ fn reason(jobs: &[Value]) -> String {
 
 impl Worker for Placeholders {
     fn name(&self) -> &'static str {
-        "placeholders"
+        Placeholders::NAME
     }
 
     async fn work(&mut self, progress: &Progress) -> Result<Next, Failure> {
+        self.app = self.current.get();
         progress.done(self.look().await?);
         Ok(Next::After(INTERVAL))
     }
@@ -105,22 +134,30 @@ impl Worker for Placeholders {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::super::create_from_vm::tests::{BASE, Cloud};
+    use super::super::{ImportOptions, import};
     use super::*;
+
+    fn watch_without_grace(cloud: &Cloud) -> Placeholders {
+        let watch = Placeholders::new(CurrentApp::new(Arc::clone(&cloud.app)));
+        Placeholders { grace: Duration::ZERO, ..watch }
+    }
 
     #[tokio::test]
     async fn a_placeholder_without_a_job_that_goes_on_is_marked() {
         let cloud = Cloud::start().await;
         let image = cloud.create().await.unwrap().image_uuid;
         let state = async || cloud.app.db.get(image).await.unwrap().unwrap().image.state();
-        let mut watch = Placeholders { grace: Duration::ZERO, ..Placeholders::new(Arc::clone(&cloud.app)) };
+        let mut watch = watch_without_grace(&cloud);
         // One without an execution is no running job; every other one is asked for.
         for execution in ["queued", "running", "waiting"] {
             cloud.jobs_are(execution);
             assert_eq!((watch.look().await.unwrap(), state().await), (0, State::Creating), "{execution}");
         }
         cloud.jobs_are("canceled");
-        let mut patient = Placeholders::new(Arc::clone(&cloud.app));
+        let mut patient = Placeholders::new(CurrentApp::new(Arc::clone(&cloud.app)));
         assert_eq!((patient.look().await.unwrap(), state().await), (0, State::Creating));
         assert_eq!((watch.look().await.unwrap(), state().await), (1, State::Failed));
         let record = cloud.app.db.get(image).await.unwrap().unwrap().image;
@@ -132,12 +169,76 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_cancelled_job_may_still_make_the_image() {
+        let cloud = Cloud::start().await;
+        let image = cloud.create().await.unwrap().image_uuid;
+        let state = async || cloud.app.db.get(image).await.unwrap().unwrap().image.state();
+        let mut watch = watch_without_grace(&cloud);
+        let begun = json!([{"started_at": super::super::now(), "result": "OK", "error": ""}]);
+        cloud.jobs_are("canceled");
+        // A runner works for it; or it has died, and the compute node works on.
+        for changes in
+            [json!({"runner_id": "r", "chain_results": []}), json!({"runner_id": "", "chain_results": begun})]
+        {
+            cloud.jobs_have(changes);
+            assert_eq!((watch.look().await.unwrap(), state().await), (0, State::Creating));
+        }
+        cloud.jobs_have(json!({"chain_results": [{"started_at": "2020-01-01T00:00:00.000Z"}]}));
+        assert_eq!((watch.look().await.unwrap(), state().await), (1, State::Failed));
+    }
+
+    #[tokio::test]
+    async fn what_a_job_has_begun_is_settled_when_the_job_is_over() {
+        let cloud = Cloud::start().await;
+        let job = cloud.create().await.unwrap();
+        let manifest = |uuid: Uuid| {
+            let Value::Object(manifest) = json!({
+                "v": 2, "uuid": uuid, "owner": "91ba0e64-2547-11e2-a972-df579e5fddb3", "name": "mine", "version": "1",
+                "type": "zone-dataset", "os": "smartos",
+            }) else {
+                unreachable!()
+            };
+            manifest
+        };
+        let import = async |uuid: Uuid, job: Option<Uuid>| {
+            let options = ImportOptions {
+                skip_owner_check: true,
+                fetched: job.is_some(),
+                job,
+                ..ImportOptions::default()
+            };
+            import(&cloud.app, uuid, manifest(uuid), options).await.unwrap()
+        };
+        let [fetched, by_hand] = [(); 2].map(|()| Uuid::new_v4());
+        // Of the compute node, of an import and of an operator.
+        assert_eq!(import(job.image_uuid, None).await.job(), Some(job.job_uuid));
+        let other = cloud.has_job("import-remote-image").await;
+        import(fetched, Some(other)).await;
+        import(by_hand, None).await;
+        let state = async |uuid| cloud.app.db.get(uuid).await.unwrap().map(|stored| stored.image.state());
+        let mut watch = watch_without_grace(&cloud);
+        cloud.jobs_are("running");
+        assert_eq!(watch.look().await.unwrap(), 0);
+        cloud.jobs_are("failed");
+        let upload = cloud.app.uploads.while_there(fetched, std::future::pending::<ApiResult<()>>());
+        let mut upload = Box::pin(upload);
+        assert!(futures_util::poll!(&mut upload).is_pending());
+        assert_eq!(watch.look().await.unwrap(), 1);
+        drop(upload);
+        assert_eq!(watch.look().await.unwrap(), 1);
+        assert_eq!(state(job.image_uuid).await, Some(State::Failed));
+        assert_eq!((state(fetched).await, state(by_hand).await), (None, Some(State::Unactivated)));
+        let failed = cloud.app.db.get(job.image_uuid).await.unwrap().unwrap().image;
+        assert!(failed.expires_at().unwrap() > &*super::super::now());
+    }
+
+    #[tokio::test]
     async fn nothing_is_marked_while_nobody_can_tell() {
         let cloud = Cloud::start().await;
         let image = cloud.create().await.unwrap().image_uuid;
         cloud.jobs_are("failed");
         cloud.workflow_api_is_down().await;
-        let mut watch = Placeholders { grace: Duration::ZERO, ..Placeholders::new(Arc::clone(&cloud.app)) };
+        let mut watch = watch_without_grace(&cloud);
         assert_eq!(watch.look().await.unwrap(), 0);
         assert_eq!(cloud.app.db.get(image).await.unwrap().unwrap().image.state(), State::Creating);
     }

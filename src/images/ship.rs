@@ -9,7 +9,7 @@ use rand::seq::SliceRandom;
 
 use super::archive::{is_manifest_of, text_of};
 use super::change::ATTEMPTS;
-use super::{ApiError, App};
+use super::{ApiError, App, CurrentApp};
 use crate::db::{Database, DbError};
 use crate::manifest::Uuid;
 use crate::storage::{FileId, Occupant, Spool, Spooled, StorageError};
@@ -31,6 +31,8 @@ const CLOCKS: Duration = Duration::from_secs(10);
 /// stays, because damaged records are restored from it.
 #[derive(Debug)]
 pub struct Shipping {
+    current: CurrentApp,
+    /// That of the unit of work at hand.
     app: Arc<App>,
     keeps: bool,
     /// Files that stay, and of which Manta has everything.
@@ -76,10 +78,14 @@ enum Shipped {
 }
 
 impl Shipping {
+    /// What operators call it.
+    pub const NAME: &'static str = "archive";
+
     /// For the images of `app`, whose files may be in Manta.
-    pub fn new(app: Arc<App>) -> Shipping {
-        let keeps = matches!(app.db, Database::Local(_));
-        Shipping { app, keeps, settled: HashMap::new(), foreign: HashSet::new() }
+    pub fn new(current: CurrentApp) -> Shipping {
+        let app = current.get();
+        let keeps = matches!(*app.db, Database::Local(_));
+        Shipping { current, app, keeps, settled: HashMap::new(), foreign: HashSet::new() }
     }
 
     /// The images whose manifests Manta may not have.
@@ -110,10 +116,11 @@ impl Shipping {
 
 impl Worker for Shipping {
     fn name(&self) -> &'static str {
-        "archive"
+        Shipping::NAME
     }
 
     async fn work(&mut self, progress: &Progress) -> Result<Next, Failure> {
+        self.app = self.current.get();
         let spool = self.app.storage.local.spooled().await?;
         let waiting = self.waiting(spool);
         let mut pending = waiting.len() as u64;

@@ -1,10 +1,9 @@
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::archive::settle_copy;
 use super::change::ATTEMPTS;
 use super::placing::{locations, move_into_place_or_tell};
-use super::{ApiError, ApiResult, App};
+use super::{ApiError, ApiResult, App, CurrentApp};
 use crate::db::{DbError, Stored};
 use crate::manifest::{Image, Stor, View};
 use crate::storage::{Asset, Content, Location, Owner};
@@ -15,11 +14,11 @@ const INTERVAL: Duration = Duration::from_secs(60);
 /// Removes at the start, and once a minute from then on, what interrupted uploads left behind, and finishes what they
 /// began.
 #[derive(Debug)]
-pub struct Sweep(Arc<App>);
+pub struct Sweep(CurrentApp);
 
 impl Sweep {
     /// A sweep through the storages of `app`.
-    pub fn new(app: Arc<App>) -> Sweep {
+    pub fn new(app: CurrentApp) -> Sweep {
         Sweep(app)
     }
 }
@@ -30,8 +29,9 @@ impl Worker for Sweep {
     }
 
     async fn work(&mut self, progress: &Progress) -> Result<Next, Failure> {
-        let swept = sweep(&self.0, progress).await;
-        finish_moves(&self.0, progress).await?;
+        let app = self.0.get();
+        let swept = sweep(&app, progress).await;
+        finish_moves(&app, progress).await?;
         swept?;
         Ok(Next::After(INTERVAL))
     }

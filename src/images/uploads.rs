@@ -8,7 +8,7 @@ use crate::manifest::Uuid;
 
 /// The files on their way to images, so that one for an image that is deleted meanwhile, or gets another UUID, ends with
 /// it and not only when all of it has come.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Uploads(Arc<Running>);
 
 /// An image is known by a sender as long as somebody listens to it.
@@ -33,6 +33,11 @@ impl Uploads {
             done = part => done,
             () = upload.image_gone() => Err(ApiError::image_not_found(uuid)),
         }
+    }
+
+    /// Whether a file is on its way to `uuid` in this process.
+    pub(super) fn any(&self, uuid: Uuid) -> bool {
+        entries(&self.0).contains_key(&uuid)
     }
 
     fn begin(&self, uuid: Uuid) -> Upload {

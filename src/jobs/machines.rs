@@ -73,6 +73,31 @@ impl Machines {
         probe(self.cnapi.as_ref()).await
     }
 
+    /// Those of one VMAPI alone.
+    pub fn of_vmapi(vmapi: url::Url, user_agent: &str, metrics: &Arc<Metrics>) -> Machines {
+        Machines { vmapi: Some(Service::new("vmapi", vmapi, user_agent, metrics)), cnapi: None }
+    }
+
+    /// Of each running VM of an account with this tag, the first address in the network `nic_tag`, if it has any.
+    ///
+    /// # Errors
+    /// All of them.
+    pub async fn addresses(
+        &self,
+        owner: Uuid,
+        tag: (&str, &str),
+        nic_tag: &str,
+    ) -> Result<Vec<Option<String>>, JobsError> {
+        let vmapi = self.vmapi.as_ref().ok_or(JobsError::Absent)?;
+        let (owner, name) = (owner.to_string(), format!("tag.{}", tag.0));
+        let query = [("owner_uuid", owner.as_str()), (&name, tag.1), ("state", "running")];
+        let answer = vmapi.call(Call { query: &query, ..Call::get("list_vms", "/vms") }).await?;
+        let Value::Array(vms) = answer else {
+            return Err(JobsError::Unusable("it is not a list of VMs".into()));
+        };
+        Ok(vms.iter().map(|vm| address(vm, nic_tag).map(str::to_owned)).collect())
+    }
+
     /// The VM, if it is one of `owner`'s; `None` for the owner means anybody's.
     ///
     /// # Errors
@@ -126,6 +151,11 @@ impl Server {
         let stamp = text(server, "current_platform").unwrap_or_default();
         Server { platform: Platform::new(version.unwrap_or(UNTOLD_VERSION), stamp) }
     }
+}
+
+fn address<'a>(vm: &'a Value, nic_tag: &str) -> Option<&'a str> {
+    let mut nics = vm.get("nics")?.as_array()?.iter();
+    nics.find(|nic| text(nic, "nic_tag") == Some(nic_tag)).and_then(|nic| text(nic, "ip"))
 }
 
 /// A text that says something.

@@ -2,6 +2,7 @@
 //! IMGAPI, and the clients of VMAPI and CNAPI, which know the machines that such work is about.
 
 mod error;
+mod fate;
 mod machines;
 mod service;
 mod watch;
@@ -19,6 +20,7 @@ use crate::telemetry::Metrics;
 use crate::workers::Poke;
 
 pub use error::JobsError;
+pub use fate::Fate;
 pub use machines::{Machines, Server, Vm};
 pub use watch::Watch;
 pub use workflows::Task;
@@ -58,6 +60,8 @@ struct Known {
 /// A job to be started.
 #[derive(Debug, Clone)]
 pub struct NewJob {
+    /// Under which UUID. Chosen here, so that it can be asked for whatever becomes of the answer.
+    pub uuid: Uuid,
     /// What it is to do.
     pub task: Task,
     /// What it is about, for people and for the Workflow API's own check against doubles.
@@ -90,6 +94,22 @@ impl Jobs {
     /// The work of finding out whether jobs can be started, and what ends its waits; `None` where there are none.
     pub fn watch(&self) -> Option<(Watch, Poke)> {
         self.0.as_ref().map(|shared| (Watch::new(Arc::clone(shared)), shared.watch.clone()))
+    }
+
+    /// Finds out whether jobs can be started, beside [`Jobs::watch`].
+    pub async fn look(&self) {
+        if let Some((mut watch, _)) = self.watch() {
+            // The watch says what is wrong.
+            let _ = watch.look_and_note().await;
+        }
+    }
+
+    /// Whether they are those of the very same Workflow API, with the same settings; or both are none.
+    pub fn are(&self, others: &Jobs) -> bool {
+        match (&self.0, &others.0) {
+            (Some(mine), Some(theirs)) => Arc::ptr_eq(mine, theirs),
+            (mine, theirs) => mine.is_none() && theirs.is_none(),
+        }
     }
 
     /// Where the jobs are, for clients who follow them.
@@ -127,15 +147,26 @@ impl Jobs {
         }
     }
 
-    /// Starts a job on behalf of this request, and says which UUID it has.
+    /// Starts a job on behalf of this request.
     ///
     /// # Errors
     /// `OutcomeUnknown` when it may have been started or not; any other says that it was not.
-    pub async fn start(&self, job: &NewJob, request_id: &str) -> Result<Uuid, JobsError> {
+    pub async fn start(&self, job: &NewJob, request_id: &str) -> Result<(), JobsError> {
         let shared = self.connected()?;
         let started = shared.start(job, request_id).await;
         shared.noticed(&started);
         started
+    }
+
+    /// A job as the Workflow API tells it; `None` when it has no such job.
+    ///
+    /// # Errors
+    /// When nobody can tell.
+    pub async fn find(&self, job: Uuid, request_id: &str) -> Result<Option<Value>, JobsError> {
+        let shared = self.connected()?;
+        let found = shared.api.job(job, request_id).await;
+        shared.noticed(&found);
+        found
     }
 
     /// The jobs about an image, newest first for each task: of one `task`, or of all that this server has; in any
@@ -216,9 +247,8 @@ impl Shared {
         Ok(stored.uuid)
     }
 
-    /// Sends the job until it is known what has come of it. Its UUID is chosen here, so that it can be asked for.
-    async fn start(&self, job: &NewJob, request_id: &str) -> Result<Uuid, JobsError> {
-        let uuid = Uuid::new_v4();
+    /// Sends the job until it is known what has come of it.
+    async fn start(&self, job: &NewJob, request_id: &str) -> Result<(), JobsError> {
         let mut is_stale = false;
         let mut unknown = None;
         for _ in 0..ATTEMPTS {
@@ -226,8 +256,8 @@ impl Shared {
                 Ok(workflow) => workflow,
                 Err(error) => return Err(unknown.unwrap_or(error)),
             };
-            match self.api.add_job(uuid, workflow, job, request_id).await {
-                Created::Yes => return Ok(uuid),
+            match self.api.add_job(workflow, job, request_id).await {
+                Created::Yes => return Ok(()),
                 Created::NoSuchWorkflow(_) if !is_stale => {
                     self.forget(job.task);
                     is_stale = true;
@@ -236,12 +266,12 @@ impl Shared {
                 Created::No(error) | Created::NoSuchWorkflow(error) => {
                     return Err(unknown.unwrap_or(error));
                 }
-                Created::Perhaps(error) => match self.api.has_job(uuid, request_id).await {
-                    Ok(true) => return Ok(uuid),
-                    Ok(false) if matches!(error, JobsError::Refused { .. }) => {
+                Created::Perhaps(error) => match self.api.job(job.uuid, request_id).await {
+                    Ok(Some(_)) => return Ok(()),
+                    Ok(None) if matches!(error, JobsError::Refused { .. }) => {
                         return Err(unknown.unwrap_or(error));
                     }
-                    Ok(false) => unknown = Some(JobsError::OutcomeUnknown(error.to_string())),
+                    Ok(None) => unknown = Some(JobsError::OutcomeUnknown(error.to_string())),
                     Err(_) => return Err(JobsError::OutcomeUnknown(error.to_string())),
                 },
             }

@@ -15,6 +15,9 @@ pub struct Watch {
 }
 
 impl Watch {
+    /// What operators call it.
+    pub const NAME: &'static str = "workflow-api";
+
     pub(super) fn new(shared: Arc<Shared>) -> Watch {
         let replaced = !shared.force_replace;
         Watch { shared, replaced }
@@ -33,9 +36,20 @@ impl Watch {
     }
 }
 
+impl Watch {
+    /// Looks, and notes whether jobs can be started.
+    pub(super) async fn look_and_note(&mut self) -> Result<(), super::JobsError> {
+        let looked = self.look().await;
+        if self.shared.set_down(looked.as_ref().err().map(ToString::to_string)) {
+            tracing::info!(connected = looked.is_ok(), "the workflow API has come or gone");
+        }
+        looked
+    }
+}
+
 impl Worker for Watch {
     fn name(&self) -> &'static str {
-        "workflow-api"
+        Watch::NAME
     }
 
     fn longest_retry(&self) -> Duration {
@@ -43,13 +57,9 @@ impl Worker for Watch {
     }
 
     async fn work(&mut self, progress: &Progress) -> Result<Next, Failure> {
-        let looked = self.look().await;
+        let looked = self.look_and_note().await;
         progress.done(1);
-        let reason = looked.as_ref().err().map(ToString::to_string);
-        progress.detail(if reason.is_some() { "not connected" } else { "connected" });
-        if self.shared.set_down(reason) {
-            tracing::info!(connected = looked.is_ok(), "the workflow API has come or gone");
-        }
+        progress.detail(if looked.is_err() { "not connected" } else { "connected" });
         looked?;
         Ok(Next::After(INTERVAL))
     }

@@ -86,23 +86,17 @@ impl Wfapi {
     }
 
     /// Sends a job under a UUID of ours.
-    pub(super) async fn add_job(
-        &self,
-        uuid: Uuid,
-        workflow: Uuid,
-        job: &NewJob,
-        request_id: &str,
-    ) -> Created {
+    pub(super) async fn add_job(&self, workflow: Uuid, job: &NewJob, request_id: &str) -> Created {
         let mut body = job.params.clone();
         body.insert("task".into(), json!(job.task.as_str()));
         body.insert("target".into(), json!(job.target));
         body.insert("workflow".into(), json!(workflow));
-        body.insert("uuid".into(), json!(uuid));
+        body.insert("uuid".into(), json!(job.uuid));
         let body = Value::Object(body);
         let call =
             Call { method: Method::POST, body: Some(&body), request_id, ..Call::get("add_job", "/jobs") };
         let error = match self.0.call(call).await {
-            Ok(job) if uuid_of(&job) == Some(uuid) => return Created::Yes,
+            Ok(created) if uuid_of(&created) == Some(job.uuid) => return Created::Yes,
             Ok(_) => not("the job that was sent"),
             Err(error) => error,
         };
@@ -118,13 +112,13 @@ impl Wfapi {
         }
     }
 
-    /// Whether there is a job of this UUID.
-    pub(super) async fn has_job(&self, uuid: Uuid, request_id: &str) -> Result<bool, JobsError> {
+    /// The job of this UUID.
+    pub(super) async fn job(&self, uuid: Uuid, request_id: &str) -> Result<Option<Value>, JobsError> {
         let call = Call { request_id, ..Call::get("get_job", format!("/jobs/{uuid}")) };
         match self.0.call(call).await {
-            Ok(job) if uuid_of(&job) == Some(uuid) => Ok(true),
+            Ok(job) if uuid_of(&job) == Some(uuid) => Ok(Some(job)),
             Ok(_) => Err(not("the job that was asked for")),
-            Err(JobsError::Refused { status: 404, .. }) => Ok(false),
+            Err(JobsError::Refused { status: 404, .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -44,6 +44,9 @@ pub struct Image {
 /// Member of a record that was stored under another UUID before.
 const RENAMED_FROM: &str = "renamed_from";
 
+/// Member of a record that a job makes.
+const JOB: &str = "job_uuid";
+
 impl Image {
     /// Validates a record against the rules of the server that holds it.
     ///
@@ -147,7 +150,25 @@ impl Image {
                 raw.insert("published_at".to_owned(), Value::from(now));
             }
             raw.shift_remove("expires_at");
+            raw.shift_remove(JOB);
         })
+    }
+
+    /// A copy that says which job makes the image, or that none does. Like the others of this kind, the member is one that
+    /// 4.13.1 keeps and does not look at.
+    ///
+    /// # Errors
+    /// Never for an image that is valid.
+    pub fn of_job(&self, job: Option<Uuid>) -> Result<Self, Vec<FieldError>> {
+        self.with(|raw| match job {
+            Some(job) => drop(raw.insert(JOB.to_owned(), json!(job))),
+            None => drop(raw.shift_remove(JOB)),
+        })
+    }
+
+    /// The job that makes the image: set until it is activated, or somebody else gives it a file.
+    pub fn job(&self) -> Option<Uuid> {
+        self.raw.get(JOB)?.as_str()?.parse().ok()
     }
 
     /// A copy that says the same and is another version: a conditional write of the version it was made from cannot

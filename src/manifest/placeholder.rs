@@ -51,14 +51,15 @@ pub fn placeholder(
 }
 
 impl Image {
-    /// A copy that says why the image was not made.
+    /// A copy that says why the image was not made; it expires then (ISO 8601) if it does not say when.
     ///
     /// # Errors
     /// Every problem of the changed record.
-    pub fn failed(&self, code: &str, message: &str) -> Result<Image, Vec<FieldError>> {
+    pub fn failed(&self, code: &str, message: &str, expires_at: &str) -> Result<Image, Vec<FieldError>> {
         self.with(|raw| {
             raw.insert("state".to_owned(), json!(State::Failed));
             raw.insert("error".to_owned(), json!({"message": message, "code": code}));
+            raw.entry("expires_at").or_insert_with(|| json!(expires_at));
         })
     }
 }
@@ -88,7 +89,8 @@ mod tests {
 
     #[test]
     fn a_placeholder_can_fail() {
-        let failed = made(json!({})).unwrap().failed("InternalError", "no way").unwrap();
+        let failed =
+            made(json!({})).unwrap().failed("InternalError", "no way", "2026-12-02T00:00:00.000Z").unwrap();
         assert_eq!(failed.state(), State::Failed);
         assert_eq!(failed.record()["error"], json!({"message": "no way", "code": "InternalError"}));
     }

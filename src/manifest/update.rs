@@ -68,17 +68,22 @@ pub fn refuse_members(image: &Image, body: &Record, is_operator: bool) -> Result
 fn refuse_files(image: &Image, files: &Value, refused: &mut Vec<FieldError>) {
     // The characters of a text are members that differ, as 4.13.1 sees it.
     let is_text = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
-    if is_text(files) || files.get(0).is_some_and(is_text) {
+    if is_text(files) || first(files).is_some_and(is_text) {
         return refused.push(FieldError::not_allowed("files"));
     }
     let stored = image.record().get("files").and_then(|files| files.get(0));
-    let (Some(stored), Some(given)) = (stored, files.get(0).and_then(Value::as_object)) else {
+    let (Some(stored), Some(given)) = (stored, first(files).and_then(Value::as_object)) else {
         return refused.push(FieldError::invalid("files").because("needs the entry of the image's file"));
     };
     let differs = |(name, value): &(&String, &Value)| {
         !FILE_DIGESTS.contains(&name.as_str()) && stored.get(name.as_str()) != Some(*value)
     };
     refused.extend(given.iter().filter(differs).map(|_| FieldError::not_allowed("files")));
+}
+
+/// The first entry. As in 4.13.1, it may be that of an object, too.
+fn first(files: &Value) -> Option<&Value> {
+    files.get(0).or_else(|| files.get("0"))
 }
 
 /// A changed copy of the image. Members that are `null` are removed; objects and arrays are replaced, not merged.
@@ -123,7 +128,7 @@ fn set_tags(raw: &mut Record, value: &Value) {
 
 fn set_digests(raw: &mut Record, files: &Value) {
     let stored = raw.get_mut("files").and_then(|files| files.get_mut(0)).and_then(Value::as_object_mut);
-    let given = files.get(0).and_then(Value::as_object);
+    let given = first(files).and_then(Value::as_object);
     if let (Some(stored), Some(given)) = (stored, given) {
         for name in FILE_DIGESTS {
             if let Some(digest) = given.get(name) {
@@ -205,6 +210,10 @@ mod tests {
         assert_eq!(refused(&image(json!({})), json!({"files": [{"sha1": "y"}]}), true), ["files"]);
         let two = json!({"files": [{"sha1": "y", "size": 6}], "v": 3});
         assert_eq!(refused(&image(json!({})), two, true), ["v", "files", "files"]);
+        assert!(refused(&image(json!({})), json!({"files": {"0": entry}}), true).is_empty());
+        let other = object(json!({"files": {"0": {"sha1": "y"}}}));
+        let problems = refuse_members(&image(json!({})), &other, true).unwrap_err();
+        assert_eq!(problems, [FieldError::not_allowed("files")]);
         for bad in [json!([]), json!(null), json!("x"), json!([5])] {
             assert_eq!(refused(&image(json!({})), json!({"files": bad}), true), ["files"]);
         }

@@ -13,12 +13,15 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use axum::http::StatusCode;
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -31,7 +34,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt};
 
-use super::listener::ConnectionEvents;
+use super::listener::{ConnectionEvents, ServeConfig};
 use super::refusal::{Refusal, status_of};
 use super::sendfile::file_body;
 use crate::api::{FileBodies, Peer};
@@ -72,13 +75,16 @@ pub(super) struct ConnectionHandle(pub(super) Arc<Shared>);
 
 /// What connections have in common.
 pub(super) struct Surroundings<'a> {
-    pub(super) config: &'a ConnectionConfig,
+    /// How connections are treated; each request takes it as it is when it begins.
+    pub(super) config: &'a ArcSwap<ServeConfig>,
     /// Told about refusals and stalls.
     pub(super) events: &'a dyn ConnectionEvents,
     /// Ends the connection after the request at hand.
     pub(super) shutdown: &'a CancellationToken,
     /// Ends it at once.
     pub(super) abort: &'a CancellationToken,
+    /// Whether the answer to the next request is the last one.
+    pub(super) is_leaving: &'a AtomicBool,
 }
 
 /// How a connection ended.
@@ -109,7 +115,7 @@ where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
-    let shared = Arc::new(Shared::new(peer, around.config.transfer));
+    let shared = Arc::new(Shared::new(peer, around.config.load().connection.transfer));
     let rest = drive(stream, &shared, peer, service, &around).await;
     let Some(stream) = shared.take_stream() else { return Ended::Finished };
     let refusal = match rest {
@@ -156,6 +162,7 @@ where
     let bodies = FileBodies::new(move |file, range| file_body(file, range, Some(&of_this_connection)));
     let answer = service_fn(move |request: hyper::Request<Incoming>| {
         handle.0.enter(Phase::Serving);
+        handle.0.keep_to(around.config.load().connection.transfer);
         let shared = Arc::clone(&handle.0);
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer));
@@ -163,17 +170,25 @@ where
         #[cfg(test)]
         request.extensions_mut().insert(handle.clone());
         let response = service.clone().oneshot(request);
-        async move { response.await.map(|response| response.map(|body| TrackedBody { body, shared })) }
+        async move {
+            let mut response = response.await?;
+            if around.is_leaving.load(Ordering::Relaxed) {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response.map(|body| TrackedBody { body, shared }))
+        }
     });
+    let config = around.config.load_full();
+    let config = &config.connection;
     let mut connection = pin!(
         http1::Builder::new()
             .half_close(true)
-            .max_header_size(around.config.max_header_bytes)
+            .max_header_size(config.max_header_bytes)
             .serve_connection(TokioIo::new(ConnectionIo::new(stream, Arc::clone(shared))), answer)
     );
     let mut told = false;
     loop {
-        let wait = match shared.overdue(around.config) {
+        let wait = match shared.overdue(config) {
             Ok(wait) => wait,
             Err(Overdue::Head) => return Rest::Refuse(Refusal::timeout()),
             Err(Overdue::Idle) => return Rest::Close,

@@ -4,14 +4,15 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::extract::Request;
 use axum::response::Response;
+use futures_util::FutureExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
@@ -65,17 +66,37 @@ pub(super) struct Drained {
     pub cut: usize,
 }
 
+/// Serves HTTP/1 on any number of addresses until a shutdown.
+pub(super) struct Server<S>(Arc<Shared<S>>);
+
 /// What all connections of a server share.
-struct Server<S> {
+struct Shared<S> {
     service: S,
-    config: ServeConfig,
+    config: ArcSwap<ServeConfig>,
     events: Arc<dyn ConnectionEvents>,
     shutdown: CancellationToken,
     abort: CancellationToken,
+    doors: TaskTracker,
     connections: TaskTracker,
-    open: Arc<Semaphore>,
+    open: AtomicUsize,
     refusing: Arc<Semaphore>,
     cut: AtomicUsize,
+}
+
+/// An address that connections are accepted on, until this is closed or the server shuts down.
+#[derive(Debug)]
+pub(super) struct Door {
+    close: CancellationToken,
+    is_closed: Arc<AtomicBool>,
+}
+
+impl Door {
+    /// Accepts no more connections there. Those that have come are served on; each ends with the answer to its next request,
+    /// or when it is idle for too long.
+    pub(super) fn close(self) {
+        self.is_closed.store(true, Ordering::Relaxed);
+        self.close.cancel();
+    }
 }
 
 /// Serves HTTP/1 on all listeners until `shutdown` is cancelled and the requests at hand are done.
@@ -92,57 +113,105 @@ where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send,
 {
-    let server = Arc::new(Server {
-        service,
-        open: Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS))),
-        config,
-        events,
-        shutdown,
-        abort: CancellationToken::new(),
-        connections: TaskTracker::new(),
-        refusing: Arc::new(Semaphore::new(MAX_REFUSED_AT_ONCE)),
-        cut: AtomicUsize::new(0),
-    });
-    let mut accepting = JoinSet::new();
+    let server = Server::new(service, config, events, shutdown);
     for listener in listeners {
-        accepting.spawn(accept(Arc::clone(&server), listener));
+        server.open(listener);
     }
-    while accepting.join_next().await.is_some() {}
-    server.connections.close();
-    if tokio::time::timeout(server.config.drain_limit, server.connections.wait()).await.is_err() {
-        server.abort.cancel();
-        server.connections.wait().await;
-    }
-    Drained { cut: server.cut.load(Ordering::Relaxed) }
+    server.finished().await
 }
 
-/// Accepts connections until the shutdown.
-async fn accept<S>(server: Arc<Server<S>>, listener: TcpListener)
+impl<S> Server<S>
 where
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+{
+    /// One that listens nowhere yet. It ends when `shutdown` is cancelled.
+    pub(super) fn new(
+        service: S,
+        config: ServeConfig,
+        events: Arc<dyn ConnectionEvents>,
+        shutdown: CancellationToken,
+    ) -> Server<S> {
+        Server(Arc::new(Shared {
+            service,
+            config: ArcSwap::from_pointee(config),
+            events,
+            shutdown,
+            abort: CancellationToken::new(),
+            doors: TaskTracker::new(),
+            connections: TaskTracker::new(),
+            open: AtomicUsize::new(0),
+            refusing: Arc::new(Semaphore::new(MAX_REFUSED_AT_ONCE)),
+            cut: AtomicUsize::new(0),
+        }))
+    }
+
+    /// Accepts connections there, too. To be called within the runtime.
+    pub(super) fn open(&self, listener: TcpListener) -> Door {
+        let door = Door { close: self.0.shutdown.child_token(), is_closed: Arc::default() };
+        let (close, is_closed) = (door.close.clone(), Arc::clone(&door.is_closed));
+        self.0.doors.spawn(accept(Arc::clone(&self.0), listener, close, is_closed));
+        door
+    }
+
+    /// Changes how the service listens, for requests that come from now on.
+    pub(super) fn set_config(&self, config: ServeConfig) {
+        self.0.config.store(Arc::new(config));
+    }
+
+    /// Waits until the shutdown is over.
+    pub(super) async fn finished(&self) -> Drained {
+        let shared = &self.0;
+        shared.shutdown.cancelled().await;
+        shared.doors.close();
+        shared.doors.wait().await;
+        shared.connections.close();
+        let drain_limit = shared.config.load().drain_limit;
+        if tokio::time::timeout(drain_limit, shared.connections.wait()).await.is_err() {
+            shared.abort.cancel();
+            shared.connections.wait().await;
+        }
+        Drained { cut: shared.cut.load(Ordering::Relaxed) }
+    }
+}
+
+/// Accepts connections until the door is closed.
+async fn accept<S>(
+    server: Arc<Shared<S>>,
+    listener: TcpListener,
+    close: CancellationToken,
+    is_closed: Arc<AtomicBool>,
+) where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send,
 {
     let mut backoff = BACKOFF[0];
     loop {
         let accepted = tokio::select! {
-            () = server.shutdown.cancelled() => return,
+            () = close.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, peer)) => {
                 backoff = BACKOFF[0];
-                admit(&server, stream, peer);
+                admit(&server, stream, peer, &is_closed);
             }
             Err(e) if belongs_to_the_connection(&e) => {}
             Err(e) => {
                 tracing::warn!(err.json = %crate::telemetry::err(&e), "cannot accept connections");
                 tokio::select! {
-                    () = server.shutdown.cancelled() => return,
+                    () = close.cancelled() => break,
                     () = tokio::time::sleep(backoff) => {}
                 }
                 backoff = (backoff * 2).min(BACKOFF[1]);
             }
         }
+    }
+    // Whoever the system has let in already is not turned away because of another address.
+    while is_closed.load(Ordering::Relaxed)
+        && let Some(Ok((stream, peer))) = listener.accept().now_or_never()
+    {
+        admit(&server, stream, peer, &is_closed);
     }
 }
 
@@ -152,7 +221,7 @@ fn belongs_to_the_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-fn admit<S>(server: &Arc<Server<S>>, stream: TcpStream, peer: SocketAddr)
+fn admit<S>(server: &Arc<Shared<S>>, stream: TcpStream, peer: SocketAddr, is_closed: &Arc<AtomicBool>)
 where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send,
@@ -161,33 +230,43 @@ where
     let _ = stream.set_nodelay(true);
     let _ = rustix::net::sockopt::set_socket_keepalive(&stream, true);
     let server = Arc::clone(server);
-    if let Ok(permit) = Arc::clone(&server.open).try_acquire_owned() {
+    if server.has_place() {
         let tracker = server.connections.clone();
-        tracker.spawn(async move { server.connection(stream, peer, permit).await });
+        let is_closed = Arc::clone(is_closed);
+        tracker.spawn(async move { server.connection(stream, peer, &is_closed).await });
     } else if let Ok(permit) = Arc::clone(&server.refusing).try_acquire_owned() {
         let tracker = server.connections.clone();
         tracker.spawn(async move { server.overflow(stream, peer, permit).await });
     }
 }
 
-impl<S> Server<S>
+impl<S> Shared<S>
 where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send,
 {
-    async fn connection(&self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
+    /// Takes a place among the open connections, if there is one.
+    fn has_place(&self) -> bool {
+        let limit = self.config.load().max_connections;
+        let take = |open: usize| (open < limit).then_some(open + 1);
+        self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+    }
+
+    /// Serves a connection that has a place.
+    async fn connection(&self, stream: TcpStream, peer: SocketAddr, is_leaving: &AtomicBool) {
         self.events.opened();
         let around = Surroundings {
-            config: &self.config.connection,
+            config: &self.config,
             events: &*self.events,
             shutdown: &self.shutdown,
             abort: &self.abort,
+            is_leaving,
         };
         if connection::serve(stream, peer, self.service.clone(), around).await == Ended::Cut {
             self.cut.fetch_add(1, Ordering::Relaxed);
         }
         self.events.closed();
-        drop(permit);
+        self.open.fetch_sub(1, Ordering::Relaxed);
     }
 
     async fn overflow(&self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {

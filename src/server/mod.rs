@@ -1,10 +1,17 @@
-//! The process: builds an [`App`](crate::images::App) from a [`Config`](crate::config::Config), listens, and stops
-//! without breaking what is under way.
+//! The process: builds an [`App`](crate::images::App) from a [`Config`](crate::config::Config), listens, takes another
+//! configuration, and stops, without breaking what is under way.
 
 mod connection;
+mod events;
+mod generation;
 mod listener;
+mod metrics;
 mod refusal;
+mod refused;
+mod roster;
 mod run;
+mod running;
 mod sendfile;
+mod watch;
 
 pub use run::{ServeError, serve};

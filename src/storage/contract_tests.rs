@@ -15,8 +15,8 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Asset, Digests, LocalStorage, Location, MantaStorage, ReceiveError, Received, Storage, StorageError,
-    StoredFile, Target, reread,
+    Asset, Digests, LocalStorage, Location, MantaConnection, MantaStorage, ReceiveError, Received, Storage,
+    StorageError, StoredFile, Target, reread,
 };
 use crate::config;
 use crate::manifest::{Stor, Uuid};
@@ -117,7 +117,7 @@ async fn on_both(test: impl AsyncFn(&Stage)) {
     let directory = TempDir::new().unwrap();
     let local = LocalStorage::new(directory.path().to_owned());
     local.prepare().await.unwrap();
-    let manta = MantaStorage::new(config::Manta {
+    let manta = MantaStorage::new(MantaConnection::new(config::Manta {
         url: dc.manta().unwrap().url(),
         user: "admin".into(),
         key: dc.key_file("admin"),
@@ -127,7 +127,7 @@ async fn on_both(test: impl AsyncFn(&Stage)) {
         remote: false,
         root_dir: "/admin/stor/imgapi/contract".into(),
         stores_files: true,
-    });
+    }));
     let mut stage =
         Stage { storage: Storage::new(local, Some(manta)), stor: Stor::Local, _directory: directory };
     for stor in [Stor::Local, Stor::Manta] {

@@ -19,10 +19,9 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use manta::{ByteRange, Client, ErrorCode, GetOptions, NewObject, Path, Precondition, Upload};
-use tokio::sync::OnceCell;
 
 use super::ingest::{Digesting, Digests, Sink, ingest};
-use super::{Asset, Location, ReceiveError, StorageError, Target};
+use super::{Asset, Location, MantaConnection, ReceiveError, StorageError, Target};
 use crate::config;
 use crate::manifest::{OwnName, Uuid};
 use crate::telemetry::err;
@@ -35,9 +34,7 @@ pub struct MantaStorage(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    config: config::Manta,
-    /// Made when the key can be read.
-    client: OnceCell<Client>,
+    connection: MantaConnection,
     /// Files on their way to their final names, so that another one of this process takes a name of its own.
     taken: Arc<Mutex<HashSet<(Uuid, Asset)>>>,
 }
@@ -117,36 +114,52 @@ pub struct RemoteFile {
 }
 
 impl MantaStorage {
-    /// The storage that the configuration describes. It has to be there only when something is asked of it.
-    pub fn new(config: config::Manta) -> MantaStorage {
-        MantaStorage(Arc::new(Shared { config, client: OnceCell::new(), taken: Arc::default() }))
+    /// The storage that a configuration describes. It has to be there only when something is asked of it.
+    pub fn new(connection: MantaConnection) -> MantaStorage {
+        MantaStorage(Arc::new(Shared { connection, taken: Arc::default() }))
+    }
+
+    /// The storage of another configuration in the same process.
+    #[must_use]
+    pub fn followed_by(&self, connection: MantaConnection) -> MantaStorage {
+        MantaStorage(Arc::new(Shared { connection, taken: Arc::clone(&self.0.taken) }))
+    }
+
+    /// Whether it is the very same one.
+    pub fn is(&self, other: &MantaStorage) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Whether this is its way to Manta.
+    pub fn uses(&self, connection: &MantaConnection) -> bool {
+        self.0.connection.is(connection)
+    }
+
+    fn config(&self) -> &config::Manta {
+        self.0.connection.config()
     }
 
     /// Whether it is far away.
     pub fn is_remote(&self) -> bool {
-        self.0.config.remote
+        self.config().remote
     }
 
     pub(super) fn root_dir(&self) -> &str {
-        &self.0.config.root_dir
+        &self.config().root_dir
     }
 
-    pub(super) async fn client(&self) -> Result<&Client, StorageError> {
-        let config = &self.0.config;
-        self.0
-            .client
-            .get_or_try_init(async || connect_to_manta(config).await.map_err(StorageError::MantaUnusable))
-            .await
+    pub(super) async fn client(&self) -> Result<Client, StorageError> {
+        self.0.connection.client().await.map_err(StorageError::MantaUnusable)
     }
 
     /// The directory of all images.
     pub(super) fn images(&self) -> Result<Path, StorageError> {
-        parse(&format!("{}/images", self.0.config.root_dir))
+        parse(&format!("{}/images", self.config().root_dir))
     }
 
     fn directory(&self, uuid: Uuid) -> Result<Path, StorageError> {
         let uuid = uuid.to_string();
-        parse(&format!("{}/images/{}/{uuid}", self.0.config.root_dir, &uuid[..3]))
+        parse(&format!("{}/images/{}/{uuid}", self.config().root_dir, &uuid[..3]))
     }
 
     fn object(&self, uuid: Uuid, name: &str) -> Result<Path, StorageError> {
@@ -235,7 +248,7 @@ impl MantaStorage {
 
     /// Where it is.
     pub fn url(&self) -> &str {
-        &self.0.config.url
+        &self.config().url
     }
 
     /// Whether there is a directory at any path in Manta.
@@ -345,40 +358,6 @@ impl MantaStorage {
 
 pub(super) fn parse(path: &str) -> Result<Path, StorageError> {
     Path::new(path).map_err(|_| StorageError::InvalidName)
-}
-
-/// A client of the Manta of a configuration. Manta is not asked for anything.
-///
-/// # Errors
-/// When the key cannot be read or used.
-pub async fn connect_to_manta(
-    config: &config::Manta,
-) -> Result<Client, Box<dyn std::error::Error + Send + Sync>> {
-    let config = config.clone();
-    // The key and the system's certificates are files.
-    let made = tokio::task::spawn_blocking(move || {
-        let key = http_signature::PrivateKey::from_pem(&std::fs::read_to_string(&config.key)?)?;
-        if let Some(expected) = config.key_id.as_deref().filter(|id| !is_fingerprint_of(id, &key)) {
-            let file = config.key.display();
-            tracing::warn!("manta.keyId is {expected}, but {file} has another key, which is used");
-        }
-        let mut settings = manta::Config::new(config.url, config.user, key);
-        settings.insecure = config.insecure;
-        settings.idle_timeout = settings.idle_timeout.min(config.idle);
-        Ok(Client::new(settings)?)
-    });
-    made.await?
-}
-
-/// Whether it is the MD5 or the SHA-256 of a key, as `ssh-keygen` prints them.
-fn is_fingerprint_of(text: &str, key: &http_signature::PrivateKey) -> bool {
-    match text.strip_prefix("SHA256:") {
-        Some(sha256) => key.sha256_fingerprint().is_ok_and(|fingerprint| fingerprint == sha256),
-        None => {
-            let md5 = text.strip_prefix("MD5:").unwrap_or(text);
-            key.md5_fingerprint().is_ok_and(|fingerprint| fingerprint == md5)
-        }
-    }
 }
 
 /// Whether somebody else has written the object since it was looked at.
@@ -521,20 +500,6 @@ mod tests {
         assert!(known.may_go(&own(Some(md5))) && !known.may_go(&own(None)));
         let unsaid = occupant(Precondition::Etag("x".into()), None);
         assert!(!unsaid.may_go(&own(None)) && !unsaid.may_go(&own(Some("no MD5"))));
-    }
-
-    #[test]
-    fn a_key_has_two_fingerprints() {
-        let pem = include_str!("../../crates/http-signature/tests/data/keys/ed25519");
-        let key = http_signature::PrivateKey::from_pem(pem).unwrap();
-        let md5 = "6a:ca:aa:d1:df:27:d3:5c:a5:5f:19:78:1a:c8:2b:59";
-        let sha256 = "SHA256:jiuAXmluc2Az54yyQkweEoRGvBG4QvBjQLJVIoLZVME";
-        for right in [md5, &format!("MD5:{md5}"), sha256] {
-            assert!(is_fingerprint_of(right, &key), "{right}");
-        }
-        for wrong in ["", "SHA256:", &md5[1..], &sha256[7..], "SHA256:x"] {
-            assert!(!is_fingerprint_of(wrong, &key), "{wrong}");
-        }
     }
 
     #[test]

@@ -132,6 +132,10 @@ impl Settings {
         self.source.store(source, Ordering::Relaxed);
         tracing::callsite::rebuild_interest_cache();
     }
+
+    pub(super) fn set_level(&self, level: Level) {
+        self.set(level, self.source.load(Ordering::Relaxed));
+    }
 }
 
 /// Whether a target belongs to this project.

@@ -56,6 +56,7 @@ pub struct Logger(LogControl);
 #[derive(Clone)]
 pub struct LogControl {
     queue: Arc<Queue>,
+    settings: Arc<Settings>,
 }
 
 impl LogControl {
@@ -63,6 +64,11 @@ impl LogControl {
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.queue.dropped()
+    }
+
+    /// Changes the level from now on.
+    pub fn set_level(&self, level: Level) {
+        self.settings.set_level(level);
     }
 
     /// Waits on this thread until all records so far are written; false if that takes longer than `limit`.
@@ -117,7 +123,7 @@ pub fn init(options: &LogOptions) -> Result<Logger, InitError> {
         Pipeline::start(options.name, Level::Trace, options.source, stdout)?;
     subscriber.try_init().map_err(|_| InitError::Already)?;
     settings.set(options.level, options.source);
-    Ok(Logger(LogControl { queue }))
+    Ok(Logger(LogControl { queue, settings }))
 }
 
 /// The layers over one output.
@@ -185,13 +191,14 @@ mod tests {
     fn records_below_the_level_are_not_written() {
         let (seen_by_test, output) = std::os::unix::net::UnixStream::pair().unwrap();
         let pipeline = Pipeline::start("imgapi", Level::Error, false, output).unwrap();
-        let (settings, control) = (pipeline.settings, LogControl { queue: pipeline.queue });
+        let settings = pipeline.settings;
+        let control = LogControl { queue: pipeline.queue, settings: Arc::clone(&settings) };
         tracing::subscriber::with_default(pipeline.subscriber, || {
             let log = || tracing::info!("maybe");
             log();
             settings.set(Level::Info, false);
             log();
-            settings.set(Level::Warn, false);
+            control.set_level(Level::Warn);
             log();
         });
         assert!(control.flush(Duration::from_secs(30)));

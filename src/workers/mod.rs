@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-pub use runner::Workers;
+pub use runner::{Prepared, Workers};
 pub use status::{LastError, Progress, State, Status};
 
 /// Why a unit of work was not done.
@@ -23,7 +23,7 @@ pub trait Worker: Send + 'static {
     fn name(&self) -> &'static str;
 
     /// Does one unit of work, and says when there is the next one. It may be interrupted at every `await`, when the process
-    /// is to end.
+    /// is to end, or when it takes too long to end and another one is to take its place.
     ///
     /// # Errors
     /// Whatever kept it from being done. It is logged and shown, and the worker is called again soon, less and less soon

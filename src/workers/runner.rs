@@ -1,8 +1,12 @@
+use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Next, Poke, Progress, Status, Worker};
@@ -11,6 +15,9 @@ use crate::telemetry::Metrics;
 /// Waits after failures, without the random part: doubled each time.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 pub(super) const LAST_RETRY: Duration = Duration::from_secs(60);
+
+/// How long a worker that is to stop may go on with its unit of work.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
 
 /// The workers of the process. They stop when this is dropped.
 #[derive(Debug)]
@@ -22,7 +29,31 @@ pub struct Workers {
 #[derive(Debug)]
 struct Running {
     progress: Arc<Progress>,
-    _task: AbortOnDropHandle<()>,
+    stop: CancellationToken,
+    task: AbortOnDropHandle<()>,
+}
+
+/// A worker that has not begun.
+pub struct Prepared {
+    name: &'static str,
+    begin: Box<dyn FnOnce(Arc<Progress>, CancellationToken) -> Task + Send>,
+}
+
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl Prepared {
+    /// A worker that is to work from its start on, or after `first`; `poke` ends its waits.
+    pub fn new(worker: impl Worker, first: Next, poke: Poke) -> Prepared {
+        let name = worker.name();
+        let begin = move |progress, stop| -> Task { Box::pin(run(worker, first, progress, poke, stop)) };
+        Prepared { name, begin: Box::new(begin) }
+    }
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Prepared").field(&self.name).finish()
+    }
 }
 
 impl Workers {
@@ -31,23 +62,48 @@ impl Workers {
         Workers { metrics, running: Mutex::default() }
     }
 
-    /// Lets `worker` work from now on, or after `first`; `poke` ends its waits. To be called within the runtime.
-    pub fn start(&self, worker: impl Worker, first: Next, poke: Poke) {
-        let name = worker.name();
-        let progress = Arc::new(Progress::new(name, self.metrics.worker(name)));
-        let task = AbortOnDropHandle::new(tokio::spawn(run(worker, first, Arc::clone(&progress), poke)));
-        let running = Running { progress, _task: task };
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).push(running);
+    /// Lets it work. To be called within the runtime.
+    pub fn start(&self, worker: Prepared) {
+        let progress = Arc::new(Progress::new(worker.name, self.metrics.worker(worker.name)));
+        let stop = CancellationToken::new();
+        let task = tokio::spawn((worker.begin)(Arc::clone(&progress), stop.clone()));
+        self.running().push(Running { progress, stop, task: AbortOnDropHandle::new(task) });
+    }
+
+    /// Stops the worker of this name, if there is one, and waits until it is gone: it may end its unit of work, but not take
+    /// longer than some seconds for that.
+    pub async fn stop(&self, name: &str) {
+        let stopped: Vec<_> =
+            self.running().extract_if(.., |running| running.progress.name() == name).collect();
+        for Running { progress, stop, mut task } in stopped {
+            stop.cancel();
+            if timeout(STOP_LIMIT, &mut task).await.is_err() {
+                task.abort();
+                // It ends at its next `await`, and says that it was told to.
+                let _ = task.await;
+            }
+            progress.is_over();
+        }
     }
 
     /// How each of them is, in the order in which they were started.
     pub fn status(&self) -> Vec<Status> {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.iter().map(|running| running.progress.status()).collect()
+        self.running().iter().map(|running| running.progress.status()).collect()
+    }
+
+    fn running(&self) -> MutexGuard<'_, Vec<Running>> {
+        // The list is complete between any two statements.
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn run(mut worker: impl Worker, first: Next, progress: Arc<Progress>, poke: Poke) {
+async fn run(
+    mut worker: impl Worker,
+    first: Next,
+    progress: Arc<Progress>,
+    poke: Poke,
+    stop: CancellationToken,
+) {
     let mut next = first;
     let mut retry = FIRST_RETRY;
     loop {
@@ -64,10 +120,14 @@ async fn run(mut worker: impl Worker, first: Next, progress: Arc<Progress>, poke
                     poke.0.notified().await;
                 };
                 tokio::select! {
+                    () = stop.cancelled() => {}
                     () = poked => {}
                     () = tokio::time::sleep(wait) => {}
                 }
             }
+        }
+        if stop.is_cancelled() {
+            return;
         }
         progress.works();
         // Nothing is shared with other tasks but behind locks that are taken whatever happened.
@@ -126,7 +186,7 @@ mod tests {
         let workers = Workers::new(Arc::new(metrics));
         let (called, calls) = mpsc::unbounded_channel();
         let poke = Poke::default();
-        workers.start(Scripted { units: units.into(), called }, Next::Now, poke.clone());
+        workers.start(Prepared::new(Scripted { units: units.into(), called }, Next::Now, poke.clone()));
         (workers, poke, calls)
     }
 
@@ -193,6 +253,44 @@ mod tests {
             assert!(wait == FIRST_RETRY || failures == 1 && wait < FIRST_RETRY, "{failures}: {wait:?}");
             before = call;
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_is_stopped_between_two_units_and_another_one_takes_its_place() {
+        let (workers, _poke, mut calls) = start([|_| Ok(Next::After(HOUR))] as [Unit; 1]);
+        let first = calls.recv().await.unwrap();
+        workers.stop("another").await;
+        assert_eq!(workers.status().len(), 1);
+        workers.stop("scripted").await;
+        assert_eq!((workers.status().len(), calls.recv().await), (0, None));
+        assert_eq!(Instant::now(), first);
+    }
+
+    /// Never comes to the end of its unit of work.
+    struct Endless(mpsc::UnboundedSender<()>);
+
+    impl Worker for Endless {
+        fn name(&self) -> &'static str {
+            "endless"
+        }
+
+        async fn work(&mut self, _: &Progress) -> Result<Next, Failure> {
+            self.0.send(()).unwrap();
+            std::future::pending().await
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_that_takes_too_long_to_stop_is_interrupted() {
+        let (workers, _poke, _calls) = start([]);
+        let (called, mut calls) = mpsc::unbounded_channel();
+        workers.start(Prepared::new(Endless(called), Next::Now, Poke::default()));
+        calls.recv().await.unwrap();
+        let started = Instant::now();
+        workers.stop("endless").await;
+        assert_eq!(calls.recv().await, None);
+        assert!(started.elapsed() >= STOP_LIMIT);
+        assert_eq!(workers.status().len(), 1);
     }
 
     #[tokio::test(start_paused = true)]

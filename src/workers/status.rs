@@ -98,6 +98,15 @@ impl Progress {
         self.told().detail = Some(text.into());
     }
 
+    pub(super) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Nobody does the work any more.
+    pub(super) fn is_over(&self) {
+        self.metrics.pending(0);
+    }
+
     pub(super) fn works(&self) {
         self.told().state = State::Working;
     }

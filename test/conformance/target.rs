@@ -98,7 +98,7 @@ impl Targets {
         let settings = settings(mode);
         let configure =
             |builder: DatacenterBuilder, (key, value): (&str, Value)| builder.imgapi_config(key, value);
-        let builder = Datacenter::builder().imgapi(env!("CARGO_BIN_EXE_imgapi"));
+        let builder = Datacenter::builder().imgapi(env!("CARGO_BIN_EXE_imgapi")).services(mode == Mode::Dc);
         let builder = settings.into_iter().fold(builder, configure);
         let datacenter = self.runtime.block_on(async {
             let datacenter = builder.start().await.expect("a server");
@@ -112,6 +112,8 @@ impl Targets {
         let target = Target { authority, reference: false };
         if mode == Mode::Dc {
             target.wait_for(A_RECORD);
+            // The Workflow API is found in the background.
+            target.wait_for(&format!("{A_RECORD}/jobs"));
         }
         target
     }
@@ -132,7 +134,7 @@ fn settings(mode: Mode) -> Vec<(&'static str, Value)> {
         {"name": "release", "description": "released images"},
     ]);
     match mode {
-        Mode::Dc => vec![],
+        Mode::Dc => vec![("allowLocalCreateImageFromVm", json!(true))],
         Mode::Public => vec![("mode", json!("public")), ("databaseType", json!("local"))],
         Mode::Channels => {
             vec![("mode", json!("public")), ("databaseType", json!("local")), ("channels", channels)]

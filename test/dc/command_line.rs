@@ -31,7 +31,7 @@ fn config(app: &TestApp) -> Value {
     serde_json::from_slice(&std::fs::read(app.dc.config_file()).unwrap()).unwrap()
 }
 
-async fn print(file: &Path, key: &str) -> Output {
+pub(super) async fn print(file: &Path, key: &str) -> Output {
     run(&["config", "-f", file.to_str().unwrap(), key]).await
 }
 

@@ -1,11 +1,14 @@
 //! Placeholders whose time is over. These tests start their own datacenters.
 
+use coal::moray::{Fault, FaultRule};
+use moray::PutOptions;
 use serde_json::{Value, json};
 
 use super::support::{TestApp, merged, small_record, tests, wait_until};
 
 tests! {
     placeholders_disappear_when_their_time_is_over_and_nothing_else_does,
+    a_placeholder_that_becomes_an_image_meanwhile_stays,
 }
 
 fn placeholder(changes: Value) -> Value {
@@ -13,6 +16,45 @@ fn placeholder(changes: Value) -> Value {
         "type": "null", "os": "null", "state": "creating", "activated": false, "published_at": null, "files": null,
     });
     merged(merged(small_record(json!({})), nothing), changes)
+}
+
+/// The worker, once it has done its work.
+async fn expired_once(app: &TestApp) -> Value {
+    wait_until("placeholders are gone", async || {
+        let state = app.operator().get("/state").await.ok();
+        let worker = state["workers"].as_array()?.iter().find(|worker| worker["name"] == "expiry")?.clone();
+        worker["lastSuccess"].is_string().then_some(worker)
+    })
+    .await
+}
+
+/// The deletion is on its way to Moray when a compute node imports its image by another process.
+async fn a_placeholder_that_becomes_an_image_meanwhile_stays(_shared: &TestApp) {
+    let mut app = TestApp::start_empty().await;
+    let both = [(); 2].map(|()| placeholder(json!({"expires_at": "2020-01-01T00:00:00.000Z"})));
+    app.store_all(&both).await;
+    let faults = app.dc.moray().faults().clone();
+    faults.set(FaultRule::new(Fault::Stall).method("batch").times(1));
+    let before = faults.applied();
+    app.dc.restart_imgapi().await.unwrap();
+    faults.wait_applied(before + 1).await;
+    // It is one of the two, and the other one is next.
+    let images = both.map(|record| {
+        small_record(json!({
+            "uuid": record["uuid"], "state": "unactivated", "activated": false, "files": null, "published_at": null,
+        }))
+    });
+    for image in &images {
+        let uuid = image["uuid"].as_str().unwrap();
+        app.moray.put_object("imgapi_images", uuid, image, &PutOptions::default()).await.unwrap();
+    }
+    faults.clear();
+    let state = expired_once(&app).await;
+    assert_eq!((&state["done"], &state["failures"]), (&json!(0), &json!(0)));
+    for image in &images {
+        assert_eq!(&app.stored(image["uuid"].as_str().unwrap()).await.unwrap().0, image);
+    }
+    app.stop().await;
 }
 
 async fn placeholders_disappear_when_their_time_is_over_and_nothing_else_does(_shared: &TestApp) {
@@ -40,12 +82,7 @@ async fn placeholders_disappear_when_their_time_is_over_and_nothing_else_does(_s
         std::fs::write(path, content).unwrap();
     }
     app.dc.restart_imgapi().await.unwrap();
-    let state = wait_until("placeholders are gone", async || {
-        let state = app.operator().get("/state").await.ok();
-        let worker = state["workers"].as_array()?.iter().find(|worker| worker["name"] == "expiry")?.clone();
-        worker["lastSuccess"].is_string().then_some(worker)
-    })
-    .await;
+    let state = expired_once(&app).await;
     assert_eq!((&state["done"], &state["failures"]), (&json!(3), &json!(0)));
     for record in &expired {
         assert!(app.stored(&of(record)).await.is_none(), "{record}");

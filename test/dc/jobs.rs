@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::support::{
-    ADMIN, Answer, BASE, FATHER, Foreign, JOIN_US, LUKE, NOBODY, Script, TestApp, VADER, fresh,
+    ADMIN, Answer, BASE, FATHER, Foreign, JOIN_US, LUKE, NOBODY, Script, TestApp, VADER, fresh, merged,
     takeover_records, tests, wait_until,
 };
 use fake::{Fake, Fault};
@@ -18,6 +18,7 @@ tests! {
     an_image_is_made_from_a_vm,
     images_of_vms_must_be_possible,
     the_workflow_api_may_come_and_go,
+    what_a_lost_import_has_begun_makes_way_for_the_next_one,
 }
 
 /// A datacenter with this Workflow API, VMAPI and CNAPI, which it has found.
@@ -268,5 +269,61 @@ async fn the_workflow_api_may_come_and_go(_: &TestApp) {
     let after = Fake::start_at(&address).await;
     wait_until("jobs", async || (list().await.status == 200).then_some(())).await;
     wait_until("workflows", async || (after.state.lock().unwrap().workflows.len() == 2).then_some(())).await;
+    app.stop().await;
+}
+
+async fn what_a_lost_import_has_begun_makes_way_for_the_next_one(_: &TestApp) {
+    let fake = Fake::start().await;
+    let app = datacenter(&fake, &[]).await;
+    let source = Foreign::http("127.0.0.1").await;
+    let lost = fresh();
+    let job_is = |members: Value| {
+        let mut state = fake.state.lock().unwrap();
+        state.jobs.clear();
+        let mut job =
+            json!({"uuid": lost, "task": "import-remote-image", "workflow": state.workflows[1]["uuid"]});
+        job.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        state.jobs.push(job.as_object().unwrap().clone());
+    };
+    let manifest = |more: Value| {
+        merged(json!({"v": 2, "name": "a", "version": "1", "type": "other", "os": "other"}), more)
+    };
+    let [image, origin, by_hand, taken_over] = [(); 4].map(|()| fresh());
+    for uuid in [&image, &origin, &by_hand, &taken_over] {
+        shows(&source, uuid, "", manifest(json!({})));
+        let job = if uuid == &by_hand { String::new() } else { format!("&job_uuid={lost}") };
+        let begun = app.operator().act(uuid, &format!("import&source={}{job}", source.url(""))).await.ok();
+        assert_eq!((&begun["state"], begun.get("job_uuid")), (&json!("unactivated"), None));
+    }
+    app.operator().upload(&taken_over, "compression=none", "mine").await.ok();
+    let import = async |uuid: &str| {
+        app.operator().act(uuid, &format!("import-remote&source={}", source.url(""))).await
+    };
+    // While the job may go on, and while nobody can tell.
+    job_is(json!({"execution": "running"}));
+    import(&image).await.refused(409, "ImageUuidAlreadyExists");
+    job_is(json!({"execution": "canceled", "runner_id": "it works for it"}));
+    import(&image).await.refused(409, "ImageUuidAlreadyExists");
+    job_is(json!({"execution": "failed"}));
+    fake.fails("GET /jobs/", Fault::Refuse(500, "InternalError"));
+    import(&image).await.refused(409, "ImageUuidAlreadyExists");
+    wait_until("the workflow API", async || {
+        let answer = import(&by_hand).await;
+        (answer.status != 503).then(|| answer.refused(409, "ImageUuidAlreadyExists"))
+    })
+    .await;
+    import(&taken_over).await.refused(409, "ImageUuidAlreadyExists");
+
+    shows(&source, &image, "", manifest(json!({"origin": origin})));
+    let started = import(&image).await.ok();
+    let jobs = fake.state.lock().unwrap().jobs.clone();
+    let job = jobs.iter().find(|job| job["uuid"] == started["job_uuid"]).unwrap();
+    assert_eq!(job["origins"], json!([origin]));
+    for uuid in [&image, &origin] {
+        app.operator().get_image(uuid).await.not_found();
+    }
+    for uuid in [&by_hand, &taken_over] {
+        assert_eq!(app.operator().get_image(uuid).await.ok()["state"], "unactivated");
+    }
     app.stop().await;
 }

@@ -43,9 +43,11 @@ mod ping;
 mod precedence;
 mod races;
 mod ranges;
+mod reload;
 mod representations;
 mod routing;
 mod runs;
+mod sapi;
 mod scrub;
 mod shutdown;
 mod sources;
@@ -91,9 +93,11 @@ fn main() -> ExitCode {
         precedence::TESTS,
         races::TESTS,
         ranges::TESTS,
+        reload::TESTS,
         representations::TESTS,
         routing::TESTS,
         runs::TESTS,
+        sapi::TESTS,
         scrub::TESTS,
         shutdown::TESTS,
         state::TESTS,

@@ -2,6 +2,7 @@
 //! really make images.
 
 use coal::cnapi::{TaskFault, vm_file};
+use coal::rest::{Garbage, RestFault, RestFaultRule};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -11,6 +12,8 @@ tests! {
     a_vm_becomes_an_image,
     what_goes_wrong_on_a_compute_node_is_told,
     images_come_from_another_datacenter_with_their_origins,
+    jobs_go_on_while_the_workflow_api_restarts,
+    every_placeholder_has_a_job_whatever_the_workflow_api_answers,
 }
 
 /// A datacenter whose Workflow API, VMAPI and CNAPI are coal's.
@@ -28,19 +31,31 @@ async fn datacenter(name: &str, peer: Option<&TestApp>) -> TestApp {
 
 /// Starts a job once that can be done, and waits for its end.
 async fn run(app: &TestApp, target: &str, body: &Value) -> Value {
-    let started = wait_until("the workflow API", async || {
+    let started = start(app, target, body).await;
+    ended(app, &started).await
+}
+
+/// Starts a job once that can be done.
+async fn start(app: &TestApp, target: &str, body: &Value) -> Value {
+    wait_until("the workflow API", async || {
         let answer = app.operator().call(Method::POST, target).json(body).send().await;
         let is_down = answer.status == 503 && answer.json()["code"] == "ServiceUnavailableError";
         (!is_down).then(|| answer.ok())
     })
-    .await;
-    let url = format!(
-        "{}/jobs/{}",
-        app.dc.services().unwrap().workflow().url(),
-        started["job_uuid"].as_str().unwrap()
-    );
+    .await
+}
+
+/// The job as it is.
+async fn job(app: &TestApp, started: &Value) -> Value {
+    let url = app.dc.services().unwrap().workflow().url();
+    let url = format!("{url}/jobs/{}", started["job_uuid"].as_str().unwrap());
+    app.http.get(&url).send().await.unwrap().json().await.unwrap()
+}
+
+/// The job when it is over.
+async fn ended(app: &TestApp, started: &Value) -> Value {
     wait_until("the end of a job", async || {
-        let job: Value = app.http.get(&url).send().await.unwrap().json().await.unwrap();
+        let job = job(app, started).await;
         (!matches!(job["execution"].as_str(), Some("queued" | "running"))).then_some(job)
     })
     .await
@@ -140,4 +155,104 @@ async fn images_come_from_another_datacenter_with_their_origins(_: &TestApp) {
     near.operator().get_image(&fresh()).await.not_found();
     near.stop().await;
     far.stop().await;
+}
+
+/// Waits until so many tasks of a job have results.
+async fn has_done(app: &TestApp, started: &Value, tasks: usize) {
+    wait_until("the tasks of a job", async || {
+        let job = job(app, started).await;
+        (job["chain_results"].as_array().unwrap().len() >= tasks).then_some(())
+    })
+    .await;
+}
+
+async fn becomes_active(app: &TestApp, started: &Value) {
+    wait_until("the image", async || {
+        let image = app.operator().get_image(started["image_uuid"].as_str().unwrap()).await.ok();
+        (image["state"] == "active").then_some(())
+    })
+    .await;
+}
+
+async fn jobs_go_on_while_the_workflow_api_restarts(_: &TestApp) {
+    let app = datacenter("coal", None).await;
+    let (target, body) = has_vm(&app, "smartos").await;
+    let services = app.dc.services().unwrap();
+    let (workflow, cnapi) = (services.workflow(), services.cnapi());
+    let polls_stall = || RestFaultRule::new(RestFault::Stall).method("GET").path("/tasks/");
+    // In the middle of a job the API goes, and the runner works on.
+    cnapi.faults().set(polls_stall());
+    let started = start(&app, &target, &body).await;
+    has_done(&app, &started, 2).await;
+    workflow.stop().await;
+    let image = started["image_uuid"].as_str().unwrap();
+    let list = async || app.operator().get(&format!("/images/{image}/jobs")).await;
+    wait_until("its absence", async || (list().await.status == 503).then_some(())).await;
+    assert_eq!(app.operator().get("/ping").await.status, 200);
+    let refused = app.operator().call(Method::POST, &target).json(&body).send().await;
+    refused.refused(503, "ServiceUnavailableError");
+    cnapi.faults().clear();
+    becomes_active(&app, &started).await;
+    workflow.start().await.unwrap();
+    let listed =
+        wait_until("its return", async || Some(list().await).filter(|jobs| jobs.status == 200)).await;
+    assert_eq!(listed.ok()[0]["uuid"], started["job_uuid"]);
+    assert_eq!(ended(&app, &started).await["execution"], "succeeded");
+    // The runner dies with its job; the compute node finishes the image all the same.
+    cnapi.faults().set(polls_stall());
+    let started = start(&app, &target, &body).await;
+    has_done(&app, &started, 2).await;
+    workflow.restart_runner().await.unwrap();
+    let lost = ended(&app, &started).await;
+    assert_eq!((&lost["execution"], lost.get("runner_id")), (&json!("canceled"), None));
+    becomes_active(&app, &started).await;
+    cnapi.faults().clear();
+    assert_eq!(run(&app, &target, &body).await["execution"], "succeeded");
+    app.stop().await;
+}
+
+async fn every_placeholder_has_a_job_whatever_the_workflow_api_answers(_: &TestApp) {
+    let app = datacenter("coal", None).await;
+    let (target, body) = has_vm(&app, "smartos").await;
+    run(&app, &target, &body).await;
+    let workflow = app.dc.services().unwrap().workflow();
+    let create = async || app.operator().call(Method::POST, &target).json(&body).send().await;
+    let garbage = |body| RestFault::Garbage { body };
+    let mut images = 1;
+    for (fault, refusal) in [
+        (garbage(Garbage::NoJson), None),
+        (garbage(Garbage::WrongJson), None),
+        (garbage(Garbage::Cut), None),
+        (RestFault::HangUp, None),
+        (RestFault::LostAnswer, None),
+        (RestFault::InternalError, Some((500, "InternalError"))),
+        (RestFault::Unavailable, Some((503, "ServiceUnavailable"))),
+        (RestFault::Conflict, Some((409, "ConflictError"))),
+    ] {
+        workflow.faults().set(RestFaultRule::new(fault).method("POST").path("/jobs").times(1));
+        let answer = create().await;
+        match refusal {
+            Some((status, code)) => drop(answer.refused(status, code)),
+            None => {
+                assert_eq!(ended(&app, &answer.ok()).await["execution"], "succeeded", "{fault:?}");
+                images += 1;
+            }
+        }
+    }
+    // For as long as it says nothing that makes sense, everything else goes on.
+    for fault in [RestFault::BackendDown, RestFault::InternalError, garbage(Garbage::NoJson)] {
+        workflow.faults().set(fault);
+        let image = create().await;
+        assert!(image.status >= 500, "{image:?}");
+        assert_eq!(app.operator().get("/ping").await.status, 200);
+        workflow.faults().clear();
+        assert_eq!(run(&app, &target, &body).await["execution"], "succeeded");
+        images += 1;
+    }
+    let jobs: Value =
+        app.http.get(format!("{}/jobs", workflow.url())).send().await.unwrap().json().await.unwrap();
+    assert_eq!(jobs.as_array().unwrap().len(), images);
+    // What nobody could tell says that it has failed, and nothing says that it is being made.
+    assert_eq!(app.operator().list_uuids("state=creating").await, Vec::<String>::new());
+    app.stop().await;
 }

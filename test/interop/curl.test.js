@@ -65,3 +65,16 @@ test('the commands live the whole life of an image', async () => {
     assert.deepStrictEqual(lines, ['the same bytes', '204']);
     assert.deepStrictEqual(fs.readdirSync(directory), [], 'nothing is left');
 });
+
+test('metadata that are changed take effect', async () => {
+    const address = /^SAPI=http:\/\/127\.0\.0\.1:(\d+)$/m;
+    const makefile = fs.readFileSync(path.join(ROOT, 'Makefile'), 'utf8');
+    const first = Number(makefile.match(/^COAL_PORTS \?= (\d+)$/m)[1]);
+    assert.strictEqual(Number(commands('change-metadata').match(address)[1]), first + 9);
+    const script = `IMGAPI=${running.datacenter.imgapi}\n${
+        commands('change-metadata').replace(address, `SAPI=${running.datacenter.sapi}`)}`;
+    const { stdout, stderr } = await promisify(execFile)('sh', ['-c', script], { timeout: DEADLINE_MS });
+    assert.strictEqual(stderr, '');
+    const levels = stdout.match(/"level": \d+/g);
+    assert.deepStrictEqual(levels, ['"level": 30', '"level": 20']);
+});

@@ -15,6 +15,7 @@ const { execFile, spawnSync } = require('node:child_process');
 const { after, before, test } = require('node:test');
 
 const coal = require('./lib/coal');
+const { newKey } = require('./lib/keys');
 
 const USERS = 'ou=users, o=smartdc';
 let running;
@@ -97,10 +98,36 @@ test('a size limit and the description of the server', async () => {
     assert.deepStrictEqual(values(description.stdout, 'namingcontexts'), ['o=smartdc']);
 });
 
-test('nothing can be changed', () => {
-    const { url, bindDN, bindPassword } = running.config.ufds;
-    const result = spawnSync('ldapdelete',
-        ['-x', '-H', url, '-D', bindDN, '-w', bindPassword, 'cn=readers, ou=groups, o=smartdc'],
-        { env: { ...process.env, LDAPTLS_REQCERT: 'never' }, timeout: 30000 });
-    assert.strictEqual(result.status, 53, String(result.stderr));
+/* Runs a client that changes something, with an LDIF text if it wants one. */
+function change(program, args, input) {
+    const result = spawnSync(program, ['-x', '-H', running.config.ufds.url, ...root(), ...args],
+        { env: { ...process.env, LDAPTLS_REQCERT: 'never' }, input, timeout: 30000 });
+    return { status: result.status, stderr: String(result.stderr) };
+}
+
+test('a key is added and deleted', async () => {
+    const account = `uuid=${running.account('imgapitestluke')}, ${USERS}`;
+    const { line, fingerprint } = newKey();
+    const dn = `fingerprint=${fingerprint}, ${account}`;
+    const entry = (openssh) => [
+        `dn: ${dn}`, 'changetype: add', 'objectclass: sdckey', 'name: by hand',
+        `openssh: ${openssh}`, ''
+    ].join('\n');
+    assert.strictEqual(change('ldapadd', [], entry('ssh-rsa nonsense')).status, 21);
+    const added = change('ldapadd', [], entry(line));
+    assert.strictEqual(added.status, 0, added.stderr);
+    assert.strictEqual(change('ldapadd', [], entry(line)).status, 68);
+    const found = await ldapsearch(root(), '-b', account, '-s', 'one', '(objectclass=sdckey)');
+    assert.deepStrictEqual(values(found.stdout, 'openssh').filter((value) => value === line), [line]);
+    const deleted = change('ldapdelete', [dn]);
+    assert.strictEqual(deleted.status, 0, deleted.stderr);
+    assert.strictEqual(change('ldapdelete', [dn]).status, 32);
+});
+
+test('nothing else can be changed', () => {
+    assert.strictEqual(change('ldapdelete', ['cn=readers, ou=groups, o=smartdc']).status, 53);
+    const group = 'dn: cn=x, ou=groups, o=smartdc\nchangetype: add\nobjectclass: groupOfUniqueNames\ncn: x\n';
+    assert.strictEqual(change('ldapadd', [], group).status, 53);
+    const modified = 'dn: ou=users, o=smartdc\nchangetype: modify\nreplace: ou\nou: y\n';
+    assert.strictEqual(change('ldapmodify', [], modified).status, 53);
 });

@@ -239,31 +239,6 @@ test('two imports that need the same origin get it once', async (t) => {
     assert.strictEqual((await wf.job(second)).chain_results[0].result, 'Imported 0 of 1 origins');
 });
 
-// The engine's runner goes on with a job that was cancelled; see real-wf.test.js.
-test('an import that is cancelled and fails then takes back what it has begun', async (t) => {
-    const [image] = await chain(0);
-    let waiting = null;
-    const url = await proxy(t, (req, res) => {
-        const held = req.url.startsWith(`/images/${image}/file`);
-        if (held) {
-            waiting = res;
-        }
-        return held;
-    });
-    const uuid = await startImport(url, image);
-    await coal.waitFor('the file to be fetched', () => waiting);
-    await wf.expect(200, 'POST', `/jobs/${uuid}/cancel`);
-    assert.strictEqual(await state(image), 'unactivated');
-    waiting.destroy();
-    const job = await coal.waitFor('the end', async () => {
-        const found = await wf.job(uuid);
-        return found.execution !== 'canceled' && found;
-    });
-    assert.deepStrictEqual(job.onerror_results.map(({ name, error }) => [name, error]),
-        [['delete_created', ''], ['On error', 'Error executing job']]);
-    assert.strictEqual(await state(image), null);
-});
-
 /* A VM of an account, made from an image that is here. */
 async function aVm(owner) {
     const base = await activeImage(client, manifest(running.account('admin'), { public: true, name: 'base' }));

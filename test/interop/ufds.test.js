@@ -18,6 +18,7 @@ const UFDS = require('ufds');
 
 const coal = require('./lib/coal');
 const { call, within } = require('./lib/call');
+const { newKey } = require('./lib/keys');
 
 const USERS = 'ou=users, o=smartdc';
 const SUBUSER = 'b6f7e3a1-0c55-4a5e-9d2f-0d8d3c3f0e11';
@@ -128,6 +129,28 @@ test('a missing base is no such object', async () => {
             assert.strictEqual(err.statusCode, 404, err.message);
             return true;
         });
+});
+
+test('keys of accounts and of sub-users come and go', async () => {
+    const vader = running.account('imgapitestvader');
+    for (const [user, account] of [[vader, []], [SUBUSER, [vader]]]) {
+        const { line, fingerprint } = newKey();
+        const before = await call(client, 'listKeys', user, ...account);
+        const added = await call(client, 'addKey', user, { name: 'saber', openssh: line }, ...account);
+        assert.strictEqual(added.fingerprint, fingerprint);
+        assert.strictEqual(added.openssh, line);
+        assert.match(added.pkcs, /^-----BEGIN PUBLIC KEY-----/);
+        // The client looks for the name and the fingerprint before.
+        await assert.rejects(call(client, 'addKey', user, { name: 'saber', openssh: line }, ...account),
+            /already exists/);
+        const found = await call(client, 'getKey', user, 'saber', ...account);
+        assert.strictEqual(found.fingerprint, fingerprint);
+        const keys = await call(client, 'listKeys', user, ...account);
+        assert.strictEqual(keys.length, before.length + 1);
+        await call(client, 'deleteKey', user, found, ...account);
+        await assert.rejects(call(client, 'getKey', user, 'saber', ...account),
+            (err) => err.statusCode === 404);
+    }
 });
 
 test('a wrong password does not bind', async () => {

@@ -66,7 +66,10 @@ before(async () => {
     sandbox = { imgapiUrl: url, vmapiUrl: url, cnapiUrl: url };
 });
 
-after(() => server.close());
+after(() => {
+    server.close();
+    server.closeAllConnections();
+});
 
 beforeEach(() => {
     images = {};
@@ -88,7 +91,10 @@ function serve(req, res) {
             req.socket.destroy();
             return;
         }
-        res.writeHead(answer[0], { 'content-type': 'application/json' });
+        if (answer instanceof Promise) {
+            return;
+        }
+        res.writeHead(answer[0], { 'content-type': 'application/json', etag: 'a-tag' });
         res.end(answer[0] === 204 ? '' : JSON.stringify(answer[1]));
     });
 }
@@ -238,6 +244,41 @@ test('an image that has become active stays so, and one that is gone is no matte
     assert.deepEqual(states(), {});
 });
 
+test('an image that becomes active while it is looked at is not marked', async () => {
+    cnapiTask = { status: 'failure', history: [] };
+    images.image = { uuid: 'image', state: 'unactivated' };
+    let attempts = 0;
+    instead['POST /images/image?update'] = (req) => {
+        assert.equal(req.headers['if-match'], 'a-tag');
+        attempts += 1;
+        images.image.state = 'active';
+        return refusal(412, 'PreconditionFailed');
+    };
+    await createJob();
+    assert.deepEqual([attempts, images.image.state], [1, 'active']);
+});
+
+test('a job that is cancelled ends its task', async () => {
+    sandbox.wfapiUrl = sandbox.imgapiUrl;
+    instead['GET /jobs/job'] = () => [200, { uuid: 'job', execution: 'canceled' }];
+    try {
+        cnapiTask = { status: 'active' };
+        images.image = { uuid: 'image', state: 'creating' };
+        assert.equal((await createJob()).execution, 'failed');
+        assert.deepEqual(images.image.error, { message: 'the job was canceled' });
+        // The files come in the end, and nobody waits for them.
+        for (const held of ['base', 'image']) {
+            images = {};
+            instead[`PUT /images/${held}/file`] = () => new Promise(() => {});
+            assert.equal((await importJob()).execution, 'failed');
+            delete instead[`PUT /images/${held}/file`];
+            assert.equal(images[held], undefined);
+        }
+    } finally {
+        delete sandbox.wfapiUrl;
+    }
+});
+
 test('CNAPI may be away while the image is made', async () => {
     images.image = { uuid: 'image', state: 'active' };
     let polls = 0;
@@ -260,7 +301,7 @@ test('a job that is cancelled lets its placeholder say so', async () => {
 test('origins are imported before the image, the base first', async () => {
     assert.equal((await importJob()).execution, 'succeeded');
     assert.deepEqual(states(), { base: 'active', middle: 'active', top: 'active', image: 'active' });
-    const from = 'source=http%3A%2F%2Ffar%3Fchannel%3Ddev';
+    const from = 'job_uuid=job&source=http%3A%2F%2Ffar%3Fchannel%3Ddev';
     assert.deepEqual(calls.slice(0, 3).map((made) => made.target), [
         `/images/base?action=import&skip_owner_check=true&${from}`, `/images/base/file?${from}`,
         '/images/base?action=activate'

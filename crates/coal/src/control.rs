@@ -1,6 +1,6 @@
 //! The control: faults for people and for tests in other languages, over HTTP.
 //!
-//! `SERVICE` is `manta`, `workflow`, `vmapi` or `cnapi`.
+//! `SERVICE` is `sapi`, `manta`, `workflow`, `vmapi` or `cnapi`.
 //!
 //! | request | |
 //! |---|---|
@@ -34,6 +34,7 @@ use crate::datacenter::Services;
 use crate::manta::{MantaFaultRule, MantaFaults, MantaServer};
 use crate::net::{Endpoint, Service};
 use crate::rest::{RestFaultRule, RestFaults, RestServer};
+use crate::sapi::SapiServer;
 use crate::vmapi::{Fleet, Vm};
 use crate::workflow::WorkflowServer;
 
@@ -60,10 +61,12 @@ impl Control {
     /// Listens on `address`; port 0 chooses a free one.
     pub(crate) async fn bind(
         address: SocketAddr,
+        sapi: &Arc<SapiServer>,
         manta: Option<&Arc<MantaServer>>,
         services: Option<&Arc<Services>>,
     ) -> io::Result<Self> {
-        let mut router = Router::new();
+        let mut router =
+            Router::new().nest("/sapi", faults(sapi.faults().clone()).merge(power(Arc::clone(sapi))));
         if let Some(manta) = manta {
             router = router.nest("/manta", faults(manta.faults().clone()).merge(power(Arc::clone(manta))));
         }
@@ -171,16 +174,17 @@ impl<S> Clone for Of<S> {
     }
 }
 
-impl Power for Arc<MantaServer> {
-    async fn off(&self) {
-        self.stop().await;
-    }
-    async fn on(&self) -> io::Result<()> {
-        self.start().await
-    }
-}
-
 macro_rules! power_of {
+    (Arc<$server:ty>) => {
+        impl Power for Arc<$server> {
+            async fn off(&self) {
+                self.stop().await;
+            }
+            async fn on(&self) -> io::Result<()> {
+                self.start().await
+            }
+        }
+    };
     ($server:ty) => {
         impl Power for Of<$server> {
             async fn off(&self) {
@@ -193,6 +197,8 @@ macro_rules! power_of {
     };
 }
 
+power_of!(Arc<MantaServer>);
+power_of!(Arc<SapiServer>);
 power_of!(WorkflowServer);
 power_of!(RestServer);
 power_of!(CnapiServer);

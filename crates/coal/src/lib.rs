@@ -5,6 +5,7 @@
 //! - [`ufds`]: the account directory, LDAP in front of an LDIF file
 //! - [`workflow`]: the Workflow API and its runner, HTTP in front of SQLite, an engine for JavaScript
 //! - [`vmapi`], [`cnapi`]: machines and servers, HTTP in front of a few invented ones
+//! - [`sapi`]: what is deployed and its metadata, HTTP in front of SQLite
 //! - [`datacenter`]: all of them, and the `imgapi` process between them
 //!
 //! Each server speaks the real protocol and is checked with the clients that Triton's services use. None of it
@@ -20,6 +21,7 @@ pub mod datacenter;
 pub mod manta;
 pub mod moray;
 pub mod rest;
+pub mod sapi;
 pub mod ufds;
 pub mod vmapi;
 pub mod workflow;

@@ -5,11 +5,11 @@ mod options;
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::{ExitCode, ExitStatus};
+use std::process::ExitCode;
 
 use clap::Parser;
-use coal::Cloud;
 use coal::datacenter::{DatacenterError, ReadyDatacenter, ReadyFile};
+use coal::{Cloud, Datacenter};
 use futures_util::future::select_all;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
@@ -39,12 +39,6 @@ fn main() -> ExitCode {
     }
 }
 
-/// What ends a running datacenter.
-enum End {
-    Signal,
-    Exit(usize, ExitStatus),
-}
-
 async fn run(options: Options) -> Result<(), DatacenterError> {
     let signals = |kind| {
         signal(kind).map_err(|source| DatacenterError::Io { action: "wait for signals".to_owned(), source })
@@ -64,14 +58,10 @@ async fn run(options: Options) -> Result<(), DatacenterError> {
         () = &mut stop => return Ok(()),
     };
     announce(&cloud, ready_file)?;
-    let exits = cloud.datacenters().iter().map(|datacenter| Box::pin(datacenter.imgapi_exit()));
-    let end = tokio::select! {
-        () = stop => End::Signal,
-        (status, which, _) = select_all(exits) => End::Exit(which, status),
-    };
-    let outcome = match end {
-        End::Signal => Ok(()),
-        End::Exit(which, status) => Err(cloud.datacenters()[which].unexpected_end(status)),
+    let ends = cloud.datacenters().iter().map(|datacenter| Box::pin(datacenter.unexpected_end()));
+    let outcome = tokio::select! {
+        () = stop => Ok(()),
+        (error, ..) = select_all(ends) => Err(error),
     };
     cloud.stop().await;
     outcome
@@ -83,7 +73,7 @@ fn announce(cloud: &Cloud, ready_file: Option<PathBuf>) -> Result<(), Datacenter
     let mut datacenters = Vec::new();
     for datacenter in cloud.datacenters() {
         let ready = datacenter.ready();
-        text.push_str(&described(&ready, datacenter.log_file()));
+        text.push_str(&described(&ready, datacenter));
         datacenters.push(ready);
     }
     text.push_str(&format!("\nStop it with Ctrl-C, or: kill {}\n", std::process::id()));
@@ -97,7 +87,7 @@ fn announce(cloud: &Cloud, ready_file: Option<PathBuf>) -> Result<(), Datacenter
 }
 
 /// A datacenter, for people.
-fn described(ready: &ReadyDatacenter, log_file: PathBuf) -> String {
+fn described(ready: &ReadyDatacenter, datacenter: &Datacenter) -> String {
     let mut text = format!("Datacenter \"{}\" is up:\n\n", ready.name);
     let mut line = |name: &str, value: &str| text.push_str(&format!("  {name:<8} {value}\n"));
     ready.imgapi.iter().for_each(|url| line("imgapi", url));
@@ -108,10 +98,12 @@ fn described(ready: &ReadyDatacenter, log_file: PathBuf) -> String {
     ready.workflow.iter().for_each(|url| line("workflow", url));
     ready.vmapi.iter().for_each(|url| line("vmapi", url));
     ready.cnapi.iter().for_each(|url| line("cnapi", url));
+    line("sapi", &ready.sapi);
     line("control", &ready.control);
     line("config", &ready.config_file.display().to_string());
     if let Some(imgapi) = &ready.imgapi {
-        line("log", &log_file.display().to_string());
+        line("log", &datacenter.log_file().display().to_string());
+        datacenter.agent_log_file().iter().for_each(|file| line("agent", &file.display().to_string()));
         text.push_str(&format!("\nTry:\n\n  curl -s {imgapi}/ping\n  curl -s {imgapi}/images\n"));
     }
     text

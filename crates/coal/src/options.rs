@@ -13,12 +13,13 @@ pub(crate) struct Options {
     /// Directory for all data, kept at the end. By default a temporary one that is removed.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// "auto" for free ports, or the first of nine consecutive ones: imgapi, metrics, moray, ufds, manta,
-    /// control, workflow, vmapi, cnapi. Those of further datacenters follow.
+    /// "auto" for free ports, or the first of ten consecutive ones: imgapi, metrics, moray, ufds, manta,
+    /// control, workflow, vmapi, cnapi, sapi. Those of further datacenters follow.
     #[arg(long, value_name = "auto|BASE", default_value = "auto", value_parser = parse_ports)]
     pub(crate) ports: Ports,
-    /// Whether there is a Manta: one of this datacenter, one that imgapi takes for far away, or none.
-    #[arg(long, value_name = "local|remote|none", default_value = "local", value_parser = parse_manta)]
+    /// Whether there is a Manta: one of this datacenter, one that imgapi takes for far away, one that
+    /// imgapi is not set up for, or none.
+    #[arg(long, value_name = "local|remote|unused|none", default_value = "local", value_parser = parse_manta)]
     pub(crate) manta: MantaMode,
     /// File to write, as JSON, when everything answers.
     #[arg(long, value_name = "FILE")]
@@ -29,6 +30,9 @@ pub(crate) struct Options {
     /// Start the backends and write the config, but do not run imgapi.
     #[arg(long)]
     pub(crate) no_imgapi: bool,
+    /// Write imgapi's config once, in place of the config-agent that renders it from SAPI's metadata.
+    #[arg(long)]
+    pub(crate) direct_config: bool,
     /// Leave out the Workflow API, VMAPI and CNAPI.
     #[arg(long)]
     pub(crate) no_services: bool,
@@ -77,8 +81,9 @@ fn parse_manta(text: &str) -> Result<MantaMode, String> {
     match text {
         "local" => Ok(MantaMode::Local),
         "remote" => Ok(MantaMode::Remote),
+        "unused" => Ok(MantaMode::Unused),
         "none" => Ok(MantaMode::None),
-        _ => Err("neither local, nor remote, nor none".to_owned()),
+        _ => Err("neither local, nor remote, nor unused, nor none".to_owned()),
     }
 }
 
@@ -93,7 +98,10 @@ impl Options {
     }
 
     fn template(self) -> DatacenterBuilder {
-        let mut builder = Datacenter::builder().manta(self.manta).services(!self.no_services);
+        let mut builder = Datacenter::builder()
+            .manta(self.manta)
+            .services(!self.no_services)
+            .config_from_sapi(!self.direct_config);
         if let Some(data) = self.data {
             builder = builder.data_dir(data);
         }

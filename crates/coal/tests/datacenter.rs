@@ -9,9 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use coal::Datacenter;
+use coal::cnapi::TaskFault;
 use coal::datacenter::{DatacenterError, MantaMode, Ports};
-use serde_json::Value;
+use coal::rest::RestFault;
+use coal::vmapi::VmState;
+use coal::{Cloud, Datacenter};
+use serde_json::{Value, json};
 
 /// The script that becomes the stand-in below. It is not written by a test: a file that was open for writing
 /// when another thread forked cannot be executed.
@@ -113,6 +116,96 @@ async fn a_manta_is_in_the_config_and_in_the_ready_file() {
 }
 
 #[tokio::test]
+async fn the_datacenters_of_a_cloud_know_each_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let template = Datacenter::builder().imgapi_command(stand_in()).services(true).data_dir(directory.path());
+    let names = ["east", "west", "south"].map(str::to_owned);
+    let cloud = within(Cloud::builder(template, names.clone()).start()).await.unwrap();
+    let config = |datacenter: &Datacenter| -> Value {
+        serde_json::from_slice(&std::fs::read(datacenter.config_file()).unwrap()).unwrap()
+    };
+    let mut ports = Vec::new();
+    for (datacenter, name) in cloud.datacenters().iter().zip(&names) {
+        let config = config(datacenter);
+        assert_eq!((datacenter.name(), &config["datacenterName"]), (name.as_str(), &json!(name)));
+        assert_eq!(datacenter.data_dir(), directory.path().join(name));
+        let others = cloud.datacenters().iter().filter(|other| other.name() != name);
+        for other in others {
+            assert_eq!(config["imgapiUrlFromDatacenter"][other.name()], json!(other.imgapi_url()));
+        }
+        assert_eq!(datacenter.accounts(), cloud.datacenters()[0].accounts());
+        assert_eq!(config["wfapi"]["url"], datacenter.services().unwrap().workflow().url());
+        assert_eq!(status(&(datacenter.imgapi_url().unwrap() + "/ping")).await, Some(200));
+        ports.push(datacenter.imgapi_address().unwrap().port());
+    }
+    ports.sort_unstable();
+    ports.dedup();
+    assert_eq!(ports.len(), 3);
+    let urls: Vec<_> =
+        cloud.datacenters().iter().map(|datacenter| datacenter.imgapi_url().unwrap()).collect();
+    within(cloud.stop()).await;
+    for url in urls {
+        assert_eq!(status(&(url + "/ping")).await, None);
+    }
+}
+
+#[tokio::test]
+async fn people_switch_the_services_of_jobs_by_the_control() {
+    let datacenter = within(Datacenter::builder().services(true).start()).await.unwrap();
+    let services = datacenter.services().unwrap();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let control = async |method: &str, path: &str, body: Value| {
+        let request = client.request(method.parse().unwrap(), datacenter.control_url() + path);
+        let response = request.json(&body).send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    };
+    let post = async |path: &str, body: Value| control("POST", path, body).await.0;
+
+    assert_eq!(post("/cnapi/tasks/faults", json!({"fault": "never_end", "times": 2})).await, 204);
+    let (_, listed) = control("GET", "/cnapi/tasks/faults", json!(null)).await;
+    assert_eq!(listed, json!([{"fault": "never_end", "times": 2}]).to_string());
+    assert_eq!(
+        services.cnapi().task_faults().list(),
+        [coal::cnapi::TaskFaultRule::new(TaskFault::NeverEnd).times(2)]
+    );
+    assert_eq!(post("/cnapi/tasks/faults", json!({"fault": "never_end", "time": 2})).await, 422);
+    assert_eq!(control("DELETE", "/cnapi/tasks/faults", json!(null)).await.0, 204);
+    assert!(services.cnapi().task_faults().list().is_empty());
+
+    let ping = services.workflow().url() + "/ping";
+    for (service, faults) in [
+        ("vmapi", services.vmapi().faults()),
+        ("cnapi", services.cnapi().faults()),
+        ("workflow", services.workflow().faults()),
+    ] {
+        let rule = json!({"fault": "internal_error", "method": "GET", "path": "/ping"});
+        assert_eq!(post(&format!("/{service}/faults"), rule).await, 204);
+        assert_eq!(
+            faults.list(),
+            [coal::rest::RestFaultRule::new(RestFault::InternalError).method("GET").path("/ping")]
+        );
+    }
+    assert_eq!(status(&ping).await, Some(500));
+    assert_eq!(control("DELETE", "/workflow/faults", json!(null)).await.0, 204);
+    assert_eq!(post("/workflow/stop", json!(null)).await, 204);
+    assert_eq!(status(&ping).await, None);
+    assert_eq!(post("/workflow/start", json!(null)).await, 204);
+    assert_eq!(status(&ping).await, Some(200));
+    for (what, expected) in [("pause", 204), ("resume", 204), ("restart", 204), ("rest", 404)] {
+        assert_eq!(post(&format!("/workflow/runner/{what}"), json!(null)).await, expected, "{what}");
+    }
+
+    let vm = services.fleet().vm_called("smartos").unwrap();
+    assert_eq!(control("PUT", &format!("/vms/{}", vm.uuid), json!({"state": "running"})).await.0, 204);
+    assert_eq!(services.fleet().vm_called("smartos").unwrap().state, VmState::Running);
+    assert_eq!(control("PUT", &format!("/vms/{}", vm.uuid), json!({"state": "asleep"})).await.0, 422);
+    let server = vm.server_uuid.unwrap();
+    assert_eq!(control("PUT", &format!("/servers/{server}"), json!({"current_platform": "x"})).await.0, 204);
+    assert_eq!(services.fleet().server(&server).unwrap().current_platform, "x");
+    within(datacenter.stop()).await;
+}
+
+#[tokio::test]
 async fn an_imgapi_that_ends_is_told_with_its_log() {
     let broken = ["/bin/sh", "-c", "echo the reason >&2; exit 3"].map(PathBuf::from).to_vec();
     let error = within(Datacenter::builder().imgapi_command(broken).start()).await.unwrap_err();
@@ -143,7 +236,7 @@ fn read_until(output: &mut impl BufRead, start: &str) {
 fn coal(ready_file: &Path) -> std::process::Child {
     Command::new(env!("CARGO_BIN_EXE_coal"))
         .env("STAND_IN", std::env::current_exe().unwrap())
-        .args(["--imgapi", SCRIPT, "--data"])
+        .args(["--direct-config", "--imgapi", SCRIPT, "--data"])
         .arg(ready_file.with_file_name("data"))
         .arg("--ready-file")
         .arg(ready_file)

@@ -15,7 +15,7 @@ use super::{ApiError, ApiResult, App, Problem};
 use crate::config::Config;
 use crate::db::Records;
 use crate::manifest::{Compression, Stor, Uuid};
-use crate::storage::{LocalStorage, Location, MantaStorage, Storage, StorageError};
+use crate::storage::{LocalStorage, Location, MantaConnection, MantaStorage, Storage, StorageError};
 use crate::telemetry::{Metrics, err};
 
 use cache::Cache;
@@ -113,7 +113,8 @@ pub async fn check_files(
     options: &CheckOptions,
     tell: &(dyn Fn(Step<'_>) + Sync),
 ) -> ApiResult<CheckReport> {
-    let manta = config.manta.clone().filter(|manta| manta.stores_files).map(MantaStorage::new);
+    let manta = config.manta.clone().filter(|manta| manta.stores_files).map(MantaConnection::new);
+    let manta = manta.map(MantaStorage::new);
     let storage = Storage::new(LocalStorage::new(config.local_base_dir.clone()), manta);
     let mut records = Records::open(config, metrics).map_err(StorageError::from)?;
     let known = Known::read(&mut records, App::rules_of(config)).await?;

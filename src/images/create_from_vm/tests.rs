@@ -94,6 +94,23 @@ impl Cloud {
         }
     }
 
+    /// All jobs have these members.
+    pub(in crate::images) fn jobs_have(&self, members: Value) {
+        for job in &mut self.fake.state.lock().unwrap().jobs {
+            job.extend(members.as_object().unwrap().clone());
+        }
+    }
+
+    /// The UUID of a new job for this task.
+    pub(in crate::images) async fn has_job(&self, task: &str) -> Uuid {
+        let uuid = Uuid::new_v4();
+        let Value::Object(job) = json!({"uuid": uuid, "task": task, "execution": "running"}) else {
+            unreachable!()
+        };
+        self.fake.state.lock().unwrap().jobs.push(job);
+        uuid
+    }
+
     pub(in crate::images) async fn create(&self) -> ApiResult<StartedJob> {
         self.create_of(json!({"name": "mine", "version": "1.0.0"})).await
     }

@@ -86,10 +86,10 @@ pub struct Counts {
 }
 
 /// What the scrubber has found, for operators.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Findings {
     metrics: Arc<Metrics>,
-    known: Mutex<Known>,
+    known: Arc<Mutex<Known>>,
 }
 
 /// What is known of the last round and of the one under way.
@@ -111,7 +111,7 @@ struct Listed {
 
 impl Findings {
     pub(in crate::images) fn new(metrics: Arc<Metrics>) -> Findings {
-        Findings { metrics, known: Mutex::default() }
+        Findings { metrics, known: Arc::default() }
     }
 
     /// At most a thousand of them, and how many there are.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
-use super::{App, now};
+use super::{App, CurrentApp, now};
 use crate::config;
 use crate::manifest::{Stor, Uuid, View};
 use crate::storage::Throttle;
@@ -39,6 +39,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The scrubber. A unit of its work is one image, or one group of them in the search for files without one.
 #[derive(Debug)]
 pub struct Scrub {
+    current: CurrentApp,
+    /// That of the unit of work at hand.
     app: Arc<App>,
     settings: config::Scrub,
     throttle: Throttle,
@@ -58,10 +60,15 @@ enum Left {
 }
 
 impl Scrub {
+    /// What operators call it.
+    pub const NAME: &'static str = "scrub";
+
     /// A scrubber of the storages of `app`; `None` where the configuration wants none.
-    pub fn new(app: Arc<App>) -> Option<Scrub> {
+    pub fn new(current: CurrentApp) -> Option<Scrub> {
+        let app = current.get();
         let settings = app.config.scrub?;
         Some(Scrub {
+            current,
             app,
             settings,
             throttle: Throttle::new(settings.rate),
@@ -75,10 +82,15 @@ impl Scrub {
 
 impl Worker for Scrub {
     fn name(&self) -> &'static str {
-        "scrub"
+        Scrub::NAME
     }
 
     async fn work(&mut self, progress: &Progress) -> Result<Next, Failure> {
+        self.app = self.current.get();
+        if let Some(settings) = self.app.config.scrub.filter(|settings| *settings != self.settings) {
+            self.throttle = Throttle::new(settings.rate);
+            self.settings = settings;
+        }
         if !self.is_resumed {
             self.resume().await?;
             self.is_resumed = true;

@@ -35,7 +35,12 @@ async fn connected(fake: &Fake) -> Jobs {
 
 fn new_job() -> NewJob {
     let params = Map::from_iter([("image_uuid".to_owned(), json!(IMAGE))]);
-    NewJob { task: Task::ImportRemoteImage, target: format!("/import-remote-{IMAGE}"), params }
+    NewJob {
+        uuid: Uuid::new_v4(),
+        task: Task::ImportRemoteImage,
+        target: format!("/import-remote-{IMAGE}"),
+        params,
+    }
 }
 
 /// Calls of one path.
@@ -94,13 +99,14 @@ async fn what_does_not_answer_as_it_should_is_down_until_it_does() {
 async fn a_job_is_sent_with_its_parameters_under_a_uuid_of_ours() {
     let fake = Fake::start().await;
     let jobs = connected(&fake).await;
-    let uuid = jobs.start(&new_job(), "the-id").await.unwrap();
+    let job = new_job();
+    jobs.start(&job, "the-id").await.unwrap();
     let state = fake.state.lock().unwrap();
     let workflow =
         state.workflows.iter().find(|workflow| workflow["name"].as_str().unwrap().starts_with("import"));
     let expected = json!({
         "image_uuid": IMAGE, "task": "import-remote-image", "target": format!("/import-remote-{IMAGE}"),
-        "workflow": workflow.unwrap()["uuid"], "uuid": uuid,
+        "workflow": workflow.unwrap()["uuid"], "uuid": job.uuid,
     });
     assert_eq!(json!(state.jobs), json!([expected]));
     let head = state.heads.last().unwrap();
@@ -122,9 +128,10 @@ async fn no_job_is_started_twice_and_none_is_forgotten() {
         for (call, fault) in faults {
             fake.fails(call, *fault);
         }
-        let uuid = jobs.start(&new_job(), "id").await.unwrap();
+        let job = new_job();
+        jobs.start(&job, "id").await.unwrap();
         let started = std::mem::take(&mut fake.state.lock().unwrap().jobs);
-        assert_eq!((started.len(), &started[0]["uuid"]), (1, &json!(uuid)), "{faults:?}");
+        assert_eq!((started.len(), &started[0]["uuid"]), (1, &json!(job.uuid)), "{faults:?}");
         assert_eq!(count(&fake.calls(), "POST /jobs"), sent, "{faults:?}");
     }
     // Nobody can tell.
@@ -147,6 +154,20 @@ async fn a_refusal_is_told_as_it_is() {
         }
     }
     assert!(fake.state.lock().unwrap().jobs.is_empty());
+}
+
+#[tokio::test]
+async fn a_job_is_found_by_its_uuid() {
+    let fake = Fake::start().await;
+    let jobs = connected(&fake).await;
+    let job = new_job();
+    assert_eq!(jobs.find(job.uuid, "id").await.unwrap(), None);
+    jobs.start(&job, "id").await.unwrap();
+    assert_eq!(jobs.find(job.uuid, "id").await.unwrap().unwrap()["image_uuid"], IMAGE);
+    for fault in [Fault::Garbage("{}"), Fault::LoseAnswer, Fault::Refuse(500, "InternalError")] {
+        fake.fails("GET /jobs/", fault);
+        jobs.find(job.uuid, "id").await.unwrap_err();
+    }
 }
 
 #[tokio::test]

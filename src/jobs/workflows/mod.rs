@@ -6,6 +6,7 @@
 //! their tasks, and those that were left behind by former versions are in nobody's way.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -36,6 +37,19 @@ impl Task {
             Task::ImportRemoteImage => "import-remote-image",
         }
     }
+
+    /// The longest time that its chain can take, and that for errors.
+    pub fn limit(self) -> Duration {
+        Duration::from_secs(2 * self.timeout())
+    }
+
+    /// The time of its workflow, which each chain has, in seconds.
+    fn timeout(self) -> u64 {
+        match self {
+            Task::CreateFromVm => 3630,
+            Task::ImportRemoteImage => 7250,
+        }
+    }
 }
 
 /// A workflow as it is sent.
@@ -60,7 +74,6 @@ static CREATE_FROM_VM: LazyLock<Workflow> = LazyLock::new(|| {
     };
     Workflow::new(
         Task::CreateFromVm,
-        3630,
         &json!([noting(get), noting(queue), noting(poll)]),
         &json!([mark(), fail()]),
         &json!([mark()]),
@@ -76,7 +89,7 @@ static IMPORT_REMOTE_IMAGE: LazyLock<Workflow> = LazyLock::new(|| {
         task("add_image_file", include_str!("import-remote-image/add-image-file.js"), 3600),
         task("activate_image", include_str!("import-remote-image/activate-image.js"), 10),
     ]);
-    Workflow::new(Task::ImportRemoteImage, 7250, &chain, &json!([delete(), fail()]), &json!([delete()]))
+    Workflow::new(Task::ImportRemoteImage, &chain, &json!([delete(), fail()]), &json!([delete()]))
 });
 
 impl Workflow {
@@ -87,8 +100,8 @@ impl Workflow {
         }
     }
 
-    /// `timeout` is that of the whole chain, in seconds.
-    fn new(task: Task, timeout: u64, chain: &Value, onerror: &Value, oncancel: &Value) -> Workflow {
+    fn new(task: Task, chain: &Value, onerror: &Value, oncancel: &Value) -> Workflow {
+        let timeout = task.timeout();
         let content = json!({"chain": chain, "onerror": onerror, "oncancel": oncancel, "timeout": timeout});
         let digest = hex::encode(Sha256::digest(content.to_string()));
         let name = format!("{}-{VERSION}-{}", task.as_str(), &digest[..DIGITS]);
@@ -199,7 +212,7 @@ mod tests {
             let digest = name.strip_prefix(&format!("{}-8.0.0-", task.as_str())).unwrap();
             assert!(digest.len() == 8 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()), "{name}");
         }
-        let other = Workflow::new(Task::CreateFromVm, 1, &json!([]), &json!([]), &json!([]));
+        let other = Workflow::new(Task::CreateFromVm, &json!([]), &json!([]), &json!([]));
         assert_ne!(other.name, Workflow::of(Task::CreateFromVm).name);
     }
 

@@ -45,7 +45,7 @@ pub struct View {
     etag_v1: Option<Box<[u8; 20]>>,
 }
 
-/// The three flags of an image in one byte, so that a scan need not look at the image itself.
+/// The flags of an image in one byte, so that a scan need not look at the image itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Flags(u8);
 
@@ -56,6 +56,8 @@ impl Flags {
     pub const ACTIVATED: Flags = Flags(2);
     /// `disabled`.
     pub const DISABLED: Flags = Flags(4);
+    /// A job makes the image; see [`Image::job`].
+    pub const OF_JOB: Flags = Flags(8);
 
     /// These flags, and one more if `on`.
     #[must_use]
@@ -97,7 +99,8 @@ impl View {
             flags: Flags::default()
                 .with(Flags::PUBLIC, image.public)
                 .with(Flags::ACTIVATED, image.activated)
-                .with(Flags::DISABLED, image.disabled),
+                .with(Flags::DISABLED, image.disabled)
+                .with(Flags::OF_JOB, image.job().is_some()),
             image_type: name_of(image.image_type.map(|kind| kind.as_str()), stored("type")),
             os: name_of(image.os.map(|os| os.as_str()), stored("os")),
             published_at: image.published_at.as_deref().map(Box::from),
@@ -206,6 +209,11 @@ impl View {
     /// Whether the flags say active: activated and not disabled. This is what ListImages selects by.
     pub fn is_active(&self) -> bool {
         self.flags.meet(Flags(Flags::ACTIVATED.0 | Flags::DISABLED.0), Flags::ACTIVATED)
+    }
+
+    /// Whether a job makes the image.
+    pub fn is_of_job(&self) -> bool {
+        self.flags.has(Flags::OF_JOB)
     }
 
     /// Whether the image was activated.

@@ -4,7 +4,7 @@ use std::io;
 use std::mem;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -59,12 +59,25 @@ pub(in crate::server) struct Shared {
     blocked_since: AtomicU64,
     /// Bytes written since the last wait.
     written: AtomicU64,
-    /// How fast the client takes what is written, until it is too slow.
-    pace: Mutex<Result<Pace, Stalled>>,
+    /// How fast the client takes what is written.
+    pace: Mutex<Kept>,
     at_eof: AtomicBool,
     withheld: Mutex<Vec<u8>>,
     /// The socket, once hyper is done with it.
     stream: Mutex<Option<TcpStream>>,
+}
+
+/// What the client has to keep to while it takes an answer, and whether it does.
+struct Kept {
+    limits: TransferLimits,
+    /// Until it is too slow.
+    pace: Result<Pace, Stalled>,
+}
+
+impl Kept {
+    fn new(limits: TransferLimits) -> Kept {
+        Kept { limits, pace: Ok(Pace::new(limits)) }
+    }
 }
 
 impl Shared {
@@ -77,7 +90,7 @@ impl Shared {
             phase_since: AtomicU64::new(0),
             blocked_since: AtomicU64::new(u64::MAX),
             written: AtomicU64::new(0),
-            pace: Mutex::new(Ok(Pace::new(limits))),
+            pace: Mutex::new(Kept::new(limits)),
             at_eof: AtomicBool::new(false),
             withheld: Mutex::default(),
             stream: Mutex::default(),
@@ -146,10 +159,22 @@ impl Shared {
     /// Notes the end of a wait for the client.
     fn waited(&self, waited: Duration) {
         let written = self.written.swap(0, Ordering::Relaxed);
-        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        let pace = &mut self.kept().pace;
         if let Err(stalled) = pace.as_mut().map_or(Ok(()), |pace| pace.advance(waited, written)) {
             *pace = Err(stalled);
         }
+    }
+
+    /// From now on the client has to keep to these.
+    pub(super) fn keep_to(&self, limits: TransferLimits) {
+        let mut kept = self.kept();
+        if kept.limits != limits {
+            *kept = Kept::new(limits);
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps what hyper writes on its own account.
@@ -179,11 +204,11 @@ impl Shared {
         let now = self.now();
         let left =
             |since: u64, limit: Duration| limit.checked_sub(Duration::from_millis(now.saturating_sub(since)));
-        if let Err(slow) = *self.pace.lock().unwrap_or_else(PoisonError::into_inner) {
-            return Err(Overdue::Stalled(slow));
-        }
+        let transfer = match &*self.kept() {
+            Kept { pace: Err(slow), .. } => return Err(Overdue::Stalled(*slow)),
+            Kept { limits, .. } => *limits,
+        };
         // Whatever begins after this look is looked at before its limit passes.
-        let transfer = config.transfer;
         let mut next = config.header_timeout.min(transfer.idle);
         let blocked_since = self.blocked_since.load(Ordering::Relaxed);
         if blocked_since != u64::MAX {

@@ -3,22 +3,25 @@
 //! cmon-agent's parser discards the whole text at the first thing it does not know, so there are only counters,
 //! gauges and histograms in text format 0.0.4, without `# EOF`.
 
+mod config;
 mod database;
 mod http;
 mod process;
 mod scrub;
 mod workers;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
+use prometheus::proto::LabelPair;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
 use thiserror::Error;
 
+use config::ConfigMetrics;
 use database::DatabaseMetrics;
 use http::HttpMetrics;
 use scrub::ScrubMetrics;
@@ -39,6 +42,24 @@ pub struct StaticLabels {
     pub service: String,
 }
 
+impl StaticLabels {
+    fn pairs(&self) -> Vec<LabelPair> {
+        let pairs = [
+            ("datacenter", &self.datacenter),
+            ("instance", &self.instance),
+            ("server", &self.server),
+            ("service", &self.service),
+        ];
+        let pair = |(name, value): (&str, &String)| {
+            let mut pair = LabelPair::default();
+            pair.set_name(name.to_owned());
+            pair.set_value(value.clone());
+            pair
+        };
+        pairs.into_iter().map(pair).collect()
+    }
+}
+
 /// A mistake in the definitions of the metrics, or a failure to encode them.
 #[derive(Debug, Error)]
 #[error("metrics registry")]
@@ -47,6 +68,7 @@ pub struct MetricsError(#[from] prometheus::Error);
 /// All metrics of the process. One per process, shared by reference.
 pub struct Metrics {
     registry: Registry,
+    labels: RwLock<Vec<LabelPair>>,
     http: HttpMetrics,
     open_connections: IntGauge,
     in_flight: IntGauge,
@@ -56,6 +78,7 @@ pub struct Metrics {
     database: DatabaseMetrics,
     workers: WorkersMetrics,
     scrub: ScrubMetrics,
+    config: ConfigMetrics,
     file_bytes: [IntCounter; 2],
     stalled: [IntCounter; 2],
     log_dropped: IntCounter,
@@ -101,15 +124,7 @@ impl Metrics {
     /// # Errors
     /// When the registry refuses a definition.
     pub fn new(labels: &StaticLabels) -> Result<Metrics, MetricsError> {
-        let pairs = [
-            ("datacenter", &labels.datacenter),
-            ("instance", &labels.instance),
-            ("server", &labels.server),
-            ("service", &labels.service),
-        ];
-        let pairs: HashMap<String, String> =
-            pairs.into_iter().map(|(name, value)| (name.to_owned(), value.clone())).collect();
-        let builder = Builder(Registry::new_custom(None, Some(pairs))?);
+        let builder = Builder(Registry::new());
         let file_bytes = builder.counter(
             Opts::new("imgapi_file_bytes_total", "bytes of image files received and sent"),
             &["direction"],
@@ -155,14 +170,21 @@ impl Metrics {
             database: DatabaseMetrics::new(&builder)?,
             workers: WorkersMetrics::new(&builder)?,
             scrub: ScrubMetrics::new(&builder)?,
+            config: ConfigMetrics::new(&builder)?,
             file_bytes: ["in", "out"].map(|direction| file_bytes.with_label_values(&[direction])),
             stalled: ["in", "out"].map(|direction| stalled.with_label_values(&[direction])),
             log_dropped: log_dropped.with_label_values::<&str>(&[]),
             log_dropped_seen: AtomicU64::new(0),
             resident_memory: builder
                 .gauge("process_resident_memory_bytes", "resident memory of the process")?,
+            labels: RwLock::new(labels.pairs()),
             registry: builder.0,
         })
+    }
+
+    /// Changes the labels that all metrics have.
+    pub fn set_labels(&self, labels: &StaticLabels) {
+        *self.labels.write().unwrap_or_else(PoisonError::into_inner) = labels.pairs();
     }
 
     /// Counts a finished request. `route` is the route's name or `unknown`, `user_agent` the whole header.
@@ -240,7 +262,14 @@ impl Metrics {
         if let Some(bytes) = process::resident_memory() {
             self.resident_memory.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         }
-        Ok(TextEncoder::new().encode_to_string(&self.registry.gather())?)
+        let mut families = self.registry.gather();
+        let labels = self.labels.read().unwrap_or_else(PoisonError::into_inner);
+        for metric in families.iter_mut().flat_map(|family| family.mut_metric()) {
+            let mut all = metric.take_label();
+            all.extend(labels.iter().cloned());
+            metric.set_label(all);
+        }
+        Ok(TextEncoder::new().encode_to_string(&families)?)
     }
 }
 

@@ -63,7 +63,8 @@ async function waitFor(what, check, deadlineMs = START_DEADLINE_MS) {
 /*
  * A running coal.
  *
- *   datacenter  the first datacenter of the ready-file
+ *   datacenters the datacenters of the ready-file
+ *   datacenter  the first of them
  *   config      the config that was written for imgapi, parsed
  *   child       the process
  *   stop()      ends it and resolves to its exit code
@@ -96,6 +97,7 @@ class Coal {
             return fs.existsSync(this.readyFile);
         });
         const ready = JSON.parse(fs.readFileSync(this.readyFile, 'utf8'));
+        this.datacenters = ready.datacenters;
         this.datacenter = ready.datacenters[0];
         this.config = JSON.parse(
             fs.readFileSync(this.datacenter.config_file, 'utf8'));

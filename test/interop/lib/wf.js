@@ -176,7 +176,8 @@ async function startWorkflow(running, sandbox = {}, { port } = {}) {
         moray: running.moray(),
         port: listen,
         sandbox: {
-            imgapiUrl: datacenter.imgapi, vmapiUrl: datacenter.vmapi, cnapiUrl: datacenter.cnapi, ...sandbox
+            imgapiUrl: datacenter.imgapi, vmapiUrl: datacenter.vmapi, cnapiUrl: datacenter.cnapi,
+            wfapiUrl: `http://127.0.0.1:${listen}`, ...sandbox
         }
     })));
     const workflow = new Workflow(`http://127.0.0.1:${listen}`, directory, configFile);

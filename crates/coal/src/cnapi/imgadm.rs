@@ -95,16 +95,33 @@ impl Imgadm {
     ) -> Result<(), ImgadmError> {
         // Only now: the machine may have been started since the order was given.
         let state = self.fleet.vm(&vm.uuid).map(|vm| vm.state);
+        let is_prepared = order.prepare_image_script.as_deref().is_some_and(|script| !script.is_empty());
         match state {
-            Some(VmState::Stopped) => {}
+            Some(VmState::Stopped) => self.create_of_stopped(server, vm, order, die_half_way).await,
+            // It is stopped to be prepared, and runs again afterwards, whatever has come of it. Nothing runs the script.
+            Some(VmState::Running) if is_prepared => {
+                self.fleet.set_state(&vm.uuid, VmState::Stopped);
+                let created = self.create_of_stopped(server, vm, order, die_half_way).await;
+                self.fleet.set_state(&vm.uuid, VmState::Running);
+                created
+            }
             Some(VmState::Running) => {
                 let message = format!("cannot create an image from a running VM: {} is not stopped", vm.uuid);
-                return Err(ImgadmError::new("VmNotStopped", message));
+                Err(ImgadmError::new("VmNotStopped", message))
             }
             Some(VmState::Destroyed) | None => {
-                return Err(ImgadmError::new("VmNotFound", format!("vm not found: \"{}\"", vm.uuid)));
+                Err(ImgadmError::new("VmNotFound", format!("vm not found: \"{}\"", vm.uuid)))
             }
         }
+    }
+
+    async fn create_of_stopped(
+        &self,
+        server: &Server,
+        vm: &Vm,
+        order: Order,
+        die_half_way: bool,
+    ) -> Result<(), ImgadmError> {
         if order.compression != "gzip" {
             return Err(ImgadmError::new("NotSupported", "only gzip is supported"));
         }

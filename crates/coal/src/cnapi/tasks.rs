@@ -32,6 +32,8 @@ pub(super) struct Order {
     #[serde(default)]
     pub(super) incremental: bool,
     #[serde(default)]
+    pub(super) prepare_image_script: Option<String>,
+    #[serde(default)]
     pub(super) max_origin_depth: Option<usize>,
 }
 

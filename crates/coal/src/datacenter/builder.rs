@@ -4,20 +4,22 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use super::agent::{Agent, Installation};
 use super::child::Launch;
 use super::config::{ConfigInput, write_json};
 use super::error::{DatacenterError, cannot};
 use super::manta::{Manta, MantaMode};
 use super::ports::{Addresses, Ports};
+use super::sapi::{Content, Sapi};
 use super::services::Services;
 use super::{Datacenter, Imgapi, health};
 use crate::control::Control;
 use crate::moray::{Location, MorayServer};
-use crate::ufds::{Account, Directory, Dn, UfdsOptions, UfdsServer};
+use crate::ufds::{Directory, Dn, LiveDirectory, UfdsOptions, UfdsServer};
 
 /// The name that UFDS is searched as.
 const UFDS_ROOT_DN: &str = "cn=root";
@@ -33,6 +35,7 @@ pub struct DatacenterBuilder {
     peers: BTreeMap<String, String>,
     imgapi: Vec<PathBuf>,
     ufds_ldif: Option<PathBuf>,
+    config_from_sapi: bool,
     imgapi_config: Map<String, Value>,
     imgapi_environment: Vec<(String, String)>,
 }
@@ -108,6 +111,14 @@ impl DatacenterBuilder {
         self
     }
 
+    /// Whether the config is rendered from SAPI's metadata by `imgapi config-agent`, which goes on as long as `imgapi` does;
+    /// by default it is written once. Without `imgapi` it is always written.
+    #[must_use]
+    pub fn config_from_sapi(mut self, wanted: bool) -> Self {
+        self.config_from_sapi = wanted;
+        self
+    }
+
     /// Sets an environment variable for `imgapi`.
     #[must_use]
     pub fn imgapi_environment(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
@@ -136,40 +147,78 @@ impl DatacenterBuilder {
     pub(super) async fn start_at(self, addresses: Addresses) -> Result<Datacenter, DatacenterError> {
         let name = self.name.clone().unwrap_or_else(|| "coal".to_owned());
         let data = DataDir::open(self.data.as_deref())?;
-        let mut directory = self.directory()?;
-        let accounts = directory.accounts();
-        let manta = Manta::start(self.manta, &data, addresses, &mut directory).await?;
+        let kept = data.path().join("ufds-keys.json");
+        let directory = LiveDirectory::kept_in(self.directory()?, kept.clone())
+            .map_err(cannot(format!("use {}", kept.display())))?;
+        let accounts = directory.now().accounts();
+        let manta = Manta::start(self.manta, &data, addresses, &directory).await?;
         let root_password = Uuid::new_v4().to_string();
         let (moray, ufds) = backends(&data, addresses, directory, &root_password).await?;
         let services = match self.without_services {
             true => None,
             false => Some(Arc::new(Services::start(&data, addresses, &accounts).await?)),
         };
-        let control = Control::bind(addresses.control, manta.as_ref().map(Manta::server), services.as_ref())
-            .await
-            .map_err(cannot(format!("start the control on {}", addresses.control)))?;
-        let config_file = data.path().join("imgapi.config.json");
         let admin = accounts.iter().find(|account| account.login == "admin");
-        let config = ConfigInput {
+        let content = Content {
             datacenter: &name,
-            admin_uuid: admin.map(|admin: &Account| admin.uuid.as_str()),
+            admin,
             imgapi: addresses.imgapi,
-            metrics: addresses.metrics,
-            moray: moray.address(),
-            ufds: ufds.address(),
+            moray: &moray,
+            ufds: &ufds,
             ufds_root_dn: UFDS_ROOT_DN,
             ufds_root_password: &root_password,
+            manta: manta.as_ref(),
+            services: services.as_deref(),
+            peers: &self.peers,
         };
-        let mut config = config.to_json();
-        config.extend(manta.iter().flat_map(Manta::settings));
-        config.extend(services.iter().flat_map(|services| services.settings()));
-        if !self.peers.is_empty() {
-            config.insert("imgapiUrlFromDatacenter".to_owned(), json!(self.peers));
-        }
-        config.extend(self.imgapi_config.clone());
-        write_json(&config_file, &config).map_err(cannot(format!("write {}", config_file.display())))?;
-        let imgapi = self.start_imgapi(&data, addresses, &config_file).await?;
-        Ok(Datacenter { name, moray, ufds, manta, services, control, accounts, imgapi, config_file, data })
+        let sapi = Sapi::start(&data, addresses.sapi, &content).await?;
+        let manta_server = manta.as_ref().map(Manta::server);
+        let control = Control::bind(addresses.control, sapi.server(), manta_server, services.as_ref())
+            .await
+            .map_err(cannot(format!("start the control on {}", addresses.control)))?;
+        let launch_agent = if self.config_from_sapi && !self.imgapi.is_empty() {
+            let installation = Installation {
+                command: &self.imgapi,
+                environment: &self.imgapi_environment,
+                data: &data,
+                addresses,
+                moray: &moray,
+                sapi: &sapi,
+                settings: &self.imgapi_config,
+            };
+            Some(installation.render().await?)
+        } else {
+            let input = ConfigInput {
+                content: &content,
+                metrics: addresses.metrics,
+                instance_uuid: &sapi.ids().instance,
+                sapi: sapi.server().address(),
+            };
+            let config_file = data.config_file();
+            let config = input.with(&self.imgapi_config);
+            write_json(&config_file, &config).map_err(cannot(format!("write {}", config_file.display())))?;
+            None
+        };
+        let imgapi = self.start_imgapi(&data, addresses).await?;
+        let agent = match launch_agent {
+            Some(launch) => Some(Agent { process: launch.spawn()?, launch }),
+            None => None,
+        };
+        let config_file = data.config_file();
+        Ok(Datacenter {
+            name,
+            moray,
+            ufds,
+            manta,
+            services,
+            sapi,
+            control,
+            accounts,
+            imgapi,
+            agent,
+            config_file,
+            data,
+        })
     }
 
     fn directory(&self) -> Result<Directory, DatacenterError> {
@@ -185,17 +234,20 @@ impl DatacenterBuilder {
         &self,
         data: &DataDir,
         addresses: Addresses,
-        config_file: &Path,
     ) -> Result<Option<Imgapi>, DatacenterError> {
         if self.imgapi.is_empty() {
             return Ok(None);
         }
+        let local_dir = data.local_dir().display().to_string();
+        let mut environment = self.imgapi_environment.clone();
+        environment.push(("IMGAPI_LOCAL_BASE_DIR".to_owned(), local_dir));
         let launch = Launch {
+            program: "imgapi",
             command: self.imgapi.clone(),
-            environment: self.imgapi_environment.clone(),
-            config_file: config_file.to_owned(),
-            local_dir: data.local_dir(),
+            arguments: vec!["serve".into(), "-f".into(), data.config_file().into()],
+            environment,
             log_file: data.log_file(),
+            pid_file: Some(data.pid_file()),
         };
         let process = launch.spawn()?;
         health::wait_for_images(addresses.imgapi, &process).await?;
@@ -206,7 +258,7 @@ impl DatacenterBuilder {
 async fn backends(
     data: &DataDir,
     addresses: Addresses,
-    directory: Directory,
+    directory: LiveDirectory,
     root_password: &str,
 ) -> Result<(MorayServer, UfdsServer), DatacenterError> {
     let moray = MorayServer::bind(addresses.moray, Location::File(data.path().join("moray.sqlite")))
@@ -239,7 +291,7 @@ impl DataDir {
             }
         };
         let data = Self { path, _temporary: temporary };
-        for directory in [data.path.clone(), data.local_dir(), data.path.join("log")] {
+        for directory in [data.path.clone(), data.local_dir(), data.log_dir()] {
             std::fs::create_dir_all(&directory).map_err(cannot(format!("create {}", directory.display())))?;
         }
         Ok(data)
@@ -260,8 +312,23 @@ impl DataDir {
         self.path.join("keys")
     }
 
+    /// The config of `imgapi`.
+    pub(super) fn config_file(&self) -> PathBuf {
+        self.path.join("imgapi.config.json")
+    }
+
+    /// The process id of `imgapi`, while it runs.
+    pub(super) fn pid_file(&self) -> PathBuf {
+        self.path.join("imgapi.pid")
+    }
+
+    /// The logs.
+    pub(super) fn log_dir(&self) -> PathBuf {
+        self.path.join("log")
+    }
+
     /// The log of `imgapi`.
     pub(super) fn log_file(&self) -> PathBuf {
-        self.path.join("log").join("imgapi.log")
+        self.log_dir().join("imgapi.log")
     }
 }

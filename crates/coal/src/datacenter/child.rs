@@ -1,6 +1,7 @@
-//! The `imgapi` process.
+//! The processes of a datacenter: `imgapi` and its config-agent.
 
-use std::fs::{File, OpenOptions};
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -20,23 +21,28 @@ const LOG_LINES: usize = 20;
 /// Bytes at the end of the log in which those lines are looked for.
 const LOG_TAIL: u64 = 16 << 10;
 
-/// How `imgapi` is started.
+/// How a process is started.
 #[derive(Debug, Clone)]
 pub(super) struct Launch {
-    /// The program and what precedes `serve` on its command line.
+    /// What people call it.
+    pub(super) program: &'static str,
+    /// The program and what precedes the arguments on its command line.
     pub(super) command: Vec<PathBuf>,
+    pub(super) arguments: Vec<OsString>,
     /// Variables in addition to those of this process.
     pub(super) environment: Vec<(String, String)>,
-    pub(super) config_file: PathBuf,
-    pub(super) local_dir: PathBuf,
+    /// Where its standard output and error go.
     pub(super) log_file: PathBuf,
+    /// Holds its process id while it runs.
+    pub(super) pid_file: Option<PathBuf>,
 }
 
 impl Launch {
-    /// Starts `imgapi serve -f CONFIG`. It has its own process group, so that an interrupt from the terminal
-    /// reaches it through coal alone.
+    /// Starts it. It has its own process group, so that an interrupt from the terminal reaches it through coal alone.
     pub(super) fn spawn(&self) -> Result<Process, DatacenterError> {
-        let action = format!("start {}", self.command.last().unwrap_or(&self.config_file).display());
+        let shown =
+            self.command.last().map_or_else(|| self.program.into(), |path| path.display().to_string());
+        let action = format!("start {shown}");
         let log = || {
             let file = OpenOptions::new().create(true).append(true).open(&self.log_file);
             file.map_err(cannot(format!("open {}", self.log_file.display())))
@@ -45,10 +51,8 @@ impl Launch {
         let program = words.next().ok_or_else(|| std::io::ErrorKind::InvalidInput.into());
         let child = Command::new(program.map_err(cannot(action.clone()))?)
             .args(words)
-            .args(["serve", "-f"])
-            .arg(&self.config_file)
+            .args(&self.arguments)
             .envs(self.environment.iter().cloned())
-            .env("IMGAPI_LOCAL_BASE_DIR", &self.local_dir)
             .stdin(Stdio::null())
             .stdout(log()?)
             .stderr(log()?)
@@ -56,13 +60,17 @@ impl Launch {
             .kill_on_drop(true)
             .spawn()
             .map_err(cannot(action))?;
-        Ok(Process::watch(child, self.log_file.clone()))
+        if let (Some(file), Some(pid)) = (&self.pid_file, child.id()) {
+            fs::write(file, pid.to_string()).map_err(cannot(format!("write {}", file.display())))?;
+        }
+        Ok(Process::watch(self, child))
     }
 }
 
 /// A started process. Dropping it kills the process.
 #[derive(Debug)]
 pub(super) struct Process {
+    program: &'static str,
     pid: u32,
     orders: mpsc::Sender<Order>,
     exit: watch::Receiver<Option<ExitStatus>>,
@@ -78,12 +86,19 @@ enum Order {
 }
 
 impl Process {
-    fn watch(child: Child, log_file: PathBuf) -> Self {
+    fn watch(launch: &Launch, child: Child) -> Self {
         let (orders, inbox) = mpsc::channel(4);
         let (sender, exit) = watch::channel(None);
         let pid = child.id().unwrap_or_default();
-        let watcher = AbortOnDropHandle::new(tokio::spawn(own(child, inbox, sender)));
-        Self { pid, orders, exit, log_file, _watcher: watcher }
+        let watcher = AbortOnDropHandle::new(tokio::spawn(own(launch.clone(), child, inbox, sender)));
+        Self {
+            program: launch.program,
+            pid,
+            orders,
+            exit,
+            log_file: launch.log_file.clone(),
+            _watcher: watcher,
+        }
     }
 
     /// The process id.
@@ -122,25 +137,35 @@ impl Process {
         if let Ok(status) = tokio::time::timeout(STOP_DEADLINE, self.wait()).await {
             return status;
         }
-        tracing::warn!("imgapi did not stop in time and is killed");
+        tracing::warn!(self.program, "a process did not stop in time and is killed");
         let _ = self.orders.send(Order::Kill).await;
         self.wait().await
     }
 
     /// The error for an end that nobody asked for.
     pub(super) fn unexpected_end(&self, status: ExitStatus) -> DatacenterError {
-        DatacenterError::Exited { status, log: last_lines(&self.log_file) }
+        DatacenterError::Exited { program: self.program, status, log: last_lines(&self.log_file) }
     }
 }
 
 /// Owns the child, so that a signal never goes to a process id that has been given to another process.
-async fn own(mut child: Child, mut orders: mpsc::Receiver<Order>, exit: watch::Sender<Option<ExitStatus>>) {
+async fn own(
+    launch: Launch,
+    mut child: Child,
+    mut orders: mpsc::Receiver<Order>,
+    exit: watch::Sender<Option<ExitStatus>>,
+) {
+    let program = launch.program;
     loop {
         tokio::select! {
             status = child.wait() => {
+                if let Some(file) = &launch.pid_file {
+                    // It is written again at the next start.
+                    let _ = fs::remove_file(file);
+                }
                 match status {
                     Ok(status) => drop(exit.send(Some(status))),
-                    Err(error) => tracing::error!(%error, "cannot wait for imgapi"),
+                    Err(error) => tracing::error!(%error, program, "cannot wait for a process"),
                 }
                 return;
             }
@@ -150,7 +175,7 @@ async fn own(mut child: Child, mut orders: mpsc::Receiver<Order>, exit: watch::S
                     _ => child.start_kill(),
                 };
                 if let Err(error) = done {
-                    tracing::warn!(%error, "cannot signal imgapi");
+                    tracing::warn!(%error, program, "cannot signal a process");
                 }
             }
         }

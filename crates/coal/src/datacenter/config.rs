@@ -6,52 +6,58 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 use tempfile::NamedTempFile;
-use uuid::Uuid;
+
+use super::sapi::Content;
+use crate::sapi::SERVER_UUID;
 
 /// What the config is made of.
+#[derive(Debug)]
 pub(super) struct ConfigInput<'a> {
-    pub(super) datacenter: &'a str,
-    pub(super) admin_uuid: Option<&'a str>,
-    pub(super) imgapi: SocketAddr,
+    pub(super) content: &'a Content<'a>,
     pub(super) metrics: SocketAddr,
-    pub(super) moray: SocketAddr,
-    pub(super) ufds: SocketAddr,
-    pub(super) ufds_root_dn: &'a str,
-    pub(super) ufds_root_password: &'a str,
+    pub(super) instance_uuid: &'a str,
+    pub(super) sapi: SocketAddr,
 }
 
 impl ConfigInput<'_> {
-    /// The keys of IMGAPI 4.13.1's own config in a datacenter; `metricsPort` is in addition, since two
+    /// The keys of IMGAPI 4.13.1's own config in a datacenter, and these `settings`; `metricsPort` is in addition, since two
     /// datacenters on one machine cannot share port 8881, and `scrubRate`: nothing reads files again on its own while tests
     /// damage them.
-    pub(super) fn to_json(&self) -> Map<String, Value> {
+    pub(super) fn with(&self, settings: &Map<String, Value>) -> Map<String, Value> {
+        let content = self.content;
         let config = json!({
-            "port": self.imgapi.port(),
-            "address": self.imgapi.ip(),
+            "port": content.imgapi.port(),
+            "address": content.imgapi.ip(),
             "mode": "dc",
-            "datacenterName": self.datacenter,
+            "datacenterName": content.datacenter,
             "serviceName": "imgapi",
-            "instanceUuid": Uuid::new_v4().to_string(),
-            "serverUuid": Uuid::new_v4().to_string(),
+            "instanceUuid": self.instance_uuid,
+            "serverUuid": SERVER_UUID,
             "adminIp": self.metrics.ip(),
             "metricsPort": self.metrics.port(),
-            "adminUuid": self.admin_uuid,
+            "adminUuid": content.admin.map(|admin| &admin.uuid),
             "authType": "none",
             "databaseType": "moray",
             "storageTypes": ["local"],
             "logLevel": "info",
             "scrubRate": 0,
+            "sapi_service": self.sapi.to_string(),
+            "ufds_admin_login": content.admin.map(|admin| &admin.login),
             "ufds": {
-                "url": format!("ldaps://{}", self.ufds),
-                "bindDN": self.ufds_root_dn,
-                "bindPassword": self.ufds_root_password,
+                "url": format!("ldaps://{}", content.ufds.address()),
+                "bindDN": content.ufds_root_dn,
+                "bindPassword": content.ufds_root_password,
             },
-            "moray": {"host": self.moray.ip(), "port": self.moray.port()},
+            "moray": {"host": content.moray.address().ip(), "port": content.moray.address().port()},
         });
-        match config {
-            Value::Object(members) => members,
-            _ => Map::new(),
+        let Value::Object(mut config) = config else { return Map::new() };
+        config.extend(content.manta.iter().flat_map(|manta| manta.settings()));
+        config.extend(content.services.iter().flat_map(|services| services.settings()));
+        if !content.peers.is_empty() {
+            config.insert("imgapiUrlFromDatacenter".to_owned(), json!(content.peers));
         }
+        config.extend(settings.clone());
+        config
     }
 }
 

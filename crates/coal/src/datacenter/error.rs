@@ -34,9 +34,11 @@ pub enum DatacenterError {
     /// The consecutive ports of a datacenter cannot start here.
     #[error("port {0} cannot be the first: too few follow")]
     Ports(u16),
-    /// `imgapi` ended before it answered.
-    #[error("imgapi ended: {status}; the end of its log:\n{log}")]
+    /// `imgapi` or its config-agent ended before it had done what it was started for.
+    #[error("{program} ended: {status}; the end of its log:\n{log}")]
     Exited {
+        /// Which of them.
+        program: &'static str,
         /// How it ended.
         status: ExitStatus,
         /// The last lines of its log.

@@ -8,7 +8,7 @@ use ssh_key::rand_core::OsRng;
 use ssh_key::{Algorithm, EcdsaCurve, HashAlg, LineEnding, PrivateKey};
 use tempfile::NamedTempFile;
 
-use crate::ufds::Directory;
+use crate::ufds::{Directory, LiveDirectory};
 
 /// Where the private key of the account is.
 pub(super) fn file(directory: &Path, login: &str) -> PathBuf {
@@ -24,12 +24,24 @@ pub(super) struct AccountKey {
     pub(super) file: PathBuf,
     /// The fingerprint that `ssh-keygen -l` prints. Manta goes by another one.
     pub(super) sha256: String,
+    /// The public key, as in `authorized_keys`.
+    pub(super) public: String,
 }
 
 /// Gives every account a key pair: the private key in a file, the public one in the account directory. Keys of an
-/// earlier start are used again. Blocks.
-pub(super) fn give(directory: &Path, accounts: &mut Directory) -> io::Result<Vec<AccountKey>> {
+/// earlier start are used again, and stay away from the directory if somebody has deleted them there. Blocks.
+pub(super) fn give(directory: &Path, accounts: &LiveDirectory) -> io::Result<Vec<AccountKey>> {
     std::fs::create_dir_all(directory)?;
+    let mut keys = Vec::new();
+    let is_restored = accounts.is_restored();
+    accounts.change(|accounts| {
+        keys = give_all(directory, accounts, is_restored)?;
+        Ok::<_, io::Error>(())
+    })?;
+    Ok(keys)
+}
+
+fn give_all(directory: &Path, accounts: &mut Directory, is_restored: bool) -> io::Result<Vec<AccountKey>> {
     let mut keys = Vec::new();
     for account in accounts.accounts() {
         let login = account.login;
@@ -38,11 +50,15 @@ pub(super) fn give(directory: &Path, accounts: &mut Directory) -> io::Result<Vec
             continue;
         }
         let file = file(directory, &login);
+        let is_new = !file.exists();
         let key = load_or_create(&file)?;
         let openssh = key.public_key().to_openssh().map_err(io::Error::other)?;
         let md5 = PublicKey::from_openssh(&openssh).and_then(|key| key.md5_fingerprint());
-        accounts.add_key(&login, &md5.map_err(io::Error::other)?, &openssh);
-        keys.push(AccountKey { login, file, sha256: key.fingerprint(HashAlg::Sha256).to_string() });
+        if is_new || !is_restored {
+            accounts.add_key(&login, &md5.map_err(io::Error::other)?, &openssh);
+        }
+        let sha256 = key.fingerprint(HashAlg::Sha256).to_string();
+        keys.push(AccountKey { login, file, sha256, public: openssh });
     }
     Ok(keys)
 }
@@ -71,8 +87,7 @@ mod tests {
     fn keys_are_made_once_and_are_private() {
         let directory = tempfile::tempdir().unwrap();
         let text = || {
-            let mut accounts = Directory::built_in().unwrap();
-            give(directory.path(), &mut accounts).unwrap();
+            give(directory.path(), &Directory::built_in().unwrap().into()).unwrap();
             std::fs::read_to_string(file(directory.path(), "admin")).unwrap()
         };
         let first = text();

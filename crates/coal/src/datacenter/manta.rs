@@ -1,5 +1,6 @@
 //! Manta in a datacenter: the server, and the control that makes it fail.
 
+use std::io;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -9,7 +10,7 @@ use super::error::{DatacenterError, cannot};
 use super::keys::{self, AccountKey};
 use super::ports::Addresses;
 use crate::manta::{MantaOptions, MantaServer};
-use crate::ufds::Directory;
+use crate::ufds::LiveDirectory;
 
 /// Whether a datacenter has a Manta.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -21,6 +22,8 @@ pub enum MantaMode {
     Local,
     /// One that counts as far away.
     Remote,
+    /// Its own, which IMGAPI is not set up for.
+    Unused,
 }
 
 /// A running Manta.
@@ -38,7 +41,7 @@ impl Manta {
         mode: MantaMode,
         data: &DataDir,
         addresses: Addresses,
-        accounts: &mut Directory,
+        accounts: &LiveDirectory,
     ) -> Result<Option<Self>, DatacenterError> {
         if mode == MantaMode::None {
             return Ok(None);
@@ -46,7 +49,7 @@ impl Manta {
         let keys_dir = data.keys_dir();
         let keys = keys::give(&keys_dir, accounts)
             .map_err(cannot(format!("write keys to {}", keys_dir.display())))?;
-        let key = keys.into_iter().find(|key| key.login == "admin");
+        let key = keys.into_iter().find(|key| mode != MantaMode::Unused && key.login == "admin");
         let options = MantaOptions { data_dir: data.path().join("manta"), directory: accounts.clone() };
         let server = MantaServer::bind(addresses.manta, options)
             .await
@@ -60,7 +63,7 @@ impl Manta {
         &self.server
     }
 
-    /// What IMGAPI's config says about it; nothing when there is no admin to sign.
+    /// What IMGAPI's config says about it; nothing when it is not set up, or there is no admin to sign.
     pub(super) fn settings(&self) -> Map<String, Value> {
         let Some(key) = &self.key else { return Map::new() };
         let section = json!({
@@ -74,6 +77,21 @@ impl Manta {
         });
         let settings = [("storageTypes", json!(["manta", "local"])), ("manta", section)];
         settings.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
+    }
+
+    /// What SAPI tells IMGAPI about it: the same.
+    pub(super) fn metadata(&self) -> io::Result<Map<String, Value>> {
+        let Some(key) = &self.key else { return Ok(Map::new()) };
+        let metadata = json!({
+            "IMGAPI_MANTA_URL": self.server.url(),
+            "IMGAPI_MANTA_USER": key.login,
+            "IMGAPI_MANTA_INSECURE": false,
+            "IMGAPI_MANTA_REMOTE": self.mode == MantaMode::Remote,
+            "IMGAPI_KEY_ID": key.sha256,
+            "IMGAPI_PRIVATE_KEY": std::fs::read_to_string(&key.file)?,
+            "IMGAPI_PUBLIC_KEY": key.public,
+        });
+        Ok(metadata.as_object().cloned().unwrap_or_default())
     }
 
     /// Stops it.

@@ -1,5 +1,6 @@
 //! A datacenter: the backends, a config, and the `imgapi` process between them.
 
+mod agent;
 mod builder;
 mod child;
 mod cloud;
@@ -10,7 +11,9 @@ mod keys;
 mod manta;
 mod ports;
 mod ready;
+mod sapi;
 mod services;
+mod templates;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -25,11 +28,13 @@ pub use ports::Ports;
 pub use ready::{ReadyDatacenter, ReadyFile, ReadyVm};
 pub use services::Services;
 
+use agent::{Agent, AgentFiles};
 use child::{Launch, Process};
 
 use crate::control::Control;
 use crate::manta::MantaServer;
 use crate::moray::MorayServer;
+use crate::sapi::SapiServer;
 use crate::ufds::{Account, UfdsServer};
 
 /// A running datacenter. Dropping it ends all of it at once; [`stop`](Self::stop) lets `imgapi` finish first.
@@ -40,9 +45,11 @@ pub struct Datacenter {
     ufds: UfdsServer,
     manta: Option<manta::Manta>,
     services: Option<Arc<Services>>,
+    sapi: sapi::Sapi,
     control: Control,
     accounts: Vec<Account>,
     imgapi: Option<Imgapi>,
+    agent: Option<Agent>,
     config_file: PathBuf,
     // Keeps a temporary data directory until everything else is gone.
     data: builder::DataDir,
@@ -86,6 +93,27 @@ impl Datacenter {
     /// The Workflow API, VMAPI and CNAPI; `None` without them.
     pub fn services(&self) -> Option<&Services> {
         self.services.as_deref()
+    }
+
+    /// SAPI. The config in [`config_file`](Self::config_file) says what its metadata say: at the start, and later if it is
+    /// [rendered](DatacenterBuilder::config_from_sapi).
+    pub fn sapi(&self) -> &SapiServer {
+        self.sapi.server()
+    }
+
+    /// The UUID of the application `sdc` in SAPI.
+    pub fn sdc_application(&self) -> &str {
+        &self.sapi.ids().application
+    }
+
+    /// The UUID of IMGAPI's service in SAPI.
+    pub fn imgapi_service(&self) -> &str {
+        &self.sapi.ids().service
+    }
+
+    /// The UUID of IMGAPI's instance in SAPI: that of the zone it would be in.
+    pub fn imgapi_instance(&self) -> &str {
+        &self.sapi.ids().instance
     }
 
     /// `http://host:port` of the control, with which people make services fail.
@@ -157,9 +185,49 @@ impl Datacenter {
         }
     }
 
-    /// The error for an end of `imgapi` that nobody asked for, with the end of its log.
-    pub fn unexpected_end(&self, status: ExitStatus) -> DatacenterError {
-        DatacenterError::Exited { status, log: child::last_lines(&self.log_file()) }
+    /// Where the config-agent's standard output and error go; `None` without one.
+    pub fn agent_log_file(&self) -> Option<PathBuf> {
+        self.agent.as_ref().map(|_| AgentFiles::new(&self.data).log().to_owned())
+    }
+
+    /// The process id of the config-agent; `None` when it does not run.
+    pub fn agent_pid(&self) -> Option<u32> {
+        self.agent.as_ref().filter(|agent| agent.process.exited().is_none()).map(|agent| agent.process.pid())
+    }
+
+    /// Kills the config-agent with SIGKILL and waits for its end. `imgapi` works on with the config that it has.
+    pub async fn kill_agent(&self) {
+        if let Some(agent) = &self.agent {
+            agent.process.kill().await;
+        }
+    }
+
+    /// Starts the config-agent again, after stopping it if it runs.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub async fn restart_agent(&mut self) -> Result<(), DatacenterError> {
+        if let Some(agent) = &mut self.agent {
+            agent.process.terminate().await;
+            agent.process = agent.launch.spawn()?;
+        }
+        Ok(())
+    }
+
+    /// Waits until `imgapi` or its config-agent has ended; for ever if there is none. Returns the error for an end that
+    /// nobody asked for, with the end of the log.
+    pub async fn unexpected_end(&self) -> DatacenterError {
+        let end = async |process: Option<&Process>| match process {
+            Some(process) => process.unexpected_end(process.wait().await),
+            None => std::future::pending().await,
+        };
+        let imgapi = self.imgapi.as_ref().map(|imgapi| &imgapi.process);
+        let agent = self.agent.as_ref().map(|agent| &agent.process);
+        tokio::select! {
+            error = end(imgapi) => error,
+            error = end(agent) => error,
+        }
     }
 
     /// Kills `imgapi` with SIGKILL and waits for its end.
@@ -192,10 +260,14 @@ impl Datacenter {
         Ok(())
     }
 
-    /// Stops `imgapi`, then the backends.
+    /// Stops the config-agent and `imgapi`, then the backends.
     pub async fn stop(self) {
+        if let Some(agent) = &self.agent {
+            agent.process.terminate().await;
+        }
         self.stop_imgapi().await;
         self.control.stop().await;
+        self.sapi().stop().await;
         if let Some(services) = &self.services {
             services.stop().await;
         }
@@ -218,6 +290,7 @@ impl Datacenter {
             workflow: self.services().map(|services| services.workflow().url()),
             vmapi: self.services().map(|services| services.vmapi().url()),
             cnapi: self.services().map(|services| services.cnapi().url()),
+            sapi: self.sapi().url(),
             control: self.control_url(),
             config_file: self.config_file.clone(),
             local_dir: self.local_dir(),

@@ -12,7 +12,7 @@ pub enum Ports {
     /// Free ones.
     #[default]
     Auto,
-    /// From this one on: imgapi, its metrics, Moray, UFDS, Manta, control, Workflow API, VMAPI, CNAPI.
+    /// From this one on: imgapi, its metrics, Moray, UFDS, Manta, control, Workflow API, VMAPI, CNAPI, SAPI.
     Base(u16),
 }
 
@@ -28,11 +28,12 @@ pub(super) struct Addresses {
     pub(super) workflow: SocketAddr,
     pub(super) vmapi: SocketAddr,
     pub(super) cnapi: SocketAddr,
+    pub(super) sapi: SocketAddr,
 }
 
 impl Ports {
     /// How many ports a datacenter has.
-    pub const COUNT: u16 = 9;
+    pub const COUNT: u16 = 10;
 
     /// Those of the datacenter that is the `index`th of a cloud, counted from 0.
     pub(super) fn of_datacenter(self, index: u16) -> Result<Self, DatacenterError> {
@@ -61,6 +62,7 @@ impl Ports {
                     workflow: local(base + 6),
                     vmapi: local(base + 7),
                     cnapi: local(base + 8),
+                    sapi: local(base + 9),
                 })
             }
             Self::Auto => {
@@ -78,6 +80,7 @@ impl Ports {
                     workflow: local(0),
                     vmapi: local(0),
                     cnapi: local(0),
+                    sapi: local(0),
                 })
             }
         }
@@ -94,8 +97,8 @@ mod tests {
         assert_eq!(addresses.imgapi.port(), 20_000);
         assert_eq!(addresses.ufds.port(), 20_003);
         assert_eq!(addresses.control.port(), 20_005);
-        assert_eq!(addresses.cnapi.port(), 20_008);
-        assert!(Ports::Base(65_528).choose().await.is_err());
+        assert_eq!(addresses.sapi.port(), 20_009);
+        assert!(Ports::Base(65_527).choose().await.is_err());
         assert!(Ports::Base(0).choose().await.is_err());
     }
 

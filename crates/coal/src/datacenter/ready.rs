@@ -43,6 +43,8 @@ pub struct ReadyDatacenter {
     /// URL of CNAPI.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cnapi: Option<String>,
+    /// URL of SAPI.
+    pub sapi: String,
     /// URL of the control, which makes the others fail.
     pub control: String,
     /// IMGAPI's config.

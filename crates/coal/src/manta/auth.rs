@@ -1,6 +1,5 @@
 //! Who signed a request, and whether it may.
 
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use http_signature::{Algorithm, Head, Policy, PublicKey, Refusal, SignedRequest};
@@ -10,11 +9,11 @@ use percent_encoding::percent_decode_str;
 
 use super::error::MantaError;
 use super::path::ResourcePath;
-use crate::ufds::Directory;
+use crate::ufds::LiveDirectory;
 
 /// Who may do what, by the account directory.
 #[derive(Debug, Clone)]
-pub(super) struct Authority(Arc<Directory>);
+pub(super) struct Authority(LiveDirectory);
 
 /// A caller who may do what the request asks for.
 #[derive(Debug)]
@@ -44,8 +43,8 @@ struct Caller {
 
 impl Authority {
     /// Trusts this directory.
-    pub(super) fn new(directory: Directory) -> Self {
-        Self(Arc::new(directory))
+    pub(super) fn new(directory: LiveDirectory) -> Self {
+        Self(directory)
     }
 
     /// Checks the signature and the right of the caller. An account may go to its own areas, operators everywhere,
@@ -59,7 +58,8 @@ impl Authority {
             false => return Err(MantaError::AuthorizationRequired),
         };
         let login = path.login();
-        let owner = self.0.account_entry(login).and_then(|entry| entry.values("uuid").first());
+        let directory = self.0.now();
+        let owner = directory.account_entry(login).and_then(|entry| entry.values("uuid").first());
         let owner = owner.ok_or_else(|| MantaError::AccountDoesNotExist(login.to_owned()))?.clone();
         let Some(caller) = caller else { return Ok(Access { owner, is_operator: false }) };
         let own = caller.account == login && caller.is_able;
@@ -89,7 +89,7 @@ impl Authority {
     /// The caller that a key belongs to, and the key as a line.
     fn look_up(&self, key_id: &KeyId) -> Result<(Caller, String), MantaError> {
         let KeyId { account: login, user, fingerprint } = key_id;
-        let directory = &self.0;
+        let directory = self.0.now();
         let account =
             directory.account_entry(login).ok_or_else(|| MantaError::AccountDoesNotExist(login.clone()))?;
         let (name, key_owner, is_operator, is_able) = match user {

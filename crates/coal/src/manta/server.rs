@@ -24,7 +24,7 @@ use super::operations;
 use super::path::ResourcePath;
 use super::store::Store;
 use crate::net::{Endpoint, Service};
-use crate::ufds::Directory;
+use crate::ufds::LiveDirectory;
 
 /// What a Manta server is made of.
 #[derive(Debug, Clone)]
@@ -32,7 +32,7 @@ pub struct MantaOptions {
     /// Where it keeps everything; created if it is not there.
     pub data_dir: PathBuf,
     /// The accounts and their keys.
-    pub directory: Directory,
+    pub directory: LiveDirectory,
 }
 
 /// A Manta server.

@@ -9,7 +9,7 @@ mod error;
 mod faults;
 mod filter;
 mod index;
-mod js;
+pub(crate) mod js;
 mod rpc;
 mod server;
 mod store;

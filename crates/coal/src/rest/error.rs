@@ -9,7 +9,8 @@ use serde_json::json;
 pub(crate) type RestResult<T> = Result<T, RestError>;
 
 /// An answer that is an error: a status and `{"code", "message"}`.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{code}: {message}")]
 pub(crate) struct RestError {
     status: StatusCode,
     code: &'static str,

@@ -11,6 +11,7 @@ use ldap3_proto::{LdapCodec, LdapResultCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::codec::Framed;
 
+use super::changes::{self, Refused};
 use super::dn::Dn;
 use super::faults::UfdsFaults;
 use super::search::{is_root_dse, search};
@@ -19,7 +20,7 @@ use super::server::UfdsOptions;
 /// A peer that takes longer to accept an answer is given up.
 const SEND_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Who may do what: only the root DN may search.
+/// Who may do what: only the root DN may search, and change keys.
 pub(super) struct Authority {
     options: UfdsOptions,
 }
@@ -57,6 +58,16 @@ pub(super) async fn serve(
                 let code = authority.compare(&request, identity, unavailable);
                 vec![LdapOp::CompareResult(result(code, ""))]
             }
+            LdapOp::AddRequest(request) => {
+                let done = authority
+                    .change(identity, unavailable, || changes::add(&authority.options.directory, request));
+                vec![LdapOp::AddResponse(done)]
+            }
+            LdapOp::DelRequest(dn) => {
+                let done = authority
+                    .change(identity, unavailable, || changes::delete(&authority.options.directory, &dn));
+                vec![LdapOp::DelResponse(done)]
+            }
             other => refusal(&other).into_iter().collect(),
         };
         let sent = tokio::time::timeout(SEND_DEADLINE, async {
@@ -79,11 +90,9 @@ fn result(code: LdapResultCode, message: &str) -> LdapResult {
 
 /// The answer to an operation that is not served; none for what is no request.
 fn refusal(op: &LdapOp) -> Option<LdapOp> {
-    let read_only = || result(LdapResultCode::UnwillingToPerform, "this directory cannot be changed");
+    let read_only = || result(LdapResultCode::UnwillingToPerform, "no entry can be modified here");
     Some(match op {
-        LdapOp::AddRequest(_) => LdapOp::AddResponse(read_only()),
         LdapOp::ModifyRequest(_) => LdapOp::ModifyResponse(read_only()),
-        LdapOp::DelRequest(_) => LdapOp::DelResponse(read_only()),
         LdapOp::ModifyDNRequest(_) => LdapOp::ModifyDNResponse(read_only()),
         LdapOp::ExtendedRequest(_) => LdapOp::ExtendedResponse(LdapExtendedResponse {
             res: result(LdapResultCode::ProtocolError, "unsupported extended operation"),
@@ -116,7 +125,8 @@ impl Authority {
         if dn == self.options.root_dn && *password == self.options.root_password {
             return (LdapResultCode::Success, Identity::Root);
         }
-        let known = self.options.directory.get(&dn).map_or(&[][..], |entry| entry.values("userpassword"));
+        let directory = self.options.directory.now();
+        let known = directory.get(&dn).map_or(&[][..], |entry| entry.values("userpassword"));
         if !password.is_empty() && known.contains(password) {
             return (LdapResultCode::Success, Identity::Other);
         }
@@ -132,12 +142,31 @@ impl Authority {
         if unavailable {
             return done(LdapResultCode::Unavailable);
         }
-        match search(&self.options.directory, request) {
+        match search(&self.options.directory.now(), request) {
             Ok(entries) => {
                 let entries = entries.into_iter().map(LdapOp::SearchResultEntry);
                 entries.chain(done(LdapResultCode::Success)).collect()
             }
             Err(code) => done(code),
+        }
+    }
+
+    /// The outcome of a change.
+    fn change(
+        &self,
+        identity: Identity,
+        unavailable: bool,
+        change: impl FnOnce() -> Result<(), Refused>,
+    ) -> LdapResult {
+        if identity != Identity::Root {
+            return result(LdapResultCode::InsufficentAccessRights, "");
+        }
+        if unavailable {
+            return result(LdapResultCode::Unavailable, "");
+        }
+        match change() {
+            Ok(()) => result(LdapResultCode::Success, ""),
+            Err(Refused(code, message)) => result(code, &message),
         }
     }
 
@@ -150,7 +179,8 @@ impl Authority {
             return LdapResultCode::Unavailable;
         }
         let Ok(dn) = request.dn.parse::<Dn>() else { return LdapResultCode::InvalidDNSyntax };
-        let Some(entry) = self.options.directory.get(&dn) else { return LdapResultCode::NoSuchObject };
+        let directory = self.options.directory.now();
+        let Some(entry) = directory.get(&dn) else { return LdapResultCode::NoSuchObject };
         match entry.values(&request.atype.to_ascii_lowercase()) {
             [] => LdapResultCode::NoSuchAttribute,
             values if values.iter().any(|value| value.as_bytes() == request.val) => {

@@ -88,6 +88,12 @@ impl Directory {
         self.entries.push(entry);
     }
 
+    /// Removes the entries that are not to stay; none of them has others below it.
+    pub(super) fn retain(&mut self, stays: impl Fn(&Entry) -> bool) {
+        self.entries.retain(stays);
+        self.by_dn = self.entries.iter().enumerate().map(|(at, entry)| (entry.dn.clone(), at)).collect();
+    }
+
     /// The directory that coal brings along: the admin, four accounts, and a sub-user of one of them.
     ///
     /// # Errors
@@ -126,7 +132,7 @@ impl Directory {
 }
 
 /// Collects the values of each attribute. Object classes are kept in lower case, as UFDS does.
-fn group(pairs: Vec<(String, String)>) -> Vec<(String, Vec<String>)> {
+pub(super) fn group(pairs: Vec<(String, String)>) -> Vec<(String, Vec<String>)> {
     let mut attributes: Vec<(String, Vec<String>)> = Vec::new();
     for (name, value) in pairs {
         let value = if name == "objectclass" { value.to_lowercase() } else { value };

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 /// What goes wrong with requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum UfdsFault {
-    /// Searches and compares are answered with result 52 (unavailable), as when UFDS has lost its Moray. Binding
+    /// Searches, compares and changes are answered with result 52 (unavailable), as when UFDS has lost its Moray. Binding
     /// as the root DN works: UFDS needs no Moray for it.
     Unavailable,
     /// Connections are accepted, and nothing is answered until [`UfdsFaults::clear`].

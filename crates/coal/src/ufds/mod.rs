@@ -1,8 +1,9 @@
 //! UFDS: the account directory, LDAP v3 over TLS in front of entries from an LDIF file.
 //!
-//! Follows sdc-ufds 7.5. Nothing can be changed over LDAP, and there are no sort, paging or hidden-attribute
+//! Follows sdc-ufds 7.5. Over LDAP only keys can be added and deleted, and there are no sort, paging or hidden-attribute
 //! controls. The certificate has an elliptic key, and TLS 1.3 is offered beside 1.2.
 
+mod changes;
 mod connection;
 mod directory;
 mod dn;
@@ -10,6 +11,7 @@ mod faults;
 mod filter;
 mod keys;
 mod ldif;
+mod live;
 mod search;
 mod server;
 mod tls;
@@ -18,4 +20,5 @@ pub use directory::{Account, Directory, DirectoryError};
 pub use dn::{Dn, DnError};
 pub use faults::{UfdsFault, UfdsFaults};
 pub use ldif::LdifError;
+pub use live::{LiveDirectory, SshKey};
 pub use server::{UfdsOptions, UfdsServer};

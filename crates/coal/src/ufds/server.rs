@@ -10,9 +10,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use super::connection::{self, Authority};
-use super::directory::Directory;
 use super::dn::Dn;
 use super::faults::UfdsFaults;
+use super::live::LiveDirectory;
 use super::tls;
 use crate::net::{Endpoint, Service};
 
@@ -21,12 +21,12 @@ const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// What a UFDS server is made of.
 #[derive(Clone)]
 pub struct UfdsOptions {
-    /// The name that may search.
+    /// The name that may search, and change keys.
     pub root_dn: Dn,
     /// Its password.
     pub root_password: String,
     /// The entries.
-    pub directory: Directory,
+    pub directory: LiveDirectory,
 }
 
 /// Without the password.
@@ -40,6 +40,7 @@ impl Debug for UfdsOptions {
 #[derive(Debug)]
 pub struct UfdsServer {
     endpoint: Endpoint<Ufds>,
+    directory: LiveDirectory,
     faults: UfdsFaults,
 }
 
@@ -75,17 +76,23 @@ impl UfdsServer {
     /// When the certificate cannot be made or the port cannot be bound.
     pub async fn bind(address: SocketAddr, options: UfdsOptions) -> io::Result<Self> {
         let faults = UfdsFaults::default();
+        let directory = options.directory.clone();
         let service = Ufds {
             tls: tls::acceptor()?,
             authority: Arc::new(Authority::new(options)),
             faults: faults.clone(),
         };
-        Ok(Self { endpoint: Endpoint::bind(address, service).await?, faults })
+        Ok(Self { endpoint: Endpoint::bind(address, service).await?, directory, faults })
     }
 
     /// Where the server listens, or listened before [`stop`](Self::stop).
     pub fn address(&self) -> SocketAddr {
         self.endpoint.address()
+    }
+
+    /// The entries, as they are at any time.
+    pub fn directory(&self) -> &LiveDirectory {
+        &self.directory
     }
 
     /// The switch for faults.

@@ -80,6 +80,13 @@ impl Fleet {
         fits
     }
 
+    /// Lets a machine do something else; nothing happens when there is no such machine.
+    pub fn set_state(&self, uuid: &str, state: VmState) {
+        if let Some(vm) = self.tables().vms.get_mut(uuid) {
+            vm.state = state;
+        }
+    }
+
     /// All servers, in the order of their UUIDs.
     pub fn servers(&self) -> Vec<Server> {
         self.tables().servers.values().cloned().collect()
@@ -162,6 +169,8 @@ impl Spec {
             disks: if has_disks { vec![boot, data] } else { Vec::new() },
             docker: self.docker,
             ram: 1_024,
+            tags: BTreeMap::new(),
+            nics: Vec::new(),
         }
     }
 }

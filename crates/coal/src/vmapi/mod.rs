@@ -8,7 +8,7 @@ mod routes;
 mod vm;
 
 pub use fleet::Fleet;
-pub use vm::{Brand, Disk, Vm, VmState};
+pub use vm::{Brand, Disk, Nic, Vm, VmState};
 
 use std::io;
 use std::net::SocketAddr;

@@ -16,6 +16,9 @@ use crate::rest::{RestError, RestResult};
 const FILTERS: [&str; 8] =
     ["uuid", "alias", "owner_uuid", "server_uuid", "image_uuid", "brand", "state", "docker"];
 
+/// What a filter by a tag begins with.
+const TAG: &str = "tag.";
+
 type Params = Query<HashMap<String, String>>;
 
 pub(super) fn router(fleet: Fleet) -> Router {
@@ -31,10 +34,10 @@ async fn ping() -> Json<Value> {
 }
 
 async fn list(State(fleet): State<Fleet>, Query(query): Params) -> RestResult<Response> {
-    if let Some(unknown) = query
-        .keys()
-        .find(|name| !FILTERS.contains(&name.as_str()) && !matches!(name.as_str(), "limit" | "offset"))
-    {
+    if let Some(unknown) = query.keys().find(|name| {
+        let known = FILTERS.contains(&name.as_str()) || name.starts_with(TAG);
+        !known && !matches!(name.as_str(), "limit" | "offset")
+    }) {
         return Err(RestError::invalid_argument(format!("Invalid filter: {unknown}")));
     }
     let number = |name: &str, default| {
@@ -52,18 +55,23 @@ async fn list(State(fleet): State<Fleet>, Query(query): Params) -> RestResult<Re
 /// Whether the machine has all values that are asked for. Without a word about the state, all but destroyed ones do.
 fn matches(vm: &Vm, query: &HashMap<String, String>) -> bool {
     let vm = serde_json::to_value(vm).unwrap_or_default();
-    let is = |name: &str, wanted: &str| match vm.get(name) {
-        Some(Value::String(text)) => text == wanted,
-        Some(Value::Bool(value)) => wanted == if *value { "true" } else { "false" },
-        Some(_) => false,
-        None => wanted == "false",
+    let equals = |value: &Value, wanted: &str| match value {
+        Value::String(text) => text == wanted,
+        Value::Bool(value) => wanted == if *value { "true" } else { "false" },
+        Value::Number(number) => number.to_string() == wanted,
+        _ => false,
     };
+    let is = |name: &str, wanted: &str| vm.get(name).map_or(wanted == "false", |value| equals(value, wanted));
     let state = match query.get("state").map(String::as_str) {
         Some("active") | None => !is("state", "destroyed"),
         Some(state) => is("state", state),
     };
+    let mut tags = query.iter().filter_map(|(name, wanted)| Some((name.strip_prefix(TAG)?, wanted)));
+    let tagged = tags.all(|(name, wanted)| vm["tags"].get(name).is_some_and(|value| equals(value, wanted)));
     let others = FILTERS.iter().filter(|name| **name != "state");
-    state && others.filter_map(|name| Some((name, query.get(*name)?))).all(|(name, wanted)| is(name, wanted))
+    state
+        && tagged
+        && others.filter_map(|name| Some((name, query.get(*name)?))).all(|(name, wanted)| is(name, wanted))
 }
 
 async fn vm(

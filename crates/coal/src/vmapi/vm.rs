@@ -1,6 +1,9 @@
 //! A virtual machine as VMAPI describes it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// How a machine is virtualised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +78,21 @@ pub struct Vm {
     pub docker: bool,
     /// Its memory in MiB.
     pub ram: u32,
+    /// Its tags: texts, numbers and booleans.
+    #[serde(default)]
+    pub tags: BTreeMap<String, Value>,
+    /// Its network interfaces.
+    #[serde(default)]
+    pub nics: Vec<Nic>,
+}
+
+/// A network interface.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nic {
+    /// The physical network.
+    pub nic_tag: String,
+    /// The address.
+    pub ip: String,
 }
 
 impl Vm {

@@ -10,7 +10,7 @@ use axum::{Json, Router};
 use coal::cnapi::{CnapiServer, TaskFault, TaskFaultRule, vm_file};
 use coal::rest::RestServer;
 use coal::ufds::Directory;
-use coal::vmapi::{self, Fleet};
+use coal::vmapi::{self, Fleet, VmState};
 use serde_json::{Value, json};
 
 use crate::{FREE_PORT, within};
@@ -80,14 +80,21 @@ impl Servers {
 
     /// Makes an image of the machine; returns the task when it is over.
     async fn make(&self, alias: &str, imgapi: &str, incremental: bool, max_depth: Option<u32>) -> Value {
+        let mut more = json!({"incremental": incremental});
+        if let Some(depth) = max_depth {
+            more["max_origin_depth"] = json!(depth);
+        }
+        self.make_with(alias, imgapi, more).await
+    }
+
+    /// The same with more in the order.
+    async fn make_with(&self, alias: &str, imgapi: &str, more: Value) -> Value {
         let vm = self.fleet.vm_called(alias).unwrap();
         let mut order = json!({
-            "compression": "gzip", "imgapi_url": imgapi, "incremental": incremental,
+            "compression": "gzip", "imgapi_url": imgapi,
             "manifest": {"uuid": IMAGE, "name": "mine", "version": "1"},
         });
-        if let Some(depth) = max_depth {
-            order["max_origin_depth"] = json!(depth);
-        }
+        order.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let path = format!("/servers/{}/vms/{}/images", vm.server_uuid.unwrap(), vm.uuid);
         let answer = self.client.post(self.cnapi.url() + &path).json(&order).send().await.unwrap();
         assert_eq!(answer.status().as_u16(), 200);
@@ -180,6 +187,23 @@ async fn what_cannot_be_made_an_image_of_fails() {
 }
 
 #[tokio::test]
+async fn a_running_machine_is_stopped_to_be_prepared_and_runs_again() {
+    let servers = servers().await;
+    let imgapi = Imgapi::default();
+    let url = start_imgapi(imgapi.clone()).await;
+    let script = json!({"prepare_image_script": "#!/bin/bash"});
+    let state = || servers.fleet.vm_called("running").unwrap().state;
+    let task = servers.make_with("running", &url, script.clone()).await;
+    assert_eq!((&task["status"], state()), (&json!("complete"), VmState::Running), "{task}");
+    let fails = Imgapi { fails_at: Some("activate"), ..Imgapi::default() };
+    let task = servers.make_with("running", &start_imgapi(fails).await, script.clone()).await;
+    assert_eq!((&task["status"], state()), (&json!("failure"), VmState::Running));
+    let task = servers.make_with("smartos", &url, script).await;
+    assert_eq!(task["status"], "complete");
+    assert_eq!(servers.fleet.vm_called("smartos").unwrap().state, VmState::Stopped);
+}
+
+#[tokio::test]
 async fn an_image_that_is_not_published_is_deleted() {
     let servers = servers().await;
     let imgapi = Imgapi { fails_at: Some("activate"), ..Imgapi::default() };
@@ -188,6 +212,25 @@ async fn an_image_that_is_not_published_is_deleted() {
     assert_eq!((task["status"].as_str(), code(&task)), (Some("failure"), "ClientError".to_owned()));
     let last = imgapi.calls.lock().unwrap().last().cloned().unwrap();
     assert_eq!((last.0.as_str(), last.1), ("DELETE", format!("/images/{IMAGE}")));
+}
+
+#[tokio::test]
+async fn a_task_may_never_end() {
+    let servers = servers().await;
+    let url = start_imgapi(Imgapi::default()).await;
+    servers.cnapi.task_faults().set(TaskFaultRule::new(TaskFault::NeverEnd).times(1));
+    let vm = servers.fleet.vm_called("smartos").unwrap();
+    let order = json!({"compression": "gzip", "imgapi_url": url, "manifest": {"uuid": IMAGE}});
+    let path = format!("/servers/{}/vms/{}/images", vm.server_uuid.unwrap(), vm.uuid);
+    let begun = servers.client.post(servers.cnapi.url() + &path).json(&order).send().await.unwrap();
+    let id = begun.json::<Value>().await.unwrap()["id"].as_str().unwrap().to_owned();
+    let (status, task) =
+        within(servers.get(format!("{}/tasks/{id}/wait?timeout=1", servers.cnapi.url()))).await;
+    assert_eq!((status, &task["status"], &task["history"]), (200, &json!("active"), &json!([])));
+    // Those after it do not care.
+    assert_eq!(servers.make("smartos", &url, false, None).await["status"], "complete");
+    let (_, task) = servers.get(format!("{}/tasks/{id}", servers.cnapi.url())).await;
+    assert_eq!(task["status"], "active");
 }
 
 #[tokio::test]

@@ -1,6 +1,9 @@
 //! UFDS with an LDAP client.
 
+use std::collections::HashSet;
+
 use coal::ufds::{Directory, UfdsFault, UfdsOptions, UfdsServer};
+use http_signature::PrivateKey;
 use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, Scope, SearchEntry};
 
 use crate::{FREE_PORT, within};
@@ -13,7 +16,7 @@ async fn server() -> UfdsServer {
     let options = UfdsOptions {
         root_dn: "cn=root".parse().unwrap(),
         root_password: "secret".to_owned(),
-        directory: Directory::built_in().unwrap(),
+        directory: Directory::built_in().unwrap().into(),
     };
     UfdsServer::bind(FREE_PORT, options).await.unwrap()
 }
@@ -111,4 +114,51 @@ async fn a_stopped_server_comes_back_on_its_port() {
     server.start().await.unwrap();
     let mut ldap = connect_as_root(&server).await;
     assert_eq!(search(&mut ldap, USERS, Scope::OneLevel, "(uuid=*)").await.1.len(), 5);
+}
+
+/// The result code of adding a key with these attributes below `owner`.
+async fn add(ldap: &mut Ldap, rdn: &str, owner: &str, attributes: &[(&str, &str)]) -> u32 {
+    let attributes = attributes.iter().map(|(name, value)| (*name, HashSet::from([*value]))).collect();
+    within(ldap.add(&format!("fingerprint={rdn}, {owner}"), attributes)).await.unwrap().rc
+}
+
+#[tokio::test]
+async fn a_key_comes_and_goes_and_nothing_else_does() {
+    let server = server().await;
+    let mut ldap = connect_as_root(&server).await;
+    let key = PrivateKey::generate().unwrap();
+    let (line, fingerprint) = (key.public_openssh("mine").unwrap(), key.md5_fingerprint().unwrap());
+    let vader = format!("uuid={VADER}, {USERS}");
+    let whole = [("objectclass", "sdcKey"), ("name", "mine"), ("openssh", line.as_str())];
+    let given = |name, value| [&whole[..], &[(name, value)]].concat();
+    // Without a class; of another one; without a name; not a key; not its fingerprint; with something else.
+    assert_eq!(add(&mut ldap, &fingerprint, &vader, &whole[1..]).await, 65);
+    let person = [("objectclass", "sdcperson"), ("login", "x")];
+    assert_eq!(add(&mut ldap, &fingerprint, &vader, &person).await, 53);
+    assert_eq!(add(&mut ldap, &fingerprint, &vader, &[whole[0], whole[2]]).await, 19);
+    let nonsense = [whole[0], whole[1], ("openssh", "ssh-rsa x")];
+    assert_eq!(add(&mut ldap, &fingerprint, &vader, &nonsense).await, 21);
+    assert_eq!(add(&mut ldap, &fingerprint, &vader, &given("fingerprint", "aa:bb")).await, 21);
+    assert_eq!(add(&mut ldap, &fingerprint, &vader, &given("colour", "red")).await, 19);
+    assert_eq!(add(&mut ldap, &fingerprint, &format!("uuid=nobody, {USERS}"), &whole).await, 32);
+    assert_eq!(add(&mut ldap, &fingerprint, USERS, &whole).await, 53);
+    assert_eq!(add(&mut ldap, &fingerprint, &vader, &whole).await, 0);
+    assert_eq!(add(&mut ldap, &fingerprint, &vader, &whole).await, 68);
+    let (_, found) = search(&mut ldap, &vader, Scope::OneLevel, "(&(objectclass=sdckey)(name=mine))").await;
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].attrs["fingerprint"], [fingerprint.as_str()]);
+    assert!(found[0].attrs["pkcs"][0].starts_with("-----BEGIN PUBLIC KEY-----"));
+    let keys = server.directory().keys("imgapitestvader");
+    assert_eq!((keys.len(), keys[0].openssh.as_str()), (1, line.as_str()));
+
+    let mut nobody = connect(&server).await;
+    let dn = format!("fingerprint={fingerprint},{vader}");
+    assert_eq!(within(nobody.delete(&dn)).await.unwrap().rc, 50);
+    assert_eq!(add(&mut nobody, &fingerprint, &vader, &whole).await, 50);
+    server.faults().set(UfdsFault::Unavailable);
+    assert_eq!(within(ldap.delete(&dn)).await.unwrap().rc, 52);
+    server.faults().clear();
+    assert_eq!(within(ldap.delete(&dn)).await.unwrap().rc, 0);
+    assert_eq!(within(ldap.delete(&dn)).await.unwrap().rc, 32);
+    assert!(server.directory().keys("imgapitestvader").is_empty());
 }

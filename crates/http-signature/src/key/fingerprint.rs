@@ -21,6 +21,17 @@ pub(super) fn sha256<T: HasPublic>(key: &PKey<T>) -> Result<String, KeyError> {
     Ok(base64::encode_block(&digest).trim_end_matches('=').to_owned())
 }
 
+/// The public part as it stands in `~/.ssh/*.pub`.
+pub(super) fn line<T: HasPublic>(key: &PKey<T>, comment: &str) -> Result<String, KeyError> {
+    let blob = blob(key)?;
+    // The first string of the blob names the kind.
+    let kind = blob.get(4..).and_then(|rest| rest.get(..usize::from(*blob.get(3)?)));
+    let kind = kind.map(String::from_utf8_lossy).unwrap_or_default();
+    let comment: String = comment.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let line = format!("{kind} {} {comment}", base64::encode_block(&blob).replace('\n', ""));
+    Ok(line.trim_end().to_owned())
+}
+
 fn blob<T: HasPublic>(key: &PKey<T>) -> Result<Vec<u8>, KeyError> {
     match key.id() {
         Id::RSA => {

@@ -5,6 +5,7 @@ use openssl::nid::Nid;
 use openssl::pkey::{Id, PKey, Private};
 use openssl::rsa::RsaPrivateKeyBuilder;
 use openssl::sign::Signer;
+use ssh_key::EcdsaCurve;
 use ssh_key::private::{EcdsaKeypair, KeypairData, RsaKeypair};
 
 use super::{KeyError, digest, fingerprint, group, positive};
@@ -25,6 +26,38 @@ impl PrivateKey {
     pub fn from_pem(pem: &str) -> Result<PrivateKey, KeyError> {
         let key = if pem.contains("BEGIN OPENSSH PRIVATE KEY") { openssh(pem)? } else { openssl(pem)? };
         Ok(PrivateKey { algorithm: algorithm_of(&key)?, key })
+    }
+
+    /// A new key of the kind that everything in a Triton datacenter reads: ECDSA over P-256.
+    ///
+    /// # Errors
+    /// `Crypto`.
+    pub fn generate() -> Result<PrivateKey, KeyError> {
+        let key = EcKey::generate(&*group(EcdsaCurve::NistP256)?)?;
+        let key = PKey::from_ec_key(key)?;
+        Ok(PrivateKey { algorithm: algorithm_of(&key)?, key })
+    }
+
+    /// The key in PEM without a passphrase, as old readers of it know it: SEC 1 for ECDSA, PKCS #1 for RSA, and PKCS #8 for
+    /// Ed25519.
+    ///
+    /// # Errors
+    /// `Crypto`.
+    pub fn to_pem(&self) -> Result<String, KeyError> {
+        let pem = match self.key.id() {
+            Id::EC => self.key.ec_key()?.private_key_to_pem()?,
+            Id::RSA => self.key.rsa()?.private_key_to_pem()?,
+            _ => self.key.private_key_to_pem_pkcs8()?,
+        };
+        String::from_utf8(pem).map_err(|error| KeyError::Format(error.to_string()))
+    }
+
+    /// Its public part as a line of `~/.ssh/*.pub`.
+    ///
+    /// # Errors
+    /// `Crypto`.
+    pub fn public_openssh(&self, comment: &str) -> Result<String, KeyError> {
+        fingerprint::line(&self.key, comment)
     }
 
     /// What this key signs with: a hash that fits its size.
@@ -87,7 +120,8 @@ fn openssl(pem: &str) -> Result<PKey<Private>, KeyError> {
 }
 
 fn openssh(pem: &str) -> Result<PKey<Private>, KeyError> {
-    let key = ssh_key::PrivateKey::from_openssh(pem)?;
+    // A template leaves a blank line at the end, which is too much for this reader.
+    let key = ssh_key::PrivateKey::from_openssh(pem.trim())?;
     match key.key_data() {
         KeypairData::Rsa(pair) => rsa(pair),
         KeypairData::Ecdsa(pair) => ecdsa(pair),

@@ -53,6 +53,14 @@ impl PublicKey {
         fingerprint::sha256(&self.key)
     }
 
+    /// The key in PEM, as `ssh-keygen -e -m PKCS8` prints it.
+    ///
+    /// # Errors
+    /// `Crypto`.
+    pub fn to_pem(&self) -> Result<String, KeyError> {
+        String::from_utf8(self.key.public_key_to_pem()?).map_err(|error| KeyError::Format(error.to_string()))
+    }
+
     /// Whether this key made the signature. Never, if the algorithm is of another family than the key.
     pub fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
         // What the library cannot make sense of is no signature.

@@ -1,6 +1,6 @@
 //! Keys to sign with, in every form, and what comes of them.
 
-use http_signature::{Authorization, Family, KeyError, PrivateKey, SignError, Signer};
+use http_signature::{Authorization, Family, KeyError, PrivateKey, PublicKey, SignError, Signer};
 
 use crate::support::{DATE, Request, key_file, public_key};
 use crate::vectors::vectors;
@@ -57,6 +57,14 @@ fn a_key_behind_a_passphrase_is_refused_without_asking() {
 }
 
 #[test]
+fn blank_lines_around_a_key_do_not_matter() {
+    for name in ["rsa-openssh", "ecdsa256", "ecdsa256-sec1", "rsa-pkcs8"] {
+        let key = PrivateKey::from_pem(&format!("\n{}\n\n", key_file(name).trim_end()));
+        assert!(key.is_ok(), "{name}: {key:?}");
+    }
+}
+
+#[test]
 fn what_is_no_key_is_refused() {
     let public = key_file("rsa.pub");
     let half = &key_file("rsa-openssh")[..400];
@@ -80,4 +88,29 @@ fn what_cannot_be_signed_is_refused() {
 fn a_key_does_not_show_itself() {
     let shown = format!("{:?}", PrivateKey::from_pem(&key_file("rsa")).unwrap());
     assert!(shown.len() < 200, "{shown}");
+}
+
+#[test]
+fn a_key_is_written_as_it_is_read() {
+    for name in ["rsa", "rsa1024", "ecdsa256", "ecdsa384", "ecdsa521", "ed25519"] {
+        let key = PrivateKey::from_pem(&key_file(name)).unwrap();
+        let again = PrivateKey::from_pem(&key.to_pem().unwrap()).unwrap();
+        assert_eq!(again.sha256_fingerprint().unwrap(), key.sha256_fingerprint().unwrap());
+        let theirs = key_file(&format!("{name}.pub"));
+        let comment = theirs.trim().splitn(3, ' ').nth(2).unwrap_or_default();
+        assert_eq!(key.public_openssh(comment).unwrap(), theirs.trim());
+    }
+}
+
+#[test]
+fn a_new_key_signs() {
+    let key = PrivateKey::generate().unwrap();
+    assert_ne!(key.md5_fingerprint().unwrap(), PrivateKey::generate().unwrap().md5_fingerprint().unwrap());
+    assert!(key.to_pem().unwrap().starts_with("-----BEGIN EC PRIVATE KEY-----\n"));
+    let line = key.public_openssh("two\nlines").unwrap();
+    assert!(line.starts_with("ecdsa-sha2-nistp256 AAAA") && line.ends_with(" two lines"), "{line}");
+    let public = PublicKey::from_openssh(&line).unwrap();
+    assert!(public.to_pem().unwrap().starts_with("-----BEGIN PUBLIC KEY-----\n"));
+    assert!(public.verify(key.algorithm(), b"x", &key.sign(b"x").unwrap()));
+    assert!(!public.verify(key.algorithm(), b"y", &key.sign(b"x").unwrap()));
 }

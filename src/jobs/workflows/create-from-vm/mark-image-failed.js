@@ -7,6 +7,7 @@
 // Lets the placeholder say why there is no image. An image that has become active is left as it is: the compute node has
 // finished it, whatever this job knows.
 function markImageFailed(job, cb) {
+    var ATTEMPTS = 5;
     var path = '/images/' + job.params.image_uuid;
     var client = restify.createJsonClient({
         url: imgapiUrl,
@@ -39,23 +40,33 @@ function markImageFailed(job, cb) {
         return {message: String(last || 'the job has ended before the image was made')};
     }
 
-    client.get(path, function onImage(getErr, getReq, getRes, image) {
-        if (getErr && getErr.statusCode === 404) {
-            cb(null, 'There is no image');
-            return;
-        }
-        if (getErr) {
-            cb(getErr);
-            return;
-        }
-        if (image.state !== 'creating' && image.state !== 'unactivated') {
-            cb(null, 'The image is ' + image.state);
-            return;
-        }
-        var noted = reason();
-        var update = {state: 'failed', error: {message: noted.message, code: noted.code, stack: noted.stack}};
-        client.post(path + '?action=update', update, function onUpdate(err) {
-            cb(err, 'The image is marked as failed');
+    function mark(attempts) {
+        client.get(path, function onImage(getErr, getReq, getRes, image) {
+            if (getErr && getErr.statusCode === 404) {
+                cb(null, 'There is no image');
+                return;
+            }
+            if (getErr) {
+                cb(getErr);
+                return;
+            }
+            if (image.state !== 'creating' && image.state !== 'unactivated') {
+                cb(null, 'The image is ' + image.state);
+                return;
+            }
+            var noted = reason();
+            var update = {state: 'failed', error: {message: noted.message, code: noted.code, stack: noted.stack}};
+            // Not an image that has become active meanwhile.
+            var headers = getRes.headers.etag ? {'if-match': getRes.headers.etag} : {};
+            client.post({path: path + '?action=update', headers: headers}, update, function onUpdate(err) {
+                if (err && err.statusCode === 412 && attempts > 1) {
+                    mark(attempts - 1);
+                    return;
+                }
+                cb(err, 'The image is marked as failed');
+            });
         });
-    });
+    }
+
+    mark(ATTEMPTS);
 }

@@ -4,7 +4,8 @@
  * file, You can obtain one at https://mozilla.org/MPL/2.0/.
  */
 
-// Waits for the end of the CNAPI task. CNAPI may be away meanwhile; the compute node works on.
+// Waits for the end of the CNAPI task. CNAPI may be away meanwhile; the compute node works on, also when the job is cancelled,
+// but IMGAPI does not take the image then.
 function pollTask(job, cb) {
     var INTERVAL = 1000;
     var client = restify.createJsonClient({
@@ -15,6 +16,29 @@ function pollTask(job, cb) {
         connectTimeout: 5000,
         requestTimeout: 10000
     });
+    var isOver = false;
+
+    // Nobody tells a task that its job was cancelled.
+    function watch() {
+        if (isOver || job.timeToDie || typeof (wfapiUrl) === 'undefined') {
+            return;
+        }
+        var jobs = restify.createJsonClient({url: wfapiUrl, agent: false, retry: false, connectTimeout: 5000});
+        jobs.get('/jobs/' + job.uuid, function onJob(err, req, res, found) {
+            if (!err && found && found.execution === 'canceled') {
+                end(new Error('the job was canceled'));
+            } else {
+                setTimeout(watch, INTERVAL);
+            }
+        });
+    }
+
+    function end(err, result) {
+        if (!isOver) {
+            isOver = true;
+            cb(err, result);
+        }
+    }
 
     function isObject(value) {
         return typeof (value) === 'object' && value !== null;
@@ -58,19 +82,22 @@ function pollTask(job, cb) {
     }
 
     function poll() {
+        if (isOver) {
+            return;
+        }
         if (job.timeToDie) {
-            cb(new Error('the job is over before its task'));
+            end(new Error('the job is over before its task'));
             return;
         }
         client.get('/tasks/' + job.taskId, function onTask(err, req, res, task) {
             if (err && err.statusCode === 404) {
-                cb(err);
+                end(err);
             } else if (err || !isObject(task)) {
                 setTimeout(poll, INTERVAL);
             } else if (task.status === 'complete') {
-                cb(null, 'CNAPI task ' + job.taskId + ' is complete');
+                end(null, 'CNAPI task ' + job.taskId + ' is complete');
             } else if (task.status === 'failure') {
-                cb(new Error(reasonOf(task)));
+                end(new Error(reasonOf(task)));
             } else {
                 setTimeout(poll, INTERVAL);
             }
@@ -78,4 +105,5 @@ function pollTask(job, cb) {
     }
 
     poll();
+    watch();
 }

@@ -4,8 +4,9 @@
  * file, You can obtain one at https://mozilla.org/MPL/2.0/.
  */
 
-// Lets IMGAPI fetch the file of the image.
+// Lets IMGAPI fetch the file of the image. That takes a while, in which the job may be cancelled.
 function addImageFile(job, cb) {
+    var INTERVAL = 2000;
     var client = restify.createJsonClient({
         url: imgapiUrl,
         headers: {'x-request-id': job.params.req_id},
@@ -13,8 +14,34 @@ function addImageFile(job, cb) {
         agent: false,
         retry: false
     });
-    var path = '/images/' + job.params.image_uuid + '/file?source=' + encodeURIComponent(job.params.source);
+    var isOver = false;
+
+    // Nobody tells a task that its job was cancelled.
+    function watch() {
+        if (isOver || job.timeToDie || typeof (wfapiUrl) === 'undefined') {
+            return;
+        }
+        var jobs = restify.createJsonClient({url: wfapiUrl, agent: false, retry: false, connectTimeout: 5000});
+        jobs.get('/jobs/' + job.uuid, function onJob(err, req, res, found) {
+            if (!err && found && found.execution === 'canceled') {
+                end(new Error('the job was canceled'));
+            } else {
+                setTimeout(watch, INTERVAL);
+            }
+        });
+    }
+
+    function end(err, result) {
+        if (!isOver) {
+            isOver = true;
+            cb(err, result);
+        }
+    }
+
+    var path = '/images/' + job.params.image_uuid + '/file?job_uuid=' + job.uuid +
+        '&source=' + encodeURIComponent(job.params.source);
     client.put(path, {}, function onFile(err) {
-        cb(err, 'Added the file');
+        end(err, 'Added the file');
     });
+    watch();
 }

@@ -4,7 +4,7 @@
  * file, You can obtain one at https://mozilla.org/MPL/2.0/.
  */
 
-// Imports the manifest of the image.
+// Imports the manifest of the image, which knows by which job: if the job is lost, it can be told from others.
 function importImage(job, cb) {
     var uuid = job.params.image_uuid;
     var client = restify.createJsonClient({
@@ -15,7 +15,7 @@ function importImage(job, cb) {
         retry: false
     });
     var path = '/images/' + uuid + '?action=import&skip_owner_check=' + Boolean(job.params.skip_owner_check) +
-        '&source=' + encodeURIComponent(job.params.source);
+        '&job_uuid=' + job.uuid + '&source=' + encodeURIComponent(job.params.source);
     var before = job.created_images || '';
     // Noted first: if the answer is lost, it may be there.
     job.created_images = before ? before + ',' + uuid : uuid;

@@ -5,7 +5,7 @@
  */
 
 // Imports the origins that were missing, base first, each with its file. One that somebody else imports at the same time is
-// waited for.
+// waited for. That takes a while, in which the job may be cancelled.
 function importOrigins(job, cb) {
     var INTERVAL = 2000;
     var origins = job.params.origins || [];
@@ -16,8 +16,31 @@ function importOrigins(job, cb) {
         agent: false,
         retry: false
     });
-    var source = 'source=' + encodeURIComponent(job.params.source);
+    var source = 'job_uuid=' + job.uuid + '&source=' + encodeURIComponent(job.params.source);
     var imported = 0;
+    var isOver = false;
+
+    // Nobody tells a task that its job was cancelled.
+    function watch() {
+        if (isOver || job.timeToDie || typeof (wfapiUrl) === 'undefined') {
+            return;
+        }
+        var jobs = restify.createJsonClient({url: wfapiUrl, agent: false, retry: false, connectTimeout: 5000});
+        jobs.get('/jobs/' + job.uuid, function onJob(err, req, res, found) {
+            if (!err && found && found.execution === 'canceled') {
+                end(new Error('the job was canceled'));
+            } else {
+                setTimeout(watch, INTERVAL);
+            }
+        });
+    }
+
+    function end(err, result) {
+        if (!isOver) {
+            isOver = true;
+            cb(err, result);
+        }
+    }
 
     // A text, because only texts come back from the store of jobs as they were.
     function created() {
@@ -35,12 +58,15 @@ function importOrigins(job, cb) {
     }
 
     function importOne(index) {
+        if (isOver) {
+            return;
+        }
         if (index === origins.length) {
-            cb(null, 'Imported ' + imported + ' of ' + origins.length + ' origins');
+            end(null, 'Imported ' + imported + ' of ' + origins.length + ' origins');
             return;
         }
         if (job.timeToDie) {
-            cb(new Error('the job is over before its origins were imported'));
+            end(new Error('the job is over before its origins were imported'));
             return;
         }
         var uuid = origins[index];
@@ -55,17 +81,23 @@ function importOrigins(job, cb) {
                 return;
             }
             if (err) {
-                cb(err);
+                end(err);
+                return;
+            }
+            if (isOver) {
                 return;
             }
             client.put(path + '/file?' + source, {}, function onFile(fileErr) {
                 if (fileErr) {
-                    cb(fileErr);
+                    end(fileErr);
+                    return;
+                }
+                if (isOver) {
                     return;
                 }
                 client.post(path + '?action=activate', {}, function onActivate(activateErr) {
                     if (activateErr) {
-                        cb(activateErr);
+                        end(activateErr);
                         return;
                     }
                     imported += 1;
@@ -82,13 +114,13 @@ function importOrigins(job, cb) {
                 // Whoever it was has given up.
                 importOne(index);
             } else if (err) {
-                cb(err);
+                end(err);
             } else if (image.state === 'active') {
                 importOne(index + 1);
             } else if (image.state !== 'unactivated') {
-                cb(new Error('origin image ' + uuid + ' is ' + image.state));
+                end(new Error('origin image ' + uuid + ' is ' + image.state));
             } else if (job.timeToDie) {
-                cb(new Error('origin image ' + uuid + ' was not imported in time'));
+                end(new Error('origin image ' + uuid + ' was not imported in time'));
             } else {
                 setTimeout(function again() {
                     waitFor(index);
@@ -98,4 +130,5 @@ function importOrigins(job, cb) {
     }
 
     importOne(0);
+    watch();
 }

@@ -79,8 +79,6 @@ pub(super) struct Running {
 enum Event {
     /// A request has been answered, or has failed.
     Answer { id: u32, answer: String },
-    /// The job is cancelled: no further attempt.
-    Cancel,
     /// Nobody waits for the task any more.
     Die,
 }
@@ -104,8 +102,8 @@ impl Running {
         Self { outcome, events, job }
     }
 
-    /// Waits for the end of the task. May be called again when it was interrupted.
-    pub(super) async fn outcome(&mut self) -> Outcome {
+    /// Waits for the end of the task.
+    pub(super) async fn outcome(mut self) -> Outcome {
         match (&mut self.outcome).await {
             Ok(outcome) => outcome,
             Err(_) => Outcome {
@@ -114,12 +112,6 @@ impl Running {
                 job: self.job.clone(),
             },
         }
-    }
-
-    /// Lets the task end after the attempt that runs.
-    pub(super) fn cancel(&self) {
-        // Nothing to cancel when it is over; a full inbox is emptied soon, and the job ends after the task anyway.
-        let _ = self.events.try_send(Event::Cancel);
     }
 }
 
@@ -186,7 +178,6 @@ impl Loop<'_> {
                     self.host.answered();
                     self.deliver("answer", id, answer);
                 }
-                Ok(Event::Cancel) => self.deliver("cancel", 0, String::new()),
                 Ok(Event::Die) => {
                     self.end.get_or_insert(Instant::now() + LINGER);
                     self.deliver("die", 0, String::new());

@@ -4,7 +4,6 @@ var given = JSON.parse(input);
 var task = given.task;
 var job = given.job;
 var over = false;
-var cancelled = false;
 job.log = log;
 
 function reported(error) {
@@ -81,8 +80,6 @@ function attempt(body, fallback, count) {
             finish(null, result || 'OK');
         } else if (err === 'queue' || err === 'retry' || err === 'wait') {
             finish(err, result || 'OK');
-        } else if (cancelled) {
-            finish('cancel');
         } else if (count < (task.retry || 1)) {
             attempt(body, fallback, count + 1);
         } else if (fallback) {
@@ -135,8 +132,6 @@ return function deliver(kind, id, text) {
     if (kind === 'begin') {
         furnish();
         attempt(evaluated(task.body), task.fallback ? evaluated(task.fallback) : null, 1);
-    } else if (kind === 'cancel') {
-        cancelled = true;
     } else if (kind === 'die') {
         job.timeToDie = true;
     } else if (kind === 'thrown') {

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use time::OffsetDateTime;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::timestamp::{iso, now};
@@ -21,7 +20,6 @@ const MAX_DELAY: u64 = 3_600_000;
 /// A job that runs.
 pub(super) struct Drive {
     pub(super) job: Object,
-    pub(super) cancel: CancellationToken,
     pub(super) store: Store,
     pub(super) variables: Arc<Vec<(String, String)>>,
     pub(super) client: reqwest::Client,
@@ -92,12 +90,7 @@ impl Drive {
             // Its UUID is new, and nothing excludes it.
             let _ = self.store.add_job(next, |_| None::<()>).await?;
         }
-        if !self.save(Some(end)).await? {
-            // It was cancelled after its last task.
-            self.cancelled().await?;
-            self.save(Some(End::Canceled)).await?;
-        }
-        Ok(())
+        self.save(Some(end)).await
     }
 
     async fn chains(&mut self) -> Result<End, StoreError> {
@@ -162,21 +155,14 @@ impl Drive {
     async fn task(&mut self, task: Value, results: &str) -> Result<(), Stop> {
         let started_at = now();
         let name = task.get("name").or_else(|| task.get("uuid")).cloned().unwrap_or_default();
-        let mut running = Running::begin(Run {
+        let running = Running::begin(Run {
             task,
             job: self.job.clone(),
             variables: Arc::clone(&self.variables),
             client: self.client.clone(),
             store: self.store.clone(),
         });
-        let is_cancelling = results == "oncancel_results";
-        let Outcome { result, error, job } = tokio::select! {
-            outcome = running.outcome() => outcome,
-            () = self.cancel.cancelled(), if !is_cancelling => {
-                running.cancel();
-                running.outcome().await
-            }
-        };
+        let Outcome { result, error, job } = running.outcome().await;
         let entry = json!({
             "result": result,
             "error": error,
@@ -187,34 +173,33 @@ impl Drive {
         self.push(results, entry);
         self.job.extend(job.into_iter().filter(|(name, _)| !FROZEN.contains(&name.as_str())));
         self.save(None).await?;
-        if is_cancelling {
-            return Ok(());
+        match error.as_str() {
+            Some("") => Ok(()),
+            // Nobody is left to be told of it.
+            Some(_) if results == "oncancel_results" => Ok(()),
+            Some("cancel") => Err(Stop::Canceled),
+            _ => Err(Stop::Error(error)),
         }
-        if self.cancel.is_cancelled() {
-            return Err(Stop::Canceled);
-        }
-        if error == "" { Ok(()) } else { Err(Stop::Error(error)) }
     }
 
-    /// Stores the job. With an end, that is its state, unless it was cancelled meanwhile: then false. Otherwise its state
-    /// is left as it is.
-    async fn save(&mut self, end: Option<End>) -> Result<bool, StoreError> {
-        let elapsed = (millis_now() as f64 - self.number("started")) / 1_000.0;
+    /// Stores the job. An end is its state, even if it was cancelled meanwhile, unless it is to go on later. Otherwise its
+    /// state is left as it is.
+    async fn save(&mut self, end: Option<End>) -> Result<(), StoreError> {
         if end.is_some() {
+            let elapsed = (millis_now() as f64 - self.number("started")) / 1_000.0;
             self.job.insert("elapsed".to_owned(), json!(elapsed));
+            self.job.remove("runner_id");
         }
         let job = stored(&self.job);
         let change = move |old: &mut Object| {
             let execution = text(old, "execution").to_owned();
-            if execution == "canceled" && end.is_some_and(|end| end != End::Canceled) {
-                return false;
-            }
             *old = job;
+            let end = end.filter(|end| execution == "running" || !matches!(end, End::Queued | End::Waiting));
             let execution = end.map_or(execution, |end| end.as_str().to_owned());
             old.insert("execution".to_owned(), json!(execution));
-            true
         };
-        Ok(self.store.change_job(text(&self.job, "uuid"), change).await?.unwrap_or(true))
+        self.store.change_job(text(&self.job, "uuid"), change).await?;
+        Ok(())
     }
 
     /// Adds to the results of a chain.

@@ -2,9 +2,8 @@
 
 mod drive;
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::json;
@@ -36,8 +35,6 @@ struct Shared {
     store: Store,
     wake: Notify,
     paused: AtomicBool,
-    // The jobs that run, each with the token that cancels it.
-    live: Mutex<HashMap<String, CancellationToken>>,
 }
 
 /// A runner at work; dropping it ends all tasks.
@@ -51,20 +48,13 @@ pub(super) struct Working {
 impl Runner {
     /// One that does not work yet.
     pub(super) fn new(store: Store) -> Self {
-        let (wake, paused, live) = (Notify::new(), AtomicBool::new(false), Mutex::default());
-        Self(Arc::new(Shared { store, wake, paused, live }))
+        let (wake, paused) = (Notify::new(), AtomicBool::new(false));
+        Self(Arc::new(Shared { store, wake, paused }))
     }
 
     /// There may be a job to begin.
     pub(super) fn wake(&self) {
         self.0.wake.notify_one();
-    }
-
-    /// The job is cancelled; nothing happens if it does not run.
-    pub(super) fn cancel(&self, uuid: &str) {
-        if let Some(token) = self.live().get(uuid) {
-            token.cancel();
-        }
     }
 
     /// Begins no job any more, until `resume`.
@@ -87,9 +77,15 @@ impl Runner {
             .connect_timeout(CONNECT)
             .build()
             .map_err(|error| StoreError::Client(error.to_string()))?;
-        for job in self.0.store.jobs_in("running").await? {
-            let stale = |job: &mut Object| drop(job.insert("execution".to_owned(), json!("canceled")));
-            self.0.store.change_job(text(&job, "uuid"), stale).await?;
+        for execution in ["running", "canceled"] {
+            let jobs = self.0.store.jobs_in(execution).await?;
+            for job in jobs.iter().filter(|job| job.contains_key("runner_id")) {
+                let stale = |job: &mut Object| {
+                    job.insert("execution".to_owned(), json!("canceled"));
+                    job.remove("runner_id");
+                };
+                self.0.store.change_job(text(job, "uuid"), stale).await?;
+            }
         }
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
@@ -106,10 +102,6 @@ impl Runner {
             end.run_until_cancelled(worker.work()).await;
         });
         Ok(Working { _guard: stop.clone().drop_guard(), stop, tasks })
-    }
-
-    fn live(&self) -> MutexGuard<'_, HashMap<String, CancellationToken>> {
-        self.0.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -169,23 +161,17 @@ impl Worker {
     }
 
     async fn begin(&self, uuid: &str, slot: OwnedSemaphorePermit) -> Result<(), StoreError> {
-        let cancel = CancellationToken::new();
-        self.runner.live().insert(uuid.to_owned(), cancel.clone());
         let id = self.id.clone();
         let store = &self.runner.0.store;
         let begun = store.change_job(uuid, move |job| drive::begun(job, &id).then(|| job.clone())).await;
-        let Ok(Some(Some(job))) = begun else {
-            self.runner.live().remove(uuid);
-            return begun.map(drop);
-        };
+        let Ok(Some(Some(job))) = begun else { return begun.map(drop) };
         let (variables, client) = (Arc::clone(&self.variables), self.client.clone());
-        let drive = Drive { job, cancel, store: store.clone(), variables, client };
+        let drive = Drive { job, store: store.clone(), variables, client };
         let (runner, uuid, stop) = (self.runner.clone(), uuid.to_owned(), self.stop.clone());
         self.tasks.spawn(async move {
             if let Some(Err(error)) = stop.run_until_cancelled(drive.run()).await {
                 tracing::warn!(%error, job = uuid, "a job cannot be stored");
             }
-            runner.live().remove(&uuid);
             drop(slot);
             // It may have put itself, or a next attempt, into the queue.
             runner.wake();

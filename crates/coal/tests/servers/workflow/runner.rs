@@ -93,22 +93,42 @@ async fn what_takes_too_much_memory_fails() {
     assert_eq!(job["execution"], "failed", "{job}");
 }
 
+// As wf 1.2 does it: see test/interop/real-wf.test.js.
 #[tokio::test]
-async fn a_cancelled_job_ends_its_task_and_runs_oncancel() {
+async fn a_job_that_is_cancelled_while_it_runs_goes_on_to_its_end() {
     let api = Api::start().await;
-    let waits = task("function (job, cb) { setTimeout(function () { cb(null, 'ran'); }, 200); }");
+    let info = "function (job, cb) { setTimeout(function look() { if (job.timeToDie) { return; } \
+                restify.createJsonClient({url: wfapiUrl}).get('/jobs/' + job.uuid, function (err, req, res, found) { \
+                if (found.execution === 'canceled') { cb(null, 'saw it'); } else { setTimeout(look, 5); } }); }, 5); }";
+    let after = task("function (job, cb) { cb(null, 'after'); }");
+    let never = task("function (job, cb) { cb(null, 'never'); }");
+    let uuid = api.job(json!({"chain": [task(info), after], "oncancel": [never]}), json!({})).await;
+    let running = api.until(&uuid, |job| job["execution"] == "running").await;
+    assert!(running["runner_id"].is_string());
+    let cancelled = api.post(&format!("/jobs/{uuid}/cancel"), json!({})).await;
+    assert_eq!(
+        (&cancelled["execution"], &cancelled["runner_id"]),
+        (&json!("canceled"), &running["runner_id"])
+    );
+    let job = api.until(&uuid, |job| job["execution"] != "canceled").await;
+    assert_eq!((&job["execution"], job.get("runner_id")), (&json!("succeeded"), None));
+    assert_eq!(results(&job, "chain_results"), [(json!("saw it"), json!("")), (json!("after"), json!(""))]);
+    assert_eq!(job.get("oncancel_results"), None);
+    let path = format!("/jobs/{uuid}/cancel");
+    assert_eq!(api.call(Method::POST, &path, None).await.0, 409);
+}
+
+#[tokio::test]
+async fn a_task_can_say_that_its_job_is_cancelled() {
+    let api = Api::start().await;
+    let cancels = task("function (job, cb) { cb('cancel'); }");
     let never = task("function (job, cb) { cb(null, 'never'); }");
     let after = task("function (job, cb) { cb(null, 'cleaned'); }");
-    let uuid = api.job(json!({"chain": [waits, never], "oncancel": [after]}), json!({})).await;
-    api.until(&uuid, |job| job["execution"] == "running").await;
-    let cancelled = api.post(&format!("/jobs/{uuid}/cancel"), json!({})).await;
-    assert_eq!(cancelled["execution"], "canceled");
-    let job = api.until(&uuid, |job| job.get("oncancel_results").is_some()).await;
-    assert_eq!(results(&job, "chain_results"), [(json!("ran"), json!(""))]);
+    let job = api.run(json!({"chain": [cancels, never], "onerror": [never], "oncancel": [after]})).await;
+    assert_eq!(job["execution"], "canceled");
+    assert_eq!(results(&job, "chain_results"), [(json!(""), json!("cancel"))]);
     assert_eq!(results(&job, "oncancel_results"), [(json!("cleaned"), json!(""))]);
-    let finished = api.run(json!({"chain": [never]})).await;
-    let path = format!("/jobs/{}/cancel", finished["uuid"].as_str().unwrap());
-    assert_eq!(api.call(Method::POST, &path, None).await.0, 409);
+    assert_eq!(job.get("onerror_results"), None);
 }
 
 #[tokio::test]

@@ -1,0 +1,109 @@
+//! SAPI: what is to be deployed, and the metadata from which the config-agents render the services' configs.
+//!
+//! Speaks as SAPI 2 does: applications, services, instances and manifests with their three kinds of changes, `GetConfig` with
+//! its `ETag`, the mode. What is different: no zone is made, changed or removed for an instance, in neither mode; networks
+//! and images in `params` are taken as they come; there is no history, no cache, and no master datacenter
+//! (`include_master` is ignored).
+
+mod config;
+mod kind;
+mod model;
+mod routes;
+mod seed;
+mod store;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde_json::{Map, Value};
+
+use crate::rest::{RestFaults, RestServer};
+use store::Store;
+
+pub(crate) use config::SERVER_UUID;
+pub(crate) use kind::Kind;
+
+/// An application, a service, an instance, a manifest, or a part of one.
+pub(crate) type Object = Map<String, Value>;
+
+/// A running SAPI.
+#[derive(Debug)]
+pub struct SapiServer {
+    server: RestServer,
+    store: Store,
+}
+
+impl SapiServer {
+    /// Opens the store, in memory without a `file`, and listens on `address`; port 0 chooses a free one. A new store is in
+    /// full mode.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be opened or the port cannot be bound.
+    pub async fn bind(address: SocketAddr, file: Option<PathBuf>) -> io::Result<Self> {
+        let store = tokio::task::spawn_blocking(move || Store::open(file.as_deref()))
+            .await
+            .map_err(io::Error::other)?
+            .map_err(io::Error::other)?;
+        let server = RestServer::bind(address, routes::router(store.clone())).await?;
+        Ok(Self { server, store })
+    }
+
+    /// Where it listens, or listened before [`stop`](Self::stop).
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// `http://host:port`
+    pub fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// The switches for faults.
+    pub fn faults(&self) -> &RestFaults {
+        self.server.faults()
+    }
+
+    /// Closes the port and all connections.
+    pub async fn stop(&self) {
+        self.server.stop().await;
+    }
+
+    /// Listens again on the same port with the same data.
+    ///
+    /// # Errors
+    ///
+    /// When the port cannot be bound.
+    pub async fn start(&self) -> io::Result<()> {
+        self.server.start().await
+    }
+
+    /// Goes back to the mode of a headnode's set-up; `POST /mode` ends it.
+    ///
+    /// # Errors
+    ///
+    /// When the store does not work.
+    pub async fn set_proto_mode(&self) -> io::Result<()> {
+        self.store.run(|tables| tables.set_mode("proto")).await.map_err(io::Error::other)
+    }
+
+    /// The first object of the kind whose members have these values.
+    pub(crate) async fn find(&self, kind: Kind, members: Object) -> io::Result<Option<Object>> {
+        self.store
+            .run(move |tables| {
+                let all = tables.list(kind)?;
+                Ok(all
+                    .into_iter()
+                    .find(|object| members.iter().all(|(name, value)| object.get(name) == Some(value))))
+            })
+            .await
+            .map_err(io::Error::other)
+    }
+
+    /// Makes the object of this UUID, or brings an earlier one up to date: what was written here the last time follows, what
+    /// somebody has changed or removed since stays as it is.
+    pub(crate) async fn seed(&self, kind: Kind, object: Object) -> io::Result<()> {
+        self.store.run(move |tables| seed::seed(tables, kind, object)).await.map_err(io::Error::other)
+    }
+}

@@ -1,0 +1,100 @@
+//! `imgapi config-agent`: keeps the files that a zone's services are configured with as SAPI says.
+//!
+//! It takes the place of 4.13.1's config-agent: the same configuration, flags, manifests and templates.
+
+mod contents;
+mod daemon;
+mod file;
+mod manifests;
+mod pass;
+mod pending;
+mod post_cmd;
+mod secrets;
+mod settings;
+mod summary;
+mod template;
+mod zone;
+
+#[cfg(test)]
+mod imgapi_manifests;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::telemetry::{self, LogOptions};
+use pass::Agent;
+use settings::Settings;
+
+/// Where an installed agent's configuration is.
+const DEFAULT_FILE: &str = "/opt/smartdc/config-agent/etc/config.json";
+
+const MAX_TIMEOUT: u64 = 24 * 3600;
+
+/// Keep the files that services are configured with as SAPI says.
+#[derive(Debug, Args)]
+pub struct ConfigAgent {
+    /// The agent's own configuration file.
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_FILE)]
+    file: PathBuf,
+    /// Do one pass, and say by the exit status whether all files are right.
+    #[arg(short, long, visible_alias = "once")]
+    synchronous: bool,
+    /// With --synchronous: try again while SAPI is away, and give up after so long.
+    #[arg(short, long, value_name = "SECONDS", requires = "synchronous",
+        value_parser = clap::value_parser!(u64).range(1..=MAX_TIMEOUT))]
+    timeout: Option<u64>,
+    /// Where SAPI is, if not where the configuration says.
+    #[arg(short, long)]
+    url: Option<String>,
+    /// Render everything and print what would change; write nothing, run nothing.
+    #[arg(long, conflicts_with = "synchronous")]
+    test: bool,
+}
+
+/// Does what the command line says.
+///
+/// # Errors
+/// The configuration is wrong; or, where it runs once, not all files are as they should be.
+pub fn run(options: &ConfigAgent) -> Result<(), String> {
+    let settings = Settings::load(&options.file, options.url.as_deref())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start: {error}"))?;
+    if options.test {
+        return runtime.block_on(test(settings));
+    }
+    let log = LogOptions { name: "config-agent", level: settings.log_level, source: false };
+    let logger = telemetry::init(&log).map_err(|error| error.to_string())?;
+    logger.install_panic_hook();
+    runtime.block_on(async {
+        let agent = Agent::new(settings).await.inspect_err(|problem| tracing::error!("{problem}"))?;
+        if options.synchronous {
+            daemon::once(agent, options.timeout.map(Duration::from_secs)).await
+        } else {
+            daemon::run(agent).await
+        }
+    })
+}
+
+async fn test(settings: Settings) -> Result<(), String> {
+    let mut agent = Agent::new(settings).await?;
+    let mut failed = 0;
+    for (instance, material) in agent.all_material().await {
+        match material {
+            Ok(material) => {
+                let (text, failures) = summary::summary(&material);
+                print!("{text}");
+                failed += failures;
+            }
+            Err(error) => {
+                eprintln!("imgapi: {instance}: {error}");
+                failed += 1;
+            }
+        }
+    }
+    if failed == 0 { Ok(()) } else { Err(format!("{failed} files or manifests are not usable")) }
+}

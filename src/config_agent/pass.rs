@@ -1,0 +1,299 @@
+//! One pass: ask SAPI, render, write what has changed, run what follows.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::contents::contents;
+use super::file::{Need, Target};
+use super::manifests::{MAX_MANIFESTS, Manifest, read_local, resolve};
+use super::pending::Pending;
+use super::post_cmd::{self, End};
+use super::secrets::Secrets;
+use super::settings::Settings;
+use super::zone;
+use crate::manifest::Uuid;
+use crate::sapi::{ConfigAnswer, InstanceConfig, Sapi, SapiError};
+use crate::telemetry::err;
+
+/// The agent: its settings, and what it remembers of earlier passes.
+pub(super) struct Agent {
+    settings: Settings,
+    sapi: Sapi,
+    instances: Vec<Instance>,
+    pending: Pending,
+}
+
+/// What is remembered of an instance.
+struct Instance {
+    uuid: Uuid,
+    /// Of the metadata that all files were made from.
+    etag: Option<String>,
+    /// The local manifests that all files were made from.
+    local: Vec<Manifest>,
+    auto: Option<Map<String, Value>>,
+}
+
+/// How a pass went.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Outcome {
+    /// Files that were written, or whose mode or owner was corrected.
+    pub changed: usize,
+    /// Files, manifests and instances that something is wrong with. Each has been logged.
+    pub failed: usize,
+    /// SAPI is in trouble, so that another try is worth while.
+    pub away: bool,
+}
+
+/// All that a pass knows of an instance.
+pub(super) struct Material {
+    pub manifests: Vec<Manifest>,
+    pub metadata: Map<String, Value>,
+    pub secrets: Secrets,
+    /// Manifests that are none.
+    pub failed: usize,
+    etag: Option<String>,
+    local: Vec<Manifest>,
+}
+
+/// Why there is nothing to render.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoMaterial {
+    #[error("SAPI does not know the instance {0}: is it the UUID of a zone of this datacenter?")]
+    Unknown(Uuid),
+    #[error(transparent)]
+    Sapi(SapiError),
+    #[error("{0}")]
+    Zone(String),
+    #[error("the process ends")]
+    End,
+}
+
+impl Agent {
+    /// # Errors
+    /// Nothing tells which instance this is; or there is no HTTP client.
+    pub(super) async fn new(settings: Settings) -> Result<Agent, String> {
+        let user_agent = concat!("config-agent/", env!("CARGO_PKG_VERSION"));
+        let sapi = Sapi::new(settings.sapi_url.clone(), user_agent).map_err(|error| error.to_string())?;
+        let instances = zone::instances(&settings).await?;
+        let instances = instances
+            .into_iter()
+            .map(|uuid| Instance { uuid, etag: None, local: Vec::new(), auto: None })
+            .collect();
+        let pending = Pending::new(settings.state_dir.clone());
+        Ok(Agent { settings, sapi, instances, pending })
+    }
+
+    pub(super) fn poll_interval(&self) -> Duration {
+        self.settings.poll_interval
+    }
+
+    /// One pass over all instances; a `full` one renders everything, whatever was there before.
+    pub(super) async fn pass(&mut self, full: bool) -> Outcome {
+        let mut outcome = Outcome::default();
+        for at in 0..self.instances.len() {
+            let instance = &mut self.instances[at];
+            if full {
+                (instance.etag, instance.auto) = (None, None);
+            }
+            let uuid = instance.uuid;
+            match self.material(at).await {
+                Ok(Some(material)) => {
+                    let failed = outcome.failed;
+                    self.apply(at, material, &mut outcome).await;
+                    let failed = outcome.failed - failed;
+                    tracing::debug!(instance = %uuid, failed, "rendered");
+                }
+                Ok(None) => tracing::debug!(instance = %uuid, "nothing is new"),
+                Err(error) => {
+                    outcome.failed += 1;
+                    outcome.away |= matches!(&error, NoMaterial::Sapi(error) if error.is_of_the_service());
+                    tracing::error!(instance = %uuid, err.json = %err(&error), "files stay as they are: {error}");
+                }
+            }
+        }
+        outcome
+    }
+
+    /// What every instance's files would be made from, whether or not it is new.
+    pub(super) async fn all_material(&mut self) -> Vec<(Uuid, Result<Material, NoMaterial>)> {
+        let mut all = Vec::new();
+        for at in 0..self.instances.len() {
+            let uuid = self.instances[at].uuid;
+            let material = self.material(at).await;
+            all.push((uuid, material.and_then(|material| material.ok_or(NoMaterial::End))));
+        }
+        all
+    }
+
+    /// Nothing, if nothing is new since the last pass without a failure.
+    async fn material(&mut self, at: usize) -> Result<Option<Material>, NoMaterial> {
+        let instance = &mut self.instances[at];
+        let dirs: Vec<PathBuf> = self.settings.dirs.of(instance.uuid).to_vec();
+        let (local, invalid) =
+            tokio::task::spawn_blocking(move || read_local(&dirs)).await.map_err(|_| NoMaterial::End)?;
+        for entry in &invalid {
+            let path = entry.path.display();
+            tracing::warn!(instance = %instance.uuid, "{path} is no manifest: {}", entry.reason);
+        }
+        if instance.auto.is_none() {
+            let auto = zone::auto(&self.settings, instance.uuid).await.map_err(NoMaterial::Zone)?;
+            instance.auto = Some(auto);
+        }
+        let etag = instance.etag.as_deref().filter(|_| local == instance.local);
+        let answer = self.sapi.config(instance.uuid, etag).await.map_err(|error| match error {
+            SapiError::Refused { status: 404, .. } => NoMaterial::Unknown(instance.uuid),
+            error => NoMaterial::Sapi(error),
+        })?;
+        let InstanceConfig { etag, manifests, metadata } = match answer {
+            ConfigAnswer::NotModified => return Ok(None),
+            ConfigAnswer::Config(config) => config,
+        };
+        let mut failed = invalid.iter().filter(|entry| entry.missed).count();
+        let (manifests, left_out) =
+            resolve(manifests.into_iter().map(Manifest::from).collect(), local.clone());
+        for manifest in left_out {
+            let path = manifest.path.display();
+            tracing::warn!(manifest = manifest.name, "another manifest has this name or the path {path}");
+        }
+        let (mut usable, unusable): (Vec<_>, Vec<_>) =
+            manifests.into_iter().partition(|manifest| manifest.check().is_ok());
+        for manifest in unusable {
+            failed += 1;
+            let problem = manifest.check().err().unwrap_or_default();
+            tracing::error!(manifest = manifest.name, "the manifest is not usable: {problem}");
+        }
+        if usable.len() > MAX_MANIFESTS {
+            failed += usable.len() - MAX_MANIFESTS;
+            tracing::error!("only {MAX_MANIFESTS} of {} manifests are looked at", usable.len());
+            usable.truncate(MAX_MANIFESTS);
+        }
+        let mut metadata = metadata.0;
+        metadata.extend(self.settings.local_metadata.clone());
+        metadata.insert("auto".to_owned(), Value::Object(instance.auto.clone().unwrap_or_default()));
+        let secrets = Secrets::of(&metadata);
+        Ok(Some(Material { manifests: usable, metadata, secrets, failed, etag, local }))
+    }
+
+    /// Writes all files first, and runs commands then: they find all files as they should be.
+    async fn apply(&mut self, at: usize, material: Material, outcome: &mut Outcome) {
+        let Material { manifests, metadata, secrets, mut failed, etag, local } = material;
+        let pending = self.pending.clone();
+        let written = tokio::task::spawn_blocking(move || {
+            manifests.into_iter().map(|manifest| keep(manifest, &metadata, &pending)).collect::<Vec<_>>()
+        });
+        let Ok(written) = written.await else { return };
+        for kept in written {
+            failed += usize::from(kept.failed);
+            outcome.changed += usize::from(kept.changed);
+            if let Some(command) = kept.command {
+                self.run(&kept.name, &command, &secrets).await;
+                self.pending.clear(&kept.path);
+            }
+        }
+        outcome.failed += failed;
+        let instance = &mut self.instances[at];
+        // As long as something is missing, the next pass does everything again.
+        instance.etag = etag.filter(|_| failed == 0);
+        instance.local = local;
+    }
+
+    /// It is run once, however it ends.
+    async fn run(&self, manifest: &str, command: &str, secrets: &Secrets) {
+        let done = match post_cmd::run(command, self.settings.post_cmd_timeout).await {
+            Ok(done) => done,
+            Err(error) => {
+                tracing::error!(manifest, err.json = %err(&error), "cannot run post_cmd");
+                return;
+            }
+        };
+        let (command, output) = (secrets.hide(command), secrets.hide(&done.output));
+        match done.end {
+            End::Exit(status) if status.success() => {
+                tracing::info!(manifest, post_cmd = command, output, "post_cmd has run");
+            }
+            End::Exit(status) => {
+                tracing::error!(
+                    manifest,
+                    post_cmd = command,
+                    output,
+                    "post_cmd has failed, and is not repeated: {status}"
+                );
+            }
+            End::Timeout => {
+                tracing::error!(
+                    manifest,
+                    post_cmd = command,
+                    output,
+                    "post_cmd has taken too long, and was killed"
+                );
+            }
+        }
+    }
+}
+
+/// What became of a file.
+struct Kept {
+    name: String,
+    path: PathBuf,
+    changed: bool,
+    failed: bool,
+    /// What is to be run now.
+    command: Option<String>,
+}
+
+/// Sees to it that the file of `manifest` is as it should be.
+fn keep(manifest: Manifest, metadata: &Map<String, Value>, pending: &Pending) -> Kept {
+    let done = bring_about(&manifest, metadata, pending);
+    let Manifest { name, path, post_cmd, .. } = manifest;
+    let shown = path.display().to_string();
+    let (changed, wanted) = match &done {
+        Ok(Need::Nothing) => (false, false),
+        Ok(Need::Access) => {
+            tracing::info!(manifest = name, "corrected mode and owner of {shown}");
+            (true, false)
+        }
+        Ok(need) => {
+            let verb = if *need == Need::Creation { "created" } else { "changed" };
+            tracing::info!(manifest = name, "{verb} {shown}");
+            (true, true)
+        }
+        Err(problem) => {
+            tracing::error!(manifest = name, "{shown} stays as it is: {problem}");
+            (false, false)
+        }
+    };
+    // A file that failed may be marked from before; then its command waits until it is right.
+    let left = done.is_ok() && !wanted && pending.is_marked(&path);
+    if left {
+        tracing::warn!(manifest = name, "the last agent has not come to run post_cmd");
+    }
+    Kept { changed, failed: done.is_err(), command: post_cmd.filter(|_| wanted || left), name, path }
+}
+
+fn bring_about(
+    manifest: &Manifest,
+    metadata: &Map<String, Value>,
+    pending: &Pending,
+) -> Result<Need, String> {
+    let contents = contents(manifest, metadata)?;
+    if !contents.escaped.is_empty() {
+        let names = contents.escaped.join(", ");
+        tracing::info!(manifest = manifest.name, "escaped for the file to be JSON: {names}");
+    }
+    let text = contents.text.as_bytes();
+    let target = Target::new(&manifest.path, &manifest.access).map_err(|error| error.to_string())?;
+    let need = target.need(text).map_err(|error| error.to_string())?;
+    let done = match need {
+        Need::Nothing => Ok(()),
+        Need::Access => target.set_access(),
+        Need::Content | Need::Creation => {
+            if manifest.post_cmd.is_some() {
+                pending.mark(&manifest.path);
+            }
+            target.write(text)
+        }
+    };
+    done.map(|()| need).map_err(|error| error.to_string())
+}

@@ -1,0 +1,85 @@
+//! The language of SAPI's templates: Mustache as Hogan.js renders it, with objects printed as JSON.
+//!
+//! Whatever Hogan.js renders, this renders to the same bytes; what it renders to garbage (a tag that is not closed) or
+//! dies of (null) is an error that names line and tag.
+
+mod js;
+mod render;
+mod scan;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use serde_json::{Map, Value};
+
+pub(super) use render::Values;
+
+/// A template may be as long as this, in bytes.
+pub(super) const MAX_TEMPLATE: usize = 1024 * 1024;
+
+/// What comes of it may be as long as this, in bytes.
+pub(super) const MAX_OUTPUT: usize = 8 * 1024 * 1024;
+
+/// Why a template has no result.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {tag}: {problem}")]
+pub(super) struct TemplateError {
+    /// The line of the template, from 1.
+    pub line: usize,
+    /// The tag as it would be written with the usual delimiters; shortened.
+    pub tag: String,
+    /// What is wrong about it.
+    pub problem: String,
+}
+
+impl TemplateError {
+    /// An error about the tag `{{` `inside` `}}`.
+    fn new(line: usize, inside: &str, problem: impl Into<String>) -> TemplateError {
+        const SHOWN: usize = 60;
+        let mut shown: String = inside.chars().take(SHOWN).collect();
+        if shown.len() < inside.len() {
+            shown.push_str("...");
+        }
+        TemplateError { line, tag: format!("{{{{{shown}}}}}"), problem: problem.into() }
+    }
+}
+
+/// A parsed template.
+#[derive(Debug)]
+pub(super) struct Template(Vec<tree::Node>);
+
+/// A rendered template.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Rendered {
+    /// The text.
+    pub text: String,
+    /// Names of the values that [`Values::JsonSafe`] has changed, in the order of the template.
+    pub escaped: Vec<String>,
+    /// A value ends the JSON string that it stands in; nothing to wonder at in a file that is no JSON.
+    pub unsafe_in_json: bool,
+}
+
+impl Template {
+    /// Parses `text`.
+    pub(super) fn parse(text: &str) -> Result<Template, TemplateError> {
+        if text.len() > MAX_TEMPLATE {
+            return Err(TemplateError::new(
+                1,
+                "",
+                format!("a template is at most {MAX_TEMPLATE} bytes long"),
+            ));
+        }
+        tree::build(scan::scan(text)?).map(Template)
+    }
+
+    /// Renders it with the metadata `root`.
+    pub(super) fn render(
+        &self,
+        root: &Map<String, Value>,
+        values: Values,
+    ) -> Result<Rendered, TemplateError> {
+        // A section needs a value to stand on.
+        let root = Value::Object(root.clone());
+        render::render(&self.0, &root, values)
+    }
+}

@@ -1,0 +1,34 @@
+//! A Manta that has other accounts than this datacenter.
+
+use std::path::{Path, PathBuf};
+
+use super::ExternalMantaSetup;
+use super::accepted::until_accepted;
+use super::key::Key;
+use super::target::{Settings, Target, checked};
+use super::zone::{Zone, read};
+
+/// One step: SAPI says all at once. Nothing is changed if anything is wrong before.
+pub(super) async fn set_up(
+    setup: &ExternalMantaSetup,
+    url: &str,
+    user: &str,
+    file: &Path,
+) -> Result<(), String> {
+    let zone = Zone::read(&setup.config)?;
+    let url = checked(url)?;
+    let fits = |c: char| c.is_ascii_alphanumeric() || "_.@-".contains(c);
+    if user.is_empty() || !user.chars().all(fits) {
+        return Err(format!("{user:?} cannot be the login of an account"));
+    }
+    let mut public = file.as_os_str().to_owned();
+    public.push(".pub");
+    let public = PathBuf::from(public);
+    let key = Key::pair(&read(file)?, &read(&public)?);
+    let key = key.map_err(|error| format!("{} and {}: {error}", file.display(), public.display()))?;
+    tracing::info!(key_id = key.id, "read the key");
+    let mut target = Target::find(&zone).await?;
+    let settings = Settings { url: &url, user, insecure: setup.insecure, remote: true, key: &key };
+    until_accepted(&settings, setup.key_wait, &zone.user_agent()).await?;
+    target.store(&settings).await
+}

@@ -1,0 +1,25 @@
+use std::process::ExitCode;
+
+use crate::telemetry::{Level, LogOptions, init};
+
+/// Does something that logs under `name`, and says on standard error why it failed.
+pub(super) fn reported(name: &'static str, work: impl AsyncFnOnce() -> Result<(), String>) -> ExitCode {
+    let done = (|| {
+        let logger = init(&LogOptions { name, level: Level::Info, source: false });
+        let _logger = logger.map_err(|error| error.to_string())?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let done = runtime.map_err(|error| error.to_string())?.block_on(work());
+        match &done {
+            Ok(()) => tracing::info!("Done."),
+            Err(message) => tracing::error!("{message}"),
+        }
+        done
+    })();
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{name}: error: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! `imgapi manta-setup`, `imgapi external-manta-setup` and `imgapi manta-env`: what an operator does once, in a
+//! datacenter's zone, to have files in Manta.
+//!
+//! What they set up are seven keys of metadata of the service `imgapi` in SAPI. Config-agents make configuration files
+//! from them, in every zone of the service, within three minutes.
+
+mod accepted;
+mod environment;
+mod external;
+mod key;
+mod log;
+mod near;
+mod rotation;
+mod target;
+mod zone;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::config::DEFAULT_FILE;
+
+/// Store files in a Manta that has the accounts of this datacenter.
+///
+/// Makes a key, gives it to the administrator's account, and tells SAPI. May be run again at any time: it goes on where an
+/// earlier run has stopped. Logs to standard output, one Bunyan record a line.
+#[derive(Debug, Args)]
+#[command(override_usage = "imgapi manta-setup [OPTIONS] <MANTA-URL>")]
+pub struct MantaSetup {
+    /// The configuration file of the service.
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_FILE)]
+    config: PathBuf,
+    /// Make a new key in the place of the one that is set up, and take the other settings as they are given here.
+    #[arg(short, long)]
+    force: bool,
+    /// The Manta is far away: images of the administrator stay local.
+    #[arg(short, long)]
+    remote: bool,
+    /// Take any certificate for Manta's.
+    #[arg(short, long)]
+    insecure: bool,
+    /// How long Manta may take to know a new key; 0 does not ask it.
+    #[arg(long, value_name = "SECONDS", default_value = "180", value_parser = seconds)]
+    key_wait: Duration,
+    /// How long this zone may take to get a new key, before the old one is deleted.
+    #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = seconds)]
+    agent_wait: Duration,
+    /// How long the old key stays after that, for running requests and for other zones; by default a minute, or four if
+    /// there are other zones.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    grace: Option<Duration>,
+    /// Where Manta is, or FIRST-LB for the external address of this datacenter's first Manta load balancer.
+    #[arg(value_name = "MANTA-URL")]
+    words: Vec<String>,
+}
+
+/// Store files in a Manta that has other accounts than this datacenter.
+///
+/// Tells SAPI. The account must have the key already; the public one is beside the private one, in a file of the same name
+/// with `.pub` behind it. Logs to standard output, one Bunyan record a line.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "imgapi external-manta-setup [OPTIONS] <MANTA-URL> <MANTA-USER> <PRIVATE-KEY-FILE>"
+)]
+pub struct ExternalMantaSetup {
+    /// The configuration file of the service.
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_FILE)]
+    config: PathBuf,
+    /// Take any certificate for Manta's.
+    #[arg(short, long)]
+    insecure: bool,
+    /// How long Manta may take to know the key; 0 does not ask it.
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    key_wait: Duration,
+    /// Where Manta is, the login of the account there, and the file of its private key.
+    #[arg(value_name = "ARGUMENT")]
+    words: Vec<String>,
+}
+
+/// Print commands for a shell that make Manta's own tools use what the service uses; nothing without a Manta.
+#[derive(Debug, Args)]
+pub struct MantaEnv {
+    /// The configuration file of the service.
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_FILE)]
+    config: PathBuf,
+}
+
+/// Sets up a Manta with this datacenter's accounts.
+pub fn run(setup: &MantaSetup) -> ExitCode {
+    log::reported("imgapi-manta-setup", async || {
+        let [url] = setup.words.as_slice() else { return Err(arguments("imgapi-manta-setup")) };
+        near::set_up(setup, url.parse()?).await
+    })
+}
+
+/// Sets up another Manta.
+pub fn run_external(setup: &ExternalMantaSetup) -> ExitCode {
+    const NAME: &str = "imgapi-external-manta-setup";
+    log::reported(NAME, async || {
+        let [url, user, key] = setup.words.as_slice() else { return Err(arguments(NAME)) };
+        external::set_up(setup, url, user, key.as_ref()).await
+    })
+}
+
+/// Prints the environment.
+///
+/// # Errors
+/// What is wrong with the configuration file.
+pub fn print_environment(env: &MantaEnv) -> Result<(), String> {
+    print!("{}", environment::of(&zone::Zone::read(&env.config)?)?);
+    Ok(())
+}
+
+fn arguments(name: &str) -> String {
+    format!("incorrect number of args (try \"{name} --help\")")
+}
+
+/// A day is long enough for anything here.
+fn seconds(text: &str) -> Result<Duration, String> {
+    const MAX: u64 = 24 * 3600;
+    let seconds = text.parse().ok().filter(|seconds| *seconds <= MAX);
+    seconds.map(Duration::from_secs).ok_or_else(|| format!("must be a number from 0 to {MAX}"))
+}

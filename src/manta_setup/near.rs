@@ -1,0 +1,142 @@
+//! A Manta that has the accounts of this datacenter: a key of our own for the administrator's account.
+//!
+//! The steps are ordered so that at any moment every key that somebody may sign with is on the account:
+//!
+//! 1. the new key is added to the account,
+//! 2. Manta is asked until it knows it,
+//! 3. SAPI names it,
+//! 4. old keys of the same name are deleted, once this zone has the new one (see [`retire`]).
+//!
+//! After a crash in between, another run does the rest: what SAPI names is kept, and what is left over goes in the last
+//! step.
+
+use super::MantaSetup;
+use super::accepted::until_accepted;
+use super::key::Key;
+use super::rotation::retire;
+use super::target::{Place, Settings, Target};
+use super::zone::Zone;
+use crate::accounts::{AccountKey, AccountKeys, AccountsError};
+
+/// LDAP's code for "no such object".
+const NO_SUCH_OBJECT: u32 = 32;
+
+pub(super) async fn set_up(setup: &MantaSetup, place: Place) -> Result<(), String> {
+    let zone = Zone::read(&setup.config)?;
+    let mut target = Target::find(&zone).await?;
+    let url = target.manta_url(place, &zone).await?;
+    let login = target.text("ufds_admin_login").ok().or(zone.ufds_admin_login.as_deref());
+    let login = login.ok_or("neither SAPI nor the configuration has ufds_admin_login")?.to_owned();
+    let name = format!("{} imgapi key", target.text("datacenter_name")?);
+    let kept = kept(setup, &target, &url, &login)?;
+    let ufds = target.master_ufds()?;
+    let account = target.admin()?;
+    let keys = AccountKeys::connect(&ufds, account).await.map_err(|error| told(&error))?;
+    let mut account = Account { keys, name };
+    let before = account.of_our_name().await?;
+    let may_be_in_use = target.has_key();
+    let key = match kept {
+        Some(key) => {
+            account.ensure(&key).await?;
+            key
+        }
+        None => {
+            let key = Key::generate(&account.name).map_err(|error| format!("cannot make a key: {error}"))?;
+            tracing::info!(key_id = key.id, name = account.name, "made a new key");
+            account.ensure(&key).await?;
+            let settings = Settings {
+                url: &url,
+                user: &login,
+                insecure: setup.insecure,
+                remote: setup.remote,
+                key: &key,
+            };
+            if let Err(error) = until_accepted(&settings, setup.key_wait, &zone.user_agent()).await {
+                // Nobody knows the key yet. If it cannot be deleted, the next run does.
+                let _ = account.delete(&key.fingerprint).await;
+                return Err(error);
+            }
+            target.store(&settings).await?;
+            key
+        }
+    };
+    let old: Vec<_> = before.into_iter().filter(|old| old.fingerprint != key.fingerprint).collect();
+    if !old.is_empty() {
+        retire(setup, &mut target, &mut account, &key, &old, may_be_in_use).await?;
+    }
+    // Another run at the same time may have taken it for an old one.
+    account.ensure(&key).await
+}
+
+/// The key that is set up, if that is complete and is to stay.
+fn kept(setup: &MantaSetup, target: &Target, url: &str, login: &str) -> Result<Option<Key>, String> {
+    if setup.force {
+        tracing::info!("a new key is made, because of --force");
+        return Ok(None);
+    }
+    let missing = target.missing();
+    if !missing.is_empty() {
+        tracing::info!(missing = missing.join(", "), "the imgapi service in SAPI is not set up for Manta");
+        return Ok(None);
+    }
+    let again = "use --force to set it up anew";
+    if target.user() != login {
+        return Err(format!("IMGAPI is set up for another account of Manta, {}: {again}", target.user()));
+    }
+    let key = target.key().map_err(|error| format!("{error}: {again}"))?;
+    tracing::info!(key_id = key.id, "the imgapi service in SAPI is set up for Manta: its key is kept");
+    let differing = target.differing(url, setup.insecure, setup.remote);
+    if !differing.is_empty() {
+        let keys = differing.join(", ");
+        tracing::warn!(keys, "SAPI says otherwise than this command, and is left as it is: {again}");
+    }
+    Ok(Some(key))
+}
+
+/// The administrator's account, and the name of our keys there.
+pub(super) struct Account {
+    keys: AccountKeys,
+    name: String,
+}
+
+impl Account {
+    async fn of_our_name(&mut self) -> Result<Vec<AccountKey>, String> {
+        let mut keys = self.keys.list().await.map_err(|error| told(&error))?;
+        keys.retain(|key| key.name == self.name);
+        Ok(keys)
+    }
+
+    /// Adds the key unless it is there.
+    async fn ensure(&mut self, key: &Key) -> Result<(), String> {
+        let fingerprint = &key.fingerprint;
+        if self.keys.has(fingerprint).await.map_err(|error| told(&error))? {
+            return Ok(());
+        }
+        let entry = AccountKey { name: self.name.clone(), fingerprint: fingerprint.clone() };
+        self.keys.add(&entry, &key.public).await.map_err(|error| told(&error))?;
+        tracing::info!(fingerprint, name = self.name, "added the key to the administrator's account in UFDS");
+        Ok(())
+    }
+
+    pub(super) async fn delete(&mut self, fingerprint: &str) -> Result<(), String> {
+        self.keys.delete(fingerprint).await.map_err(|error| told(&error))?;
+        tracing::info!(fingerprint, "deleted a key from the administrator's account in UFDS");
+        Ok(())
+    }
+
+    /// Connects anew: a connection that was idle for long may be dead.
+    pub(super) async fn reconnect(&mut self, target: &Target) -> Result<(), String> {
+        let keys = AccountKeys::connect(&target.master_ufds()?, target.admin()?).await;
+        self.keys = keys.map_err(|error| told(&error))?;
+        Ok(())
+    }
+}
+
+fn told(error: &AccountsError) -> String {
+    match error {
+        AccountsError::Refused { code: NO_SUCH_OBJECT, .. } => {
+            "the administrator's account is not in UFDS".to_owned()
+        }
+        error => error.to_string(),
+    }
+}

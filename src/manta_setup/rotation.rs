@@ -1,0 +1,83 @@
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::MantaSetup;
+use super::key::Key;
+use super::near::Account;
+use super::target::Target;
+use super::zone::{Zone, read};
+use crate::accounts::AccountKey;
+
+/// How often the configuration is looked at.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// How long an old key stays when this zone has the new one: for requests that are under way; and for other zones, whose
+/// config-agents ask SAPI every three minutes at the latest.
+const GRACE: Duration = Duration::from_secs(60);
+const GRACE_OF_OTHERS: Duration = Duration::from_secs(240);
+
+/// Deletes old keys from the account when nobody signs with them any more.
+///
+/// # Errors
+/// This zone does not get the new key; SAPI names another one by now; SAPI or UFDS fail. Another run does the rest.
+pub(super) async fn retire(
+    setup: &MantaSetup,
+    target: &mut Target,
+    account: &mut Account,
+    key: &Key,
+    old: &[AccountKey],
+    may_be_in_use: bool,
+) -> Result<(), String> {
+    if may_be_in_use {
+        let zones = target.zones().await?;
+        until_configured(&setup.config, key, setup.agent_wait).await?;
+        let grace = setup.grace.unwrap_or(if zones > 1 { GRACE_OF_OTHERS } else { GRACE });
+        if !grace.is_zero() {
+            tracing::info!(
+                seconds = grace.as_secs(),
+                zones,
+                "the old key stays for running requests and other zones"
+            );
+            sleep(grace).await;
+        }
+        account.reconnect(target).await?;
+    }
+    target.look_again().await?;
+    if target.key().is_ok_and(|named| named.fingerprint != key.fingerprint) {
+        return Err("SAPI names another key by now: is somebody else doing the same?".to_owned());
+    }
+    for key in old {
+        account.delete(&key.fingerprint).await?;
+    }
+    Ok(())
+}
+
+/// Waits until the config-agent of this zone has written the new key.
+async fn until_configured(config: &Path, key: &Key, wait: Duration) -> Result<(), String> {
+    let end = Instant::now() + wait;
+    if !is_configured(config, key) {
+        tracing::info!("waiting until this zone's configuration has the new key");
+    }
+    while !is_configured(config, key) {
+        if Instant::now() >= end {
+            return Err(format!(
+                "this zone's configuration has not got the new key within {} s: the old one stays on the account. See \
+                 what the config-agent logs, and run this again",
+                wait.as_secs()
+            ));
+        }
+        sleep(PAUSE).await;
+    }
+    tracing::info!("this zone's configuration has the new key");
+    Ok(())
+}
+
+/// Whether both files are there: the configuration that names the key, and the key. They may be half written.
+fn is_configured(config: &Path, key: &Key) -> bool {
+    let Some(manta) = Zone::read(config).ok().and_then(|zone| zone.manta) else { return false };
+    let named = manta.key_id.as_deref() == Some(&key.id);
+    let written = manta.key.and_then(|file| read(&file).ok());
+    named && written.is_some_and(|text| Key::pair(&text, &key.public).is_ok())
+}

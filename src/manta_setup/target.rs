@@ -1,0 +1,244 @@
+//! What is set up: the service `imgapi` in SAPI.
+
+use std::str::FromStr;
+
+use serde_json::{Value, json};
+use url::Url;
+
+use super::key::Key;
+use super::zone::Zone;
+use crate::config::{Secret, Ufds};
+use crate::jobs::Machines;
+use crate::manifest::Uuid;
+use crate::sapi::{Application, Metadata, Sapi, SapiError, Service};
+use crate::telemetry::{Metrics, StaticLabels};
+
+const URL: &str = "IMGAPI_MANTA_URL";
+const USER: &str = "IMGAPI_MANTA_USER";
+const INSECURE: &str = "IMGAPI_MANTA_INSECURE";
+const REMOTE: &str = "IMGAPI_MANTA_REMOTE";
+const PRIVATE_KEY: &str = "IMGAPI_PRIVATE_KEY";
+const PUBLIC_KEY: &str = "IMGAPI_PUBLIC_KEY";
+const KEY_ID: &str = "IMGAPI_KEY_ID";
+
+/// The keys of metadata that make up a Manta.
+const ALL: [&str; 7] = [URL, USER, INSECURE, REMOTE, PRIVATE_KEY, PUBLIC_KEY, KEY_ID];
+
+/// Where Manta is, as it was said.
+pub(super) enum Place {
+    /// There.
+    Url(String),
+    /// `FIRST-LB`: at the external address of the first load balancer.
+    FirstBalancer,
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Place, String> {
+        if text == "FIRST-LB" { Ok(Place::FirstBalancer) } else { checked(text).map(Place::Url) }
+    }
+}
+
+/// The application `sdc` and its service `imgapi`, as they were last seen.
+pub(super) struct Target {
+    sapi: Sapi,
+    pub(super) application: Application,
+    pub(super) service: Service,
+}
+
+/// What SAPI is to say of a Manta.
+pub(super) struct Settings<'a> {
+    pub(super) url: &'a str,
+    pub(super) user: &'a str,
+    pub(super) insecure: bool,
+    pub(super) remote: bool,
+    pub(super) key: &'a Key,
+}
+
+impl Settings<'_> {
+    fn metadata(&self) -> Metadata {
+        let values = [
+            (URL, json!(self.url)),
+            (USER, json!(self.user)),
+            (INSECURE, json!(self.insecure)),
+            (REMOTE, json!(self.remote)),
+            (PRIVATE_KEY, json!(self.key.private.expose())),
+            (PUBLIC_KEY, json!(self.key.public)),
+            (KEY_ID, json!(self.key.id)),
+        ];
+        Metadata(values.map(|(name, value)| (name.to_owned(), value)).into_iter().collect())
+    }
+}
+
+impl Target {
+    /// Asks the SAPI of the configuration.
+    pub(super) async fn find(zone: &Zone) -> Result<Target, String> {
+        let host = zone.sapi_service.as_deref().filter(|host| !host.is_empty());
+        let host = host.ok_or("the configuration has no sapi_service")?;
+        let sapi = Sapi::new(service_url(host)?, &zone.user_agent()).map_err(told)?;
+        let applications = sapi.applications("sdc").await.map_err(told)?;
+        let application = applications.into_iter().next().ok_or("SAPI has no application \"sdc\"")?;
+        let services = sapi.services("imgapi", application.uuid).await.map_err(told)?;
+        let service = services.into_iter().next().ok_or("SAPI has no service \"imgapi\"")?;
+        tracing::info!(application = %application.uuid, service = %service.uuid, "found the imgapi service in SAPI");
+        Ok(Target { sapi, application, service })
+    }
+
+    /// The keys of metadata that are missing for a Manta.
+    pub(super) fn missing(&self) -> Vec<&'static str> {
+        ALL.into_iter().filter(|key| self.value(key).is_null()).collect()
+    }
+
+    /// Whether requests may have been signed with a key of SAPI's.
+    pub(super) fn has_key(&self) -> bool {
+        self.service.metadata.text(PRIVATE_KEY).is_some()
+    }
+
+    /// The key that SAPI names.
+    pub(super) fn key(&self) -> Result<Key, String> {
+        let text = |key| self.service.metadata.text(key).unwrap_or_default();
+        Key::pair(text(PRIVATE_KEY), text(PUBLIC_KEY)).map_err(|error| format!("the key in SAPI: {error}"))
+    }
+
+    /// The login of the account that SAPI names.
+    pub(super) fn user(&self) -> &str {
+        self.service.metadata.text(USER).unwrap_or_default()
+    }
+
+    /// The names of the values that are others than these, but for the key.
+    pub(super) fn differing(&self, url: &str, insecure: bool, remote: bool) -> Vec<&'static str> {
+        let wanted = [(URL, json!(url)), (INSECURE, json!(insecure)), (REMOTE, json!(remote))];
+        wanted.into_iter().filter(|(key, wanted)| self.value(key) != wanted).map(|(key, _)| key).collect()
+    }
+
+    fn value(&self, key: &str) -> &Value {
+        self.service.metadata.0.get(key).unwrap_or(&Value::Null)
+    }
+
+    /// Lets SAPI say this, all at once. After an error nobody may know whether it does, or will.
+    pub(super) async fn store(&mut self, settings: &Settings<'_>) -> Result<(), String> {
+        let metadata = settings.metadata();
+        if self.says(&metadata) {
+            tracing::info!("SAPI says so already");
+            return Ok(());
+        }
+        match self.sapi.update_service_metadata(self.service.uuid, &metadata).await {
+            Ok(service) => self.service = service,
+            Err(error @ (SapiError::OutcomeUnknown(_) | SapiError::Deadline(_))) => {
+                self.look_again().await?;
+                if !self.says(&metadata) {
+                    return Err(told(error));
+                }
+            }
+            Err(error) => return Err(told(error)),
+        }
+        tracing::info!(keys = ALL.join(", "), "metadata of the imgapi service set in SAPI");
+        Ok(())
+    }
+
+    fn says(&self, metadata: &Metadata) -> bool {
+        metadata.0.iter().all(|(key, value)| self.value(key) == value)
+    }
+
+    /// Asks SAPI for the service as it is now.
+    pub(super) async fn look_again(&mut self) -> Result<(), String> {
+        let services = self.sapi.services("imgapi", self.application.uuid).await.map_err(told)?;
+        let same = services.into_iter().find(|service| service.uuid == self.service.uuid);
+        self.service = same.ok_or("SAPI has lost the service \"imgapi\"")?;
+        Ok(())
+    }
+
+    /// How many zones the service has.
+    pub(super) async fn zones(&self) -> Result<usize, String> {
+        Ok(self.sapi.instances(self.service.uuid).await.map_err(told)?.len())
+    }
+
+    /// A text of the datacenter's metadata.
+    pub(super) fn text(&self, key: &str) -> Result<&str, String> {
+        let text = self.application.metadata.text(key);
+        text.ok_or_else(|| format!("the application \"sdc\" in SAPI has no {key}"))
+    }
+
+    /// The UUID of the administrator's account.
+    pub(super) fn admin(&self) -> Result<Uuid, String> {
+        self.text("ufds_admin_uuid")?.parse().map_err(|error| format!("ufds_admin_uuid in SAPI is {error}"))
+    }
+
+    /// The UFDS that takes changes: that of the master datacenter.
+    pub(super) fn master_ufds(&self) -> Result<Ufds, String> {
+        let is_master = match self.application.metadata.0.get("ufds_is_master") {
+            Some(Value::Bool(is_master)) => *is_master,
+            Some(Value::String(text)) => text == "true",
+            _ => false,
+        };
+        let host = match is_master {
+            true => self.text("UFDS_SERVICE").or_else(|_| self.text("ufds_domain")),
+            false => self.text("ufds_remote_ip"),
+        };
+        Ok(Ufds {
+            url: format!("ldaps://{}", host?),
+            bind_dn: self.text("ufds_ldap_root_dn")?.to_owned(),
+            bind_password: Secret::new(self.text("ufds_ldap_root_pw")?.to_owned()),
+        })
+    }
+
+    /// The URL of Manta that is meant.
+    pub(super) async fn manta_url(&self, place: Place, zone: &Zone) -> Result<String, String> {
+        if let Place::Url(url) = place {
+            return Ok(url);
+        }
+        let applications = self.sapi.applications_of_region("manta").await.map_err(told)?;
+        let manta = applications.into_iter().next().ok_or("SAPI has no application \"manta\"")?;
+        let metrics = Metrics::new(&StaticLabels::default()).map_err(|error| error.to_string())?;
+        let vmapi = service_url(self.text("VMAPI_SERVICE")?)?;
+        let vmapi = Machines::of_vmapi(vmapi, &zone.user_agent(), &metrics.into());
+        let balancers = vmapi.addresses(manta.owner_uuid, ("manta_role", "loadbalancer"), "external").await;
+        let balancers = balancers.map_err(|error| format!("VMAPI: {error}"))?;
+        let first = balancers.into_iter().next().ok_or("no manta \"loadbalancer\" VMs were found")?;
+        let address = first.ok_or("no external IP on the first Manta LB")?;
+        checked(&format!("https://{address}"))
+    }
+}
+
+fn told(error: SapiError) -> String {
+    error.to_string()
+}
+
+fn service_url(host: &str) -> Result<Url, String> {
+    Url::parse(&format!("http://{host}"))
+        .map_err(|error| format!("{host:?} is no name of a service: {error}"))
+}
+
+/// A URL of a server, as it was given.
+pub(super) fn checked(url: &str) -> Result<String, String> {
+    let fits = Url::parse(url).is_ok_and(|parsed| {
+        let plain = parsed.username().is_empty() && parsed.password().is_none();
+        let bare = parsed.path() == "/" && parsed.query().is_none() && parsed.fragment().is_none();
+        matches!(parsed.scheme(), "http" | "https") && parsed.has_host() && plain && bare
+    });
+    // It becomes a text of a configuration file as it is.
+    let printable = url.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\\'));
+    match fits && printable {
+        true => Ok(url.to_owned()),
+        // It may have a password in it.
+        false => Err("the URL of Manta must be https:// or http:// and a host, and nothing else".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_that_of_a_server() {
+        for good in ["https://manta.example.com", "http://1.2.3.4:8080", "https://[::1]/"] {
+            assert_eq!(checked(good).unwrap(), good);
+        }
+        for bad in
+            ["", "manta", "ftp://x", "https://u:p@x", "https://x/y", "https://x?y", "https://x\"", "https://"]
+        {
+            assert!(checked(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! One call: JSON over HTTP, without authentication, bounded in time and size.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Method, Request, Response, StatusCode};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::time::{sleep, timeout};
+use url::Url;
+
+use super::SapiError;
+
+/// Most bytes of an answer. A whole configuration of a service takes some tens of KiB.
+pub(super) const MAX_ANSWER: usize = 16 << 20;
+
+/// Longest text of SAPI that is passed on, in characters.
+const MAX_TEXT: usize = 500;
+
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// Version 2 shows services of type `agent`, too.
+const ACCEPT_VERSION: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("accept-version"), HeaderValue::from_static("~2"));
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// How long SAPI may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// For one answer, to its last byte.
+    pub answer: Duration,
+    /// Tries of a call that changes nothing, while SAPI is away or fails.
+    pub tries: u32,
+    /// The pause after the first try; each later one is three times as long.
+    pub pause: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Patience {
+        Patience { answer: Duration::from_secs(30), tries: 3, pause: Duration::from_millis(250) }
+    }
+}
+
+pub(super) struct Caller {
+    base: Url,
+    client: Client,
+    patience: Patience,
+}
+
+/// An answer to a question with a condition.
+pub(super) enum Answer<T> {
+    NotModified,
+    Body { etag: Option<String>, value: T },
+}
+
+impl Caller {
+    pub(super) fn new(base: Url, user_agent: &str, patience: Patience) -> Result<Caller, SapiError> {
+        // An error says that the choice has been made.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let builder = Client::builder().user_agent(user_agent).connect_timeout(CONNECT);
+        let client = builder.redirect(Policy::none()).no_proxy().build();
+        Ok(Caller { base, client: client.map_err(|error| SapiError::Down(reason(error)))?, patience })
+    }
+
+    pub(super) async fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<T, SapiError> {
+        match self.ask(self.url(path, query), None).await? {
+            Answer::Body { value, .. } => Ok(value),
+            Answer::NotModified => Err(SapiError::Malformed("it has status 304".into())),
+        }
+    }
+
+    pub(super) async fn conditional_get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        etag: Option<&str>,
+    ) -> Result<Answer<T>, SapiError> {
+        // One that cannot be sent back is as good as none.
+        let etag = etag.and_then(|etag| HeaderValue::from_str(etag).ok());
+        self.ask(self.url(path, &[]), etag).await
+    }
+
+    pub(super) async fn put<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, SapiError> {
+        let mut request = Request::new(Method::PUT, self.url(path, &[]));
+        request.headers_mut().insert(CONTENT_TYPE, JSON);
+        *request.body_mut() = Some(body.to_string().into());
+        match self.exchange(request).await? {
+            Answer::Body { value, .. } => Ok(value),
+            Answer::NotModified => Err(SapiError::Malformed("it has status 304".into())),
+        }
+    }
+
+    fn url(&self, path: &str, query: &[(&str, &str)]) -> Url {
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        url
+    }
+
+    /// Asks until there is an answer, or no sense in asking again.
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        url: Url,
+        etag: Option<HeaderValue>,
+    ) -> Result<Answer<T>, SapiError> {
+        let mut pause = self.patience.pause;
+        let mut left = self.patience.tries;
+        loop {
+            let mut request = Request::new(Method::GET, url.clone());
+            request.headers_mut().extend(etag.clone().map(|etag| (IF_NONE_MATCH, etag)));
+            left = left.saturating_sub(1);
+            match self.exchange(request).await {
+                Err(error) if error.is_passing() && left > 0 => {
+                    tracing::debug!(err.json = %crate::telemetry::err(&error), "SAPI is asked again");
+                }
+                answer => return answer,
+            }
+            sleep(pause.mul_f64(rand::random_range(0.8..1.2))).await;
+            pause *= 3;
+        }
+    }
+
+    async fn exchange<T: DeserializeOwned>(&self, mut request: Request) -> Result<Answer<T>, SapiError> {
+        request.headers_mut().extend([(ACCEPT, JSON), ACCEPT_VERSION]);
+        let conditional = request.headers().contains_key(IF_NONE_MATCH);
+        let deadline = self.patience.answer;
+        let answer = timeout(deadline, async {
+            let response = self.client.execute(request).await.map_err(failed)?;
+            let (status, headers) = (response.status(), response.headers().clone());
+            Ok::<_, SapiError>((status, headers, collect(response).await?))
+        });
+        let (status, headers, body) = answer.await.map_err(|_| SapiError::Deadline(deadline))??;
+        if conditional && status == StatusCode::NOT_MODIFIED {
+            return Ok(Answer::NotModified);
+        }
+        if !status.is_success() {
+            return Err(refused(status, &body));
+        }
+        // What the parser says may have a value in it.
+        let value = serde_json::from_slice(&body).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            let what = if error.is_data() { "is not what was asked for" } else { "is not JSON" };
+            SapiError::Malformed(format!("it {what}, from line {line}, column {column} on"))
+        })?;
+        Ok(Answer::Body { etag: etag(&headers), value })
+    }
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Caller").field(&self.base.as_str()).finish()
+    }
+}
+
+fn etag(headers: &HeaderMap) -> Option<String> {
+    Some(headers.get(ETAG)?.to_str().ok()?.to_owned())
+}
+
+/// A failure that SAPI tells of.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Refusal {
+    code: Option<String>,
+    message: Option<String>,
+}
+
+fn refused(status: StatusCode, body: &[u8]) -> SapiError {
+    let refusal: Refusal = serde_json::from_slice(body).unwrap_or_default();
+    let code = refusal.code.map(|code| excerpt(&code)).filter(|code| !code.is_empty());
+    SapiError::Refused {
+        status: status.as_u16(),
+        code: code.unwrap_or_else(|| "InternalError".to_owned()),
+        message: excerpt(&refusal.message.unwrap_or_default()),
+    }
+}
+
+/// A text of SAPI in one line of bounded length.
+fn excerpt(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_TEXT).collect()
+}
+
+/// A failure before the head of the answer.
+fn failed(error: reqwest::Error) -> SapiError {
+    let not_sent = error.is_connect();
+    let reason = reason(error);
+    if not_sent { SapiError::Down(reason) } else { SapiError::OutcomeUnknown(reason) }
+}
+
+/// The innermost cause.
+fn reason(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut cause: &(dyn Error + 'static) = &error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    excerpt(&cause.to_string())
+}
+
+async fn collect(mut response: Response) -> Result<Vec<u8>, SapiError> {
+    let mut collected = Vec::new();
+    while let Some(chunk) =
+        response.chunk().await.map_err(|error| SapiError::OutcomeUnknown(reason(error)))?
+    {
+        if collected.len() + chunk.len() > MAX_ANSWER {
+            return Err(SapiError::TooLarge(MAX_ANSWER));
+        }
+        collected.extend_from_slice(&chunk);
+    }
+    Ok(collected)
+}

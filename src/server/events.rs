@@ -1,0 +1,47 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::listener::ConnectionEvents;
+use super::refusal::Refusal;
+use crate::config::Stalled;
+use crate::telemetry::Metrics;
+
+/// What the API's connections tell.
+pub(super) struct Events {
+    metrics: Arc<Metrics>,
+}
+
+impl Events {
+    /// Told to the log and these.
+    pub(super) fn new(metrics: Arc<Metrics>) -> Events {
+        Events { metrics }
+    }
+}
+
+impl ConnectionEvents for Events {
+    fn opened(&self) {
+        self.metrics.connection_opened();
+    }
+
+    fn closed(&self) {
+        self.metrics.connection_closed();
+    }
+
+    fn refused(&self, peer: SocketAddr, refusal: &Refusal) {
+        let status = refusal.status.as_u16();
+        self.metrics.observe_request("unknown", "unknown", None, status, Duration::ZERO);
+        tracing::info!(
+            remoteAddress = %peer.ip(),
+            remotePort = peer.port(),
+            code = refusal.code,
+            "refused: {status}: {}",
+            refusal.message
+        );
+    }
+
+    fn stalled(&self, peer: SocketAddr, stalled: Stalled) {
+        self.metrics.transfer_stalled_out();
+        tracing::info!(remoteAddress = %peer.ip(), remotePort = peer.port(), "giving up an answer: {stalled}");
+    }
+}

@@ -1,0 +1,191 @@
+//! What answers requests under one configuration, and how it follows from that of the configuration before.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::refused::Refused;
+use crate::accounts::Accounts;
+use crate::auth::Authenticator;
+use crate::config::{self, Config};
+use crate::db::{Database, LocalDatabase, MorayDatabase, OpenError};
+use crate::images::App;
+use crate::storage::{LocalStorage, MantaConnection, MantaStorage, Storage};
+use crate::telemetry::{self, Metrics};
+use crate::workers::Prepared;
+
+/// How long a change waits for backends that are new. One that takes longer answers as it does at a start.
+const READY_LIMIT: Duration = Duration::from_secs(3);
+
+/// An app and those who are let in to it. Dropping the last one who uses a backend ends its connections.
+#[derive(Debug)]
+pub(super) struct Generation {
+    pub(super) app: Arc<App>,
+    pub(super) auth: Arc<Authenticator>,
+    manta: Option<MantaConnection>,
+}
+
+impl Generation {
+    /// Connects the backends; none of them has to answer. The worker is that of `auth`, if it has one.
+    ///
+    /// # Errors
+    /// When the manifests are local and cannot be used.
+    pub(super) async fn first(
+        config: Arc<Config>,
+        metrics: Arc<Metrics>,
+    ) -> Result<(Generation, Option<Prepared>), OpenError> {
+        let local = LocalStorage::new(config.local_base_dir.clone());
+        if let Err(error) = local.prepare().await {
+            tracing::error!(err.json = %telemetry::err(&error), "local storage cannot be used now");
+        }
+        let rules = App::rules_of(&config);
+        let db = match &config.database {
+            config::Database::Moray(moray) => {
+                Database::Moray(MorayDatabase::new(moray, rules, Arc::clone(&metrics)))
+            }
+            config::Database::Local => {
+                let base = config.local_base_dir.clone();
+                Database::Local(LocalDatabase::open(base, rules, Arc::clone(&metrics)).await?)
+            }
+        };
+        let manta = config.manta.clone().map(MantaConnection::new);
+        let in_manta = manta.clone().filter(|manta| manta.config().stores_files).map(MantaStorage::new);
+        let accounts = config.ufds.clone().map(|ufds| Accounts::new(ufds, Arc::clone(&metrics)));
+        let (auth, key_worker) = Authenticator::new(&config, manta.clone()).await;
+        let app = App::new(config, db, Storage::new(local, in_manta), accounts, metrics);
+        Ok((Generation { app: Arc::new(app), auth: Arc::new(auth), manta }, key_worker))
+    }
+
+    /// The one of another configuration. Of its backends those are new whose settings are; there is no waiting for them. The
+    /// worker is that of `auth`, if that is new and has one.
+    ///
+    /// # Errors
+    /// When there cannot be one in this process, or Manta's key cannot be used.
+    pub(super) async fn next(
+        &self,
+        config: Arc<Config>,
+        metrics: &Arc<Metrics>,
+    ) -> Result<(Generation, Option<Prepared>), Refused> {
+        let mine = &self.app.config;
+        let rules = App::rules_of(&config);
+        let has_my_rules = rules == App::rules_of(mine);
+        needs_no_restart(mine, &config, has_my_rules)?;
+        let manta = self.next_manta(&config).await?;
+        let db = match &config.database {
+            config::Database::Moray(moray) if config.database != mine.database || !has_my_rules => {
+                Arc::new(Database::Moray(MorayDatabase::new(moray, rules, Arc::clone(metrics))))
+            }
+            _ => Arc::clone(&self.app.db),
+        };
+        let accounts = match &config.ufds {
+            same if *same == mine.ufds => self.app.accounts.clone(),
+            other => other.clone().map(|ufds| Accounts::new(ufds, Arc::clone(metrics))),
+        };
+        let has_my_manta = match (&manta, &self.manta) {
+            (Some(next), Some(mine)) => next.is(mine),
+            (next, mine) => next.is_none() && mine.is_none(),
+        };
+        let uses_manta = matches!(config.auth, config::Auth::Signature(_));
+        let (auth, key_worker) = if config.auth == mine.auth && (has_my_manta || !uses_manta) {
+            (Arc::clone(&self.auth), None)
+        } else {
+            let (auth, key_worker) = Authenticator::new(&config, manta.clone()).await;
+            (Arc::new(auth), key_worker)
+        };
+        let app = self.app.followed_by(config, db, self.next_storage(manta.as_ref()), accounts);
+        Ok((Generation { app: Arc::new(app), auth, manta }, key_worker))
+    }
+
+    /// The way to the Manta of a configuration, with the key that is there now.
+    async fn next_manta(&self, config: &Config) -> Result<Option<MantaConnection>, Refused> {
+        let Some(wanted) = &config.manta else { return Ok(None) };
+        match &self.manta {
+            Some(mine) if mine.config().is_same_as(wanted) => {
+                self.renew_key().await?;
+                Ok(Some(mine.clone()))
+            }
+            _ => {
+                let manta = MantaConnection::new(wanted.clone());
+                let renewed = manta.renew().await;
+                renewed.map_err(|reason| Refused::Key { file: wanted.key.clone(), reason })?;
+                Ok(Some(manta))
+            }
+        }
+    }
+
+    fn next_storage(&self, manta: Option<&MantaConnection>) -> Storage {
+        let storing = manta.filter(|manta| manta.config().stores_files);
+        let next = match (self.app.storage.manta(), storing) {
+            (_, None) => None,
+            (Err(_), Some(manta)) => Some(MantaStorage::new(manta.clone())),
+            (Ok(mine), Some(manta)) if mine.uses(manta) => Some(mine.clone()),
+            (Ok(mine), Some(manta)) => Some(mine.followed_by(manta.clone())),
+        };
+        Storage::new(self.app.storage.local.clone(), next)
+    }
+
+    /// Reads Manta's key again; whether it is another one.
+    ///
+    /// # Errors
+    /// When it cannot be used and the former one could.
+    pub(super) async fn renew_key(&self) -> Result<bool, Refused> {
+        let Some(manta) = &self.manta else { return Ok(false) };
+        match manta.renew().await {
+            Ok(is_another) => Ok(is_another),
+            // As it has been since the start: that is told whenever Manta is needed.
+            Err(_) if !manta.has_key() => Ok(false),
+            Err(reason) => Err(Refused::Key { file: manta.config().key.clone(), reason }),
+        }
+    }
+
+    /// Waits some seconds for the backends that are not those of `before`.
+    pub(super) async fn ready(&self, before: &Generation) {
+        let images = async {
+            if !self.has_database_of(before) {
+                // It fails when the process is being stopped.
+                let _ = self.app.db.filtered(|_| false).await;
+            }
+        };
+        let jobs = async {
+            if !self.app.jobs.are(&before.app.jobs) {
+                self.app.jobs.look().await;
+            }
+        };
+        if timeout(READY_LIMIT, async { tokio::join!(images, jobs) }).await.is_err() {
+            tracing::warn!("the backends of the new configuration do not answer yet");
+        }
+    }
+
+    pub(super) fn has_database_of(&self, other: &Generation) -> bool {
+        Arc::ptr_eq(&self.app.db, &other.app.db)
+    }
+
+    /// Whether all that work in the background depends on is the same.
+    pub(super) fn has_backends_of(&self, other: &Generation) -> bool {
+        let same_storage = match (self.app.storage.manta(), other.app.storage.manta()) {
+            (Ok(mine), Ok(theirs)) => mine.is(theirs),
+            (mine, theirs) => mine.is_err() && theirs.is_err(),
+        };
+        self.has_database_of(other)
+            && same_storage
+            && self.app.config.ufds == other.app.config.ufds
+            && self.app.jobs.are(&other.app.jobs)
+    }
+}
+
+/// Refuses what everything here has grown up with.
+fn needs_no_restart(mine: &Config, next: &Config, has_my_rules: bool) -> Result<(), Refused> {
+    let is_local = |config: &Config| matches!(config.database, config::Database::Local);
+    if mine.mode != next.mode {
+        return Err(Refused::Restart("mode"));
+    }
+    if is_local(mine) != is_local(next) {
+        return Err(Refused::Restart("databaseType"));
+    }
+    // The index of local manifests is that of a server with channels, or without.
+    if is_local(mine) && !has_my_rules {
+        return Err(Refused::Restart("whether there are channels"));
+    }
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! Serving metrics, on a listener of its own.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::connection::ConnectionConfig;
+use super::listener::{self, ConnectionEvents, ServeConfig};
+use super::refusal::Refusal;
+use crate::api;
+use crate::config::Stalled;
+use crate::images::CurrentApp;
+use crate::telemetry::{self, LogControl, Metrics};
+
+/// Between attempts to listen for metrics.
+const RETRY: Duration = Duration::from_secs(10);
+/// Scrapers are few.
+const CONNECTIONS: usize = 100;
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// Serves metrics at one address at a time, or at none.
+pub(super) struct MetricsServer {
+    router: Router,
+    shutdown: CancellationToken,
+    /// Of the one at the present address.
+    stop: CancellationToken,
+}
+
+impl MetricsServer {
+    /// Serves nothing yet. It ends with `shutdown`.
+    pub(super) fn new(
+        metrics: &Arc<Metrics>,
+        app: CurrentApp,
+        log: LogControl,
+        shutdown: CancellationToken,
+    ) -> MetricsServer {
+        MetricsServer { router: router(metrics, app, log), stop: shutdown.child_token(), shutdown }
+    }
+
+    /// Serves at this address. One that is not to be had is tried again, because the API does not depend on it.
+    pub(super) fn start(&mut self, address: SocketAddr) {
+        let (router, stop) = (self.router.clone(), self.stop.clone());
+        tokio::spawn(async move {
+            loop {
+                match TcpListener::bind(address).await {
+                    Ok(listener) => return serve(listener, router, stop).await,
+                    Err(error) => {
+                        tracing::error!(component = "metrics", err.json = %telemetry::err(&error), "cannot listen on {address}");
+                    }
+                }
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(RETRY) => {}
+                }
+            }
+        });
+    }
+
+    /// Serves there from now on, and nowhere else.
+    pub(super) fn move_to(&mut self, listener: Option<TcpListener>) {
+        let stop = self.shutdown.child_token();
+        std::mem::replace(&mut self.stop, stop).cancel();
+        if let Some(listener) = listener {
+            tokio::spawn(serve(listener, self.router.clone(), self.stop.clone()));
+        }
+    }
+}
+
+async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!(component = "metrics", "metrics server started on http://{address}/metrics");
+    }
+    let limits = ServeConfig {
+        max_connections: CONNECTIONS,
+        drain_limit: DRAIN,
+        connection: ConnectionConfig::default(),
+    };
+    listener::serve(vec![listener], router, limits, Arc::new(Quiet), stop).await;
+}
+
+fn router(metrics: &Arc<Metrics>, current: CurrentApp, log: LogControl) -> Router {
+    let (metrics, started) = (Arc::clone(metrics), Instant::now());
+    api::metrics_router(Arc::clone(&metrics), move || {
+        let app = current.get();
+        metrics.set_moray_connections(app.db.connections());
+        let status = app.db.status();
+        metrics.set_database(
+            status.images.unwrap_or(0),
+            status.damaged.len(),
+            status.age.unwrap_or_else(|| started.elapsed()),
+        );
+        metrics.set_log_dropped(log.dropped());
+    })
+}
+
+/// The metrics' connections are not counted.
+struct Quiet;
+
+impl ConnectionEvents for Quiet {
+    fn refused(&self, _peer: SocketAddr, _refusal: &Refusal) {}
+
+    fn stalled(&self, _peer: SocketAddr, _stalled: Stalled) {}
+}

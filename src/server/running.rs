@@ -1,0 +1,331 @@
+//! The running service: what of it a change of the configuration replaces, and what it keeps.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::extract::Request;
+use axum::response::Response;
+use tokio::net::TcpListener;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tower::Service;
+
+use super::connection::ConnectionConfig;
+use super::events::Events;
+use super::generation::Generation;
+use super::listener::{Door, ServeConfig, Server};
+use super::metrics::MetricsServer;
+use super::refused::Refused;
+use super::roster;
+use super::run::Start;
+use super::watch::{Reason, Watch};
+use crate::api::{Api, AppState};
+use crate::config::{self, Config, InForce};
+use crate::images::{App, CurrentApp};
+use crate::telemetry::{Json, LogControl, Metrics, StaticLabels, err};
+use crate::workers::{Prepared, Workers};
+
+/// For how long a file that makes no sense is taken for one that is being written.
+const SETTLE_LIMIT: Duration = Duration::from_secs(2);
+/// Between looks at such a file.
+const SETTLE_STEP: Duration = Duration::from_millis(200);
+
+/// The service, under a configuration that may change.
+pub(super) struct Running {
+    /// The text of the configuration in force.
+    text: String,
+    generation: Generation,
+    current: CurrentApp,
+    api: CurrentApi,
+    server: Arc<Server<CurrentApi>>,
+    door: Door,
+    metrics_server: MetricsServer,
+    workers: Arc<Workers>,
+    metrics: Arc<Metrics>,
+    in_force: Arc<InForce>,
+    /// A key that a refused configuration waits for.
+    missing_key: Option<PathBuf>,
+    /// Absent where the command line has chosen the level.
+    log: Option<LogControl>,
+}
+
+/// Answers each request with the API of the configuration that is in force when it comes.
+#[derive(Clone)]
+pub(super) struct CurrentApi(Arc<ArcSwap<Api>>);
+
+impl Service<Request> for CurrentApi {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = <Api as Service<Request>>::Future;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // As the API is.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let mut api = Api::clone(&self.0.load());
+        api.call(request)
+    }
+}
+
+/// A configuration that can be put in force, with everything that could have failed.
+struct Change {
+    text: String,
+    next: Generation,
+    /// That of its authenticator.
+    key_worker: Option<Prepared>,
+    /// Where the API listens from now on, if it is somewhere else.
+    api: Option<TcpListener>,
+    /// The same for the metrics, which may be nowhere.
+    metrics: Option<Option<TcpListener>>,
+}
+
+/// What a look at the files has come to.
+enum Found {
+    Change(Box<Change>),
+    /// The file says what is in force.
+    Nothing,
+    /// The same; but a key is another one.
+    Key,
+}
+
+impl Running {
+    /// Serves with the first generation on this listener, until `shutdown`. To be called within the runtime.
+    pub(super) fn start(
+        start: Start<'_>,
+        first: (Generation, Option<Prepared>),
+        metrics: Arc<Metrics>,
+        listener: TcpListener,
+        shutdown: CancellationToken,
+    ) -> Running {
+        let (first, key_worker) = first;
+        let config = Arc::clone(&first.app.config);
+        let workers = Arc::new(Workers::new(Arc::clone(&metrics)));
+        let current = CurrentApp::new(Arc::clone(&first.app));
+        roster::start(&workers, &current, key_worker);
+        let mut metrics_server =
+            MetricsServer::new(&metrics, current.clone(), start.log.clone(), shutdown.clone());
+        if let Some(address) = config.metrics {
+            metrics_server.start(address.into());
+        }
+        let in_force = Arc::new(InForce::now(start.file.to_owned()));
+        let api = CurrentApi(Arc::new(ArcSwap::from_pointee(api_of(&first, &workers, &metrics, &in_force))));
+        let events = Arc::new(Events::new(Arc::clone(&metrics)));
+        let server = Arc::new(Server::new(api.clone(), limits(&config), events, shutdown));
+        let door = server.open(listener);
+        Running {
+            text: start.text,
+            generation: first,
+            current,
+            api,
+            server,
+            door,
+            metrics_server,
+            workers,
+            metrics,
+            in_force,
+            missing_key: None,
+            log: (!start.has_level).then_some(start.log),
+        }
+    }
+
+    /// What accepts connections.
+    pub(super) fn server(&self) -> Arc<Server<CurrentApi>> {
+        Arc::clone(&self.server)
+    }
+
+    /// The app in force.
+    pub(super) fn app(&self) -> &App {
+        &self.generation.app
+    }
+
+    /// Puts what the file says in force whenever it changes, until `shutdown`.
+    pub(super) async fn follow(mut self, mut watch: Watch, shutdown: CancellationToken) -> Running {
+        loop {
+            watch.follow(self.files());
+            let reason = tokio::select! {
+                () = shutdown.cancelled() => return self,
+                reason = watch.reason() => reason,
+            };
+            let found = tokio::select! {
+                () = shutdown.cancelled() => return self,
+                found = self.look(reason, &mut watch) => found,
+            };
+            self.missing_key = None;
+            match found {
+                Ok(Found::Change(change)) => self.put_in_force(*change).await,
+                Ok(Found::Key) => {
+                    tracing::info!("manta.key is another one, which is used from now on");
+                    self.is_again();
+                }
+                Ok(Found::Nothing) => self.is_again(),
+                Err(refused) => self.refuse(refused),
+            }
+            if reason == Reason::Hangup {
+                self.generation.auth.reload();
+            }
+        }
+    }
+
+    /// The files that matter.
+    fn files(&self) -> BTreeSet<PathBuf> {
+        let manta = self.generation.app.config.manta.as_ref();
+        let keys = manta.map(|manta| manta.key.clone()).into_iter().chain(self.missing_key.clone());
+        keys.chain([self.in_force.file().to_owned()]).collect()
+    }
+
+    /// Looks at the files, and again for a while if somebody may be writing them; but at once when that is asked for.
+    async fn look(&self, reason: Reason, watch: &mut Watch) -> Result<Found, Refused> {
+        let mut until = Instant::now();
+        if reason == Reason::Changed {
+            until += SETTLE_LIMIT;
+        }
+        loop {
+            match self.prepare().await {
+                Err(refused) if refused.may_be_unfinished() && Instant::now() < until => {}
+                found => return found,
+            }
+            tokio::select! {
+                () = watch.hangup() => until = Instant::now(),
+                () = sleep(SETTLE_STEP) => {}
+            }
+        }
+    }
+
+    /// Gets everything ready for what the file says. What is in force is not touched, but for keys.
+    async fn prepare(&self) -> Result<Found, Refused> {
+        let file = self.in_force.file().to_owned();
+        let read = tokio::task::spawn_blocking(move || {
+            let text = config::read_file(&file)?;
+            let config = Config::from_text(&file, &text)?;
+            Ok::<_, config::ConfigError>((text, config))
+        });
+        // It fails when the process is being stopped.
+        let Ok(read) = read.await else { return Ok(Found::Nothing) };
+        let (text, config) = read?;
+        if text == self.text {
+            let is_another = self.generation.renew_key().await?;
+            return Ok(if is_another { Found::Key } else { Found::Nothing });
+        }
+        let mine = &self.generation.app.config;
+        let config = Arc::new(config);
+        let (next, key_worker) = self.generation.next(Arc::clone(&config), &self.metrics).await?;
+        let api = match SocketAddr::new(config.address, config.port) {
+            same if same == SocketAddr::new(mine.address, mine.port) => None,
+            other => Some(listen(other).await?),
+        };
+        let metrics = match config.metrics {
+            same if same == mine.metrics => None,
+            None => Some(None),
+            Some(other) => Some(Some(listen(other.into()).await?)),
+        };
+        next.ready(&self.generation).await;
+        Ok(Found::Change(Box::new(Change { text, next, key_worker, api, metrics })))
+    }
+
+    /// Requests that come from now on are answered under the new configuration. Those at hand go on under the former one, whose
+    /// backends go with the last of them.
+    async fn put_in_force(&mut self, change: Change) {
+        let Change { text, next, key_worker, api, metrics } = change;
+        let config = Arc::clone(&next.app.config);
+        let changed = changed_keys(&self.generation.app.config, &config);
+        self.server.set_config(limits(&config));
+        self.metrics.set_labels(&labels(&config));
+        self.in_force.loaded();
+        self.current.set(Arc::clone(&next.app));
+        self.api.0.store(Arc::new(api_of(&next, &self.workers, &self.metrics, &self.in_force)));
+        if let Some(listener) = api {
+            if let Ok(address) = listener.local_addr() {
+                tracing::info!("Image API listening on <http://{address}>.");
+            }
+            std::mem::replace(&mut self.door, self.server.open(listener)).close();
+        }
+        if let Some(listener) = metrics {
+            self.metrics_server.move_to(listener);
+        }
+        if let Some(log) = &self.log {
+            log.set_level(config.log_level);
+        }
+        self.metrics.config_applied();
+        tracing::info!(changed, config.json = %Json(&config.masked()), "the configuration has changed");
+        roster::change(&self.workers, &self.current, &self.generation, &next, key_worker).await;
+        self.generation = next;
+        self.text = text;
+    }
+
+    /// The file says what is in force.
+    fn is_again(&self) {
+        if self.in_force.is_again() {
+            self.metrics.config_is_again();
+            tracing::info!("the configuration file says again what is in force");
+        } else {
+            tracing::debug!("the configuration file says what is in force");
+        }
+    }
+
+    fn refuse(&mut self, refused: Refused) {
+        tracing::error!(err.json = %err(&refused), "the new configuration is refused, and the former one stays in force");
+        self.metrics.config_refused();
+        self.in_force.refused(refused.to_string());
+        if let Refused::Key { file, .. } = refused {
+            self.missing_key = Some(file);
+        }
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, Refused> {
+    TcpListener::bind(address).await.map_err(|source| Refused::Listen { address, source })
+}
+
+fn api_of(
+    generation: &Generation,
+    workers: &Arc<Workers>,
+    metrics: &Arc<Metrics>,
+    in_force: &Arc<InForce>,
+) -> Api {
+    Api::new(AppState::new(
+        Arc::clone(&generation.app),
+        Arc::clone(&generation.auth),
+        Arc::clone(workers),
+        Arc::clone(metrics),
+        Arc::clone(in_force),
+        &host_name(),
+    ))
+}
+
+fn limits(config: &Config) -> ServeConfig {
+    ServeConfig {
+        max_connections: config.max_connections,
+        drain_limit: config.shutdown_grace,
+        connection: ConnectionConfig { transfer: config.transfer, ..ConnectionConfig::default() },
+    }
+}
+
+/// What every metric is labelled with.
+pub(super) fn labels(config: &Config) -> StaticLabels {
+    StaticLabels {
+        datacenter: config.datacenter_name.clone(),
+        instance: config.identity.instance.clone(),
+        server: config.identity.server.clone(),
+        service: config.identity.service.clone(),
+    }
+}
+
+fn host_name() -> String {
+    String::from_utf8_lossy(rustix::system::uname().nodename().to_bytes()).into_owned()
+}
+
+/// The names of the keys that have another value.
+fn changed_keys(before: &Config, after: &Config) -> String {
+    let (before, after) = (before.merged(), after.merged());
+    let others = after.iter().filter(|(key, value)| before.get(*key) != Some(*value)).map(|(key, _)| key);
+    let gone = before.keys().filter(|key| !after.contains_key(*key));
+    others.chain(gone).map(String::as_str).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,135 @@
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use http_signature::PrivateKey;
+use manta::Client;
+use sha2::{Digest, Sha256};
+use tokio::sync::Mutex;
+
+use crate::config;
+
+/// Why Manta cannot be asked for anything.
+type Unusable = Box<dyn std::error::Error + Send + Sync>;
+
+/// The way to the Manta of a configuration: a client that is made when its key can be read, and made anew when the key is
+/// another one.
+#[derive(Debug, Clone)]
+pub struct MantaConnection(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    config: config::Manta,
+    current: ArcSwapOption<Keyed>,
+    /// Held while a client is made.
+    making: Mutex<()>,
+}
+
+/// A client, with the digest of the file that its key is from.
+#[derive(Debug)]
+struct Keyed {
+    client: Client,
+    file: [u8; 32],
+}
+
+impl MantaConnection {
+    /// Nothing is read yet.
+    pub fn new(config: config::Manta) -> MantaConnection {
+        MantaConnection(Arc::new(Shared {
+            config,
+            current: ArcSwapOption::empty(),
+            making: Mutex::default(),
+        }))
+    }
+
+    /// What it was made from.
+    pub fn config(&self) -> &config::Manta {
+        &self.0.config
+    }
+
+    /// Whether it is the very same one.
+    pub fn is(&self, other: &MantaConnection) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Whether there has been a key that can be used.
+    pub fn has_key(&self) -> bool {
+        self.0.current.load().is_some()
+    }
+
+    /// The client. Manta is not asked for anything.
+    ///
+    /// # Errors
+    /// When there has been no key that can be used.
+    pub async fn client(&self) -> Result<Client, Unusable> {
+        if let Some(keyed) = &*self.0.current.load() {
+            return Ok(keyed.client.clone());
+        }
+        self.renew().await?;
+        let keyed = self.0.current.load();
+        keyed.as_ref().map(|keyed| keyed.client.clone()).ok_or_else(|| "there is no client".into())
+    }
+
+    /// Reads the key again. Calls use it from now on; those under way go on with the former one. Returns whether it is
+    /// another one.
+    ///
+    /// # Errors
+    /// When the key cannot be used. The former one stays in use.
+    pub async fn renew(&self) -> Result<bool, Unusable> {
+        let _making = self.0.making.lock().await;
+        let shared = Arc::clone(&self.0);
+        // The key and the system's certificates are files.
+        tokio::task::spawn_blocking(move || {
+            let text = std::fs::read_to_string(&shared.config.key)?;
+            let file = Sha256::digest(&text).into();
+            if shared.current.load().as_ref().is_some_and(|keyed| keyed.file == file) {
+                return Ok(false);
+            }
+            let client = connect(&shared.config, &text)?;
+            shared.current.store(Some(Arc::new(Keyed { client, file })));
+            Ok(true)
+        })
+        .await?
+    }
+}
+
+fn connect(config: &config::Manta, pem: &str) -> Result<Client, Unusable> {
+    let key = PrivateKey::from_pem(pem)?;
+    if let Some(expected) = config.key_id.as_deref().filter(|id| !is_fingerprint_of(id, &key)) {
+        let file = config.key.display();
+        tracing::warn!("manta.keyId is {expected}, but {file} has another key, which is used");
+    }
+    let mut settings = manta::Config::new(config.url.clone(), config.user.clone(), key);
+    settings.insecure = config.insecure;
+    settings.idle_timeout = settings.idle_timeout.min(config.idle);
+    Ok(Client::new(settings)?)
+}
+
+/// Whether it is the MD5 or the SHA-256 of a key, as `ssh-keygen` prints them.
+fn is_fingerprint_of(text: &str, key: &PrivateKey) -> bool {
+    match text.strip_prefix("SHA256:") {
+        Some(sha256) => key.sha256_fingerprint().is_ok_and(|fingerprint| fingerprint == sha256),
+        None => {
+            let md5 = text.strip_prefix("MD5:").unwrap_or(text);
+            key.md5_fingerprint().is_ok_and(|fingerprint| fingerprint == md5)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_has_two_fingerprints() {
+        let pem = include_str!("../../crates/http-signature/tests/data/keys/ed25519");
+        let key = http_signature::PrivateKey::from_pem(pem).unwrap();
+        let md5 = "6a:ca:aa:d1:df:27:d3:5c:a5:5f:19:78:1a:c8:2b:59";
+        let sha256 = "SHA256:jiuAXmluc2Az54yyQkweEoRGvBG4QvBjQLJVIoLZVME";
+        for right in [md5, &format!("MD5:{md5}"), sha256] {
+            assert!(is_fingerprint_of(right, &key), "{right}");
+        }
+        for wrong in ["", "SHA256:", &md5[1..], &sha256[7..], "SHA256:x"] {
+            assert!(!is_fingerprint_of(wrong, &key), "{wrong}");
+        }
+    }
+}

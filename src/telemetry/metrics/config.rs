@@ -1,0 +1,65 @@
+use std::time::SystemTime;
+
+use prometheus::{Gauge, IntCounter, IntGauge, Opts};
+
+use super::{Builder, Metrics};
+
+/// How changes of the configuration went.
+pub(super) struct ConfigMetrics {
+    applied: IntCounter,
+    refused: IntCounter,
+    is_in_force: IntGauge,
+    loaded: Gauge,
+}
+
+impl ConfigMetrics {
+    pub(super) fn new(builder: &Builder) -> Result<ConfigMetrics, prometheus::Error> {
+        let reloads = builder.counter(
+            Opts::new("imgapi_config_reloads_total", "changes of the configuration file"),
+            &["result"],
+        )?;
+        let loaded = Gauge::new(
+            "imgapi_config_last_reload_success_timestamp_seconds",
+            "when the configuration in force was taken from its file, since the epoch",
+        )?;
+        builder.0.register(Box::new(loaded.clone()))?;
+        let metrics = ConfigMetrics {
+            applied: reloads.with_label_values(&["applied"]),
+            refused: reloads.with_label_values(&["refused"]),
+            is_in_force: builder.gauge(
+                "imgapi_config_last_reload_successful",
+                "whether what the configuration file says is in force",
+            )?,
+            loaded,
+        };
+        metrics.is_in_force(true);
+        Ok(metrics)
+    }
+
+    fn is_in_force(&self, is: bool) {
+        self.is_in_force.set(i64::from(is));
+        if is {
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+            self.loaded.set(now.map_or(0.0, |time| time.as_secs_f64()));
+        }
+    }
+}
+
+impl Metrics {
+    /// Counts a configuration that is in force now.
+    pub fn config_applied(&self) {
+        self.config.applied.inc();
+        self.config.is_in_force(true);
+    }
+
+    /// Counts one that cannot be.
+    pub fn config_refused(&self) {
+        self.config.refused.inc();
+        self.config.is_in_force(false);
+    }
+
+    /// The file says again what is in force.
+    pub fn config_is_again(&self) {
+        self.config.is_in_force.set(1);
+    }
+}

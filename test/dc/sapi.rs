@@ -1,0 +1,329 @@
+//! A configuration that follows SAPI's metadata: config-agent renders it, and the service takes it over. These tests start
+//! their own datacenters.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use coal::Cloud;
+use coal::datacenter::{DatacenterBuilder, MantaMode};
+use coal::rest::RestFault;
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+
+use super::command_line::print;
+use super::support::{Connection, LUKE, NOBODY, TestApp, sha1_of, tests, wait_until};
+
+tests! {
+    metadata_take_effect_while_transfers_go_on,
+    what_cannot_be_leaves_the_service_as_it_was,
+    the_service_goes_on_without_its_agent,
+    datacenters_of_a_cloud_know_each_other,
+}
+
+/// A datacenter in which the metadata are in force.
+struct Stage(TestApp);
+
+impl Stage {
+    async fn start(build: impl FnOnce(DatacenterBuilder) -> DatacenterBuilder) -> Stage {
+        // Transfers wait for as long as a change takes, on any machine.
+        let patient =
+            |dc: DatacenterBuilder| dc.config_from_sapi(true).imgapi_config("transferIdleSeconds", 3_600);
+        Stage(TestApp::start_with(|dc| build(patient(dc.services(true)))).await)
+    }
+
+    fn service(&self) -> String {
+        format!("/services/{}", self.0.dc.imgapi_service())
+    }
+
+    /// What `sapiadm update` does.
+    async fn put(&self, path: &str, body: Value) {
+        let url = format!("{}{path}", self.0.dc.sapi().url());
+        let answer = self.0.http.put(url).json(&body).send().await.unwrap();
+        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+    }
+
+    /// Sets metadata of IMGAPI.
+    async fn set(&self, metadata: Value) {
+        self.put(&self.service(), json!({"metadata": metadata})).await;
+    }
+
+    /// Removes metadata of IMGAPI.
+    async fn unset(&self, names: &[&str]) {
+        let names: Map<String, Value> = names.iter().map(|name| ((*name).to_owned(), json!(""))).collect();
+        self.put(&self.service(), json!({"action": "delete", "metadata": names})).await;
+    }
+
+    /// Sets metadata of the datacenter.
+    async fn set_all(&self, metadata: Value) {
+        let path = format!("/applications/{}", self.0.dc.sdc_application());
+        self.put(&path, json!({"metadata": metadata})).await;
+    }
+
+    async fn state(&self) -> Value {
+        self.0.operator().get("/state").await.ok()
+    }
+
+    /// How many changes of the configuration had this result.
+    async fn reloads(&self, result: &str) -> f64 {
+        let metrics = self.0.metrics().await;
+        let name = format!("result=\"{result}\"");
+        let is_it = |line: &&str| line.starts_with("imgapi_config_reloads_total") && line.contains(&name);
+        metrics.lines().find(is_it).map_or(0.0, |line| line.rsplit_once(' ').unwrap().1.parse().unwrap())
+    }
+
+    /// The datacenters that images can be copied from.
+    async fn datacenters(&self) -> String {
+        let action = format!("/images/{NOBODY}?action=import-from-datacenter&datacenter=nowhere");
+        let answer = self.0.luke().call(Method::POST, &action).send().await.json();
+        let message = answer["errors"][0]["message"].as_str().unwrap();
+        message.strip_prefix("must be one of: ").unwrap().to_owned()
+    }
+
+    /// Whether images are made of VMs.
+    async fn makes_images_of_vms(&self) -> bool {
+        let create = self.0.luke().call(Method::POST, "/images?action=create-from-vm").json(&json!({}));
+        create.send().await.json()["code"] != "NotAvailable"
+    }
+
+    /// A value of the rendered configuration.
+    async fn configured(&self, key: &str) -> String {
+        String::from_utf8(print(self.0.dc.config_file(), key).await.stdout).unwrap().trim_end().to_owned()
+    }
+
+    fn config_text(&self) -> String {
+        fs::read_to_string(self.0.dc.config_file()).unwrap()
+    }
+
+    fn agent_log(&self) -> String {
+        fs::read_to_string(self.0.dc.agent_log_file().unwrap()).unwrap()
+    }
+
+    fn template(&self) -> PathBuf {
+        self.0.dc.data_dir().join("config-agent/sapi_manifests/imgapi/template")
+    }
+}
+
+/// Waits until something is in effect, and says how long that took.
+async fn in_effect(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let began = Instant::now();
+    wait_until(what, async || condition().await.then_some(())).await;
+    println!("in effect after {:.1} s: {what}", began.elapsed().as_secs_f64());
+}
+
+/// Transfers whose clients wait until they are told to go on.
+struct Transfers {
+    bytes: Vec<u8>,
+    downloads: Vec<Connection>,
+    uploads: Vec<(String, Connection)>,
+}
+
+/// Of each kind.
+const TRANSFERS: usize = 25;
+const UPLOADED: &str = "a small file, of which the second half comes later";
+
+impl Transfers {
+    /// Some of them to and from Manta, if there is one, the others local.
+    async fn begin(app: &TestApp) -> Transfers {
+        // More than what sockets hold.
+        let bytes: Vec<u8> = (0..16u32 << 20).map(|n| (n >> 9) as u8).collect();
+        let mut sources = Vec::new();
+        for place in ["", "&storage=local"] {
+            let uuid = app.luke().has_image(json!({})).await;
+            app.operator().upload(&uuid, &format!("compression=none{place}"), bytes.clone()).await.ok();
+            sources.push(uuid);
+        }
+        let (mut downloads, mut uploads) = (Vec::new(), Vec::new());
+        for (index, source) in sources.iter().cycle().take(TRANSFERS).enumerate() {
+            let mut download = app.connect().await;
+            download.send(format!("GET /images/{source}/file HTTP/1.1\r\nHost: x\r\n\r\n")).await;
+            downloads.push(download);
+            let uuid = app.luke().has_image(json!({})).await;
+            let upload = if index % 2 == 0 {
+                app.half_an_upload(&uuid, UPLOADED).await
+            } else {
+                half_a_local_upload(app, &uuid).await
+            };
+            uploads.push((uuid, upload));
+        }
+        Transfers { bytes, downloads, uploads }
+    }
+
+    /// All come to their ends, whole.
+    async fn end(self, app: &TestApp) {
+        let audited = |record: &Value| record["_audit"] == true && record["route"] == "getimagefile";
+        assert!(!app.log().iter().any(audited), "a download has ended before its client has read it");
+        for (uuid, mut upload) in self.uploads {
+            upload.send(&UPLOADED[UPLOADED.len() / 2..]).await;
+            let image = upload.read_answer().await.ok();
+            assert_eq!(image["files"][0]["sha1"], sha1_of(UPLOADED.as_bytes()), "{image}");
+            assert_eq!(app.operator().download(&uuid).await.text(), UPLOADED);
+        }
+        let expected = sha1_of(&self.bytes);
+        for mut download in self.downloads {
+            let head = download.read_head().await;
+            assert_eq!(head.status, 200, "{head:?}");
+            assert_eq!(sha1_of(&download.read_body(&head).await), expected);
+        }
+    }
+}
+
+async fn half_a_local_upload(app: &TestApp, uuid: &str) -> Connection {
+    let mut connection = app.connect().await;
+    let head = format!(
+        "PUT /images/{uuid}/file?compression=none&storage=local HTTP/1.1\r\nHost: x\r\n\
+         Content-Length: {}\r\nExpect: 100-continue\r\n\r\n",
+        UPLOADED.len()
+    );
+    connection.send(head).await;
+    assert_eq!(connection.read_head().await.status, 100);
+    connection.send(&UPLOADED[..UPLOADED.len() / 2]).await;
+    connection
+}
+
+async fn metadata_take_effect_while_transfers_go_on(_shared: &TestApp) {
+    let stage = Stage::start(|dc| dc.manta(MantaMode::Local)).await;
+    let app = &stage.0;
+    let transfers = Transfers::begin(app).await;
+    assert_eq!(stage.datacenters().await, "");
+
+    stage.set(json!({"IMGAPI_URL_FROM_DATACENTER": {"far": "http://127.0.0.1:1"}})).await;
+    in_effect("another datacenter", async || stage.datacenters().await == "far").await;
+
+    stage.set_all(json!({"ufds_admin_login": "ad\"min"})).await;
+    in_effect("the admin's login", async || {
+        let changed = |record: &Value| {
+            let keys = record["changed"].as_str().unwrap_or_default();
+            keys.split(", ").any(|key| key == "ufds_admin_login")
+        };
+        app.log().iter().any(changed)
+    })
+    .await;
+    assert_eq!(stage.configured("ufds_admin_login").await, "ad\"min");
+
+    // Without Manta no images are made of VMs, unless that is allowed.
+    let url = app.dc.manta().unwrap().url();
+    assert!(stage.makes_images_of_vms().await);
+    stage.unset(&["IMGAPI_MANTA_URL"]).await;
+    in_effect("no Manta", async || stage.state().await["storageTypes"] == json!(["local"])).await;
+    assert!(!stage.makes_images_of_vms().await);
+    stage.set(json!({"IMGAPI_ALLOW_LOCAL_CREATE_IMAGE_FROM_VM": true})).await;
+    in_effect("images of VMs", async || stage.makes_images_of_vms().await).await;
+    stage.set(json!({"IMGAPI_MANTA_URL": url})).await;
+    in_effect("Manta", async || stage.state().await["storageTypes"] == json!(["manta", "local"])).await;
+
+    assert_eq!(stage.reloads("refused").await, 0.0);
+    transfers.end(app).await;
+    stage.0.stop().await;
+}
+
+async fn what_cannot_be_leaves_the_service_as_it_was(_shared: &TestApp) {
+    let stage = Stage::start(|dc| dc).await;
+    let app = &stage.0;
+    let far = json!({"IMGAPI_URL_FROM_DATACENTER": {"far": "http://127.0.0.1:1"}});
+
+    // A template with a mistake: the agent says so, and the file stays.
+    let (config, template) = (stage.config_text(), fs::read_to_string(stage.template()).unwrap());
+    fs::write(stage.template(), format!("{{{{#nobody_closes_this}}}}{template}")).unwrap();
+    stage.set(far).await;
+    wait_until("a mistake is told", async || stage.agent_log().contains("nobody_closes_this").then_some(()))
+        .await;
+    assert_eq!((stage.config_text(), stage.datacenters().await), (config, String::new()));
+    fs::write(stage.template(), template).unwrap();
+    in_effect("a template without a mistake", async || stage.datacenters().await == "far").await;
+
+    // SAPI is away: nothing changes, and what it says afterwards takes effect.
+    let (config, told) = (stage.config_text(), stage.agent_log().len());
+    let sapi = app.dc.sapi();
+    sapi.faults().set(RestFault::Unavailable);
+    let is_told = async || stage.agent_log()[told..].contains("503").then_some(());
+    wait_until("SAPI's failure is told", is_told).await;
+    sapi.faults().clear();
+    sapi.stop().await;
+    let told = stage.agent_log().len();
+    wait_until("SAPI's absence is told", async || (stage.agent_log().len() > told).then_some(())).await;
+    assert_eq!((stage.config_text(), stage.datacenters().await.as_str()), (config, "far"));
+    sapi.start().await.unwrap();
+    stage.set(json!({"IMGAPI_URL_FROM_DATACENTER": {"farther": "http://127.0.0.1:1"}})).await;
+    in_effect("what SAPI says after an outage", async || stage.datacenters().await == "farther").await;
+
+    // Values that make no sense: the service says so, and goes on with what it has.
+    for (metadata, key) in [
+        (json!({"IMGAPI_URL_FROM_DATACENTER": {"farther": "nowhere at all"}}), "imgapiUrlFromDatacenter"),
+        (json!({"IMGAPI_LOG_LEVEL": "deafening"}), "logLevel"),
+    ] {
+        let before = stage.reloads("refused").await;
+        let name = metadata.as_object().unwrap().keys().next().unwrap().clone();
+        stage.set(metadata).await;
+        in_effect("a refusal", async || stage.reloads("refused").await > before).await;
+        let config = stage.state().await["config"].clone();
+        let reason = config["lastError"]["message"].as_str().unwrap().to_owned();
+        assert!(reason.contains(key), "{reason}");
+        assert_eq!(stage.datacenters().await, "farther");
+        wait_until("the reason is logged", async || {
+            app.log()
+                .iter()
+                .any(|record| record["err"]["message"].as_str().is_some_and(|m| m.contains(key)))
+                .then_some(())
+        })
+        .await;
+        let good = json!({"IMGAPI_URL_FROM_DATACENTER": {"farther": "http://127.0.0.1:1"}});
+        if name == "IMGAPI_LOG_LEVEL" {
+            stage.unset(&[&name]).await
+        } else {
+            stage.set(good).await
+        }
+        in_effect("no refusal", async || stage.state().await["config"]["lastError"].is_null()).await;
+    }
+    a_password_is_exact_and_secret(&stage).await;
+    stage.0.stop().await;
+}
+
+/// A password may have any characters: the configuration stays JSON, and nothing tells it.
+async fn a_password_is_exact_and_secret(stage: &Stage) {
+    let app = &stage.0;
+    let password = stage.configured("ufds.bindPassword").await;
+    let before = stage.reloads("applied").await;
+    stage.set_all(json!({"ufds_ldap_root_pw": "quo\"te\\ & <sla/sh>"})).await;
+    in_effect("another password", async || stage.config_text().contains("quo")).await;
+    assert_eq!(stage.configured("ufds.bindPassword").await, "quo\"te\\ & <sla/sh>");
+    in_effect("it is taken over", async || stage.reloads("applied").await > before).await;
+    let before = stage.reloads("applied").await;
+    stage.set_all(json!({"ufds_ldap_root_pw": password})).await;
+    in_effect("the right password", async || stage.reloads("applied").await > before).await;
+    app.luke().has_image(json!({})).await;
+    let logs = fs::read_to_string(app.dc.log_file()).unwrap() + &stage.agent_log();
+    assert!(!logs.contains("quo\\") && !logs.contains(&password), "a password is in a log");
+}
+
+async fn the_service_goes_on_without_its_agent(_shared: &TestApp) {
+    let mut stage = Stage::start(|dc| dc).await;
+    stage.0.dc.kill_agent().await;
+    assert!(stage.0.dc.agent_pid().is_none());
+    stage.set(json!({"IMGAPI_URL_FROM_DATACENTER": {"far": "http://127.0.0.1:1"}})).await;
+    assert_eq!(stage.datacenters().await, "");
+    stage.0.dc.restart_agent().await.unwrap();
+    in_effect("what was missed", async || stage.datacenters().await == "far").await;
+    // A restart of the service finds the same.
+    stage.0.dc.restart_imgapi().await.unwrap();
+    assert_eq!(stage.datacenters().await, "far");
+    stage.0.stop().await;
+}
+
+async fn datacenters_of_a_cloud_know_each_other(_shared: &TestApp) {
+    let template = coal::Datacenter::builder().imgapi(env!("CARGO_BIN_EXE_imgapi")).config_from_sapi(true);
+    let cloud = Cloud::builder(template, ["east".to_owned(), "west".to_owned()]).start().await.unwrap();
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    for (datacenter, other) in [(0, "west"), (1, "east")] {
+        let datacenter = &cloud.datacenters()[datacenter];
+        let url = format!(
+            "{}/images/{NOBODY}?action=import-from-datacenter&datacenter=x&account={LUKE}",
+            datacenter.imgapi_url().unwrap()
+        );
+        let answer: Value = http.post(url).send().await.unwrap().json().await.unwrap();
+        assert_eq!(answer["errors"][0]["message"], format!("must be one of: {other}"), "{answer}");
+        let config: Value = serde_json::from_slice(&fs::read(datacenter.config_file()).unwrap()).unwrap();
+        assert_eq!(config["instanceUuid"], datacenter.imgapi_instance());
+    }
+    cloud.stop().await;
+}
