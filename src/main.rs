@@ -39,7 +39,7 @@ enum Command {
         /// A dotted key, such as `moray.host`.
         key: Option<String>,
     },
-    /// Ask the running service.
+    /// Ask the running service, and look after its data.
     Adm(adm::Adm),
     /// Keep the files that services are configured with as SAPI says.
     ConfigAgent(config_agent::ConfigAgent),
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve { file, debug } => server::serve(&file, debug).map_err(|error| error.to_string()),
         Command::Config { file, key } => config::print(&file, key.as_deref()),
-        Command::Adm(adm) => adm::run(&adm),
+        Command::Adm(adm) => return adm::run(&adm),
         Command::ConfigAgent(agent) => config_agent::run(&agent),
         Command::MantaSetup(setup) => return manta_setup::run(&setup),
         Command::ExternalMantaSetup(setup) => return manta_setup::run_external(&setup),

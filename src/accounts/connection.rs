@@ -145,12 +145,16 @@ async fn until_broken(
             () = state.closed() => return "nobody needs it".into(),
             () = sleep(PROBE_INTERVAL) => {}
         }
-        let probe =
-            ldap.with_timeout(PROBE_TIMEOUT).search("o=smartdc", Scope::Base, "(objectclass=*)", ["1.1"]);
-        if let Err(error) = probe.await {
+        if let Err(error) = probe(&mut ldap).await {
             return error.to_string();
         }
     }
+}
+
+/// Asks for the root of everything.
+pub(super) async fn probe(ldap: &mut Ldap) -> Result<(), LdapError> {
+    let asked = ldap.with_timeout(PROBE_TIMEOUT).search("o=smartdc", Scope::Base, "(objectclass=*)", ["1.1"]);
+    asked.await.map(drop)
 }
 
 fn refused(error: &LdapError) -> bool {

@@ -75,6 +75,27 @@ impl Accounts {
         }
     }
 
+    /// Asks the directory for something that is always there.
+    ///
+    /// # Errors
+    /// When it does not answer, or refuses.
+    pub async fn probe(&self) -> Result<(), AccountsError> {
+        let started = Instant::now();
+        let answer = self.ask().await;
+        let outcome = if answer.is_ok() { "ok" } else { "unavailable" };
+        self.metrics.observe_backend("ufds", "probe", outcome, started.elapsed());
+        answer
+    }
+
+    async fn ask(&self) -> Result<(), AccountsError> {
+        let mut session = self.connection.session(0).await?;
+        let asked = connection::probe(&mut session.ldap).await;
+        asked.map_err(|error| {
+            self.connection.give_up(session.generation);
+            AccountsError::Unavailable(error.to_string())
+        })
+    }
+
     /// Whether the directory is connected, and the last failure if not.
     pub fn state(&self) -> Result<(), String> {
         self.connection.state()

@@ -4,17 +4,20 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
 use http_signature::{Head, PrivateKey, Signer};
-use reqwest::header::{ACCEPT, AUTHORIZATION, DATE, HeaderMap, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, DATE, HeaderMap, HeaderValue, USER_AGENT};
 use reqwest::redirect::Policy;
-use reqwest::{Client as HttpClient, Method, Request, Url, Version};
+use reqwest::{Client as HttpClient, Method, Request, StatusCode, Url, Version};
 use serde_json::Value;
 
 use super::Adm;
 use crate::config::{Auth, Config};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long an answer may take, unless it is known to take longer.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes of the longest answer.
 const MAX_ANSWER: usize = 64 << 20;
+/// As 4.13.1's tool called itself.
+const NAME: &str = concat!("imgapiadm/", env!("CARGO_PKG_VERSION"));
 /// What a signature covers.
 const SIGNED: [&str; 2] = ["date", "(request-target)"];
 
@@ -22,6 +25,13 @@ const SIGNED: [&str; 2] = ["date", "(request-target)"];
 pub(super) struct Client {
     base: Url,
     proof: Proof,
+    http: HttpClient,
+}
+
+/// What came back: JSON, as all answers should be.
+struct Answer {
+    status: StatusCode,
+    body: serde_json::Result<Value>,
 }
 
 /// How the service is told who asks.
@@ -37,32 +47,50 @@ impl Client {
             Some(url) => Url::parse(url).map_err(|error| format!("--url: {error}"))?,
             None => url_of(config)?,
         };
-        Ok(Client { base, proof: Proof::new(config, adm)? })
+        // An error says that the choice has been made.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut http = HttpClient::builder().no_proxy().redirect(Policy::none());
+        if base.scheme() == "http" {
+            // Certificates are not needed then, and a zone may have none.
+            http = http.tls_certs_only([]);
+        }
+        let http = http.build().map_err(|error| error.to_string())?;
+        Ok(Client { base, proof: Proof::new(config, adm)?, http })
     }
 
     /// The JSON that the service answers to a GET.
     pub(super) fn get(&self, path: &str) -> Result<Value, String> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.map_err(|error| error.to_string())?.block_on(self.ask(path))
+        run(self.ask(Method::GET, path, PATIENCE))?
     }
 
-    async fn ask(&self, path: &str) -> Result<Value, String> {
+    /// Whether all is well, and what the service answers to a deep ping.
+    pub(super) fn deep_ping(&self) -> Result<(bool, Value), String> {
+        let answer = run(self.exchange(Method::GET, "/ping?deep=true", PATIENCE))??;
+        match (answer.status, &answer.body) {
+            (StatusCode::OK, Ok(body)) => Ok((true, body.clone())),
+            (StatusCode::SERVICE_UNAVAILABLE, Ok(body)) if body.get("backends").is_some() => {
+                Ok((false, body.clone()))
+            }
+            _ => Err(answer.success().err().unwrap_or_default()),
+        }
+    }
+
+    /// The JSON that the service answers, within this time.
+    pub(super) async fn ask(&self, method: Method, path: &str, patience: Duration) -> Result<Value, String> {
+        self.exchange(method, path, patience).await?.success()
+    }
+
+    async fn exchange(&self, method: Method, path: &str, patience: Duration) -> Result<Answer, String> {
         let url = self.base.join(path).map_err(|error| error.to_string())?;
-        let mut request = Request::new(Method::GET, url);
+        let mut request = Request::new(method, url);
+        *request.timeout_mut() = Some(patience);
+        request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(NAME));
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
         self.proof.add_to(&mut request)?;
-        // An error says that the choice has been made.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut client = HttpClient::builder().no_proxy().redirect(Policy::none()).timeout(PATIENCE);
-        if self.base.scheme() == "http" {
-            // Certificates are not needed then, and a zone may have none.
-            client = client.tls_certs_only([]);
-        }
-        let client = client.build();
         let failed = |error: reqwest::Error| {
             format!("no answer from {}: {}", self.base, crate::telemetry::err(&error.without_url()).message())
         };
-        let mut answer = client.map_err(failed)?.execute(request).await.map_err(failed)?;
+        let mut answer = self.http.execute(request).await.map_err(failed)?;
         let status = answer.status();
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(failed)? {
@@ -71,16 +99,27 @@ impl Client {
             }
             body.extend_from_slice(&chunk);
         }
-        let value = serde_json::from_slice::<Value>(&body);
-        if status.is_success() {
-            return value.map_err(|error| format!("the answer is no JSON: {error}"));
+        Ok(Answer { status, body: serde_json::from_slice(&body) })
+    }
+}
+
+impl Answer {
+    fn success(self) -> Result<Value, String> {
+        if self.status.is_success() {
+            return self.body.map_err(|error| format!("the answer is no JSON: {error}"));
         }
         let text = |value: &Value, key| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-        match value {
+        match self.body {
             Ok(refusal) => Err(format!("error ({}): {}", text(&refusal, "code"), text(&refusal, "message"))),
-            Err(_) => Err(format!("the answer is {status}")),
+            Err(_) => Err(format!("the answer is {}", self.status)),
         }
     }
+}
+
+/// Runs what is asynchronous to its end.
+pub(super) fn run<F: Future>(work: F) -> Result<F::Output, String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    Ok(runtime.map_err(|error| error.to_string())?.block_on(work))
 }
 
 /// Where the service listens, for a client on the same host.

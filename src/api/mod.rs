@@ -11,6 +11,7 @@ mod context;
 mod cors;
 mod docs;
 mod download;
+mod drain;
 mod extract;
 mod fetch;
 mod files;
@@ -48,6 +49,8 @@ use crate::images::App;
 use crate::telemetry::Metrics;
 use crate::workers::Workers;
 
+use drain::Drain;
+
 pub use context::Peer;
 pub use download::FileBodies;
 pub use metrics::router as metrics_router;
@@ -64,6 +67,7 @@ struct Shared {
     auth: Arc<Authenticator>,
     workers: Arc<Workers>,
     metrics: Arc<Metrics>,
+    drain: Drain,
     in_force: Arc<InForce>,
     server_name: HeaderValue,
     host_name: HeaderValue,
@@ -81,8 +85,10 @@ impl AppState {
     ) -> AppState {
         let header = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("imgapi"));
         let server_name = header(&app.config.server_name);
+        let drain = Drain::new(&app.config);
         let host_name = header(host_name);
-        AppState(Arc::new(Shared { app, auth, workers, metrics, in_force, server_name, host_name }))
+        let shared = Shared { app, auth, workers, metrics, drain, in_force, server_name, host_name };
+        AppState(Arc::new(shared))
     }
 
     fn app(&self) -> &Arc<App> {
@@ -95,5 +101,9 @@ impl AppState {
 
     fn workers(&self) -> &Workers {
         &self.0.workers
+    }
+
+    fn drain(&self) -> &Drain {
+        &self.0.drain
     }
 }

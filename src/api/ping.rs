@@ -1,14 +1,17 @@
 //! `GET /ping` — Ping.
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::AppState;
 use super::context::Context;
 use super::reply::Json;
-use crate::images::{ApiError, ApiResult, Code};
-use crate::manifest::{FieldCode, FieldError, Mode, json};
+use crate::config::InForce;
+use crate::images::{ApiError, ApiResult, Backend, BackendError, BackendState, Code, health};
+use crate::manifest::{FieldCode, FieldError, Mode, json, times};
+use crate::workers::{self, Workers};
 
 /// UUID in the sample errors that name an image.
 const SAMPLE: &str = "1bb84ac9-ba6b-4d50-bd21-ddbd0a2f4ba6";
@@ -47,11 +50,33 @@ struct Pong<'a> {
     user: Option<&'a str>,
 }
 
+/// What a deep ping shows beside. With status 503 it is an error, too, for clients that look for one.
+#[derive(Serialize)]
+struct DeepPong<'a> {
+    #[serde(flatten)]
+    refusal: Option<Refusal>,
+    #[serde(flatten)]
+    pong: Pong<'a>,
+    /// `ok`, `draining` or `down`.
+    status: &'static str,
+    backends: Vec<Backend>,
+}
+
+#[derive(Serialize)]
+struct Refusal {
+    code: &'static str,
+    message: String,
+}
+
 pub(super) async fn ping(State(state): State<AppState>, context: Context) -> ApiResult<Response> {
     if let Some(name) = context.params.one("error")? {
         return Err(sample(name));
     }
+    let is_deep = context.params.flag("deep")?;
     let user = context.user();
+    if is_deep && state.auth().is_enabled() && user.is_none() {
+        return Err(ApiError::new(Code::UnauthorizedError, "deep pings are for authenticated users"));
+    }
     let knows_pid = state.app().config.mode == Mode::Dc || user.is_some();
     let pong = Pong {
         ping: "pong",
@@ -60,7 +85,78 @@ pub(super) async fn ping(State(state): State<AppState>, context: Context) -> Api
         pid: knows_pid.then(std::process::id),
         user,
     };
+    let is_draining = state.drain().is_on().await;
+    if is_deep {
+        return deep(&state, pong, is_draining).await;
+    }
+    if is_draining {
+        let refusal = json::pretty(&unavailable("this server is being drained"))?;
+        return Ok(Json::rendered(refusal).with_status(StatusCode::SERVICE_UNAVAILABLE).into_response());
+    }
     Ok(Json::rendered(json::pretty(&pong)?).into_response())
+}
+
+/// 200 if all is well, and 503 otherwise, with the same body.
+async fn deep(state: &AppState, pong: Pong<'_>, is_draining: bool) -> ApiResult<Response> {
+    let mut backends = health(state.app()).await?.to_vec();
+    backends.push(config(&state.0.in_force));
+    backends.push(workers(state.workers()));
+    let is_down = |backend: &&Backend| backend.state == BackendState::Down;
+    let down: Vec<_> = backends.iter().filter(is_down).map(|backend| backend.name).collect();
+    let (status, message) = match (down.is_empty(), is_draining) {
+        (false, _) => ("down", Some(format!("not well: {}", down.join(", ")))),
+        (true, true) => ("draining", Some("this server is being drained".to_owned())),
+        (true, false) => ("ok", None),
+    };
+    let refusal = message.map(unavailable);
+    let http_status = if refusal.is_some() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    let pong = DeepPong { refusal, pong, status, backends };
+    Ok(Json::rendered(json::pretty(&pong)?).with_status(http_status).into_response())
+}
+
+fn unavailable(message: impl Into<String>) -> Refusal {
+    Refusal { code: Code::ServiceUnavailableError.as_str(), message: message.into() }
+}
+
+/// The configuration as one more backend: down while the file has another one that cannot be in force.
+fn config(in_force: &InForce) -> Backend {
+    let situation = in_force.situation();
+    Backend {
+        name: "config",
+        state: if situation.last_error.is_none() { BackendState::Ok } else { BackendState::Down },
+        latency: None,
+        version: None,
+        detail: Some(format!("in force since {}", times::iso_millis(situation.loaded_at))),
+        last_error: situation
+            .last_error
+            .map(|error| BackendError { time: times::iso_millis(error.time), message: error.message }),
+    }
+}
+
+/// The workers in the background as one more backend: down while one of them tries again what has failed.
+fn workers(workers: &Workers) -> Backend {
+    let all = workers.status();
+    let failing: Vec<_> = all
+        .iter()
+        .filter(|status| matches!(status.state, workers::State::Retrying(_)))
+        .map(|status| status.name)
+        .collect();
+    let errors = all.iter().filter_map(|status| Some((status.name, status.last_error.as_ref()?)));
+    let last = errors.max_by_key(|(_, error)| error.time);
+    Backend {
+        name: "workers",
+        state: if failing.is_empty() { BackendState::Ok } else { BackendState::Down },
+        latency: None,
+        version: None,
+        detail: Some(match failing.as_slice() {
+            [] => format!("{} workers", all.len()),
+            failing => format!("failing: {}", failing.join(", ")),
+        }),
+        last_error: last.map(|(name, error)| BackendError {
+            time: times::iso_millis(error.time),
+            message: format!("{name}: {}", error.message),
+        }),
+    }
 }
 
 /// The error of that name, with or without `Error` at the end, for tests of clients.

@@ -9,11 +9,12 @@ use serde::Serialize;
 use crate::images::ApiError;
 use crate::manifest::{FieldError, json};
 
-/// A 200 with a JSON body, two spaces of indentation a level.
+/// A JSON body, with status 200 unless said otherwise, two spaces of indentation a level.
 #[derive(Debug)]
 pub(super) struct Json {
     text: Bytes,
     etag: Option<String>,
+    status: StatusCode,
 }
 
 /// The text of a response's JSON body, kept beside the body for the audit record and other representations.
@@ -27,7 +28,13 @@ pub(super) struct Failure(pub(super) std::sync::Arc<ApiError>);
 impl Json {
     /// `text` is rendered JSON.
     pub(super) fn rendered(text: impl Into<Bytes>) -> Json {
-        Json { text: text.into(), etag: None }
+        Json { text: text.into(), etag: None, status: StatusCode::OK }
+    }
+
+    /// The same with another status, of an answer that is no failure of the request.
+    pub(super) fn with_status(mut self, status: StatusCode) -> Json {
+        self.status = status;
+        self
     }
 
     /// The same with an entity tag.
@@ -39,7 +46,7 @@ impl Json {
 
 impl IntoResponse for Json {
     fn into_response(self) -> Response {
-        let mut response = json_response(StatusCode::OK, self.text);
+        let mut response = json_response(self.status, self.text);
         if let Some(etag) = self.etag.and_then(|etag| HeaderValue::try_from(etag).ok()) {
             response.headers_mut().insert(header::ETAG, etag);
         }

@@ -19,6 +19,8 @@ use crate::workers::{State, Status};
 struct ProcessState {
     config: ConfigState,
     log: Log,
+    /// Whether Ping tells balancers to leave this server alone.
+    draining: bool,
     storage_types: Vec<Stor>,
     database: DatabaseState,
     /// Only in a datacenter.
@@ -107,15 +109,16 @@ struct ScrubState {
 
 /// `GET /state` — AdminGetState.
 pub(super) async fn get_state(extract::State(state): extract::State<AppState>) -> ApiResult<Json> {
-    Ok(Json::rendered(json::pretty(&of(&state))?))
+    Ok(Json::rendered(json::pretty(&of(&state).await)?))
 }
 
-fn of(state: &AppState) -> ProcessState {
+async fn of(state: &AppState) -> ProcessState {
     let app = state.app();
     let level: Level = app.config.log_level;
     ProcessState {
         config: config(&state.0.in_force),
         log: Log { level: level as u8 },
+        draining: state.drain().is_on().await,
         storage_types: app.storage.kinds(),
         database: database(app),
         ufds: app.accounts.as_ref().map(|accounts| UfdsState { connected: accounts.state().is_ok() }),

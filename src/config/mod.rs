@@ -139,6 +139,11 @@ pub struct Moray {
 }
 
 impl Config {
+    /// The file that takes this server out of service while it is there: balancers are told so, and requests are answered.
+    pub fn drain_file(&self) -> PathBuf {
+        self.local_base_dir.join("run").join("drain")
+    }
+
     /// The defaults overlaid with the file's keys, with the computed values filled in: what `imgapi config` prints.
     /// It holds secrets.
     pub fn merged(&self) -> &serde_json::Map<String, Value> {

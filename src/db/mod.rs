@@ -7,6 +7,7 @@
 mod index;
 mod local;
 mod moray;
+mod records;
 
 use std::io;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use crate::manifest::{ApiForm, Image, Uuid, View};
 pub use self::index::{ListAnswer, NoSuchMarker};
 pub use self::local::{LocalDatabase, OpenError};
 pub use self::moray::MorayDatabase;
+pub use self::records::{Records, StoredRecord};
 
 /// A valid record and the version of it that was read.
 #[derive(Debug, Clone)]
@@ -203,6 +205,14 @@ impl Database {
     /// When the process is being stopped.
     pub async fn filtered(&self, wanted: fn(&View) -> bool) -> Result<Vec<Arc<View>>, DbError> {
         either!(self.filtered(wanted))
+    }
+
+    /// Asks whether it works now, Moray with its own database behind it.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Failed`.
+    pub async fn probe(&self) -> Result<(), DbError> {
+        either!(self.probe())
     }
 
     /// How it is.

@@ -8,6 +8,7 @@ mod archive;
 mod change;
 mod change_stor;
 mod channels;
+mod check_files;
 mod clone;
 mod code;
 mod create;
@@ -20,6 +21,7 @@ mod expiry;
 mod export;
 mod fetch;
 mod get_file;
+mod health;
 mod icon;
 mod import;
 mod import_from_datacenter;
@@ -60,6 +62,7 @@ pub use activate::activate;
 pub use add_file::{FileUpload, add_file, check_unactivated};
 pub use change_stor::change_stor;
 pub use channels::add_channel;
+pub use check_files::{BadFile, CheckOptions, CheckReport, Orphan, Step, check_files};
 pub use clone::clone_image;
 pub use code::Code;
 pub use create::create;
@@ -72,6 +75,7 @@ pub use expiry::Expiry;
 pub use export::{Exported, export};
 pub use fetch::{add_file_from_source, add_file_from_url, import_from_source};
 pub use get_file::{OpenFile, get_file};
+pub use health::{Backend, BackendError, BackendState, Health, health};
 pub use icon::{IconUpload, OpenIcon, add_icon, delete_icon, get_icon};
 use import::refuse_existing;
 pub use import::{ImportOptions, import};
@@ -109,6 +113,8 @@ pub struct App {
     pub findings: Findings,
     /// The jobs.
     pub jobs: Jobs,
+    /// How the backends are.
+    health: Health,
     /// The VMs, and the servers that they are on.
     machines: Arc<Machines>,
     /// The way to other servers.
@@ -144,6 +150,7 @@ impl App {
             accounts,
             findings: Findings::new(Arc::clone(&metrics)),
             jobs,
+            health: Health::default(),
             machines,
             fetcher,
             metrics,
@@ -185,6 +192,7 @@ impl App {
                 true => Arc::clone(&self.machines),
                 false => Arc::new(Machines::new(&config, metrics)),
             },
+            health: self.health.followed(),
             config,
             db,
             storage,

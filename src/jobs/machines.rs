@@ -52,6 +52,27 @@ impl Machines {
         Machines { vmapi: service("vmapi", &config.jobs.vmapi), cnapi: service("cnapi", &config.jobs.cnapi) }
     }
 
+    /// Which of the two, VMAPI and CNAPI, there are.
+    pub fn names(&self) -> [bool; 2] {
+        [&self.vmapi, &self.cnapi].map(Option::is_some)
+    }
+
+    /// Asks VMAPI whether it works now, and returns what it says that it is.
+    ///
+    /// # Errors
+    /// `Absent`, and why it does not.
+    pub async fn probe_vmapi(&self) -> Result<Option<String>, JobsError> {
+        probe(self.vmapi.as_ref()).await
+    }
+
+    /// The same of CNAPI.
+    ///
+    /// # Errors
+    /// `Absent`, and why it does not.
+    pub async fn probe_cnapi(&self) -> Result<Option<String>, JobsError> {
+        probe(self.cnapi.as_ref()).await
+    }
+
     /// Those of one VMAPI alone.
     pub fn of_vmapi(vmapi: url::Url, user_agent: &str, metrics: &Arc<Metrics>) -> Machines {
         Machines { vmapi: Some(Service::new("vmapi", vmapi, user_agent, metrics)), cnapi: None }
@@ -102,6 +123,12 @@ impl Machines {
         let call = Call { request_id, ..Call::get("get_server", format!("/servers/{server}")) };
         Ok(Server::read(&cnapi.call(call).await?))
     }
+}
+
+async fn probe(service: Option<&Service>) -> Result<Option<String>, JobsError> {
+    let service = service.ok_or(JobsError::Absent)?;
+    service.call(Call::get("ping", "/ping")).await?;
+    Ok(service.version())
 }
 
 impl Vm {

@@ -125,6 +125,16 @@ impl Jobs {
         self.connected().map(drop)
     }
 
+    /// Asks the Workflow API whether it can be used now, and returns what it says that it is.
+    ///
+    /// # Errors
+    /// `Absent`, and why it cannot.
+    pub async fn probe(&self) -> Result<Option<String>, JobsError> {
+        let shared = self.0.as_deref().ok_or(JobsError::Absent)?;
+        shared.api.ping().await?;
+        Ok(shared.api.version())
+    }
+
     fn connected(&self) -> Result<&Shared, JobsError> {
         let shared = self.0.as_deref().ok_or(JobsError::Absent)?;
         match shared.down() {

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use md5::{Digest, Md5};
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, SERVER};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Response};
 use serde_json::Value;
@@ -40,6 +40,8 @@ pub(super) struct Service {
     user_agent: String,
     /// Made when it is first needed: a system without certificates must not keep the process from starting.
     client: OnceCell<Client>,
+    /// The `Server` header of its last answer.
+    version: Mutex<Option<String>>,
     metrics: Arc<Metrics>,
 }
 
@@ -68,7 +70,12 @@ impl Service {
     /// The service at `base`, called `name` in metrics.
     pub(super) fn new(name: &'static str, base: Url, user_agent: &str, metrics: &Arc<Metrics>) -> Service {
         let (user_agent, metrics) = (user_agent.to_owned(), Arc::clone(metrics));
-        Service { name, base, user_agent, client: OnceCell::new(), metrics }
+        Service { name, base, user_agent, client: OnceCell::new(), version: Mutex::default(), metrics }
+    }
+
+    /// What it says that it is, once it has answered.
+    pub(super) fn version(&self) -> Option<String> {
+        self.version.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The JSON of an answer with success.
@@ -117,6 +124,8 @@ impl Service {
         }
         let response = request.headers(headers).send().await.map_err(failed)?;
         let status = response.status().as_u16();
+        let version = response.headers().get(SERVER).and_then(|value| value.to_str().ok()).map(excerpt);
+        *self.version.lock().unwrap_or_else(PoisonError::into_inner) = version;
         let body = parse(collect(response).await?).await;
         match body {
             Some(body) if (200..300).contains(&status) => Ok(body),

@@ -50,6 +50,11 @@ impl Wfapi {
         }
     }
 
+    /// What it says that it is.
+    pub(super) fn version(&self) -> Option<String> {
+        self.0.version()
+    }
+
     async fn probe(&self) -> Result<(), JobsError> {
         match self.0.call(Call::get("probe", NO_WORKFLOW)).await {
             Ok(_) | Err(JobsError::Refused { status: 404, .. }) => Ok(()),

@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path as FilePath;
 use std::time::{Duration, SystemTime};
 
 use ::manta::{Entry, EntryKind, Path};
 use futures_util::{StreamExt, TryStreamExt};
 
+use super::temporary::{create_directories, sync_directory};
 use super::{LocalStorage, MantaStorage, Storage, StorageError, blocking};
 use crate::manifest::{Stor, Uuid};
 
@@ -38,6 +40,13 @@ impl Item {
             None => self.name.clone(),
         }
     }
+}
+
+/// Which file it is, whatever its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileIdentity {
+    device: u64,
+    inode: u64,
 }
 
 /// The image whose directory has this name in this group.
@@ -99,6 +108,50 @@ impl LocalStorage {
             found => found.map(|_| true),
         });
         Ok(looked.await?)
+    }
+}
+
+impl LocalStorage {
+    /// Which file an item is now; `None` for what is gone, or no file.
+    pub async fn identity(&self, item: &Item) -> Result<Option<FileIdentity>, StorageError> {
+        let path = self.images().join(item.path());
+        Ok(blocking(move || identity(&path)).await?)
+    }
+
+    /// Moves a file that no record names out of the way, to the returned path below the base directory. Nothing is deleted.
+    /// What has come to its place since it was `seen` is another file, and gets the place back: then `None`.
+    pub async fn set_aside(&self, item: &Item, seen: FileIdentity) -> Result<Option<String>, StorageError> {
+        let aside = format!("orphans/{}.{}", item.path(), Uuid::new_v4());
+        let (from, to) = (self.images().join(item.path()), self.note(&aside));
+        let moved = blocking(move || {
+            if let Some(directory) = to.parent() {
+                create_directories(directory)?;
+            }
+            match fs::rename(&from, &to) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                renamed => renamed?,
+            }
+            let is_it = identity(&to)? == Some(seen);
+            if !is_it {
+                match fs::hard_link(&to, &from) {
+                    Ok(()) => fs::remove_file(&to)?,
+                    // Another one came already. Both stay.
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            from.parent().into_iter().chain(to.parent()).try_for_each(sync_directory)?;
+            Ok(is_it.then_some(aside))
+        });
+        Ok(moved.await?)
+    }
+}
+
+fn identity(path: &FilePath) -> io::Result<Option<FileIdentity>> {
+    match path.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Ok(known) if !known.is_file() => Ok(None),
+        known => known.map(|known| Some(FileIdentity { device: known.dev(), inode: known.ino() })),
     }
 }
 

@@ -92,6 +92,17 @@ impl LocalStorage {
         Ok(blocking(move || directories.iter().try_for_each(|path| create_directories(path))).await?)
     }
 
+    /// Whether files can be written here: makes an empty one, and removes it. Returns how many bytes are free.
+    pub async fn probe(&self) -> Result<u64, StorageError> {
+        let incoming = self.incoming();
+        let probed = blocking(move || {
+            let _empty = Temporary::create(&incoming)?;
+            let space = rustix::fs::statvfs(&incoming)?;
+            Ok(space.f_bavail.saturating_mul(space.f_frsize))
+        });
+        Ok(probed.await?)
+    }
+
     /// Receives a whole body of at most `limit` bytes. When it fails, or is dropped, nothing remains.
     pub(super) async fn receive<S, E>(
         &self,

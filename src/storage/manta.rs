@@ -238,6 +238,14 @@ impl MantaStorage {
         Ok(Incoming { upload, held_back: None, path, object, claim: None })
     }
 
+    /// Asks whether there is the directory of all images. That there is none is an answer, too.
+    pub async fn probe(&self) -> Result<(), StorageError> {
+        match self.client().await?.head(&self.images()?).await {
+            Err(error) if !error.is_not_found() => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
     /// Where it is.
     pub fn url(&self) -> &str {
         &self.config().url

@@ -31,6 +31,7 @@ use ::manta::ErrorCode;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt, TryStreamExt};
 
 use crate::manifest::{OwnName, Stor, Uuid};
@@ -38,7 +39,7 @@ use crate::manifest::{OwnName, Stor, Uuid};
 pub use archive::{Archived, Version};
 pub use asset::{Asset, UnknownAsset};
 pub use ingest::{Digests, ReceiveError};
-pub use inventory::Item;
+pub use inventory::{FileIdentity, Item};
 pub use local::LocalStorage;
 pub use location::{Location, Target};
 pub use manta::{MantaStorage, Occupant, RemoteFile};
@@ -315,6 +316,17 @@ impl Storage {
         Ok(file)
     }
 
+    /// The bytes of a stored file.
+    pub async fn read(
+        &self,
+        location: &Location,
+    ) -> Result<BoxStream<'static, Result<Bytes, StorageError>>, StorageError> {
+        Ok(match self.open(location).await? {
+            StoredFile::Local(file) => reread::chunks(file).map_err(StorageError::from).boxed(),
+            StoredFile::Manta(file) => file.read(None).await?.boxed(),
+        })
+    }
+
     /// Copies a stored file, as if it were uploaded: the digests are those of the bytes that were read. Where all of them are
     /// known before, one is compared, and the others are known to be the same.
     ///
@@ -322,10 +334,7 @@ impl Storage {
     /// `Damaged` if that one is another.
     pub async fn copy(&self, from: &Location, to: Target) -> Result<Received, StorageError> {
         let known = from.digests();
-        let body = match self.open(from).await? {
-            StoredFile::Local(file) => reread::chunks(file).map_err(StorageError::from).boxed(),
-            StoredFile::Manta(file) => file.read(None).await?.boxed(),
-        };
+        let body = self.read(from).await?;
         let digesting = known.clone().map_or(Digesting::All, Digesting::Sha256Of);
         let taken = self.take(to, Some(from.size), digesting, u64::MAX, body).await;
         let received = taken.map_err(|error| match error {

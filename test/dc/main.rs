@@ -14,6 +14,7 @@
 mod support;
 
 mod acl;
+mod adm;
 mod archive;
 mod audit;
 mod bodies;
@@ -27,6 +28,7 @@ mod expiry;
 mod filters;
 mod from_url;
 mod headers;
+mod health;
 mod icons;
 mod imports;
 mod jobs;
@@ -62,6 +64,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let modules = [
         acl::TESTS,
+        adm::TESTS,
         archive::TESTS,
         audit::TESTS,
         bodies::TESTS,
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
         filters::TESTS,
         from_url::TESTS,
         headers::TESTS,
+        health::TESTS,
         icons::TESTS,
         imports::TESTS,
         jobs::TESTS,

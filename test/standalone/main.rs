@@ -21,6 +21,7 @@ mod channels;
 mod local;
 mod modes;
 mod sources;
+mod takeover;
 
 use std::process::ExitCode;
 
@@ -48,5 +49,8 @@ async fn configured(settings: Value) -> TestApp {
 }
 
 fn main() -> ExitCode {
-    support::run([channels::TESTS, local::TESTS, modes::TESTS, sources::TESTS].concat(), start)
+    support::run(
+        [channels::TESTS, local::TESTS, modes::TESTS, sources::TESTS, takeover::TESTS].concat(),
+        start,
+    )
 }

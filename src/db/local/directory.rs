@@ -18,7 +18,7 @@ const LANES: usize = 16;
 
 /// The files themselves: whole, durable, one for each image.
 #[derive(Debug)]
-pub(super) struct Directory {
+pub(in crate::db) struct Directory {
     path: PathBuf,
     lanes: [Mutex<()>; LANES],
 }
@@ -38,13 +38,23 @@ impl Directory {
         Ok(directory)
     }
 
+    /// The directory as it is, which another process may use: only to be read.
+    pub(in crate::db) fn unlocked(base: &Path) -> Directory {
+        Directory { path: base.join("manifests"), lanes: Default::default() }
+    }
+
+    /// Whether the names can be read.
+    pub(super) fn probe(&self) -> Result<(), DbError> {
+        fs::read_dir(&self.path).and_then(|mut names| names.next().transpose()).map(drop).map_err(failed)
+    }
+
     /// The name of an image's file.
     pub(super) fn file_name(uuid: Uuid) -> String {
         format!("{uuid}{SUFFIX}")
     }
 
     /// UUIDs by the names of the files. Other names are ignored, as by 4.13.1.
-    pub(super) fn uuids(&self) -> io::Result<Vec<Uuid>> {
+    pub(in crate::db) fn uuids(&self) -> io::Result<Vec<Uuid>> {
         let mut uuids = Vec::new();
         for entry in fs::read_dir(&self.path)? {
             uuids.extend(entry?.file_name().to_str().and_then(|name| uuid_of(name, SUFFIX)));
@@ -69,7 +79,7 @@ impl Directory {
     }
 
     /// The bytes of an image's file; `None` when there is none.
-    pub(super) fn read(&self, uuid: Uuid) -> Result<Option<Vec<u8>>, DbError> {
+    pub(in crate::db) fn read(&self, uuid: Uuid) -> Result<Option<Vec<u8>>, DbError> {
         match fs::read(self.path_of(uuid)) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

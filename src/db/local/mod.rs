@@ -19,7 +19,7 @@ use crate::manifest::list::ListQuery;
 use crate::manifest::{ApiForm, Image, Record, Rules, Uuid, View, json};
 use crate::telemetry::Metrics;
 
-use directory::Directory;
+pub(in crate::db) use directory::Directory;
 use lock::DirectoryLock;
 pub use open::OpenError;
 
@@ -95,6 +95,11 @@ impl LocalDatabase {
     pub(super) async fn filtered(&self, wanted: fn(&View) -> bool) -> Result<Vec<Arc<View>>, DbError> {
         let shared = Arc::clone(&self.shared);
         blocking(move || shared.index.filtered(wanted)).await
+    }
+
+    /// Whether the directory can be read.
+    pub(super) async fn probe(&self) -> Result<(), DbError> {
+        self.run("probe", |shared| shared.directory.probe()).await
     }
 
     pub(super) fn status(&self) -> Status {

@@ -61,6 +61,11 @@ impl Bucket {
         }
     }
 
+    /// Whether Moray answers, and its database does.
+    pub(super) async fn probe(&self) -> Result<(), Error> {
+        self.timed("ping", self.client.ping(true, &CallOptions::default())).await
+    }
+
     /// The row of a key.
     pub(super) async fn get(&self, key: &str) -> Result<Option<Object>, Error> {
         let got = self.timed("get", self.client.get_object(BUCKET, key, &CallOptions::default())).await;

@@ -2,6 +2,7 @@
 
 mod bucket;
 mod filter;
+mod records;
 mod replica;
 mod search;
 
@@ -20,6 +21,7 @@ use crate::manifest::{ApiForm, Image, Record, Rules, Uuid, View};
 use crate::telemetry::{Metrics, err};
 
 use bucket::{BUCKET, Bucket, is_no_object};
+pub(super) use records::MorayRecords;
 use replica::{Freshness, Question, Replica};
 
 /// Most images of an answer to a query without a limit. Clients page on from the last one.
@@ -37,18 +39,7 @@ impl MorayDatabase {
     /// Connects in the background, makes the bucket when it is missing, and begins to load it. To be called within the
     /// runtime.
     pub fn new(config: &config::Moray, rules: Rules, metrics: Arc<Metrics>) -> MorayDatabase {
-        let host = config.host.clone();
-        let port = config.port;
-        // A domain may have SRV records for the processes of Moray; an address or a plain host has none.
-        let is_domain = host.contains('.') && host.parse::<std::net::IpAddr>().is_err();
-        let endpoint = if is_domain {
-            Endpoint::Srv { domain: host, fallback_port: port }
-        } else {
-            Endpoint::Direct { host, port }
-        };
-        let mut client = moray::Config::new(endpoint);
-        client.connect_timeout = config.connect_timeout;
-        let bucket = Bucket::new(Client::new(client), Arc::clone(&metrics));
+        let bucket = connect(config, Arc::clone(&metrics));
         let replica = Replica::start(bucket.clone(), rules, config.stale_reads, metrics);
         MorayDatabase { bucket, rules, replica }
     }
@@ -215,6 +206,10 @@ impl MorayDatabase {
         self.replica.filtered(wanted).await
     }
 
+    pub(super) async fn probe(&self) -> Result<(), DbError> {
+        self.bucket.probe().await.map_err(failed)
+    }
+
     pub(super) fn status(&self) -> Status {
         self.replica.status()
     }
@@ -227,6 +222,22 @@ impl MorayDatabase {
         self.replica.stop();
         self.bucket.client.close(limit).await;
     }
+}
+
+/// The bucket of this configuration. It is connected to in the background.
+fn connect(config: &config::Moray, metrics: Arc<Metrics>) -> Bucket {
+    let host = config.host.clone();
+    let port = config.port;
+    // A domain may have SRV records for the processes of Moray; an address or a plain host has none.
+    let is_domain = host.contains('.') && host.parse::<std::net::IpAddr>().is_err();
+    let endpoint = if is_domain {
+        Endpoint::Srv { domain: host, fallback_port: port }
+    } else {
+        Endpoint::Direct { host, port }
+    };
+    let mut client = moray::Config::new(endpoint);
+    client.connect_timeout = config.connect_timeout;
+    Bucket::new(Client::new(client), metrics)
 }
 
 /// Moray is away, and the image is not among those in memory.

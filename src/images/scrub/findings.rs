@@ -19,6 +19,8 @@ pub enum Problem {
     OtherSize,
     /// It has other bytes.
     OtherContent,
+    /// It cannot be decompressed, though its bytes are those that were stored. The scrubber does not look at that.
+    Undecodable,
     /// The storage says that it has other bytes, or another number of them.
     Mismatch,
     /// It cannot be read.
@@ -38,6 +40,7 @@ impl Problem {
             Problem::Missing => "missing",
             Problem::OtherSize => "other-size",
             Problem::OtherContent => "other-content",
+            Problem::Undecodable => "undecodable",
             Problem::Mismatch => "mismatch",
             Problem::Unreadable => "unreadable",
             Problem::NoStorage => "no-storage",
@@ -235,6 +238,7 @@ mod tests {
             Problem::Missing,
             Problem::OtherSize,
             Problem::OtherContent,
+            Problem::Undecodable,
             Problem::Mismatch,
             Problem::Unreadable,
             Problem::NoStorage,

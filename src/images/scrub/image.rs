@@ -59,7 +59,7 @@ fn difference(expected: &Location, found: &Digests) -> Option<Problem> {
 }
 
 /// What an error says about the file; one that says more about its storage is passed on.
-fn problem_of(error: StorageError, stor: Stor) -> Result<Problem, StorageError> {
+pub(in crate::images) fn problem_of(error: StorageError, stor: Stor) -> Result<Problem, StorageError> {
     Ok(match &error {
         StorageError::NotFound(_) => Problem::Missing,
         // On disk only the size has been looked at.

@@ -21,6 +21,7 @@ use crate::telemetry::err;
 use crate::workers::{Failure, Next, Progress, Worker};
 
 pub use findings::{Counts, Finding, Findings, Problem};
+pub(super) use image::problem_of;
 use round::{Kept, Phase, Round};
 
 /// The name below the local base directory of what is kept for the next start.

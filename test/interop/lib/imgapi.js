@@ -90,7 +90,7 @@ async function startImgapi(running, changes, environment = {}) {
     fs.writeFileSync(configFile, JSON.stringify({ ...running.config, port, metricsPort, ...changes }));
     const log = fs.openSync(logFile, 'a');
     const child = spawn(program('imgapi'), ['serve', '-f', configFile], {
-        env: { ...process.env, ...environment, IMGAPI_LOCAL_BASE_DIR: path.join(directory, 'data') },
+        env: { ...process.env, IMGAPI_LOCAL_BASE_DIR: path.join(directory, 'data'), ...environment },
         stdio: ['ignore', log, log]
     });
     fs.closeSync(log);

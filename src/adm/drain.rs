@@ -1,0 +1,30 @@
+use std::fs::{self, File};
+use std::io;
+
+use clap::ValueEnum;
+
+use crate::config::Config;
+
+/// What to do with the drain file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Switch {
+    /// Make it: Ping answers 503, so that balancers send no more requests. Those that come are served.
+    On,
+    /// Remove it.
+    Off,
+}
+
+/// Makes or removes the drain file of the service of this host. Either is done if it is so already.
+pub(super) fn switch(config: &Config, switch: Switch) -> Result<(), String> {
+    let file = config.drain_file();
+    let done = match switch {
+        Switch::On => {
+            file.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| File::create(&file).map(drop))
+        }
+        Switch::Off => match fs::remove_file(&file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        },
+    };
+    done.map_err(|error| format!("{}: {error}", file.display()))
+}

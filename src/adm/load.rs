@@ -1,0 +1,147 @@
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::client::run;
+use super::told;
+use crate::config::Config;
+use crate::db::{Database, DbError};
+use crate::images::App;
+use crate::manifest::{Image, Record};
+use crate::telemetry::{Metrics, StaticLabels};
+
+/// Bytes of the longest line; 4.13.1's records have a few thousand.
+const MAX_LINE: u64 = 16 << 20;
+
+/// How often a record is compared and written that somebody else changes meanwhile.
+const ATTEMPTS: usize = 5;
+
+/// How it is to be done.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct How {
+    /// Only say what would be done.
+    pub(super) dry_run: bool,
+    /// Records that are there and differ are replaced.
+    pub(super) replace: bool,
+}
+
+/// What became of a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Outcome {
+    Added,
+    Replaced,
+    Unchanged,
+    /// Another record of the image is there.
+    Differs,
+    Refused(String),
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outcome::Added => f.write_str("added"),
+            Outcome::Replaced => f.write_str("replaced"),
+            Outcome::Unchanged => f.write_str("unchanged"),
+            Outcome::Differs => f.write_str("left: another record is there, --replace would replace it"),
+            Outcome::Refused(reason) => write!(f, "refused: {reason}"),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    added: u64,
+    replaced: u64,
+    unchanged: u64,
+    left: u64,
+    refused: u64,
+}
+
+/// Writes the records of a dump into the database that the configuration names, and tells of each line what became of it. It can
+/// be repeated. Returns whether all of them are there now.
+pub(super) fn load(config: &Config, file: &Path, how: How) -> Result<bool, String> {
+    let input: Box<dyn Read> = if file.as_os_str() == "-" {
+        Box::new(io::stdin())
+    } else {
+        Box::new(File::open(file).map_err(|error| format!("{}: {error}", file.display()))?)
+    };
+    let counts = run(load_all(config, BufReader::new(input), how))??;
+    let Counts { added, replaced, unchanged, left, refused } = counts;
+    let what = if how.dry_run { "nothing was written; " } else { "" };
+    eprintln!(
+        "{what}{added} added, {replaced} replaced, {unchanged} unchanged, {left} left, {refused} refused"
+    );
+    Ok(left + refused == 0)
+}
+
+async fn load_all(config: &Config, mut input: impl BufRead, how: How) -> Result<Counts, String> {
+    let metrics = Metrics::new(&StaticLabels::default()).map_err(|error| told(&error))?;
+    let rules = App::rules_of(config);
+    let opened = Database::open(config, rules, Arc::new(metrics)).await;
+    let database = opened.map_err(|error| told(&error))?;
+    let mut counts = Counts::default();
+    let mut line = Vec::new();
+    for number in 1_u64.. {
+        line.clear();
+        let read = input.by_ref().take(MAX_LINE + 1).read_until(b'\n', &mut line);
+        if read.map_err(|error| format!("line {number}: {error}"))? == 0 {
+            break;
+        }
+        if line.len() as u64 > MAX_LINE {
+            return Err(format!("line {number} has over {MAX_LINE} bytes"));
+        }
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        let (name, outcome) = match read_image(&line, config) {
+            Ok(image) => (image.uuid().to_string(), store(&database, &image, how).await),
+            Err(reason) => (format!("line {number}"), Ok(Outcome::Refused(reason))),
+        };
+        let outcome = outcome.map_err(|error| format!("{name}: {}", told(&error)))?;
+        println!("{name} {outcome}");
+        match outcome {
+            Outcome::Added => counts.added += 1,
+            Outcome::Replaced => counts.replaced += 1,
+            Outcome::Unchanged => counts.unchanged += 1,
+            Outcome::Differs => counts.left += 1,
+            Outcome::Refused(_) => counts.refused += 1,
+        }
+    }
+    database.close(super::CLOSE_LIMIT).await;
+    Ok(counts)
+}
+
+fn read_image(line: &[u8], config: &Config) -> Result<Image, String> {
+    let record: Record = serde_json::from_slice(line).map_err(|error| format!("no JSON object: {error}"))?;
+    let named =
+        record.get("uuid").and_then(|uuid| uuid.as_str()).unwrap_or("no uuid").replace(char::is_control, " ");
+    Image::load(record, App::rules_of(config)).map_err(|problems| {
+        let fields: Vec<_> = problems.iter().map(|problem| problem.field.as_str()).collect();
+        format!("{named} is not valid: {}", fields.join(", "))
+    })
+}
+
+/// Makes the database have this record. What somebody else writes meanwhile is looked at again, and not overwritten unseen.
+async fn store(database: &Database, image: &Image, how: How) -> Result<Outcome, DbError> {
+    for _ in 0..ATTEMPTS {
+        let there = database.get(image.uuid()).await?;
+        let (outcome, written) = match there {
+            Some(there) if there.image.record() == image.record() => return Ok(Outcome::Unchanged),
+            Some(_) if !how.replace => return Ok(Outcome::Differs),
+            Some(_) if how.dry_run => return Ok(Outcome::Replaced),
+            Some(there) => (Outcome::Replaced, database.replace(image, &there.etag).await),
+            None if how.dry_run => return Ok(Outcome::Added),
+            None => (Outcome::Added, database.insert(image).await),
+        };
+        match written {
+            Ok(()) => return Ok(outcome),
+            // Looked at again: it may have been made.
+            Err(DbError::Conflict | DbError::OutcomeUnknown(_)) => {}
+            Err(DbError::NotUnique) => return Ok(Outcome::Refused("another image has its urn".to_owned())),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Outcome::Refused("a record is there that is not valid, or changes all the time".to_owned()))
+}

@@ -1,0 +1,49 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use crate::config::Config;
+
+/// Longest wait for the disk. Ping must not depend on it.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Whether an operator wants this server to get no more work: there is a file that says so. Balancers are told by Ping.
+#[derive(Debug)]
+pub(super) struct Drain(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    file: PathBuf,
+    known: AtomicBool,
+    looking: Arc<Semaphore>,
+}
+
+impl Drain {
+    pub(super) fn new(config: &Config) -> Drain {
+        let (file, looking) = (config.drain_file(), Arc::new(Semaphore::new(1)));
+        Drain(Arc::new(Shared { file, known: AtomicBool::new(false), looking }))
+    }
+
+    /// Whether the file is there now. A disk that does not answer changes nothing, and takes one thread.
+    pub(super) async fn is_on(&self) -> bool {
+        if let Ok(looking) = Arc::clone(&self.0.looking).try_acquire_owned() {
+            let shared = Arc::clone(&self.0);
+            let look = tokio::task::spawn_blocking(move || {
+                if let Ok(is_there) = shared.file.try_exists()
+                    && shared.known.swap(is_there, Ordering::Relaxed) != is_there
+                {
+                    let file = shared.file.display();
+                    tracing::info!(draining = is_there, %file, "the drain file has come or gone");
+                }
+                drop(looking);
+            });
+            // What was not found out in time will be known to the next one who asks.
+            let _ = timeout(PATIENCE, look).await;
+        }
+        self.0.known.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,218 @@
+//! One file: is it what its manifest says, and can it be decompressed?
+
+use std::io::{self, Read};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::{Buf, Bytes};
+use bzip2::read::MultiBzDecoder;
+use flate2::read::MultiGzDecoder;
+use futures_util::TryStreamExt;
+use lzma_rust2::XzReader;
+use md5::Md5;
+use sha1::{Digest, Sha1};
+use tokio::sync::mpsc;
+
+use crate::images::Problem;
+use crate::manifest::Compression;
+use crate::storage::{Location, Storage, StorageError};
+
+/// Chunks that wait to be looked at.
+const WAITING: usize = 4;
+
+/// Memory that xz may ask for, in KiB. Its strongest preset takes 65 MiB.
+const XZ_MEMORY: u32 = 1 << 20;
+
+/// What is wrong, for programs and for people; `None` for nothing.
+pub(super) type Found = Option<(Problem, String)>;
+
+/// Whether the file is there and has the right size, as far as its storage knows.
+pub(super) async fn glance(storage: &Storage, location: &Location) -> Result<Found, StorageError> {
+    let file = storage.open(location).await?;
+    file.check(location).await?;
+    Ok(None)
+}
+
+/// Reads the file to its end. `read` is told of the bytes as they come.
+pub(super) async fn read(
+    storage: &Storage,
+    location: &Location,
+    compression: Option<Compression>,
+    read: &(dyn Fn(u64) + Sync),
+) -> Result<Found, StorageError> {
+    let mut body = storage.read(location).await?;
+    let (sender, chunks) = mpsc::channel(WAITING);
+    let looking = tokio::task::spawn_blocking(move || examine(Chunks::new(chunks), compression));
+    let mut failure = None;
+    loop {
+        match body.try_next().await {
+            Ok(Some(chunk)) => {
+                read(chunk.len() as u64);
+                if sender.send(chunk).await.is_err() {
+                    break;
+                }
+            }
+            Ok(None) => break,
+            Err(error) => {
+                failure = Some(error);
+                break;
+            }
+        }
+    }
+    drop(sender);
+    let seen = looking.await.map_err(|stopped| StorageError::Io(io::Error::other(stopped)))?;
+    match failure {
+        Some(error) => Err(error),
+        None => Ok(seen.difference(location)),
+    }
+}
+
+/// What the bytes are.
+struct Seen {
+    size: u64,
+    sha1: String,
+    md5: String,
+    /// Why they cannot be decompressed.
+    undecodable: Option<String>,
+}
+
+impl Seen {
+    fn difference(self, expected: &Location) -> Found {
+        let Seen { size, sha1, md5, undecodable } = self;
+        if size != expected.size {
+            let reason = format!("it has {size} bytes, its manifest says {}", expected.size);
+            return Some((Problem::OtherSize, reason));
+        }
+        if sha1 != expected.sha1 {
+            let reason = format!("its SHA-1 is {sha1}, its manifest says {}", expected.sha1);
+            return Some((Problem::OtherContent, reason));
+        }
+        if let Some(expected) = expected.md5.as_ref().filter(|expected| **expected != md5) {
+            return Some((Problem::OtherContent, format!("its MD5 is {md5}, its manifest says {expected}")));
+        }
+        undecodable.map(|reason| (Problem::Undecodable, reason))
+    }
+}
+
+fn examine(mut chunks: Chunks, compression: Option<Compression>) -> Seen {
+    let undecodable = match compression {
+        None | Some(Compression::None) => None,
+        Some(compression) => {
+            let decoded = decode(&mut chunks, compression);
+            decoded.err().map(|error| format!("it cannot be decompressed with {compression}: {error}"))
+        }
+    };
+    // The rest counts for the digests. Reading from memory does not fail.
+    let _ = io::copy(&mut chunks, &mut io::sink());
+    Seen {
+        size: chunks.size,
+        sha1: hex::encode(chunks.sha1.finalize()),
+        md5: STANDARD.encode(chunks.md5.finalize()),
+        undecodable,
+    }
+}
+
+fn decode(chunks: &mut Chunks, compression: Compression) -> io::Result<()> {
+    let mut plain: Box<dyn Read + '_> = match compression {
+        Compression::Gzip => Box::new(MultiGzDecoder::new(chunks)),
+        Compression::Bzip2 => Box::new(MultiBzDecoder::new(chunks)),
+        Compression::Xz => Box::new(XzReader::new_mem_limit(chunks, true, XZ_MEMORY)),
+        Compression::None => Box::new(chunks),
+    };
+    io::copy(&mut plain, &mut io::sink()).map(drop)
+}
+
+/// The bytes that come, as a reader, which sums them up.
+struct Chunks {
+    chunks: mpsc::Receiver<Bytes>,
+    current: Bytes,
+    size: u64,
+    sha1: Sha1,
+    md5: Md5,
+}
+
+impl Chunks {
+    fn new(chunks: mpsc::Receiver<Bytes>) -> Chunks {
+        Chunks { chunks, current: Bytes::new(), size: 0, sha1: Sha1::new(), md5: Md5::new() }
+    }
+}
+
+impl Read for Chunks {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.current.is_empty() {
+            let Some(chunk) = self.chunks.blocking_recv() else { return Ok(0) };
+            self.size += chunk.len() as u64;
+            self.sha1.update(&chunk);
+            self.md5.update(&chunk);
+            self.current = chunk;
+        }
+        let length = buffer.len().min(self.current.len());
+        self.current.copy_to_slice(&mut buffer[..length]);
+        Ok(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    /// What is found in these bytes, coming in pieces of this size.
+    fn seen(bytes: &[u8], piece: usize, compression: Compression) -> Seen {
+        let (sender, chunks) = mpsc::channel(bytes.len() + 1);
+        for piece in bytes.chunks(piece) {
+            sender.try_send(Bytes::copy_from_slice(piece)).unwrap();
+        }
+        drop(sender);
+        examine(Chunks::new(chunks), Some(compression))
+    }
+
+    fn compressed(compression: Compression, plain: &[u8]) -> Vec<u8> {
+        match compression {
+            Compression::Gzip => {
+                let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+                encoder.write_all(plain).unwrap();
+                encoder.finish().unwrap()
+            }
+            Compression::Bzip2 => {
+                let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+                encoder.write_all(plain).unwrap();
+                encoder.finish().unwrap()
+            }
+            Compression::Xz => {
+                let options = lzma_rust2::XzOptions::with_preset(1);
+                let mut encoder = lzma_rust2::XzWriter::new(Vec::new(), options).unwrap();
+                encoder.write_all(plain).unwrap();
+                encoder.finish().unwrap()
+            }
+            Compression::None => plain.to_vec(),
+        }
+    }
+
+    #[test]
+    fn each_compression_is_tested_to_its_end() {
+        let plain: Vec<u8> = (0..50_000_u32).map(|number| (number * number >> 7) as u8).collect();
+        for compression in Compression::ALL.iter().copied() {
+            let bytes = compressed(compression, &plain);
+            let twice = [&bytes[..], &bytes[..]].concat();
+            for good in [&bytes, &twice] {
+                let seen = seen(good, 1000, compression);
+                assert_eq!((seen.undecodable, seen.size), (None, good.len() as u64), "{compression}");
+                assert_eq!(seen.sha1, hex::encode(Sha1::digest(good)));
+            }
+            if compression == Compression::None {
+                continue;
+            }
+            let mut flipped = bytes.clone();
+            let middle = flipped.len() / 2;
+            flipped[middle] ^= 0x55;
+            let cut = bytes[..bytes.len() - 3].to_vec();
+            for bad in [flipped, cut, plain.clone(), b"x".to_vec()] {
+                let seen = seen(&bad, 777, compression);
+                assert!(seen.undecodable.is_some(), "{compression}");
+                assert_eq!((seen.size, seen.sha1), (bad.len() as u64, hex::encode(Sha1::digest(&bad))));
+            }
+        }
+    }
+}

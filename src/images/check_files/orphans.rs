@@ -1,0 +1,56 @@
+//! Stored files that no image has.
+
+use super::{Check, Orphan};
+use crate::images::{ApiResult, Problem};
+use crate::manifest::{Stor, Uuid};
+use crate::storage::Item;
+
+impl Check<'_> {
+    /// Those that are old enough, in all storages.
+    pub(super) async fn orphans(&self) -> ApiResult<Vec<Orphan>> {
+        let mut orphans = Vec::new();
+        for stor in self.storage.kinds() {
+            for group in self.storage.groups(stor).await? {
+                for item in self.storage.items(stor, &group).await? {
+                    if item.is_older_than(self.options.orphan_age) {
+                        orphans.extend(self.judged(stor, item).await?);
+                    }
+                }
+            }
+        }
+        Ok(orphans)
+    }
+
+    async fn judged(&self, stor: Stor, item: Item) -> ApiResult<Option<Orphan>> {
+        let orphan = |item: Item, problem, moved| Orphan {
+            uuid: item.uuid,
+            file: item.name,
+            storage: stor,
+            problem,
+            moved,
+        };
+        let Some(uuid) = item.uuid else { return Ok(Some(orphan(item, Problem::Foreign, None))) };
+        if self.known.image(uuid).is_some_and(|image| image.has(stor, &item.name)) {
+            return Ok(None);
+        }
+        // Which file it is, before the last look at the record: what comes to its place later is another one.
+        let seen = match stor {
+            Stor::Local => self.storage.local.identity(&item).await?,
+            Stor::Manta => None,
+        };
+        if self.is_named(uuid, stor, &item.name).await? || !self.storage.has(stor, &item).await? {
+            return Ok(None);
+        }
+        let moved = match seen.filter(|_| self.options.fix) {
+            Some(seen) => self.storage.local.set_aside(&item, seen).await?,
+            None => None,
+        };
+        Ok(Some(orphan(item, Problem::Orphan, moved)))
+    }
+
+    /// Whether a record names the file now, or may: one that cannot be used.
+    async fn is_named(&self, uuid: Uuid, stor: Stor, name: &str) -> ApiResult<bool> {
+        let Some(record) = self.records.get(uuid).await? else { return Ok(false) };
+        Ok(self.known.entry(record).map_or(true, |image| image.has(stor, name)))
+    }
+}
