@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn each_compression_is_tested_to_its_end() {
-        let plain: Vec<u8> = (0..50_000_u32).map(|number| (number * number >> 7) as u8).collect();
+        let plain: Vec<u8> = (0..50_000_u32).map(|number| ((number * number) >> 7) as u8).collect();
         for compression in Compression::ALL.iter().copied() {
             let bytes = compressed(compression, &plain);
             let twice = [&bytes[..], &bytes[..]].concat();
