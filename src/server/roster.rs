@@ -10,7 +10,8 @@ use crate::images::{CurrentApp, Expiry, Placeholders, Scrub, Shipping, Sweep};
 use crate::jobs::Watch;
 use crate::workers::{Next, Poke, Prepared, Worker, Workers};
 
-/// Starts the workers of the first generation, with the one of its authenticator. Each takes the current app anew with every unit of work.
+/// Starts the workers of the first generation, with the one of its authenticator. Each takes the current app anew with every
+/// unit of work.
 pub(super) fn start(workers: &Workers, current: &CurrentApp, key_worker: Option<Prepared>) {
     let always = [prepare(Sweep::new(current.clone())), prepare(Expiry::new(current.clone()))];
     let others = [shipping(current), scrub(current), watch(current), placeholders(current), key_worker];
