@@ -86,15 +86,15 @@ copy() { # FILE TARGET
     fi
 }
 
-# Copies files of the repository into DIRECTORY, with their paths; of directories, everything in them.
-put() { # DIRECTORY PATH...
-    local directory=$1 tree file
-    shift
+# Copies files of the repository into DIRECTORY, with their paths below BASE; of directories, everything in them.
+put() { # DIRECTORY BASE PATH...
+    local directory=$1 base=$2 tree file
+    shift 2
     for tree in "$@"; do
-        [[ -e $tree ]] || fatal "there is no $tree"
+        [[ -e $base/$tree ]] || fatal "there is no $base/$tree"
         while IFS= read -r file; do
-            copy "$file" "$directory/$file"
-        done < <(find "$tree" -type f)
+            copy "$file" "$directory/${file#"$base/"}"
+        done < <(find "$base/$tree" -type f)
     done
 }
 
@@ -109,9 +109,11 @@ pack() { # ARCHIVE ROOT ENTRY...
 lay_out_zone() { # ROOT PROGRAM
     local opt=$1/root/opt/smartdc
     mkdir -p "$opt/imgapi" "$1/site"
-    put "$opt/imgapi" LICENSE bin build docs etc/dashboard.json etc/defaults.json etc/favicon.ico lib sapi_manifests smf tools/prepare-image
+    put "$opt/imgapi" . LICENSE bin docs etc/dashboard.json etc/defaults.json etc/favicon.ico sapi_manifests smf tools/prepare-image
+    # What sdcadm runs in the zone.
+    put "$opt/imgapi" tools/sdcadm build lib
     copy "$2" "$opt/imgapi/bin/imgapi"
-    put "$opt" boot
+    put "$opt" . boot
     : >"$1/site/.do-not-delete-me"
     printf '%s\n' "$stamp" >"$opt/imgapi/etc/buildstamp"
 }
@@ -119,7 +121,7 @@ lay_out_zone() { # ROOT PROGRAM
 lay_out_linux() { # ROOT PROGRAM
     local top=$1/imgapi-$stamp
     mkdir -p "$top"
-    put "$top" CHANGES.md LICENSE README.md bin/imgapiadm docs etc/dashboard.json etc/linux
+    put "$top" . CHANGES.md LICENSE README.md bin/imgapiadm docs etc/dashboard.json etc/linux
     copy "$2" "$top/bin/imgapi"
 }
 

@@ -35,7 +35,7 @@ pub async fn get_file(app: &App, access: Access, image: &View, index: usize) -> 
     Err(ApiError::new(Code::ServiceUnavailableError, "the file is being replaced"))
 }
 
-/// Refuses a file on disk that cannot be the one the manifest means: it may have been changed by hand, or the manifest's own
+/// Refuses a file on disk that is too short for the one the manifest means: it may have been changed by hand, or the manifest's own
 /// file may be lost. An object is compared when it is read.
 async fn open(app: &App, location: &Location) -> Result<StoredFile, StorageError> {
     let file = app.storage.open(location).await?;

@@ -35,7 +35,7 @@ const scripts = files().filter(isScript);
 
 test('every shell script passes its linter', () => {
     const names = scripts.map((file) => path.relative(ROOT, file));
-    for (const expected of ['boot/setup.sh', 'boot/etc/root.bashrc', 'bin/imgapiadm', 'build/node/bin/node', 'tools/release.sh',
+    for (const expected of ['boot/setup.sh', 'boot/etc/root.bashrc', 'bin/imgapiadm', 'tools/sdcadm/build/node/bin/node', 'tools/release.sh',
         'tools/prepare-image/linux-prepare-image', 'test/interop/lib/zone-command', '.ci/run']) {
         assert.ok(names.includes(expected), expected);
     }
@@ -45,7 +45,7 @@ test('every shell script passes its linter', () => {
 });
 
 test('what is executed may be executed', () => {
-    for (const directory of ['bin', 'boot', 'boot/sbin', 'build/node/bin']) {
+    for (const directory of ['bin', 'boot', 'boot/sbin', 'tools/sdcadm/build/node/bin']) {
         for (const entry of fs.readdirSync(path.join(ROOT, directory), { withFileTypes: true }).filter((e) => e.isFile())) {
             assert.strictEqual(mode(path.join(ROOT, directory, entry.name)), '755', `${directory}/${entry.name}`);
         }
