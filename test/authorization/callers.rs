@@ -17,12 +17,10 @@ async fn how_the_backends_are_is_for_users() {
     for mode in ["public", "private"] {
         let server = Server::start(mode).await;
         let refused = server.get("/ping?deep=true").send().await;
-        assert_eq!((refused.status, &refused.json()["code"]), (401, &json!("UnauthorizedError")), "{mode}");
-        assert!(!refused.json().to_string().contains("moray"), "{mode}");
-        assert_eq!(server.get("/ping?deep=false").send().await.status, 200);
-        let pong = server.get("/ping?deep=true").signed_with(Key::KNOWN).send().await;
-        assert!(matches!(pong.status, 200 | 503), "{pong:?}");
-        assert_eq!((&pong.json()["user"], pong.json()["backends"].is_array()), (&json!("user"), true));
+        refused.unauthorized();
+        assert_eq!(server.get("/ping?deep=false").send().await.json()["backends"], json!(null));
+        let pong = server.get("/ping?deep=true").signed_with(Key::KNOWN).send().await.json();
+        assert_eq!((&pong["user"], pong["backends"].is_array()), (&json!("user"), true));
         server.stop().await;
     }
 }
