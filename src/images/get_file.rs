@@ -35,13 +35,11 @@ pub async fn get_file(app: &App, access: Access, image: &View, index: usize) -> 
     Err(ApiError::new(Code::ServiceUnavailableError, "the file is being replaced"))
 }
 
-/// Refuses a file on disk that is too short for the one the manifest means: it may have been changed by hand, or the manifest's own
-/// file may be lost. An object is compared when it is read.
+/// Refuses a file on disk that is too short for the one the manifest means: it may have been changed by hand, or the manifest's
+/// own file may be lost. An object is compared when it is read.
 async fn open(app: &App, location: &Location) -> Result<StoredFile, StorageError> {
     let file = app.storage.open(location).await?;
-    if let StoredFile::Local(_) = file {
-        file.check(location).await?;
-    }
+    file.suffices(location)?;
     Ok(file)
 }
 

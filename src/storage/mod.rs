@@ -282,7 +282,7 @@ impl Storage {
                 let target = Target { uuid: to, asset: from.asset, stor: Stor::Manta, replaces: false };
                 let received = self.copy(from, target).await?;
                 if received.digests.sha1 != from.sha1 {
-                    return Err(StorageError::Damaged(format!("{}/{}", from.uuid, from.asset)));
+                    return Err(damaged(from));
                 }
                 let object = received.object();
                 Ok((self.stage(received, to, from.asset).await?, object))
@@ -308,8 +308,7 @@ impl Storage {
     pub async fn open_verified(&self, location: &Location) -> Result<StoredFile, StorageError> {
         if location.stor == Stor::Local {
             let opened = self.local.open_verified(location.uuid, location.asset, &location.sha1).await?;
-            let damaged = || StorageError::Damaged(format!("{}/{}", location.uuid, location.asset));
-            return opened.map(StoredFile::Local).ok_or_else(damaged);
+            return opened.map(StoredFile::Local).ok_or_else(|| damaged(location));
         }
         let file = self.open(location).await?;
         file.check(location).await?;
@@ -342,9 +341,7 @@ impl Storage {
             ReceiveError::TooLarge { .. } => StorageError::NoSpace,
         })?;
         match known {
-            Some(known) if known != received.digests => {
-                Err(StorageError::Damaged(format!("{}/{}", from.uuid, from.asset)))
-            }
+            Some(known) if known != received.digests => Err(damaged(from)),
             _ => Ok(received),
         }
     }
@@ -403,17 +400,27 @@ impl Staged {
 }
 
 impl StoredFile {
-    /// Whether the storage has the bytes that the manifest says. On disk there may be more: records of 4.13.1 can have a size
-    /// that is too small, and its clients get as many bytes as the record says.
+    /// Whether the storage has as many bytes as the manifest says.
     pub async fn check(&self, expected: &Location) -> Result<(), StorageError> {
         match self {
-            StoredFile::Local(file) if file.metadata()?.len() >= expected.size => Ok(()),
-            StoredFile::Local(_) => {
-                Err(StorageError::Damaged(format!("{}/{}", expected.uuid, expected.asset)))
-            }
+            StoredFile::Local(file) if file.metadata()?.len() == expected.size => Ok(()),
+            StoredFile::Local(_) => Err(damaged(expected)),
             StoredFile::Manta(file) => file.check().await,
         }
     }
+
+    /// Whether a client can get as many bytes as the manifest says; of an object that shows when it is read. There may be more: a
+    /// record of 4.13.1 can have a size that is too small, and this many bytes are what its clients get.
+    pub fn suffices(&self, expected: &Location) -> Result<(), StorageError> {
+        match self {
+            StoredFile::Local(file) if file.metadata()?.len() < expected.size => Err(damaged(expected)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn damaged(expected: &Location) -> StorageError {
+    StorageError::Damaged(format!("{}/{}", expected.uuid, expected.asset))
 }
 
 /// The bytes of an MD5 in base64.
