@@ -301,7 +301,7 @@ impl Storage {
         })
     }
 
-    /// Opens a small stored file after a look at its bytes. Manta is asked for their MD5.
+    /// Opens a stored file after a look at all its bytes. Manta is asked for their MD5.
     ///
     /// # Errors
     /// `Damaged` if they are others.
@@ -406,15 +406,6 @@ impl StoredFile {
             StoredFile::Local(file) if file.metadata()?.len() == expected.size => Ok(()),
             StoredFile::Local(_) => Err(damaged(expected)),
             StoredFile::Manta(file) => file.check().await,
-        }
-    }
-
-    /// Whether a client can get as many bytes as the manifest says; of an object that shows when it is read. There may be more: a
-    /// record of 4.13.1 can have a size that is too small, and this many bytes are what its clients get.
-    pub fn suffices(&self, expected: &Location) -> Result<(), StorageError> {
-        match self {
-            StoredFile::Local(file) if file.metadata()?.len() < expected.size => Err(damaged(expected)),
-            _ => Ok(()),
         }
     }
 }

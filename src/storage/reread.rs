@@ -16,7 +16,7 @@ use crate::manifest::Uuid;
 const CHUNK: usize = 512 << 10;
 
 impl LocalStorage {
-    /// Opens a small file of `uuid` after a look at its bytes; `None` if they have another SHA-1.
+    /// Opens a file of `uuid` after a look at all its bytes; `None` if they have another SHA-1.
     pub(super) async fn open_verified(
         &self,
         uuid: Uuid,
