@@ -11,9 +11,10 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::deny::DenyList;
-use super::error::{FetchError, root_cause};
+use super::error::FetchError;
 use super::resolver::Resolver;
 use crate::config::Secret;
+use crate::telemetry::root_cause;
 
 const CONNECT: Duration = Duration::from_secs(20);
 
@@ -69,7 +70,7 @@ pub(super) fn host(url: &Url) -> String {
 async fn make(settings: Settings) -> Result<Client, FetchError> {
     match tokio::task::spawn_blocking(move || build(&settings)).await {
         Ok(Ok(client)) => Ok(client),
-        Ok(Err(error)) => Err(FetchError::NoClient { reason: root_cause(error) }),
+        Ok(Err(error)) => Err(FetchError::NoClient { reason: root_cause(&error.without_url()) }),
         Err(stopped) => Err(FetchError::NoClient { reason: stopped.to_string() }),
     }
 }

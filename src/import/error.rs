@@ -3,9 +3,7 @@ use std::time::Duration;
 
 use super::resolver::Denied;
 use crate::config::Stalled;
-
-/// Longest text of another server that is passed on, in characters.
-const MAX_TEXT: usize = 500;
+use crate::telemetry::root_cause;
 
 /// Why something could not be fetched. The message is for the client: it names the host, no path and no secret.
 #[derive(Debug, thiserror::Error)]
@@ -96,30 +94,16 @@ pub enum FetchError {
 impl FetchError {
     /// A failure before the answer.
     pub(super) fn no_answer(host: String, error: reqwest::Error) -> FetchError {
-        if causes(&error).any(|cause| cause.is::<Denied>()) {
+        let mut causes =
+            std::iter::successors(Some(&error as &(dyn Error + 'static)), |error| (*error).source());
+        if causes.any(|cause| cause.is::<Denied>()) {
             return FetchError::Denied { host };
         }
-        FetchError::NoAnswer { host, reason: root_cause(error) }
+        FetchError::NoAnswer { host, reason: root_cause(&error.without_url()) }
     }
 
     /// A failure within the answer.
     pub(super) fn broken(host: String, error: reqwest::Error) -> FetchError {
-        FetchError::Broken { host, reason: root_cause(error) }
+        FetchError::Broken { host, reason: root_cause(&error.without_url()) }
     }
-}
-
-/// The innermost reason, which names no URL.
-pub(super) fn root_cause(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    excerpt(&causes(&error).last().map(ToString::to_string).unwrap_or_default())
-}
-
-/// The error and what led to it.
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| (*error).source())
-}
-
-/// A text of another server in one line of bounded length.
-pub(super) fn excerpt(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_TEXT).collect()
 }

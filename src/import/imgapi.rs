@@ -12,8 +12,9 @@ use url::Url;
 use super::Fetcher;
 use super::body::{Incoming, collect};
 use super::client::host;
-use super::error::{FetchError, excerpt};
+use super::error::FetchError;
 use crate::manifest::{Record, Uuid};
+use crate::telemetry::excerpt;
 
 /// Most bytes of a manifest or an error; as many as a client may send.
 const MAX_JSON: usize = 4 << 20;

@@ -1,6 +1,5 @@
 //! A client of one of the datacenter's services: JSON over HTTP, without authentication.
 
-use std::error::Error;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,7 +18,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::JobsError;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, excerpt, root_cause};
 
 /// How long a connection may take, and a whole call.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -27,9 +26,6 @@ const TOTAL: Duration = Duration::from_secs(10);
 
 /// Most bytes of an answer: a thousand jobs, each with the script that prepares its image.
 const MAX_ANSWER: usize = 64 << 20;
-
-/// Longest text of a service that is passed on, in characters.
-const MAX_TEXT: usize = 500;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -151,33 +147,18 @@ fn refused(status: u16, body: Option<&Value>) -> JobsError {
     }
 }
 
-/// A text of a service in one line of bounded length.
-pub(super) fn excerpt(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_TEXT).collect()
-}
-
 /// A failure before the head of the answer.
 fn failed(error: reqwest::Error) -> JobsError {
     let not_sent = error.is_connect();
-    let reason = reason(error);
+    let reason = root_cause(&error.without_url());
     if not_sent { JobsError::Down(reason) } else { JobsError::OutcomeUnknown(reason) }
-}
-
-/// The innermost cause.
-fn reason(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut cause: &(dyn Error + 'static) = &error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    excerpt(&cause.to_string())
 }
 
 async fn collect(response: Response) -> Result<Bytes, JobsError> {
     let mut body = response.bytes_stream();
     let mut collected = BytesMut::new();
     while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(|error| JobsError::OutcomeUnknown(reason(error)))?;
+        let chunk = chunk.map_err(|error| JobsError::OutcomeUnknown(root_cause(&error.without_url())))?;
         if collected.len() + chunk.len() > MAX_ANSWER {
             return Err(JobsError::Unusable(format!("it has more than {MAX_ANSWER} bytes")));
         }
@@ -203,7 +184,7 @@ async fn make(user_agent: String, encrypted: bool) -> Result<Client, JobsError> 
         builder.redirect(Policy::none()).no_proxy().build()
     });
     match built.await {
-        Ok(built) => built.map_err(|error| JobsError::Down(reason(error))),
+        Ok(built) => built.map_err(|error| JobsError::Down(root_cause(&error.without_url()))),
         Err(stopped) => Err(JobsError::Down(stopped.to_string())),
     }
 }

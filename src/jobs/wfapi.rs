@@ -7,6 +7,7 @@ use super::service::{Call, Service};
 use super::workflows::Workflow;
 use super::{JobsError, NewJob};
 use crate::manifest::Uuid;
+use crate::telemetry::excerpt;
 
 /// Not the UUID of any workflow: asking for it shows whether the API can look.
 const NO_WORKFLOW: &str = "/workflows/workflow-check";
@@ -46,7 +47,7 @@ impl Wfapi {
         match answer.get("backend").and_then(Value::as_str) {
             // One that does not know yet is asked by the probe.
             Some("up" | "unknown") | None => self.probe().await,
-            Some(other) => Err(JobsError::Down(format!("its backend is {}", super::service::excerpt(other)))),
+            Some(other) => Err(JobsError::Down(format!("its backend is {}", excerpt(other)))),
         }
     }
 

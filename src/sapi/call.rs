@@ -1,6 +1,5 @@
 //! One call: JSON over HTTP, without authentication, bounded in time and size.
 
-use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
@@ -14,12 +13,10 @@ use tokio::time::{sleep, timeout};
 use url::Url;
 
 use super::SapiError;
+use crate::telemetry::{excerpt, root_cause};
 
 /// Most bytes of an answer. A whole configuration of a service takes some tens of KiB.
 pub(super) const MAX_ANSWER: usize = 16 << 20;
-
-/// Longest text of SAPI that is passed on, in characters.
-const MAX_TEXT: usize = 500;
 
 const CONNECT: Duration = Duration::from_secs(5);
 
@@ -67,7 +64,11 @@ impl Caller {
             builder = builder.tls_certs_only([]);
         }
         let client = builder.redirect(Policy::none()).no_proxy().build();
-        Ok(Caller { base, client: client.map_err(|error| SapiError::Down(reason(error)))?, patience })
+        Ok(Caller {
+            base,
+            client: client.map_err(|error| SapiError::Down(root_cause(&error.without_url())))?,
+            patience,
+        })
     }
 
     pub(super) async fn get<T: DeserializeOwned>(
@@ -187,32 +188,17 @@ fn refused(status: StatusCode, body: &[u8]) -> SapiError {
     }
 }
 
-/// A text of SAPI in one line of bounded length.
-fn excerpt(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_TEXT).collect()
-}
-
 /// A failure before the head of the answer.
 fn failed(error: reqwest::Error) -> SapiError {
     let not_sent = error.is_connect();
-    let reason = reason(error);
+    let reason = root_cause(&error.without_url());
     if not_sent { SapiError::Down(reason) } else { SapiError::OutcomeUnknown(reason) }
-}
-
-/// The innermost cause.
-fn reason(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut cause: &(dyn Error + 'static) = &error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    excerpt(&cause.to_string())
 }
 
 async fn collect(mut response: Response) -> Result<Vec<u8>, SapiError> {
     let mut collected = Vec::new();
     while let Some(chunk) =
-        response.chunk().await.map_err(|error| SapiError::OutcomeUnknown(reason(error)))?
+        response.chunk().await.map_err(|error| SapiError::OutcomeUnknown(root_cause(&error.without_url())))?
     {
         if collected.len() + chunk.len() > MAX_ANSWER {
             return Err(SapiError::TooLarge(MAX_ANSWER));

@@ -5,6 +5,25 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+/// Characters of a text of somebody else's, at most.
+const MAX_EXCERPT: usize = 500;
+
+/// A text of another process in one line of bounded length, to be told to operators and clients.
+#[must_use]
+pub fn excerpt(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_EXCERPT).collect()
+}
+
+/// What the innermost of the errors that led to this one says, as an [`excerpt`].
+#[must_use]
+pub fn root_cause(error: &(dyn Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    excerpt(&cause.to_string())
+}
+
 /// Displays a value as compact JSON, for fields whose name ends in `.json`.
 ///
 /// What cannot be serialised (a map with keys that are not text) appears as `null`.

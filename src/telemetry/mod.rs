@@ -21,7 +21,7 @@ mod metrics;
 mod queue;
 
 pub use audit::{Audit, AuditRequest, AuditResponse};
-pub use error::{ErrorRecord, Json, err};
+pub use error::{ErrorRecord, Json, err, excerpt, root_cause};
 pub use level::{Level, ParseLevelError};
 pub use logger::{InitError, LogControl, LogOptions, Logger, init};
 pub use mask::{MASK, mask_url};
