@@ -50,14 +50,21 @@ epoch() {
     printf '%s' "${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}"
 }
 
-# The program knows its stamp, and no directory of this machine.
+# The program knows its stamp, and no directory of this machine. The compiler is told of these behind cargo's back, which would put
+# them in the names of its own directories.
 build() {
     local version cargo_home sysroot
     version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
     cargo_home=${CARGO_HOME:-$HOME/.cargo}
     sysroot=$(rustc --print sysroot)
-    IMGAPI_VERSION="$version ($stamp)" SOURCE_DATE_EPOCH=$epoch CARGO_INCREMENTAL=0 \
-        CARGO_ENCODED_RUSTFLAGS="--remap-path-prefix=$PWD=/imgapi"$'\x1f'"--remap-path-prefix=$cargo_home=/cargo"$'\x1f'"--remap-path-prefix=$sysroot=/rust" \
+    mkdir -p "$BUILD_DIR"
+    cat >"$BUILD_DIR/rustc" <<'END'
+#!/bin/sh
+exec "$@" --remap-path-prefix="$HERE=/imgapi" --remap-path-prefix="$CARGO_HOME=/cargo" --remap-path-prefix="$SYSROOT=/rust"
+END
+    chmod 755 "$BUILD_DIR/rustc"
+    HERE=$PWD CARGO_HOME=$cargo_home SYSROOT=$sysroot RUSTC_WRAPPER=$PWD/$BUILD_DIR/rustc RUSTFLAGS='' \
+        IMGAPI_VERSION="$version ($stamp)" SOURCE_DATE_EPOCH=$epoch CARGO_INCREMENTAL=0 \
         CFLAGS="-ffile-prefix-map=$PWD=/imgapi -ffile-prefix-map=$cargo_home=/cargo" \
         "${CARGO:-cargo}" build --release --locked -p imgapi --target-dir "$BUILD_DIR" >&2
     program=$BUILD_DIR/release/imgapi
