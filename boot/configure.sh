@@ -7,7 +7,7 @@
 # Tunes TCP for large files, at every boot of the zone. Nothing here is worth a zone that does not start.
 
 set -o nounset
-PATH=/usr/bin:/usr/sbin:/sbin
+PATH=/usr/bin:/usr/sbin:/sbin${PATH:+:$PATH}
 export PATH
 
 readonly BUFFER=2097152

@@ -8,7 +8,7 @@
 # Whatever fails ends it with a message, without /var/svc/setup_complete; it may be run again at any time.
 
 set -o errexit -o errtrace -o nounset -o pipefail
-PATH=/opt/local/bin:/opt/local/sbin:/usr/bin:/usr/sbin:/sbin
+PATH=/opt/local/bin:/opt/local/sbin:/usr/bin:/usr/sbin:/sbin${PATH:+:$PATH}
 export PATH
 
 readonly ROLE=imgapi

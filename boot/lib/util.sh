@@ -40,7 +40,6 @@ metadata() { # KEY
 }
 
 import_service() { # MANIFEST
-    [[ -f $1 ]] || fatal "no SMF manifest $1"
     svccfg import "$1" || fatal "cannot import $1"
 }
 
