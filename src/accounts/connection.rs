@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 /// Short, so that a directory that comes back is used again within seconds.
-const LAST_DELAY: Duration = Duration::from_secs(3);
+const LAST_DELAY: Duration = Duration::from_secs(2);
 /// A wrong password does not become right by itself; it is tried again because configuration agents may be slow.
 const REFUSED_DELAY: Duration = Duration::from_secs(30);
 
@@ -112,7 +112,7 @@ async fn keep(config: config::Ufds, state: watch::Sender<State>, broken: Arc<Not
             }
         }
         sleep(jittered(delay)).await;
-        delay = (delay * 2).min(LAST_DELAY.max(FIRST_DELAY));
+        delay = (delay * 2).min(LAST_DELAY);
     }
 }
 

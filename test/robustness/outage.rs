@@ -9,7 +9,7 @@ mod stale;
 use std::time::Duration;
 
 /// The time within which answers must be right again after a backend's return.
-const HEALED_WITHIN: Duration = Duration::from_secs(30);
+const HEALED_WITHIN: Duration = Duration::from_secs(5);
 
 /// No answer may take longer while a backend is gone: calls wait two seconds for a connection, and a request makes a
 /// few of them. The rest is room for a slow machine.
