@@ -12,7 +12,8 @@ use super::extract::OwnedImage;
 use super::files::{parse_compression, parse_storage};
 use super::images::reply;
 use super::reply::Json;
-use crate::images::{self, ApiError, ApiResult, Code, FileUpload};
+use super::upload;
+use crate::images::{self, Announced, ApiError, ApiResult, Code, FileUpload};
 use crate::import::{FileUrl, InvalidFileUrl, InvalidSource, Source};
 use crate::manifest::{FieldCode, FieldError, Stor, Uuid};
 
@@ -46,11 +47,11 @@ pub(super) async fn add_image_file_from_url(
     images::check_unactivated(&image.image)?;
     let params = &context.params;
     let compression = parse_compression(params)?;
-    let sha1 = params.non_empty("sha1")?.map(str::to_owned);
+    let announced = Announced { sha1: upload::parse_sha1(params, Code::Download)?, ..Announced::default() };
     let dataset_guid = params.non_empty("dataset_guid")?.map(str::to_owned);
     let url = parse_file_url(&body)?;
     let target = images::target_of_file(state.app(), &image.image, parse_storage(params)?);
-    let upload = FileUpload { compression, sha1, dataset_guid, length: None, target, job: None };
+    let upload = FileUpload { compression, announced, dataset_guid, target, job: None };
     let image = images::add_file_from_url(state.app(), image.access, &url, upload).await?;
     reply(&image, &context.form(&state, false))
 }

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 
 use super::AppState;
@@ -17,7 +17,7 @@ use super::images::reply;
 use super::params::Params;
 use super::reply::Json;
 use super::upload;
-use crate::images::{self, ApiError, ApiResult, FileUpload};
+use crate::images::{self, ApiError, ApiResult, Code, FileUpload};
 use crate::manifest::{Compression, FieldCode, FieldError, Image, Stor, times};
 
 /// `PUT /images/:uuid/file` — AddImageFile, and with a `source` AddImageFileFromSource.
@@ -46,9 +46,8 @@ fn parse_upload(
 ) -> ApiResult<FileUpload> {
     Ok(FileUpload {
         compression: parse_compression(params)?,
-        sha1: params.non_empty("sha1")?.map(str::to_owned),
+        announced: upload::announced(params, headers, Code::Download)?,
         dataset_guid: params.non_empty("dataset_guid")?.map(str::to_owned),
-        length: headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok()),
         target: images::target_of_file(state.app(), image, parse_storage(params)?),
         job: None,
     })

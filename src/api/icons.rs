@@ -34,8 +34,7 @@ pub(super) async fn add_image_icon(
     let storage = parse_storage(&context.params)?;
     let upload = IconUpload {
         content_type: content_type.to_owned(),
-        sha1: context.params.non_empty("sha1")?.map(str::to_owned),
-        length: headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok()),
+        announced: upload::announced(&context.params, &headers, Code::Upload)?,
         target: images::target_of_icon(state.app(), &image.image, storage),
     };
     let image = images::add_icon(state.app(), image.access, upload, upload::stream(&state, body)).await?;

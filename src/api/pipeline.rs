@@ -7,7 +7,7 @@ use std::task::{Context as TaskContext, Poll};
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tower::Service;
@@ -18,7 +18,7 @@ use super::finish::Finish;
 use super::params::escapes_are_valid;
 use super::routes::{Table, routes};
 use super::{AppState, auth, cors, negotiate, unread, version};
-use crate::images::{ApiError, Code};
+use crate::images::{ApiError, ApiResult, Code};
 
 /// Seconds since the answer was known to be current: it comes from memory, because the database is away.
 const X_IMGAPI_STALE: HeaderName = HeaderName::from_static("x-imgapi-stale");
@@ -147,6 +147,9 @@ async fn gate(
         let message = format!("malformed escape in {}", request.uri().path());
         return ApiError::new(Code::BadRequestError, message).into_response();
     }
+    if let Err(error) = refuse_part(request.method(), request.headers()) {
+        return error.into_response();
+    }
     let version = match version::negotiate(request.headers()) {
         Ok(version) => version,
         Err(error) => return error.into_response(),
@@ -160,6 +163,15 @@ async fn gate(
         Ok(()) => next.run(Request::from_parts(parts, body)).await,
         Err(error) => error.into_response(),
     }
+}
+
+/// A body that says it is only a part, as after `curl -C`, would be taken for the whole (RFC 9110, section 14.5).
+fn refuse_part(method: &Method, headers: &HeaderMap) -> ApiResult<()> {
+    if matches!(*method, Method::PUT | Method::POST) && headers.contains_key(header::CONTENT_RANGE) {
+        let message = "a request cannot have a Content-Range: bodies are sent as a whole";
+        return Err(ApiError::new(Code::BadRequestError, message));
+    }
+    Ok(())
 }
 
 async fn unknown_path(method: Method, uri: Uri) -> Response {

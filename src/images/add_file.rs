@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 use super::placing::publish;
-use super::{Access, ApiError, ApiResult, App, Code, now, to_the_end};
+use super::{Access, Announced, ApiError, ApiResult, App, Code, now, to_the_end};
 use crate::manifest::{Compression, Image, ImageFile, Uuid};
 use crate::storage::{Asset, Digests, ReceiveError, Received, StorageError, Target};
 
@@ -16,12 +16,10 @@ pub(super) const MAX_FILE_SIZE: u64 = 20 << 30;
 pub struct FileUpload {
     /// How the file is compressed. Recorded, not verified, as in 4.13.1.
     pub compression: Compression,
-    /// Expected SHA-1 in lower-case hex, compared as text.
-    pub sha1: Option<String>,
+    /// Length and digests.
+    pub announced: Announced,
     /// Recorded verbatim.
     pub dataset_guid: Option<String>,
-    /// Announced length in bytes. More than that is not received.
-    pub length: Option<u64>,
     /// Where the bytes are to go.
     pub target: Target,
     /// The job that gives the image its file, if it is one that says so.
@@ -47,12 +45,12 @@ where
     S: Stream<Item = Result<Bytes, E>>,
     E: Into<ApiError>,
 {
-    let limit = upload.length.unwrap_or(MAX_FILE_SIZE);
+    let length = upload.announced.length;
+    let limit = length.unwrap_or(MAX_FILE_SIZE);
     if limit > MAX_FILE_SIZE {
         return Err(too_large());
     }
-    let receive =
-        async { app.storage.receive(upload.target, upload.length, limit, body).await.map_err(refused) };
+    let receive = async { app.storage.receive(upload.target, length, limit, body).await.map_err(refused) };
     let received = app.uploads.while_there(access.uuid, receive).await?;
     app.metrics.file_bytes_in(received.digests.size);
     verify(&received.digests, &upload)?;
@@ -77,17 +75,10 @@ fn with_file(image: &Image, file: &ImageFile, job: Option<Uuid>) -> ApiResult<Im
 
 fn verify(digests: &Digests, upload: &FileUpload) -> ApiResult<()> {
     // The code is `Download` for an upload, too: 4.13.1's clients know it.
-    let refused = |message: String| Err(ApiError::new(Code::Download, message));
     if digests.size == 0 {
-        return refused("the file is empty".into());
+        return Err(ApiError::new(Code::Download, "the file is empty"));
     }
-    if let Some(length) = upload.length.filter(|length| *length != digests.size) {
-        return refused(format!("{length} bytes were announced and {} came", digests.size));
-    }
-    if let Some(sha1) = upload.sha1.as_ref().filter(|sha1| **sha1 != digests.sha1) {
-        return refused(format!("the SHA-1 is {}, not {sha1:?}", digests.sha1));
-    }
-    Ok(())
+    upload.announced.verify(digests, Code::Download)
 }
 
 fn entry(received: &Received, upload: FileUpload) -> ImageFile {

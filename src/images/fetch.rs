@@ -3,12 +3,12 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 
 use super::add_file::{FileUpload, MAX_FILE_SIZE, add_file};
-use super::{Access, ApiError, ApiResult, App, Code, ImportOptions, import, paced};
+use super::{Access, Announced, ApiError, ApiResult, App, Code, ImportOptions, import, paced};
 use crate::import::{FetchError, FileUrl, Source};
 use crate::manifest::{Image, ImageFile, Uuid};
 use crate::storage::Target;
 
-/// Fetches the file of an image from an https URL; then as [`add_file`]. The `length` of `upload` is the server's.
+/// Fetches the file of an image from an https URL; then as [`add_file`]. Length and MD5 are those that the server says.
 pub async fn add_file_from_url(
     app: &Arc<App>,
     access: Access,
@@ -17,7 +17,15 @@ pub async fn add_file_from_url(
 ) -> ApiResult<Image> {
     let file = async { app.fetcher.file(url).await.map_err(download_failed) };
     let file = app.uploads.while_there(access.uuid, file).await?;
-    let upload = FileUpload { length: file.length(), ..upload };
+    // It may be the encoding of this file, or the file itself under a wrong label: only a digest tells.
+    if let (None, Some(encoding)) = (&upload.announced.sha1, file.encoding()) {
+        let message =
+            format!("cannot download the file: it is encoded as {encoding:?}, which was not asked for");
+        return Err(ApiError::new(Code::Download, message));
+    }
+    let md5 = file.md5().map_err(download_failed)?;
+    let announced = Announced { length: file.length(), md5, ..upload.announced };
+    let upload = FileUpload { announced, ..upload };
     let body = paced(app, file.into_stream()).map(|chunk| chunk.map_err(download_failed));
     add_file(app, access, upload, body).await
 }
@@ -41,16 +49,16 @@ pub async fn add_file_from_source(
             format!("a file may have at most {MAX_FILE_SIZE} bytes, and the source's has {}", entry.size);
         return Err(ApiError::new(Code::Download, message));
     }
+    let file = async { imgapi.get_image_file(access.uuid).await.map_err(source_failed) };
+    let file = app.uploads.while_there(access.uuid, file).await?;
+    let md5 = file.md5().map_err(source_failed)?;
     let upload = FileUpload {
         compression: entry.compression,
-        sha1: Some(entry.sha1),
+        announced: Announced { length: Some(entry.size), sha1: Some(entry.sha1), md5 },
         dataset_guid: entry.dataset_guid,
-        length: Some(entry.size),
         target,
         job,
     };
-    let file = async { imgapi.get_image_file(access.uuid).await.map_err(source_failed) };
-    let file = app.uploads.while_there(access.uuid, file).await?;
     let body = paced(app, file.into_stream()).map(|chunk| chunk.map_err(source_failed));
     add_file(app, access, upload, body).await
 }

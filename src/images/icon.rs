@@ -6,7 +6,7 @@ use futures_util::Stream;
 use super::change::change;
 use super::lookup::current;
 use super::placing::publish;
-use super::{Access, ApiError, ApiResult, App, Code, now, owned, to_the_end};
+use super::{Access, Announced, ApiError, ApiResult, App, Code, now, owned, to_the_end};
 use crate::manifest::{Icon, Image, Uuid, View};
 use crate::storage::{Asset, Digests, Location, ReceiveError, Received, StoredFile, Target};
 use crate::telemetry::err;
@@ -22,10 +22,8 @@ const ATTEMPTS: usize = 5;
 pub struct IconUpload {
     /// Media type, e.g. `image/png`.
     pub content_type: String,
-    /// Expected SHA-1 in lower-case hex, compared as text.
-    pub sha1: Option<String>,
-    /// Announced length in bytes.
-    pub length: Option<u64>,
+    /// Length and digests.
+    pub announced: Announced,
     /// Where the bytes are to go.
     pub target: Target,
 }
@@ -38,11 +36,11 @@ where
     S: Stream<Item = Result<Bytes, E>>,
     E: Into<ApiError>,
 {
-    if upload.length.is_some_and(|length| length > MAX_ICON_SIZE) {
+    let length = upload.announced.length;
+    if length.is_some_and(|length| length > MAX_ICON_SIZE) {
         return Err(too_large());
     }
-    let received =
-        app.storage.receive(upload.target, upload.length, MAX_ICON_SIZE, body).await.map_err(refused)?;
+    let received = app.storage.receive(upload.target, length, MAX_ICON_SIZE, body).await.map_err(refused)?;
     verify(&received.digests, &upload)?;
     let icon = entry(&received, upload);
     let app = Arc::clone(app);
@@ -57,15 +55,7 @@ fn verify(digests: &Digests, upload: &IconUpload) -> ApiResult<()> {
     if digests.size == 0 {
         return Err(ApiError::new(Code::Upload, "the icon is empty"));
     }
-    if let Some(length) = upload.length.filter(|length| *length != digests.size) {
-        let message = format!("{length} bytes were announced and {} came", digests.size);
-        return Err(ApiError::new(Code::Upload, message));
-    }
-    if let Some(sha1) = upload.sha1.as_ref().filter(|sha1| **sha1 != digests.sha1) {
-        let message = format!("the SHA-1 is {}, not {sha1:?}", digests.sha1);
-        return Err(ApiError::new(Code::Upload, message));
-    }
-    Ok(())
+    upload.announced.verify(digests, Code::Upload)
 }
 
 fn entry(received: &Received, upload: IconUpload) -> Icon {

@@ -1,10 +1,17 @@
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use reqwest::Response;
+use reqwest::header::CONTENT_ENCODING;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::error::FetchError;
+use crate::telemetry::excerpt;
+
+/// Bytes of an MD5.
+const MD5_LENGTH: usize = 16;
 
 /// A file that is coming.
 pub struct Incoming {
@@ -23,6 +30,26 @@ impl Incoming {
         self.response.content_length()
     }
 
+    /// The coding that its bytes are in, though none was asked for.
+    pub fn encoding(&self) -> Option<String> {
+        encoding(&self.response)
+    }
+
+    /// Its `Content-MD5`, in Base64, if the server says so.
+    ///
+    /// # Errors
+    /// `Unusable` for what can be no MD5.
+    pub fn md5(&self) -> Result<Option<String>, FetchError> {
+        let Some(value) = self.response.headers().get("content-md5") else { return Ok(None) };
+        let text = value
+            .to_str()
+            .ok()
+            .filter(|text| STANDARD.decode(text).is_ok_and(|digest| digest.len() == MD5_LENGTH));
+        let reason = || "its Content-MD5 is no MD5 in Base64".to_owned();
+        text.map(|text| Some(text.to_owned()))
+            .ok_or_else(|| FetchError::Unusable { host: self.host.clone(), reason: reason() })
+    }
+
     /// Its bytes. An end before that of the HTTP message is an error: of the announced length, of the last chunk, or,
     /// where there is neither, of the TLS connection.
     pub fn into_stream(self) -> BoxStream<'static, Result<Bytes, FetchError>> {
@@ -37,8 +64,21 @@ impl Incoming {
     }
 }
 
+fn encoding(response: &Response) -> Option<String> {
+    let lines = response.headers().get_all(CONTENT_ENCODING).iter();
+    let lines: Vec<_> = lines.map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
+    let codings = lines.iter().flat_map(|line| line.split(',')).map(str::trim);
+    let codings: Vec<_> =
+        codings.filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case("identity")).collect();
+    (!codings.is_empty()).then(|| excerpt(&codings.join(", ")))
+}
+
 /// A whole body of at most `limit` bytes.
 pub(super) async fn collect(host: &str, response: Response, limit: usize) -> Result<Bytes, FetchError> {
+    if let Some(encoding) = encoding(&response) {
+        let reason = format!("it is encoded as {encoding:?}, which was not asked for");
+        return Err(FetchError::Unusable { host: host.to_owned(), reason });
+    }
     let mut body = response.bytes_stream();
     let mut collected = BytesMut::new();
     while let Some(chunk) = body.next().await {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::HeaderMap;
+use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Proxy, Response};
 use tokio::sync::OnceCell;
@@ -43,7 +43,9 @@ impl HttpClient {
     }
 
     /// Sends a request and waits for the head of the answer, whatever its status. Redirects are not followed.
-    pub(super) async fn get(&self, url: Url, headers: HeaderMap) -> Result<Response, FetchError> {
+    pub(super) async fn get(&self, url: Url, mut headers: HeaderMap) -> Result<Response, FetchError> {
+        // Nothing here is decoded: the bytes that come are the file.
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let host = host(&url);
         if self.settings.deny.denies_literal(&url) {
             return Err(FetchError::Denied { host });
@@ -59,6 +61,14 @@ impl HttpClient {
             Err(_) => Err(FetchError::Timeout { host, patience }),
         }
     }
+}
+
+/// The scheme of a text that names a server as RFC 3986 has it: `scheme://authority`. The parser of URLs takes more, as browsers
+/// do: `https:host`, `https:///host`, and names with line ends in them.
+pub(super) fn scheme(text: &str) -> Option<&str> {
+    let (scheme, rest) = text.split_once("://")?;
+    let is_plain = !rest.starts_with(['/', '\\']) && !text.contains(|c: char| c.is_ascii_control());
+    is_plain.then_some(scheme)
 }
 
 /// For messages: the host without port, path and credentials.

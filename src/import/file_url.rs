@@ -6,17 +6,14 @@ use url::Url;
 
 use super::Fetcher;
 use super::body::Incoming;
-use super::client::host;
+use super::client::{host, scheme};
 use super::error::FetchError;
-
-/// Compared as 4.13.1 does, in lower case.
-const SCHEME: &str = "https:";
 
 /// Most redirects that are followed.
 const MAX_REDIRECTS: usize = 5;
 
-/// Where a file is said to be: a text that begins like an https URL. `None` when it goes on like none, which shows only
-/// when it is fetched, as in 4.13.1.
+/// Where a file is said to be: a text that begins with `https://`. `None` when it goes on like no URL, which shows only when
+/// it is fetched, as in 4.13.1.
 #[derive(Debug, Clone)]
 pub struct FileUrl(Option<Url>);
 
@@ -30,7 +27,7 @@ impl FromStr for FileUrl {
 
     /// A user name and a password are dropped, as in 4.13.1.
     fn from_str(text: &str) -> Result<FileUrl, InvalidFileUrl> {
-        if !text.starts_with(SCHEME) {
+        if !scheme(text).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https")) {
             return Err(InvalidFileUrl);
         }
         Ok(FileUrl(text.parse().ok().and_then(cleaned)))
@@ -85,10 +82,16 @@ mod tests {
     fn a_file_url_is_an_https_url() {
         assert_eq!(parsed("https://h/a%20b?c=d"), Ok(Some("https://h/a%20b?c=d".to_owned())));
         assert_eq!(parsed("https://h:444"), Ok(Some("https://h:444/".to_owned())));
-        for other in ["", "h", "http://h/", "HTTPS://h/", " https://h/", "https", "ftp://h/", "file:///x"] {
+        assert_eq!(parsed("HTTPS://H/A"), Ok(Some("https://h/A".to_owned())));
+        for other in ["", "h", "http://h/", " https://h/", "https", "https:", "ftp://h/", "file:///x"] {
             assert_eq!(parsed(other), Err(InvalidFileUrl), "{other:?}");
         }
-        for none in ["https:", "https://", "https://:80/", "https://h:x/", "https://[/"] {
+        // What a browser would make of it is not what it says.
+        for other in ["https:h/", "https:/h/", "https:///h/", "https:\\\\h/", "https://\\h/", "https://h\n/"]
+        {
+            assert_eq!(parsed(other), Err(InvalidFileUrl), "{other:?}");
+        }
+        for none in ["https://", "https://:80/", "https://h:x/", "https://[/"] {
             assert_eq!(parsed(none), Ok(None), "{none:?}");
         }
     }

@@ -11,7 +11,7 @@ use url::Url;
 
 use super::Fetcher;
 use super::body::{Incoming, collect};
-use super::client::host;
+use super::client::{host, scheme};
 use super::error::FetchError;
 use crate::manifest::{Record, Uuid};
 use crate::telemetry::excerpt;
@@ -42,6 +42,7 @@ impl FromStr for Source {
 
     /// Everything but scheme, host, port, path and channel is dropped: other IMGAPIs are called anonymously.
     fn from_str(text: &str) -> Result<Source, InvalidSource> {
+        scheme(text).ok_or(InvalidSource)?;
         let mut base: Url = text.parse().map_err(|_| InvalidSource)?;
         if !matches!(base.scheme(), "http" | "https") {
             return Err(InvalidSource);
@@ -218,7 +219,21 @@ mod tests {
 
     #[test]
     fn what_is_no_url_of_a_server_is_no_source() {
-        for text in ["", "h", "h:80", "/images", "ftp://h", "file:///etc/passwd", "http://", "data:,x"] {
+        for text in [
+            "",
+            "h",
+            "h:80",
+            "http:h",
+            "http:/h",
+            "http:///h",
+            "http:\\\\h",
+            "http://h\n",
+            "/images",
+            "ftp://h",
+            "file:///etc/passwd",
+            "http://",
+            "data:,x",
+        ] {
             assert_eq!(text.parse::<Source>().map(drop), Err(InvalidSource), "{text:?}");
         }
     }

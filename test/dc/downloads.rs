@@ -2,14 +2,11 @@
 
 use std::fs;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use md5::{Digest, Md5};
 use reqwest::Method;
 use serde_json::json;
 
 use super::support::{
-    ADMIN, BASE, FATHER, JOIN_US, LUKE, NOBODY, NODEJS, TestApp, fresh, sha1_of, small_record, tests,
+    ADMIN, BASE, FATHER, JOIN_US, LUKE, NOBODY, NODEJS, TestApp, fresh, md5_of, sha1_of, small_record, tests,
 };
 
 tests! {
@@ -32,7 +29,7 @@ async fn a_file_comes_as_it_was_sent(app: &TestApp) {
     assert_eq!(file.header("content-type"), Some("application/octet-stream"));
     assert_eq!(file.header("content-length"), Some("5000000"));
     assert_eq!(file.header("etag"), Some(sha1_of(&bytes).as_str()));
-    assert_eq!(file.header("content-md5").unwrap(), STANDARD.encode(Md5::digest(&bytes)));
+    assert_eq!(file.header("content-md5").unwrap(), md5_of(&bytes));
     assert_eq!(file.header("accept-ranges"), Some("bytes"));
     let (record, _) = app.stored(&uuid).await.unwrap();
     let mtime = uploaded_at(record["files"][0]["mtime"].as_str().unwrap());

@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::support::{
-    Answer, Authority, BASE, Foreign, LUKE, NOBODY, Script, TestApp, sha1_of, tests, wait_until,
+    Answer, Authority, BASE, Foreign, LUKE, NOBODY, Script, TestApp, md5_of, sha1_of, tests, wait_until,
 };
 
 tests! {
@@ -19,6 +19,8 @@ tests! {
     nothing_is_fetched_from_this_host_or_its_links,
     parameters_are_checked_in_order,
     mistakes_of_the_body_are_named,
+    an_encoded_answer_is_taken_only_with_a_digest,
+    the_md5_of_the_answer_has_to_be_right,
 }
 
 const QUERY: &str = "compression=gzip";
@@ -78,7 +80,8 @@ async fn a_file_is_fetched_and_described(_shared: &TestApp) {
     assert_eq!(app.luke().download(uuid).await.body, bytes);
     let head = server.heads().concat().to_lowercase();
     assert!(head.contains("user-agent: imgapi-under-test/1\r\n"), "{head}");
-    for name in ["authorization", "request-id", "cookie", "accept-encoding", "range"] {
+    assert!(head.contains("accept-encoding: identity\r\n"), "{head}");
+    for name in ["authorization", "request-id", "cookie", "range"] {
         assert!(!head.contains(&format!("{name}:")), "{head}");
     }
     wait_until("an audit record", async || {
@@ -311,13 +314,58 @@ async fn mistakes_of_the_body_are_named(app: &TestApp) {
         json!({"a": 1}),
         json!(""),
         json!("ftp://h/"),
-        json!("HTTPS://h/"),
+        json!("https:"),
+        json!("https:h/"),
+        json!("https:/h/"),
+        json!("https:///h/"),
     ];
     for url in invalid {
         let answer = app.luke().call(Method::POST, &path).json(&json!({"file_url": url})).send().await;
         answer.refused_field("InvalidParameter", "file_url", "Invalid");
     }
-    for url in ["https:", "https://", "https://h:x/"] {
+    for url in ["https://", "https://h:x/", "HTTPS://h:x/"] {
         app.luke().add_file_from_url(&uuid, QUERY, url).await.refused(400, "Download");
     }
+}
+
+async fn an_encoded_answer_is_taken_only_with_a_digest(_shared: &TestApp) {
+    let stage = Stage::start(|dc| dc).await;
+    let Stage { app, server, uuid, .. } = &stage;
+    for encoding in ["gzip", "x-gzip", "br", "identity, gzip"] {
+        let script = Script::answer(200, &[&format!("Content-Encoding: {encoding}")], "encoded");
+        server.on("/encoded", script);
+        let refusal = stage.fetch("/encoded").await.refused(400, "Download");
+        assert!(refusal.message.contains("encoded as"), "{refusal:?}");
+        let url = server.url("/encoded");
+        let other = format!("{QUERY}&sha1={}", sha1_of(b"decoded"));
+        app.luke().add_file_from_url(uuid, &other, &url).await.refused(400, "Download");
+        assert_eq!(app.luke().get_image(uuid).await.ok()["files"], json!([]), "{encoding}");
+    }
+    server.on("/plain", Script::answer(200, &["Content-Encoding: identity"], "bytes"));
+    stage.fetch("/plain").await.ok();
+    // Some servers label files that end in .gz so.
+    let right = format!("{QUERY}&sha1={}", sha1_of(b"encoded").to_uppercase());
+    server.on("/file.gz", Script::answer(200, &["Content-Encoding: x-gzip"], "encoded"));
+    app.luke().add_file_from_url(uuid, &right, &server.url("/file.gz")).await.ok();
+    assert_eq!(app.luke().download(uuid).await.text(), "encoded");
+    let with = async |sha1: &str| {
+        app.luke().add_file_from_url(uuid, &format!("{QUERY}&sha1={sha1}"), &server.url("/file.gz")).await
+    };
+    with("x").await.refused(400, "Download");
+    with("").await.refused_field("InvalidParameter", "sha1", "Invalid");
+    stage.app.stop().await;
+}
+
+async fn the_md5_of_the_answer_has_to_be_right(_shared: &TestApp) {
+    let stage = Stage::start(|dc| dc).await;
+    let script = |md5: &str| Script::answer(200, &[&format!("Content-MD5: {md5}")], "bytes");
+    stage.server.on("/right", script(&md5_of(b"bytes")));
+    stage.server.on("/wrong", script(&md5_of(b"others")));
+    stage.server.on("/malformed", script("4b3a6218bb3e3a7303e8a171a60fcf92"));
+    stage.fetch("/wrong").await.refused(400, "BadDigest");
+    let malformed = stage.fetch("/malformed").await.refused(400, "Download");
+    assert!(malformed.message.contains("Content-MD5"), "{malformed:?}");
+    assert_eq!(stage.app.luke().get_image(&stage.uuid).await.ok()["files"], json!([]));
+    stage.fetch("/right").await.ok();
+    stage.app.stop().await;
 }

@@ -1,19 +1,16 @@
 //! What becomes of every operation when Manta fails in every way that coal knows. These tests start their own datacenters.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use coal::datacenter::MantaMode;
 use coal::manta::{MantaFault, MantaFaultRule};
 use futures_util::TryStreamExt;
 use futures_util::future::join_all;
-use md5::{Digest, Md5};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::manta::Stage;
-use super::support::{Actor, TestApp, VADER, fresh, sha1_of, tests, wait_until, within};
+use super::support::{Actor, TestApp, VADER, fresh, md5_of, sha1_of, tests, wait_until, within};
 
 tests! {
     a_manta_that_refuses,
@@ -162,7 +159,7 @@ impl Subject {
             }
             200 | 206 => {
                 let told = answer.header("content-md5").map(str::to_owned);
-                let right = STANDARD.encode(Md5::digest(expected.unwrap_or_default()));
+                let right = md5_of(expected.unwrap_or_default());
                 assert_eq!(told, Some(right).filter(|_| self.op != Op::GetRange), "{self:?}");
                 Outcome::Altered
             }

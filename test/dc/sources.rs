@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::support::{
-    ADMIN, Answer, Authority, Foreign, LUKE, NOBODY, Script, TestApp, fresh, merged, sha1_of, tests,
+    ADMIN, Answer, Authority, Foreign, LUKE, NOBODY, Script, TestApp, fresh, md5_of, merged, sha1_of, tests,
     wait_until,
 };
 
@@ -165,6 +165,9 @@ async fn the_source_says_what_the_file_is(app: &TestApp) {
     ] {
         assert_remote_error(&add(file(json!({})), broken).await, part);
     }
+    let md5 = |md5: &str| Script::answer(200, &[&format!("Content-MD5: {md5}")], "0123456789");
+    add(file(json!({})), md5(&md5_of("others"))).await.refused(400, "BadDigest");
+    assert_remote_error(&add(file(json!({})), md5("x")).await, "Content-MD5");
     // Without TLS and a length nothing but the manifest says that this is not all.
     add(file(json!({})), Script::raw(200, &[], "01234").and_cut()).await.refused(400, "Download");
     app.nothing_unfinished().await;
@@ -183,6 +186,7 @@ async fn what_is_no_imgapi_is_a_remote_error(app: &TestApp) {
         (Script::json(200, &manifest(&other, b"x", json!({}))), "another image"),
         (Script::answer(200, &[], &long), "not usable"),
         (Script::raw(200, &[], "{").repeated(), "not usable"),
+        (Script::answer(200, &["Content-Encoding: gzip"], "{}"), "encoded as"),
         (Script::raw(200, &["Content-Length: 100"], "{").and_cut(), "broke off"),
         (
             Script::json(500, &json!({"code": "InternalError", "message": "it fell"})),
@@ -205,7 +209,7 @@ async fn what_is_no_imgapi_is_a_remote_error(app: &TestApp) {
     }
     let nobody = { Foreign::http("127.0.0.1").await.url("") };
     assert_remote_error(&app.operator().add_file_from_source(&uuid, &nobody).await, "127.0.0.1");
-    for text in ["nonsense", "ftp://127.0.0.1/", "http://"] {
+    for text in ["nonsense", "ftp://127.0.0.1/", "http://", "http:127.0.0.1"] {
         assert_remote_error(&app.operator().add_file_from_source(&uuid, text).await, "not an http");
     }
     app.operator().get_image(&other).await.not_found();

@@ -2,17 +2,16 @@
 
 use std::fs;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use md5::{Digest, Md5};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::support::{Answer, LUKE, TestApp, sha1_of, tests};
+use super::support::{Answer, LUKE, TestApp, md5_of, sha1_of, tests};
 
 tests! {
     an_upload_is_described_and_stored,
     the_digest_has_to_be_right,
+    the_md5_has_to_be_right,
+    a_part_is_not_taken_for_the_whole,
     an_empty_file_is_refused,
     the_compression_is_required_and_known,
     a_length_over_the_limit_is_refused_at_once,
@@ -44,20 +43,63 @@ async fn an_upload_is_described_and_stored(app: &TestApp) {
     let archived: Value = serde_json::from_slice(&fs::read(app.archived(&uuid)).unwrap()).unwrap();
     assert_eq!(archived, uploaded.ok());
     let (record, _) = app.stored(&uuid).await.unwrap();
-    assert_eq!(record["files"][0]["contentMD5"], STANDARD.encode(Md5::digest(&bytes)));
+    assert_eq!(record["files"][0]["contentMD5"], md5_of(&bytes));
     app.nothing_unfinished().await;
 }
 
 async fn the_digest_has_to_be_right(app: &TestApp) {
     let uuid = app.luke().has_image(json!({})).await;
     let right = sha1_of(b"bytes");
-    for wrong in [sha1_of(b"other"), right.to_uppercase(), "x".to_owned()] {
-        let refusal = app.luke().upload(&uuid, &format!("compression=none&sha1={wrong}"), "bytes").await;
-        assert!(refusal.refused(400, "Download").message.contains(&right), "{refusal:?}");
+    let upload =
+        async |sha1: &str| app.luke().upload(&uuid, &format!("compression=none&sha1={sha1}"), "bytes").await;
+    let refusal = upload(&sha1_of(b"other")).await;
+    assert!(refusal.refused(400, "Download").message.contains(&right), "{refusal:?}");
+    for malformed in ["x", &right[1..], &format!("{right}0"), &right.replacen(&right[..1], "g", 1)] {
+        let refusal = upload(malformed).await;
+        assert!(refusal.refused(400, "Download").message.contains("sha1"), "{refusal:?}");
+    }
+    upload("").await.refused_field("InvalidParameter", "sha1", "Invalid");
+    assert_no_file(app, &uuid).await;
+    for written in [right.to_uppercase(), right] {
+        upload(&written).await.ok();
+    }
+}
+
+async fn the_md5_has_to_be_right(app: &TestApp) {
+    let uuid = app.luke().has_image(json!({})).await;
+    let put = async |what: &str, md5: &str| {
+        let call = app.luke().call(Method::PUT, &format!("/images/{uuid}/{what}"));
+        call.header("content-type", "image/png").header("content-md5", md5).body("bytes").send().await
+    };
+    for what in ["file?compression=none", "icon"] {
+        let refusal = put(what, &md5_of(b"other")).await.refused(400, "BadDigest");
+        assert!(refusal.message.contains(&md5_of(b"bytes")), "{refusal:?}");
+        for malformed in ["", "x", "AAAA", "4b3a6218bb3e3a7303e8a171a60fcf92"] {
+            let refusal = put(what, malformed).await.refused(400, "InvalidHeader");
+            assert!(refusal.message.contains("Content-MD5"), "{refusal:?}");
+        }
     }
     assert_no_file(app, &uuid).await;
-    // An empty one is none.
-    app.luke().upload(&uuid, "compression=none&sha1=", "bytes").await.ok();
+    for what in ["file?compression=none", "icon"] {
+        put(what, &md5_of(b"bytes")).await.ok();
+    }
+}
+
+async fn a_part_is_not_taken_for_the_whole(app: &TestApp) {
+    let uuid = app.luke().has_image(json!({})).await;
+    for (method, path) in [
+        (Method::PUT, format!("/images/{uuid}/file?compression=none")),
+        (Method::PUT, format!("/images/{uuid}/icon")),
+        (Method::POST, format!("/images/{uuid}?action=update")),
+        (Method::POST, format!("/images/{uuid}/file/from-url?compression=none")),
+    ] {
+        let call = app.luke().call(method, &path).header("content-range", "bytes 5-9/10");
+        let refusal = call.header("content-type", "image/png").body("bytes").send().await;
+        let refusal = refusal.refused(400, "BadRequestError");
+        assert!(refusal.message.contains("Content-Range"), "{refusal:?}");
+    }
+    assert_no_file(app, &uuid).await;
+    app.luke().call(Method::GET, &format!("/images/{uuid}/icon")).send().await.not_found();
 }
 
 async fn an_empty_file_is_refused(app: &TestApp) {

@@ -120,7 +120,7 @@ async fn a_chunked_body_that_breaks_off_or_is_malformed_is_refused() {
 async fn other_bytes_than_announced_are_refused() {
     let stage = Stage::set().await;
     for uuid in [&stage.empty, &stage.full] {
-        for sha1 in [FILE.sha1(), OTHER.sha1().to_uppercase(), "x".to_owned()] {
+        for sha1 in [FILE.sha1(), FILE.sha1().to_uppercase(), "x".to_owned()] {
             let answer = stage.client.upload_with(uuid, OTHER, &format!("&sha1={sha1}")).await.unwrap();
             assert_eq!(answer.outcome(), (400, "Download".to_owned()));
         }

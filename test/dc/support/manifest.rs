@@ -1,7 +1,10 @@
 //! Accounts, manifests and records that the tests begin with.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use md5::{Digest, Md5};
 use serde_json::{Value, json};
-use sha1::{Digest, Sha1};
+use sha1::Sha1;
 
 pub(crate) const ADMIN: &str = "930896af-bf8c-48d4-885c-6573a94b1853";
 pub(crate) const VADER: &str = "86055c40-2547-11e2-8a6b-4bb37edc84ba";
@@ -68,6 +71,11 @@ pub(crate) fn merged(mut object: Value, changes: Value) -> Value {
         }
     }
     object
+}
+
+/// MD5 in Base64, as in a `Content-MD5`.
+pub(crate) fn md5_of(bytes: impl AsRef<[u8]>) -> String {
+    STANDARD.encode(Md5::digest(bytes))
 }
 
 /// SHA-1 in lower-case hex.
