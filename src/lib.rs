@@ -1,6 +1,11 @@
 //! IMGAPI: Triton DataCenter's image registry.
 //!
 //! The rooms, from the top: calls go down this list, never up. `docs/architecture.md` walks through them.
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "crate::console writes there, and does not panic"
+)]
 
 pub mod adm;
 pub mod config_agent;
@@ -28,6 +33,8 @@ pub mod sapi;
 pub mod workers;
 
 pub mod config;
+
+pub mod console;
 
 pub mod telemetry;
 

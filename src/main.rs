@@ -1,10 +1,16 @@
 //! The `imgapi` command: parse the command line, call one function.
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "imgapi::console writes there, and does not panic"
+)]
 
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use imgapi::{adm, auth, config, config_agent, manta_setup, server};
+use imgapi::{adm, auth, config, config_agent, console, manta_setup, server};
 
 /// The version, and in a release the commit's stamp.
 const VERSION: &str = match option_env!("IMGAPI_VERSION") {
@@ -51,7 +57,11 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(answer) => return tell(&answer),
+    };
+    let done = match cli.command {
         Command::Serve { file, debug } => server::serve(&file, debug).map_err(|error| error.to_string()),
         Command::Config { file, key } => config::print(&file, key.as_deref()),
         Command::Adm(adm) => return adm::run(&adm),
@@ -61,10 +71,25 @@ fn main() -> ExitCode {
         Command::MantaEnv(env) => manta_setup::print_environment(&env),
         Command::HashPassword => auth::print_password_hash(),
     };
+    ended(done)
+}
+
+/// A mistake in the command line, on standard error; or the help or version that was asked for, on standard output.
+fn tell(answer: &clap::Error) -> ExitCode {
+    if answer.use_stderr() {
+        // Where that fails there is nobody left to tell.
+        let _ = answer.print();
+        return ExitCode::from(answer.exit_code().try_into().unwrap_or(1));
+    }
+    let text = answer.render();
+    ended(if io::stdout().is_terminal() { console::print(text.ansi()) } else { console::print(text) })
+}
+
+fn ended(done: Result<(), String>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            eprintln!("imgapi: {message}");
+            console::complain(format_args!("imgapi: {message}"));
             ExitCode::FAILURE
         }
     }

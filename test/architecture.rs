@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms from the top. What a room uses stands below it.
-const ROOMS: [&str; 17] = [
+const ROOMS: [&str; 18] = [
     "adm",
     "manta_setup",
     "config_agent",
@@ -21,6 +21,7 @@ const ROOMS: [&str; 17] = [
     "sapi",
     "workers",
     "config",
+    "console",
     "telemetry",
     "manifest",
 ];

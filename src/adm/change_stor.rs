@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::client::{Client, PATIENCE, run};
+use crate::console;
 use crate::manifest::{Stor, Uuid};
 
 /// Moving a file takes as long as it takes; the service itself gives up a storage that stands still.
@@ -70,15 +71,14 @@ async fn move_them(client: &Client, options: &ChangeStor) -> Result<bool, String
     let bytes = moves.iter().map(|image| image.size).sum();
     let settled = images.len() - moves.len();
     if options.dry_run {
-        for Move { uuid, name, size } in &moves {
-            println!("{uuid} {name} {size} bytes");
-        }
-        println!(
-            "{} files with {bytes} bytes would be moved to {}, {settled} images need not",
+        let lines = moves.iter().map(|Move { uuid, name, size }| format!("{uuid} {name} {size} bytes\n"));
+        let mut text: String = lines.collect();
+        text.push_str(&format!(
+            "{} files with {bytes} bytes would be moved to {}, {settled} images need not\n",
             moves.len(),
             options.stor
-        );
-        return Ok(true);
+        ));
+        return console::print(text).map(|()| true);
     }
     let bar = progress(bytes);
     let moving = stream::iter(&moves).map(|image| async {
@@ -93,15 +93,14 @@ async fn move_them(client: &Client, options: &ChangeStor) -> Result<bool, String
         failures.extend(moved.err());
     }
     bar.finish_and_clear();
-    for failure in &failures {
-        println!("{failure}");
-    }
     let moved = moves.len() - failures.len();
-    println!(
-        "{moved} files moved to {}, {settled} images left alone, {} failed",
+    let mut text: String = failures.iter().map(|failure| format!("{failure}\n")).collect();
+    text.push_str(&format!(
+        "{moved} files moved to {}, {settled} images left alone, {} failed\n",
         options.stor,
         failures.len()
-    );
+    ));
+    console::print(text)?;
     Ok(failures.is_empty())
 }
 

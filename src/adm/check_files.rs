@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::client::run;
 use super::{print_json, told};
 use crate::config::Config;
+use crate::console;
 use crate::images::{self, BadFile, CheckOptions, CheckReport, Orphan, Step};
 use crate::manifest::{Stor, Uuid};
 use crate::telemetry::{Metrics, StaticLabels};
@@ -49,7 +50,7 @@ pub(super) fn check(config: &Config, options: &CheckFiles, is_verbose: bool) -> 
     if options.json {
         print_json(&serde_json::to_value(&report).map_err(|error| error.to_string())?)?;
     } else {
-        print!("{}", text(&report));
+        console::print(text(&report))?;
     }
     Ok(ExitCode::from(u8::try_from(report.bad.len()).unwrap_or(u8::MAX).min(INCOMPLETE - 1)))
 }
@@ -71,7 +72,7 @@ fn look(config: &Config, options: &CheckFiles, is_verbose: bool) -> Result<Check
     }
     let tell = |step: Step<'_>| match step {
         Step::Begin(_, bytes) => bar.set_length(bytes),
-        Step::File(name) if is_verbose => bar.suspend(|| eprintln!("{name}")),
+        Step::File(name) if is_verbose => bar.suspend(|| console::complain(name)),
         Step::File(name) => bar.set_message(name.to_owned()),
         Step::Bytes(bytes) => bar.inc(bytes),
     };

@@ -1,47 +1,22 @@
-use std::fs::{self, OpenOptions};
-use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::client::run;
+use super::output::{Output, unwritten};
 use super::told;
 use crate::config::Config;
+use crate::console;
 use crate::db::{DbError, Records, StoredRecord};
 use crate::telemetry::{Metrics, StaticLabels};
 
-/// Records tell who may use what: they are for the operator.
-const MODE: u32 = 0o600;
-
-/// Writes all records of the database, one JSON object a line, as they are stored. `file` is there when it is complete; without
-/// one they go to standard output. The service may run meanwhile. Returns whether every record could be written.
+/// Writes all records of the database, one JSON object a line, as they are stored; without a `file` to standard output. The
+/// service may run meanwhile. Returns whether every record could be written.
 pub(super) fn dump(config: &Config, file: Option<&Path>) -> Result<bool, String> {
-    let Some(file) = file else {
-        let done = run(write_all(config, &mut io::stdout().lock()))??;
-        return Ok(done.tell());
-    };
-    let failed = |error: io::Error| format!("{}: {error}", file.display());
-    let part = part_of(file);
-    let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(&part);
-    let mut output = BufWriter::new(opened.map_err(failed)?);
-    let written = run(write_all(config, &mut output)).and_then(|done| done).and_then(|done| {
-        let synced = output.flush().and_then(|()| output.get_ref().sync_all());
-        synced.and_then(|()| fs::rename(&part, file)).map(|()| done).map_err(failed)
-    });
-    match written {
-        Ok(done) => Ok(done.tell()),
-        Err(error) => {
-            // What is not complete is of no use.
-            let _ = fs::remove_file(&part);
-            Err(error)
-        }
-    }
-}
-
-fn part_of(file: &Path) -> PathBuf {
-    let mut name = file.file_name().unwrap_or_default().to_owned();
-    name.push(".part");
-    file.with_file_name(name)
+    let mut output = Output::open(file)?;
+    let done = run(write_all(config, &mut output))??;
+    output.finish()?;
+    Ok(done.tell())
 }
 
 #[derive(Debug, Default)]
@@ -53,7 +28,7 @@ struct Done {
 impl Done {
     /// Says so, and whether nothing is missing.
     fn tell(&self) -> bool {
-        eprintln!("{} records, {} that cannot be read", self.written, self.unreadable);
+        console::complain(format_args!("{} records, {} that cannot be read", self.written, self.unreadable));
         self.unreadable == 0
     }
 }
@@ -72,11 +47,11 @@ async fn write_all(config: &Config, output: &mut impl Write) -> Result<Done, Str
             match record {
                 Ok(record) => {
                     let line = serde_json::to_string(&record).map_err(|error| error.to_string())?;
-                    writeln!(output, "{line}").map_err(|error| format!("cannot write: {error}"))?;
+                    writeln!(output, "{line}").map_err(|error| unwritten(&error))?;
                     done.written += 1;
                 }
                 Err(reason) => {
-                    eprintln!("{key}: {reason}");
+                    console::complain(format_args!("{key}: {reason}"));
                     done.unreadable += 1;
                 }
             }

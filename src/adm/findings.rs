@@ -2,6 +2,7 @@ use serde_json::Value;
 
 use super::client::Client;
 use super::table::{cell, print_json, table};
+use crate::console;
 
 const COLUMNS: [(&str, &str); 5] =
     [("IMAGE", "uuid"), ("FILE", "file"), ("STORAGE", "storage"), ("PROBLEM", "problem"), ("TIME", "time")];
@@ -15,15 +16,12 @@ pub(super) fn print(client: &Client, json: bool) -> Result<(), String> {
         return print_json(findings);
     }
     let findings = findings.as_array().map(Vec::as_slice).unwrap_or_default();
-    print!("{}", table(COLUMNS, findings));
+    let mut text = table(COLUMNS, findings);
     let counts = state.get("findingCounts").unwrap_or(&Value::Null);
     let all = ["damaged", "orphans"].map(|kind| counts.get(kind).and_then(Value::as_u64).unwrap_or_default());
     if all.iter().sum::<u64>() > findings.len() as u64 {
-        println!(
-            "\n{} files are damaged, {} have no image",
-            cell(counts, "damaged"),
-            cell(counts, "orphans")
-        );
+        let [damaged, orphans] = ["damaged", "orphans"].map(|kind| cell(counts, kind));
+        text.push_str(&format!("\n{damaged} files are damaged, {orphans} have no image\n"));
     }
-    Ok(())
+    console::print(text)
 }

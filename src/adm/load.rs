@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::client::run;
 use super::told;
 use crate::config::Config;
+use crate::console;
 use crate::db::{Database, DbError};
 use crate::images::App;
 use crate::manifest::{Image, Record};
@@ -70,9 +71,9 @@ pub(super) fn load(config: &Config, file: &Path, how: How) -> Result<bool, Strin
     let counts = run(load_all(config, BufReader::new(input), how))??;
     let Counts { added, replaced, unchanged, left, refused } = counts;
     let what = if how.dry_run { "nothing was written; " } else { "" };
-    eprintln!(
+    console::complain(format_args!(
         "{what}{added} added, {replaced} replaced, {unchanged} unchanged, {left} left, {refused} refused"
-    );
+    ));
     Ok(left + refused == 0)
 }
 
@@ -100,7 +101,7 @@ async fn load_all(config: &Config, mut input: impl BufRead, how: How) -> Result<
             Err(reason) => (format!("line {number}"), Ok(Outcome::Refused(reason))),
         };
         let outcome = outcome.map_err(|error| format!("{name}: {}", told(&error)))?;
-        println!("{name} {outcome}");
+        console::print_line(format_args!("{name} {outcome}"))?;
         match outcome {
             Outcome::Added => counts.added += 1,
             Outcome::Replaced => counts.replaced += 1,

@@ -7,6 +7,7 @@ mod drain;
 mod dump;
 mod findings;
 mod load;
+mod output;
 mod status;
 mod table;
 mod workers;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use crate::config::{Config, DEFAULT_FILE};
+use crate::console;
 use crate::telemetry::err;
 use change_stor::ChangeStor;
 use check_files::CheckFiles;
@@ -65,7 +67,8 @@ enum Command {
     /// Write all manifests as they are stored, one JSON object a line. The service may run. The exit status is 1 if a record
     /// cannot be read.
     Dump {
-        /// Where to; without it to standard output. The file is there when it is complete.
+        /// Where to; without it to standard output. A regular file is replaced when the new one is complete; anything else that
+        /// is there, such as a FIFO, is written to.
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
@@ -105,7 +108,7 @@ enum Command {
 /// its exit status is said above.
 pub fn run(adm: &Adm) -> ExitCode {
     execute(adm).unwrap_or_else(|message| {
-        eprintln!("imgapi: {message}");
+        console::complain(format_args!("imgapi: {message}"));
         match adm.command {
             Command::CheckFiles(_) => ExitCode::from(check_files::INCOMPLETE),
             _ => ExitCode::FAILURE,

@@ -1,7 +1,8 @@
 use serde_json::Value;
 
 use super::client::Client;
-use super::table::{cell, print_json, table};
+use super::table::{cell, last_failure, print_json, table};
+use crate::console;
 
 const COLUMNS: [(&str, &str); 5] = [
     ("BACKEND", "name"),
@@ -20,18 +21,14 @@ pub(super) fn print(client: &Client, json: bool) -> Result<bool, String> {
         return Ok(is_well);
     }
     let of_process = |key| cell(&pong, key);
-    println!("imgapi {}, process {}: {}\n", of_process("version"), of_process("pid"), of_process("status"));
+    let process = format!(
+        "imgapi {}, process {}: {}\n\n",
+        of_process("version"),
+        of_process("pid"),
+        of_process("status")
+    );
     let backends = pong.get("backends").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    print!("{}", table(COLUMNS, backends));
-    for backend in backends {
-        if let Some(error) = backend.get("lastError").filter(|error| !error.is_null()) {
-            println!(
-                "\n{} failed {}: {}",
-                cell(backend, "name"),
-                cell(error, "time"),
-                cell(error, "message")
-            );
-        }
-    }
+    let failures: String = backends.iter().filter_map(last_failure).collect();
+    console::print(process + &table(COLUMNS, backends) + &failures)?;
     Ok(is_well)
 }

@@ -1,5 +1,7 @@
 use serde_json::Value;
 
+use crate::console;
+
 /// Objects as a table: a line of headers, then one of the members `keys` of each.
 pub(super) fn table<const N: usize>(columns: [(&str, &str); N], objects: &[Value]) -> String {
     let rows: Vec<[String; N]> =
@@ -28,10 +30,16 @@ pub(super) fn cell(object: &Value, key: &str) -> String {
     }
 }
 
+/// What has last gone wrong with a worker or a backend, below an empty line; `None` if nothing has.
+pub(super) fn last_failure(object: &Value) -> Option<String> {
+    let error = object.get("lastError").filter(|error| !error.is_null())?;
+    let (name, time, message) = (cell(object, "name"), cell(error, "time"), cell(error, "message"));
+    Some(format!("\n{name} failed {time}: {message}\n"))
+}
+
 /// Prints what `/state` says.
 pub(super) fn print_json(value: &Value) -> Result<(), String> {
-    println!("{}", serde_json::to_string_pretty(value).map_err(|error| error.to_string())?);
-    Ok(())
+    console::print_line(serde_json::to_string_pretty(value).map_err(|error| error.to_string())?)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 use super::client::Client;
-use super::table::{cell, print_json, table};
+use super::table::{last_failure, print_json, table};
+use crate::console;
 
 const COLUMNS: [(&str, &str); 7] = [
     ("NAME", "name"),
@@ -19,11 +20,6 @@ pub(super) fn print(client: &Client, json: bool) -> Result<(), String> {
         return print_json(workers);
     }
     let workers = workers.as_array().map(Vec::as_slice).unwrap_or_default();
-    print!("{}", table(COLUMNS, workers));
-    for worker in workers {
-        if let Some(error) = worker.get("lastError").filter(|error| !error.is_null()) {
-            println!("\n{} failed {}: {}", cell(worker, "name"), cell(error, "time"), cell(error, "message"));
-        }
-    }
-    Ok(())
+    let failures: String = workers.iter().filter_map(last_failure).collect();
+    console::print(table(COLUMNS, workers) + &failures)
 }

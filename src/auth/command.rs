@@ -1,6 +1,7 @@
 use std::io;
 
 use super::hash_password;
+use crate::console;
 
 /// Reads a password from standard input, up to the end of the line, and prints its hash: what stands in `userdb`.
 ///
@@ -13,6 +14,5 @@ pub fn print_password_hash() -> Result<(), String> {
     if password.is_empty() {
         return Err("there is no password on standard input".into());
     }
-    println!("{}", hash_password(password).map_err(|error| error.to_string())?);
-    Ok(())
+    console::print_line(hash_password(password).map_err(|error| error.to_string())?)
 }

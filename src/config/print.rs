@@ -5,6 +5,7 @@ use serde_json::Value;
 use serde_json::ser::{PrettyFormatter, Serializer};
 
 use super::Config;
+use crate::console;
 
 /// Prints the merged and computed configuration as JSON with four spaces a level, or the value of one dotted `key`: a
 /// text as it is, anything else as JSON. Scripts rely on nothing being printed when there is no such key.
@@ -22,8 +23,7 @@ pub fn print(file: &Path, key: Option<&str>) -> Result<(), String> {
             value => render(value)?,
         },
     };
-    println!("{text}");
-    Ok(())
+    console::print_line(text)
 }
 
 fn lookup<'a>(config: &'a Config, key: &str) -> Option<&'a Value> {

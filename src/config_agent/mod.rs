@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::console;
 use crate::telemetry::{self, LogOptions};
 use pass::Agent;
 use settings::Settings;
@@ -87,11 +88,11 @@ async fn test(settings: Settings) -> Result<(), String> {
         match material {
             Ok(material) => {
                 let (text, failures) = summary::summary(&material);
-                print!("{text}");
+                console::print(text)?;
                 failed += failures;
             }
             Err(error) => {
-                eprintln!("imgapi: {instance}: {error}");
+                console::complain(format_args!("imgapi: {instance}: {error}"));
                 failed += 1;
             }
         }

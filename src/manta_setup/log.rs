@@ -1,5 +1,6 @@
 use std::process::ExitCode;
 
+use crate::console;
 use crate::telemetry::{Level, LogOptions, init};
 
 /// Does something that logs under `name`, and says on standard error why it failed.
@@ -18,7 +19,7 @@ pub(super) fn reported(name: &'static str, work: impl AsyncFnOnce() -> Result<()
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            eprintln!("{name}: error: {message}");
+            console::complain(format_args!("{name}: error: {message}"));
             ExitCode::FAILURE
         }
     }

@@ -21,6 +21,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::config::DEFAULT_FILE;
+use crate::console;
 
 /// Store files in a Manta that has the accounts of this datacenter.
 ///
@@ -109,8 +110,7 @@ pub fn run_external(setup: &ExternalMantaSetup) -> ExitCode {
 /// # Errors
 /// What is wrong with the configuration file.
 pub fn print_environment(env: &MantaEnv) -> Result<(), String> {
-    print!("{}", environment::of(&zone::Zone::read(&env.config)?)?);
-    Ok(())
+    console::print(environment::of(&zone::Zone::read(&env.config)?)?)
 }
 
 fn arguments(name: &str) -> String {

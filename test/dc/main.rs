@@ -37,6 +37,7 @@ mod listing;
 mod manta;
 mod manta_faults;
 mod metrics;
+mod outputs;
 mod pages;
 mod paging;
 mod ping;
@@ -87,6 +88,7 @@ fn main() -> ExitCode {
         manta::TESTS,
         manta_faults::TESTS,
         metrics::TESTS,
+        outputs::TESTS,
         pages::TESTS,
         paging::TESTS,
         ping::TESTS,
