@@ -6,6 +6,7 @@ mod contents;
 mod daemon;
 mod file;
 mod manifests;
+mod order;
 mod pass;
 mod pending;
 mod post_cmd;

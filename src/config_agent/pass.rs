@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::contents::{Contents, contents};
 use super::file::{Need, Target};
 use super::manifests::{MAX_MANIFESTS, Manifest, read_local, resolve};
+use super::order::{Order, is_named, order};
 use super::pending::Pending;
 use super::post_cmd::{self, End};
 use super::secrets::Secrets;
@@ -264,15 +265,25 @@ fn render(manifests: Vec<Manifest>, metadata: &Map<String, Value>) -> Vec<Render
     manifests.into_iter().map(render).collect()
 }
 
-/// Files that others name come before them: a key is there when a configuration tells of it.
-fn in_order(mut rendered: Vec<Rendered>) -> Vec<Rendered> {
+/// In the order in which they are to be written. A file that cannot be made names nothing.
+fn in_order(rendered: Vec<Rendered>) -> Vec<Rendered> {
     let paths: Vec<String> =
         rendered.iter().map(|(manifest, _)| manifest.path.display().to_string()).collect();
-    rendered.sort_by_cached_key(|(_, contents)| {
-        let names = |path: &&String| contents.as_ref().is_ok_and(|contents| contents.text.contains(*path));
-        paths.iter().filter(names).count()
-    });
-    rendered
+    let named_by = |contents: &Contents| {
+        (0..paths.len()).filter(|at| is_named(&paths[*at], &contents.text)).collect::<Vec<_>>()
+    };
+    let names: Vec<_> =
+        rendered.iter().map(|(_, contents)| contents.as_ref().map(named_by).unwrap_or_default()).collect();
+    let Order { files, circles } = order(&names);
+    for circle in circles {
+        let paths: Vec<_> = circle.iter().map(|at| paths[*at].as_str()).collect();
+        tracing::warn!(
+            "files name each other, so that one is written before what it names: {}",
+            paths.join(", ")
+        );
+    }
+    let mut rendered: Vec<_> = rendered.into_iter().map(Some).collect();
+    files.into_iter().filter_map(|at| rendered[at].take()).collect()
 }
 
 /// Sees to it that the file of `manifest` is as it should be.
@@ -349,5 +360,14 @@ mod tests {
         let rendered = in_order(render(manifests, metadata.as_object().unwrap()));
         let names: Vec<&str> = rendered.iter().map(|(manifest, _)| manifest.name.as_str()).collect();
         assert_eq!(names, ["/etc/bad", "/etc/key", "/etc/config", "/etc/both"]);
+        let manifests = vec![
+            manifest("/etc/b", "/etc/a"),
+            manifest("/etc/a", "/etc/x and /etc/y"),
+            manifest("/etc/x", "x"),
+            manifest("/etc/y", "y"),
+        ];
+        let rendered = in_order(render(manifests, &Map::new()));
+        let names: Vec<&str> = rendered.iter().map(|(manifest, _)| manifest.name.as_str()).collect();
+        assert_eq!(names, ["/etc/x", "/etc/y", "/etc/a", "/etc/b"]);
     }
 }
