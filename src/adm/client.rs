@@ -1,6 +1,7 @@
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use http_signature::{Head, PrivateKey, Signer};
@@ -14,6 +15,8 @@ use crate::config::{Auth, Config};
 
 /// How long an answer may take, unless it is known to take longer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+/// The same for what has another answer if it does not come.
+const SHORT_PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes of the longest answer.
 const MAX_ANSWER: usize = 64 << 20;
 /// As 4.13.1's tool called itself.
@@ -26,6 +29,16 @@ pub(super) struct Client {
     base: Url,
     proof: Proof,
     http: HttpClient,
+}
+
+/// What a service says of the directory of its local data.
+pub(super) enum BaseDir {
+    /// Where it is.
+    Is(PathBuf),
+    /// It tells only those whom it knows.
+    Secret,
+    /// No service is there that could tell.
+    Unknown,
 }
 
 /// What came back: JSON, as all answers should be.
@@ -43,6 +56,15 @@ enum Proof {
 
 impl Client {
     pub(super) fn new(config: &Config, adm: &Adm) -> Result<Client, String> {
+        Client::with(config, adm, Proof::new(config, adm)?)
+    }
+
+    /// One that does not say who asks.
+    pub(super) fn anonymous(config: &Config, adm: &Adm) -> Result<Client, String> {
+        Client::with(config, adm, Proof::None)
+    }
+
+    fn with(config: &Config, adm: &Adm, proof: Proof) -> Result<Client, String> {
         let base = match &adm.url {
             Some(url) => Url::parse(url).map_err(|error| format!("--url: {error}"))?,
             None => url_of(config)?,
@@ -55,12 +77,29 @@ impl Client {
             http = http.tls_certs_only([]);
         }
         let http = http.build().map_err(|error| error.to_string())?;
-        Ok(Client { base, proof: Proof::new(config, adm)?, http })
+        Ok(Client { base, proof, http })
     }
 
     /// The JSON that the service answers to a GET.
     pub(super) fn get(&self, path: &str) -> Result<Value, String> {
         run(self.ask(Method::GET, path, PATIENCE))?
+    }
+
+    /// The directory of the service's local data.
+    pub(super) fn base_dir(&self) -> BaseDir {
+        let answer = run(self.exchange(Method::GET, "/state", SHORT_PATIENCE));
+        let Ok(Ok(Answer { status, body: Ok(body) })) = answer else { return BaseDir::Unknown };
+        match body.get("localBaseDir").and_then(Value::as_str) {
+            Some(directory) => BaseDir::Is(directory.into()),
+            None if status == StatusCode::UNAUTHORIZED => BaseDir::Secret,
+            // Also 4.13.1 does not know.
+            None => BaseDir::Unknown,
+        }
+    }
+
+    /// The URL of the service.
+    pub(super) fn url(&self) -> &Url {
+        &self.base
     }
 
     /// Whether all is well, and what the service answers to a deep ping.

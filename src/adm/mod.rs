@@ -1,5 +1,6 @@
 //! `imgapi adm`: what an operator asks of a running service, and tools that look after its data.
 
+mod base_dir;
 mod change_stor;
 mod check_files;
 mod client;
@@ -19,9 +20,10 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use crate::config::{Config, DEFAULT_FILE};
+use crate::config::{Config, DEFAULT_FILE, Database};
 use crate::console;
 use crate::telemetry::err;
+use base_dir::Need;
 use change_stor::ChangeStor;
 use check_files::CheckFiles;
 use client::Client;
@@ -119,6 +121,10 @@ pub fn run(adm: &Adm) -> ExitCode {
 fn execute(adm: &Adm) -> Result<ExitCode, String> {
     let config = Config::load(&adm.file).map_err(|error| error.to_string())?;
     let client = || Client::new(&config, adm);
+    // Looked at in vain it would seem to be empty.
+    if let Some(need) = need_of_base_dir(&config, &adm.command) {
+        base_dir::check(&config, adm, need)?;
+    }
     let is_well = match &adm.command {
         Command::CheckFiles(options) => return check_files::check(&config, options, adm.verbose),
         Command::ChangeStor(options) => change_stor::move_all(&client()?, options),
@@ -132,6 +138,20 @@ fn execute(adm: &Adm) -> Result<ExitCode, String> {
         Command::Workers { json } => workers::print(&client()?, *json).map(|()| true),
     };
     Ok(if is_well? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What a command wants of the local base directory; `None` for one that does not look there.
+fn need_of_base_dir(config: &Config, command: &Command) -> Option<Need> {
+    let has_manifests = config.database == Database::Local;
+    match command {
+        Command::CheckFiles(_) | Command::Drain { .. } => Some(Need::Data),
+        Command::Dump { .. } => has_manifests.then_some(Need::Data),
+        Command::Load { .. } => has_manifests.then_some(Need::Place),
+        Command::ChangeStor(_)
+        | Command::Findings { .. }
+        | Command::Status { .. }
+        | Command::Workers { .. } => None,
+    }
 }
 
 /// An error with its causes.

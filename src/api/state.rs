@@ -21,6 +21,8 @@ struct ProcessState {
     log: Log,
     /// Whether Ping tells balancers to leave this server alone.
     draining: bool,
+    /// The directory of local data.
+    local_base_dir: String,
     storage_types: Vec<Stor>,
     database: DatabaseState,
     /// Only in a datacenter.
@@ -119,6 +121,7 @@ async fn of(state: &AppState) -> ProcessState {
         config: config(&state.0.in_force),
         log: Log { level: level as u8 },
         draining: state.drain().is_on().await,
+        local_base_dir: app.config.local_base_dir.display().to_string(),
         storage_types: app.storage.kinds(),
         database: database(app),
         ufds: app.accounts.as_ref().map(|accounts| UfdsState { connected: accounts.state().is_ok() }),

@@ -10,10 +10,9 @@ use serde_json::{Map, Value, json};
 use super::read::Reader;
 use super::secret::Masked;
 use super::{
-    Channels, Config, DEFAULT_LOCAL_BASE_DIR, Database, Identity, Jobs, Moray, Outgoing, Scrub, Secret,
-    TransferLimits, Ufds,
+    Channels, Config, Database, Identity, Jobs, Moray, Outgoing, Scrub, Secret, TransferLimits, Ufds,
 };
-use super::{auth, storage};
+use super::{auth, base_dir, storage};
 use crate::manifest::Mode;
 use crate::telemetry::Level;
 
@@ -121,6 +120,7 @@ fn read(mut merged: Map<String, Value>, problems: &mut Vec<Problem>) -> Config {
     let datacenter_name = datacenter_name(&mut root, mode);
     let transfer = TransferLimits::read(&mut root);
     let manta = storage::read(&mut root, mode, &datacenter_name, transfer);
+    let (local_base_dir, local_base_dir_named_by) = base_dir::read(&mut root);
     let config = Config {
         address: address(&mut root),
         port: root.integer("port", u16::MAX.into()).unwrap_or_default() as u16,
@@ -148,12 +148,12 @@ fn read(mut merged: Map<String, Value>, problems: &mut Vec<Problem>) -> Config {
         jobs: Jobs::read(&mut root),
         transfer,
         scrub: Scrub::read(&mut root),
-        local_base_dir: std::env::var_os("IMGAPI_LOCAL_BASE_DIR")
-            .filter(|dir| !dir.is_empty())
-            .map_or_else(|| DEFAULT_LOCAL_BASE_DIR.into(), PathBuf::from),
+        local_base_dir,
+        local_base_dir_named_by,
         merged: Masked::default(),
     };
     storage::complete(&mut merged, config.manta.as_ref());
+    base_dir::complete(&mut merged, &config.local_base_dir);
     Config { merged: Masked(merged), ..config }
 }
 

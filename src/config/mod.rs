@@ -2,6 +2,7 @@
 //! values, and validated. A problem names the key that has it.
 
 mod auth;
+mod base_dir;
 mod channels;
 mod in_force;
 mod jobs;
@@ -24,6 +25,7 @@ use crate::manifest::{Mode, Uuid};
 use crate::telemetry::Level;
 
 pub use auth::{Auth, SignatureAuth};
+pub use base_dir::NamedBy;
 pub use channels::{ChannelId, Channels};
 pub use in_force::{InForce, LastError, Situation};
 pub use jobs::{Jobs, Platform, Wfapi};
@@ -38,13 +40,10 @@ pub use transfer::{Pace, Stalled, TransferLimits};
 /// Where the configuration of an installed service is.
 pub const DEFAULT_FILE: &str = "/data/imgapi/etc/imgapi.config.json";
 
-/// Where data lives unless `IMGAPI_LOCAL_BASE_DIR` says otherwise.
-const DEFAULT_LOCAL_BASE_DIR: &str = "/data/imgapi";
-
 /// A validated configuration.
 ///
 /// Keys are those of the Node.js IMGAPI 4.13.1; ours beside them are `metricsPort`, `maxConnections`,
-/// `shutdownGraceSeconds`, `transferIdleSeconds`, `transferMinRate`, `fileUrlDeny`, `sourceDeny`, `staleReadSeconds`,
+/// `shutdownGraceSeconds`, `localBaseDir`, `transferIdleSeconds`, `transferMinRate`, `fileUrlDeny`, `sourceDeny`, `staleReadSeconds`,
 /// `scrubRate`, `scrubIntervalDays` and `authRequireRequestTarget`. Unknown keys are kept in [`Config::merged`] and otherwise ignored.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -88,8 +87,10 @@ pub struct Config {
     pub transfer: TransferLimits,
     /// How stored files are read again; `None` for not at all.
     pub scrub: Option<Scrub>,
-    /// `$IMGAPI_LOCAL_BASE_DIR`, or `/data/imgapi`: the directory of local files.
+    /// `$IMGAPI_LOCAL_BASE_DIR`, else `localBaseDir`, else `/data/imgapi`: the directory of local data.
     pub local_base_dir: PathBuf,
+    /// Which of these it is.
+    pub local_base_dir_named_by: NamedBy,
     merged: secret::Masked,
 }
 

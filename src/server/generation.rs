@@ -181,6 +181,10 @@ fn needs_no_restart(mine: &Config, next: &Config, has_my_rules: bool) -> Result<
     if mine.mode != next.mode {
         return Err(Refused::Restart("mode"));
     }
+    // Files are there that manifests name.
+    if mine.local_base_dir != next.local_base_dir {
+        return Err(Refused::Restart("localBaseDir"));
+    }
     if is_local(mine) != is_local(next) {
         return Err(Refused::Restart("databaseType"));
     }

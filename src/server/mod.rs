@@ -1,6 +1,7 @@
 //! The process: builds an [`App`](crate::images::App) from a [`Config`](crate::config::Config), listens, takes another
 //! configuration, and stops, without breaking what is under way.
 
+mod base_dir;
 mod connection;
 mod events;
 mod generation;
@@ -14,4 +15,5 @@ mod running;
 mod sendfile;
 mod watch;
 
+pub use base_dir::NoBaseDir;
 pub use run::{ServeError, serve};

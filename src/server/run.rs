@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::base_dir::{self, NoBaseDir};
 use super::generation::Generation;
 use super::running::{Running, labels};
 use super::watch::Watch;
@@ -33,6 +34,9 @@ pub enum ServeError {
     /// The manifests cannot be used.
     #[error(transparent)]
     Manifests(#[from] OpenError),
+    /// There is no place for local data.
+    #[error(transparent)]
+    BaseDir(#[from] NoBaseDir),
     /// The API's address is not to be had.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -83,6 +87,7 @@ async fn run(start: Start<'_>, config: Arc<Config>) -> Result<(), ServeError> {
     let address = SocketAddr::new(config.address, config.port);
     let api = TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })?;
     let address = api.local_addr()?;
+    base_dir::prepare(&config)?;
     let metrics = Arc::new(Metrics::new(&labels(&config))?);
     let first = Generation::first(config, Arc::clone(&metrics)).await?;
     let running = Running::start(start, first, metrics, api, shutdown.clone());

@@ -26,7 +26,7 @@ tests! {
 pub(crate) async fn adm(app: &TestApp, words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_imgapi"));
     command.arg("adm").arg("-f").arg(app.dc.config_file()).args(words);
-    command.env("IMGAPI_LOCAL_BASE_DIR", app.dc.local_dir()).kill_on_drop(true);
+    command.kill_on_drop(true);
     within(&words.join(" "), command.output()).await.unwrap()
 }
 

@@ -43,9 +43,9 @@ fn commands(app: &TestApp) -> Vec<(Vec<String>, i32)> {
     commands.into_iter().map(|(words, status)| (owned(words), status)).collect()
 }
 
-fn command(app: &TestApp, words: &[String]) -> Command {
+fn command(words: &[String]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_imgapi"));
-    command.args(words).env("IMGAPI_LOCAL_BASE_DIR", app.dc.local_dir());
+    command.args(words);
     command
 }
 
@@ -72,7 +72,7 @@ fn full() -> File {
 
 async fn a_full_disk_is_an_error(app: &TestApp) {
     for (words, status) in commands(app) {
-        let output = run(command(app, &words), &words, full()).await;
+        let output = run(command(&words), &words, full()).await;
         assert_eq!(output.status.code(), Some(status), "{words:?}: {output:?}");
         assert!(
             told(&output).contains("cannot write to standard output: No space left"),
@@ -85,7 +85,7 @@ async fn a_reader_who_has_gone_ends_a_command_quietly(app: &TestApp) {
     for (words, _) in commands(app) {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        let output = run(command(app, &words), &words, writer).await;
+        let output = run(command(&words), &words, writer).await;
         assert_eq!(output.status.signal(), Some(SIGPIPE), "{words:?}: {output:?}");
         assert_eq!(told(&output), "", "{words:?}");
     }
@@ -100,17 +100,16 @@ async fn a_reader_who_goes_ends_a_command_quietly(app: &TestApp) {
     let words = ["adm", "-f", app.dc.config_file().to_str().unwrap(), "dump"].map(str::to_owned);
     let (mut reader, writer) = std::io::pipe().unwrap();
     let reading = tokio::task::spawn_blocking(move || reader.read_exact(&mut [0; 100]).unwrap());
-    let output = run(command(app, &words), &words, writer).await;
+    let output = run(command(&words), &words, writer).await;
     reading.await.unwrap();
     assert_eq!((output.status.signal(), told(&output)), (Some(SIGPIPE), String::new()));
 }
 
 async fn a_closed_output_is_no_crash(app: &TestApp) {
     for (words, _) in commands(app) {
-        let program = command(app, &words);
+        let program = command(&words);
         let mut shell = Command::new("sh");
         shell.args(["-c", r#"exec "$0" "$@" >&-"#]).arg(program.get_program()).args(program.get_args());
-        shell.env("IMGAPI_LOCAL_BASE_DIR", app.dc.local_dir());
         let output = run(shell, &words, Stdio::null()).await;
         assert!(output.status.code().is_some_and(|code| code != 101), "{words:?}: {output:?}");
         assert!(!told(&output).contains("panicked"), "{words:?}: {output:?}");
@@ -127,7 +126,7 @@ async fn errors_that_cannot_be_told_are_no_crash(app: &TestApp) {
         (vec!["config-agent", "-f", "/nowhere"], 1),
     ] {
         let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
-        let mut command = command(app, &words);
+        let mut command = command(&words);
         command.stdout(Stdio::null()).stderr(full());
         let ended = tokio::task::spawn_blocking(move || command.status().unwrap()).await.unwrap();
         assert_eq!(ended.code(), Some(status), "{words:?}");
@@ -138,7 +137,7 @@ async fn a_dump_is_written_to_what_is_there(app: &TestApp) {
     let dump = async |path: &str, stdout: Stdio| {
         let words =
             ["adm", "-f", app.dc.config_file().to_str().unwrap(), "dump", "-o", path].map(str::to_owned);
-        let output = run(command(app, &words), &words, stdout).await;
+        let output = run(command(&words), &words, stdout).await;
         assert!(output.status.success(), "{path}: {output:?}");
         output
     };

@@ -269,7 +269,7 @@ async fn what_cannot_be_is_refused_with_a_reason(_shared: &TestApp) {
     };
     let port = taken.local_addr().unwrap().port();
     let manta = json!({"url": "http://127.0.0.1:1", "user": "admin", "key": "/nowhere/key"});
-    let cases: [(String, &str); 9] = [
+    let cases: [(String, &str); 10] = [
         ("{\"port\": ".into(), "is not a JSON object"),
         ("\"hunter2\"".into(), "is not a JSON object: it is another value"),
         (with(&|config| config["port"] = json!("hunter2")), "port "),
@@ -278,6 +278,7 @@ async fn what_cannot_be_is_refused_with_a_reason(_shared: &TestApp) {
         (with(&|config| config["metricsPort"] = json!(port)), "cannot listen on 127.0.0.1:"),
         (with(&|config| config["mode"] = json!("private")), "mode cannot be changed without a restart"),
         (with(&|config| config["databaseType"] = json!("local")), "databaseType cannot be changed"),
+        (with(&|config| config["localBaseDir"] = json!("/elsewhere")), "localBaseDir cannot be changed"),
         (with(&|config| config["manta"] = manta.clone()), "the key in /nowhere/key cannot be used"),
     ];
     for (text, reason) in &cases {

@@ -17,6 +17,7 @@
 )]
 mod support;
 
+mod base_dir;
 mod channels;
 mod local;
 mod modes;
@@ -50,7 +51,8 @@ async fn configured(settings: Value) -> TestApp {
 
 fn main() -> ExitCode {
     support::run(
-        [channels::TESTS, local::TESTS, modes::TESTS, sources::TESTS, takeover::TESTS].concat(),
+        [base_dir::TESTS, channels::TESTS, local::TESTS, modes::TESTS, sources::TESTS, takeover::TESTS]
+            .concat(),
         start,
     )
 }

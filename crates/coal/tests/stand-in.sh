@@ -1,5 +1,5 @@
 #!/bin/sh
 # Called in place of imgapi: checks how, and becomes the test binary that answers for it.
-[ "$1 $2" = "serve -f" ] && [ -d "$IMGAPI_LOCAL_BASE_DIR" ] || exit 2
+[ "$1 $2" = "serve -f" ] && [ -d "$(sed -n 's/.*"localBaseDir": "\(.*\)".*/\1/p' "$3")" ] || exit 2
 export STAND_IN_CONFIG="$3"
 exec "$STAND_IN" --exact --ignored --nocapture serve_as_stand_in

@@ -14,9 +14,8 @@ const SMALL: TestFile = TestFile { seed: 1, size: 3 * MIB };
 /// More than there is room for beside nothing at all.
 const LARGE: TestFile = TestFile { seed: 2, size: 12 * MIB };
 
-/// Mounts `$IMGAPI_LOCAL_BASE_DIR` in namespaces of its own, which end with the process: nothing is left mounted.
-const WITH_SMALL_DISK: &str =
-    r#"mount -t tmpfs -o size=8m,mode=0755 small "$IMGAPI_LOCAL_BASE_DIR" && exec "$@""#;
+/// Mounts `$SMALL_DISK` in namespaces of its own, which end with the process: nothing is left mounted.
+const WITH_SMALL_DISK: &str = r#"mount -t tmpfs -o size=8m,mode=0755 small "$SMALL_DISK" && exec "$@""#;
 const NAMESPACES: [&str; 4] = ["unshare", "--user", "--map-root-user", "--mount"];
 
 /// In units of 512 bytes: 8 MiB. The signal would end the process; without it the write fails.
@@ -38,14 +37,18 @@ async fn a_full_disk_is_a_storage_that_is_down() {
         .args(&NAMESPACES[1..])
         .args(script)
         .arg("true")
-        .env("IMGAPI_LOCAL_BASE_DIR", probe_directory.path())
+        .env("SMALL_DISK", probe_directory.path())
         .output();
     if !probe.as_ref().is_ok_and(|output| output.status.success()) {
         println!("no namespaces here ({probe:?}): the limit on the size of files stands for the full disk");
         return;
     }
     let command = NAMESPACES.into_iter().chain(script).chain([IMGAPI]).map(PathBuf::from);
-    let datacenter = Datacenter::builder().imgapi_command(command.collect()).start().await.unwrap();
+    let data = tempfile::tempdir().unwrap();
+    let disk = data.path().join("imgapi").display().to_string();
+    let builder = Datacenter::builder().data_dir(data.path()).imgapi_environment("SMALL_DISK", &disk);
+    let datacenter = builder.imgapi_command(command.collect()).start().await.unwrap();
+    assert_eq!(datacenter.local_dir(), std::path::Path::new(&disk));
     assert_that_a_full_disk_changes_nothing(&datacenter).await;
     let uuid = fill(&Client::new(&datacenter)).await;
     assert_that_room_comes_back(&Client::new(&datacenter), &uuid).await;

@@ -176,9 +176,10 @@ impl DatacenterBuilder {
         let control = Control::bind(addresses.control, sapi.server(), manta_server, services.as_ref())
             .await
             .map_err(cannot(format!("start the control on {}", addresses.control)))?;
+        let local_base_dir = ("localBaseDir".to_owned(), data.local_dir().display().to_string().into());
         let launch_agent = if self.config_from_sapi && !self.imgapi.is_empty() {
             // As in a config that is written: nothing reads files again on its own while tests damage them.
-            let mut settings = Map::from_iter([("scrubRate".to_owned(), Value::from(0))]);
+            let mut settings = Map::from_iter([("scrubRate".to_owned(), Value::from(0)), local_base_dir]);
             settings.extend(self.imgapi_config.clone());
             let installation = Installation {
                 command: &self.imgapi,
@@ -198,7 +199,9 @@ impl DatacenterBuilder {
                 sapi: sapi.server().address(),
             };
             let config_file = data.config_file();
-            let config = input.with(&self.imgapi_config);
+            let mut settings = Map::from_iter([local_base_dir]);
+            settings.extend(self.imgapi_config.clone());
+            let config = input.with(&settings);
             write_json(&config_file, &config).map_err(cannot(format!("write {}", config_file.display())))?;
             None
         };
@@ -241,14 +244,11 @@ impl DatacenterBuilder {
         if self.imgapi.is_empty() {
             return Ok(None);
         }
-        let local_dir = data.local_dir().display().to_string();
-        let mut environment = self.imgapi_environment.clone();
-        environment.push(("IMGAPI_LOCAL_BASE_DIR".to_owned(), local_dir));
         let launch = Launch {
             program: "imgapi",
             command: self.imgapi.clone(),
             arguments: vec!["serve".into(), "-f".into(), data.config_file().into()],
-            environment,
+            environment: self.imgapi_environment.clone(),
             log_file: data.log_file(),
             pid_file: Some(data.pid_file()),
         };
@@ -305,7 +305,7 @@ impl DataDir {
         &self.path
     }
 
-    /// `IMGAPI_LOCAL_BASE_DIR`
+    /// `localBaseDir`
     pub(super) fn local_dir(&self) -> PathBuf {
         self.path.join("imgapi")
     }

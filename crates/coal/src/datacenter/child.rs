@@ -52,6 +52,8 @@ impl Launch {
         let child = Command::new(program.map_err(cannot(action.clone()))?)
             .args(words)
             .args(&self.arguments)
+            // It is in the config; what is set here is about another server.
+            .env_remove("IMGAPI_LOCAL_BASE_DIR")
             .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(log()?)

@@ -142,7 +142,7 @@ impl Datacenter {
         &self.config_file
     }
 
-    /// Where `imgapi` keeps files: its `IMGAPI_LOCAL_BASE_DIR`.
+    /// Where `imgapi` keeps files: its `localBaseDir`.
     pub fn local_dir(&self) -> PathBuf {
         self.data.local_dir()
     }

@@ -1,0 +1,72 @@
+use std::fs::{self, File, TryLockError};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::Adm;
+use super::client::{BaseDir, Client};
+use crate::config::Config;
+
+/// One of them is in every directory that a service has used, of this version or of 4.13.1.
+const SIGNS: [&str; 5] = [LOCKS[0], LOCKS[1], "images", "manifests", "archive"];
+
+/// Files that a running service has locked.
+const LOCKS: [&str; 2] = ["imgapi.lock", "manifests.lock"];
+
+/// What a command wants of the local base directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Need {
+    /// The data of a service.
+    Data,
+    /// Room for data: it may be empty.
+    Place,
+}
+
+/// Refuses a local base directory that is not that of the configuration's service: what is not there would pass for a service
+/// without images, and what is written there for something that the service takes notice of. A service that runs is asked;
+/// where it does not tell, it is known by the lock that it has.
+pub(super) fn check(config: &Config, adm: &Adm, need: Need) -> Result<(), String> {
+    let directory = &config.local_base_dir;
+    let refused = |problem: &str| {
+        Err(format!(
+            "{} ({}) {problem}; the directory of the service is to be named by localBaseDir in the configuration, or for \
+             this command by IMGAPI_LOCAL_BASE_DIR as for the service",
+            directory.display(),
+            config.local_base_dir_named_by
+        ))
+    };
+    match fs::metadata(directory) {
+        Ok(there) if there.is_dir() => {}
+        Ok(_) => return refused("is no directory"),
+        Err(error) => return refused(&format!("cannot be used: {error}")),
+    }
+    // Without an address there is nobody to ask.
+    let client = Client::anonymous(config, adm).ok();
+    let url = client.as_ref().map(|client| client.url().to_string()).unwrap_or_default();
+    match client.map_or(BaseDir::Unknown, |client| client.base_dir()) {
+        BaseDir::Is(theirs) if is_same(&theirs, directory) => Ok(()),
+        BaseDir::Is(theirs) => {
+            refused(&format!("is not that of the service at {url}, which uses {}", theirs.display()))
+        }
+        BaseDir::Secret if is_locked(directory) => Ok(()),
+        BaseDir::Secret => refused(&format!("is used by no service, and one is at {url}")),
+        BaseDir::Unknown if need == Need::Place || has_signs(directory) => Ok(()),
+        BaseDir::Unknown => refused("has nothing that a service has left there"),
+    }
+}
+
+/// Whether a process has one of the locks. Who looks has a shared one for a moment.
+fn is_locked(directory: &Path) -> bool {
+    LOCKS.iter().any(|name| {
+        let locked = File::open(directory.join(name)).map(|file| file.try_lock_shared());
+        matches!(locked, Ok(Err(TryLockError::WouldBlock)))
+    })
+}
+
+fn has_signs(directory: &Path) -> bool {
+    SIGNS.iter().any(|name| directory.join(name).exists())
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    let known = |path: &Path| fs::metadata(path).map(|there| (there.dev(), there.ino())).ok();
+    one == other || known(one).is_some_and(|one| known(other) == Some(one))
+}
