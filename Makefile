@@ -19,7 +19,7 @@ help: ## Show this list
 run: ## Start a datacenter on this machine, with a DC-mode IMGAPI
 	@test/requirements.sh build
 	$(CARGO) build --release --locked -p imgapi -p coal
-	target/release/coal --ports $(COAL_PORTS) $(COAL_OPTIONS)
+	target/release/coal --ports $(COAL_PORTS) --images $(COAL_OPTIONS)
 
 test: test-rust test-interop ## Run all tests
 

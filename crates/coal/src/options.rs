@@ -36,6 +36,9 @@ pub(crate) struct Options {
     /// Leave out the Workflow API, VMAPI and CNAPI.
     #[arg(long)]
     pub(crate) no_services: bool,
+    /// Put the images of the machines into imgapi, where there are both, so that it can make images of them at once.
+    #[arg(long)]
+    pub(crate) images: bool,
     /// How many datacenters there are, which know each other. All but the first have a number after their name.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=16))]
     pub(crate) datacenters: u16,
@@ -101,6 +104,7 @@ impl Options {
         let mut builder = Datacenter::builder()
             .manta(self.manta)
             .services(!self.no_services)
+            .images(self.images)
             .config_from_sapi(!self.direct_config);
         if let Some(data) = self.data {
             builder = builder.data_dir(data);

@@ -16,7 +16,7 @@ use super::manta::{Manta, MantaMode};
 use super::ports::{Addresses, Ports};
 use super::sapi::{Content, Sapi};
 use super::services::Services;
-use super::{Datacenter, Imgapi, health};
+use super::{Datacenter, Imgapi, health, images};
 use crate::control::Control;
 use crate::moray::{Location, MorayServer};
 use crate::ufds::{Directory, Dn, LiveDirectory, UfdsOptions, UfdsServer};
@@ -32,6 +32,7 @@ pub struct DatacenterBuilder {
     ports: Ports,
     manta: MantaMode,
     without_services: bool,
+    images: bool,
     peers: BTreeMap<String, String>,
     imgapi: Vec<PathBuf>,
     ufds_ldif: Option<PathBuf>,
@@ -133,6 +134,13 @@ impl DatacenterBuilder {
         self
     }
 
+    /// Whether the images of the machines are put into `imgapi`; by default nobody does that.
+    #[must_use]
+    pub fn images(mut self, wanted: bool) -> Self {
+        self.images = wanted;
+        self
+    }
+
     /// Starts everything and waits until it answers.
     ///
     /// # Errors
@@ -206,6 +214,10 @@ impl DatacenterBuilder {
             None
         };
         let imgapi = self.start_imgapi(&data, addresses).await?;
+        if let (true, Some(imgapi), Some(services), Some(admin)) = (self.images, &imgapi, &services, admin) {
+            images::put(imgapi.address, services.fleet(), &admin.uuid).await?;
+            health::wait_for_backends(imgapi.address, &imgapi.process).await?;
+        }
         let agent = match launch_agent {
             Some(launch) => Some(Agent { process: launch.spawn()?, launch }),
             None => None,

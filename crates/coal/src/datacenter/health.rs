@@ -27,6 +27,11 @@ pub(super) async fn wait_for_images(address: SocketAddr, process: &Process) -> R
     wait_for(address, "/images?limit=1&channel=*", process).await
 }
 
+/// Waits until all backends answer `imgapi`, so that jobs can be started.
+pub(super) async fn wait_for_backends(address: SocketAddr, process: &Process) -> Result<(), DatacenterError> {
+    wait_for(address, "/ping?deep=true", process).await
+}
+
 async fn wait_for(address: SocketAddr, path: &'static str, process: &Process) -> Result<(), DatacenterError> {
     let no_client = |error| cannot("make an HTTP client")(std::io::Error::other(error));
     use_ring();

@@ -7,6 +7,7 @@ mod cloud;
 mod config;
 mod error;
 mod health;
+mod images;
 mod keys;
 mod manta;
 mod ports;

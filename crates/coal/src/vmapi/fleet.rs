@@ -22,8 +22,7 @@ struct Tables {
 
 impl Fleet {
     /// A few machines of these accounts, on three servers: one with a new platform, one that is too old for images, and
-    /// one that tells no version. The images that they were made from are [`images`](Self::images); nobody has put them
-    /// into IMGAPI.
+    /// one that tells no version. The images that they were made from are [`images`](Self::images).
     pub fn built_in(accounts: &[Account]) -> Self {
         let fleet = Self::default();
         let servers = [
