@@ -35,23 +35,23 @@ pub(super) async fn act_on_image(
         Some("import") => return imports::import(&state, &context, &headers, path, body).await,
         Some("import-remote") => return jobs::import_remote(&state, &context, path).await,
         Some("import-from-datacenter") => {
-            return jobs::import_from_datacenter(&state, &context, path).await;
+            return jobs::import_from_datacenter(&state, &context, path, &body).await;
         }
-        Some("change-stor") => return stor::change_stor(&state, &context, path).await,
+        Some("change-stor") => return stor::change_stor(&state, &context, path, &body).await,
+        Some("export") => return export(&state, &context, path, &body).await,
         _ => {}
     }
     let image = path.owned(&context, &state).await?;
-    if action == Some("export") {
-        return export(&state, &context, image).await;
-    }
     let changed = change(&state, &context, &headers, image, body).await?;
     Ok(reply(&changed, &context.form(&state, false))?.into_response())
 }
 
 /// `POST /images/:uuid?action=export` — ExportImage.
-async fn export(state: &AppState, context: &Context, image: OwnedImage) -> ApiResult<Response> {
-    let Some(path) = context.params.one("manta_path")? else {
-        return Err(ApiError::validation(vec![FieldError::missing("manta_path")]));
+async fn export(state: &AppState, context: &Context, path: ImagePath, body: &Parsed) -> ApiResult<Response> {
+    let params = context.params.or_from(body, &["manta_path", "account"])?;
+    let image = path.owned_by_caller(&params, state).await?;
+    let Some(path) = params.one("manta_path")? else {
+        return Err(ApiError::invalid_request(vec![FieldError::missing("manta_path")]));
     };
     let form = context.form(state, false);
     let exported = images::export(state.app(), image.access, image.image, path, form).await?;
@@ -95,7 +95,7 @@ async fn change(
 fn channel_to_add(body: &Parsed) -> ApiResult<Option<&str>> {
     match body {
         Parsed::Absent | Parsed::Json(Value::Null) => {
-            Err(ApiError::validation(vec![FieldError::missing("body")]))
+            Err(ApiError::invalid_body("must be a JSON object with a \"channel\""))
         }
         Parsed::Json(value) => Ok(value.get("channel").and_then(Value::as_str)),
         Parsed::Other => Ok(None),

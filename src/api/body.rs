@@ -16,7 +16,7 @@ use super::context::Context;
 use super::upload::BodyError;
 use crate::config::Stalled;
 use crate::images::{ApiError, ApiResult, Code};
-use crate::manifest::{FieldError, json};
+use crate::manifest::json;
 
 /// Most bytes of a body that is parsed, before and after decompression. 4.13.1 has no limit; the largest manifest it
 /// accepts, without an absurd `acl`, is a few hundred KiB.
@@ -40,13 +40,19 @@ pub(super) enum Parsed {
 }
 
 impl Parsed {
+    /// The members of an object; none of anything else.
+    pub(super) fn members(&self) -> Option<&Map<String, Value>> {
+        match self {
+            Parsed::Json(Value::Object(members)) => Some(members),
+            _ => None,
+        }
+    }
+
     /// The members of an object. Anything else is reported under the field `body`.
     pub(super) fn into_object(self) -> ApiResult<Map<String, Value>> {
         match self {
             Parsed::Json(Value::Object(members)) => Ok(members),
-            _ => {
-                Err(ApiError::validation(vec![FieldError::missing("body").because("must be a JSON object")]))
-            }
+            _ => Err(ApiError::invalid_body("must be a JSON object")),
         }
     }
 }

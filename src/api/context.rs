@@ -101,7 +101,7 @@ impl Context {
             },
             Err(_) => FieldError::invalid("channel").because("must be given once"),
         };
-        Err(ApiError::validation(vec![problem]))
+        Err(ApiError::invalid_request(vec![problem]))
     }
 
     /// The same for routes that can be about all channels, too: `*` is `None`.

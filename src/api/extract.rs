@@ -7,6 +7,7 @@ use axum::http::request::Parts;
 
 use super::AppState;
 use super::context::Context;
+use super::params::Params;
 use crate::config::ChannelId;
 use crate::images::{self, Access, ApiError, Code};
 use crate::manifest::{Image, Uuid, View};
@@ -67,18 +68,27 @@ pub(super) struct ImagePath {
 impl ImagePath {
     /// The rest of what [`VisibleImage`] does.
     pub(super) async fn visible(self, context: &Context, state: &AppState) -> Result<VisibleImage, ApiError> {
-        VisibleImage::find(self.access(context)?, context, state).await
+        VisibleImage::find(self.access(&context.params)?, context, state).await
     }
 
     /// The rest of what [`OwnedImage`] does.
     pub(super) async fn owned(self, context: &Context, state: &AppState) -> Result<OwnedImage, ApiError> {
-        let access = self.access(context)?;
+        self.owned_by_caller(&context.params, state).await
+    }
+
+    /// The same where the caller is not told by the query alone.
+    pub(super) async fn owned_by_caller(
+        self,
+        params: &Params,
+        state: &AppState,
+    ) -> Result<OwnedImage, ApiError> {
+        let access = self.access(params)?;
         let image = images::owned(state.app(), access).await?.image;
         Ok(OwnedImage { access, image })
     }
 
-    fn access(self, context: &Context) -> Result<Access, ApiError> {
-        Ok(Access { uuid: self.uuid, channel: self.channel, account: context.params.account()? })
+    fn access(self, params: &Params) -> Result<Access, ApiError> {
+        Ok(Access { uuid: self.uuid, channel: self.channel, account: params.account()? })
     }
 }
 

@@ -16,6 +16,9 @@ use crate::manifest::{FieldCode, FieldError, json};
 /// Where a client follows the job it has started.
 const WORKFLOW_API: HeaderName = HeaderName::from_static("workflow-api");
 
+/// Parameters of CreateImageFromVm that may be in the body, with the manifest.
+const OF_VM: [&str; 3] = ["vm_uuid", "incremental", "max_origin_depth"];
+
 /// `POST /images?action=create-from-vm` — CreateImageFromVm.
 pub(super) async fn create_from_vm(
     state: &AppState,
@@ -23,7 +26,7 @@ pub(super) async fn create_from_vm(
     channel: Option<ChannelId>,
     body: Parsed,
 ) -> ApiResult<Response> {
-    let (app, params) = (state.app(), &context.params);
+    let (app, params) = (state.app(), context.params.or_from(&body, &OF_VM)?);
     images::check_vm_images(app)?;
     let invalid = |name, message| ApiError::invalid_parameter(name, FieldCode::Invalid, message);
     let Some(vm) = params.non_empty("vm_uuid")? else { return Err(missing("vm_uuid")) };
@@ -34,7 +37,10 @@ pub(super) async fn create_from_vm(
         Some(Ok(depth)) if depth >= 2 => Some(depth),
         Some(_) => return Err(invalid("max_origin_depth", "must be an integer from 2 on")),
     };
-    let manifest = body.into_object()?;
+    let mut manifest = body.into_object()?;
+    // One that the query has, too, is none of the manifest.
+    manifest
+        .retain(|name, _| name != "action" && (!OF_VM.contains(&name.as_str()) || context.params.has(name)));
     let account = params.account()?;
     let image = VmImage { vm, incremental, max_origin_depth, channel, manifest };
     let job = images::create_from_vm(app, account, image, &context.id_text()).await?;
@@ -61,17 +67,22 @@ pub(super) async fn import_from_datacenter(
     state: &AppState,
     context: &Context,
     path: ImagePath,
+    body: &Parsed,
 ) -> ApiResult<Response> {
-    let (params, config) = (&context.params, &state.app().config);
+    let (params, config) = (context.params.or_from(body, &["datacenter", "account"])?, &state.app().config);
     let Some(account) = params.account().ok().flatten() else {
-        return Err(ApiError::validation(vec![FieldError::invalid("account").because("must be a UUID")]));
+        return Err(ApiError::invalid_request(vec![
+            FieldError::invalid("account").because("must be a UUID"),
+        ]));
     };
     let Some(name) = params.non_empty("datacenter")? else { return Err(missing("datacenter")) };
     let others = config.outgoing.datacenters.iter().filter(|other| other.name != config.datacenter_name);
     let Some(datacenter) = others.clone().find(|other| other.name == name) else {
         let names = others.map(|other| other.name.as_str()).collect::<Vec<_>>().join(", ");
         let problem = FieldError::invalid("datacenter").because(format!("must be one of: {names}"));
-        return Err(ApiError::validation(vec![problem]));
+        // As 4.13.1 says it, whose tests look for it.
+        let message = format!("datacenter {name:?} is not supported, valid datacenters names are: {names}");
+        return Err(ApiError::invalid_request(vec![problem]).saying(message));
     };
     let (app, id) = (state.app(), context.id_text());
     let job = images::import_from_datacenter(app, path.uuid, account, datacenter, &id).await?;
@@ -100,5 +111,5 @@ fn started(state: &AppState, job: &StartedJob) -> ApiResult<Response> {
 }
 
 fn missing(parameter: &str) -> ApiError {
-    ApiError::validation(vec![FieldError::missing(parameter)])
+    ApiError::invalid_request(vec![FieldError::missing(parameter)])
 }

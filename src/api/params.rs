@@ -1,5 +1,7 @@
 use percent_encoding::{percent_decode, percent_decode_str};
+use serde_json::Value;
 
+use super::body::Parsed;
 use crate::images::{ApiError, ApiResult, Code};
 use crate::manifest::{FieldCode, Uuid};
 
@@ -40,6 +42,31 @@ impl Params {
     /// The value of `name`; `None` when it is absent or empty.
     pub(super) fn non_empty(&self, name: &str) -> ApiResult<Option<&str>> {
         Ok(self.one(name)?.filter(|value| !value.is_empty()))
+    }
+
+    /// These, and of the members of a body those that are called so and that the query does not have: newer clients send
+    /// the parameters of an action there. Null is as good as nothing.
+    pub(super) fn or_from(&self, body: &Parsed, names: &[&str]) -> ApiResult<Params> {
+        let mut all = self.clone();
+        let members = body.members().into_iter().flatten();
+        for (name, value) in members.filter(|(name, _)| names.contains(&name.as_str())) {
+            let text = match value {
+                Value::Null => continue,
+                _ if self.has(name) => continue,
+                Value::String(text) => text.clone(),
+                Value::Bool(_) | Value::Number(_) => value.to_string(),
+                Value::Array(_) | Value::Object(_) => {
+                    return Err(ApiError::invalid_parameter(name, FieldCode::Invalid, "must be one value"));
+                }
+            };
+            all.0.push((name.clone(), text));
+        }
+        Ok(all)
+    }
+
+    /// Whether `name` is there, in whatever form.
+    pub(super) fn has(&self, name: &str) -> bool {
+        !matches!(self.one(name), Ok(None))
     }
 
     /// The `account` of an account call. An empty one counts as absent.
@@ -112,6 +139,8 @@ pub(super) fn escapes_are_valid(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn field(result: ApiResult<impl std::fmt::Debug>) -> String {
@@ -141,6 +170,20 @@ mod tests {
             let params = Params::parse(Some(query));
             let pairs: Vec<_> = params.pairs().iter().map(|(name, value)| (&name[..], &value[..])).collect();
             assert_eq!(pairs, expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn what_the_query_does_not_have_is_taken_from_the_body() {
+        let body = json!({"a": "1", "b": 2, "c": true, "d": null, "e": "5", "f": [1], "other": "x"});
+        let names = ["a", "b", "c", "d", "e"];
+        let query = Params::parse(Some("e=&x=y"));
+        let params = query.or_from(&Parsed::Json(body.clone()), &names).unwrap();
+        let expected = [("e", ""), ("x", "y"), ("a", "1"), ("b", "2"), ("c", "true")];
+        assert_eq!(params.pairs(), expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert_eq!(field(query.or_from(&Parsed::Json(body), &["f"])), "f");
+        for none in [Parsed::Absent, Parsed::Other, Parsed::Json(json!(["a"]))] {
+            assert_eq!(query.or_from(&none, &names).unwrap().pairs(), query.pairs());
         }
     }
 

@@ -3,6 +3,7 @@
 use axum::response::{IntoResponse, Response};
 
 use super::AppState;
+use super::body::Parsed;
 use super::context::Context;
 use super::extract::ImagePath;
 use super::reply::Json;
@@ -10,10 +11,16 @@ use crate::images::{self, ApiError, ApiResult};
 use crate::manifest::{ApiForm, ApiVersion, FieldError, Stor, json};
 
 /// Moves an image's file to another storage.
-pub(super) async fn change_stor(state: &AppState, context: &Context, path: ImagePath) -> ApiResult<Response> {
+pub(super) async fn change_stor(
+    state: &AppState,
+    context: &Context,
+    path: ImagePath,
+    body: &Parsed,
+) -> ApiResult<Response> {
     let access = path.visible(context, state).await?.access;
     context.params.operator_only()?;
-    let stor = parse_stor(state, context.params.non_empty("stor")?)?;
+    let params = context.params.or_from(body, &["stor"])?;
+    let stor = parse_stor(state, params.non_empty("stor")?)?;
     let image = images::change_stor(state.app(), access, stor).await?;
     // As in 4.13.1, always the newer form, and without a tag.
     let form = ApiForm { version: ApiVersion::V2, admin_fields: true, ..context.form(state, true) };
@@ -28,5 +35,5 @@ fn parse_stor(state: &AppState, stor: Option<&str>) -> ApiResult<Stor> {
         Some(Err(_)) => invalid("must be local or manta"),
         None => FieldError::missing("stor"),
     };
-    Err(ApiError::validation(vec![problem]))
+    Err(ApiError::invalid_request(vec![problem]))
 }

@@ -16,7 +16,7 @@ fn unavailable(what: &str) -> ApiError {
 }
 
 fn missing(field: &str) -> ApiError {
-    ApiError::validation(vec![FieldError::missing(field)])
+    ApiError::invalid_request(vec![FieldError::missing(field)])
 }
 
 /// `POST /images?action=import-docker-image` — AdminImportDockerImage.
@@ -55,7 +55,7 @@ fn check_docker_reference(context: &Context) -> ApiResult<()> {
         problems.push(FieldError::invalid("repo"));
     }
     if !problems.is_empty() {
-        return Err(ApiError::validation(problems));
+        return Err(ApiError::invalid_request(problems));
     }
     params.flag("public").map(drop)
 }
@@ -87,7 +87,7 @@ pub(super) async fn push_docker_image(
         }
         let Some(repository) = context.params.one("repoAndTag")? else { return Err(missing("repoAndTag")) };
         if !names_repository(repository) {
-            return Err(ApiError::validation(vec![FieldError::invalid("repoAndTag")]));
+            return Err(ApiError::invalid_request(vec![FieldError::invalid("repoAndTag")]));
         }
         check_manifest(&body)
     };
@@ -120,7 +120,7 @@ fn check_manifest(body: &Parsed) -> ApiResult<()> {
     if manifest.as_str().is_some_and(is_json) {
         return Ok(());
     }
-    Err(ApiError::validation(vec![
+    Err(ApiError::invalid_request(vec![
         FieldError::invalid("manifest_str").because("must be a text that is JSON"),
     ]))
 }

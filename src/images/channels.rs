@@ -27,7 +27,7 @@ pub async fn add_channel(
 ) -> ApiResult<Image> {
     let Some(channel) = name.and_then(|name| app.config.channels.find(name)) else {
         let message = format!("{:?} is not a channel", name.unwrap_or_default());
-        return Err(ApiError::validation(vec![FieldError::invalid("channel").because(message)]));
+        return Err(ApiError::invalid_request(vec![FieldError::invalid("channel").because(message)]));
     };
     let app = Arc::clone(app);
     to_the_end(async move {

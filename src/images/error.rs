@@ -41,6 +41,13 @@ impl ApiError {
         ApiError { relayed: Some(relayed), ..ApiError::new(Code::InternalError, message) }
     }
 
+    /// The same with another message.
+    #[must_use]
+    pub fn saying(mut self, message: impl Into<String>) -> ApiError {
+        self.message = message.into();
+        self
+    }
+
     /// The same with the reason, for the log.
     #[must_use]
     pub fn because(mut self, cause: impl Error + Send + Sync + 'static) -> ApiError {
@@ -54,14 +61,21 @@ impl ApiError {
         ApiError { errors, ..ApiError::new(Code::ValidationFailed, message) }
     }
 
+    /// `ValidationFailed` for what is no image data: parameters of a query, and the body of an action.
+    pub fn invalid_request(errors: Vec<FieldError>) -> ApiError {
+        let message = about_parameters(&errors);
+        ApiError { errors, ..ApiError::new(Code::ValidationFailed, message) }
+    }
+
+    /// `ValidationFailed` for a body of another kind than it has to be: what it `must`.
+    pub fn invalid_body(must: &str) -> ApiError {
+        let problem = FieldError::missing("body").because(must);
+        ApiError::invalid_request(vec![problem]).saying(format!("the body {must}"))
+    }
+
     /// `InvalidParameter`.
     pub fn invalid_parameters(errors: Vec<FieldError>) -> ApiError {
-        let message = match errors.as_slice() {
-            [FieldError { field, message: Some(reason), .. }] => {
-                format!("invalid parameter \"{field}\": {reason}")
-            }
-            _ => format!("invalid parameters: {}", field_names(&errors)),
-        };
+        let message = about_parameters(&errors);
         ApiError { errors, ..ApiError::new(Code::InvalidParameter, message) }
     }
 
@@ -109,6 +123,19 @@ impl ApiError {
     /// Why it happened, when it was our side.
     pub fn cause(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
         self.cause.as_deref()
+    }
+}
+
+fn about_parameters(errors: &[FieldError]) -> String {
+    let is_missing =
+        |error: &FieldError| matches!(error.code, FieldCode::MissingParameter | FieldCode::Missing);
+    let problem = if errors.iter().all(is_missing) { "missing" } else { "invalid" };
+    match errors {
+        [FieldError { field, message: Some(reason), .. }] => {
+            format!("{problem} parameter \"{field}\": {reason}")
+        }
+        [FieldError { field, .. }] => format!("{problem} parameter \"{field}\""),
+        _ => format!("{problem} parameters: {}", field_names(errors)),
     }
 }
 

@@ -368,6 +368,8 @@ async fn datacenters_of_a_cloud_know_each_other(_shared: &TestApp) {
         );
         let answer: Value = http.post(url).send().await.unwrap().json().await.unwrap();
         assert_eq!(answer["errors"][0]["message"], format!("must be one of: {other}"), "{answer}");
+        let message = format!("datacenter \"x\" is not supported, valid datacenters names are: {other}");
+        assert_eq!(answer["message"], message);
         let config: Value = serde_json::from_slice(&fs::read(datacenter.config_file()).unwrap()).unwrap();
         assert_eq!(config["instanceUuid"], datacenter.imgapi_instance());
     }
