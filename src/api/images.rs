@@ -29,7 +29,8 @@ pub(super) async fn list_images(
     let caller = Caller { mode: form.mode, anonymous: context.user().is_none() };
     let query = ListQuery::parse(context.params.pairs(), caller)
         .map_err(|error| ApiError::invalid_parameters(vec![error]))?;
-    let Some(query) = query else { return Ok(Json::rendered("[]").into_response()) };
+    let Some(mut query) = query else { return Ok(Json::rendered("[]").into_response()) };
+    query.active_only = context.sees_active_only(&state);
     let list = context.found(images::list(state.app(), query, channel, form).await?);
     let quoted = format!("\"{}\"", list.etag);
     match conditional::read(&headers, Validators { etag: &list.etag, modified: None })? {

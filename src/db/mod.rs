@@ -167,6 +167,20 @@ impl Database {
         either!(self.insert(image))
     }
 
+    /// Stores a record in the place of the version `replaced`, or of none, if its origin still is the version that was
+    /// read. Whoever has read the origin before, to delete it or to give it another UUID, gets a `Conflict` from then on.
+    ///
+    /// # Errors
+    /// `Conflict` when one of the two is another version by now; the others of a write.
+    pub async fn put_with_origin(
+        &self,
+        image: &Image,
+        replaced: Option<&str>,
+        origin: &Stored,
+    ) -> Result<(), DbError> {
+        either!(self.put_with_origin(image, replaced, origin))
+    }
+
     /// Stores a changed record in the place of the version that `etag` names.
     ///
     /// # Errors
@@ -183,12 +197,20 @@ impl Database {
         either!(self.delete(uuid, etag))
     }
 
-    /// Stores `image`, whose UUID is new, in the place of the version of `old` that `etag` names.
+    /// Stores `image`, whose UUID is new, in the place of the version of `old` that `etag` names. An `origin` that the
+    /// image has not had before is that of [`Database::put_with_origin`].
     ///
     /// # Errors
-    /// `Conflict` when the new UUID is taken, or the old record is another version by now; the others of a write.
-    pub async fn rename(&self, image: &Image, old: Uuid, etag: &str) -> Result<(), DbError> {
-        either!(self.rename(image, old, etag))
+    /// `Conflict` when the new UUID is taken, or the old record or the origin is another version by now; the others of a
+    /// write.
+    pub async fn rename(
+        &self,
+        image: &Image,
+        old: Uuid,
+        etag: &str,
+        origin: Option<&Stored>,
+    ) -> Result<(), DbError> {
+        either!(self.rename(image, old, etag, origin))
     }
 
     /// UUIDs of the images whose origin is `uuid`. With Moray: as it has them now, valid or not, a thousand at most.

@@ -1,4 +1,5 @@
 use super::archive::archived;
+use super::origin::{find_new_origin, put};
 use super::{Access, ApiError, ApiResult, App, Precondition, lookup};
 use crate::db::{DbError, Stored};
 use crate::manifest::{Image, Uuid};
@@ -42,13 +43,25 @@ pub(super) async fn change_from(
     precondition: &Precondition,
     change: impl Fn(&Image) -> ApiResult<Image>,
 ) -> Result<Changed, ChangeError> {
+    change_with_origin(app, access, precondition, None, change).await
+}
+
+/// The same for a change that may give the image another origin, that of this UUID.
+pub(super) async fn change_with_origin(
+    app: &App,
+    access: Access,
+    precondition: &Precondition,
+    new_origin: Option<Uuid>,
+    change: impl Fn(&Image) -> ApiResult<Image>,
+) -> Result<Changed, ChangeError> {
     // The changes of this process wait for each other, so that only those of other processes make one start over.
-    let _changing = app.changes.lock(access.uuid).await?;
+    let _changing = app.changes.lock_all([access.uuid].into_iter().chain(new_origin)).await?;
     for _ in 0..ATTEMPTS {
         let Stored { image: before, etag } = lookup::owned(app, access).await?;
         precondition.check(&before)?;
         let after = change(&before)?;
-        let replaced = app.db.replace(&after, &etag);
+        let origin = find_new_origin(app, &before, &after).await?;
+        let replaced = put(app, &after, Some(&etag), origin.as_ref());
         match archived(app, &[(&after, Version::Current)], replaced).await? {
             Ok(()) => return Ok(Changed { before, after }),
             Err(DbError::Conflict) => {}

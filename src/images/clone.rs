@@ -1,15 +1,14 @@
 use std::sync::Arc;
 
-use super::archive::archived;
 use super::delete::delete_record_and_files;
 use super::lookup::current;
-use super::origin::MAX_CHAIN;
+use super::origin::{MAX_CHAIN, NamedBy, not_there, refuse_unactivated, store};
 use super::placing::{settle_named, stored_in};
 use super::{Access, ApiError, ApiResult, App, Code, Precondition, now, to_the_end};
 use crate::db::DbError;
 use crate::manifest::clone::{CloneContext, clone_of};
 use crate::manifest::{FieldCode, FieldError, Image, ImageFile, ImageType, Uuid};
-use crate::storage::{Digests, Location, Target, Version};
+use crate::storage::{Digests, Location, Target};
 use crate::telemetry::err;
 
 /// CloneImage: makes the account of the call its own copy of an image that is shared with it, and of the origins that
@@ -26,7 +25,8 @@ pub async fn clone_image(app: &Arc<App>, access: Access) -> ApiResult<Image> {
     to_the_end(async move {
         let image = current(&app, access).await?.image;
         check(&image, account)?;
-        let chain = Chain::of(&app, image).await?;
+        app.check_owner(account).await?;
+        let chain = Chain::of(&app, image, account).await?;
         let mut clones = Vec::new();
         match chain.copy(&app, account, &mut clones).await {
             Ok(top) => Ok(top),
@@ -64,17 +64,24 @@ struct Chain {
 
 impl Chain {
     /// Follows the origins up to one that belongs to the operators or to nobody.
-    async fn of(app: &App, image: Image) -> ApiResult<Chain> {
+    ///
+    /// Whoever shares an image shares its own images that it is made of, too; any other one must be visible to the
+    /// account itself. One that is not is not there.
+    async fn of(app: &App, image: Image, account: Uuid) -> ApiResult<Chain> {
         let shared_owners = [Some(Uuid::NIL), app.config.admin_uuid];
+        let sharer = image.owner();
         let mut next = image.origin();
         only_file(&image)?;
         let mut images = vec![image];
         while let Some(uuid) = next {
             let origin = app.db.get(uuid).await?.map(|stored| stored.image);
-            let origin = origin.ok_or_else(|| {
-                ApiError::new(Code::ResourceNotFound, format!("origin image {uuid} does not exist"))
-            })?;
-            if shared_owners.contains(&Some(origin.owner())) {
+            let origin = origin.ok_or_else(|| not_there(uuid))?;
+            let is_shared = shared_owners.contains(&Some(origin.owner()));
+            if !is_shared && origin.owner() != sharer && !origin.is_visible_to(account) {
+                return Err(not_there(uuid));
+            }
+            refuse_unactivated(&origin)?;
+            if is_shared {
                 break;
             }
             if images.len() == MAX_CHAIN {
@@ -132,9 +139,9 @@ async fn copy_one(app: &App, source: &Image, clone: &Image) -> ApiResult<()> {
     let received = app.storage.copy(&from, target).await?;
     verify(source.uuid(), &received.digests, file)?;
     let clone = &stored_in(clone, from.asset, from.stor, received.object().as_ref())?;
+    let _publishing = app.locks.lock(clone.uuid()).await?;
     let staged = app.storage.stage(received, clone.uuid(), from.asset).await?;
-    let _changing = app.changes.lock(clone.uuid()).await?;
-    match archived(app, &[(clone, Version::Current)], app.db.insert(clone)).await? {
+    match store(app, clone, None, None, NamedBy::Operator).await? {
         Ok(()) => {
             settle_named(clone.uuid(), staged).await;
             Ok(())

@@ -1,12 +1,10 @@
 use std::sync::Arc;
 
-use super::archive::archived;
-use super::origin::refuse_unknown_origin;
+use super::origin::{NamedBy, find_origin, store};
 use super::{ApiError, ApiResult, App, to_the_end};
 use crate::config::ChannelId;
 use crate::manifest::create::{self as manifest, CreateContext};
 use crate::manifest::{FieldCode, Image, Record, Uuid};
-use crate::storage::Version;
 
 /// Makes an unactivated image record from the members of `body`, in this channel.
 pub async fn create(
@@ -15,18 +13,18 @@ pub async fn create(
     channel: Option<ChannelId>,
     body: Record,
 ) -> ApiResult<Image> {
+    let body = manifest::given(body);
     let owner = owner_of(&body, account)?;
     manifest::refuse_state(&body).map_err(|error| ApiError::validation(vec![error]))?;
     app.check_owner(owner).await?;
-    refuse_unknown_origin(app, &body).await?;
+    let named_by = NamedBy::caller(account);
+    let origin = find_origin(app, &body, named_by).await?;
     let channel = app.channel_name(channel);
     let context = CreateContext { uuid: Uuid::new_v4(), owner: Some(owner), rules: app.rules(), channel };
     let image = manifest::create(body, &context)?;
     let app = Arc::clone(app);
     to_the_end(async move {
-        // Others see the image before its archive is complete.
-        let _changing = app.changes.lock(image.uuid()).await?;
-        archived(&app, &[(&image, Version::Current)], app.db.insert(&image)).await??;
+        store(&app, &image, None, origin, named_by).await??;
         Ok(image)
     })
     .await

@@ -3,21 +3,23 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
-use super::archive::archived;
 use super::change::change;
 use super::create::owner_of;
 use super::delete::delete_record_and_files;
 use super::jobs::jobs_failed;
+use super::origin::{NamedBy, find_origin, store};
 use super::prepare_image::prepare_image_script;
 use super::{Access, ApiError, ApiResult, App, Code, Precondition, StartedJob, to_the_end};
 use crate::config::ChannelId;
 use crate::db::DbError;
 use crate::jobs::{JobsError, NewJob, Task, Vm};
-use crate::manifest::create::CreateContext;
+use crate::manifest::create::{CreateContext, given};
 use crate::manifest::placeholder::{placeholder, requested_uuid};
-use crate::manifest::{FieldCode, Image, Record, State, Uuid, times};
-use crate::storage::Version;
+use crate::manifest::{FieldCode, FieldError, Image, Record, State, Uuid, times};
 use crate::telemetry::err;
+
+/// Members of a body that say what the image is: only the compute node knows.
+const NOT_LOOKED_AT: [&str; 3] = ["type", "os", "state"];
 
 /// What an image is to be made from.
 #[derive(Debug, Clone)]
@@ -49,6 +51,7 @@ pub async fn create_from_vm(
     image: VmImage,
     request_id: &str,
 ) -> ApiResult<StartedJob> {
+    let image = VmImage { manifest: asked(image.manifest), ..image };
     let owner = owner_of(&image.manifest, account)?;
     app.check_jobs()?;
     let vm = find_vm(app, account, image.vm, request_id).await?;
@@ -59,8 +62,10 @@ pub async fn create_from_vm(
     let script = prepare_image_script(&base_image(app, image.vm, &vm).await?)?;
     app.check_owner(owner).await?;
 
-    let uuid = requested_uuid(&image.manifest).map_err(|problem| ApiError::validation(vec![problem]))?;
-    let uuid = uuid.unwrap_or_else(Uuid::new_v4);
+    let named_by = NamedBy::caller(account);
+    let origin = find_origin(app, &image.manifest, named_by).await?;
+
+    let uuid = new_uuid(&image.manifest, account)?;
     let channel = app.channel_name(image.channel);
     let manifest = completed(image.manifest.clone(), uuid, owner, channel.as_deref(), &vm);
     let context = CreateContext { uuid, owner: Some(owner), rules: app.rules(), channel };
@@ -68,7 +73,32 @@ pub async fn create_from_vm(
     let job = job(uuid, owner, &image, manifest, script, request_id);
     let placeholder = placeholder.of_job(Some(job.uuid)).map_err(ApiError::validation)?;
     let (app, request_id) = (Arc::clone(app), request_id.to_owned());
-    to_the_end(async move { store_and_start(&app, &placeholder, &job, &request_id).await }).await
+    to_the_end(async move {
+        let stored = store(&app, &placeholder, None, origin, named_by).await?;
+        stored.map_err(|error| match error {
+            DbError::Conflict => ApiError::image_exists(uuid),
+            error => error.into(),
+        })?;
+        start(&app, uuid, &job, &request_id).await
+    })
+    .await
+}
+
+/// The members of the body that count: the compute node knows the others, and takes what it is given.
+fn asked(body: Record) -> Record {
+    let mut asked = given(body);
+    for name in NOT_LOOKED_AT {
+        asked.shift_remove(name);
+    }
+    asked
+}
+
+/// The UUID that the body asks for, or a new one. An account could find out by it which images there are.
+fn new_uuid(body: &Record, account: Option<Uuid>) -> ApiResult<Uuid> {
+    match requested_uuid(body).map_err(|problem| ApiError::validation(vec![problem]))? {
+        Some(_) if account.is_some() => Err(ApiError::validation(vec![FieldError::not_allowed("uuid")])),
+        uuid => Ok(uuid.unwrap_or_else(Uuid::new_v4)),
+    }
 }
 
 async fn find_vm(app: &App, account: Option<Uuid>, vm: Uuid, request_id: &str) -> ApiResult<Vm> {
@@ -154,14 +184,7 @@ fn job(uuid: Uuid, owner: Uuid, image: &VmImage, manifest: Record, script: &str,
 }
 
 /// No placeholder stays that says an image is being made when no job makes it.
-async fn store_and_start(
-    app: &App,
-    placeholder: &Image,
-    job: &NewJob,
-    request_id: &str,
-) -> ApiResult<StartedJob> {
-    let uuid = placeholder.uuid();
-    store(app, placeholder).await?;
+async fn start(app: &App, uuid: Uuid, job: &NewJob, request_id: &str) -> ApiResult<StartedJob> {
     let error = match app.start_job(uuid, job, request_id).await {
         Ok(job) => return Ok(job),
         Err(error) => error,
@@ -185,16 +208,6 @@ async fn store_and_start(
 /// When a placeholder of now expires.
 fn expiry(app: &App) -> String {
     times::iso_millis(OffsetDateTime::now_utc() + app.config.jobs.placeholder_lifespan)
-}
-
-async fn store(app: &App, placeholder: &Image) -> ApiResult<()> {
-    // Others see the image before its archive is complete.
-    let _changing = app.changes.lock(placeholder.uuid()).await?;
-    let inserted = archived(app, &[(placeholder, Version::Current)], app.db.insert(placeholder)).await?;
-    inserted.map_err(|error| match error {
-        DbError::Conflict => ApiError::image_exists(placeholder.uuid()),
-        error => error.into(),
-    })
 }
 
 /// Lets a placeholder say why there is no image, or what `job` has made of it. False for what is none any more.

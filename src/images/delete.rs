@@ -52,8 +52,8 @@ pub(super) async fn delete_record_and_files(
         precondition.check(&stored.image)?;
         let several = stored.image.channels().is_some_and(|channels| channels.len() > 1);
         let deleted = match access.channel.filter(|_| several && !force_all_channels) {
-            Some(channel) => remove_from_channel(app, &stored, channel).await?,
-            None => delete_record(app, &stored).await?,
+            Some(channel) => remove_from_channel(app, &stored, channel, access.account).await?,
+            None => delete_record(app, &stored, access.account).await?,
         };
         if deleted {
             return Ok(());
@@ -63,8 +63,8 @@ pub(super) async fn delete_record_and_files(
 }
 
 /// False when somebody else changed the record meanwhile; so below.
-async fn delete_record(app: &App, Stored { image, etag }: &Stored) -> ApiResult<bool> {
-    refuse_dependents(app, image.uuid()).await?;
+async fn delete_record(app: &App, Stored { image, etag }: &Stored, account: Option<Uuid>) -> ApiResult<bool> {
+    refuse_dependents(app, image.uuid(), account).await?;
     let deleted = app.db.delete(image.uuid(), etag);
     match archived(app, &[(image, Version::Last)], deleted).await? {
         Ok(()) => {
@@ -81,8 +81,9 @@ async fn remove_from_channel(
     app: &App,
     Stored { image, etag }: &Stored,
     channel: ChannelId,
+    account: Option<Uuid>,
 ) -> ApiResult<bool> {
-    refuse_dependents_in(app, image.uuid(), channel).await?;
+    refuse_dependents_in(app, image.uuid(), channel, account).await?;
     let removed = without_channel(app, image, channel)?;
     match archived(app, &[(&removed, Version::Current)], app.db.replace(&removed, etag)).await? {
         Ok(()) => Ok(true),
@@ -92,7 +93,12 @@ async fn remove_from_channel(
 }
 
 /// The same as [`refuse_dependents`] for the images of one channel, which must have their origins there.
-async fn refuse_dependents_in(app: &App, uuid: Uuid, channel: ChannelId) -> ApiResult<()> {
+async fn refuse_dependents_in(
+    app: &App,
+    uuid: Uuid,
+    channel: ChannelId,
+    account: Option<Uuid>,
+) -> ApiResult<()> {
     let mut there = Vec::new();
     for dependent in app.db.dependents(uuid).await? {
         let view = app.db.view(dependent).await?.value;
@@ -100,22 +106,36 @@ async fn refuse_dependents_in(app: &App, uuid: Uuid, channel: ChannelId) -> ApiR
             there.push(dependent);
         }
     }
-    refuse(uuid, &there)
+    refuse(app, uuid, &there, account).await
 }
 
-/// 422 `ImageHasDependentImages` for an image that other images need.
-pub(super) async fn refuse_dependents(app: &App, uuid: Uuid) -> ApiResult<()> {
-    refuse(uuid, &app.db.dependents(uuid).await?)
+/// 422 `ImageHasDependentImages` for an image that other images need. To be called with the version of the image known
+/// that is to go: see [`super::origin`].
+pub(super) async fn refuse_dependents(app: &App, uuid: Uuid, account: Option<Uuid>) -> ApiResult<()> {
+    refuse(app, uuid, &app.db.dependents(uuid).await?, account).await
 }
 
-fn refuse(uuid: Uuid, dependents: &[Uuid]) -> ApiResult<()> {
+async fn refuse(app: &App, uuid: Uuid, dependents: &[Uuid], account: Option<Uuid>) -> ApiResult<()> {
     if dependents.is_empty() {
         return Ok(());
     }
-    let named = if dependents.len() > NAMED { NAMED_OF_MANY } else { NAMED };
-    let names = dependents.iter().take(named).map(Uuid::to_string).collect::<Vec<_>>().join(", ");
-    let more = if dependents.len() > NAMED { ", …" } else { "" };
-    let message = format!("image {uuid} has {} dependent images: {names}{more}", dependents.len());
+    let first = if dependents.len() > NAMED { NAMED_OF_MANY } else { NAMED };
+    let mut names = Vec::new();
+    for dependent in dependents.iter().take(first) {
+        // An account is told of those that it sees.
+        let is_told = match account {
+            None => true,
+            Some(account) => {
+                app.db.view(*dependent).await?.value.is_some_and(|view| view.is_visible_to(account))
+            }
+        };
+        names.extend(is_told.then(|| dependent.to_string()));
+    }
+    let mut message = format!("image {uuid} has {} dependent images", dependents.len());
+    if !names.is_empty() {
+        let more = if names.len() < dependents.len() { ", …" } else { "" };
+        message = format!("{message}: {}{more}", names.join(", "));
+    }
     Err(ApiError::new(Code::ImageHasDependentImages, message))
 }
 

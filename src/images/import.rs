@@ -1,15 +1,13 @@
 use std::sync::Arc;
 
-use super::archive::archived;
-use super::origin::refuse_unknown_origin;
+use super::origin::{NamedBy, find_origin, store};
 use super::{ApiError, ApiResult, App, to_the_end};
 use crate::config::ChannelId;
 use crate::db::{DbError, Stored};
-use crate::manifest::create::{CreateContext, requested_origin};
+use crate::manifest::create::{CreateContext, given};
 use crate::manifest::import as manifest;
 use crate::manifest::upgrade::upgrade;
 use crate::manifest::{Image, Mode, Record, State, Uuid};
-use crate::storage::Version;
 
 /// How a manifest is imported.
 #[derive(Debug, Clone, Copy, Default)]
@@ -34,25 +32,24 @@ pub async fn import(
     manifest: Record,
     options: ImportOptions,
 ) -> ApiResult<Image> {
-    let mut manifest = upgrade(manifest);
+    let mut manifest = upgrade(given(manifest));
     let app = Arc::clone(app);
     to_the_end(async move {
         let placeholder = placeholder(&app, uuid, options).await?;
-        if !options.fetched {
-            refuse_unknown_origin(&app, &manifest).await?;
-        }
+        let (named_by, origin) = match options.fetched {
+            true => (NamedBy::Import, None),
+            false => (NamedBy::Operator, find_origin(&app, &manifest, NamedBy::Operator).await?),
+        };
         let owner = owner(&app, &manifest, options).await?;
         if options.by_old_imgadm {
-            correct_platform(&app, &mut manifest).await?;
+            correct_platform(&mut manifest, origin.as_ref().map(|origin| &origin.image));
         }
         let context =
             CreateContext { uuid, owner, rules: app.rules(), channel: app.channel_name(options.channel) };
         let (placeholder, job) =
             placeholder.map_or((None, options.job), |found| (Some(found.etag), found.image.job()));
         let image = manifest::import(manifest, &context)?.of_job(job).map_err(ApiError::validation)?;
-        let _changing = app.changes.lock(uuid).await?;
-        let stored = store(&app, &image, placeholder);
-        let stored = archived(&app, &[(&image, Version::Current)], stored).await?;
+        let stored = store(&app, &image, placeholder.as_deref(), origin, named_by).await?;
         stored.map_err(|error| match error {
             // Somebody else imported it meanwhile, or what is there is not valid.
             DbError::Conflict => ApiError::image_exists(uuid),
@@ -101,21 +98,8 @@ async fn owner(app: &App, manifest: &Record, options: ImportOptions) -> ApiResul
 
 /// Old versions of `imgadm` write the platform that made an image as the lowest one it runs on; what counts for an
 /// LX image is its origin's.
-async fn correct_platform(app: &App, manifest: &mut Record) -> ApiResult<()> {
-    if !manifest::has_min_platform_of_lx(manifest) {
-        return Ok(());
-    }
-    let origin = match requested_origin(manifest) {
-        Ok(Some(origin)) => app.db.get(origin).await?,
-        _ => None,
-    };
-    manifest::set_min_platform(manifest, origin.as_ref().map(|stored| &stored.image));
-    Ok(())
-}
-
-async fn store(app: &App, image: &Image, placeholder: Option<String>) -> Result<(), DbError> {
-    match placeholder {
-        None => app.db.insert(image).await,
-        Some(etag) => app.db.replace(image, &etag).await,
+fn correct_platform(manifest: &mut Record, origin: Option<&Image>) {
+    if manifest::has_min_platform_of_lx(manifest) {
+        manifest::set_min_platform(manifest, origin);
     }
 }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::abandoned::make_way;
 use super::fetch::source_failed;
-use super::import_remote::{is_active, origin_of, start_import, unusable};
+use super::import_remote::{Wish, is_active, not_here, origin_of, start_import, unusable};
 use super::origin::MAX_CHAIN;
 use super::{ApiError, ApiResult, App, Code, StartedJob, refuse_existing};
 use crate::config::RemoteDatacenter;
@@ -31,10 +31,12 @@ pub async fn import_from_datacenter(
         let message = format!("image {uuid} is not owned by {account}");
         return Err(ApiError::new(Code::UnauthorizedError, message));
     }
+    app.check_owner(account).await?;
     make_way(app, uuid, request_id).await?;
     refuse_existing(app, uuid).await?;
     check_origins(app, &imgapi, account, uuid, &manifest).await?;
-    start_import(app, uuid, &source, false, request_id).await
+    let wish = Wish { account: Some(account), skip_owner_check: false };
+    start_import(app, uuid, &source, wish, request_id).await
 }
 
 /// Images of others are not copied between datacenters: the first origin that is one, counted from the image, has to be here.
@@ -57,10 +59,9 @@ async fn check_origins(
         }
         let manifest = imgapi.get_image(origin).await.map_err(relayed)?;
         if !is_of(&manifest, account) {
-            return match app.db.get(origin).await? {
-                Some(_) => Ok(()),
-                None => Err(missing(origin)),
-            };
+            let here = app.db.get(origin).await?;
+            let is_seen = here.is_some_and(|here| here.image.is_visible_to(account));
+            return if is_seen { Ok(()) } else { Err(not_here(origin)) };
         }
         seen.push(origin);
         next = origin_of(&manifest)?;
@@ -70,11 +71,6 @@ async fn check_origins(
 
 fn is_of(manifest: &Record, account: Uuid) -> bool {
     requested_owner(manifest) == Ok(account)
-}
-
-fn missing(origin: Uuid) -> ApiError {
-    let message = format!("origin image {origin} is of another owner and does not exist in this datacenter");
-    ApiError::new(Code::ResourceNotFound, message)
 }
 
 /// What the other IMGAPI says is meant for the account.

@@ -24,7 +24,17 @@ pub async fn import_remote(
     refuse_existing(app, uuid).await?;
     app.check_jobs()?;
     let source = source.parse().map_err(|error: InvalidSource| unusable(&error.to_string()))?;
-    start_import(app, uuid, &source, skip_owner_check, request_id).await
+    let wish = Wish { account: None, skip_owner_check };
+    start_import(app, uuid, &source, wish, request_id).await
+}
+
+/// For whom an image is imported.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wish {
+    /// The account that asks for it; `None` for an operator.
+    pub(super) account: Option<Uuid>,
+    /// Takes the owner without asking the directory of accounts.
+    pub(super) skip_owner_check: bool,
 }
 
 /// The same for an image of which it is known that it is not here.
@@ -32,17 +42,17 @@ pub(super) async fn start_import(
     app: &Arc<App>,
     uuid: Uuid,
     source: &Source,
-    skip_owner_check: bool,
+    wish: Wish,
     request_id: &str,
 ) -> ApiResult<StartedJob> {
     app.check_jobs()?;
     let imgapi = app.fetcher.imgapi(source, request_id);
     let manifest = imgapi.get_image(uuid).await.map_err(source_failed)?;
-    let origins = missing_origins(app, &imgapi, uuid, &manifest, request_id).await?;
+    let origins = missing_origins(app, &imgapi, uuid, &manifest, wish.account, request_id).await?;
     let mut params = Map::from_iter([
         ("image_uuid".to_owned(), json!(uuid)),
         ("source".to_owned(), json!(source.to_string())),
-        ("skip_owner_check".to_owned(), json!(skip_owner_check)),
+        ("skip_owner_check".to_owned(), json!(wish.skip_owner_check)),
         ("req_id".to_owned(), json!(request_id)),
     ]);
     if !origins.is_empty() {
@@ -67,6 +77,7 @@ async fn missing_origins(
     imgapi: &Imgapi<'_>,
     uuid: Uuid,
     manifest: &Record,
+    account: Option<Uuid>,
     request_id: &str,
 ) -> ApiResult<Vec<Uuid>> {
     let mut missing = Vec::new();
@@ -77,6 +88,9 @@ async fn missing_origins(
         }
         make_way(app, origin, request_id).await?;
         if let Some(stored) = app.db.get(origin).await? {
+            if account.is_some_and(|account| !stored.image.is_visible_to(account)) {
+                return Err(not_here(origin));
+            }
             if stored.image.state() != State::Active {
                 return Err(not_active(origin));
             }
@@ -94,6 +108,12 @@ async fn missing_origins(
     }
     missing.reverse();
     Ok(missing)
+}
+
+/// 404 for an origin of somebody else that is not here, or not for the account.
+pub(super) fn not_here(origin: Uuid) -> ApiError {
+    let message = format!("origin image {origin} is of another owner and does not exist in this datacenter");
+    ApiError::new(Code::ResourceNotFound, message)
 }
 
 /// Whether a manifest of another server is of an active image.

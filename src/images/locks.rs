@@ -41,6 +41,18 @@ impl ImageLocks {
             }
         }
     }
+
+    /// The locks of several images, in the one order that keeps two requests from waiting for each other.
+    pub(super) async fn lock_all(&self, uuids: impl IntoIterator<Item = Uuid>) -> ApiResult<Vec<ImageLock>> {
+        let mut uuids: Vec<_> = uuids.into_iter().collect();
+        uuids.sort_unstable();
+        uuids.dedup();
+        let mut locks = Vec::with_capacity(uuids.len());
+        for uuid in uuids {
+            locks.push(self.lock(uuid).await?);
+        }
+        Ok(locks)
+    }
 }
 
 impl Drop for ImageLock {

@@ -1,51 +1,155 @@
-//! What the origin of an image must be.
+//! What the origin of an image must be, and how it stays.
+//!
+//! An origin that goes while an image is written that names it would leave that image useless. So the write depends on the
+//! version of the origin that was looked at, and makes it another one; and whoever deletes an image, or gives it another
+//! UUID, looks for dependents after reading the version that goes. Of the two, the later one meets a conflict and looks
+//! again. That holds between processes, too; within one the locks of both records keep conflicts rare.
 
+use super::archive::archived;
+use super::change::ATTEMPTS;
 use super::{ApiError, ApiResult, App, Code};
+use crate::db::{DbError, Stored};
 use crate::manifest::create::{NoSuchOrigin, requested_origin};
 use crate::manifest::{FieldError, Image, Record, Uuid};
+use crate::storage::Version;
 
 /// Longest chain of origins that is followed, as in 4.13.1.
 pub(super) const MAX_CHAIN: usize = 100;
 
-/// An origin that a manifest names must exist here. Its state, owner and visibility do not matter, as in 4.13.1.
-pub(super) async fn refuse_unknown_origin(app: &App, manifest: &Record) -> ApiResult<()> {
-    match requested_origin(manifest).map_err(no_such_origin)? {
-        Some(origin) => existing(app, origin).await.map(drop),
-        None => Ok(()),
+/// Who names an origin, which decides what it must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NamedBy {
+    /// An operator: it must be there. Its state, owner and visibility do not matter, as in 4.13.1.
+    Operator,
+    /// An account: it must be visible to it, and activated. One that it does not see is not there.
+    Account(Uuid),
+    /// This server, which imports origins one by one: it need not be there yet.
+    Import,
+}
+
+impl NamedBy {
+    /// The caller of this account call, or an operator.
+    pub(super) fn caller(account: Option<Uuid>) -> NamedBy {
+        account.map_or(NamedBy::Operator, NamedBy::Account)
+    }
+
+    /// The origin with this UUID.
+    async fn find(self, app: &App, uuid: Uuid) -> ApiResult<Option<Stored>> {
+        let stored = app.db.get(uuid).await?;
+        match self {
+            NamedBy::Import => Ok(stored),
+            NamedBy::Operator => stored.map(Some).ok_or_else(|| not_there(uuid)),
+            NamedBy::Account(account) => {
+                let seen = stored.filter(|stored| stored.image.is_visible_to(account));
+                let seen = seen.ok_or_else(|| not_there(uuid))?;
+                refuse_unactivated(&seen.image)?;
+                Ok(Some(seen))
+            }
+        }
     }
 }
 
-/// The same for the origin that an update gives an image; in addition the image must not become an origin of itself.
-pub(super) async fn refuse_bad_origin(app: &App, image: &Image, updated: &Image) -> ApiResult<()> {
-    if updated.origin() == image.origin() {
-        return Ok(());
+/// The origin that a manifest names, as it is now.
+pub(super) async fn find_origin(
+    app: &App,
+    manifest: &Record,
+    named_by: NamedBy,
+) -> ApiResult<Option<Stored>> {
+    match requested_origin(manifest).map_err(no_such_origin)? {
+        Some(origin) => named_by.find(app, origin).await,
+        None => Ok(None),
     }
-    let mut next = updated.origin();
+}
+
+/// Stores a record in the place of the version `replaced`, or of none, and lets the archive have it. `origin` is that of
+/// the image as it was found; without one it is looked for.
+///
+/// The inner error is a `Conflict` only where it is one about the record itself.
+pub(super) async fn store(
+    app: &App,
+    image: &Image,
+    replaced: Option<&str>,
+    mut origin: Option<Stored>,
+    named_by: NamedBy,
+) -> ApiResult<Result<(), DbError>> {
+    // Others see the image before its archive is complete.
+    let _changing = app.changes.lock_all([image.uuid()].into_iter().chain(image.origin())).await?;
+    for _ in 0..ATTEMPTS {
+        if let Some(uuid) = image.origin().filter(|_| origin.is_none()) {
+            origin = named_by.find(app, uuid).await?;
+        }
+        let written = put(app, image, replaced, origin.as_ref());
+        let written = archived(app, &[(image, Version::Current)], written).await?;
+        match (&written, origin.take()) {
+            (Err(DbError::Conflict), Some(origin)) if has_changed(app, &origin).await? => {}
+            _ => return Ok(written),
+        }
+    }
+    Err(DbError::Conflict.into())
+}
+
+/// Writes a record, and lets its origin, if it is one that it has not had before, stay.
+pub(super) async fn put(
+    app: &App,
+    image: &Image,
+    replaced: Option<&str>,
+    origin: Option<&Stored>,
+) -> Result<(), DbError> {
+    match (origin, replaced) {
+        (Some(origin), _) => app.db.put_with_origin(image, replaced, origin).await,
+        (None, Some(etag)) => app.db.replace(image, etag).await,
+        (None, None) => app.db.insert(image).await,
+    }
+}
+
+async fn has_changed(app: &App, origin: &Stored) -> ApiResult<bool> {
+    let now = app.db.get(origin.image.uuid()).await?;
+    Ok(now.is_none_or(|now| now.etag != origin.etag))
+}
+
+/// The origin that an operator's update gives an image; the image must not become an origin of itself.
+pub(super) async fn find_new_origin(app: &App, image: &Image, updated: &Image) -> ApiResult<Option<Stored>> {
+    let Some(uuid) = updated.origin().filter(|origin| Some(*origin) != image.origin()) else {
+        return Ok(None);
+    };
+    let origin = NamedBy::Operator.find(app, uuid).await?;
+    let mut above = origin.clone();
+    let mut uuid = Some(uuid);
     for _ in 0..MAX_CHAIN {
-        let Some(origin) = next else { return Ok(()) };
-        if origin == image.uuid() || origin == updated.uuid() {
+        if uuid.is_some_and(|uuid| uuid == image.uuid() || uuid == updated.uuid()) {
             let message = "the image would be an origin of itself";
             return Err(ApiError::validation(vec![FieldError::invalid("origin").because(message)]));
         }
-        let first = next == updated.origin();
-        next = match existing(app, origin).await {
-            Ok(origin) => origin.origin(),
-            // Further up the chain nothing changes.
-            Err(error) if !first && error.code() == Code::OriginDoesNotExist => None,
-            Err(error) => return Err(error),
-        };
+        // Further up the chain nothing changes.
+        uuid = above.as_ref().and_then(|above| above.image.origin());
+        let Some(next) = uuid else { break };
+        above = app.db.get(next).await?;
     }
-    Ok(())
+    Ok(origin)
 }
 
-async fn existing(app: &App, origin: Uuid) -> ApiResult<Image> {
-    let stored = app.db.get(origin).await?;
-    stored.map(|stored| stored.image).ok_or_else(|| no_such_origin(NoSuchOrigin(origin.to_string())))
+/// An account must see the origin of an image that it gives to another one: that may be the owner of the origin, whose
+/// images are then cloned together.
+pub(super) async fn refuse_hidden_origin(app: &App, image: &Image, account: Uuid) -> ApiResult<()> {
+    let Some(uuid) = image.origin() else { return Ok(()) };
+    let origin = app.db.get(uuid).await?;
+    let is_seen = origin.is_some_and(|origin| origin.image.is_visible_to(account));
+    if is_seen { Ok(()) } else { Err(not_there(uuid)) }
+}
+
+/// 422 for an origin that has to be activated and is not. It may be disabled, as the clones of origins are.
+pub(super) fn refuse_unactivated(origin: &Image) -> ApiResult<()> {
+    if origin.activated() { Ok(()) } else { Err(not_active(origin.uuid())) }
 }
 
 /// 422 for an origin that must be active and is not.
 pub(super) fn not_active(origin: Uuid) -> ApiError {
     ApiError::new(Code::OriginIsNotActive, format!("origin image {origin} is not active"))
+}
+
+/// 422 for an origin that does not exist, or not for the caller.
+pub(super) fn not_there(origin: Uuid) -> ApiError {
+    no_such_origin(NoSuchOrigin(origin.to_string()))
 }
 
 fn no_such_origin(error: NoSuchOrigin) -> ApiError {

@@ -1,7 +1,7 @@
 use super::archive::archived;
 use super::change::ATTEMPTS;
 use super::delete::{delete_files, refuse_dependents};
-use super::locks::{ImageLock, ImageLocks};
+use super::origin::find_new_origin;
 use super::placing::{locations, settle_name, settle_named, stored_in};
 use super::{Access, ApiError, ApiResult, App, Code, Precondition, owned};
 use crate::db::{DbError, Stored};
@@ -17,22 +17,25 @@ pub(super) async fn rename(
     access: Access,
     precondition: &Precondition,
     new: Uuid,
+    new_origin: Option<Uuid>,
     update: impl Fn(&Image) -> ApiResult<Image>,
 ) -> ApiResult<Image> {
-    let _locks = lock_both(&app.locks, access.uuid, new).await?;
-    let _changing = lock_both(&app.changes, access.uuid, new).await?;
+    let both = [access.uuid, new];
+    let _locks = app.locks.lock_all(both).await?;
+    let _changing = app.changes.lock_all(both.into_iter().chain(new_origin)).await?;
     for _ in 0..ATTEMPTS {
         let Stored { image, etag } = owned(app, access).await?;
         precondition.check(&image)?;
         let renamed = update(&image)?.renamed_from(image.uuid()).map_err(ApiError::validation)?;
         refuse_immovable(&image)?;
-        refuse_dependents(app, image.uuid()).await?;
+        refuse_dependents(app, image.uuid(), access.account).await?;
+        let origin = find_new_origin(app, &image, &renamed).await?;
         if app.db.get(new).await?.is_some() {
             return Err(ApiError::image_exists(new));
         }
         let (staged, renamed) = link_files(app, &image, renamed).await?;
         let versions = [(&renamed, Version::Current), (&image, Version::Last)];
-        let written = app.db.rename(&renamed, image.uuid(), &etag);
+        let written = app.db.rename(&renamed, image.uuid(), &etag, origin.as_ref());
         match archived(app, &versions, written).await? {
             Ok(()) => {
                 app.uploads.image_gone(image.uuid());
@@ -49,11 +52,6 @@ pub(super) async fn rename(
         }
     }
     Err(DbError::Conflict.into())
-}
-
-/// In the order of the UUIDs, so that two renames never wait for each other.
-async fn lock_both(locks: &ImageLocks, old: Uuid, new: Uuid) -> ApiResult<[ImageLock; 2]> {
-    Ok([locks.lock(old.min(new)).await?, locks.lock(old.max(new)).await?])
 }
 
 fn refuse_immovable(image: &Image) -> ApiResult<()> {

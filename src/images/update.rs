@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
-use super::change::change_if;
+use super::change::change_with_origin;
 use super::channels::refuse_unknown_channels;
-use super::origin::refuse_bad_origin;
+use super::origin::refuse_hidden_origin;
 use super::rename::rename;
-use super::{Access, ApiError, ApiResult, App, Precondition, owned, to_the_end};
-use crate::manifest::update::{refuse_members, update as updated_by};
+use super::{Access, ApiError, ApiResult, App, Code, Precondition, owned, to_the_end};
+use crate::manifest::update::{asked, update as updated_by};
 use crate::manifest::{Image, Record};
 
 /// UpdateImage: changes the members that `body` has; null removes one.
@@ -19,24 +19,31 @@ pub async fn update(
     is_operator: bool,
 ) -> ApiResult<Image> {
     if body.is_empty() {
-        return Err(ApiError::validation(Vec::new()));
+        let message = "there is nothing to update: the body has no members";
+        return Err(ApiError::new(Code::ValidationFailed, message));
     }
     let app = Arc::clone(app);
     to_the_end(async move {
         let updated = |image: &Image| {
-            refuse_members(image, &body, is_operator).map_err(ApiError::validation)?;
+            let body = asked(image, &body, is_operator).map_err(ApiError::validation)?;
             refuse_unknown_channels(&app.config.channels, &body)?;
             updated_by(image, &body).map_err(ApiError::validation)
         };
         let image = owned(&app, access).await?.image;
         precondition.check(&image)?;
         let wanted = updated(&image)?;
-        app.check_owner(wanted.owner()).await?;
-        refuse_bad_origin(&app, &image, &wanted).await?;
-        if wanted.uuid() != image.uuid() {
-            return rename(&app, access, &precondition, wanted.uuid(), updated).await;
+        if wanted.owner() != image.owner() {
+            app.check_owner(wanted.owner()).await?;
+            if let Some(account) = access.account {
+                refuse_hidden_origin(&app, &image, account).await?;
+            }
         }
-        Ok(change_if(&app, access, &precondition, updated).await?)
+        let new_origin = wanted.origin().filter(|origin| Some(*origin) != image.origin());
+        if wanted.uuid() != image.uuid() {
+            return rename(&app, access, &precondition, wanted.uuid(), new_origin, updated).await;
+        }
+        let changed = change_with_origin(&app, access, &precondition, new_origin, updated).await?;
+        Ok(changed.after)
     })
     .await
 }

@@ -1,6 +1,6 @@
 //! Making a record from the body of CreateImage.
 //!
-//! The early steps are functions of their own, because the operation asks other services in between:
+//! The early steps are functions of their own, because the operation asks other services in between: [`given`],
 //! [`resolve_owner`], [`refuse_state`], [`requested_origin`], then [`create`].
 
 use serde_json::{Map, Value, json};
@@ -42,6 +42,12 @@ fn fields(problems: &[FieldError]) -> String {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("origin image {0} does not exist")]
 pub struct NoSuchOrigin(pub String);
+
+/// The members of a body that are given: newer clients send null for each that is not.
+pub fn given(mut body: Record) -> Record {
+    body.retain(|_, value| !value.is_null());
+    body
+}
 
 /// The owner of a new image: `owner` of the body, else the account of the call.
 ///

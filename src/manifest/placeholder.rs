@@ -1,10 +1,10 @@
 //! Records of images that are being made from a VM, and of those that were not made after all.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::create::{CreateContext, CreateError, record, refuse_unknown};
 use super::image::{Image, Record};
-use super::kinds::{ImageType, State};
+use super::kinds::State;
 use super::uuid::Uuid;
 use super::{FieldError, coerce};
 
@@ -21,8 +21,8 @@ pub fn requested_uuid(body: &Record) -> Result<Option<Uuid>, FieldError> {
     uuid.map(Some).ok_or_else(|| FieldError::invalid("uuid").because("not a UUID"))
 }
 
-/// Makes a placeholder of the body of CreateImageFromVm, which expires at this time (ISO 8601). Whatever the body says of
-/// `type`, `os` and `state` is left out.
+/// Makes a placeholder of the body of CreateImageFromVm, which expires at this time (ISO 8601). Its `uuid` is that of
+/// `context`, and it has no `type`, `os` and `state` to say.
 ///
 /// # Errors
 /// Unknown members first; then every problem of the record.
@@ -31,17 +31,11 @@ pub fn placeholder(
     context: &CreateContext,
     expires_at: &str,
 ) -> Result<Image, CreateError> {
-    let is_zvol = body.get("type").and_then(Value::as_str) == Some(ImageType::Zvol.as_str());
     for name in ["uuid", "state", "type", "os"] {
         body.shift_remove(name);
     }
     body.insert("v".to_owned(), json!(2));
-    refuse_unknown(&body, is_zvol, &[])?;
-    if is_zvol {
-        // As in 4.13.1: what a zvol needs only the compute node knows.
-        let problem = FieldError::invalid("image_size").because("cannot be known before the image is made");
-        return Err(CreateError::Invalid(vec![problem]));
-    }
+    refuse_unknown(&body, false, &[])?;
     let mut raw = record(body, context, false, &[]);
     raw.insert("type".to_owned(), json!(NULL));
     raw.insert("os".to_owned(), json!(NULL));
@@ -66,6 +60,8 @@ impl Image {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::super::fixtures::{BASE, DC, LUKE, VADER, object, uuid};
     use super::*;
 
@@ -101,7 +97,7 @@ mod tests {
             (json!({"urn": "a:b"}), true, "urn"),
             (json!({"published_at": "x"}), true, "published_at"),
             (json!({"image_size": 5}), true, "image_size"),
-            (json!({"type": "zvol", "image_size": 5}), false, "image_size"),
+            (json!({"type": "zvol", "image_size": 5}), true, "image_size"),
             (json!({"name": 5, "version": null}), false, "version"),
             (json!({"tags": "x"}), false, "tags"),
         ] {

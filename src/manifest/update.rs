@@ -38,11 +38,43 @@ const UNTIL_ACTIVATION: &[&str] = &["files", "origin", "uuid"];
 /// Members of a file's entry that can change without the file changing: digests of a Docker layer.
 const FILE_DIGESTS: [&str; 2] = ["digest", "uncompressedDigest"];
 
+/// Members that an image can be without.
+const REMOVABLE: &[&str] = &[
+    "description",
+    "homepage",
+    "eula",
+    "acl",
+    "requirements",
+    "users",
+    "tags",
+    "generate_passwords",
+    "inherited_directories",
+];
+
+/// The members of the body that ask for a change. Newer clients send null for each that is not set: about a member that
+/// the caller cannot remove it says nothing, if the body says anything else.
+///
+/// # Errors
+/// As [`refuse_members`], and then for all members of the body.
+pub fn asked(image: &Image, body: &Record, is_operator: bool) -> Result<Record, Vec<FieldError>> {
+    let is_removable = |name: &str| match name {
+        "error" | "billing_tags" | "traits" => is_operator,
+        "origin" => is_operator && !image.activated(),
+        name => REMOVABLE.contains(&name),
+    };
+    let says = |(name, value): &(&String, &Value)| !value.is_null() || is_removable(name);
+    let asked: Record = body.iter().filter(says).map(|(name, value)| (name.clone(), value.clone())).collect();
+    if asked.is_empty() || refuse_members(image, &asked, is_operator).is_err() {
+        return refuse_members(image, body, is_operator).map(|()| body.clone());
+    }
+    Ok(asked)
+}
+
 /// Checks which members the caller may change.
 ///
 /// # Errors
 /// A `NotAllowed` problem for each member that may not be changed; a missing or unusable `files`.
-pub fn refuse_members(image: &Image, body: &Record, is_operator: bool) -> Result<(), Vec<FieldError>> {
+fn refuse_members(image: &Image, body: &Record, is_operator: bool) -> Result<(), Vec<FieldError>> {
     let known =
         |name: &str| [BY_OWNER, BY_OPERATOR, UNTIL_ACTIVATION].iter().any(|names| names.contains(&name));
     let unknown = body.keys().map(String::as_str).filter(|name| !known(name));
@@ -235,6 +267,23 @@ mod tests {
         assert!(!changed.record().contains_key("description"));
         let untagged = update(&changed, &object(json!({"tags": null}))).unwrap();
         assert!(untagged.tags().is_none_or(|tags| tags.is_empty()) && untagged.tags_search_list().is_empty());
+    }
+
+    #[test]
+    fn null_says_nothing_about_what_stays() {
+        let names = |image: &Image, body: Value, is_operator| {
+            let asked = asked(image, &object(body), is_operator);
+            asked.map(|asked| asked.keys().cloned().collect::<Vec<_>>())
+        };
+        let body = json!({"description": "x", "name": null, "os": null, "owner": null, "public": null, "state": null,
+            "error": null, "billing_tags": null, "acl": null, "origin": null, "uuid": null, "type": null, "files": null});
+        let all = names(&image(json!({})), body.clone(), true);
+        assert_eq!(all.unwrap(), ["description", "error", "billing_tags", "acl", "origin"]);
+        assert_eq!(names(&active(), body.clone(), false).unwrap(), ["description", "acl"]);
+        // What asks for nothing else is as wrong as it was.
+        assert_eq!(names(&active(), json!({"name": null}), false).unwrap(), ["name"]);
+        let refused = |body: Value| names(&active(), body, false).unwrap_err().len();
+        assert_eq!((refused(json!({"v": null})), refused(json!({"v": 3, "type": null}))), (1, 2));
     }
 
     #[test]

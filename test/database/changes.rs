@@ -14,6 +14,8 @@ on_both! {
     a_deleted_record_cannot_be_changed,
     a_rename_leaves_one_record,
     dependents_are_found_by_their_origin,
+    an_origin_stays_for_what_is_written_with_it,
+    what_is_written_with_an_origin_finds_it_as_it_was_read,
     what_is_stored_outlasts_the_process,
     many_changes_at_once_are_all_made,
 }
@@ -80,14 +82,14 @@ async fn a_rename_leaves_one_record(subject: Subject) {
     subject.database.insert(&image(record(old, 1, json!({})))).await.unwrap();
     subject.database.insert(&image(record(taken, 2, json!({})))).await.unwrap();
     let etag = subject.database.get(old).await.unwrap().unwrap().etag;
-    let onto_another = subject.database.rename(&image(record(taken, 1, json!({}))), old, &etag).await;
+    let onto_another = subject.database.rename(&image(record(taken, 1, json!({}))), old, &etag, None).await;
     assert!(onto_another.is_err());
     assert_eq!(subject.listed("").await, [old, taken]);
 
-    subject.database.rename(&image(record(new, 1, json!({}))), old, &etag).await.unwrap();
+    subject.database.rename(&image(record(new, 1, json!({}))), old, &etag, None).await.unwrap();
     assert_eq!(subject.listed("").await, [new, taken]);
     assert!(subject.text(old).await.is_none() && subject.text(new).await.is_some());
-    let again = subject.database.rename(&image(record(Uuid::new_v4(), 1, json!({}))), old, &etag).await;
+    let again = subject.database.rename(&image(record(Uuid::new_v4(), 1, json!({}))), old, &etag, None).await;
     assert!(matches!(again, Err(DbError::Conflict)), "{again:?}");
 }
 
@@ -105,6 +107,61 @@ async fn dependents_are_found_by_their_origin(subject: Subject) {
     let etag = subject.database.get(one).await.unwrap().unwrap().etag;
     subject.database.delete(one, &etag).await.unwrap();
     assert_eq!(subject.database.dependents(base).await.unwrap(), [other]);
+}
+
+/// Whoever has read the origin before, to do away with it, has to look again.
+async fn an_origin_stays_for_what_is_written_with_it(subject: Subject) {
+    let database = &subject.database;
+    let [base, first, second, renamed] = [(); 4].map(|()| Uuid::new_v4());
+    let child = |uuid: Uuid| image(record(uuid, 2, json!({"origin": base})));
+    database.insert(&image(record(base, 1, json!({})))).await.unwrap();
+    let read = database.get(base).await.unwrap().unwrap();
+    database.put_with_origin(&child(first), None, &read).await.unwrap();
+    let conflict =
+        |result: Result<(), DbError>| assert!(matches!(result, Err(DbError::Conflict)), "{result:?}");
+    conflict(database.delete(base, &read.etag).await);
+    conflict(database.rename(&image(record(Uuid::new_v4(), 1, json!({}))), base, &read.etag, None).await);
+    assert_eq!(database.dependents(base).await.unwrap(), [first]);
+    let text = render::pretty(&image(record(base, 1, json!({}))).api(&FORM)).unwrap();
+    assert_eq!(subject.text(base).await, Some(text), "the origin says the same as before");
+
+    // The same for an image that gets the origin later, and for one that gets another UUID by the way.
+    database.insert(&image(record(second, 2, json!({})))).await.unwrap();
+    for uuid in [second, renamed] {
+        let origin = database.get(base).await.unwrap().unwrap();
+        let etag = database.get(second).await.unwrap().unwrap().etag;
+        match uuid == second {
+            true => database.put_with_origin(&child(second), Some(&etag), &origin).await.unwrap(),
+            false => database.rename(&child(renamed), second, &etag, Some(&origin)).await.unwrap(),
+        }
+        conflict(database.delete(base, &origin.etag).await);
+        assert!(subject.text(uuid).await.unwrap().contains(&base.to_string()));
+    }
+    assert!(subject.text(second).await.is_none());
+    assert_eq!(database.dependents(base).await.unwrap().len(), 2);
+}
+
+async fn what_is_written_with_an_origin_finds_it_as_it_was_read(subject: Subject) {
+    let database = &subject.database;
+    let [base, child] = [(); 2].map(|()| Uuid::new_v4());
+    let with_origin = image(record(child, 2, json!({"origin": base})));
+    database.insert(&image(record(base, 1, json!({})))).await.unwrap();
+    let read = database.get(base).await.unwrap().unwrap();
+    database.replace(&described(&read.image, "changed"), &read.etag).await.unwrap();
+    let refused = database.put_with_origin(&with_origin, None, &read).await;
+    assert!(matches!(refused, Err(DbError::Conflict)), "{refused:?}");
+    let read = database.get(base).await.unwrap().unwrap();
+    database.delete(base, &read.etag).await.unwrap();
+    let refused = database.put_with_origin(&with_origin, None, &read).await;
+    assert!(matches!(refused, Err(DbError::Conflict)), "{refused:?}");
+    assert!(subject.text(child).await.is_none() && database.get(child).await.unwrap().is_none());
+    database.insert(&image(record(base, 1, json!({})))).await.unwrap();
+    database.insert(&with_origin).await.unwrap();
+    let read = database.get(base).await.unwrap().unwrap();
+    for replaced in [None, Some("another version")] {
+        let refused = database.put_with_origin(&with_origin, replaced, &read).await;
+        assert!(matches!(refused, Err(DbError::Conflict)), "{refused:?}");
+    }
 }
 
 async fn what_is_stored_outlasts_the_process(subject: Subject) {

@@ -4,7 +4,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::support::{
-    ADMIN, BASE, JOIN_US, LUKE, NOBODY, TARKIN, TestApp, VADER, fresh, merged, small_manifest, tests,
+    ADMIN, BASE, BASE_2, FATHER, JOIN_US, LUKE, NOBODY, TARKIN, TestApp, VADER, fresh, merged,
+    small_manifest, small_record, tests,
 };
 
 tests! {
@@ -12,7 +13,8 @@ tests! {
     a_small_manifest_gets_the_defaults,
     a_zvol_has_its_own_members,
     only_accounts_own_images,
-    an_origin_has_to_exist_and_no_more,
+    an_origin_is_one_that_the_caller_sees,
+    members_that_are_null_are_not_given,
     members_that_are_not_the_clients_to_say_are_refused,
     invalid_members_are_named,
     limits_are_counted_in_utf_16_units,
@@ -99,14 +101,74 @@ async fn only_accounts_own_images(app: &TestApp) {
     );
 }
 
-async fn an_origin_has_to_exist_and_no_more(app: &TestApp) {
+/// What an account may not see is as good as what there is not.
+async fn an_origin_is_one_that_the_caller_sees(app: &TestApp) {
     let with_origin = |origin: Value| merged(small_manifest(), json!({"origin": origin}));
-    // Not activated, private and somebody else's: all the same.
-    assert_eq!(app.luke().create(&with_origin(json!(JOIN_US))).await.ok()["origin"], JOIN_US);
-    for unknown in [json!(NOBODY), json!("x"), json!(5), json!(BASE.to_uppercase())] {
+    let private = small_record(json!({}));
+    app.store(&private).await;
+    let mut messages = Vec::new();
+    for unknown in [json!(NOBODY), json!(JOIN_US), json!(BASE_2), private["uuid"].clone()] {
+        let refused =
+            app.luke().create(&with_origin(unknown.clone())).await.refused(422, "OriginDoesNotExist");
+        messages.push(refused.message.replace(unknown.as_str().unwrap(), "X"));
+    }
+    messages.dedup();
+    assert_eq!(messages.len(), 1, "{messages:?}");
+    for unknown in [json!("x"), json!(5), json!(BASE.to_uppercase())] {
         app.luke().create(&with_origin(unknown)).await.refused(422, "OriginDoesNotExist");
     }
     app.luke().create(&with_origin(json!(""))).await.refused_field("ValidationFailed", "origin", "Invalid");
+    let draft = app.luke().has_image(json!({})).await;
+    app.luke().create(&with_origin(json!(draft))).await.refused(422, "OriginIsNotActive");
+    // Public, shared with luke, and his own; disabled or not.
+    let own = app.luke().has_active_image(json!({})).await;
+    app.luke().act(&own, "disable").await.ok();
+    for origin in [FATHER, &own] {
+        let image = app.luke().create(&with_origin(json!(origin))).await.ok();
+        assert_eq!(image["origin"], origin);
+        app.luke().delete(image["uuid"].as_str().unwrap()).await.gone();
+    }
+    // Operators see all, and origins come before what is made of them.
+    for origin in [JOIN_US, private["uuid"].as_str().unwrap()] {
+        let body = merged(with_origin(json!(origin)), json!({"owner": LUKE}));
+        let image = app.operator().create(&body).await.ok();
+        assert_eq!(image["origin"], origin);
+        app.operator().delete(image["uuid"].as_str().unwrap()).await.gone();
+    }
+}
+
+/// As newer clients send them.
+async fn members_that_are_null_are_not_given(app: &TestApp) {
+    let nulls = [
+        "uuid",
+        "owner",
+        "state",
+        "origin",
+        "tags",
+        "acl",
+        "requirements",
+        "traits",
+        "icon",
+        "channels",
+        "published_at",
+        "users",
+        "nic_driver",
+        "image_size",
+        "colour",
+        "v",
+        "public",
+    ];
+    let mut body = small_manifest();
+    for name in nulls {
+        body[name] = json!(null);
+    }
+    let image = app.luke().create(&body).await.ok();
+    let plain = app.luke().create(&small_manifest()).await.ok();
+    let names = |image: &Value| image.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&image), names(&plain));
+    let mut missing = small_manifest();
+    missing["name"] = json!(null);
+    app.luke().create(&missing).await.refused_field("ValidationFailed", "name", "MissingParameter");
 }
 
 async fn members_that_are_not_the_clients_to_say_are_refused(app: &TestApp) {
@@ -208,7 +270,7 @@ async fn what_crashed_4_13_1_is_refused_by_name(app: &TestApp) {
     }
     let json = create("?action=").json(&small_manifest()).send().await;
     json.refused_field("InvalidParameter", "action", "Invalid");
-    for tags in [json!(null), json!("x"), json!(5), json!([])] {
+    for tags in [json!("x"), json!(5), json!([])] {
         let mut body = small_manifest();
         body["tags"] = tags;
         app.luke().create(&body).await.refused_field("ValidationFailed", "tags", "Invalid");

@@ -99,8 +99,10 @@ async fn an_image_with_dependents_is_kept(app: &TestApp) {
     let broken = fresh();
     app.store(&small_record(json!({"uuid": broken, "origin": origin, "os": "beos"}))).await;
     luke.delete(&child).await.gone();
-    let refusal = luke.delete(&origin).await.refused(422, "ImageHasDependentImages");
+    let refusal = app.operator().delete(&origin).await.refused(422, "ImageHasDependentImages");
     assert!(refusal.message.contains(&broken), "{refusal:?}");
+    let refusal = luke.delete(&origin).await.refused(422, "ImageHasDependentImages");
+    assert!(refusal.message.contains("1 ") && !refusal.message.contains(&broken), "{refusal:?}");
     app.store(&small_record(json!({"uuid": broken}))).await;
     luke.delete(&origin).await.gone();
 }
@@ -112,12 +114,19 @@ async fn many_dependents_are_counted_and_some_named(app: &TestApp) {
     let records: Vec<_> = records.collect();
     let named = |message: &str| children.iter().filter(|uuid| message.contains(uuid.as_str())).count();
     app.store_all(&records[..9]).await;
-    let refusal = app.luke().delete(&origin).await.refused(422, "ImageHasDependentImages");
+    let refusal = app.operator().delete(&origin).await.refused(422, "ImageHasDependentImages");
     assert_eq!(named(&refusal.message), 9);
     app.store_all(&records[9..]).await;
-    let refusal = app.luke().delete(&origin).await.refused(422, "ImageHasDependentImages");
+    let refusal = app.operator().delete(&origin).await.refused(422, "ImageHasDependentImages");
     assert_eq!(named(&refusal.message), 5);
     assert!(refusal.message.contains("10 "), "{refusal:?}");
+    // An account is told of those that it sees.
+    let refusal = app.luke().delete(&origin).await.refused(422, "ImageHasDependentImages");
+    assert_eq!(named(&refusal.message), 0);
+    let visible = app.luke().has_image(json!({})).await;
+    app.store(&small_record(json!({"uuid": children[0], "origin": visible, "acl": [LUKE]}))).await;
+    let refusal = app.luke().delete(&visible).await.refused(422, "ImageHasDependentImages");
+    assert_eq!(named(&refusal.message), 1);
 }
 
 async fn a_deletion_takes_the_file_along(app: &TestApp) {

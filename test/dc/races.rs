@@ -8,7 +8,9 @@ use moray::{DeleteOptions, Precondition, PutOptions};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::support::{TestApp, fresh, sha1_of, small_record, tests};
+use super::support::{
+    LUKE, TestApp, fresh, images_keep_their_origins, merged, sha1_of, small_manifest, small_record, tests,
+};
 
 tests! {
     the_last_of_several_uploads_wins_and_none_is_mixed,
@@ -23,6 +25,7 @@ tests! {
     a_uuid_is_taken_by_one_of_many,
     a_download_ends_with_the_file_it_began_with,
     what_another_process_writes_is_seen_at_once,
+    images_get_origins_that_stay,
 }
 
 async fn the_last_of_several_uploads_wins_and_none_is_mixed(app: &TestApp) {
@@ -249,4 +252,8 @@ async fn what_another_process_writes_is_seen_at_once(app: &TestApp) {
     app.operator().delete(&uuid).await.gone();
     app.operator().get_image(&uuid).await.not_found();
     assert_eq!(app.operator().list(&list).await.len(), 0);
+}
+
+async fn images_get_origins_that_stay(app: &TestApp) {
+    images_keep_their_origins(app, &merged(small_manifest(), json!({"owner": LUKE}))).await;
 }

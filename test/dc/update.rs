@@ -14,7 +14,10 @@ tests! {
     what_the_owner_says_is_stored_and_null_removes,
     who_may_change_what_and_when,
     the_changed_image_is_validated_as_a_whole,
-    an_owner_must_exist_whatever_changes,
+    a_new_owner_must_exist,
+    an_owner_that_stays_is_not_looked_up,
+    members_that_are_null_and_cannot_go_are_not_given,
+    an_image_is_given_away_with_an_origin_that_the_account_sees,
     a_body_without_members_is_refused,
     tags_are_replaced_and_cleared_in_both_forms,
     of_a_file_only_the_digests_change,
@@ -105,16 +108,52 @@ async fn the_changed_image_is_validated_as_a_whole(app: &TestApp) {
     assert_eq!(app.luke().get_image(&uuid).await.body, before);
 }
 
-async fn an_owner_must_exist_whatever_changes(app: &TestApp) {
+async fn a_new_owner_must_exist(app: &TestApp) {
     let uuid = app.luke().has_active_image(json!({})).await;
     update(app, &uuid, "", json!({"owner": NOBODY})).await.refused(422, "OwnerDoesNotExist");
     assert_eq!(update(app, &uuid, "", json!({"owner": ADMIN})).await.ok()["owner"], ADMIN);
     app.luke().get_image(&uuid).await.not_found();
+}
+
+/// As when UFDS is away, or has lost the account.
+async fn an_owner_that_stays_is_not_looked_up(app: &TestApp) {
     let orphan = small_record(json!({}));
     app.store(&orphan).await;
-    let orphan = orphan["uuid"].as_str().unwrap();
-    update(app, orphan, "", json!({"name": "x"})).await.refused(422, "OwnerDoesNotExist");
-    assert_eq!(update(app, orphan, "", json!({"name": "x", "owner": ADMIN})).await.ok()["name"], "x");
+    let uuid = orphan["uuid"].as_str().unwrap();
+    assert_eq!(update(app, uuid, "", json!({"name": "x"})).await.ok()["name"], "x");
+    let same = json!({"name": "y", "owner": orphan["owner"]});
+    assert_eq!(update(app, uuid, "", same).await.ok()["name"], "y");
+    assert_eq!(update(app, uuid, "", json!({"owner": ADMIN})).await.ok()["owner"], ADMIN);
+    update(app, uuid, "", json!({"owner": orphan["owner"]})).await.refused(422, "OwnerDoesNotExist");
+}
+
+/// As newer clients send them.
+async fn members_that_are_null_and_cannot_go_are_not_given(app: &TestApp) {
+    let uuid = app.luke().has_active_image(json!({"tags": {"a": 1}, "homepage": "http://a.b"})).await;
+    let body = json!({"description": "d", "name": null, "version": null, "public": null, "state": null, "uuid": null,
+        "origin": null, "type": null, "homepage": null});
+    for query in ["", &of(LUKE)] {
+        let image = update(app, &uuid, query, body.clone()).await.ok();
+        assert_eq!((&image["description"], &image["name"]), (&json!("d"), &json!("small")));
+        assert_eq!((&image["tags"], image.get("homepage")), (&json!({"a": 1}), None));
+    }
+}
+
+/// What the next owner may do with the origin, the account could not.
+async fn an_image_is_given_away_with_an_origin_that_the_account_sees(app: &TestApp) {
+    let hidden = small_record(json!({}));
+    let image = small_record(json!({"owner": LUKE, "origin": hidden["uuid"]}));
+    let orphan = small_record(json!({"owner": LUKE, "origin": NOBODY}));
+    app.store_all(&[hidden, image.clone(), orphan.clone()]).await;
+    for image in [&image, &orphan] {
+        let refused = update(app, image["uuid"].as_str().unwrap(), &of(LUKE), json!({"owner": ADMIN})).await;
+        refused.refused(422, "OriginDoesNotExist");
+    }
+    let uuid = image["uuid"].as_str().unwrap();
+    assert_eq!(update(app, uuid, "", json!({"owner": ADMIN})).await.ok()["owner"], ADMIN);
+    let seen = app.luke().has_image(json!({"origin": FATHER})).await;
+    assert_eq!(update(app, &seen, &of(LUKE), json!({"owner": ADMIN})).await.ok()["owner"], ADMIN);
+    app.operator().delete(&seen).await.gone();
 }
 
 async fn a_body_without_members_is_refused(app: &TestApp) {
@@ -122,6 +161,7 @@ async fn a_body_without_members_is_refused(app: &TestApp) {
     for body in [json!({}), json!([])] {
         let refusal = update(app, &uuid, "", body).await.refused(422, "ValidationFailed");
         assert_eq!(refusal.fields, []);
+        assert_eq!(refusal.message, "there is nothing to update: the body has no members");
     }
     for body in [json!(null), json!("x"), json!(5), json!(true)] {
         update(app, &uuid, "", body).await.refused_field("ValidationFailed", "body", "MissingParameter");
@@ -184,8 +224,8 @@ async fn of_a_file_only_the_digests_change(app: &TestApp) {
 
 async fn an_origin_must_exist_and_lead_nowhere_back(app: &TestApp) {
     let bottom = app.luke().has_image(json!({})).await;
-    let middle = app.luke().has_image(json!({"origin": bottom})).await;
-    let top = app.luke().has_image(json!({"origin": middle})).await;
+    let middle = app.operator().has_image(json!({"owner": LUKE, "origin": bottom})).await;
+    let top = app.operator().has_image(json!({"owner": LUKE, "origin": middle})).await;
     update(app, &bottom, "", json!({"origin": NOBODY})).await.refused(422, "OriginDoesNotExist");
     for origin in [&bottom, &middle, &top] {
         let refused = update(app, &bottom, "", json!({"origin": origin})).await;
@@ -233,7 +273,7 @@ async fn a_uuid_that_is_taken_or_cannot_move_is_refused(app: &TestApp) {
     assert_eq!(app.luke().download(&uuid).await.text(), "mine");
     // The same one is no change.
     assert_eq!(update(app, &uuid, "", json!({"uuid": uuid, "name": "n"})).await.ok()["name"], "n");
-    let child = app.luke().has_image(json!({"origin": uuid})).await;
+    let child = app.operator().has_image(json!({"owner": LUKE, "origin": uuid})).await;
     update(app, &uuid, "", json!({"uuid": fresh()})).await.refused(422, "ImageHasDependentImages");
     update(app, &child, "", json!({"uuid": fresh()})).await.refused_field(
         "ValidationFailed",

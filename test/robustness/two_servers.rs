@@ -163,3 +163,54 @@ async fn random_changes_through_both_are_all_there_in_the_end() {
     );
     second.stop().await;
 }
+
+/// An image gets its origin through one server at the moment at which that goes through the other one. Of the two
+/// requests one is refused.
+#[tokio::test]
+async fn no_image_is_left_without_its_origin() {
+    let datacenter = start_datacenter().await;
+    let second = SecondServer::start(&datacenter).await;
+    let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
+    let urls = [datacenter.imgapi_url().unwrap(), second.url().to_owned()];
+    let owner = &datacenter.account("admin").unwrap().uuid;
+    let manifest =
+        json!({"name": "x", "version": "1", "os": "smartos", "type": "zone-dataset", "owner": owner});
+    let nothing = json!({});
+    let ask = async |server: usize, method: Method, path: &str, body: &Value| {
+        let request = http.request(method, format!("{}{path}", urls[server])).json(body);
+        let response = request.send().await.unwrap();
+        (response.status().as_u16(), response.json::<Value>().await.unwrap_or_default())
+    };
+    let created = async || {
+        let (status, image) = ask(0, Method::POST, "/images", &manifest).await;
+        assert_eq!(status, 200, "{image}");
+        image["uuid"].as_str().unwrap().to_owned()
+    };
+    let one = async |round: usize| {
+        let (origin, child) = (created().await, created().await);
+        let mut with_origin = manifest.clone();
+        with_origin["origin"] = json!(origin);
+        let update = format!("/images/{child}?action=update");
+        let change = json!({"origin": origin});
+        let (path, body) =
+            if round.is_multiple_of(2) { ("/images", &with_origin) } else { (&*update, &change) };
+        let gone = format!("/images/{origin}");
+        let (naming, going) = (round / 2 % 2, 1 - round / 2 % 2);
+        let (named, gone) =
+            tokio::join!(ask(naming, Method::POST, path, body), ask(going, Method::DELETE, &gone, &nothing));
+        let outcome = (named.0, named.1["code"].clone(), gone.0, gone.1["code"].clone());
+        let kept = (200, Value::Null, 422, json!("ImageHasDependentImages"));
+        let lost = (422, json!("OriginDoesNotExist"), 204, Value::Null);
+        assert!([kept, lost].contains(&outcome), "{outcome:?}");
+        let expected = if named.0 == 200 { 200 } else { 404 };
+        wait_for("what is left", PATIENCE, async || {
+            let (status, _) = ask(naming, Method::GET, &format!("/images/{origin}"), &nothing).await;
+            if status == expected { Ok(()) } else { Err(status) }
+        })
+        .await;
+    };
+    for rounds in 0..8 {
+        join_all((0..8).map(|round| one(rounds * 8 + round))).await;
+    }
+    second.stop().await;
+}

@@ -5,10 +5,11 @@ use std::fs;
 use serde_json::{Value, json};
 
 use super::configured;
-use super::support::{NOBODY, SDC, TestApp, sha1_of, tests, wait_until, within};
+use super::support::{NOBODY, SDC, TestApp, images_keep_their_origins, sha1_of, tests, wait_until, within};
 
 tests! {
     a_server_needs_no_moray_and_keeps_what_it_has,
+    images_get_origins_that_stay,
     a_damaged_manifest_is_reported_and_restored,
     two_servers_do_not_share_a_directory,
 }
@@ -39,6 +40,12 @@ async fn a_server_needs_no_moray_and_keeps_what_it_has(_: &TestApp) {
     assert_eq!(app.operator().get_image(&uuid).await.text(), active.text());
     assert_eq!(app.operator().list_uuids("state=all").await, std::slice::from_ref(&uuid));
     assert_eq!(app.operator().download(&uuid).await.text(), "bytes");
+    app.stop().await;
+}
+
+async fn images_get_origins_that_stay(_: &TestApp) {
+    let app = local().await;
+    images_keep_their_origins(&app, &manifest()).await;
     app.stop().await;
 }
 

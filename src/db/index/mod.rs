@@ -164,7 +164,7 @@ pub(super) fn marker_time(
     match &query.marker {
         None => Ok(None),
         Some(Marker::Time(time)) => Ok(Some(time.clone())),
-        Some(Marker::Image(uuid)) => match get(*uuid) {
+        Some(Marker::Image(uuid)) => match get(*uuid).filter(|view| query.may_begin_at(view)) {
             Some(view) => Ok(view.published_at().map(str::to_owned)),
             None => Err(NoSuchMarker(*uuid)),
         },

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::io::{self, Write};
@@ -67,15 +68,10 @@ impl Directory {
         lock(&self.lanes[lane_of(uuid)])
     }
 
-    /// The same for two images.
-    pub(super) fn lock_both(
-        &self,
-        one: Uuid,
-        other: Uuid,
-    ) -> (MutexGuard<'_, ()>, Option<MutexGuard<'_, ()>>) {
-        let (one, other) = (lane_of(one), lane_of(other));
-        let first = lock(&self.lanes[one.min(other)]);
-        (first, (one != other).then(|| lock(&self.lanes[one.max(other)])))
+    /// The same for several images, in one order, so that two who do so never wait for each other.
+    pub(super) fn lock_all(&self, uuids: impl IntoIterator<Item = Uuid>) -> Vec<MutexGuard<'_, ()>> {
+        let lanes: BTreeSet<usize> = uuids.into_iter().map(lane_of).collect();
+        lanes.into_iter().map(|lane| lock(&self.lanes[lane])).collect()
     }
 
     /// The bytes of an image's file; `None` when there is none.

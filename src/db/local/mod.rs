@@ -70,18 +70,46 @@ impl LocalDatabase {
         self.run("put", move |shared| shared.replace(&image, &etag)).await
     }
 
+    pub(super) async fn put_with_origin(
+        &self,
+        image: &Image,
+        replaced: Option<&str>,
+        origin: &Stored,
+    ) -> Result<(), DbError> {
+        let (image, replaced, origin) = (image.clone(), replaced.map(str::to_owned), origin.clone());
+        self.run("put", move |shared| {
+            let _guards = shared.directory.lock_all([image.uuid(), origin.image.uuid()]);
+            shared.check(origin.image.uuid(), &origin.etag)?;
+            match replaced {
+                None => shared.write_new(&image),
+                Some(etag) => shared.check(image.uuid(), &etag).and_then(|()| shared.write(&image)),
+            }
+        })
+        .await
+    }
+
     pub(super) async fn delete(&self, uuid: Uuid, etag: &str) -> Result<(), DbError> {
         let etag = etag.to_owned();
         self.run("delete", move |shared| shared.delete(uuid, &etag)).await
     }
 
     /// The new file first: what a crash leaves is both records, and none is lost.
-    pub(super) async fn rename(&self, image: &Image, old: Uuid, etag: &str) -> Result<(), DbError> {
-        let (image, etag) = (image.clone(), etag.to_owned());
+    pub(super) async fn rename(
+        &self,
+        image: &Image,
+        old: Uuid,
+        etag: &str,
+        origin: Option<&Stored>,
+    ) -> Result<(), DbError> {
+        let (image, etag, origin) = (image.clone(), etag.to_owned(), origin.cloned());
         self.run("rename", move |shared| {
-            // One after the other in a fixed order, so that two renames never wait for each other.
-            let _guards = shared.directory.lock_both(image.uuid(), old);
-            shared.check(old, &etag)?;
+            let origin = origin.as_ref().map(|origin| (origin.image.uuid(), &origin.etag));
+            let locked = [image.uuid(), old].into_iter().chain(origin.map(|(uuid, _)| uuid));
+            let _guards = shared.directory.lock_all(locked);
+            shared.check_unneeded(old, &etag)?;
+            if let Some((uuid, etag)) = origin {
+                shared.check(uuid, etag)?;
+            }
             shared.write_new(&image)?;
             shared.remove(old)
         })
@@ -164,7 +192,7 @@ impl Shared {
 
     fn delete(&self, uuid: Uuid, etag: &str) -> Result<(), DbError> {
         let _guard = self.directory.lock(uuid);
-        self.check(uuid, etag)?;
+        self.check_unneeded(uuid, etag)?;
         self.remove(uuid)
     }
 
@@ -174,6 +202,12 @@ impl Shared {
             Some(bytes) if version_of(&bytes) == etag => Ok(()),
             _ => Err(DbError::Conflict),
         }
+    }
+
+    /// The same for a record that is to go: no image may have got it as its origin since it was read.
+    fn check_unneeded(&self, uuid: Uuid, etag: &str) -> Result<(), DbError> {
+        self.check(uuid, etag)?;
+        if self.index.dependents(uuid).is_empty() { Ok(()) } else { Err(DbError::Conflict) }
     }
 
     /// A file that is there and cannot be used stays, under another name.

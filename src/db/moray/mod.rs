@@ -6,6 +6,7 @@ mod records;
 mod replica;
 mod search;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use moray::{
 use super::{DbError, Found, ListAnswer, Status, Stored, blocking};
 use crate::config;
 use crate::manifest::list::ListQuery;
-use crate::manifest::{ApiForm, Image, Record, Rules, Uuid, View};
+use crate::manifest::{ApiForm, FieldError, Image, Record, Rules, Uuid, View};
 use crate::telemetry::{Metrics, err};
 
 use bucket::{BUCKET, Bucket, is_no_object};
@@ -146,6 +147,19 @@ impl MorayDatabase {
         Ok(())
     }
 
+    /// In one transaction, which makes the origin another version.
+    pub(super) async fn put_with_origin(
+        &self,
+        image: &Image,
+        replaced: Option<&str>,
+        origin: &Stored,
+    ) -> Result<(), DbError> {
+        let mut writes = vec![Write::new(image, replaced), Write::fence(origin)?];
+        // In one order, so that Moray's transactions never wait for each other.
+        writes.sort_by_key(|write| write.image.uuid());
+        self.write_all(None, &writes).await
+    }
+
     pub(super) async fn delete(&self, uuid: Uuid, etag: &str) -> Result<(), DbError> {
         let options =
             DeleteOptions { precondition: Precondition::Etag(etag.to_owned()), ..DeleteOptions::default() };
@@ -170,22 +184,50 @@ impl MorayDatabase {
     }
 
     /// In one transaction.
-    pub(super) async fn rename(&self, image: &Image, old: Uuid, etag: &str) -> Result<(), DbError> {
-        // In this order: the two records may share the unique `urn`.
-        let requests = [
-            BatchRequest::delete(BUCKET, old.to_string(), Precondition::Etag(etag.to_owned())),
-            BatchRequest::put(BUCKET, image.uuid().to_string(), image.record(), Precondition::MustNotExist)
-                .map_err(failed)?,
-        ];
+    pub(super) async fn rename(
+        &self,
+        image: &Image,
+        old: Uuid,
+        etag: &str,
+        origin: Option<&Stored>,
+    ) -> Result<(), DbError> {
+        let mut writes = vec![Write::new(image, None)];
+        if let Some(origin) = origin {
+            writes.push(Write::fence(origin)?);
+        }
+        self.write_all(Some((old, etag)), &writes).await
+    }
+
+    /// Deletes this version, if there is one to be deleted, and then makes these writes: all, or none.
+    async fn write_all(&self, deleted: Option<(Uuid, &str)>, writes: &[Write]) -> Result<(), DbError> {
+        // The delete first: two records may share the unique `urn`.
+        let mut requests = Vec::with_capacity(1 + writes.len());
+        requests.extend(deleted.map(|(uuid, etag)| {
+            BatchRequest::delete(BUCKET, uuid.to_string(), Precondition::Etag(etag.to_owned()))
+        }));
+        for write in writes {
+            requests.push(write.request()?);
+        }
         let sent = self.replica.ticket();
         let options = CallOptions::default();
-        let etags = match self.bucket.timed("batch", self.bucket.client.batch(&requests, &options)).await {
+        let made = match self.bucket.timed("batch", self.bucket.client.batch(&requests, &options)).await {
             Err(error) if is_no_object(&error) => return Err(DbError::Conflict),
-            result => result.map_err(failed)?,
+            made => made.map_err(failed),
         };
-        let put = etags.into_iter().find_map(|item| item.etag).unwrap_or_default();
-        self.replica.wrote(sent, image, None, put).await;
-        self.replica.deleted(sent, old, etag).await;
+        let uuids = writes.iter().map(|write| write.image.uuid()).chain(deleted.map(|(uuid, _)| uuid));
+        if matches!(made, Err(DbError::OutcomeUnknown(_))) {
+            for uuid in uuids {
+                self.replica.read_back(uuid).await;
+            }
+        }
+        let mut etags: HashMap<_, _> = made?.into_iter().filter_map(|item| item.key.zip(item.etag)).collect();
+        for Write { image, replaced } in writes {
+            let etag = etags.remove(&image.uuid().to_string()).unwrap_or_default();
+            self.replica.wrote(sent, image, replaced.as_deref(), etag).await;
+        }
+        if let Some((uuid, etag)) = deleted {
+            self.replica.deleted(sent, uuid, etag).await;
+        }
         Ok(())
     }
 
@@ -221,6 +263,30 @@ impl MorayDatabase {
     pub(super) async fn close(&self, limit: Duration) {
         self.replica.stop();
         self.bucket.client.close(limit).await;
+    }
+}
+
+/// One record of several that are written at once, in the place of this version or of none.
+struct Write {
+    image: Image,
+    replaced: Option<String>,
+}
+
+impl Write {
+    fn new(image: &Image, replaced: Option<&str>) -> Write {
+        Write { image: image.clone(), replaced: replaced.map(str::to_owned) }
+    }
+
+    /// Makes the record another version, and leaves it as it is.
+    fn fence(stored: &Stored) -> Result<Write, DbError> {
+        let invalid = |problems: Vec<FieldError>| DbError::Failed(format!("{problems:?}").into());
+        Ok(Write { image: stored.image.fenced().map_err(invalid)?, replaced: Some(stored.etag.clone()) })
+    }
+
+    fn request(&self) -> Result<BatchRequest, DbError> {
+        let precondition = self.replaced.clone().map_or(Precondition::MustNotExist, Precondition::Etag);
+        let key = self.image.uuid().to_string();
+        BatchRequest::put(BUCKET, key, self.image.record(), precondition).map_err(failed)
     }
 }
 

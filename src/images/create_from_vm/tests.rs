@@ -116,10 +116,14 @@ impl Cloud {
     }
 
     async fn create_of(&self, manifest: Value) -> ApiResult<StartedJob> {
+        self.create_by(Some(OWNER.parse().unwrap()), manifest).await
+    }
+
+    async fn create_by(&self, account: Option<Uuid>, manifest: Value) -> ApiResult<StartedJob> {
         let Value::Object(manifest) = manifest else { unreachable!() };
         let vm = VM.parse().unwrap();
         let image = VmImage { vm, incremental: true, max_origin_depth: Some(3), channel: None, manifest };
-        create_from_vm(&self.app, Some(OWNER.parse().unwrap()), image, "the-id").await
+        create_from_vm(&self.app, account, image, "the-id").await
     }
 
     async fn refused(&self) -> &'static str {
@@ -137,7 +141,10 @@ impl Cloud {
 async fn a_placeholder_is_stored_and_a_job_is_told_what_to_make() {
     let cloud = Cloud::start().await;
     cloud.vm(json!({"brand": "lx", "kernel_version": "4.3.0"}));
-    let made = cloud.create_of(json!({"name": "mine", "version": "1.0.0", "tags": {"a": 1}, "type": "x"}));
+    // What the VM is, and what becomes of it, only the compute node knows. Null is as good as nothing.
+    let made = cloud.create_of(json!({
+        "name": "mine", "version": "1.0.0", "tags": {"a": 1}, "type": "docker", "os": 5, "state": "active", "acl": null,
+    }));
     let job = made.await.unwrap();
     let image = cloud.app.db.get(job.image_uuid).await.unwrap().unwrap().image;
     assert_eq!((image.state(), image.owner().to_string()), (State::Creating, OWNER.to_owned()));
@@ -147,7 +154,7 @@ async fn a_placeholder_is_stored_and_a_job_is_told_what_to_make() {
         "image_uuid": job.image_uuid, "owner_uuid": OWNER, "vm_uuid": VM, "compression": "gzip", "incremental": true,
         "prepare_image_script": include_str!("../../../tools/prepare-image/smartos-prepare-image"),
         "manifest": {
-            "name": "mine", "version": "1.0.0", "tags": {"a": 1, "kernel_version": "4.3.0"}, "type": "x",
+            "name": "mine", "version": "1.0.0", "tags": {"a": 1, "kernel_version": "4.3.0"},
             "uuid": job.image_uuid, "owner": OWNER,
         },
         "req_id": "the-id", "max_origin_depth": 3, "task": "create-from-vm", "target": format!("/create-from-vm-{VM}"),
@@ -193,8 +200,15 @@ async fn what_is_wrong_with_the_vm_is_told_in_order() {
     assert_eq!(unknown.unwrap_err().code(), Code::InvalidParameter);
     let invalid = cloud.create_of(json!({"name": "mine", "version": "1", "uuid": "x"})).await;
     assert_eq!(invalid.unwrap_err().code(), Code::ValidationFailed);
-    let taken = cloud.create_of(json!({"name": "mine", "version": "1", "uuid": BASE})).await;
+    let mine = |uuid: &str| json!({"name": "mine", "version": "1", "uuid": uuid, "owner": OWNER});
+    let taken = cloud.create_by(None, mine(BASE)).await;
     assert_eq!(taken.unwrap_err().code(), Code::ImageUuidAlreadyExists);
+    // To an account it makes no difference whether there is such an image.
+    for uuid in [BASE, SERVER] {
+        assert_eq!(cloud.create_of(mine(uuid)).await.unwrap_err().code(), Code::ValidationFailed);
+    }
+    let nobodys = cloud.create_of(json!({"name": "mine", "version": "1", "origin": SERVER})).await;
+    assert_eq!(nobodys.unwrap_err().code(), Code::OriginDoesNotExist);
     assert!(cloud.states().await.is_empty() && cloud.fake.state.lock().unwrap().jobs.is_empty());
 }
 

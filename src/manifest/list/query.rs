@@ -39,6 +39,8 @@ pub struct ListQuery {
     pub marker: Option<Marker>,
     /// The order of the result.
     pub sort: SortDirection,
+    /// Whether the caller may only read images that are active. It is for the caller to set, as the channel.
+    pub active_only: bool,
 }
 
 /// What a query says about an image's state. Flags decide, not the stored text, except for placeholders.
@@ -138,8 +140,22 @@ impl ListQuery {
             image_type: params.one("type")?.map(exact_or_not),
             tags: tags(&params)?,
             channel: None,
+            active_only: false,
             billing_tags: params.many("billing_tag")?.into_iter().map(str::to_owned).collect(),
         }))
+    }
+}
+
+impl ListQuery {
+    /// Whether a list may begin at this image. For whoever may not read it, it is not there.
+    pub fn may_begin_at(&self, image: &View) -> bool {
+        let is_visible = match self.account.as_deref().map(str::parse) {
+            None => true,
+            Some(Ok(account)) => image.is_visible_to(account),
+            // It owns nothing, and nothing is shared with it.
+            Some(Err(_)) => image.activated() && image.public(),
+        };
+        is_visible && (image.is_active() || !self.active_only)
     }
 }
 

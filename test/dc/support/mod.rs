@@ -6,6 +6,7 @@ mod app;
 mod foreign;
 mod harness;
 mod manifest;
+mod origins;
 mod raw;
 mod wait;
 
@@ -15,5 +16,6 @@ pub(crate) use app::TestApp;
 pub(crate) use foreign::{Authority, Foreign, Script};
 pub(crate) use harness::{Test, run, tests};
 pub(crate) use manifest::*;
+pub(crate) use origins::images_keep_their_origins;
 pub(crate) use raw::Connection;
 pub(crate) use wait::{DEADLINE, wait_until, within};
