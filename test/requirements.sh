@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what a target of the Makefile needs and this machine lacks. Arguments: build, interop, bench.
+# Installs what a target of the Makefile needs and this machine lacks. Arguments: build, check, interop, bench.
 set -eu
 
 packages=
@@ -16,6 +16,9 @@ for what in "$@"; do
             need cc build-essential
             need pkg-config pkg-config
             pkg-config --exists openssl 2>/dev/null || packages="$packages libssl-dev"
+            ;;
+        check)
+            need pip3 python3-pip
             ;;
         interop)
             need node nodejs

@@ -3,12 +3,14 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use coal::Datacenter;
 use coal::datacenter::DatacenterBuilder;
 use moray::{BatchRequest, CallOptions, Precondition};
 use serde_json::Value;
 
+use super::log::LogReader;
 use super::{ADMIN, Actor, Connection, EMPEROR, LUKE, SDC, VADER, takeover_records, wait_until, within};
 
 const BUCKET: &str = "imgapi_images";
@@ -21,6 +23,7 @@ pub(crate) struct TestApp {
     pub(crate) dc: Datacenter,
     pub(crate) http: reqwest::Client,
     pub(crate) moray: moray::Client,
+    log: Mutex<LogReader>,
 }
 
 impl TestApp {
@@ -43,7 +46,7 @@ impl TestApp {
         let http = reqwest::Client::builder().no_proxy().timeout(super::DEADLINE).build().unwrap();
         let address = dc.moray().address();
         let moray = moray::Client::new(moray::Config::direct(address.ip().to_string(), address.port()));
-        TestApp { dc, http, moray }
+        TestApp { dc, http, moray, log: Mutex::default() }
     }
 
     /// Stops it. The process must still be the one that was started, and end as it should.
@@ -180,15 +183,13 @@ impl TestApp {
 
     /// All complete lines of the log.
     pub(crate) fn log(&self) -> Vec<Value> {
-        let text = fs::read_to_string(self.dc.log_file()).unwrap();
-        let complete = text.rfind('\n').map_or("", |end| &text[..end]);
-        complete.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect()
+        self.log.lock().unwrap().records(&self.dc.log_file()).to_vec()
     }
 
     /// The audit record of the request with this id, once it is written.
     pub(crate) async fn audit(&self, req_id: &str) -> Value {
-        let is_it = |record: &Value| record["_audit"] == true && record["req_id"] == req_id;
-        wait_until("an audit record", async || self.log().into_iter().find(is_it)).await
+        let find = async || self.log.lock().unwrap().audit(&self.dc.log_file(), req_id).cloned();
+        wait_until("an audit record", find).await
     }
 
     /// The text of the metrics.

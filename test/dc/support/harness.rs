@@ -1,15 +1,21 @@
 //! Running the tests on one application.
 
+use std::fs::OpenOptions;
 use std::future::Future;
+use std::io::Write;
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Trial};
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 
 use super::TestApp;
+
+/// Most tests wait for something most of the time.
+const TEST_THREADS: usize = 8;
 
 /// A test, and its name with the module it stands in.
 #[derive(Clone, Copy)]
@@ -36,14 +42,17 @@ pub(crate) fn run<F>(tests: Vec<Test>, start: fn() -> F) -> ExitCode
 where
     F: Future<Output = TestApp> + 'static,
 {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(TEST_THREADS);
     let runtime = Arc::new(Runtime::new().expect("a runtime"));
     let app = Arc::new(OnceCell::new());
     let trials = tests.into_iter().map(|test| {
         let (runtime, app) = (Arc::clone(&runtime), Arc::clone(&app));
         let name = test.name.split_once("::").map_or(test.name, |(_, name)| name);
         Trial::test(name, move || {
+            let began = Instant::now();
             runtime.block_on(async { (test.run)(app.get_or_init(start).await).await });
+            note(test.name, began.elapsed());
             Ok(())
         })
     });
@@ -52,4 +61,11 @@ where
         runtime.block_on(app.stop());
     }
     conclusion.exit_code()
+}
+
+/// Adds what a test took to the file that `make test` makes its list of slow tests from.
+fn note(name: &str, took: Duration) {
+    let Some(path) = std::env::var_os("TEST_TIMES") else { return };
+    let mut file = OpenOptions::new().append(true).create(true).open(path).unwrap();
+    file.write_all(format!("{:.3} {name}\n", took.as_secs_f64()).as_bytes()).unwrap();
 }

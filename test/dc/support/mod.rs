@@ -5,6 +5,7 @@ mod answer;
 mod app;
 mod foreign;
 mod harness;
+mod log;
 mod manifest;
 mod origins;
 mod raw;

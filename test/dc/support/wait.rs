@@ -6,8 +6,8 @@ use std::time::Duration;
 /// How long anything may take.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Time between two looks at a condition.
-const INTERVAL: Duration = Duration::from_millis(5);
+/// Time between the first two looks at a condition, and at most between later ones: each look costs the machine something.
+const INTERVALS: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(40));
 
 /// The result of `future`.
 pub(crate) async fn within<F: Future>(what: &str, future: F) -> F::Output {
@@ -20,12 +20,13 @@ pub(crate) async fn within<F: Future>(what: &str, future: F) -> F::Output {
 /// What `condition` finds, once it finds something.
 pub(crate) async fn wait_until<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
     let wait = async {
-        let mut ticks = tokio::time::interval(INTERVAL);
+        let mut interval = INTERVALS.0;
         loop {
-            ticks.tick().await;
             if let Some(found) = condition().await {
                 return found;
             }
+            tokio::time::sleep(interval).await;
+            interval = (interval * 2).min(INTERVALS.1);
         }
     };
     within(what, wait).await

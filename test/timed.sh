@@ -1,0 +1,21 @@
+#!/bin/sh
+# Runs a test program for `cargo test`, as its runner, and adds what each test took to $TEST_TIMES: seconds and name.
+# More tests than processors run at the same time, because most of them wait for something.
+set -eu
+
+program=$1
+export RUST_TEST_THREADS="${RUST_TEST_THREADS:-6}"
+
+# Programs without the built-in harness write the times themselves.
+if [ -z "${TEST_TIMES:-}" ] || ! "$program" --help 2>/dev/null | grep -q -e --report-time; then
+    exec "$@"
+fi
+
+output=$(mktemp)
+status=$(mktemp)
+trap 'rm -f "$output" "$status"' EXIT
+# The option is not stable yet; the variable lets this program have it, and is not seen by the compiler.
+{ RUSTC_BOOTSTRAP=1 "$@" -Z unstable-options --report-time || echo $? >"$status"; } | tee "$output"
+name=$(basename "$program")
+sed -n "s/^test \(.*\) \.\.\. ok <\([0-9.]*\)s>\$/\2 ${name%-*} \1/p" "$output" >>"$TEST_TIMES"
+exit "$(cat "$status" | grep . || echo 0)"
