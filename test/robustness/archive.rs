@@ -1,7 +1,6 @@
 //! The archive of manifests in Manta: whatever happens to the process, it comes to have every image's last version.
 
 mod life;
-mod remote;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,20 +12,20 @@ use coal::Datacenter;
 use coal::datacenter::MantaMode;
 use coal::manta::{MantaFault, MantaFaultRule};
 use futures_util::future::join_all;
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng, random_range};
+use rand::{RngExt, random_range};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use crate::support::{Client, IMGAPI, PATIENCE, SecondServer, files_below, is_copy_of, wait_for};
+use crate::support::{
+    Client, IMGAPI, PATIENCE, Remote, SecondServer, files_below, is_copy_of, randomness, scaled, wait_for,
+};
 use life::{Life, Step};
-use remote::Remote;
 
-/// Changes that must have been answered, and kills that they must have met. `IMGAPI_TEST_CHANGES` asks for more.
-const CHANGES: usize = 500;
-const KILLS: usize = 20;
+/// Changes that must have been answered, and kills that they must have met.
+const CHANGES: usize = 150;
+const KILLS: usize = 6;
 /// Those who make changes, each of images of its own and of common ones.
 const WORKERS: usize = 4;
 const COMMON: usize = 3;
@@ -51,18 +50,18 @@ struct Round {
 }
 
 #[tokio::test]
-async fn five_hundred_changes_and_twenty_kills_leave_the_last_version_of_each() {
+async fn changes_and_kills_leave_the_last_version_of_each() {
     let (mut datacenter, remote) = start_with_manta().await;
     let client = Client::new(&datacenter);
-    let mut random = StdRng::seed_from_u64(14);
+    let mut random = randomness(14);
     let mut common = Vec::new();
     for _ in 0..COMMON {
         common.push(client.created().await);
     }
-    let changes = std::env::var("IMGAPI_TEST_CHANGES").map_or(CHANGES, |number| number.parse().unwrap());
+    let (changes, most_kills) = (scaled(CHANGES), scaled(KILLS));
     let mut lives: Vec<_> = (0..WORKERS).map(|_| Life::new(random.random(), common.clone())).collect();
     let mut kills = 0;
-    while kills < KILLS || lives.iter().map(Life::answered).sum::<usize>() < changes {
+    while kills < most_kills || lives.iter().map(Life::answered).sum::<usize>() < changes {
         let left = AtomicUsize::new(random.random_range(1..=MOST_OF_A_ROUND));
         let round = Round { left, is_over: Notify::new() };
         let delay = Duration::from_millis(random.random_range(0..=LATEST_KILL));
@@ -143,7 +142,7 @@ async fn everything_arrives(
 #[tokio::test]
 async fn of_two_servers_the_last_version_counts() {
     /// Changes in all, of so many images.
-    const CHANGES: usize = 300;
+    const CHANGES: usize = 100;
     const IMAGES: usize = 6;
     let (datacenter, remote) = start_with_manta().await;
     let second = SecondServer::start(&datacenter).await;
@@ -173,7 +172,7 @@ async fn of_two_servers_the_last_version_counts() {
         uuids.push(image["uuid"].as_str().unwrap().to_owned());
     }
     let work = async |worker: usize| {
-        for number in (worker..CHANGES).step_by(WORKERS) {
+        for number in (worker..scaled(CHANGES)).step_by(WORKERS) {
             let path = format!("/images/{}?action=update", uuids[random_range(0..IMAGES)]);
             ask(Method::POST, &path, Some(json!({"description": format!("change {number}")}))).await;
         }

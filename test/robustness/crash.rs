@@ -9,35 +9,35 @@ use std::time::{Duration, Instant};
 
 use coal::Datacenter;
 use futures_util::future::join_all;
+use rand::RngExt;
 use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
 use tokio::time::sleep;
 
-use crate::support::{Client, start_datacenter, wait_until_swept};
+use crate::support::{Client, randomness, scaled, start_datacenter, wait_until_swept};
 use ledger::Ledger;
 use life::Plan;
 
 /// Lives of images that are under way when the process is killed.
 const LIVES: usize = 4;
 /// Uploads that must have met a kill.
-const INTERRUPTED: usize = 100;
+const INTERRUPTED: usize = 25;
 /// Rounds after which it is clear that kills do not meet uploads.
-const MAX_ROUNDS: usize = 300;
+const MAX_ROUNDS: usize = 150;
 /// Kills may come a little later than a round usually ends: the end is the interesting part.
 const LATEST_KILL: f64 = 1.2;
 
 /// Each round starts a few lives of images at once, kills the process after a random part of the time that a round
 /// takes on this machine, starts it again, and compares every image of the round with what is known of it.
 #[tokio::test]
-async fn a_hundred_killed_uploads_lose_nothing_and_leave_nothing() {
+async fn killed_uploads_lose_nothing_and_leave_nothing() {
     let mut datacenter = start_datacenter().await;
-    let mut random = StdRng::seed_from_u64(4_131);
+    let mut random = randomness(4_131);
     let mut ledger = Ledger::default();
     let mut pace = undisturbed_round(&datacenter, &mut random, &mut ledger).await;
     let mut rounds = 0;
-    while ledger.interrupted_uploads() < INTERRUPTED {
+    while ledger.interrupted_uploads() < scaled(INTERRUPTED) {
         rounds += 1;
-        assert!(rounds <= MAX_ROUNDS, "{} in rounds of {pace:?}", ledger.interrupted_uploads());
+        assert!(rounds <= scaled(MAX_ROUNDS), "{} in rounds of {pace:?}", ledger.interrupted_uploads());
         let kill_after = pace.mul_f64(random.random_range(0.0..LATEST_KILL));
         if let Some(took) = killed_round(&datacenter, &mut random, &mut ledger, kill_after).await {
             pace = took;

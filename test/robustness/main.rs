@@ -9,6 +9,7 @@ mod concurrency;
 mod crash;
 mod damage;
 mod malformed;
+mod model;
 mod outage;
 mod support;
 mod two_servers;

@@ -10,10 +10,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{PATIENCE, SecondServer, start_datacenter, wait_for};
+use crate::support::{PATIENCE, SecondServer, scaled, start_datacenter, wait_for};
 
-/// Changes in all. `IMGAPI_TEST_CHANGES` asks for more.
-const CHANGES: usize = 1500;
+/// Changes in all.
+const CHANGES: usize = 400;
 const WORKERS: usize = 4;
 const IMAGES: usize = 20;
 /// One in so many changes is looked for through the other server at once.
@@ -130,7 +130,7 @@ async fn random_changes_through_both_are_all_there_in_the_end() {
         pair.shared.lock().unwrap().insert(uuid, BTreeSet::new());
     }
 
-    let changes = std::env::var("IMGAPI_TEST_CHANGES").map_or(CHANGES, |number| number.parse().unwrap());
+    let changes = scaled(CHANGES);
     let work = async |worker: usize| {
         for number in (worker..changes).step_by(WORKERS) {
             match random_range(0..20) {

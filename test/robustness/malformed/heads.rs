@@ -1,9 +1,9 @@
 //! Request lines and headers that HTTP does not allow, or not here; and bytes that are no HTTP at all.
 
-use rand::rngs::StdRng;
-use rand::{Rng, RngExt, SeedableRng};
+use rand::{Rng, RngExt};
 
 use super::{Case, Images, routes};
+use crate::support::randomness;
 use crate::support::raw::Exchange;
 
 /// Wrong lines in the place of `METHOD TARGET HTTP/1.1`.
@@ -76,7 +76,7 @@ pub(super) fn cases(images: &Images) -> Vec<Case> {
     cases.extend(wrong_methods(images));
     cases.extend(OTHER_PROTOCOLS.map(|bytes| Case::new("another protocol", Exchange::of(bytes))));
     cases.push(Case::new("many NULs", Exchange::of(vec![0; 100_000])));
-    let mut random = StdRng::seed_from_u64(1);
+    let mut random = randomness(1);
     for _ in 0..30 {
         let mut bytes = vec![0; random.random_range(1..3000)];
         random.fill_bytes(&mut bytes);

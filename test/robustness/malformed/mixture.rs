@@ -1,10 +1,11 @@
 //! Several things wrong at once, put together at random from a seed.
 
+use rand::RngExt;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
-use rand::{RngExt, SeedableRng};
 
 use super::{Case, Images, routes};
+use crate::support::randomness;
 use crate::support::raw::Exchange;
 
 const PARAMETERS: [&str; 14] = [
@@ -66,7 +67,7 @@ const BODIES: [&str; 8] = ["", "{", "[]", "{\"owner\":{}}", "name=a&name=b", "--
 
 /// `count` cases. Some may be right by chance, and some ask for what is not an error.
 pub(super) fn cases(images: &Images, count: usize) -> Vec<Case> {
-    let mut random = StdRng::seed_from_u64(2);
+    let mut random = randomness(2);
     let routes = routes(images);
     // A download or a deletion may well succeed with nonsense around it; nothing here is to be deleted.
     let routes: Vec<_> = routes.iter().filter(|(method, _)| !["DELETE", "HEAD"].contains(method)).collect();

@@ -1,10 +1,11 @@
 //! Valid requests with some of their bytes changed, at random from a seed.
 
+use rand::RngExt;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
-use rand::{RngExt, SeedableRng};
 
 use super::{Case, Images};
+use crate::support::randomness;
 use crate::support::raw::Exchange;
 
 /// Bytes that mean something to a parser.
@@ -32,7 +33,7 @@ const TOKENS: [&[u8]; 20] = [
 ];
 
 pub(super) fn cases(images: &Images, count: usize) -> Vec<Case> {
-    let mut random = StdRng::seed_from_u64(3);
+    let mut random = randomness(3);
     let valid = valid(images);
     let mut case = |number: usize| {
         let mut bytes = valid[number % valid.len()].clone();

@@ -5,7 +5,9 @@ mod disk;
 mod file;
 mod process;
 pub(crate) mod raw;
+mod remote;
 mod second;
+mod soak;
 mod wait;
 
 use coal::Datacenter;
@@ -14,7 +16,9 @@ pub(crate) use client::{Answer, Client};
 pub(crate) use disk::{files_below, image_file, incoming, is_copy_of, wait_until_swept};
 pub(crate) use file::TestFile;
 pub(crate) use process::resident_bytes;
+pub(crate) use remote::Remote;
 pub(crate) use second::SecondServer;
+pub(crate) use soak::{randomness, scaled};
 pub(crate) use wait::{PATIENCE, wait_for};
 
 /// The `imgapi` under test.

@@ -1,0 +1,85 @@
+//! Random requests about the same few images at the same time, through two servers on one Moray and one Manta, while one of them is
+//! killed and Manta fails. Nobody knows what the records are like in the end; but whatever a record says must be true.
+
+mod actions;
+mod world;
+
+use std::time::Duration;
+
+use coal::Datacenter;
+use coal::datacenter::MantaMode;
+use coal::manta::{MantaFault, MantaFaultRule};
+use futures_util::future::join_all;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::time::sleep;
+
+use crate::support::{IMGAPI, Remote, SecondServer, randomness, scaled};
+use world::World;
+
+/// Those who send requests at the same time.
+const WORKERS: usize = 6;
+/// Requests of each of them in a round.
+const REQUESTS: usize = 25;
+const ROUNDS: usize = 3;
+/// The latest moment of a kill within a round, in milliseconds.
+const LATEST_KILL: u64 = 1500;
+
+async fn start() -> (Datacenter, SecondServer, Remote) {
+    let datacenter = Datacenter::builder().imgapi(IMGAPI).manta(MantaMode::Local).start().await.unwrap();
+    let second = SecondServer::start(&datacenter).await;
+    let remote = Remote::new(&datacenter);
+    (datacenter, second, remote)
+}
+
+/// One round of random requests.
+async fn work(world: &World, random: &mut StdRng) {
+    let workers = (0..WORKERS).map(|_| {
+        let mut random = StdRng::seed_from_u64(random.random());
+        async move {
+            for _ in 0..REQUESTS {
+                actions::act(world, &mut random).await;
+            }
+        }
+    });
+    join_all(workers).await;
+}
+
+#[tokio::test]
+async fn whatever_happens_at_once_records_tell_the_truth_and_nothing_else_remains() {
+    let (datacenter, second, remote) = start().await;
+    let mut random = randomness(4_131);
+    for _ in 0..scaled(ROUNDS) {
+        let world = World::new(&datacenter, second.url(), false);
+        work(&world, &mut random).await;
+        world.check().await;
+        world.check_remote(&remote).await;
+    }
+    second.stop().await;
+    datacenter.stop().await;
+}
+
+#[tokio::test]
+async fn kills_and_a_manta_that_fails_lose_nothing() {
+    let (mut datacenter, second, _) = start().await;
+    let mut random = randomness(1_314);
+    for _ in 0..scaled(ROUNDS) {
+        let world = World::new(&datacenter, second.url(), true);
+        let fault = [MantaFault::HangUp, MantaFault::LostAnswer, MantaFault::CutAfter { bytes: 1000 }];
+        let fault = fault[random.random_range(0..fault.len())].clone();
+        let faults = datacenter.manta().unwrap().faults().clone();
+        faults.set(MantaFaultRule::new(fault).path("/images/").times(5));
+        let delay = Duration::from_millis(random.random_range(0..LATEST_KILL));
+        let kill = async {
+            // Not a wait for anything: the moment of the kill is what the test is about.
+            sleep(delay).await;
+            datacenter.kill_imgapi().await;
+        };
+        tokio::join!(work(&world, &mut random), kill);
+        faults.clear();
+        datacenter.restart_imgapi().await.unwrap();
+        world.moved_to(&datacenter).check().await;
+    }
+    second.stop().await;
+    datacenter.stop().await;
+}

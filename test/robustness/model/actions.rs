@@ -1,0 +1,129 @@
+//! The requests of which a random one is sent.
+
+use rand::RngExt;
+use rand::rngs::StdRng;
+use reqwest::Method;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::world::{Known, World, file};
+
+/// One in so many images may have its file on the first server's disk.
+const LOCAL: u32 = 3;
+
+/// Sends one of the requests.
+pub(super) async fn act(world: &World, random: &mut StdRng) {
+    let number = random.random_range(0..usize::MAX);
+    let which = random.random_range(0..20);
+    let (Some((uuid, known)), 3..) = (world.any(number), which) else {
+        return create(world, random).await;
+    };
+    let server = if known.is_local { 0 } else { random.random_range(0..2) };
+    let action = |action: &str| format!("/images/{uuid}?action={action}");
+    match which {
+        3..7 => upload(world, random, server, &uuid, &known).await,
+        7 => icon(world, random, server, &uuid).await,
+        8 => drop(world.send(world.request(server, Method::DELETE, &format!("/images/{uuid}/icon"))).await),
+        9..12 => {
+            let answer = world.send(world.request(server, Method::POST, &action("activate"))).await;
+            if answer.is_some_and(|answer| answer.is_success()) {
+                world.note(&uuid, |known| known.is_active = true);
+            }
+        }
+        12..14 if known.is_local => {
+            let stor = if random.random_bool(0.5) { "manta" } else { "local" };
+            let path = format!("{}&stor={stor}", action("change-stor"));
+            world.send(world.request(server, Method::POST, &path)).await;
+        }
+        12..15 => {
+            let change = json!({"description": format!("{number}")});
+            world.send(world.request(server, Method::POST, &action("update")).json(&change)).await;
+        }
+        15 => drop(download(world, server, &uuid).await),
+        16 => rename(world, server, &uuid, known).await,
+        17 => reparent(world, random, server, &uuid).await,
+        18 => share_and_clone(world, server, &uuid, &known).await,
+        _ => {
+            world.note(&uuid, |known| known.may_be_gone = true);
+            world.send(world.request(server, Method::DELETE, &format!("/images/{uuid}"))).await;
+        }
+    }
+}
+
+/// CreateImage, or AdminImportImage, with an origin of the same owner in half of the cases.
+async fn create(world: &World, random: &mut StdRng) {
+    let (account, is_local) = (random.random_range(0..2), random.random_ratio(1, LOCAL));
+    let mut manifest = json!({
+        "name": "model", "version": "1.0.0", "os": "smartos", "type": "zone-dataset", "owner": world.accounts[account],
+    });
+    let origin = world.any(random.random_range(0..usize::MAX)).filter(|(_, known)| known.account == account);
+    if let Some((origin, _)) = origin.filter(|_| random.random_bool(0.5)) {
+        manifest["origin"] = json!(origin);
+    }
+    let server = if is_local { 0 } else { random.random_range(0..2) };
+    let request = if random.random_bool(0.5) {
+        world.request(server, Method::POST, "/images")
+    } else {
+        let uuid = Uuid::new_v4().to_string();
+        manifest["uuid"] = json!(uuid);
+        manifest["v"] = json!(2);
+        world.request(server, Method::POST, &format!("/images/{uuid}?action=import"))
+    };
+    let Some(answer) = world.send(request.json(&manifest)).await else { return };
+    if answer.is_success() {
+        let known = Known { account, is_local, ..Known::default() };
+        world.add(answer.json()["uuid"].as_str().unwrap(), known);
+    }
+}
+
+async fn upload(world: &World, random: &mut StdRng, server: usize, uuid: &str, known: &Known) {
+    // The same few files again and again: equal bytes at the same time are the interesting case.
+    let file = file(random.random_range(0..6) * 7919);
+    known.files.lock().unwrap().insert(file.sha1());
+    let storage = if known.is_local && random.random_bool(0.5) { "local" } else { "manta" };
+    let path = format!("/images/{uuid}/file?compression=none&storage={storage}");
+    let body = reqwest::Body::wrap_stream(file.stream());
+    let request = world.request(server, Method::PUT, &path);
+    world.send(request.header("content-length", file.size).body(body)).await;
+}
+
+async fn icon(world: &World, random: &mut StdRng, server: usize, uuid: &str) {
+    let request = world.request(server, Method::PUT, &format!("/images/{uuid}/icon"));
+    let bytes = file(random.random_range(0..1000)).bytes();
+    world.send(request.header("content-type", "image/png").body(bytes)).await;
+}
+
+async fn download(world: &World, server: usize, uuid: &str) {
+    world.send(world.request(server, Method::GET, &format!("/images/{uuid}/file"))).await;
+}
+
+/// UpdateImage with another UUID.
+async fn rename(world: &World, server: usize, uuid: &str, known: Known) {
+    let new = Uuid::new_v4().to_string();
+    world.note(uuid, |known| known.may_be_gone = true);
+    // It is not known what comes of a request without an answer.
+    world.add(&new, Known { may_be_gone: true, ..known });
+    let request = world.request(server, Method::POST, &format!("/images/{uuid}?action=update"));
+    world.send(request.json(&json!({"uuid": new}))).await;
+}
+
+/// UpdateImage with another origin.
+async fn reparent(world: &World, random: &mut StdRng, server: usize, uuid: &str) {
+    let origin =
+        world.any(random.random_range(0..usize::MAX)).map_or(Value::Null, |(origin, _)| json!(origin));
+    let request = world.request(server, Method::POST, &format!("/images/{uuid}?action=update"));
+    world.send(request.json(&json!({"origin": origin}))).await;
+}
+
+/// AddImageAcl for the other account, which then makes a clone.
+async fn share_and_clone(world: &World, server: usize, uuid: &str, known: &Known) {
+    let other = 1 - known.account;
+    let acl = world.request(server, Method::POST, &format!("/images/{uuid}/acl"));
+    world.send(acl.json(&json!([world.accounts[other]]))).await;
+    let path = format!("/images/{uuid}?action=clone&account={}", world.accounts[other]);
+    let Some(answer) = world.send(world.request(server, Method::POST, &path)).await else { return };
+    if answer.is_success() {
+        let known = Known { account: other, may_be_gone: false, ..known.clone() };
+        world.add(answer.json()["uuid"].as_str().unwrap(), known);
+    }
+}
