@@ -1,5 +1,6 @@
 //! The config that `imgapi` is started with.
 
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -61,8 +62,17 @@ impl ConfigInput<'_> {
     }
 }
 
-/// Writes JSON to `path`, all or nothing. Only the owner may read it: there is a password inside.
+/// Writes JSON to `path`, all or nothing. Only the owner may read it: there is a password inside. What is there and is no regular
+/// file is written to, and not replaced.
 pub(super) fn write_json(path: &Path, value: &impl serde::Serialize) -> io::Result<()> {
+    let there = fs::metadata(path).ok();
+    if there.as_ref().is_some_and(|there| !there.is_file()) {
+        let mut file = OpenOptions::new().write(true).open(path)?;
+        serde_json::to_writer_pretty(&file, value)?;
+        return file.write_all(b"\n");
+    }
+    // At the end of a link, if it is one.
+    let path = &there.map_or_else(|| Ok(path.to_owned()), |_| fs::canonicalize(path))?;
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -73,4 +83,24 @@ pub(super) fn write_json(path: &Path, value: &impl serde::Serialize) -> io::Resu
     file.write_all(b"\n")?;
     file.persist(path)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn only_regular_files_are_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, link) = (directory.path().join("file"), directory.path().join("link"));
+        write_json(&file, &json!({"a": 1})).unwrap();
+        symlink("file", &link).unwrap();
+        write_json(&link, &json!([])).unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read_to_string(&file).unwrap(), "[]\n");
+        write_json(Path::new("/dev/null"), &json!({})).unwrap();
+        assert!(!fs::symlink_metadata("/dev/null").unwrap().is_file());
+    }
 }
