@@ -40,8 +40,10 @@ async fn ping_tells_users_who_they_are_and_the_process() {
 #[tokio::test]
 async fn strangers_list_active_images_only() {
     let server = Server::start("private").await;
-    for kind in ["draft", "active", "disabled"] {
-        server.has_image(kind).await;
+    for (kind, strangers) in [("draft", 404), ("active", 200), ("disabled", 404)] {
+        let from = format!("/images?marker={}", server.has_image(kind).await);
+        assert_eq!(server.get(&from).send().await.status, strangers, "{kind}");
+        assert_eq!(server.get(&from).signed_with(Key::KNOWN).send().await.status, 200, "{kind}");
     }
     let states = async |target: &str, signed: bool| {
         let request = server.get(target);

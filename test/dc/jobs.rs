@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::support::{
     ADMIN, Answer, BASE, FATHER, Foreign, JOIN_US, LUKE, NOBODY, Script, TestApp, VADER, fresh, merged,
-    takeover_records, tests, wait_until,
+    small_record, takeover_records, tests, wait_until,
 };
 use fake::{Fake, Fault};
 
@@ -143,6 +143,10 @@ async fn an_image_is_copied_with_the_origins_of_its_owner(_: &TestApp) {
         "task": "import-remote-image", "target": format!("/import-remote-{image}"),
     });
     assert_eq!(essence(&job(&fake), &started), expected);
+    // As newer clients ask.
+    let call = app.operator().call(Method::POST, &format!("/images/{image}?action=import-from-datacenter"));
+    let started = call.json(&json!({"datacenter": "far", "account": LUKE, "source": null})).send().await;
+    assert_eq!(essence(&job(&fake), &started), expected);
 
     import(&fresh(), "far").await.refused(503, "RemoteSourceError");
     let refusal = json!({"code": "ResourceNotFound", "message": "image not found"});
@@ -158,14 +162,24 @@ async fn an_image_is_copied_with_the_origins_of_its_owner(_: &TestApp) {
     let missing = fresh();
     shows(&lower, json!({"origin": missing}));
     shows(&missing, json!({"owner": ADMIN}));
-    import(&image, "far").await.not_found();
+    let unknown = import(&image, "far").await.refused(404, "ResourceNotFound").message;
+    // What luke may not read is as good as missing, whoever has it elsewhere.
+    let hidden = small_record(json!({}));
+    app.store(&hidden).await;
+    let hidden = hidden["uuid"].as_str().unwrap();
+    shows(&lower, json!({"origin": hidden}));
+    for owner in [ADMIN, LUKE] {
+        shows(hidden, json!({"owner": owner}));
+        let refused = import(&image, "far").await.refused(404, "ResourceNotFound").message;
+        assert_eq!(refused.replace(hidden, "X"), unknown.replace(&missing, "X"));
+    }
     shows(&lower, json!({"origin": upper}));
     import(&image, "far").await.refused(503, "RemoteSourceError");
     import(&image, "off").await.refused(503, "RemoteSourceError");
     for name in ["coal", "near"] {
         import(&image, name).await.refused_field("ValidationFailed", "datacenter", "Invalid");
     }
-    assert_eq!(fake.calls().iter().filter(|call| *call == "POST /jobs").count(), 1);
+    assert_eq!(fake.calls().iter().filter(|call| *call == "POST /jobs").count(), 2);
     app.stop().await;
 }
 
@@ -239,6 +253,28 @@ async fn an_image_is_made_from_a_vm(_: &TestApp) {
     fake.fails("POST /jobs", Fault::Refuse(500, "InternalError"));
     create(&this, body()).await.refused(500, "InternalError");
     assert_eq!(app.luke().list_uuids("state=creating").await, Vec::<String>::new());
+
+    // As newer clients ask.
+    let mut in_body = json!({"action": "create-from-vm", "vm_uuid": vm, "incremental": true, "max_origin_depth": 5,
+        "name": "mine", "version": "1.0.0"});
+    for unset in ["description", "homepage", "eula", "acl", "tags", "os", "type"] {
+        in_body[unset] = json!(null);
+    }
+    let started = create("", in_body.clone()).await;
+    let job = self::job(&fake);
+    let (uuid, mut same) = (job["image_uuid"].clone(), expected);
+    (same["image_uuid"], same["manifest"]["uuid"]) = (uuid.clone(), uuid);
+    assert_eq!(essence(&job, &started), same);
+    // One that is in the query, too, is no member of an image.
+    create(&this, in_body).await.refused_field("InvalidParameter", "vm_uuid", "Invalid");
+    for (member, value) in
+        [("vm_uuid", json!([vm])), ("incremental", json!("maybe")), ("max_origin_depth", json!(1.5))]
+    {
+        let body = merged(merged(body(), json!({"vm_uuid": vm})), json!({member: value}));
+        create("", body).await.refused_field("InvalidParameter", member, "Invalid");
+    }
+    let given = merged(body(), json!({"uuid": fresh()}));
+    create(&this, given).await.refused_field("ValidationFailed", "uuid", "NotAllowed");
     app.stop().await;
 }
 

@@ -8,7 +8,7 @@ use http_signature::PrivateKey;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::support::{Answer, TestApp, sha1_of, tests, wait_until};
+use super::support::{ADMIN, Answer, LUKE, TestApp, sha1_of, tests, wait_until};
 
 tests! {
     the_owner_decides_with_a_remote_manta_and_not_with_a_near_one,
@@ -469,6 +469,18 @@ async fn an_image_is_exported_to_a_directory_or_a_prefix(_shared: &TestApp) {
         }
     }
     export("").await.refused_field("ValidationFailed", "manta_path", "MissingParameter");
+    // As newer clients ask.
+    let export_by = async |query: &str, body: Value| {
+        let target = format!("/images/{uuid}?action=export{query}");
+        app.operator().call(Method::POST, &target).json(&body).send().await
+    };
+    let path = "/admin/stor/exports/here/again";
+    let by_admin = format!("&account={ADMIN}");
+    for (query, account) in [("", json!(null)), ("", json!(ADMIN)), (&*by_admin, json!("x"))] {
+        let exported = export_by(query, json!({"manta_path": path, "account": account})).await.ok();
+        assert_eq!(exported["manifest_path"], format!("{path}.imgmanifest"));
+    }
+    export_by("", json!({"manta_path": path, "account": LUKE})).await.not_found();
     for nowhere in ["/", "x", "/..", "x/admin", "/admin/stor/nowhere/x", "/nobody/stor/x"] {
         let refused = export(&format!("&manta_path={nowhere}")).await;
         refused.refused_field("InvalidParameter", "manta_path", "Invalid");
@@ -476,7 +488,9 @@ async fn an_image_is_exported_to_a_directory_or_a_prefix(_shared: &TestApp) {
     let theirs = stage.app.luke().has_image_with_file(json!({}), b"luke's").await;
     let target = format!("/images/{theirs}?action=export&manta_path=/admin/stor/x");
     stage.app.luke().call(Method::POST, &target).send().await.refused(422, "NotMantaPathOwner");
-    stage.move_to(&theirs, "local").await.ok();
+    let action = format!("/images/{theirs}?action=change-stor");
+    let moved = app.operator().call(Method::POST, &action).json(&json!({"stor": "local"})).send().await;
+    assert_eq!(moved.ok()["files"][0]["stor"], "local");
     stage.app.operator().call(Method::POST, &target).send().await.refused(503, "StorageUnsupported");
     stage.stop().await;
 }

@@ -4,12 +4,15 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
-use super::support::{BASE, BASE_2, NOBODY, TestApp, VADER, fresh, merged, small_record, tests};
+use super::support::{
+    BASE, BASE_2, FATHER, JOIN_US, LUKE, NOBODY, TestApp, VADER, fresh, merged, small_record, tests,
+};
 
 tests! {
     clients_page_through_everything,
     a_marker_is_inclusive_in_both_directions,
     a_marker_is_an_image_or_a_date,
+    a_marker_that_the_account_may_not_read_is_not_there,
     unpublished_images_sort_as_the_oldest,
     a_page_is_filled_up_past_invalid_records,
 }
@@ -116,6 +119,27 @@ async fn a_marker_is_an_image_or_a_date(app: &TestApp) {
     let own = format!("owner={VADER}&state=all");
     assert_eq!(operator.list(&format!("{own}&marker={BASE_2}")).await.len(), 3);
     assert!(app.vader().list_uuids(&format!("marker={BASE}")).await.contains(&BASE.to_owned()));
+}
+
+async fn a_marker_that_the_account_may_not_read_is_not_there(app: &TestApp) {
+    let private = small_record(json!({"acl": [VADER]}));
+    app.store(&private).await;
+    let private = private["uuid"].as_str().unwrap();
+    let list = async |account: &str, marker: &str| {
+        app.operator().get(&format!("/images?account={account}&marker={marker}&limit=1")).await
+    };
+    let mut messages = Vec::new();
+    for (account, hidden) in
+        [(LUKE, NOBODY), (LUKE, private), (LUKE, JOIN_US), (LUKE, BASE_2), ("x", private), ("x", FATHER)]
+    {
+        let refused = list(account, hidden).await.refused(404, "ResourceNotFound");
+        messages.push(refused.message.replace(hidden, "X"));
+    }
+    messages.dedup();
+    assert_eq!(messages.len(), 1, "{messages:?}");
+    for (account, seen) in [(VADER, private), (VADER, JOIN_US), (LUKE, FATHER), ("x", BASE), ("", private)] {
+        list(account, seen).await.ok();
+    }
 }
 
 async fn unpublished_images_sort_as_the_oldest(app: &TestApp) {

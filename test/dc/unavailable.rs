@@ -77,6 +77,8 @@ async fn another_datacenter_must_be_known(_: &TestApp) {
     // Its own name is coal.
     for name in ["coal", "near"] {
         import(name).await.refused_field("ValidationFailed", "datacenter", "Invalid");
+        let message = format!("datacenter \"{name}\" is not supported, valid datacenters names are: far");
+        assert_eq!(import(name).await.json()["message"], message);
     }
     import("far").await.refused(503, "RemoteSourceError");
     app.stop().await;
