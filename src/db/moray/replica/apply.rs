@@ -82,19 +82,20 @@ impl Shared {
         }
     }
 
-    /// Removes rows that a query did not show, although it shows all there are. How many were removed.
+    /// Removes rows that a query did not show, although it shows all there are, or all in the range of the `_id`s that they
+    /// come with. How many were removed.
     pub(super) async fn remove_missing(
         self: &Arc<Self>,
         sent: Ticket,
-        keys: Vec<Key>,
+        known: Vec<(Option<u64>, Key)>,
         shown: HashSet<Key>,
     ) -> Result<usize, DbError> {
         let shared = Arc::clone(self);
         blocking(move || {
             let mut rows = shared.rows();
             let mut removed = 0;
-            for key in keys.iter().filter(|key| !shown.contains(key)) {
-                if rows.missing(sent, key) {
+            for (id, key) in known.iter().filter(|(_, key)| !shown.contains(key)) {
+                if rows.missing(sent, key, *id) {
                     removed += 1;
                     if let Key::Image(uuid) = key {
                         shared.index.apply([Change::Remove(*uuid)]);
@@ -113,7 +114,7 @@ impl Shared {
         let mtime = row.as_ref().map(|row| row.mtime);
         match row {
             Some(row) => drop(self.take(sent, vec![row]).await?),
-            None => drop(self.remove_missing(sent, vec![key.clone()], HashSet::new()).await?),
+            None => drop(self.remove_missing(sent, vec![(None, key.clone())], HashSet::new()).await?),
         }
         Ok(mtime)
     }

@@ -70,8 +70,8 @@ impl Shared {
                 _ => break,
             }
         }
-        let keys = known.iter().map(|(_, key)| key.clone()).collect();
-        self.remove_missing(sent, keys, shown).await
+        let known = known.iter().map(|(id, key)| (Some(*id), key.clone())).collect();
+        self.remove_missing(sent, known, shown).await
     }
 
     /// Compares the next rows from `_id` `first` on with what is known of them, whatever the counts say. Where to go on.

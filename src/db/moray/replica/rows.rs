@@ -235,9 +235,11 @@ impl Rows {
     }
 
     /// Removes a row that a query sent at `sent` did not show, although it shows all there are. Whether it was
-    /// removed: it stays if it may be newer.
-    pub(super) fn missing(&mut self, sent: Ticket, key: &Key) -> bool {
-        let is_older = self.rows.get(key).is_some_and(|row| row.changed <= sent.0);
+    /// removed: it stays if it may be newer. Where the query was for a range of `_id`s, `id` is the one in it that the row
+    /// was known to have: under another one, or none that is known yet, it is a row that was made anew, and elsewhere.
+    pub(super) fn missing(&mut self, sent: Ticket, key: &Key, id: Option<u64>) -> bool {
+        let is_older =
+            self.rows.get(key).is_some_and(|row| row.changed <= sent.0 && (id.is_none() || row.id == id));
         if !self.rows.contains_key(key) {
             self.unclear.remove(key);
         }
@@ -328,7 +330,7 @@ mod tests {
         let sent = rows.clock.ticket();
         assert_eq!(rows.wrote(sent, &key(), Some("A"), "B"), Written::Newest);
         assert_eq!(rows.judge(sent, &key(), &version("A", 1)), Verdict::Old);
-        assert!(!rows.missing(sent, &key()));
+        assert!(!rows.missing(sent, &key(), None));
         let later = rows.clock.ticket();
         assert_eq!(rows.judge(later, &key(), &version("B", 2)), Verdict::Known);
         assert_eq!(rows.judge(later, &key(), &version("C", 3)), Verdict::New);
@@ -351,8 +353,25 @@ mod tests {
         assert_eq!(rows.deleted(sent, &key(), "C"), Written::Newest);
         assert_eq!(rows.judge(sent, &key(), &version("A", 4)), Verdict::Old);
         assert_eq!(rows.to_be_read(sent), [key()]);
-        assert!(!rows.missing(rows.clock.ticket(), &key()));
+        assert!(!rows.missing(rows.clock.ticket(), &key(), None));
         assert_eq!(rows.to_be_read(rows.clock.ticket()), []);
+    }
+
+    /// Between a look at the `_id`s that are known and the query for those in a range of them.
+    #[test]
+    fn a_row_that_was_deleted_and_made_anew_is_not_missing_where_it_was() {
+        let mut rows = known();
+        let ids = rows.ids(u64::MAX);
+        let sent = rows.clock.ticket();
+        assert_eq!(rows.deleted(sent, &key(), "A"), Written::Newest);
+        assert_eq!(rows.wrote(rows.clock.ticket(), &key(), None, "B"), Written::Newest);
+        let asked = rows.clock.ticket();
+        assert!(!rows.missing(asked, &key(), Some(ids[0].0)));
+        assert!(rows.has_version(&key(), "B"));
+        // A query has shown where it is by now.
+        assert_eq!(rows.judge(asked, &key(), &Version { id: 9, ..version("B", 2) }), Verdict::Known);
+        assert!(!rows.missing(rows.clock.ticket(), &key(), Some(ids[0].0)));
+        assert!(rows.missing(rows.clock.ticket(), &key(), Some(9)));
     }
 
     #[test]
@@ -413,7 +432,7 @@ mod tests {
         assert_eq!(rows.deleted(sent, &key(), "A"), Written::Unclear);
         assert!(rows.has_version(&key(), "D"));
         let later = rows.clock.ticket();
-        assert!(rows.missing(later, &key()));
+        assert!(rows.missing(later, &key(), None));
         assert_eq!(
             rows.wrote(sent, &key(), Some("A"), "B"),
             Written::Unclear,
