@@ -38,4 +38,6 @@ pub mod console;
 
 pub mod telemetry;
 
+pub mod files;
+
 pub mod manifest;

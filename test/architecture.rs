@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms from the top. What a room uses stands below it.
-const ROOMS: [&str; 18] = [
+const ROOMS: [&str; 19] = [
     "adm",
     "manta_setup",
     "config_agent",
@@ -23,6 +23,7 @@ const ROOMS: [&str; 18] = [
     "config",
     "console",
     "telemetry",
+    "files",
     "manifest",
 ];
 

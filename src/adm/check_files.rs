@@ -129,6 +129,9 @@ fn orphan(orphan: &Orphan) -> String {
         "Fix",
         match (&orphan.moved, orphan.storage, orphan.uuid) {
             (Some(path), ..) => format!("moved to {path} below the local base directory"),
+            (None, Stor::Local, Some(_)) if !orphan.is_file => {
+                "it is no regular file: remove it if nothing needs it".to_owned()
+            }
             (None, Stor::Local, Some(_)) => "check-files --fix moves it to orphans".to_owned(),
             _ => "remove it if nothing needs it".to_owned(),
         },
@@ -173,6 +176,7 @@ mod tests {
             storage: Stor::Manta,
             problem: Problem::Foreign,
             moved: None,
+            is_file: true,
         };
         let report = CheckReport {
             images: 2,

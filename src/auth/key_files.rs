@@ -1,10 +1,11 @@
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use http_signature::PublicKey;
 
+use crate::files;
 use crate::telemetry::err;
 
 const SUFFIX: &str = ".keys";
@@ -80,16 +81,8 @@ fn file_names(directory: &Path) -> io::Result<Vec<String>> {
 }
 
 fn read_file(path: &Path) -> io::Result<String> {
-    // Anything else, such as a pipe, might never end.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(io::Error::other(format!("it has over {MAX_FILE} bytes")));
-    }
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    // What an operator puts there may well be a link to where the keys are kept.
+    Ok(String::from_utf8_lossy(&files::read_linked(path, MAX_FILE)?).into_owned())
 }
 
 fn parse(path: &Path, text: &str) -> Vec<PublicKey> {

@@ -1,6 +1,5 @@
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,6 +12,7 @@ use super::{
     Channels, Config, Database, Identity, Jobs, Moray, Outgoing, Scrub, Secret, TransferLimits, Ufds,
 };
 use super::{auth, base_dir, storage};
+use crate::files;
 use crate::manifest::Mode;
 use crate::telemetry::Level;
 
@@ -90,15 +90,8 @@ fn default_server_name() -> String {
 /// The text of the configuration file at `path`, unless it is too large to be one.
 fn read_file(path: &Path) -> Result<String, ConfigError> {
     let read = || {
-        // Anything else, such as a pipe, might never end.
-        if !std::fs::metadata(path)?.is_file() {
-            return Err(io::Error::other("it is not a regular file"));
-        }
-        let mut text = String::new();
-        if File::open(path)?.take(MAX_FILE + 1).read_to_string(&mut text)? as u64 > MAX_FILE {
-            return Err(io::Error::other(format!("it has over {MAX_FILE} bytes")));
-        }
-        Ok(text)
+        let bytes = files::read_linked(path, MAX_FILE)?;
+        String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     };
     read().map_err(|source| ConfigError::Read { path: path.to_owned(), source })
 }

@@ -5,10 +5,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::local::Directory;
+use super::local::{Content, Directory};
 use super::moray::MorayRecords;
 use super::{Database, DbError, LocalDatabase, MorayDatabase, OpenError, blocking};
 use crate::config::{self, Config};
+use crate::files::DirectoryLock;
 use crate::manifest::{Record, Rules, Uuid};
 use crate::telemetry::Metrics;
 
@@ -152,8 +153,8 @@ impl Database {
     pub async fn open(config: &Config, rules: Rules, metrics: Arc<Metrics>) -> Result<Database, OpenError> {
         match &config.database {
             config::Database::Local => {
-                let base = config.local_base_dir.clone();
-                Ok(Database::Local(LocalDatabase::open(base, rules, metrics).await?))
+                let lock = DirectoryLock::take(&config.local_base_dir)?;
+                Ok(Database::Local(LocalDatabase::open(lock, rules, metrics).await?))
             }
             config::Database::Moray(moray) => {
                 let database = Database::Moray(MorayDatabase::new(moray, rules, metrics));
@@ -170,7 +171,12 @@ impl Database {
 }
 
 fn read(files: &Directory, uuid: Uuid) -> Result<Option<StoredRecord>, DbError> {
-    let Some(bytes) = files.read(uuid)? else { return Ok(None) };
-    let record = serde_json::from_slice(&bytes).map_err(|error| format!("no JSON object: {error}"));
+    let record = match files.read(uuid)? {
+        Some(Content::Bytes(bytes)) => {
+            serde_json::from_slice(&bytes).map_err(|error| format!("no JSON object: {error}"))
+        }
+        Some(Content::NoRecord(reason)) => Err(reason),
+        None => return Ok(None),
+    };
     Ok(Some(StoredRecord { key: uuid.to_string(), record }))
 }

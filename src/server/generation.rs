@@ -10,6 +10,7 @@ use crate::accounts::Accounts;
 use crate::auth::Authenticator;
 use crate::config::{self, Config};
 use crate::db::{Database, LocalDatabase, MorayDatabase, OpenError};
+use crate::files::{DirectoryLock, LockError};
 use crate::images::App;
 use crate::storage::{LocalStorage, MantaConnection, MantaStorage, Storage};
 use crate::telemetry::{self, Metrics};
@@ -24,29 +25,38 @@ pub(super) struct Generation {
     pub(super) app: Arc<App>,
     pub(super) auth: Arc<Authenticator>,
     manta: Option<MantaConnection>,
+    /// Absent where the directory could not be used at the start.
+    lock: Option<DirectoryLock>,
 }
 
 impl Generation {
     /// Connects the backends; none of them has to answer. The worker is that of `auth`, if it has one.
     ///
     /// # Errors
-    /// When the manifests are local and cannot be used.
+    /// When another process uses the local directory, or the manifests are local and cannot be used.
     pub(super) async fn first(
         config: Arc<Config>,
         metrics: Arc<Metrics>,
     ) -> Result<(Generation, Option<Prepared>), OpenError> {
         let local = LocalStorage::new(config.local_base_dir.clone());
+        let lock = DirectoryLock::take(&config.local_base_dir);
+        if let Err(in_use @ LockError::InUse(_)) = lock {
+            return Err(in_use.into());
+        }
         if let Err(error) = local.prepare().await {
             tracing::error!(err.json = %telemetry::err(&error), "local storage cannot be used now");
         }
         let rules = App::rules_of(&config);
-        let db = match &config.database {
+        let (db, lock) = match &config.database {
             config::Database::Moray(moray) => {
-                Database::Moray(MorayDatabase::new(moray, rules, Arc::clone(&metrics)))
+                let db = MorayDatabase::new(moray, rules, Arc::clone(&metrics));
+                let told = |error: &LockError| tracing::error!(err.json = %telemetry::err(error), "the local directory is not locked");
+                (Database::Moray(db), lock.inspect_err(told).ok())
             }
             config::Database::Local => {
-                let base = config.local_base_dir.clone();
-                Database::Local(LocalDatabase::open(base, rules, Arc::clone(&metrics)).await?)
+                let lock = lock?;
+                let db = LocalDatabase::open(lock.clone(), rules, Arc::clone(&metrics)).await?;
+                (Database::Local(db), Some(lock))
             }
         };
         let manta = config.manta.clone().map(MantaConnection::new);
@@ -54,7 +64,7 @@ impl Generation {
         let accounts = config.ufds.clone().map(|ufds| Accounts::new(ufds, Arc::clone(&metrics)));
         let (auth, key_worker) = Authenticator::new(&config, manta.clone()).await;
         let app = App::new(config, db, Storage::new(local, in_manta), accounts, metrics);
-        Ok((Generation { app: Arc::new(app), auth: Arc::new(auth), manta }, key_worker))
+        Ok((Generation { app: Arc::new(app), auth: Arc::new(auth), manta, lock }, key_worker))
     }
 
     /// The one of another configuration. Of its backends those are new whose settings are; there is no waiting for them. The
@@ -94,7 +104,8 @@ impl Generation {
             (Arc::new(auth), key_worker)
         };
         let app = self.app.followed_by(config, db, self.next_storage(manta.as_ref()), accounts);
-        Ok((Generation { app: Arc::new(app), auth, manta }, key_worker))
+        let lock = self.lock.clone();
+        Ok((Generation { app: Arc::new(app), auth, manta, lock }, key_worker))
     }
 
     /// The way to the Manta of a configuration, with the key that is there now.

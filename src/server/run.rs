@@ -19,6 +19,9 @@ use crate::telemetry::{self, InitError, Json, Level, LogControl, LogOptions, Met
 /// How long the last requests to Moray may take once all clients have their answers.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
+/// How long a disk may take that stands still, at the end. What is not done by then is left to the next start.
+const DISK_LIMIT: Duration = Duration::from_secs(5);
+
 /// Why the service could not run.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -73,6 +76,7 @@ pub fn serve(path: &Path, debug: u8) -> Result<(), ServeError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let start = Start { file: path, has_level: debug > 0, log: logger.control() };
     let served = runtime.block_on(run(start, Arc::new(config)));
+    runtime.shutdown_timeout(DISK_LIMIT);
     if let Err(error) = &served {
         tracing::error!(err.json = %telemetry::err(error), "error starting up");
     }
@@ -89,7 +93,13 @@ async fn run(start: Start<'_>, config: Arc<Config>) -> Result<(), ServeError> {
     let address = api.local_addr()?;
     base_dir::prepare(&config)?;
     let metrics = Arc::new(Metrics::new(&labels(&config))?);
-    let first = Generation::first(config, Arc::clone(&metrics)).await?;
+    let first = tokio::select! {
+        first = Generation::first(config, Arc::clone(&metrics)) => first?,
+        () = shutdown.cancelled() => {
+            tracing::info!("stopped before the start was over");
+            return Ok(());
+        }
+    };
     let running = Running::start(start, first, metrics, api, shutdown.clone());
     tracing::info!("Image API listening on <http://{address}>.");
     let server = running.server();

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path as FilePath;
+use std::path::{Path as FilePath, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use ::manta::{Entry, EntryKind, Path};
@@ -11,6 +11,7 @@ use futures_util::{StreamExt, TryStreamExt};
 
 use super::temporary::{create_directories, sync_directory};
 use super::{LocalStorage, MantaStorage, Storage, StorageError, blocking};
+use crate::files;
 use crate::manifest::{Stor, Uuid};
 
 /// More names than this are not looked at in one group.
@@ -21,10 +22,15 @@ const MOST: usize = 100_000;
 pub struct Item {
     /// Whose it is; `None` for what is no directory of an image, and in none.
     pub uuid: Option<Uuid>,
-    /// The name in the image's directory, or the path below `images`.
+    /// The name in the image's directory, or the path below `images`. Bytes of a name on disk that are no UTF-8 are written
+    /// as `\xNN`.
     pub name: String,
     /// When it was written, where that is known.
     pub modified: Option<SystemTime>,
+    /// Whether it is what files are: no directory, FIFO or link.
+    pub is_file: bool,
+    /// The path below `images`, as it is.
+    path: PathBuf,
 }
 
 impl Item {
@@ -34,11 +40,23 @@ impl Item {
         self.modified.is_some_and(|modified| now.duration_since(modified).is_ok_and(|since| since >= age))
     }
 
-    fn path(&self) -> String {
-        match self.uuid {
-            Some(uuid) => format!("{}/{uuid}/{}", group_of(uuid), self.name),
-            None => self.name.clone(),
-        }
+    /// What has this path on disk.
+    fn on_disk(uuid: Option<Uuid>, path: PathBuf, known: Option<&fs::Metadata>) -> Item {
+        let name = match uuid {
+            Some(_) => path.file_name().map(files::readable).unwrap_or_default(),
+            None => files::readable(&path),
+        };
+        let modified = known.and_then(|known| known.modified().ok());
+        Item { uuid, name, modified, is_file: known.is_some_and(fs::Metadata::is_file), path }
+    }
+
+    /// What Manta has.
+    fn in_manta(uuid: Option<Uuid>, name: String, modified: Option<SystemTime>, is_file: bool) -> Item {
+        let path = match uuid {
+            Some(uuid) => format!("{}/{uuid}/{name}", group_of(uuid)),
+            None => name.clone(),
+        };
+        Item { uuid, name, modified, is_file, path: path.into() }
     }
 }
 
@@ -91,18 +109,18 @@ impl LocalStorage {
         let images = self.images();
         let found = blocking(move || {
             let entries = entries(&images)?;
-            entries.take(MOST).map(|entry| Ok(name(&entry?))).collect()
+            entries.take(MOST).map(|entry| Ok(files::readable(entry?.file_name()))).collect()
         });
         Ok(found.await?)
     }
 
     async fn items(&self, group: &str) -> Result<Vec<Item>, StorageError> {
-        let (directory, group) = (self.images().join(group), group.to_owned());
-        Ok(blocking(move || items(&directory, &group)).await?)
+        let (images, group) = (self.images(), group.to_owned());
+        Ok(blocking(move || items(&images, &group)).await?)
     }
 
     async fn has(&self, item: &Item) -> Result<bool, StorageError> {
-        let path = self.images().join(item.path());
+        let path = self.images().join(&item.path);
         let looked = blocking(move || match path.symlink_metadata() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             found => found.map(|_| true),
@@ -114,15 +132,16 @@ impl LocalStorage {
 impl LocalStorage {
     /// Which file an item is now; `None` for what is gone, or no file.
     pub async fn identity(&self, item: &Item) -> Result<Option<FileIdentity>, StorageError> {
-        let path = self.images().join(item.path());
+        let path = self.images().join(&item.path);
         Ok(blocking(move || identity(&path)).await?)
     }
 
     /// Moves a file that no record names out of the way, to the returned path below the base directory. Nothing is deleted.
     /// What has come to its place since it was `seen` is another file, and gets the place back: then `None`.
     pub async fn set_aside(&self, item: &Item, seen: FileIdentity) -> Result<Option<String>, StorageError> {
-        let aside = format!("orphans/{}.{}", item.path(), Uuid::new_v4());
-        let (from, to) = (self.images().join(item.path()), self.note(&aside));
+        let mut aside = FilePath::new("orphans").join(&item.path).into_os_string();
+        aside.push(format!(".{}", Uuid::new_v4()));
+        let (from, to) = (self.images().join(&item.path), self.base().join(&aside));
         let moved = blocking(move || {
             if let Some(directory) = to.parent() {
                 create_directories(directory)?;
@@ -141,7 +160,7 @@ impl LocalStorage {
                 }
             }
             from.parent().into_iter().chain(to.parent()).try_for_each(sync_directory)?;
-            Ok(is_it.then_some(aside))
+            Ok(is_it.then(|| files::readable(aside)))
         });
         Ok(moved.await?)
     }
@@ -166,21 +185,20 @@ impl MantaStorage {
         let entries = match self.entries(&path).await {
             Err(StorageError::Manta(error)) if matches!(*error, ::manta::Error::NotADirectory) => {
                 let modified = self.modified(&path).await?;
-                return Ok(vec![Item { uuid: None, name: group.to_owned(), modified }]);
+                return Ok(vec![Item::in_manta(None, group.to_owned(), modified, true)]);
             }
             entries => entries?,
         };
         let mut found = Vec::new();
         for Entry { name, kind, modified, .. } in entries {
+            let is_file = kind == EntryKind::Object;
             match owner(group, &name).filter(|_| kind == EntryKind::Directory) {
-                None => found.push(Item { uuid: None, name: format!("{group}/{name}"), modified }),
+                None => found.push(Item::in_manta(None, format!("{group}/{name}"), modified, is_file)),
                 Some(uuid) => {
                     let files = self.entries(&join(&path, &name)?).await?;
                     let items = files.into_iter();
-                    found.extend(items.map(|Entry { name, modified, .. }| Item {
-                        uuid: Some(uuid),
-                        name,
-                        modified,
+                    found.extend(items.map(|Entry { name, kind, modified, .. }| {
+                        Item::in_manta(Some(uuid), name, modified, kind == EntryKind::Object)
                     }));
                 }
             }
@@ -192,7 +210,8 @@ impl MantaStorage {
     }
 
     async fn has(&self, item: &Item) -> Result<bool, StorageError> {
-        let path = item.path().split('/').try_fold(self.images()?, |path, name| join(&path, name))?;
+        let mut names = item.path.to_str().unwrap_or_default().split('/');
+        let path = names.try_fold(self.images()?, |path, name| join(&path, name))?;
         match self.client().await?.head(&path).await {
             Ok(_) => Ok(true),
             Err(error) if error.is_not_found() => Ok(false),
@@ -221,33 +240,66 @@ fn join(directory: &Path, name: &str) -> Result<Path, StorageError> {
     directory.join(name).map_err(|_| StorageError::InvalidName)
 }
 
-fn items(directory: &FilePath, group: &str) -> io::Result<Vec<Item>> {
-    let item = |uuid, name, entry: &fs::DirEntry| {
-        let modified = entry.metadata().and_then(|metadata| metadata.modified()).ok();
-        Item { uuid, name, modified }
-    };
+fn items(images: &FilePath, group: &str) -> io::Result<Vec<Item>> {
+    let name = raw_name(images, group)?;
+    let directory = images.join(&name);
     let mut found = Vec::new();
-    if !directory.is_dir() {
-        let modified = directory.symlink_metadata().and_then(|metadata| metadata.modified()).ok();
-        return Ok(vec![Item { uuid: None, name: group.to_owned(), modified }]);
-    }
-    for entry in entries(directory)? {
+    let Some(entries) = entries_of(&directory)? else {
+        return Ok(vec![Item::on_disk(None, name, directory.symlink_metadata().ok().as_ref())]);
+    };
+    for entry in entries {
         let entry = entry?;
-        let image = name(&entry);
-        match owner(group, &image).filter(|_| entry.path().is_dir()) {
-            None => found.push(item(None, format!("{group}/{image}"), &entry)),
-            Some(uuid) => {
-                for file in entries(&entry.path())? {
-                    let file = file?;
-                    found.push(item(Some(uuid), name(&file), &file));
-                }
-            }
+        let (path, known) = (name.join(entry.file_name()), entry.metadata().ok());
+        let image = entry.file_name().to_str().and_then(|image| owner(group, image));
+        let files = match image {
+            Some(uuid) => entries_of(&entry.path())?.map(|files| (uuid, files)),
+            None => None,
+        };
+        let Some((uuid, files)) = files else {
+            found.push(Item::on_disk(None, path, known.as_ref()));
+            continue;
+        };
+        for file in files {
+            let file = file?;
+            found.push(Item::on_disk(Some(uuid), path.join(file.file_name()), file.metadata().ok().as_ref()));
         }
         if found.len() >= MOST {
             break;
         }
     }
     Ok(found)
+}
+
+/// The name of a group as it is on disk.
+fn raw_name(images: &FilePath, group: &str) -> io::Result<PathBuf> {
+    if !group.contains('\\') {
+        return Ok(group.into());
+    }
+    for entry in entries(images)? {
+        let name = entry?.file_name();
+        if files::readable(&name) == group {
+            return Ok(name.into());
+        }
+    }
+    Ok(group.into())
+}
+
+/// What is in a directory; `None` for what is none, or may not be looked into, as a file system's `lost+found`.
+fn entries_of(
+    directory: &FilePath,
+) -> io::Result<Option<impl Iterator<Item = io::Result<fs::DirEntry>> + use<>>> {
+    match fs::read_dir(directory) {
+        Ok(entries) => Ok(Some(entries)),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotADirectory | io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Nothing where there is no such directory.
@@ -257,10 +309,6 @@ fn entries(directory: &FilePath) -> io::Result<impl Iterator<Item = io::Result<f
         entries => Some(entries?),
     };
     Ok(entries.into_iter().flatten())
-}
-
-fn name(entry: &fs::DirEntry) -> String {
-    entry.file_name().to_string_lossy().into_owned()
 }
 
 #[cfg(test)]
@@ -288,7 +336,7 @@ mod tests {
                 assert_eq!(storage.has(Stor::Local, &item).await.unwrap(), is_there);
                 assert!(!item.is_older_than(Duration::from_secs(3600)));
                 assert_eq!(item.is_older_than(Duration::ZERO), is_there);
-                found.push((item.uuid.is_some(), item.path()));
+                found.push((item.uuid.is_some(), item.path.to_str().unwrap().to_owned()));
             }
         }
         found.sort_unstable();
@@ -301,5 +349,36 @@ mod tests {
             (true, format!("356/{uuid}/x")),
         ];
         assert_eq!(found, expected);
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_no_utf8_is_told_and_can_be_moved() {
+        use std::ffi::OsStr;
+        use std::os::unix::ffi::OsStrExt;
+
+        let directory = tempfile::tempdir().unwrap();
+        let storage = Storage::new(LocalStorage::new(directory.path().to_owned()), None);
+        let uuid = Uuid::new_v4();
+        let images = directory.path().join("images");
+        let image = images.join(group_of(uuid)).join(uuid.to_string());
+        fs::create_dir_all(&image).unwrap();
+        fs::write(image.join(OsStr::from_bytes(b"file\xff")), "abc").unwrap();
+        fs::create_dir(image.join("below")).unwrap();
+        fs::create_dir_all(images.join(OsStr::from_bytes(b"z\xfe")).join("x")).unwrap();
+        let groups = storage.groups(Stor::Local).await.unwrap();
+        assert_eq!(groups, [group_of(uuid), "z\\xfe".to_owned()]);
+        let mut found = storage.items(Stor::Local, &groups[0]).await.unwrap();
+        found.sort_by(|one, other| one.name.cmp(&other.name));
+        let names: Vec<_> = found.iter().map(|item| (item.name.as_str(), item.is_file)).collect();
+        assert_eq!(names, [("below", false), ("file\\xff", true)]);
+        assert!(storage.has(Stor::Local, &found[1]).await.unwrap());
+        assert_eq!(storage.local.identity(&found[0]).await.unwrap(), None);
+        let seen = storage.local.identity(&found[1]).await.unwrap().unwrap();
+        let moved = storage.local.set_aside(&found[1], seen).await.unwrap().unwrap();
+        assert!(moved.contains("file\\xff."), "{moved}");
+        assert_eq!(fs::read_dir(&image).unwrap().count(), 1);
+        let strange = storage.items(Stor::Local, &groups[1]).await.unwrap();
+        assert_eq!(strange[0].name, "z\\xfe/x");
+        assert!(storage.has(Stor::Local, &strange[0]).await.unwrap());
     }
 }

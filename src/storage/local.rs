@@ -11,24 +11,33 @@
 //! manifest names and then in the final place, so whatever step a crash or a second upload falls between, a manifest
 //! never stands beside other bytes.
 
+use std::collections::HashSet;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::Stream;
 
 use super::ingest::{Digesting, Digests, FileSink, ReceiveError, ingest};
 use super::temporary::{
-    Content, Leftover, Temporary, complete_name, create_directories, remove_if_there, sync_directory,
+    Claim, Content, Leftover, Temporary, complete_name, create_directories, remove_if_there, sync_directory,
 };
 use super::{Asset, StorageError, blocking};
+use crate::files;
 use crate::manifest::Uuid;
+
+/// Of what is in `incoming` and cannot be from here, so much is told.
+const MOST_STRANGERS: usize = 100;
 
 /// The local storage below one base directory.
 #[derive(Debug, Clone)]
 pub struct LocalStorage {
     base: PathBuf,
+    /// What is in `incoming` and cannot be from here: told once.
+    strangers: Arc<Mutex<HashSet<OsString>>>,
 }
 
 /// A complete, durable file that belongs to no image yet. Dropping it removes it.
@@ -49,7 +58,11 @@ pub struct Staged {
 impl LocalStorage {
     /// The storage in `base`. Directories are made when they are needed.
     pub fn new(base: PathBuf) -> LocalStorage {
-        LocalStorage { base }
+        LocalStorage { base, strangers: Arc::default() }
+    }
+
+    pub(super) fn base(&self) -> &Path {
+        &self.base
     }
 
     pub(super) fn incoming(&self) -> PathBuf {
@@ -169,8 +182,8 @@ impl LocalStorage {
         let asset = asset.into();
         let complete = self.incoming().join(complete_name(uuid, asset, sha1));
         let place = self.place(uuid, asset);
-        let opened = blocking(move || match File::open(complete) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => File::open(place),
+        let opened = blocking(move || match files::open(&complete) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => files::open(&place),
             other => other,
         });
         opened.await.map_err(|error| missing_or_failed(error, uuid, asset))
@@ -193,18 +206,36 @@ impl LocalStorage {
         deleted.await?
     }
 
-    /// Everything in `incoming` that nobody works on.
+    /// Everything in `incoming` that nobody works on. What is not of the form that names have there is somebody else's, and
+    /// stays; so does what cannot be opened. Both are logged once.
     pub async fn leftovers(&self) -> Result<Vec<Leftover>, StorageError> {
-        let incoming = self.incoming();
+        let (incoming, strangers) = (self.incoming(), Arc::clone(&self.strangers));
         let found = blocking(move || {
             let entries = match fs::read_dir(incoming) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
                 entries => entries?,
             };
-            let mut leftovers = Vec::new();
+            let (mut leftovers, mut left) = (Vec::new(), HashSet::new());
+            let mut told = strangers.lock().unwrap_or_else(PoisonError::into_inner);
             for entry in entries {
-                leftovers.extend(Leftover::claim(entry?.path())?);
+                let entry = entry?;
+                let reason = match Leftover::claim(entry.path()) {
+                    Ok(Claim::Leftover(leftover)) => {
+                        leftovers.push(leftover);
+                        continue;
+                    }
+                    Ok(Claim::Nothing) => continue,
+                    Ok(Claim::Stranger) => "it is nothing that this server has put there".to_owned(),
+                    Err(error) => error.to_string(),
+                };
+                let name = entry.file_name();
+                if left.len() < MOST_STRANGERS && !told.contains(&name) {
+                    let file = files::readable(&name);
+                    tracing::warn!(file, reason, "something in the directory incoming is left alone");
+                }
+                left.insert(name);
             }
+            *told = left;
             Ok(leftovers)
         });
         Ok(found.await?)

@@ -7,9 +7,13 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 
 use crate::config;
+use crate::files;
 
 /// Why Manta cannot be asked for anything.
 type Unusable = Box<dyn std::error::Error + Send + Sync>;
+
+/// Most bytes of the file of a key.
+const LARGEST_KEY: u64 = 1 << 20;
 
 /// The way to the Manta of a configuration: a client that is made when its key can be read, and made anew when the key is
 /// another one.
@@ -87,7 +91,7 @@ impl MantaConnection {
         let shared = Arc::clone(&self.0);
         // The key and the system's certificates are files.
         tokio::task::spawn_blocking(move || {
-            let text = std::fs::read_to_string(&shared.config.key)?;
+            let text = String::from_utf8(files::read_linked(&shared.config.key, LARGEST_KEY)?)?;
             let file = Sha256::digest(&text).into();
             let former = shared.current.load_full();
             if former.as_ref().is_some_and(|keyed| keyed.file == file) {

@@ -307,7 +307,7 @@ impl Storage {
     /// `Damaged` if they are others.
     pub async fn open_verified(&self, location: &Location) -> Result<StoredFile, StorageError> {
         if location.stor == Stor::Local {
-            let opened = self.local.open_verified(location.uuid, location.asset, &location.sha1).await?;
+            let opened = self.local.open_verified(location).await?;
             return opened.map(StoredFile::Local).ok_or_else(|| damaged(location));
         }
         let file = self.open(location).await?;

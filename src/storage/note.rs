@@ -1,8 +1,8 @@
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 
 use super::temporary::Temporary;
 use super::{LocalStorage, StorageError, blocking};
+use crate::files;
 
 /// Longer ones are none of ours.
 const LONGEST: u64 = 16 << 20;
@@ -23,13 +23,9 @@ impl LocalStorage {
     /// What was kept last under this name, at most 16 MiB; `None` if nothing was.
     pub async fn read_note(&self, name: &str) -> Result<Option<Vec<u8>>, StorageError> {
         let place = self.note(name);
-        let read = blocking(move || match File::open(place) {
+        let read = blocking(move || match files::read(&place, LONGEST) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            file => {
-                let mut content = Vec::new();
-                file?.take(LONGEST).read_to_end(&mut content)?;
-                Ok(Some(content))
-            }
+            content => content.map(Some),
         });
         Ok(read.await?)
     }

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use super::archive::{LAST, MAX_MANIFEST};
 use super::temporary::remove_if_there;
 use super::{LocalStorage, StorageError, blocking};
+use crate::files;
 use crate::manifest::Uuid;
 
 /// Of files that are no manifests, so many are told at most.
@@ -50,16 +51,21 @@ impl LocalStorage {
             let mut spool = Spool::default();
             for prefix in entries(&archive)? {
                 let prefix = prefix?;
-                if !prefix.file_type()?.is_dir() {
-                    spool.is_foreign(prefix.path());
-                    continue;
-                }
+                let files = match entries(&prefix.path()) {
+                    Ok(files) if prefix.file_type()?.is_dir() => files,
+                    // Such as a file system's `lost+found`, which only the system looks into.
+                    Err(error) if !is_unusable(&error) => return Err(error),
+                    _ => {
+                        spool.is_foreign(prefix.path());
+                        continue;
+                    }
+                };
                 let mut is_empty = true;
-                for file in entries(&prefix.path())? {
+                for file in files {
                     is_empty = false;
                     spool.add(&prefix, &file?)?;
                 }
-                if is_empty {
+                if is_empty && is_prefix(&prefix) {
                     remove_directory(&prefix.path())?;
                 }
             }
@@ -72,7 +78,7 @@ impl LocalStorage {
     pub async fn open_spooled(&self, uuid: Uuid) -> Result<Option<Spooled>, StorageError> {
         let path = self.archive_path(uuid);
         let opened = blocking(move || {
-            let file = match File::open(&path) {
+            let file = match files::open(&path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 file => file?,
             };
@@ -163,6 +169,16 @@ impl Spooled {
     }
 }
 
+fn is_unusable(directory: &io::Error) -> bool {
+    matches!(directory.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory)
+}
+
+/// Whether it has a name that the archive gives its directories: what UUIDs begin with.
+fn is_prefix(directory: &DirEntry) -> bool {
+    let name = directory.file_name();
+    name.len() == 3 && name.to_str().is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
 /// The image of a file with the name that the archive gives it.
 fn uuid_of(prefix: &DirEntry, file: &DirEntry) -> Option<Uuid> {
     let name = file.file_name();
@@ -172,7 +188,7 @@ fn uuid_of(prefix: &DirEntry, file: &DirEntry) -> Option<Uuid> {
 }
 
 /// The entries of a directory; none without it.
-fn entries(directory: &Path) -> io::Result<impl Iterator<Item = io::Result<DirEntry>>> {
+fn entries(directory: &Path) -> io::Result<impl Iterator<Item = io::Result<DirEntry>> + use<>> {
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         entries => Some(entries?),

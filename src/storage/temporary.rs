@@ -12,17 +12,19 @@
 //! is free is a leftover.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::archive::MAX_MANIFEST;
 use super::{Asset, Version};
+use crate::files;
 use crate::manifest::Uuid;
 use crate::telemetry::err;
 
 const PART: &str = ".part";
+const SHA1_DIGITS: usize = 40;
 /// How often a directory may be removed under the hands of somebody who moves a file there.
 const ATTEMPTS: usize = 20;
 
@@ -92,7 +94,7 @@ impl Temporary {
 
     /// Gives the file at `from` the additional name `to`, durably, and locks it. The bytes stay where they are, too.
     pub(super) fn link(from: &Path, to: PathBuf) -> io::Result<Temporary> {
-        let file = OpenOptions::new().read(true).write(true).open(from)?;
+        let file = files::open_to_write(from)?;
         // A sweep that judges the file just now, in this process or another one, would take the new name for a leftover.
         file.try_lock()?;
         remove_if_there(&to)?;
@@ -129,7 +131,7 @@ impl Drop for Temporary {
 
 /// Whether `path` still names the open `file`.
 fn is_in_place(file: &File, path: &Path) -> bool {
-    match (fs::metadata(path), file.metadata()) {
+    match (fs::symlink_metadata(path), file.metadata()) {
         (Ok(named), Ok(open)) => named.ino() == open.ino() && named.dev() == open.dev(),
         _ => false,
     }
@@ -176,24 +178,36 @@ pub struct Owner {
     pub sha1: String,
 }
 
+/// What is at a name in `incoming`.
+#[derive(Debug)]
+pub(super) enum Claim {
+    /// Something that nobody works on.
+    Leftover(Leftover),
+    /// Something that somebody works on, or nothing any more.
+    Nothing,
+    /// A name that is none of ours.
+    Stranger,
+}
+
 impl Leftover {
     /// Locks `path`, unless somebody works on it or it is gone.
-    pub(super) fn claim(path: PathBuf) -> io::Result<Option<Leftover>> {
-        let file = match OpenOptions::new().read(true).write(true).open(&path) {
+    pub(super) fn claim(path: PathBuf) -> io::Result<Claim> {
+        let content = path.file_name().and_then(|name| name.to_str()).and_then(Content::parse);
+        let Some(content) = content else { return Ok(Claim::Stranger) };
+        let file = match files::open_to_write(&path) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Claim::Nothing),
             Err(error) => return Err(error),
         };
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::WouldBlock) => return Ok(Claim::Nothing),
             Err(TryLockError::Error(error)) => return Err(error),
         }
-        if !is_in_place(&file, &path) {
-            return Ok(None);
+        match is_in_place(&file, &path) {
+            true => Ok(Claim::Leftover(Leftover { file, path, content })),
+            false => Ok(Claim::Nothing),
         }
-        let content = path.file_name().and_then(|name| name.to_str()).and_then(Content::parse);
-        Ok(Some(Leftover { file, path, content: content.unwrap_or(Content::Part) }))
     }
 
     /// Whether it was written so long ago, at least.
@@ -205,7 +219,9 @@ impl Leftover {
     /// Its bytes, up to a length that no manifest has.
     pub(super) fn read(&self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        File::open(&self.path)?.take(MAX_MANIFEST).read_to_end(&mut bytes)?;
+        let mut file = &self.file;
+        file.rewind()?;
+        file.take(MAX_MANIFEST).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
@@ -225,15 +241,21 @@ impl Leftover {
 }
 
 impl Content {
-    /// The reverse of [`complete_name`], and of that of a copy for the archive.
+    /// What a name says: the reverse of [`complete_name`], and of those of the others. `None` for one that is none of ours.
     fn parse(name: &str) -> Option<Content> {
+        let is_id = |text: &str| text.parse::<Uuid>().is_ok();
+        if let Some(id) = name.strip_suffix(PART) {
+            return is_id(id).then_some(Content::Part);
+        }
         let (uuid, rest) = name.split_once('.')?;
         let uuid = uuid.parse().ok()?;
         let (name, rest) = rest.split_once('.')?;
         if let Some(version) = [Version::Current, Version::Last].into_iter().find(|it| name_of(*it) == name) {
-            return Some(Content::Manifest { uuid, version });
+            return is_id(rest).then_some(Content::Manifest { uuid, version });
         }
-        Some(Content::File(Owner { uuid, asset: name.parse().ok()?, sha1: rest.to_owned() }))
+        let is_sha1 = rest.len() == SHA1_DIGITS && rest.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let asset = name.parse().ok().filter(|_| is_sha1)?;
+        Some(Content::File(Owner { uuid, asset, sha1: rest.to_owned() }))
     }
 }
 

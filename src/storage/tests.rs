@@ -20,6 +20,7 @@ use super::{
     Archived, Asset, Content, LocalStorage, Location, Owner, ReceiveError, Storage, StorageError, Target,
     Version,
 };
+use crate::files::planted::Odd;
 use crate::manifest::{Stor, Uuid};
 
 const MIB: usize = 1 << 20;
@@ -198,7 +199,7 @@ async fn a_file_that_is_being_received_is_no_leftover() {
 async fn what_a_dead_process_left_is_claimed_once_and_discarded() {
     let disk = Disk::new();
     disk.storage.prepare().await.unwrap();
-    fs::write(disk.incoming().join("x.part"), "abc").unwrap();
+    fs::write(disk.incoming().join(format!("{}.part", Uuid::new_v4())), "abc").unwrap();
     let mut leftovers = disk.storage.leftovers().await.unwrap();
     assert_eq!(leftovers.len(), 1);
     assert!(disk.storage.leftovers().await.unwrap().is_empty(), "it is claimed");
@@ -348,7 +349,7 @@ async fn only_names_of_images_are_manifests_and_empty_directories_go() {
     let name = format!("{uuid}.json");
     let foreign =
         ["file".to_owned(), "zzz/x.json".to_owned(), format!("zzz/{name}"), format!("{}/{uuid}", &name[..3])];
-    for directory in ["zzz", "empty"] {
+    for directory in ["zzz", "e0f"] {
         fs::create_dir(archive.join(directory)).unwrap();
     }
     for name in &foreign {
@@ -357,7 +358,7 @@ async fn only_names_of_images_are_manifests_and_empty_directories_go() {
     let spool = disk.storage.spooled().await.unwrap();
     assert_eq!(spool.manifests.len(), 1);
     assert_eq!(spool.foreign, foreign.map(|name| archive.join(name)).into());
-    assert!(!archive.join("empty").exists());
+    assert!(!archive.join("e0f").exists());
 }
 
 #[tokio::test]
@@ -464,4 +465,76 @@ async fn a_copy_has_the_digests_of_what_was_read() {
     assert_ne!(storage.copy(&location, target).await.unwrap().digests, digests);
     let elsewhere = Location { stor: Stor::Manta, ..location };
     assert!(matches!(storage.open(&elsewhere).await, Err(StorageError::Absent(Stor::Manta))));
+}
+
+#[tokio::test]
+async fn what_is_not_from_here_stays_in_incoming_and_stops_nothing() {
+    let disk = Disk::new();
+    disk.storage.prepare().await.unwrap();
+    let uuid = Uuid::new_v4();
+    let names =
+        ["lost+found", "x", "x.part", ".hidden", &format!("{uuid}.file0.x"), &format!("{uuid}.archive.x")];
+    for name in names {
+        fs::write(disk.incoming().join(name), "abc").unwrap();
+    }
+    for odd in Odd::ALL {
+        odd.plant(&disk.incoming().join(format!("{}.part", Uuid::new_v4())));
+        odd.plant(&disk.incoming().join(format!("{}.file0.{}", Uuid::new_v4(), sha1_of(b"abc"))));
+        odd.plant(&disk.incoming().join(format!("{odd:?}")));
+    }
+    let before = disk.unfinished().len();
+    let leftovers = disk.storage.leftovers().await.unwrap();
+    // Files of four gigabytes are files.
+    let found: Vec<_> = leftovers.iter().map(|leftover| matches!(leftover.content, Content::Part)).collect();
+    assert_eq!((found.len(), found.iter().filter(|is_part| **is_part).count()), (2, 1), "{leftovers:?}");
+    for leftover in leftovers {
+        disk.storage.discard(leftover).await.unwrap();
+    }
+    assert_eq!(disk.unfinished().len(), before - 2);
+    assert!(disk.storage.leftovers().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_no_file_is_not_opened_as_one() {
+    let disk = Disk::new();
+    let storage = Storage::new(disk.storage.clone(), None);
+    for odd in Odd::ALL {
+        let uuid = Uuid::new_v4();
+        fs::create_dir_all(disk.place(uuid).parent().unwrap()).unwrap();
+        odd.plant(&disk.place(uuid));
+        odd.plant(&disk.place(uuid).with_file_name("icon"));
+        for asset in [Asset::File(0), Asset::Icon] {
+            let sha256 = (asset != Asset::Icon).then(|| "x".to_owned());
+            let (stor, sha1) = (Stor::Local, "x".to_owned());
+            let location = Location { uuid, asset, stor, sha1, size: 3, md5: None, sha256, object: None };
+            let opened = storage.open_verified(&location).await.unwrap_err();
+            match odd {
+                Odd::Huge => assert!(matches!(opened, StorageError::Damaged(_)), "{opened:?}"),
+                _ => assert!(
+                    matches!(&opened, StorageError::Io(error) if error.to_string().contains("file")),
+                    "{opened:?}"
+                ),
+            }
+        }
+        let link = disk.storage.link(uuid, Uuid::new_v4(), Asset::File(0), "x").await;
+        assert_eq!(link.is_ok(), odd == Odd::Huge, "{odd:?}");
+        odd.plant(&disk.directory.path().join(format!("{odd:?}.json")));
+        assert!(disk.storage.read_note(&format!("{odd:?}.json")).await.is_err(), "{odd:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_archive_keeps_what_is_not_its_own() {
+    let disk = Disk::new();
+    let archive = disk.directory.path().join("archive");
+    fs::create_dir_all(archive.join("lost+found")).unwrap();
+    fs::create_dir_all(archive.join("abc")).unwrap();
+    let uuid = Uuid::new_v4();
+    let directory = archive.join(&uuid.to_string()[..3]);
+    fs::create_dir_all(&directory).unwrap();
+    Odd::Fifo.plant(&directory.join(format!("{uuid}.json")));
+    let spool = disk.storage.spooled().await.unwrap();
+    assert_eq!((spool.manifests.len(), spool.foreign.len()), (0, 1));
+    assert!(archive.join("lost+found").exists() && !archive.join("abc").exists());
+    assert!(disk.storage.open_spooled(uuid).await.is_err());
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use coal::moray::{Location, MorayServer};
 use imgapi::config;
 use imgapi::db::{Database, Found, LocalDatabase, MorayDatabase};
+use imgapi::files::DirectoryLock;
 use imgapi::manifest::list::{Caller, ListQuery};
 use imgapi::manifest::{ApiForm, ApiVersion, Image, Mode, Rules, Uuid};
 use imgapi::telemetry::{Metrics, StaticLabels};
@@ -83,7 +84,7 @@ impl Subject {
 }
 
 async fn open_local(path: &Path) -> Database {
-    Database::Local(LocalDatabase::open(path.to_owned(), RULES, metrics()).await.unwrap())
+    Database::Local(LocalDatabase::open(DirectoryLock::take(path).unwrap(), RULES, metrics()).await.unwrap())
 }
 
 /// Text of the image, for reads.

@@ -15,6 +15,7 @@ use super::support::{NOBODY, TestApp, fresh, merged, small_record, takeover_reco
 tests! {
     good_files_are_found_good_and_bad_ones_counted,
     files_without_an_image_are_moved_aside_on_demand,
+    what_is_no_file_and_names_that_are_no_text_are_told,
     objects_in_manta_are_compared_too,
     files_move_in_bulk_and_what_fails_is_told,
     a_dump_is_loaded_into_an_empty_moray_unchanged,
@@ -142,6 +143,33 @@ async fn files_without_an_image_are_moved_aside_on_demand(_: &TestApp) {
     assert_eq!(app.luke().download(&owned).await.text(), "file");
     let (report, _) = checked(&app, &now).await;
     assert_eq!(found(&report).len(), 1);
+    app.stop().await;
+}
+
+async fn what_is_no_file_and_names_that_are_no_text_are_told(_: &TestApp) {
+    use std::os::unix::ffi::OsStrExt;
+
+    let app = TestApp::start_empty().await;
+    let (uuid, fifo) =
+        (app.luke().has_active_image(json!({})).await, app.luke().has_active_image(json!({})).await);
+    let directory = app.file(&uuid).parent().unwrap().to_owned();
+    std::fs::create_dir(directory.join("below")).unwrap();
+    std::fs::write(directory.join(std::ffi::OsStr::from_bytes(b"file\xff")), "x").unwrap();
+    std::fs::remove_file(app.file(&fifo)).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(app.file(&fifo)).status().unwrap().success());
+    let (report, bad) = checked(&app, &["-f", "--orphan-hours", "0", "--fix"]).await;
+    assert_eq!((problems(&report), bad), (BTreeMap::from([(fifo, "unreadable".into())]), 1));
+    let orphans = report["orphans"].as_array().unwrap();
+    let of =
+        |name: &str| orphans.iter().find(|one| one["file"] == name).unwrap_or_else(|| panic!("{report}"));
+    assert_eq!((&of("below")["moved"], &of("below")["isFile"]), (&Value::Null, &json!(false)));
+    let moved = of("file\\xff")["moved"].as_str().unwrap();
+    assert!(moved.starts_with("orphans/") && moved.contains("file\\xff."), "{moved}");
+    assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 2);
+    let output = adm(&app, &["check-files", "--orphan-hours", "0", "--fix"]).await;
+    let told = text(&output.stdout);
+    assert!(told.contains("    Fix: it is no regular file: remove it if nothing needs it\n"), "{told}");
+    assert!(!told.contains("moved to"), "{told}");
     app.stop().await;
 }
 

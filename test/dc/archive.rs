@@ -245,7 +245,7 @@ async fn what_is_there_already_is_taken_over(_shared: &TestApp) {
     let odd = uuid::Uuid::new_v4().to_string();
     stage.spool(&odd, "{\"uu");
     let archive = stage.app.dc.local_dir().join("archive");
-    fs::create_dir(archive.join("none")).unwrap();
+    fs::create_dir(archive.join("e0e")).unwrap();
     fs::create_dir(archive.join("zzz")).unwrap();
     fs::write(archive.join("zzz/notes.txt"), "an operator's").unwrap();
     stage.app.dc.restart_imgapi().await.unwrap();
@@ -259,7 +259,7 @@ async fn what_is_there_already_is_taken_over(_shared: &TestApp) {
     assert_eq!(stage.archived(&known).await.as_deref(), Some(image.text()));
     assert!(stage.app.archived(&odd).exists() && archive.join("zzz/notes.txt").exists());
     assert_eq!(stage.archived(&odd).await, None);
-    assert!(!archive.join("none").exists());
+    assert!(!archive.join("e0e").exists());
     // It is said once, however often it is looked at.
     for _ in 0..3 {
         let uuid = stage.app.luke().has_image(json!({})).await;

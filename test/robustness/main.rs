@@ -11,5 +11,6 @@ mod damage;
 mod malformed;
 mod model;
 mod outage;
+mod planted;
 mod support;
 mod two_servers;

@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{PATIENCE, SecondServer, scaled, start_datacenter, wait_for};
+use crate::support::{Client, IMGAPI, PATIENCE, SecondServer, scaled, start_datacenter, wait_for};
 
 /// Changes in all.
 const CHANGES: usize = 400;
@@ -213,4 +213,31 @@ async fn no_image_is_left_without_its_origin() {
         join_all((0..8).map(|round| one(rounds * 8 + round))).await;
     }
     second.stop().await;
+}
+
+#[tokio::test]
+async fn a_second_server_does_not_get_the_directory_of_the_first() {
+    let mut datacenter = start_datacenter().await;
+    let text = std::fs::read_to_string(datacenter.config_file()).unwrap();
+    let mut config: Value = serde_json::from_str(&text).unwrap();
+    (config["port"], config["metricsPort"]) = (json!(0), json!(0));
+    let file = datacenter.data_dir().join("second.config.json");
+    std::fs::write(&file, config.to_string()).unwrap();
+    let second = tokio::process::Command::new(IMGAPI)
+        .args(["serve", "-f"])
+        .arg(&file)
+        .env("IMGAPI_LOCAL_BASE_DIR", datacenter.local_dir())
+        .kill_on_drop(true)
+        .output();
+    let second = tokio::time::timeout(PATIENCE, second).await.unwrap().unwrap();
+    let told = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert_eq!(second.status.code(), Some(1), "{told}");
+    let expected = format!("another process uses the directory {}", datacenter.local_dir().display());
+    assert!(told.contains(&expected), "{told}");
+    // The first one goes on, and the lock is no hindrance to its own next start.
+    let client = Client::new(&datacenter);
+    client.created().await;
+    datacenter.kill_imgapi().await;
+    datacenter.restart_imgapi().await.unwrap();
+    Client::new(&datacenter).created().await;
 }

@@ -11,6 +11,7 @@ tests! {
     a_server_needs_no_moray_and_keeps_what_it_has,
     images_get_origins_that_stay,
     a_damaged_manifest_is_reported_and_restored,
+    what_is_no_manifest_does_not_hold_up_a_start,
     two_servers_do_not_share_a_directory,
 }
 
@@ -74,6 +75,25 @@ async fn a_damaged_manifest_is_reported_and_restored(_: &TestApp) {
     app.stop().await;
 }
 
+async fn what_is_no_manifest_does_not_hold_up_a_start(_: &TestApp) {
+    let mut app = local().await;
+    let image = app.operator().create(&manifest()).await.ok();
+    let uuid = image["uuid"].as_str().unwrap();
+    app.operator().upload(uuid, "compression=none", "bytes").await.ok();
+    app.operator().activate(uuid).await.ok();
+    let manifests = app.dc.local_dir().join("manifests");
+    app.dc.stop_imgapi().await.unwrap();
+    let fifo = manifests.join(format!("{NOBODY}.raw"));
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    fs::create_dir(manifests.join(format!("{uuid}.raw.new"))).unwrap();
+    app.dc.restart_imgapi().await.unwrap();
+    assert_eq!(app.operator().list_uuids("state=all").await, [uuid]);
+    app.operator().get_image(NOBODY).await.not_found();
+    let state = app.operator().get("/state").await.ok().to_string();
+    assert!(state.contains("is a FIFO, and no regular file"), "{state}");
+    assert!(app.dc.stop_imgapi().await.unwrap().success());
+}
+
 async fn two_servers_do_not_share_a_directory(_: &TestApp) {
     let app = local().await;
     let directory = app.dc.local_dir();
@@ -90,7 +110,10 @@ async fn two_servers_do_not_share_a_directory(_: &TestApp) {
     let second = within("the end of the second server", second).await.unwrap();
     assert_eq!(second.status.code(), Some(1));
     let message = String::from_utf8(second.stderr).unwrap();
-    let expected = format!("imgapi: another process uses the manifests in {}\n", directory.display());
+    let expected = format!(
+        "imgapi: another process uses the directory {}: every server needs one of its own\n",
+        directory.display()
+    );
     assert!(message.ends_with(&expected), "{message}");
     app.operator().get("/images").await.ok();
     app.stop().await;

@@ -200,7 +200,7 @@ async fn a_dump_of_files_is_loaded_while_the_service_is_down(_: &TestApp) {
     let output = adm(&other, &["load", path]).await;
     assert_eq!(output.status.code(), Some(1), "another process has the files");
     assert!(
-        String::from_utf8_lossy(&output.stderr).contains("another process uses the manifests"),
+        String::from_utf8_lossy(&output.stderr).contains("another process uses the directory"),
         "{output:?}"
     );
     other.dc.stop_imgapi().await.unwrap();

@@ -6,13 +6,18 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::db::DbError;
+use crate::files::{self, NotRegular};
 use crate::manifest::Uuid;
+use crate::telemetry::err;
 
 const SUFFIX: &str = ".raw";
 /// Of a file that is being written. 4.13.1 ignores it.
 const NEW_SUFFIX: &str = ".raw.new";
 /// Of a file that was damaged, perhaps with a number behind it. Ignored by both.
 const DAMAGED_SUFFIX: &str = ".raw.damaged";
+
+/// Most bytes of a file that is read: far more than a record has.
+pub(super) const LARGEST: u64 = 16 << 20;
 
 /// Changes of different images are made at the same time, up to so many.
 const LANES: usize = 16;
@@ -22,18 +27,25 @@ const LANES: usize = 16;
 pub(in crate::db) struct Directory {
     path: PathBuf,
     lanes: [Mutex<()>; LANES],
+    /// The disk refuses to remove anything.
+    #[cfg(test)]
+    pub(super) keeps_all: std::sync::atomic::AtomicBool,
 }
 
 impl Directory {
     /// Makes the directory if it is not there, and removes what a crash has left of unfinished writes.
     pub(super) fn open(base: &Path) -> io::Result<Directory> {
-        let directory = Directory { path: base.join("manifests"), lanes: Default::default() };
+        let directory = Directory::unlocked(base);
         fs::create_dir_all(&directory.path)?;
         File::open(base)?.sync_all()?;
         for entry in fs::read_dir(&directory.path)? {
             let entry = entry?;
-            if entry.file_name().to_str().is_some_and(|name| uuid_of(name, NEW_SUFFIX).is_some()) {
-                fs::remove_file(entry.path())?;
+            if entry.file_name().to_str().is_some_and(|name| uuid_of(name, NEW_SUFFIX).is_some())
+                && let Err(error) = fs::remove_file(entry.path())
+            {
+                // It is in nobody's way but that of changes of the one image, which say so, too.
+                let path = entry.path();
+                tracing::error!(path = %path.display(), err.json = %err(&error), "an unfinished manifest cannot be removed");
             }
         }
         Ok(directory)
@@ -41,7 +53,12 @@ impl Directory {
 
     /// The directory as it is, which another process may use: only to be read.
     pub(in crate::db) fn unlocked(base: &Path) -> Directory {
-        Directory { path: base.join("manifests"), lanes: Default::default() }
+        Directory {
+            path: base.join("manifests"),
+            lanes: Default::default(),
+            #[cfg(test)]
+            keeps_all: Default::default(),
+        }
     }
 
     /// Whether the names can be read.
@@ -74,11 +91,16 @@ impl Directory {
         lanes.into_iter().map(|lane| lock(&self.lanes[lane])).collect()
     }
 
-    /// The bytes of an image's file; `None` when there is none.
-    pub(in crate::db) fn read(&self, uuid: Uuid) -> Result<Option<Vec<u8>>, DbError> {
-        match fs::read(self.path_of(uuid)) {
-            Ok(bytes) => Ok(Some(bytes)),
+    /// What is there of an image's file; `None` when nothing is.
+    pub(in crate::db) fn read(&self, uuid: Uuid) -> Result<Option<Content>, DbError> {
+        match files::read(&self.path_of(uuid), LARGEST) {
+            Ok(bytes) => Ok(Some(Content::Bytes(bytes))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error)
+                if error.kind() == io::ErrorKind::InvalidData || NotRegular::in_error(&error).is_some() =>
+            {
+                Ok(Some(Content::NoRecord(error.to_string())))
+            }
             Err(error) => Err(failed(error)),
         }
     }
@@ -97,17 +119,33 @@ impl Directory {
 
     /// Removes an image's file.
     pub(super) fn remove(&self, uuid: Uuid) -> Result<(), DbError> {
+        #[cfg(test)]
+        if self.keeps_all.load(std::sync::atomic::Ordering::Relaxed) {
+            return Err(failed(io::ErrorKind::PermissionDenied.into()));
+        }
         fs::remove_file(self.path_of(uuid)).map_err(failed)?;
         self.sync()
     }
 
-    /// Gives an image's file a second name, which is returned: it stays when the file is replaced.
+    /// Gives an image's file a second name, which is returned: it stays when the file is replaced. What is no file gets
+    /// another name in the place of this one.
+    ///
+    /// # Errors
+    /// Nothing that counts was changed, whatever they are.
     pub(super) fn keep_aside(&self, uuid: Uuid) -> Result<String, DbError> {
+        let from = self.path_of(uuid);
+        let is_file = fs::symlink_metadata(&from).map_err(failed)?.is_file();
         for number in 0_u32.. {
             let number = if number == 0 { String::new() } else { format!("-{number}") };
             let name = format!("{uuid}{DAMAGED_SUFFIX}{number}");
-            match fs::hard_link(self.path_of(uuid), self.path.join(&name)) {
-                Ok(()) => return self.sync().map(|()| name),
+            let to = self.path.join(&name);
+            let kept = match is_file {
+                true => fs::hard_link(&from, &to),
+                false if fs::symlink_metadata(&to).is_ok() => continue,
+                false => fs::rename(&from, &to),
+            };
+            match kept {
+                Ok(()) => return sync(&self.path).map(|()| name).map_err(failed),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(failed(error)),
             }
@@ -117,9 +155,7 @@ impl Directory {
 
     /// Makes the names durable. The change can be seen by then, but may not outlast a crash of the system.
     fn sync(&self) -> Result<(), DbError> {
-        File::open(&self.path)
-            .and_then(|directory| directory.sync_all())
-            .map_err(|error| DbError::OutcomeUnknown(error.into()))
+        sync(&self.path).map_err(|error| DbError::OutcomeUnknown(error.into()))
     }
 
     fn path_of(&self, uuid: Uuid) -> PathBuf {
@@ -127,8 +163,20 @@ impl Directory {
     }
 }
 
+/// What is at the name of a record.
+pub(in crate::db) enum Content {
+    /// A file.
+    Bytes(Vec<u8>),
+    /// Something that is no record, and why.
+    NoRecord(String),
+}
+
+fn sync(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
+    let mut file = files::create(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }

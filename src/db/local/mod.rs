@@ -1,7 +1,6 @@
 //! Manifests in files: `manifests/<uuid>.raw` below the base directory, as 4.13.1 has them.
 
 mod directory;
-mod lock;
 mod open;
 mod restore;
 #[cfg(test)]
@@ -15,12 +14,12 @@ use sha1::{Digest, Sha1};
 
 use super::index::{Change, Index};
 use super::{Damaged, DbError, Found, ListAnswer, Status, Stored, blocking};
+use crate::files::DirectoryLock;
 use crate::manifest::list::ListQuery;
 use crate::manifest::{ApiForm, Image, Record, Rules, Uuid, View, json};
 use crate::telemetry::Metrics;
 
-pub(in crate::db) use directory::Directory;
-use lock::DirectoryLock;
+pub(in crate::db) use directory::{Content, Directory};
 pub use open::OpenError;
 
 /// Manifests in a directory that only this process uses.
@@ -93,7 +92,8 @@ impl LocalDatabase {
         self.run("delete", move |shared| shared.delete(uuid, &etag)).await
     }
 
-    /// The new file first: what a crash leaves is both records, and none is lost.
+    /// The new file first: what a crash leaves is both records, and none is lost. The same where the old file cannot be
+    /// removed: then the caller may not take the change for one that was not made.
     pub(super) async fn rename(
         &self,
         image: &Image,
@@ -111,7 +111,10 @@ impl LocalDatabase {
                 shared.check(uuid, etag)?;
             }
             shared.write_new(&image)?;
-            shared.remove(old)
+            shared.remove(old).map_err(|error| match error {
+                unknown @ DbError::OutcomeUnknown(_) => unknown,
+                error => DbError::OutcomeUnknown(error.into()),
+            })
         })
         .await
     }
@@ -160,10 +163,14 @@ impl LocalDatabase {
 
 impl Shared {
     fn read(&self, uuid: Uuid) -> Result<Option<Stored>, DbError> {
-        let Some(bytes) = self.directory.read(uuid)? else { return Ok(None) };
         let invalid = |reason: String| {
             tracing::warn!(%uuid, reason, "a stored image cannot be used");
             Ok(None)
+        };
+        let bytes = match self.directory.read(uuid)? {
+            Some(Content::Bytes(bytes)) => bytes,
+            Some(Content::NoRecord(reason)) => return invalid(reason),
+            None => return Ok(None),
         };
         let record: Record = match serde_json::from_slice(&bytes) {
             Ok(record) => record,
@@ -199,7 +206,7 @@ impl Shared {
     /// A `Conflict` unless the file is the version that `etag` names.
     fn check(&self, uuid: Uuid, etag: &str) -> Result<(), DbError> {
         match self.directory.read(uuid)? {
-            Some(bytes) if version_of(&bytes) == etag => Ok(()),
+            Some(Content::Bytes(bytes)) if version_of(&bytes) == etag => Ok(()),
             _ => Err(DbError::Conflict),
         }
     }
@@ -210,17 +217,22 @@ impl Shared {
         if self.index.dependents(uuid).is_empty() { Ok(()) } else { Err(DbError::Conflict) }
     }
 
-    /// A file that is there and cannot be used stays, under another name.
+    /// A file that is there and cannot be used stays, under another name. It is known as damaged until then.
     fn write_new(&self, image: &Image) -> Result<(), DbError> {
         let name = Directory::file_name(image.uuid());
-        if self.directory.read(image.uuid())?.is_some() {
-            if self.damaged().remove(&name).is_none() {
-                return Err(DbError::Conflict);
-            }
-            let kept = self.directory.keep_aside(image.uuid())?;
-            tracing::warn!(file = name, kept, "a new image takes the place of a damaged record");
+        if self.directory.read(image.uuid())?.is_none() {
+            return self.write(image);
         }
-        self.write(image)
+        if !self.damaged().contains_key(&name) {
+            return Err(DbError::Conflict);
+        }
+        let kept = self.directory.keep_aside(image.uuid())?;
+        tracing::warn!(file = name, kept, "a new image takes the place of a damaged record");
+        let written = self.write(image);
+        if matches!(written, Ok(()) | Err(DbError::OutcomeUnknown(_))) {
+            self.damaged().remove(&name);
+        }
+        written
     }
 
     fn write(&self, image: &Image) -> Result<(), DbError> {

@@ -4,21 +4,21 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use super::directory::Directory;
-use super::lock::DirectoryLock;
+use super::directory::{Content, Directory};
 use super::restore::restored;
 use super::{LocalDatabase, Shared};
 use crate::db::index::{Index, Prepared};
 use crate::db::{Damaged, blocking};
+use crate::files::{DirectoryLock, LockError};
 use crate::manifest::{Record, Rules, Uuid, View, view};
 use crate::telemetry::{Metrics, err};
 
 /// Why the manifests in a directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Only one process may.
-    #[error("another process uses the manifests in {}", .0.display())]
-    InUse(PathBuf),
+    /// Only one process may use the base directory.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// The system refuses.
     #[error("cannot open the manifests in {}: {source}", path.display())]
     Io {
@@ -30,25 +30,21 @@ pub enum OpenError {
 }
 
 impl LocalDatabase {
-    /// Reads all manifests below the base directory. Damaged ones are reported, and restored from the archive where that
+    /// Reads all manifests below the base directory whose lock this is, and keeps that. Damaged ones are reported, and restored from the archive where that
     /// has a copy.
     ///
     /// # Errors
-    /// When another process uses the manifests, or they cannot be read at all.
+    /// When they cannot be read at all.
     pub async fn open(
-        base: PathBuf,
+        lock: DirectoryLock,
         rules: Rules,
         metrics: Arc<Metrics>,
     ) -> Result<LocalDatabase, OpenError> {
-        let failed = |path: &Path, source| OpenError::Io { path: path.to_owned(), source };
-        let path = base.clone();
-        let opened = blocking(move || {
-            std::fs::create_dir_all(&base).map_err(|error| failed(&base, error))?;
-            let lock = DirectoryLock::take(&base).map_err(|error| failed(&base, error))?;
-            let lock = lock.ok_or_else(|| OpenError::InUse(base.clone()))?;
-            Ok((load(&base, rules).map_err(|error| failed(&base, error))?, lock))
-        });
-        let (shared, lock) = opened.await.map_err(|stopped| failed(&path, io::Error::other(stopped)))??;
+        let path = lock.directory().to_owned();
+        let base = path.clone();
+        let opened = blocking(move || load(&base, rules)).await;
+        let shared =
+            opened.map_err(io::Error::other).flatten().map_err(|source| OpenError::Io { path, source })?;
         Ok(LocalDatabase { shared: Arc::new(shared), metrics, _lock: lock })
     }
 }
@@ -87,7 +83,8 @@ fn load(base: &Path, rules: Rules) -> io::Result<Shared> {
 
 fn read(directory: &Directory, uuid: Uuid, rules: Rules) -> Result<View, Defect> {
     let bytes = match directory.read(uuid) {
-        Ok(Some(bytes)) => bytes,
+        Ok(Some(Content::Bytes(bytes))) => bytes,
+        Ok(Some(Content::NoRecord(reason))) => return Err(Defect::Unusable(reason)),
         Ok(None) => return Err(Defect::Unusable("it is gone".into())),
         Err(error) => {
             tracing::error!(%uuid, err.json = %err(&error), "a manifest cannot be read");

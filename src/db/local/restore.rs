@@ -1,7 +1,8 @@
 use std::fs;
 use std::path::Path;
 
-use super::directory::Directory;
+use super::directory::{Directory, LARGEST};
+use crate::files;
 use crate::manifest::restore::{FoundFile, restore};
 use crate::manifest::{Image, Rules, Uuid, View, json, times};
 
@@ -28,7 +29,7 @@ fn try_restore(
 ) -> Result<(View, String), String> {
     let text = uuid.to_string();
     let (prefix, name) = (&text[..3], format!("{text}.json"));
-    let archived = fs::read(base.join("archive").join(prefix).join(name))
+    let archived = files::read(&base.join("archive").join(prefix).join(name), LARGEST)
         .map_err(|error| format!("the archive has no copy that can be read: {error}"))?;
     let manifest = serde_json::from_slice(&archived)
         .map_err(|error| format!("the archive's copy is no JSON object: {error}"))?;
@@ -51,7 +52,7 @@ fn try_restore(
 
 /// The image's file in local storage, if its size is right.
 fn local_file(directory: &Path, index: usize, size: u64) -> Option<FoundFile> {
-    let found = fs::metadata(directory.join(format!("file{index}"))).ok()?;
+    let found = fs::symlink_metadata(directory.join(format!("file{index}"))).ok()?;
     let mtime = time::OffsetDateTime::from(found.modified().ok()?);
-    (found.len() == size).then(|| FoundFile { mtime: times::iso_millis(mtime) })
+    (found.is_file() && found.len() == size).then(|| FoundFile { mtime: times::iso_millis(mtime) })
 }

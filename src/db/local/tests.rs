@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
+use crate::files::planted::Odd;
 use crate::manifest::{ApiVersion, Mode};
 use crate::telemetry::StaticLabels;
 
@@ -18,7 +19,7 @@ fn metrics() -> Arc<Metrics> {
 }
 
 async fn open(base: &TempDir) -> Result<LocalDatabase, OpenError> {
-    LocalDatabase::open(base.path().to_owned(), RULES, metrics()).await
+    LocalDatabase::open(DirectoryLock::take(base.path())?, RULES, metrics()).await
 }
 
 fn record(uuid: Uuid, changes: Value) -> Value {
@@ -118,7 +119,7 @@ async fn one_process_at_a_time_uses_a_directory() {
     let base = TempDir::new().unwrap();
     let database = open(&base).await.unwrap();
     let message = open(&base).await.unwrap_err().to_string();
-    assert!(message.starts_with("another process uses the manifests in "), "{message}");
+    assert!(message.starts_with("another process uses the directory "), "{message}");
     drop(database);
     open(&base).await.unwrap();
 }
@@ -213,4 +214,76 @@ async fn a_file_that_cannot_be_written_changes_nothing() {
     assert!(matches!(database.insert(&image(record(uuid, json!({})))).await, Err(DbError::Failed(_))));
     assert!(database.view(uuid).await.unwrap().value.is_none());
     assert!(!raw(&base, uuid).exists());
+}
+
+#[tokio::test]
+async fn an_old_record_that_cannot_be_removed_leaves_the_outcome_of_a_rename_open() {
+    let base = TempDir::new().unwrap();
+    let database = open(&base).await.unwrap();
+    let (old, new) = (Uuid::new_v4(), Uuid::new_v4());
+    database.insert(&image(record(old, json!({})))).await.unwrap();
+    let etag = database.get(old).await.unwrap().unwrap().etag;
+    database.shared.directory.keeps_all.store(true, std::sync::atomic::Ordering::Relaxed);
+    let renamed = database.rename(&image(record(new, json!({}))), old, &etag, None).await;
+    assert!(matches!(renamed, Err(DbError::OutcomeUnknown(_))), "{renamed:?}");
+    let both = async |database: &LocalDatabase| {
+        for uuid in [old, new] {
+            assert!(database.get(uuid).await.unwrap().is_some(), "{uuid}");
+            assert!(database.view(uuid).await.unwrap().value.is_some(), "{uuid}");
+        }
+        assert_eq!(database.status().images, Some(2));
+    };
+    both(&database).await;
+    drop(database);
+    let database = open(&base).await.unwrap();
+    both(&database).await;
+    database.delete(old, &etag).await.unwrap();
+    assert_eq!(names(&base), [format!("{new}.raw")]);
+}
+
+#[tokio::test]
+async fn a_damaged_record_is_known_until_it_is_put_aside() {
+    let base = TempDir::new().unwrap();
+    let uuid = Uuid::new_v4();
+    store(&base, &format!("{uuid}.raw"), "half a rec");
+    let database = open(&base).await.unwrap();
+    let in_the_way = base.path().join("manifests").join(format!("{uuid}.raw.new"));
+    fs::create_dir(&in_the_way).unwrap();
+    let inserted = database.insert(&image(record(uuid, json!({})))).await;
+    assert!(matches!(inserted, Err(DbError::Failed(_))), "{inserted:?}");
+    assert_eq!(database.status().damaged.len(), 1);
+    fs::remove_dir(&in_the_way).unwrap();
+    database.insert(&image(record(uuid, json!({})))).await.unwrap();
+    assert_eq!(database.status().damaged, []);
+    assert!(database.get(uuid).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn what_is_no_file_stops_nothing_and_can_be_replaced() {
+    let base = TempDir::new().unwrap();
+    let good = Uuid::new_v4();
+    store(&base, &format!("{good}.raw"), &record(good, json!({})).to_string());
+    let odds = Odd::ALL.map(|odd| (odd, Uuid::new_v4()));
+    for (odd, uuid) in odds {
+        odd.plant(&raw(&base, uuid));
+        archive(&base, &image(record(uuid, json!({}))));
+        odd.plant(&base.path().join("manifests").join(format!("{}.raw.new", Uuid::new_v4())));
+    }
+    let database = open(&base).await.unwrap();
+    assert!(database.get(good).await.unwrap().is_some());
+    let damaged = database.status().damaged;
+    for (odd, uuid) in odds {
+        let entry = damaged.iter().find(|entry| entry.name == format!("{uuid}.raw")).unwrap();
+        let is_huge = odd == Odd::Huge;
+        assert_eq!(entry.reason.contains("no regular file"), !is_huge, "{}", entry.reason);
+        assert_eq!(entry.reason.contains("has over"), is_huge, "{}", entry.reason);
+        assert!(database.get(uuid).await.unwrap().is_none(), "{odd:?}");
+        database.insert(&image(record(uuid, json!({})))).await.unwrap();
+        assert!(database.get(uuid).await.unwrap().is_some(), "{odd:?}");
+        let kept = base.path().join("manifests").join(format!("{uuid}.raw.damaged"));
+        assert_eq!(kept.symlink_metadata().unwrap().len() > 1 << 30, is_huge, "{odd:?}");
+    }
+    assert_eq!(database.status().damaged, []);
+    // What was not ours to write through is as it was.
+    assert!(fs::read_to_string("/etc/hostname").is_ok_and(|text| !text.contains("uuid")));
 }

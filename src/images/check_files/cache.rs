@@ -1,9 +1,12 @@
 use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::name_of;
+use crate::files;
 use crate::manifest::Stor;
 use crate::storage::Location;
 use crate::telemetry::err;
@@ -32,24 +35,25 @@ impl Good {
 impl Cache {
     pub(super) async fn read(base: &Path) -> Cache {
         let file = file(base);
-        match tokio::fs::metadata(&file).await {
-            Ok(known) if known.len() <= MAX_SIZE => {}
-            _ => return Cache::default(),
-        }
-        let content = tokio::fs::read(&file).await.unwrap_or_default();
+        let read = tokio::task::spawn_blocking(move || files::read(&file, MAX_SIZE)).await;
+        let content = read.ok().and_then(Result::ok).unwrap_or_default();
         serde_json::from_slice(&content).unwrap_or_default()
     }
 
     pub(super) async fn write(&self, base: &Path) {
-        let (file, new) = (file(base), file(base).with_extension("json.new"));
-        let written = async {
+        let file = file(base);
+        let content = serde_json::to_vec(self);
+        let write = move || {
+            let new = file.with_extension("json.new");
             if let Some(directory) = file.parent() {
-                tokio::fs::create_dir_all(directory).await?;
+                fs::create_dir_all(directory)?;
             }
-            tokio::fs::write(&new, serde_json::to_vec(self)?).await?;
-            tokio::fs::rename(&new, &file).await
+            files::create(&new)?.write_all(&content?)?;
+            fs::rename(&new, &file)
         };
-        if let Err(error) = written.await {
+        let written =
+            tokio::task::spawn_blocking(write).await.unwrap_or_else(|error| Err(io::Error::other(error)));
+        if let Err(error) = written {
             tracing::warn!(err.json = %err(&error), "it cannot be kept which files are good");
         }
     }

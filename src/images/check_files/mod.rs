@@ -90,6 +90,7 @@ pub struct BadFile {
 
 /// A file that no image has.
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Orphan {
     /// In whose directory it is; null for what is in nobody's.
     pub uuid: Option<Uuid>,
@@ -101,6 +102,8 @@ pub struct Orphan {
     pub problem: Problem,
     /// Where it was moved to, below the local base directory; null if it was not.
     pub moved: Option<String>,
+    /// Whether it can be moved: it is no directory, FIFO or link.
+    pub is_file: bool,
 }
 
 /// Compares what the options say, with the database and the storages of this configuration.

@@ -4,6 +4,7 @@ use super::{Check, Orphan};
 use crate::images::{ApiResult, Problem};
 use crate::manifest::{Stor, Uuid};
 use crate::storage::Item;
+use crate::telemetry::err;
 
 impl Check<'_> {
     /// Those that are old enough, in all storages.
@@ -28,6 +29,7 @@ impl Check<'_> {
             storage: stor,
             problem,
             moved,
+            is_file: item.is_file,
         };
         let Some(uuid) = item.uuid else { return Ok(Some(orphan(item, Problem::Foreign, None))) };
         if self.known.image(uuid).is_some_and(|image| image.has(stor, &item.name)) {
@@ -42,7 +44,10 @@ impl Check<'_> {
             return Ok(None);
         }
         let moved = match seen.filter(|_| self.options.fix) {
-            Some(seen) => self.storage.local.set_aside(&item, seen).await?,
+            Some(seen) => self.storage.local.set_aside(&item, seen).await.unwrap_or_else(|error| {
+                tracing::warn!(file = item.name, err.json = %err(&error), "a file that no image has cannot be moved");
+                None
+            }),
             None => None,
         };
         Ok(Some(orphan(item, Problem::Orphan, moved)))

@@ -3,6 +3,7 @@
 use std::io;
 
 use super::findings::Problem;
+use crate::files::NotRegular;
 use crate::images::change::annotate;
 use crate::images::placing::locations;
 use crate::images::{ApiError, ApiResult, App};
@@ -73,10 +74,11 @@ pub(in crate::images) fn problem_of(error: StorageError, stor: Stor) -> Result<P
     })
 }
 
-/// As of a bad sector, and not of a process that has too many files open.
+/// As of a bad sector, or a FIFO in the place of the file, and not of a process that has too many files open.
 fn is_about_the_file(error: &io::Error) -> bool {
     let about_files = [Errno::IO, Errno::ACCESS, Errno::PERM, Errno::ISDIR, Errno::NOTDIR, Errno::LOOP];
-    Errno::from_io_error(error).is_some_and(|errno| about_files.contains(&errno))
+    NotRegular::in_error(error).is_some()
+        || Errno::from_io_error(error).is_some_and(|errno| about_files.contains(&errno))
 }
 
 async fn note_sha256(app: &App, location: &Location, sha256: &str) -> ApiResult<()> {

@@ -92,7 +92,7 @@ impl Worker for Scrub {
             self.settings = settings;
         }
         if !self.is_resumed {
-            self.resume().await?;
+            self.resume().await;
             self.is_resumed = true;
         }
         let next = match self.round.phase {
@@ -112,18 +112,19 @@ impl Worker for Scrub {
 
 impl Scrub {
     /// Goes on where the process before this one stopped.
-    async fn resume(&mut self) -> Result<(), Failure> {
-        let Some(content) = self.app.storage.local.read_note(FILE).await? else { return Ok(()) };
-        match Kept::read(&content) {
-            Ok(kept) => {
-                self.round = kept.round;
-                self.app.findings.restore(kept.findings);
-            }
-            Err(error) => {
-                tracing::warn!(file = FILE, err.json = %err(&error), "the scrubber cannot go on where it was, and begins anew");
-            }
+    async fn resume(&mut self) {
+        let anew = "the scrubber cannot go on where it was, and begins anew";
+        match self.app.storage.local.read_note(FILE).await {
+            Ok(None) => {}
+            Ok(Some(content)) => match Kept::read(&content) {
+                Ok(kept) => {
+                    self.round = kept.round;
+                    self.app.findings.restore(kept.findings);
+                }
+                Err(error) => tracing::warn!(file = FILE, err.json = %err(&error), "{anew}"),
+            },
+            Err(error) => tracing::warn!(file = FILE, err.json = %err(&error), "{anew}"),
         }
-        Ok(())
     }
 
     /// Keeps what is known for the next start. Nothing is lost without it but time.
