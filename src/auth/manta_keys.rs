@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::error::Error;
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use futures_util::TryStreamExt;
@@ -9,6 +9,7 @@ use manta::{Client, Entry, EntryKind, GetOptions};
 use md5::{Digest, Md5};
 
 use super::key_files::{MAX_FILE, is_key_file};
+use crate::files;
 use crate::storage::MantaConnection;
 use crate::telemetry::err;
 use crate::workers::Failure;
@@ -33,13 +34,20 @@ impl MantaKeys {
     }
 
     /// Makes the local files those of Manta. One that cannot be copied stays as it is here, and is logged; the first such
-    /// error is returned once the others are copied. What is gone there goes here, but only when all names are known.
+    /// error is returned once the others are copied. What is gone there goes here, but only when all names are known: not
+    /// where the whole directory is gone.
     pub(super) async fn copy(&self) -> Result<(), Failure> {
         let client = self.connection.client().await?;
         let source = manta::Path::new(format!("{}/{DIRECTORY}", self.connection.config().root_dir))?;
-        let entries = list(&client, &source).await?;
-        let names = entries.iter().map(|entry| entry.name.clone()).collect();
         let directory = self.directory.clone();
+        let Some(entries) = list(&client, &source).await? else {
+            // A Manta that was restored without it, or a path that was mistyped, must not lock everybody out.
+            return match blocking(move || copies(&directory)).await? {
+                0 => Ok(()),
+                kept => Err(format!("there is no directory {source} in manta: {kept} files copied from there before stay in use; an empty directory says that there are no keys").into()),
+            };
+        };
+        let names = entries.iter().map(|entry| entry.name.clone()).collect();
         blocking(move || keep_only(&directory, &names)).await?;
         let mut failure = None;
         for entry in entries {
@@ -77,8 +85,8 @@ impl MantaKeys {
     }
 }
 
-/// The key files of a directory in Manta, which need not be there.
-async fn list(client: &Client, directory: &manta::Path) -> Result<Vec<Entry>, Failure> {
+/// The key files of a directory in Manta; `None` where there is no such directory.
+async fn list(client: &Client, directory: &manta::Path) -> Result<Option<Vec<Entry>>, Failure> {
     let mut listing = client.list(directory);
     let mut entries = Vec::new();
     loop {
@@ -90,11 +98,20 @@ async fn list(client: &Client, directory: &manta::Path) -> Result<Vec<Entry>, Fa
                 }
             }
             Ok(Some(_)) => {}
-            Ok(None) => return Ok(entries),
-            Err(error) if error.is_not_found() => return Ok(Vec::new()),
+            Ok(None) => return Ok(Some(entries)),
+            Err(error) if error.is_not_found() => return Ok(None),
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// How many key files there are in the local directory.
+fn copies(directory: &Path) -> io::Result<usize> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        entries => entries?,
+    };
+    Ok(entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(is_key_file)).count())
 }
 
 /// Removes everything of another name, what an interrupted copy has left, too.
@@ -118,15 +135,13 @@ fn replace(directory: &Path, target: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::create_dir_all(directory)?;
     // Hidden, so that nobody takes it for a key file; one writer, so that it has one name.
     let unfinished = directory.join(".unfinished");
-    File::create(&unfinished)?.write_all(bytes)?;
+    files::create(&unfinished)?.write_all(bytes)?;
     fs::rename(&unfinished, target)
 }
 
 /// `None` for a file that cannot be read or is too large.
 fn md5_of(path: &Path) -> Option<[u8; 16]> {
-    let mut bytes = Vec::new();
-    File::open(path).ok()?.take(MAX_FILE + 1).read_to_end(&mut bytes).ok()?;
-    Some(Md5::digest(&bytes).into())
+    Some(Md5::digest(files::read(path, MAX_FILE).ok()?).into())
 }
 
 fn too_large() -> Failure {

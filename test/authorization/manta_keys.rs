@@ -66,7 +66,7 @@ impl Stage {
 async fn keys_come_from_manta_and_go_with_it() {
     let stage = Stage::start().await;
     let server = &stage.server;
-    // A directory that is not there is an empty one.
+    // Where nothing was ever copied a directory that is not there is an empty one.
     assert_eq!(stage.worker().await["failures"], 0);
     stage.put("lu.ke @x.keys", Key("rsa").public()).await;
     stage.put("README", "no keys").await;
@@ -108,6 +108,23 @@ async fn without_manta_keys_stay_as_they_were() {
         ping.status == 200
     })
     .await;
+    stage.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_directory_that_is_gone_from_manta_locks_nobody_out() {
+    let stage = Stage::start().await;
+    stage.put("luke.keys", Key("rsa").public()).await;
+    reload_until(&stage.server, "luke", Key("rsa"), 200).await;
+    let directory = Path::new("/admin/stor/imgapi/authkeys").unwrap();
+    stage.manta.delete(&Stage::path("luke.keys"), None).await.unwrap();
+    stage.manta.delete(&directory, None).await.unwrap();
+    let failure = stage.reload_fails().await;
+    assert!(failure.contains("/admin/stor/imgapi/authkeys") && failure.contains("1 files"), "{failure}");
+    reload_until(&stage.server, "luke", Key("rsa"), 200).await;
+    // One that is there and empty says that there are none.
+    stage.manta.mkdirp(&directory).await.unwrap();
+    reload_until(&stage.server, "luke", Key("rsa"), 401).await;
     stage.server.stop().await;
 }
 
