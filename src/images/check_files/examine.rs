@@ -1,27 +1,30 @@
 //! One file: is it what its manifest says, and can it be decompressed?
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Buf, Bytes};
-use bzip2::read::MultiBzDecoder;
-use flate2::read::MultiGzDecoder;
+use bzip2::bufread::BzDecoder;
+use flate2::bufread::GzDecoder;
 use futures_util::TryStreamExt;
-use lzma_rust2::XzReader;
+use lzma_rust2::{LzmaReader, XzReader};
 use md5::Md5;
 use sha1::{Digest, Sha1};
 use tokio::sync::mpsc;
 
 use crate::images::Problem;
 use crate::manifest::Compression;
-use crate::storage::{Location, Storage, StorageError};
+use crate::storage::{Location, Storage, StorageError, StoredFile};
 
 /// Chunks that wait to be looked at.
 const WAITING: usize = 4;
 
 /// Memory that xz may ask for, in KiB. Its strongest preset takes 65 MiB.
 const XZ_MEMORY: u32 = 1 << 20;
+
+/// What a file of `xz` begins with.
+const XZ_MAGIC: &[u8] = b"\xfd7zXZ\0";
 
 /// What is wrong, for programs and for people; `None` for nothing.
 pub(super) type Found = Option<(Problem, String)>;
@@ -40,6 +43,12 @@ pub(super) async fn read(
     compression: Option<Compression>,
     read: &(dyn Fn(u64) + Sync),
 ) -> Result<Found, StorageError> {
+    if let StoredFile::Local(file) = storage.open(location).await? {
+        let size = file.metadata().map_err(StorageError::from)?.len();
+        if size != location.size {
+            return Ok(Some(other_size(size, location)));
+        }
+    }
     let mut body = storage.read(location).await?;
     let (sender, chunks) = mpsc::channel(WAITING);
     let looking = tokio::task::spawn_blocking(move || examine(Chunks::new(chunks), compression));
@@ -80,8 +89,7 @@ impl Seen {
     fn difference(self, expected: &Location) -> Found {
         let Seen { size, sha1, md5, undecodable } = self;
         if size != expected.size {
-            let reason = format!("it has {size} bytes, its manifest says {}", expected.size);
-            return Some((Problem::OtherSize, reason));
+            return Some(other_size(size, expected));
         }
         if sha1 != expected.sha1 {
             let reason = format!("its SHA-1 is {sha1}, its manifest says {}", expected.sha1);
@@ -92,6 +100,10 @@ impl Seen {
         }
         undecodable.map(|reason| (Problem::Undecodable, reason))
     }
+}
+
+fn other_size(size: u64, expected: &Location) -> (Problem, String) {
+    (Problem::OtherSize, format!("it has {size} bytes, its manifest says {}", expected.size))
 }
 
 fn examine(mut chunks: Chunks, compression: Option<Compression>) -> Seen {
@@ -112,13 +124,53 @@ fn examine(mut chunks: Chunks, compression: Option<Compression>) -> Seen {
     }
 }
 
+/// Whether the platform's `gzip`, `bzip2` or `xz` gets everything out of the file: that is what a compute node does with it.
 fn decode(chunks: &mut Chunks, compression: Compression) -> io::Result<()> {
-    let mut plain: Box<dyn Read + '_> = match compression {
-        Compression::Gzip => Box::new(MultiGzDecoder::new(chunks)),
-        Compression::Bzip2 => Box::new(MultiBzDecoder::new(chunks)),
-        Compression::Xz => Box::new(XzReader::new_mem_limit(chunks, true, XZ_MEMORY)),
-        Compression::None => Box::new(chunks),
-    };
+    let mut bytes = BufReader::new(chunks);
+    match compression {
+        Compression::Gzip => decode_members(&mut bytes, b"\x1f\x8b", |bytes| drain(GzDecoder::new(bytes))),
+        Compression::Bzip2 => decode_members(&mut bytes, b"BZh", |bytes| drain(BzDecoder::new(bytes))),
+        Compression::Xz => decode_xz(&mut bytes),
+        Compression::None => Ok(()),
+    }
+}
+
+/// One compressed file after the other, as many as there are. What follows and does not begin as one does is padding or
+/// garbage, which `gzip` and `bzip2` ignore.
+fn decode_members(
+    bytes: &mut dyn BufRead,
+    magic: &[u8],
+    decode_one: impl Fn(&mut dyn BufRead) -> io::Result<()>,
+) -> io::Result<()> {
+    decode_one(bytes)?;
+    loop {
+        let begin = next_bytes(bytes, magic.len())?;
+        if begin != magic {
+            return Ok(());
+        }
+        decode_one(&mut Read::chain(Cursor::new(begin), &mut *bytes))?;
+    }
+}
+
+/// `xz` unpacks what `lzma` has made, too.
+fn decode_xz(bytes: &mut dyn BufRead) -> io::Result<()> {
+    let begin = next_bytes(bytes, XZ_MAGIC.len())?;
+    let is_xz = begin == XZ_MAGIC;
+    let bytes = Read::chain(Cursor::new(begin), bytes);
+    match is_xz {
+        true => drain(XzReader::new_mem_limit(bytes, true, XZ_MEMORY)),
+        false => drain(LzmaReader::new_mem_limit(bytes, XZ_MEMORY, None)?),
+    }
+}
+
+/// So many bytes; fewer at the end.
+fn next_bytes(bytes: &mut dyn BufRead, count: usize) -> io::Result<Vec<u8>> {
+    let mut next = Vec::with_capacity(count);
+    bytes.take(count as u64).read_to_end(&mut next)?;
+    Ok(next)
+}
+
+fn drain(mut plain: impl Read) -> io::Result<()> {
     io::copy(&mut plain, &mut io::sink()).map(drop)
 }
 
@@ -214,5 +266,51 @@ mod tests {
                 assert_eq!((seen.size, seen.sha1), (bad.len() as u64, hex::encode(Sha1::digest(&bad))));
             }
         }
+    }
+
+    #[test]
+    fn what_the_platform_unpacks_is_good() {
+        let plain = b"a file in an image".repeat(1000);
+        let then = |bytes: &[u8], more: &[u8]| [bytes, more].concat();
+        for compression in [Compression::Gzip, Compression::Bzip2, Compression::Xz] {
+            let bytes = compressed(compression, &plain);
+            let cut = then(&bytes, &bytes[..bytes.len() / 2]);
+            let is_xz = compression == Compression::Xz;
+            // What is behind the end, and whether the file can be unpacked all the same.
+            let cases = [
+                (then(&bytes, &[0; 4]), true),
+                (then(&bytes, &[0; 512]), true),
+                (then(&bytes, &[0; 3]), !is_xz),
+                (then(&bytes, b"garbage"), !is_xz),
+                (then(&bytes, &bytes[..1]), !is_xz),
+                (then(&then(&bytes, &[0; 8]), &bytes), true),
+                (cut, false),
+            ];
+            for (number, (bytes, expected)) in cases.iter().enumerate() {
+                for piece in [1, 1000] {
+                    let seen = seen(bytes, piece, compression);
+                    assert_eq!(
+                        seen.undecodable.is_none(),
+                        *expected,
+                        "{compression} {number}: {:?}",
+                        seen.undecodable
+                    );
+                    assert_eq!(
+                        (seen.size, seen.sha1),
+                        (bytes.len() as u64, hex::encode(Sha1::digest(bytes)))
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn xz_unpacks_lzma_too() {
+        let options = lzma_rust2::LzmaOptions::with_preset(1);
+        let mut encoder = lzma_rust2::LzmaWriter::new_use_header(Vec::new(), &options, None).unwrap();
+        encoder.write_all(b"abc").unwrap();
+        let bytes = encoder.finish().unwrap();
+        assert_eq!(seen(&bytes, 5, Compression::Xz).undecodable, None);
+        assert!(seen(&bytes[..bytes.len() - 2], 5, Compression::Xz).undecodable.is_some());
     }
 }
