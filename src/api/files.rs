@@ -17,7 +17,7 @@ use super::images::reply;
 use super::params::Params;
 use super::reply::Json;
 use super::upload;
-use crate::images::{self, ApiError, ApiResult, Code, FileUpload};
+use crate::images::{self, ApiError, ApiResult, Code, FileUpload, OpenFile};
 use crate::manifest::{Compression, FieldCode, FieldError, Image, Stor, times};
 
 /// `PUT /images/:uuid/file` — AddImageFile, and with a `source` AddImageFileFromSource.
@@ -87,17 +87,25 @@ pub(super) async fn get_image_file(
     Extension(bodies): Extension<FileBodies>,
 ) -> ApiResult<Response> {
     let index = parse_index(&context.params)?;
-    let opened = images::get_file(state.app(), image.access, &image.image, index).await?;
-    let entry = &opened.entry;
+    let respond = |opened| respond(opened, &method, &headers, &bodies);
+    images::get_file(state.app(), image.access, &image.image, index, respond).await
+}
+
+async fn respond(
+    OpenFile { entry, file }: OpenFile,
+    method: &Method,
+    headers: &HeaderMap,
+    bodies: &FileBodies,
+) -> ApiResult<Response> {
     let download = Download {
-        file: opened.file,
+        file,
         size: entry.size,
         content_type: "application/octet-stream",
         sha1: &entry.sha1,
         md5: entry.content_md5.as_deref(),
         modified: entry.mtime.as_deref().and_then(times::parse_js_date).map(SystemTime::from),
     };
-    download.respond(&method, &headers, &bodies).await
+    download.respond(method, headers, bodies).await
 }
 
 /// The number that the text begins with; anything else is 0, as in 4.13.1. A negative one is beyond every list.

@@ -16,7 +16,7 @@ use super::files::parse_storage;
 use super::images::reply;
 use super::reply::Json;
 use super::upload;
-use crate::images::{self, ApiError, ApiResult, Code, IconUpload};
+use crate::images::{self, ApiError, ApiResult, Code, IconUpload, OpenIcon};
 use crate::manifest::times;
 
 /// The types that an icon can have, without any parameters.
@@ -58,17 +58,25 @@ pub(super) async fn get_image_icon(
     image: VisibleImage,
     Extension(bodies): Extension<FileBodies>,
 ) -> ApiResult<Response> {
-    let opened = images::get_icon(state.app(), image.access, &image.image).await?;
-    let entry = &opened.entry;
+    let respond = |opened| respond(opened, &method, &headers, &bodies);
+    images::get_icon(state.app(), image.access, &image.image, respond).await
+}
+
+async fn respond(
+    OpenIcon { entry, file }: OpenIcon,
+    method: &Method,
+    headers: &HeaderMap,
+    bodies: &FileBodies,
+) -> ApiResult<Response> {
     let download = Download {
-        file: opened.file,
+        file,
         size: entry.size,
         content_type: &entry.content_type,
         sha1: &entry.sha1,
         md5: entry.content_md5.as_deref(),
         modified: entry.mtime.as_deref().and_then(times::parse_js_date).map(SystemTime::from),
     };
-    download.respond(&method, &headers, &bodies).await
+    download.respond(method, headers, bodies).await
 }
 
 /// `DELETE /images/:uuid/icon` — DeleteImageIcon.

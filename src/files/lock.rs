@@ -1,4 +1,4 @@
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -35,13 +35,12 @@ pub enum LockError {
 }
 
 impl DirectoryLock {
-    /// Takes the lock of a directory, which is made if it is not there.
+    /// Takes the lock of a directory that is there.
     ///
     /// # Errors
     /// When another process has it, or the system refuses.
     pub fn take(directory: &Path) -> Result<DirectoryLock, LockError> {
         let failed = |source| LockError::Io { path: directory.to_owned(), source };
-        fs::create_dir_all(directory).map_err(failed)?;
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).read(true).write(true).custom_flags(flags.bits().cast_signed());

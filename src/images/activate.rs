@@ -26,8 +26,10 @@ async fn check_files(app: &App, access: Access, image: &Image) -> ApiResult<()> 
     let view = View::new(image)?;
     for index in 0..image.files().len() {
         // Its entry is the one that the file belongs to: another one may have been named since the image was read.
-        let OpenFile { entry, file } = get_file(app, access, &view, index).await?;
-        file.check(&Location::of_file(access.uuid, index, &entry)).await?;
+        let check = |OpenFile { entry, file }| async move {
+            Ok(file.check(&Location::of_file(access.uuid, index, &entry)).await?)
+        };
+        get_file(app, access, &view, index, check).await?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 use super::placing::publish;
+use super::sign_of_life::with_signs_of_life;
 use super::{Access, Announced, ApiError, ApiResult, App, Code, now, to_the_end};
 use crate::manifest::{Compression, Image, ImageFile, Uuid};
 use crate::storage::{Asset, Digests, ReceiveError, Received, StorageError, Target};
@@ -51,7 +52,8 @@ where
         return Err(too_large());
     }
     let receive = async { app.storage.receive(upload.target, length, limit, body).await.map_err(refused) };
-    let received = app.uploads.while_there(access.uuid, receive).await?;
+    let receive = app.uploads.while_there(access.uuid, receive);
+    let received = with_signs_of_life(app, access.uuid, receive).await?;
     app.metrics.file_bytes_in(received.digests.size);
     verify(&received.digests, &upload)?;
     let job = upload.job;

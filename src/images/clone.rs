@@ -4,11 +4,12 @@ use super::delete::delete_record_and_files;
 use super::lookup::current;
 use super::origin::{MAX_CHAIN, NamedBy, not_there, refuse_unactivated, store};
 use super::placing::{settle_named, stored_in};
+use super::reading::{Named, read_named};
 use super::{Access, ApiError, ApiResult, App, Code, Precondition, now, to_the_end};
 use crate::db::DbError;
 use crate::manifest::clone::{CloneContext, clone_of};
 use crate::manifest::{FieldCode, FieldError, Image, ImageFile, ImageType, Uuid};
-use crate::storage::{Digests, Location, Target};
+use crate::storage::{Digests, Location, Received, Target};
 use crate::telemetry::err;
 
 /// CloneImage: makes the account of the call its own copy of an image that is shared with it, and of the origins that
@@ -133,11 +134,7 @@ fn only_file(image: &Image) -> ApiResult<&ImageFile> {
 
 /// The file first, then the record that names it, as for an upload. It stays in its storage.
 async fn copy_one(app: &App, source: &Image, clone: &Image) -> ApiResult<()> {
-    let file = only_file(source)?;
-    let from = Location::of_file(source.uuid(), 0, file);
-    let target = Target { uuid: clone.uuid(), asset: from.asset, stor: from.stor, replaces: false };
-    let received = app.storage.copy(&from, target).await?;
-    verify(source.uuid(), &received.digests, file)?;
+    let (from, received) = copy_file(app, source, clone.uuid()).await?;
     let clone = &stored_in(clone, from.asset, from.stor, received.object().as_ref())?;
     let _publishing = app.locks.lock(clone.uuid()).await?;
     let staged = app.storage.stage(received, clone.uuid(), from.asset).await?;
@@ -152,6 +149,26 @@ async fn copy_one(app: &App, source: &Image, clone: &Image) -> ApiResult<()> {
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// A copy of the file of `source`, which may be moved meanwhile, but not become another one.
+async fn copy_file(app: &App, source: &Image, clone: Uuid) -> ApiResult<(Location, Received)> {
+    let (uuid, sha1) = (source.uuid(), &only_file(source)?.sha1);
+    let find = |image: &Image| match only_file(image)? {
+        file if file.sha1 == *sha1 => {
+            Ok(Named { entry: file.clone(), location: Location::of_file(uuid, 0, file) })
+        }
+        _ => Err(ApiError::image_not_found(uuid)),
+    };
+    // The caller may see it, or an image that was made from it.
+    let access = Access { uuid, account: None, channel: None };
+    read_named(app, access, find(source)?, find, false, |Named { entry, location: from }| async move {
+        let target = Target { uuid: clone, asset: from.asset, stor: from.stor, replaces: false };
+        let received = app.storage.copy(&from, target).await?;
+        verify(uuid, &received.digests, &entry)?;
+        Ok((from, received))
+    })
+    .await
 }
 
 /// Whether the bytes that were read are those that the manifest means: a copy must not outlive a damaged file as a good

@@ -120,6 +120,12 @@ impl ApiError {
         matches!(self.code, Code::ValidationFailed | Code::InvalidParameter).then_some(&self.errors)
     }
 
+    /// Whether a stored file is not there, or is another one than was looked for: perhaps because its image has changed.
+    pub(super) fn is_about_a_stored_file(&self) -> bool {
+        let cause = self.cause.as_deref().and_then(|cause| cause.downcast_ref());
+        matches!(cause, Some(StorageError::NotFound(_) | StorageError::Damaged(_)))
+    }
+
     /// Why it happened, when it was our side.
     pub fn cause(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
         self.cause.as_deref()

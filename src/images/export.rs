@@ -2,8 +2,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::reading::{Named, read_named};
 use super::{Access, ApiError, ApiResult, App, Code, to_the_end};
-use crate::manifest::{ApiForm, Compression, FieldCode, FieldError, Image, ImageFile, Stor, Uuid, json};
+use crate::manifest::{ApiForm, Compression, FieldCode, FieldError, Image, Stor, Uuid, json};
 use crate::storage::{Location, StorageError};
 
 /// Where ExportImage has put things: paths in the Manta of this URL.
@@ -27,7 +28,7 @@ pub async fn export(
     let Some(owner) = components.get(usize::from(!path.starts_with('/'))) else {
         return Err(invalid_path(path, "names nobody's directory"));
     };
-    let file = exportable(app, &image)?.clone();
+    let named = exportable(app, &image)?;
     if let Some(account) = access.account {
         check_owner(app, account, owner).await?;
     }
@@ -36,13 +37,18 @@ pub async fn export(
     }
     let path = format!("/{}", components.join("/"));
     let app = Arc::clone(app);
-    to_the_end(async move { write(&app, &image, &file, &path, &form).await }).await
+    to_the_end(async move {
+        let (app, path, form) = (&*app, &*path, &form);
+        let write = |named| async move { write(app, named, path, form).await };
+        read_named(app, access, named, |image| exportable(app, image), false, write).await
+    })
+    .await
 }
 
+/// The file first: where it turns out to be gone there is no manifest of it.
 async fn write(
     app: &App,
-    image: &Image,
-    file: &ImageFile,
+    Named { entry: image, location }: Named<Image>,
     path: &str,
     form: &ApiForm,
 ) -> ApiResult<Exported> {
@@ -54,24 +60,26 @@ async fn write(
     };
     let exported = Exported {
         manta_url: manta.url().to_owned(),
-        image_path: format!("{prefix}.zfs{}", extension(file.compression)),
+        image_path: format!(
+            "{prefix}.zfs{}",
+            image.files().first().map_or("", |file| extension(file.compression))
+        ),
         manifest_path: format!("{prefix}.imgmanifest"),
     };
     let manifest = json::indented_by_four(&image.api(form))?.into_bytes();
-    manta.export_manifest(&exported.manifest_path, manifest).await.map_err(refused)?;
-    let location = Location::of_file(image.uuid(), 0, file);
     manta.export_file(&location, &exported.image_path).await.map_err(refused)?;
+    manta.export_manifest(&exported.manifest_path, manifest).await.map_err(refused)?;
     Ok(exported)
 }
 
-/// The one file of an image that can be exported.
-fn exportable<'a>(app: &App, image: &'a Image) -> ApiResult<&'a ImageFile> {
+/// An image that can be exported, and where its one file is.
+fn exportable(app: &App, image: &Image) -> ApiResult<Named<Image>> {
     app.storage.manta()?;
     match image.files() {
         [file, ..] if file.stor != Stor::Manta => {
             Err(ApiError::new(Code::StorageUnsupported, "the file of the image is not in manta"))
         }
-        [file] => Ok(file),
+        [file] => Ok(Named { entry: image.clone(), location: Location::of_file(image.uuid(), 0, file) }),
         [] => Err(ApiError::validation(vec![FieldError::invalid("files").because("the image has no file")])),
         _ => Err(ApiError::new(Code::NotImplemented, "an image with several files cannot be exported")),
     }

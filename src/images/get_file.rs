@@ -1,9 +1,7 @@
+use super::reading::{Named, read_named};
 use super::{Access, ApiError, ApiResult, App, Code};
 use crate::manifest::{ImageFile, Uuid, View};
 use crate::storage::{Location, StorageError, StoredFile};
-
-/// How often a file is looked up again because it was replaced between the manifest and the file.
-const ATTEMPTS: usize = 5;
 
 /// A file of an image that can be read, with what the manifest says about it.
 #[derive(Debug)]
@@ -14,25 +12,27 @@ pub struct OpenFile {
     pub file: StoredFile,
 }
 
-/// Opens file `index` of `image`, which the caller has looked up.
-pub async fn get_file(app: &App, access: Access, image: &View, index: usize) -> ApiResult<OpenFile> {
-    let mut entry = file_entry(access.uuid, image.files(), index)?.clone();
-    for _ in 0..ATTEMPTS {
-        let location = Location::of_file(access.uuid, index, &entry);
-        let opened = open(app, &location).await;
-        if image.activated() && opened.is_ok() {
-            return Ok(OpenFile { entry, file: opened? });
-        }
-        // Only before its activation can an image get another file; another place at any time. What was opened is what
-        // the manifest means if it still says so afterwards.
-        let current = current_files(app, access).await?;
-        let now = file_entry(access.uuid, &current, index)?;
-        if Location::of_file(access.uuid, index, now) == location {
-            return Ok(OpenFile { entry, file: opened? });
-        }
-        entry = now.clone();
-    }
-    Err(ApiError::new(Code::ServiceUnavailableError, "the file is being replaced"))
+/// Opens file `index` of `image`, which the caller has looked up, and has it read. With Manta only `read` finds out whether
+/// it is there; it is called again if the file was moved, or replaced, meanwhile.
+pub async fn get_file<T, F>(
+    app: &App,
+    access: Access,
+    image: &View,
+    index: usize,
+    read: impl Fn(OpenFile) -> F,
+) -> ApiResult<T>
+where
+    F: Future<Output = ApiResult<T>>,
+{
+    let first = file_of(access.uuid, image.files(), index)?;
+    let find = |image: &crate::manifest::Image| file_of(access.uuid, image.files(), index);
+    let read = &read;
+    // Only before its activation can an image get another file; another place at any time.
+    read_named(app, access, first, find, !image.activated(), |named| async move {
+        let file = open(app, &named.location).await?;
+        read(OpenFile { entry: named.entry, file }).await
+    })
+    .await
 }
 
 /// Refuses a file on disk that cannot be the one the manifest means: it may have been changed by hand, or the manifest's own
@@ -48,18 +48,10 @@ async fn open(app: &App, location: &Location) -> Result<StoredFile, StorageError
     }
 }
 
-/// The entries as the database has them now.
-async fn current_files(app: &App, access: Access) -> ApiResult<Vec<ImageFile>> {
-    let stored = app.db.get(access.uuid).await?;
-    let visible =
-        stored.filter(|stored| access.account.is_none_or(|account| stored.image.is_visible_to(account)));
-    let stored = visible.ok_or_else(|| ApiError::image_not_found(access.uuid))?;
-    Ok(stored.image.files().to_vec())
-}
-
-fn file_entry(uuid: Uuid, files: &[ImageFile], index: usize) -> ApiResult<&ImageFile> {
-    files.get(index).ok_or_else(|| {
+fn file_of(uuid: Uuid, files: &[ImageFile], index: usize) -> ApiResult<Named<ImageFile>> {
+    let entry = files.get(index).ok_or_else(|| {
         let message = format!("image {uuid} has no file {index}");
         ApiError::new(Code::ResourceNotFound, message)
-    })
+    })?;
+    Ok(Named { entry: entry.clone(), location: Location::of_file(uuid, index, entry) })
 }

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 use super::change::change;
-use super::lookup::current;
 use super::placing::publish;
+use super::reading::{Named, read_named};
 use super::{Access, Announced, ApiError, ApiResult, App, Code, now, owned, to_the_end};
 use crate::manifest::{Icon, Image, Uuid, View};
 use crate::storage::{Asset, Digests, Location, ReceiveError, Received, StoredFile, Target};
@@ -13,9 +13,6 @@ use crate::telemetry::err;
 
 /// Most bytes of an icon: 128 KiB.
 const MAX_ICON_SIZE: u64 = 128 << 10;
-
-/// How often an icon is looked up again because it was replaced between the manifest and the file.
-const ATTEMPTS: usize = 5;
 
 /// What the caller of AddImageIcon says about the bytes.
 #[derive(Debug, Clone)]
@@ -92,23 +89,28 @@ pub struct OpenIcon {
     pub file: StoredFile,
 }
 
-/// GetImageIcon: opens the icon of `image`, which the caller has looked up.
-pub async fn get_icon(app: &App, access: Access, image: &View) -> ApiResult<OpenIcon> {
-    let mut entry = icon_of(access.uuid, image.icon())?.clone();
-    for _ in 0..ATTEMPTS {
-        let opened = app.storage.open_verified(&Location::of_icon(access.uuid, &entry)).await;
-        if let Ok(file) = opened {
-            return Ok(OpenIcon { entry, file });
-        }
-        // It was replaced, perhaps by another process, of which this one hears a little later.
-        let current = current(app, access).await?.image;
-        let now = icon_of(access.uuid, current.icon())?;
-        if (&now.sha1, &now.object, now.stor) == (&entry.sha1, &entry.object, entry.stor) {
-            return Ok(OpenIcon { file: opened?, entry });
-        }
-        entry = now.clone();
-    }
-    Err(ApiError::new(Code::ServiceUnavailableError, "the icon is being replaced"))
+/// GetImageIcon: opens the icon of `image`, which the caller has looked up, and has it read; again if it was replaced or moved
+/// meanwhile.
+pub async fn get_icon<T, F>(
+    app: &App,
+    access: Access,
+    image: &View,
+    read: impl Fn(OpenIcon) -> F,
+) -> ApiResult<T>
+where
+    F: Future<Output = ApiResult<T>>,
+{
+    let named = |icon: Option<&Icon>| {
+        let entry = icon_of(access.uuid, icon)?.clone();
+        Ok(Named { location: Location::of_icon(access.uuid, &entry), entry })
+    };
+    let (first, find) = (named(image.icon())?, |image: &Image| named(image.icon()));
+    let read = &read;
+    read_named(app, access, first, find, false, |named| async move {
+        let file = app.storage.open_verified(&named.location).await?;
+        read(OpenIcon { entry: named.entry, file }).await
+    })
+    .await
 }
 
 /// DeleteImageIcon: the record first, then the file.

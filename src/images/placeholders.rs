@@ -34,9 +34,18 @@ pub struct Placeholders {
     current: CurrentApp,
     /// That of the unit of work at hand.
     app: Arc<App>,
-    /// Those without a job, and when that was first seen.
-    abandoned: HashMap<Uuid, Instant>,
+    /// Those without a job.
+    abandoned: HashMap<Uuid, Seen>,
     grace: Duration,
+}
+
+/// An image for which nobody seems to work.
+#[derive(Debug)]
+struct Seen {
+    /// Since when.
+    since: Instant,
+    /// The version of its record. Another one says that somebody does work: be it an upload that another server receives.
+    etag: String,
 }
 
 impl Placeholders {
@@ -81,11 +90,12 @@ impl Placeholders {
             Some(Fate::Unsure) => LONGEST + self.grace,
             Some(Fate::Over) | None => self.grace,
         };
-        let first_seen = *self.abandoned.entry(uuid).or_insert_with(Instant::now);
-        if first_seen.elapsed() < grace {
+        let seen = self.abandoned.remove(&uuid).filter(|seen| seen.etag == stored.etag);
+        let seen = seen.unwrap_or_else(|| Seen { since: Instant::now(), etag: stored.etag });
+        if seen.since.elapsed() < grace {
+            self.abandoned.insert(uuid, seen);
             return Ok(false);
         }
-        self.abandoned.remove(&uuid);
         let message = reason(&jobs);
         let is_of_vm = stored.image.state() == State::Creating || jobs.iter().any(is_of_vm);
         let settled = match stored.image.job() {
@@ -100,7 +110,7 @@ impl Placeholders {
 }
 
 /// Placeholders, and what jobs have begun.
-fn is_unfinished(image: &View) -> bool {
+pub(super) fn is_unfinished(image: &View) -> bool {
     image.state() == State::Creating || image.state() == State::Unactivated && image.is_of_job()
 }
 
@@ -137,6 +147,7 @@ mod tests {
     use serde_json::json;
 
     use super::super::create_from_vm::tests::{BASE, Cloud};
+    use super::super::sign_of_life::with_signs_of_life;
     use super::super::{ImportOptions, import};
     use super::*;
 
@@ -241,5 +252,41 @@ mod tests {
         let mut watch = watch_without_grace(&cloud);
         assert_eq!(watch.look().await.unwrap(), 0);
         assert_eq!(cloud.app.db.get(image).await.unwrap().unwrap().image.state(), State::Creating);
+    }
+
+    #[tokio::test]
+    async fn an_upload_to_another_server_protects_its_placeholder() {
+        let cloud = Cloud::start().await;
+        let image = cloud.create().await.unwrap().image_uuid;
+        let etag = async || cloud.app.db.get(image).await.unwrap().unwrap().etag;
+        let mut watch = Placeholders::new(CurrentApp::new(Arc::clone(&cloud.app)));
+        cloud.jobs_are("failed");
+        assert_eq!(watch.look().await.unwrap(), 0);
+        let long_ago = |watch: &mut Placeholders| {
+            watch.abandoned.get_mut(&image).unwrap().since = Instant::now().checked_sub(GRACE).unwrap();
+        };
+        long_ago(&mut watch);
+        let before = etag().await;
+        // This is all that another process shows of an upload.
+        let pending = std::future::pending::<ApiResult<()>>();
+        let upload = with_signs_of_life(&cloud.app, image, pending);
+        let seen = async {
+            while etag().await == before {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            _ = upload => unreachable!("it never ends"),
+            () = seen => {}
+        }
+        assert_eq!(watch.look().await.unwrap(), 0);
+        // No more signs.
+        long_ago(&mut watch);
+        assert_eq!(watch.look().await.unwrap(), 1);
+        // Of other images nothing is written.
+        let base = BASE.parse().unwrap();
+        let before = cloud.app.db.get(base).await.unwrap().unwrap().etag;
+        with_signs_of_life(&cloud.app, base, async { Ok(tokio::task::yield_now().await) }).await.unwrap();
+        assert_eq!(cloud.app.db.get(base).await.unwrap().unwrap().etag, before);
     }
 }

@@ -450,13 +450,19 @@ impl RemoteFile {
         let path = self.storage.place(&self.location)?;
         let is_whole = range.is_none();
         let range = range.map(|range| ByteRange { first: range.start, last: Some(range.end - 1) });
-        // Whoever reads a file compares its bytes with the manifest.
-        let options = GetOptions { range, unverified: true, ..GetOptions::default() };
+        // Whoever reads a file compares its bytes with the manifest. Where Manta does not even say what it sends, it is
+        // compared here, because not everybody who passes it on notices in time.
+        let md5 = self.location.md5.as_deref().and_then(super::md5_bytes);
+        let options = GetOptions { range, unverified: true, md5, ..GetOptions::default() };
         let object = self.storage.client().await?.get(&path, &options).await;
         let object = object.map_err(|error| self.missing(error))?;
         let total = object.metadata.content_range.map_or(object.metadata.length, |part| Some(part.total));
         self.compare(total, object.metadata.md5.filter(|_| is_whole))?;
-        Ok(object.body.map_err(StorageError::from))
+        let name = self.name();
+        Ok(object.body.map_err(move |error| match error {
+            manta::Error::Md5 => StorageError::Damaged(name.clone()),
+            error => error.into(),
+        }))
     }
 
     fn compare(&self, length: Option<u64>, md5: Option<[u8; 16]>) -> Result<(), StorageError> {

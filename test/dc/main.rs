@@ -44,6 +44,7 @@ mod ping;
 mod precedence;
 mod races;
 mod ranges;
+mod reading;
 mod reload;
 mod representations;
 mod routing;
@@ -95,6 +96,7 @@ fn main() -> ExitCode {
         precedence::TESTS,
         races::TESTS,
         ranges::TESTS,
+        reading::TESTS,
         reload::TESTS,
         representations::TESTS,
         routing::TESTS,

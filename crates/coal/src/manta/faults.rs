@@ -45,6 +45,8 @@ pub enum MantaFault {
     WrongComputedMd5,
     /// An object is sent with another `content-md5`.
     WrongContentMd5,
+    /// An object is sent without a `content-md5`, as by a cache in between.
+    NoContentMd5,
     /// A change is not made, and the answer is 409 `ConcurrentRequest`.
     ConcurrentRequest,
     /// All is done, and the connection is closed without an answer.
@@ -83,7 +85,7 @@ impl MantaFault {
             Self::StallAfter { .. } | Self::CutAfter { .. } | Self::Corrupt => Stage::Content,
             Self::ConcurrentRequest => Stage::Commit,
             Self::WrongComputedMd5 | Self::UploadTimeout => Stage::Uploaded,
-            Self::WrongContentMd5 => Stage::Download,
+            Self::WrongContentMd5 | Self::NoContentMd5 => Stage::Download,
             Self::LostAnswer => Stage::Answer,
         }
     }

@@ -15,6 +15,8 @@ pub struct GetOptions {
     pub etag: Option<String>,
     /// Whether the MD5 is left to the caller, who computes it anyway.
     pub unverified: bool,
+    /// The MD5 that a whole object must have. It is compared where the server tells none, whoever else compares.
+    pub md5: Option<[u8; 16]>,
 }
 
 /// A part of an object.
@@ -62,7 +64,11 @@ impl Client {
             }
             _ => return Err(Error::Protocol("the answer is another part than was asked for")),
         }
-        let body = Body::new(self.clone(), path, &metadata, options.unverified, answer.body);
+        let md5 = match metadata.md5 {
+            Some(told) => (!options.unverified).then_some(told),
+            None => options.md5.filter(|_| options.range.is_none()),
+        };
+        let body = Body::new(self.clone(), path, &metadata, md5, answer.body);
         Ok(Object { metadata, body })
     }
 

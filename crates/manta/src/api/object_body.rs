@@ -20,17 +20,17 @@ use crate::server_error::ErrorCode;
 ///
 /// After a broken connection it goes on by itself where it was, for as long as every few attempts bring something. Only
 /// the object that it began with will do: if there is another one now, it ends with [`Error::Changed`]. At its end length
-/// and, of a whole object, MD5 are what the server announced, or it ends with an error; the MD5 is left out on demand:
-/// [`GetOptions::unverified`](crate::GetOptions::unverified).
+/// and, of a whole object, MD5 are what the server announced, or it ends with an error, without its last bytes; the MD5 is left
+/// out on demand: [`GetOptions::unverified`](crate::GetOptions::unverified).
 pub struct Body(BoxStream<'static, Result<Bytes, Error>>);
 
 impl Body {
-    /// Of an object that was asked for with these results.
+    /// Of an object that was asked for with these results, and that must have this MD5.
     pub(super) fn new(
         client: Client,
         path: &Path,
         metadata: &Metadata,
-        unverified: bool,
+        md5: Option<[u8; 16]>,
         incoming: Incoming,
     ) -> Body {
         let first = metadata.content_range.map_or(0, |range| range.first);
@@ -46,7 +46,7 @@ impl Body {
             incoming: Some(incoming),
             position: first,
             end,
-            md5: metadata.md5.filter(|_| !unverified).map(|md5| (BackgroundMd5::new(), md5)),
+            md5: md5.map(|md5| (BackgroundMd5::new(), md5)),
         };
         Body(Box::pin(try_unfold(reading, Reading::next)))
     }
@@ -74,7 +74,7 @@ struct Reading {
     /// Offset in the object of the next byte, and the one behind the last.
     position: u64,
     end: Option<u64>,
-    /// Of what was read, and as announced.
+    /// Of what was read, and as it must be.
     md5: Option<(BackgroundMd5, [u8; 16])>,
     retry: Retry,
 }
@@ -85,6 +85,10 @@ impl Reading {
             match self.more().await {
                 Ok(Some(bytes)) => {
                     self.take(&bytes).await?;
+                    // Whoever passes bytes on must not have passed on all of something else.
+                    if self.end == Some(self.position) {
+                        self.verify().await?;
+                    }
                     return Ok(Some((bytes, self)));
                 }
                 Ok(None) => return self.verify().await.map(|()| None),
@@ -153,9 +157,9 @@ impl Reading {
         Ok(())
     }
 
-    async fn verify(self) -> Result<(), Error> {
-        let Some((read, announced)) = self.md5 else { return Ok(()) };
-        if read.finish().await? == announced { Ok(()) } else { Err(Error::Md5) }
+    async fn verify(&mut self) -> Result<(), Error> {
+        let Some((read, expected)) = self.md5.take() else { return Ok(()) };
+        if read.finish().await? == expected { Ok(()) } else { Err(Error::Md5) }
     }
 }
 

@@ -81,9 +81,14 @@ async fn get_object(call: &Call, entry: &Entry, object: &Object, file: File) -> 
         let content_range = format!("bytes {}-{}/{}", span.start, span.end - 1, object.size);
         set(answer.headers_mut(), CONTENT_RANGE, &content_range);
     } else {
-        let fault = call.faults.meet(Stage::Download).await;
-        let md5 = if fault == Some(MantaFault::WrongContentMd5) { WRONG_MD5 } else { &object.md5 };
-        set(answer.headers_mut(), CONTENT_MD5, md5);
+        let md5 = match call.faults.meet(Stage::Download).await {
+            Some(MantaFault::WrongContentMd5) => Some(WRONG_MD5),
+            Some(MantaFault::NoContentMd5) => None,
+            _ => Some(&*object.md5),
+        };
+        if let Some(md5) = md5 {
+            set(answer.headers_mut(), CONTENT_MD5, md5);
+        }
         answer.headers_mut().insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     }
     let headers = answer.headers_mut();

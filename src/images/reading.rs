@@ -1,0 +1,53 @@
+//! Reading a file of an image that somebody else may move, replace or delete meanwhile.
+
+use super::lookup::current;
+use super::{Access, ApiError, ApiResult, App, Code};
+use crate::manifest::Image;
+use crate::storage::Location;
+
+/// How often a file is looked up again because the record has named another one meanwhile.
+const ATTEMPTS: usize = 5;
+
+/// A file as a record names it.
+#[derive(Debug, Clone)]
+pub(super) struct Named<E> {
+    /// What the record says.
+    pub(super) entry: E,
+    /// Where that is.
+    pub(super) location: Location,
+}
+
+/// Reads a file where the record names it: first as the caller knows it, and again whenever it turns out not to be there, or
+/// to be another one, while the record names another one by now. So who reads gets the right bytes, or the 404 of an image
+/// that is gone, however the file was moved, replaced or deleted in between.
+///
+/// `may_change` where `read` cannot tell by itself that it has got the bytes that the record means: then they count only if
+/// the record still says so afterwards.
+pub(super) async fn read_named<E: Clone, T, F>(
+    app: &App,
+    access: Access,
+    mut named: Named<E>,
+    find: impl Fn(&Image) -> ApiResult<Named<E>>,
+    may_change: bool,
+    read: impl Fn(Named<E>) -> F,
+) -> ApiResult<T>
+where
+    F: Future<Output = ApiResult<T>>,
+{
+    for _ in 0..ATTEMPTS {
+        let done = read(named.clone()).await;
+        let is_settled = match &done {
+            Ok(_) => !may_change,
+            Err(error) => !error.is_about_a_stored_file(),
+        };
+        if is_settled {
+            return done;
+        }
+        let now = find(&current(app, access).await?.image)?;
+        if now.location == named.location {
+            return done;
+        }
+        named = now;
+    }
+    Err(ApiError::new(Code::ServiceUnavailableError, "the file is being replaced"))
+}
