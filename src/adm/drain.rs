@@ -1,9 +1,11 @@
-use std::fs::{self, File};
+use std::fs;
 use std::io;
+use std::path::Path;
 
 use clap::ValueEnum;
 
 use crate::config::Config;
+use crate::files;
 
 /// What to do with the drain file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -18,13 +20,20 @@ pub(super) enum Switch {
 pub(super) fn switch(config: &Config, switch: Switch) -> Result<(), String> {
     let file = config.drain_file();
     let done = match switch {
-        Switch::On => {
-            file.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| File::create(&file).map(drop))
-        }
+        Switch::On => make(&file),
         Switch::Off => match fs::remove_file(&file) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             removed => removed,
         },
     };
     done.map_err(|error| format!("{}: {error}", file.display()))
+}
+
+/// Whatever is there is good enough for the service, and is not opened: it might be a FIFO.
+fn make(file: &Path) -> io::Result<()> {
+    if file.try_exists()? {
+        return Ok(());
+    }
+    file.parent().map_or(Ok(()), fs::create_dir_all)?;
+    files::create(file).map(drop)
 }

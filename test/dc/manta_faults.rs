@@ -482,7 +482,6 @@ async fn a_manta_that_breaks_off_or_is_wrong(_shared: &TestApp) {
         Row::new(MantaFault::CutAfter { bytes: CUT }, vec![(SENDS, down())], vec![(STORES, down())]),
         Row::new(MantaFault::WrongComputedMd5, vec![(SENDS, down())], vec![(STORES, down())]),
         Row::new(MantaFault::WrongContentMd5, wrong_md5(), wrong_md5()),
-        Row::new(MantaFault::NoContentMd5, vec![], vec![]),
         Row::new(MantaFault::Corrupt, altered(), [altered(), vec![(&[Op::Export], down())]].concat()),
     ];
     prove(start().await, rows).await;
