@@ -1,9 +1,10 @@
 use super::archive::archived;
 use super::origin::{find_new_origin, put};
+use super::placing::replaced;
 use super::{Access, ApiError, ApiResult, App, Precondition, lookup};
 use crate::db::{DbError, Stored};
 use crate::manifest::{Image, Uuid};
-use crate::storage::Version;
+use crate::storage::{Condemned, Version};
 
 /// How often a change starts over because somebody else changed the image first.
 pub(super) const ATTEMPTS: usize = 20;
@@ -30,13 +31,13 @@ pub(super) async fn change_if(
 
 /// A change that was made.
 pub(super) struct Changed {
-    /// What was replaced.
-    pub(super) before: Image,
     /// What is there now.
     pub(super) after: Image,
+    /// The files that the record named before. It is for the caller to delete them, under the image's lock.
+    pub(super) replaced: Condemned,
 }
 
-/// The same for who wants to know what was there before.
+/// The same for a change of the files.
 pub(super) async fn change_from(
     app: &App,
     access: Access,
@@ -61,9 +62,11 @@ pub(super) async fn change_with_origin(
         precondition.check(&before)?;
         let after = change(&before)?;
         let origin = find_new_origin(app, &before, &after).await?;
-        let replaced = put(app, &after, Some(&etag), origin.as_ref());
-        match archived(app, &[(&after, Version::Current)], replaced).await? {
-            Ok(()) => return Ok(Changed { before, after }),
+        // Looked up before the write: whatever comes to the same names after it is somebody's.
+        let replaced = app.storage.condemn(access.uuid, &replaced(&before, &after)).await;
+        let written = put(app, &after, Some(&etag), origin.as_ref());
+        match archived(app, &[(&after, Version::Current)], written).await? {
+            Ok(()) => return Ok(Changed { after, replaced }),
             Err(DbError::Conflict) => {}
             Err(error @ DbError::OutcomeUnknown(_)) => return Err(ChangeError::OutcomeUnknown(error.into())),
             Err(error) => return Err(ApiError::from(error).into()),

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::delete::delete_record_and_files;
 use super::lookup::current;
 use super::origin::{MAX_CHAIN, NamedBy, not_there, refuse_unactivated, store};
-use super::placing::{settle_named, stored_in};
+use super::placing::{discard, settle_named, stored_in};
 use super::reading::{Named, read_named};
 use super::{Access, ApiError, ApiResult, App, Code, Precondition, now, to_the_end};
 use crate::db::DbError;
@@ -136,18 +136,26 @@ fn only_file(image: &Image) -> ApiResult<&ImageFile> {
 async fn copy_one(app: &App, source: &Image, clone: &Image) -> ApiResult<()> {
     let (from, received) = copy_file(app, source, clone.uuid()).await?;
     let clone = &stored_in(clone, from.asset, from.stor, received.object().as_ref())?;
-    let _publishing = app.locks.lock(clone.uuid()).await?;
-    let staged = app.storage.stage(received, clone.uuid(), from.asset).await?;
-    match store(app, clone, None, None, NamedBy::Operator).await? {
-        Ok(()) => {
-            settle_named(clone.uuid(), staged).await;
+    let uuid = clone.uuid();
+    let _publishing = app.locks.lock(uuid).await?;
+    let staged = app.storage.stage(received, uuid, from.asset).await?;
+    match store(app, clone, None, None, NamedBy::Operator).await {
+        Ok(Ok(())) => {
+            settle_named(uuid, staged).await;
             Ok(())
         }
-        Err(error @ DbError::OutcomeUnknown(_)) => {
+        Ok(Err(error @ DbError::OutcomeUnknown(_))) => {
             staged.leave();
             Err(error.into())
         }
-        Err(error) => Err(error.into()),
+        Ok(Err(error)) => {
+            discard(app, uuid, staged).await;
+            Err(error.into())
+        }
+        Err(error) => {
+            discard(app, uuid, staged).await;
+            Err(error)
+        }
     }
 }
 

@@ -3,12 +3,12 @@ use std::sync::Arc;
 use super::archive::archived;
 use super::change::ATTEMPTS;
 use super::channels::without_channel;
-use super::placing::locations;
+use super::placing::{delete_directory, locations};
 use super::{Access, ApiError, ApiResult, App, Code, Precondition, lookup, to_the_end};
 use crate::config::ChannelId;
 use crate::db::{DbError, Stored};
-use crate::manifest::{Image, Uuid};
-use crate::storage::Version;
+use crate::manifest::Uuid;
+use crate::storage::{Condemned, Version};
 use crate::telemetry::err;
 
 /// How many dependents an error message names at most; of more, the first few.
@@ -65,11 +65,12 @@ pub(super) async fn delete_record_and_files(
 /// False when somebody else changed the record meanwhile; so below.
 async fn delete_record(app: &App, Stored { image, etag }: &Stored, account: Option<Uuid>) -> ApiResult<bool> {
     refuse_dependents(app, image.uuid(), account).await?;
+    let files = app.storage.condemn(image.uuid(), &locations(image)).await;
     let deleted = app.db.delete(image.uuid(), etag);
     match archived(app, &[(image, Version::Last)], deleted).await? {
         Ok(()) => {
             app.uploads.image_gone(image.uuid());
-            delete_files(app, image).await;
+            delete_files(app, image.uuid(), files).await;
             Ok(true)
         }
         Err(DbError::Conflict) => Ok(false),
@@ -140,8 +141,11 @@ async fn refuse(app: &App, uuid: Uuid, dependents: &[Uuid], account: Option<Uuid
 }
 
 /// The image is gone for everybody by now: a file that stays behind is ours to report, not the client's to repeat.
-pub(super) async fn delete_files(app: &App, image: &Image) {
-    if let Err(error) = app.storage.delete(image.uuid(), &locations(image)).await {
-        tracing::error!(uuid = %image.uuid(), err.json = %err(&error), "cannot delete the file of a deleted image");
+pub(super) async fn delete_files(app: &App, uuid: Uuid, files: Condemned) {
+    let were_in_manta = files.is_in_manta();
+    if let Err(error) = app.storage.delete(files).await {
+        tracing::error!(%uuid, err.json = %err(&error), "cannot delete the file of a deleted image");
+    } else if were_in_manta {
+        delete_directory(app, uuid).await;
     }
 }

@@ -3,13 +3,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::Stream;
 
-use super::change::change;
-use super::placing::publish;
+use super::change::{Changed, change_from};
+use super::placing::{delete_replaced, publish};
 use super::reading::{Named, read_named};
-use super::{Access, Announced, ApiError, ApiResult, App, Code, now, owned, to_the_end};
+use super::{Access, Announced, ApiError, ApiResult, App, Code, Precondition, now, owned, to_the_end};
 use crate::manifest::{Icon, Image, Uuid, View};
 use crate::storage::{Asset, Digests, Location, ReceiveError, Received, StoredFile, Target};
-use crate::telemetry::err;
 
 /// Most bytes of an icon: 128 KiB.
 const MAX_ICON_SIZE: u64 = 128 << 10;
@@ -37,7 +36,9 @@ where
     if length.is_some_and(|length| length > MAX_ICON_SIZE) {
         return Err(too_large());
     }
-    let received = app.storage.receive(upload.target, length, MAX_ICON_SIZE, body).await.map_err(refused)?;
+    let receive =
+        async { app.storage.receive(upload.target, length, MAX_ICON_SIZE, body).await.map_err(refused) };
+    let received = app.uploads.while_there(access.uuid, receive).await?;
     verify(&received.digests, &upload)?;
     let icon = entry(&received, upload);
     let app = Arc::clone(app);
@@ -119,18 +120,16 @@ pub async fn delete_icon(app: &Arc<App>, access: Access) -> ApiResult<Image> {
     to_the_end(async move {
         let _deleting = app.locks.lock(access.uuid).await?;
         let old = owned(&app, access).await?.image;
-        let old = Location::of_icon(access.uuid, icon_of(access.uuid, old.icon())?);
         // An icon that cannot be deleted here is not to be forgotten.
-        app.storage.require(old.stor)?;
+        app.storage.require(icon_of(access.uuid, old.icon())?.stor)?;
         let without_icon = |image: &Image| {
             icon_of(access.uuid, image.icon())?;
             image.without_icon().map_err(ApiError::validation)
         };
-        let image = change(&app, access, without_icon).await?;
-        if let Err(error) = app.storage.delete(access.uuid, &[old]).await {
-            tracing::error!(uuid = %access.uuid, err.json = %err(&error), "cannot delete an icon");
-        }
-        Ok(image)
+        let Changed { after, replaced } =
+            change_from(&app, access, &Precondition::default(), without_icon).await?;
+        delete_replaced(&app, access.uuid, replaced).await;
+        Ok(after)
     })
     .await
 }

@@ -1,3 +1,20 @@
+//! What keeps the requests of this process apart that work on one image.
+//!
+//! Three kinds of locks, one of each for every image:
+//!
+//! | [`Kind`] | Held while | Never while |
+//! | --- | --- | --- |
+//! | `Moves` | an object is copied to its final name in Manta | |
+//! | `Files` | a file of the image is added, linked, moved, deleted or swept up | a whole file is copied or received |
+//! | `Record` | the record is written | the same |
+//!
+//! Whoever needs several takes them in this order of kinds, and of one kind in the order of the UUIDs, with
+//! [`ImageLocks::lock_all`]. A build with debug assertions stops where a task takes a lock behind one of a later kind, or
+//! one that it has: it would wait for itself, or two for each other.
+//!
+//! They say nothing to another process. What it does at the same time is fenced off by the conditions of writes, of the
+//! record and in Manta: see `docs/architecture.md`.
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -7,13 +24,26 @@ use tokio::sync::OwnedMutexGuard;
 use super::{ApiError, ApiResult, Code};
 use crate::manifest::Uuid;
 
-/// How long to wait for another request that publishes or deletes the same image.
+/// How long to wait for another request that works on the same image.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// One lock for each image that is being published or deleted, so that the steps of the one do not mix with those of
-/// the other within this process. Never held during a transfer.
-#[derive(Debug, Clone, Default)]
-pub(super) struct ImageLocks(Arc<Locks>);
+/// What the locks are about, in the order in which they are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    /// Objects on their way to their final names.
+    Moves,
+    /// Files of an image.
+    Files,
+    /// The record of an image.
+    Record,
+}
+
+/// One lock of a kind for each image.
+#[derive(Debug, Clone)]
+pub(super) struct ImageLocks {
+    kind: Kind,
+    locks: Arc<Locks>,
+}
 
 type Locks = Mutex<HashMap<Uuid, Arc<tokio::sync::Mutex<()>>>>;
 
@@ -23,13 +53,27 @@ pub(super) struct ImageLock {
     uuid: Uuid,
     locks: Arc<Locks>,
     guard: Option<OwnedMutexGuard<()>>,
+    #[cfg(debug_assertions)]
+    _held: order::Held,
 }
 
 impl ImageLocks {
+    pub(super) fn new(kind: Kind) -> ImageLocks {
+        ImageLocks { kind, locks: Arc::default() }
+    }
+
     /// Waits for the lock of `uuid`; 503 when that takes too long.
     pub(super) async fn lock(&self, uuid: Uuid) -> ApiResult<ImageLock> {
-        let mut lock = ImageLock { uuid, locks: Arc::clone(&self.0), guard: None };
-        let mutex = Arc::clone(entries(&self.0).entry(uuid).or_default());
+        #[cfg(debug_assertions)]
+        let _held = order::Held::new(self.kind, uuid);
+        let mut lock = ImageLock {
+            uuid,
+            locks: Arc::clone(&self.locks),
+            guard: None,
+            #[cfg(debug_assertions)]
+            _held,
+        };
+        let mutex = Arc::clone(entries(&self.locks).entry(uuid).or_default());
         match tokio::time::timeout(PATIENCE, mutex.lock_owned()).await {
             Ok(guard) => {
                 lock.guard = Some(guard);
@@ -71,31 +115,122 @@ fn entries(locks: &Locks) -> MutexGuard<'_, HashMap<Uuid, Arc<tokio::sync::Mutex
     locks.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Which locks each task holds or waits for.
+#[cfg(debug_assertions)]
+mod order {
+    use std::collections::HashMap;
+    use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+
+    use tokio::task::Id;
+
+    use super::Kind;
+    use crate::manifest::Uuid;
+
+    type Place = (Kind, Uuid);
+
+    static HELD: LazyLock<Mutex<HashMap<Id, Vec<Place>>>> = LazyLock::new(Mutex::default);
+
+    /// A lock of a task.
+    #[derive(Debug)]
+    pub(super) struct Held(Option<(Id, Place)>);
+
+    impl Held {
+        /// Notes that the task at hand takes a lock. It must not be of an earlier kind than those that it has.
+        pub(super) fn new(kind: Kind, uuid: Uuid) -> Held {
+            let Some(task) = tokio::task::try_id() else { return Held(None) };
+            let place = (kind, uuid);
+            let mut held = held();
+            let places = held.entry(task).or_default();
+            // Of one kind, what does several things at a time may have several.
+            let is_in_order = places.iter().all(|before| before.0 <= kind && *before != place);
+            debug_assert!(is_in_order, "{place:?} is locked behind {places:?}");
+            places.push(place);
+            Held(Some((task, place)))
+        }
+    }
+
+    impl Drop for Held {
+        fn drop(&mut self) {
+            let Some((task, place)) = self.0 else { return };
+            let mut held = held();
+            if let Some(places) = held.get_mut(&task) {
+                places.retain(|other| *other != place);
+                if places.is_empty() {
+                    held.remove(&task);
+                }
+            }
+        }
+    }
+
+    fn held() -> MutexGuard<'static, HashMap<Id, Vec<Place>>> {
+        HELD.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
     async fn an_image_is_locked_by_one_and_others_are_not() {
-        let locks = ImageLocks::default();
+        let locks = ImageLocks::new(Kind::Files);
         let (one, other) = (Uuid::new_v4(), Uuid::new_v4());
         let held = locks.lock(one).await.unwrap();
         drop(locks.lock(other).await.unwrap());
         assert_eq!(locks.lock(one).await.unwrap_err().code(), Code::ServiceUnavailableError);
         drop(held);
         drop(locks.lock(one).await.unwrap());
-        assert!(entries(&locks.0).is_empty());
+        assert!(entries(&locks.locks).is_empty());
     }
 
     #[tokio::test]
     async fn who_gives_up_waiting_leaves_nothing_behind() {
-        let locks = ImageLocks::default();
+        let locks = ImageLocks::new(Kind::Files);
         let uuid = Uuid::new_v4();
         let held = locks.lock(uuid).await.unwrap();
         let mut waiting = Box::pin(locks.lock(uuid));
         assert!(futures_util::poll!(&mut waiting).is_pending());
         drop(waiting);
         drop(held);
-        assert!(entries(&locks.0).is_empty());
+        assert!(entries(&locks.locks).is_empty());
+    }
+
+    fn in_order() -> [Uuid; 2] {
+        let mut uuids = [Uuid::new_v4(), Uuid::new_v4()];
+        uuids.sort_unstable();
+        uuids
+    }
+
+    #[tokio::test]
+    async fn several_are_locked_in_one_order_and_once() {
+        let locks = ImageLocks::new(Kind::Files);
+        let [one, other] = in_order();
+        for uuids in [[one, other], [other, one]] {
+            let held = tokio::spawn({
+                let locks = locks.clone();
+                async move { locks.lock_all(uuids).await.unwrap() }
+            });
+            assert_eq!(held.await.unwrap().iter().map(|lock| lock.uuid).collect::<Vec<_>>(), [one, other]);
+        }
+        assert_eq!(locks.lock_all([one, one]).await.unwrap().len(), 1);
+    }
+
+    #[cfg(debug_assertions)]
+    #[tokio::test]
+    async fn another_order_is_noticed_before_anybody_waits() {
+        let (files, record) = (ImageLocks::new(Kind::Files), ImageLocks::new(Kind::Record));
+        let [one, other] = [Uuid::new_v4(), Uuid::new_v4()];
+        let takes = async |first: (&ImageLocks, Uuid), then: (&ImageLocks, Uuid)| {
+            let (first, then) = ((first.0.clone(), first.1), (then.0.clone(), then.1));
+            let task = async move {
+                let _first = first.0.lock(first.1).await.unwrap();
+                drop(then.0.lock(then.1).await.unwrap());
+            };
+            tokio::spawn(task).await.is_ok()
+        };
+        assert!(takes((&files, one), (&record, one)).await);
+        assert!(takes((&files, one), (&files, other)).await);
+        assert!(!takes((&record, one), (&files, other)).await);
+        assert!(!takes((&record, one), (&record, one)).await);
     }
 }

@@ -99,7 +99,7 @@ pub use update::update;
 
 pub use crate::storage::StoredFile;
 
-use locks::ImageLocks;
+use locks::{ImageLocks, Kind};
 use uploads::Uploads;
 
 /// What the operations work with: the configuration and the backends.
@@ -124,11 +124,11 @@ pub struct App {
     /// The way to other servers.
     fetcher: Arc<Fetcher>,
     metrics: Arc<Metrics>,
-    /// Held while an image's files are published, moved or deleted.
+    /// Held while an image's files are published, moved or deleted; taken after `moves`.
     locks: ImageLocks,
     /// Held while files of an image are copied to their final names; taken before the others.
     moves: ImageLocks,
-    /// Held while an image's record is changed; taken after `locks` by those who need both.
+    /// Held while an image's record is changed; taken after the others.
     changes: ImageLocks,
     /// The files on their way here.
     uploads: Uploads,
@@ -158,9 +158,9 @@ impl App {
             machines,
             fetcher,
             metrics,
-            locks: ImageLocks::default(),
-            moves: ImageLocks::default(),
-            changes: ImageLocks::default(),
+            locks: ImageLocks::new(Kind::Files),
+            moves: ImageLocks::new(Kind::Moves),
+            changes: ImageLocks::new(Kind::Record),
             uploads: Uploads::default(),
             archive: Poke::default(),
         }

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use super::change::{ChangeError, Changed, change, change_from};
-use super::{Access, ApiError, ApiResult, App, Code, Precondition};
+use super::change::{ChangeError, Changed, change_from};
+use super::{Access, ApiError, ApiResult, App, Code, Precondition, owned};
 use crate::db::{DbError, Stored};
 use crate::manifest::{Icon, Image, ImageFile, OwnName, Stor, Uuid};
-use crate::storage::{Asset, Location, Ownership, Received, Staged, Target, choose};
+use crate::storage::{Asset, Condemned, Location, Ownership, Received, Staged, Target, choose};
 use crate::telemetry::err;
 
 /// An upload has let its record name an object that has been there for so long, or it never will: what it waits for has
 /// deadlines of seconds.
-const NAMED_BY_THEN: Duration = Duration::from_secs(3600);
+pub(super) const NAMED_BY_THEN: Duration = Duration::from_secs(3600);
 
 /// The stored files of an image, its icon last.
 pub(super) fn locations(image: &Image) -> Vec<Location> {
@@ -62,10 +62,20 @@ pub(super) async fn publish(
     naming: impl Fn(&Image) -> ApiResult<Image>,
 ) -> ApiResult<Image> {
     let publishing = app.locks.lock(access.uuid).await?;
-    let staged = app.storage.stage(received, access.uuid, asset).await?;
+    // What has no image any more need not be made a file. In Manta there is no directory for it either.
+    owned(app, access).await?;
+    let staged = match app.storage.stage(received, access.uuid, asset).await {
+        Ok(staged) => staged,
+        Err(error) => {
+            // Another process may have deleted it meanwhile.
+            owned(app, access).await?;
+            return Err(error.into());
+        }
+    };
     let naming = |image: &Image| displacing(image, naming(image)?, asset);
     let changed = change_from(app, access, &Precondition::default(), naming).await;
-    let image = settle(app, asset, staged, changed).await?;
+    let Changed { after: image, replaced } = settle(app, access.uuid, staged, changed).await?;
+    delete_replaced(app, access.uuid, replaced).await;
     // What follows may be a long copy.
     drop(publishing);
     settle_name(app, &image, asset).await;
@@ -89,24 +99,26 @@ fn name(location: &Location) -> Option<&str> {
 }
 
 /// Puts a staged file where the change of the record that names it belongs: to its place when it was made, away when it
-/// was not, and where it is found again when nobody knows. What it replaces goes.
+/// was not, and where it is found again when nobody knows.
 async fn settle(
     app: &App,
-    asset: Asset,
+    uuid: Uuid,
     staged: Staged,
     changed: Result<Changed, ChangeError>,
-) -> ApiResult<Image> {
+) -> ApiResult<Changed> {
     match changed {
-        Ok(Changed { before, after }) => {
-            settle_named(after.uuid(), staged).await;
-            remove_replaced(app, asset, &before, &after).await;
-            Ok(after)
+        Ok(changed) => {
+            settle_named(uuid, staged).await;
+            Ok(changed)
         }
         Err(ChangeError::OutcomeUnknown(error)) => {
             staged.leave();
             Err(error)
         }
-        Err(ChangeError::Unchanged(error)) => Err(error),
+        Err(ChangeError::Unchanged(error)) => {
+            discard(app, uuid, staged).await;
+            Err(error)
+        }
     }
 }
 
@@ -117,16 +129,49 @@ pub(super) async fn settle_named(uuid: Uuid, staged: Staged) {
     }
 }
 
-/// Deletes the file that was named before, unless the new one takes its place.
-async fn remove_replaced(app: &App, asset: Asset, before: &Image, after: &Image) {
-    let Some(old) = location(before, asset) else { return };
-    let takes_its_place =
-        |new: &Location| new.stor == old.stor && (old.object.is_none() || name(&old) == name(new));
-    if location(after, asset).as_ref().is_some_and(takes_its_place) {
+/// Removes a file that no record names, and none will.
+pub(super) async fn discard(app: &App, uuid: Uuid, staged: Staged) {
+    let was_in_manta = staged.is_in_manta();
+    if let Err(error) = staged.discard().await {
+        tracing::warn!(%uuid, err.json = %err(&error), "cannot remove a file that no image has");
+    }
+    // The image may have gone meanwhile, and could not take its directory along.
+    if was_in_manta && matches!(app.db.get(uuid).await, Ok(None)) {
+        delete_directory(app, uuid).await;
+    }
+}
+
+/// Deletes the directory in Manta of an image that is gone, unless a file is on its way there for one that has come since.
+pub(super) async fn delete_directory(app: &App, uuid: Uuid) {
+    if app.uploads.any(uuid) {
         return;
     }
-    if let Err(error) = app.storage.delete(old.uuid, std::slice::from_ref(&old)).await {
-        tracing::warn!(uuid = %old.uuid, err.json = %err(&error), "cannot delete a file that was replaced");
+    if let Err(error) = app.storage.delete_directory(uuid).await {
+        tracing::warn!(%uuid, err.json = %err(&error), "cannot delete the directory of an image that is gone");
+    }
+}
+
+/// The files that one version of a record names and the next one does not. What another file takes the place of is none of
+/// them.
+pub(super) fn replaced(before: &Image, after: &Image) -> Vec<Location> {
+    let after = locations(after);
+    let mut replaced = Vec::new();
+    for mut old in locations(before) {
+        match after.iter().find(|new| new.asset == old.asset && new.stor == old.stor) {
+            Some(new) if old.object.is_none() || name(&old) == name(new) => continue,
+            // The final name goes on to be that of this file, and what it displaces is for the new one to displace.
+            Some(_) => old.object = old.object.map(|own| OwnName { displaces: None, ..own }),
+            None => {}
+        }
+        replaced.push(old);
+    }
+    replaced
+}
+
+/// Deletes files that were replaced, under the image's lock. The record is what counts, so a failure is ours to tell.
+pub(super) async fn delete_replaced(app: &App, uuid: Uuid, replaced: Condemned) {
+    if let Err(error) = app.storage.delete(replaced).await {
+        tracing::error!(%uuid, err.json = %err(&error), "cannot delete a file that was replaced");
     }
 }
 
@@ -156,16 +201,16 @@ async fn move_into_place(app: &App, uuid: Uuid, asset: Asset) -> ApiResult<()> {
         return Ok(());
     }
     // What comes to the final name from here on is not replaced. What came there before was named by the record after.
-    let is_still_named = stored_location(app, uuid, asset).await?.as_ref() == Some(&moving);
-    if !is_still_named || !manta.settle(&moving, occupant).await? {
+    if stored_location(app, uuid, asset).await?.as_ref() != Some(&moving) {
         return Ok(());
     }
+    let Some(copy) = manta.settle(&moving, occupant).await? else { return Ok(()) };
     let access = Access { uuid, channel: None, account: None };
-    let image = change(app, access, |image| in_place(image, &moving)).await?;
-    match location(&image, asset) {
-        Some(location) if location.object.is_none() => Ok(app.storage.delete(uuid, &[moving]).await?),
-        _ => Ok(()),
-    }
+    let _publishing = app.locks.lock(uuid).await?;
+    let named = |image: &Image| in_place(image, &moving);
+    let changed = change_from(app, access, &Precondition::default(), named).await;
+    let changed = settle(app, uuid, copy, changed).await?;
+    Ok(app.storage.delete(changed.replaced).await?)
 }
 
 /// The image whose file is at its final name by now; or another one is there that displaces it.
@@ -182,7 +227,7 @@ fn in_place(image: &Image, moved: &Location) -> ApiResult<Image> {
 }
 
 /// Writes the record once more, so that no write of before can still be made; false if it names another file by now.
-async fn fence(app: &App, moving: &Location) -> ApiResult<bool> {
+pub(super) async fn fence(app: &App, moving: &Location) -> ApiResult<bool> {
     let Some(Stored { image, etag }) = app.db.get(moving.uuid).await? else { return Ok(false) };
     if location(&image, moving.asset).as_ref() != Some(moving) {
         return Ok(false);

@@ -2,11 +2,11 @@ use std::time::Duration;
 
 use super::archive::settle_copy;
 use super::change::ATTEMPTS;
-use super::placing::{locations, move_into_place_or_tell};
+use super::placing::{delete_directory, locations, move_into_place_or_tell};
 use super::{ApiError, ApiResult, App, CurrentApp};
 use crate::db::{DbError, Stored};
-use crate::manifest::{Image, Stor, View};
-use crate::storage::{Asset, Content, Location, Owner};
+use crate::manifest::{Image, Stor, Uuid, View};
+use crate::storage::{Asset, Content, Location, Owner, Unfinished};
 use crate::workers::{Failure, Next, Progress, Worker};
 
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -40,38 +40,61 @@ impl Worker for Sweep {
 /// Removes every leftover but those that a manifest names: these are complete, and go to their final place. When the
 /// database is away nothing can be judged, and everything complete stays for the next time.
 async fn sweep(app: &App, progress: &Progress) -> ApiResult<()> {
-    let mut archiving = Ok(());
-    for leftover in app.storage.local.leftovers().await? {
-        let owner = match leftover.content.clone() {
-            Content::File(owner) => owner,
+    let (mut swept, mut archiving) = (Ok(()), Ok(()));
+    let local = &app.storage.local;
+    for unfinished in local.unfinished().await? {
+        match unfinished.content.clone() {
+            // One that cannot be judged, or moved, is in nobody's way.
+            Content::File(owner) => swept = swept.and(sweep_file(app, unfinished, &owner).await),
             Content::Part => {
-                app.storage.local.discard(leftover).await?;
-                progress.done(1);
-                continue;
+                if let Some(leftover) = local.claim(unfinished).await? {
+                    local.discard(leftover).await?;
+                }
             }
             Content::Manifest { uuid, version } => {
                 // It may fail for want of space, which the others make.
-                if archiving.is_ok() {
+                if archiving.is_ok()
+                    && let Some(leftover) = local.claim(unfinished).await?
+                {
                     let settled = settle_copy(app, leftover, uuid, version).await;
                     archiving = settled.map(|is_settled| progress.done(u64::from(is_settled)));
                 }
                 continue;
             }
-        };
-        progress.done(1);
-        let _publishing = app.locks.lock(owner.uuid).await?;
-        match named_by(app, &owner).await? {
-            Naming::Named(image) => {
-                tracing::info!(uuid = %owner.uuid, "taking up an image file whose upload was interrupted");
-                finish_rename(app, &image).await?;
-                app.storage.local.settle_leftover(leftover).await?;
-            }
-            // A rename may still be on its way: while the image has the bytes under its old name, this one costs nothing.
-            Naming::NoImage if leftover.shares_its_bytes() => {}
-            Naming::NoImage | Naming::Unnamed => app.storage.local.discard(leftover).await?,
         }
+        progress.done(1);
     }
-    archiving
+    swept.and(archiving)
+}
+
+/// Judges a complete file, while nobody else of this process does something with the image, or with the one that it was
+/// before it got another UUID.
+async fn sweep_file(app: &App, unfinished: Unfinished, owner: &Owner) -> ApiResult<()> {
+    let local = &app.storage.local;
+    let former = former_uuid(app, owner.uuid).await?;
+    let _sweeping = app.locks.lock_all(former.into_iter().chain([owner.uuid])).await?;
+    let Some(leftover) = local.claim(unfinished).await? else { return Ok(()) };
+    // Looked at before the record: what it says may change with that of the record only.
+    let may_come = leftover.shares_its_bytes() || local.has_copy_of(owner.uuid).await?;
+    match named_by(app, owner).await? {
+        Naming::Named(image) => {
+            tracing::info!(uuid = %owner.uuid, "taking up an image file whose upload was interrupted");
+            if image.former_uuid() == former {
+                finish_rename(app, &image).await?;
+            }
+            local.settle_leftover(leftover).await?;
+        }
+        // A clone, or a change of the UUID, may still be on its way: the manifest that is to be archived with it waits as
+        // well. So does a rename whose image has the bytes under its old name; this one costs nothing.
+        Naming::NoImage if may_come => {}
+        Naming::NoImage | Naming::Unnamed => local.discard(leftover).await?,
+    }
+    Ok(())
+}
+
+async fn former_uuid(app: &App, uuid: Uuid) -> ApiResult<Option<Uuid>> {
+    let stored = app.db.get(uuid).await?;
+    Ok(stored.and_then(|stored| stored.image.former_uuid()))
 }
 
 /// Gives objects in Manta that wait for it their final names.
@@ -96,14 +119,20 @@ fn has_own_names(image: &View) -> bool {
         || image.icon().is_some_and(|icon| icon.object.is_some())
 }
 
-/// Deletes the files of the UUID that the image had before, unless another image has that UUID by now.
+/// Deletes the files of the UUID that the image had before, unless another image has that UUID by now. The caller has the
+/// locks of both.
 async fn finish_rename(app: &App, image: &Image) -> ApiResult<()> {
     let Some(old) = image.former_uuid() else { return Ok(()) };
-    let _deleting = app.locks.lock(old).await?;
+    let files: Vec<_> =
+        locations(image).into_iter().map(|file| Location { uuid: old, object: None, ..file }).collect();
+    // Looked up before the record, as for any deletion.
+    let files = app.storage.condemn(old, &files).await;
     if app.db.get(old).await?.is_none() {
-        let files: Vec<_> =
-            locations(image).into_iter().map(|file| Location { uuid: old, object: None, ..file }).collect();
-        app.storage.delete(old, &files).await?;
+        let were_in_manta = files.is_in_manta();
+        app.storage.delete(files).await?;
+        if were_in_manta {
+            delete_directory(app, old).await;
+        }
     }
     Ok(())
 }
@@ -118,8 +147,8 @@ enum Naming {
     NoImage,
 }
 
-/// Whether the image's record names the file. When it does not, it never will: the write that would have named it may
-/// still be on its way, for as long as the database likes, and is fenced off.
+/// Whether the image's record names the file. When it does not, it never will: the write that would have named it, an
+/// upload's or a move's, may still be on its way, for as long as the database likes, and is fenced off.
 async fn named_by(app: &App, owner: &Owner) -> ApiResult<Naming> {
     for _ in 0..ATTEMPTS {
         let Some(Stored { image, etag }) = app.db.get(owner.uuid).await? else { return Ok(Naming::NoImage) };
@@ -128,10 +157,6 @@ async fn named_by(app: &App, owner: &Owner) -> ApiResult<Naming> {
         };
         if locations(&image).iter().any(is_it) {
             return Ok(Naming::Named(Box::new(image)));
-        }
-        // The write that names a file is of a version from before the activation.
-        if image.activated() && owner.asset != Asset::Icon {
-            return Ok(Naming::Unnamed);
         }
         match app.db.replace(&image.fenced().map_err(ApiError::validation)?, &etag).await {
             Ok(()) => return Ok(Naming::Unnamed),

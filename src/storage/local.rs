@@ -12,32 +12,28 @@
 //! never stands beside other bytes.
 
 use std::collections::HashSet;
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::Stream;
 
 use super::ingest::{Digesting, Digests, FileSink, ReceiveError, ingest};
+use super::strangers::Strangers;
 use super::temporary::{
-    Claim, Content, Leftover, Temporary, complete_name, create_directories, remove_if_there, sync_directory,
+    Content, Leftover, Temporary, Unfinished, complete_name, create_directories, remove_if_there,
+    sync_directory,
 };
 use super::{Asset, StorageError, blocking};
 use crate::files;
 use crate::manifest::Uuid;
 
-/// Of what is in `incoming` and cannot be from here, so much is told.
-const MOST_STRANGERS: usize = 100;
-
 /// The local storage below one base directory.
 #[derive(Debug, Clone)]
 pub struct LocalStorage {
     base: PathBuf,
-    /// What is in `incoming` and cannot be from here: told once.
-    strangers: Arc<Mutex<HashSet<OsString>>>,
+    strangers: Strangers,
 }
 
 /// A complete, durable file that belongs to no image yet. Dropping it removes it.
@@ -48,17 +44,19 @@ pub struct Received {
     temporary: Temporary,
 }
 
-/// A complete file under its image's name, for a manifest to refer to. Dropping it removes it.
+/// A complete file under its image's name, for a manifest to refer to. Dropping it leaves it for the next sweep.
 #[derive(Debug)]
 pub struct Staged {
     temporary: Temporary,
     place: PathBuf,
+    /// Whether the name was taken before: a manifest may refer to it already.
+    was_there: bool,
 }
 
 impl LocalStorage {
     /// The storage in `base`. Directories are made when they are needed.
     pub fn new(base: PathBuf) -> LocalStorage {
-        LocalStorage { base, strangers: Arc::default() }
+        LocalStorage { base, strangers: Strangers::default() }
     }
 
     pub(super) fn base(&self) -> &Path {
@@ -139,7 +137,8 @@ impl LocalStorage {
         Ok(Received { digests, temporary })
     }
 
-    /// Gives `received` the name under which a manifest of `uuid` can refer to it as its file, by index, or its icon.
+    /// Gives `received` the name under which a manifest of `uuid` can refer to it as its file, by index, or its icon. A file
+    /// that has this name already has these bytes, and stays. The caller has the image's lock.
     pub async fn stage(
         &self,
         received: Received,
@@ -147,32 +146,33 @@ impl LocalStorage {
         asset: impl Into<Asset>,
     ) -> Result<Staged, StorageError> {
         let asset = asset.into();
-        let complete = self.incoming().join(complete_name(uuid, asset, &received.digests.sha1));
+        let Received { digests, temporary } = received;
+        let complete = self.incoming().join(complete_name(uuid, asset, &digests.sha1));
         let place = self.place(uuid, asset);
-        let mut temporary = received.temporary;
         let staged = blocking(move || {
-            temporary.rename(complete)?;
-            Ok(Staged { temporary, place })
+            let (temporary, was_there) = temporary.complete(complete, &digests.sha1)?;
+            Ok(Staged { temporary, place, was_there })
         });
         Ok(staged.await?)
     }
 
     /// Gives a file of `from`, the one whose bytes have this SHA-1, an additional name under which a manifest of `to` can
-    /// refer to it.
+    /// refer to it. The caller has the locks of both.
     pub async fn link(&self, from: Uuid, to: Uuid, asset: Asset, sha1: &str) -> Result<Staged, StorageError> {
         let incoming = self.incoming();
         let sources = [incoming.join(complete_name(from, asset, sha1)), self.place(from, asset)];
         let complete = incoming.join(complete_name(to, asset, sha1));
         let place = self.place(to, asset);
+        let sha1 = sha1.to_owned();
         let linked = blocking(move || {
             create_directories(&incoming)?;
-            let temporary = match Temporary::link(&sources[0], complete.clone()) {
+            let (temporary, was_there) = match Temporary::link(&sources[0], &complete, &sha1) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    Temporary::link(&sources[1], complete)?
+                    Temporary::link(&sources[1], &complete, &sha1)?
                 }
                 linked => linked?,
             };
-            Ok(Staged { temporary, place })
+            Ok(Staged { temporary, place, was_there })
         });
         linked.await.map_err(|error| missing_or_failed(error, from, asset))
     }
@@ -206,39 +206,57 @@ impl LocalStorage {
         deleted.await?
     }
 
-    /// Everything in `incoming` that nobody works on. What is not of the form that names have there is somebody else's, and
-    /// stays; so does what cannot be opened. Both are logged once.
-    pub async fn leftovers(&self) -> Result<Vec<Leftover>, StorageError> {
-        let (incoming, strangers) = (self.incoming(), Arc::clone(&self.strangers));
+    /// Whether something is at the final place of a file.
+    pub(super) async fn has_place(&self, uuid: Uuid, asset: Asset) -> Result<bool, StorageError> {
+        let place = self.place(uuid, asset);
+        Ok(blocking(move || place.try_exists()).await?)
+    }
+
+    /// Everything in `incoming`, whether or not somebody works on it. What is not of the form that names have there is
+    /// somebody else's, and stays; that is logged once.
+    pub async fn unfinished(&self) -> Result<Vec<Unfinished>, StorageError> {
+        let (incoming, strangers) = (self.incoming(), self.strangers.clone());
         let found = blocking(move || {
             let entries = match fs::read_dir(incoming) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
                 entries => entries?,
             };
-            let (mut leftovers, mut left) = (Vec::new(), HashSet::new());
-            let mut told = strangers.lock().unwrap_or_else(PoisonError::into_inner);
+            let (mut unfinished, mut names) = (Vec::new(), HashSet::new());
             for entry in entries {
                 let entry = entry?;
-                let reason = match Leftover::claim(entry.path()) {
-                    Ok(Claim::Leftover(leftover)) => {
-                        leftovers.push(leftover);
-                        continue;
+                match Unfinished::new(entry.path()) {
+                    Some(known) => unfinished.push(known),
+                    None => {
+                        strangers.tell(&entry.file_name(), "it is nothing that this server has put there")
                     }
-                    Ok(Claim::Nothing) => continue,
-                    Ok(Claim::Stranger) => "it is nothing that this server has put there".to_owned(),
-                    Err(error) => error.to_string(),
-                };
-                let name = entry.file_name();
-                if left.len() < MOST_STRANGERS && !told.contains(&name) {
-                    let file = files::readable(&name);
-                    tracing::warn!(file, reason, "something in the directory incoming is left alone");
                 }
-                left.insert(name);
+                names.insert(entry.file_name());
             }
-            *told = left;
-            Ok(leftovers)
+            strangers.keep(&names);
+            Ok(unfinished)
         });
         Ok(found.await?)
+    }
+
+    /// Whether there is a copy for the archive in `incoming` of what an image is to become: a write of its record may be on
+    /// its way.
+    pub async fn has_copy_of(&self, uuid: Uuid) -> Result<bool, StorageError> {
+        let is_copy = |unfinished: &Unfinished| unfinished.content.is_copy_of(uuid);
+        Ok(self.unfinished().await?.iter().any(is_copy))
+    }
+
+    /// Takes something in `incoming` that nobody works on; `None` if somebody does, or it is gone, or cannot be opened, which
+    /// is logged once.
+    pub async fn claim(&self, unfinished: Unfinished) -> Result<Option<Leftover>, StorageError> {
+        let strangers = self.strangers.clone();
+        let claimed = blocking(move || {
+            let name = unfinished.name();
+            Ok(Leftover::claim(unfinished).unwrap_or_else(|error| {
+                strangers.tell(&name, &error.to_string());
+                None
+            }))
+        });
+        Ok(claimed.await?)
     }
 
     /// The bytes of a leftover.
@@ -255,7 +273,7 @@ impl LocalStorage {
     pub async fn settle_leftover(&self, leftover: Leftover) -> Result<(), StorageError> {
         let Content::File(owner) = &leftover.content else { return self.discard(leftover).await };
         let place = self.place(owner.uuid, owner.asset);
-        Staged { temporary: leftover.into_temporary(), place }.settle().await
+        Staged { temporary: leftover.into_temporary(), place, was_there: true }.settle().await
     }
 }
 
@@ -263,17 +281,18 @@ impl Staged {
     /// Moves the file to its final place. The manifest names it by now, so it is found in either place; after a
     /// failure the next sweep tries again.
     pub async fn settle(mut self) -> Result<(), StorageError> {
-        let settled = blocking(move || {
-            let moved = self.temporary.move_to(&self.place);
-            self.temporary.leave();
-            moved
-        });
-        Ok(settled.await?)
+        Ok(blocking(move || self.temporary.move_to(&self.place)).await?)
     }
 
     /// Leaves the file where it is, because it is not known whether a manifest names it: the next sweep decides.
-    pub fn leave(mut self) {
-        self.temporary.leave();
+    pub fn leave(self) {}
+
+    /// Removes the file, because no manifest names it. One that was there before stays for the next sweep.
+    pub async fn discard(mut self) -> Result<(), StorageError> {
+        if self.was_there {
+            return Ok(());
+        }
+        Ok(blocking(move || self.temporary.remove()).await?)
     }
 }
 

@@ -12,19 +12,19 @@
 //! others get a name of their own, which the record tells (`object`) until they have been copied to the final name: so
 //! at every moment the record names bytes that are there.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt};
-use manta::{ByteRange, Client, ErrorCode, GetOptions, NewObject, Path, Precondition, Upload};
+use manta::{ByteRange, Client, ErrorCode, GetOptions, NewObject, Path, Precondition, Stored, Upload};
 
-use super::ingest::{Digesting, Digests, Sink, ingest};
-use super::{Asset, Location, MantaConnection, ReceiveError, StorageError, Target};
+use super::condemned::Object;
+use super::ingest::{Digesting, Digests, ingest};
+use super::manta_upload::{Arrived, Claims, Incoming, Placed};
+use super::{Kept, Location, MantaConnection, ReceiveError, Staged, StorageError, Target};
 use crate::config;
 use crate::manifest::{OwnName, Uuid};
-use crate::telemetry::err;
 
 const CONTENT_TYPE: &str = "application/octet-stream";
 
@@ -35,21 +35,7 @@ pub struct MantaStorage(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     connection: MantaConnection,
-    /// Files on their way to their final names, so that another one of this process takes a name of its own.
-    taken: Arc<Mutex<HashSet<(Uuid, Asset)>>>,
-}
-
-/// Somebody is on the way to the final name of a file.
-#[derive(Debug)]
-struct Claim {
-    file: (Uuid, Asset),
-    taken: Arc<Mutex<HashSet<(Uuid, Asset)>>>,
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.file);
-    }
+    claims: Claims,
 }
 
 /// What is known of bytes before they come. Manta refuses others.
@@ -58,21 +44,6 @@ struct Announced {
     md5: Option<[u8; 16]>,
     /// Most bytes that may come.
     limit: u64,
-}
-
-/// Bytes that are in Manta but for the last, so that nobody sees them yet. Dropping them breaks the upload off.
-#[derive(Debug)]
-pub(super) struct Arrived {
-    incoming: Incoming,
-    storage: MantaStorage,
-}
-
-/// An object that no record names yet. Dropping it deletes it.
-#[derive(Debug)]
-pub(super) struct Placed {
-    /// What to delete, unless a record names it.
-    object: Option<(MantaStorage, Path, Option<String>)>,
-    _claim: Option<Claim>,
 }
 
 /// What is at a name, so that nothing else is replaced.
@@ -116,13 +87,13 @@ pub struct RemoteFile {
 impl MantaStorage {
     /// The storage that a configuration describes. It has to be there only when something is asked of it.
     pub fn new(connection: MantaConnection) -> MantaStorage {
-        MantaStorage(Arc::new(Shared { connection, taken: Arc::default() }))
+        MantaStorage(Arc::new(Shared { connection, claims: Claims::default() }))
     }
 
     /// The storage of another configuration in the same process.
     #[must_use]
     pub fn followed_by(&self, connection: MantaConnection) -> MantaStorage {
-        MantaStorage(Arc::new(Shared { connection, taken: Arc::clone(&self.0.taken) }))
+        MantaStorage(Arc::new(Shared { connection, claims: self.0.claims.clone() }))
     }
 
     /// Whether it is the very same one.
@@ -197,34 +168,21 @@ impl MantaStorage {
     /// Begins an object: under the final name where there is none yet, else under one of its own.
     async fn begin(&self, target: Target, announced: &Announced) -> Result<Incoming, StorageError> {
         if !target.replaces
-            && let Some(claim) = self.claim(target.uuid, target.asset)
+            && let Some(claim) = self.0.claims.claim(target.uuid, target.asset)
         {
-            match self.put(target.uuid, None, target.asset, announced).await {
+            let path = self.object(target.uuid, &target.asset.to_string())?;
+            match self.put(&path, announced).await {
                 // Somebody's: an upload that no record names yet, or never will.
                 Err(StorageError::Manta(error)) if error.code() == Some(ErrorCode::PreconditionFailed) => {}
-                begun => return Ok(Incoming { claim: Some(claim), ..begun? }),
+                upload => return Ok(Incoming::new(upload?, path, None, Some(claim))),
             }
         }
         let name = format!("{}.{}", target.asset, Uuid::new_v4());
-        self.put(target.uuid, Some(name), target.asset, announced).await
+        let path = self.object(target.uuid, &name)?;
+        Ok(Incoming::new(self.put(&path, announced).await?, path, Some(name), None))
     }
 
-    /// The right to a final name; `None` where somebody of this process is on the way there.
-    fn claim(&self, uuid: Uuid, asset: Asset) -> Option<Claim> {
-        let (file, taken) = ((uuid, asset), &self.0.taken);
-        let is_free = taken.lock().unwrap_or_else(PoisonError::into_inner).insert(file);
-        is_free.then(|| Claim { file, taken: Arc::clone(taken) })
-    }
-
-    async fn put(
-        &self,
-        uuid: Uuid,
-        object: Option<String>,
-        asset: Asset,
-        announced: &Announced,
-    ) -> Result<Incoming, StorageError> {
-        let client = self.client().await?;
-        let path = self.object(uuid, object.as_deref().unwrap_or(&asset.to_string()))?;
+    async fn put(&self, path: &Path, announced: &Announced) -> Result<Upload, StorageError> {
         let new = NewObject {
             content_type: Some(CONTENT_TYPE.to_owned()),
             length: announced.length,
@@ -234,8 +192,7 @@ impl MantaStorage {
             make_directories: true,
             ..NewObject::default()
         };
-        let upload = client.put(&path, &new).await?;
-        Ok(Incoming { upload, held_back: None, path, object, claim: None })
+        Ok(self.client().await?.put(path, &new).await?)
     }
 
     /// Asks whether there is the directory of all images. That there is none is an answer, too.
@@ -269,7 +226,7 @@ impl MantaStorage {
 
     /// Copies a stored file to any path in Manta.
     pub async fn export_file(&self, location: &Location, path: &str) -> Result<(), StorageError> {
-        self.copy_to(location, &parse(path)?, Precondition::Any, false).await
+        self.copy_to(location, &parse(path)?, Precondition::Any, false).await.map(drop)
     }
 
     /// What is stored, to be read. Nothing is asked of Manta yet.
@@ -277,9 +234,42 @@ impl MantaStorage {
         RemoteFile { storage: self.clone(), location: location.clone() }
     }
 
-    /// Deletes a stored file; that it is not there does not matter.
-    pub(super) async fn delete(&self, location: &Location) -> Result<(), StorageError> {
-        self.delete_object(&self.place(location)?, None).await
+    /// The objects of a stored file that its record names: that at the final name; or one that has a name of its own, and
+    /// the one that it displaces.
+    pub(super) async fn objects_of(&self, location: &Location) -> Result<Vec<Object>, StorageError> {
+        let own = location.object.as_ref();
+        let mut objects = Vec::new();
+        if let Some(own) = own {
+            objects.push(Object { path: self.object(location.uuid, &own.name)?, etag: None });
+        }
+        let md5 = own.map_or(&location.md5, |own| &own.displaces).as_deref().and_then(super::md5_bytes);
+        if own.is_some() && md5.is_none() {
+            return Ok(objects);
+        }
+        let occupant = self.occupant(location).await?;
+        // Other bytes may be those of an upload that came where the file was missing.
+        let is_it = occupant.md5 == md5 || own.is_none() && (md5.is_none() || occupant.md5.is_none());
+        objects.extend(self.object_at_final_name(location, occupant).filter(|_| is_it));
+        Ok(objects)
+    }
+
+    /// What is at the final name of a file, if it has been there for `age`.
+    pub(super) async fn old_object(
+        &self,
+        location: &Location,
+        age: Duration,
+    ) -> Result<Option<Object>, StorageError> {
+        let occupant = self.occupant(location).await?;
+        let is_old = occupant.is_older_than(age);
+        Ok(self.object_at_final_name(location, occupant).filter(|_| is_old))
+    }
+
+    fn object_at_final_name(&self, location: &Location, occupant: Occupant) -> Option<Object> {
+        let path = self.object(location.uuid, &location.asset.to_string()).ok()?;
+        match occupant.precondition {
+            Precondition::Etag(etag) => Some(Object { path, etag: Some(etag) }),
+            _ => None,
+        }
     }
 
     /// Deletes the directory of an image, if it is empty.
@@ -292,9 +282,12 @@ impl MantaStorage {
         }
     }
 
-    async fn delete_object(&self, path: &Path, etag: Option<&str>) -> Result<(), StorageError> {
+    /// Deletes an object, if it is still the one of this etag; that it is gone does not matter.
+    pub(super) async fn delete_object(&self, path: &Path, etag: Option<&str>) -> Result<(), StorageError> {
         match self.client().await?.delete(path, etag).await {
-            Err(error) if error.is_not_found() => Ok(()),
+            Err(error) if error.is_not_found() || error.code() == Some(ErrorCode::PreconditionFailed) => {
+                Ok(())
+            }
             result => Ok(result?),
         }
     }
@@ -319,14 +312,21 @@ impl MantaStorage {
         }
     }
 
-    /// Copies a file that has a name of its own to its final name, in the place of `occupant`; false if that is no longer
+    /// Copies a file that has a name of its own to its final name, in the place of `occupant`; `None` if that is no longer
     /// there, because another file of the image was settled meanwhile, or if another one is on its way there.
-    pub async fn settle(&self, location: &Location, occupant: Occupant) -> Result<bool, StorageError> {
-        let Some(_claim) = self.claim(location.uuid, location.asset) else { return Ok(false) };
+    pub async fn settle(
+        &self,
+        location: &Location,
+        occupant: Occupant,
+    ) -> Result<Option<Staged>, StorageError> {
+        let Some(claim) = self.0.claims.claim(location.uuid, location.asset) else { return Ok(None) };
         let place = self.object(location.uuid, &location.asset.to_string())?;
         match self.copy_to(location, &place, occupant.precondition, true).await {
-            Err(StorageError::Manta(error)) if is_lost_race(&error) => Ok(false),
-            result => result.map(|()| true),
+            Err(StorageError::Manta(error)) if is_lost_race(&error) => Ok(None),
+            copied => {
+                let placed = Placed::new(self.clone(), place, copied?.etag, Some(claim));
+                Ok(Some(Staged(Kept::Manta(placed))))
+            }
         }
     }
 
@@ -337,7 +337,7 @@ impl MantaStorage {
         path: &Path,
         precondition: Precondition,
         make_directories: bool,
-    ) -> Result<(), StorageError> {
+    ) -> Result<Stored, StorageError> {
         let mut body = self.file(location).read(None).await?.boxed();
         let new = NewObject {
             content_type: Some(CONTENT_TYPE.to_owned()),
@@ -351,8 +351,7 @@ impl MantaStorage {
         while let Some(chunk) = body.try_next().await? {
             upload.write(chunk).await?;
         }
-        upload.finish().await?;
-        Ok(())
+        Ok(upload.finish().await?)
     }
 }
 
@@ -363,74 +362,6 @@ pub(super) fn parse(path: &str) -> Result<Path, StorageError> {
 /// Whether somebody else has written the object since it was looked at.
 pub(super) fn is_lost_race(error: &manta::Error) -> bool {
     matches!(error.code(), Some(ErrorCode::PreconditionFailed | ErrorCode::ConcurrentRequest))
-}
-
-/// An object on its way, whose last bytes are held back.
-#[derive(Debug)]
-pub(super) struct Incoming {
-    upload: Upload,
-    held_back: Option<Bytes>,
-    path: Path,
-    object: Option<String>,
-    claim: Option<Claim>,
-}
-
-impl Sink for Incoming {
-    /// Sends what was held back, and holds these bytes back.
-    async fn send(&mut self, bytes: Bytes) -> Result<(), StorageError> {
-        if let Some(before) = self.held_back.replace(bytes) {
-            self.upload.write(before).await?;
-        }
-        Ok(())
-    }
-
-    async fn finish(&mut self) -> Result<(), StorageError> {
-        Ok(())
-    }
-}
-
-impl Arrived {
-    /// The name of the object, if it is one of its own.
-    pub(super) fn object(&self) -> Option<&str> {
-        self.incoming.object.as_deref()
-    }
-
-    /// Lets Manta have the rest, which makes the object.
-    pub(super) async fn place(self, digests: &Digests) -> Result<Placed, StorageError> {
-        let Incoming { mut upload, held_back, path, claim, .. } = self.incoming;
-        if let Some(rest) = held_back {
-            upload.write(rest).await?;
-        }
-        let stored = upload.finish().await.map_err(|error| match is_lost_race(&error) {
-            true => StorageError::Overtaken,
-            false => error.into(),
-        })?;
-        let expected = super::md5_bytes(&digests.md5);
-        let placed = Placed { object: Some((self.storage, path, stored.etag)), _claim: claim };
-        if stored.md5.is_some() && stored.md5 != expected {
-            return Err(StorageError::Manta(manta::Error::Md5.into()));
-        }
-        Ok(placed)
-    }
-}
-
-impl Placed {
-    /// A record names it by now, or may.
-    pub(super) fn keep(mut self) {
-        self.object = None;
-    }
-}
-
-impl Drop for Placed {
-    fn drop(&mut self) {
-        let Some((storage, path, etag)) = self.object.take() else { return };
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        runtime.spawn(async move {
-            if let Err(error) = storage.delete_object(&path, etag.as_deref()).await {
-                tracing::warn!(%path, err.json = %err(&error), "cannot delete an object that no image has");
-            }
-        });
-    }
 }
 
 impl RemoteFile {

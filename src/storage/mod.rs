@@ -6,6 +6,7 @@
 
 mod archive;
 mod asset;
+mod condemned;
 #[cfg(test)]
 mod contract_tests;
 mod ingest;
@@ -14,11 +15,13 @@ mod local;
 mod location;
 mod manta;
 mod manta_connection;
+mod manta_upload;
 mod note;
 mod reread;
 mod rule;
 mod scrub;
 mod spool;
+mod strangers;
 mod temporary;
 #[cfg(test)]
 mod tests;
@@ -38,6 +41,7 @@ use crate::manifest::{OwnName, Stor, Uuid};
 
 pub use archive::{Archived, Version};
 pub use asset::{Asset, UnknownAsset};
+pub use condemned::Condemned;
 pub use ingest::{Digests, ReceiveError};
 pub use inventory::{FileIdentity, Item};
 pub use local::LocalStorage;
@@ -47,7 +51,7 @@ pub use manta_connection::MantaConnection;
 pub use rule::{MantaPlace, Ownership, choose};
 pub use scrub::Throttle;
 pub use spool::{FileId, Spool, Spooled};
-pub use temporary::{Content, Leftover, Owner};
+pub use temporary::{Content, Leftover, Owner, Unfinished};
 
 use ingest::Digesting;
 
@@ -156,17 +160,19 @@ pub struct Received {
 #[derive(Debug)]
 enum Held {
     Local(local::Received),
-    Manta(Box<manta::Arrived>),
+    Manta(Box<manta_upload::Arrived>),
 }
 
-/// A complete file for a manifest to name. Dropping it removes it.
+/// A complete file for a manifest to name. It is for its maker to say what becomes of it: [`Staged::settle`],
+/// [`Staged::leave`] or [`Staged::discard`].
 #[derive(Debug)]
+#[must_use]
 pub struct Staged(Kept);
 
 #[derive(Debug)]
 enum Kept {
     Local(local::Staged),
-    Manta(manta::Placed),
+    Manta(manta_upload::Placed),
 }
 
 /// A stored file that can be read.
@@ -257,7 +263,7 @@ impl Storage {
         })
     }
 
-    /// Makes `received` the file that a manifest of this image can name.
+    /// Makes `received` the file that a manifest of this image can name. The caller has the image's lock.
     pub async fn stage(
         &self,
         received: Received,
@@ -270,24 +276,10 @@ impl Storage {
         }))
     }
 
-    /// Makes a file of one image, which has these bytes, one of another: locally the same bytes under a second name, in
-    /// Manta a copy.
-    pub async fn link(&self, from: &Location, to: Uuid) -> Result<(Staged, Option<OwnName>), StorageError> {
-        match from.stor {
-            Stor::Local => {
-                let staged = self.local.link(from.uuid, to, from.asset, &from.sha1).await?;
-                Ok((Staged(Kept::Local(staged)), None))
-            }
-            Stor::Manta => {
-                let target = Target { uuid: to, asset: from.asset, stor: Stor::Manta, replaces: false };
-                let received = self.copy(from, target).await?;
-                if received.digests.sha1 != from.sha1 {
-                    return Err(damaged(from));
-                }
-                let object = received.object();
-                Ok((self.stage(received, to, from.asset).await?, object))
-            }
-        }
+    /// Makes a local file of one image, which has these bytes, one of another: the same bytes under a second name. The
+    /// caller has the locks of both.
+    pub async fn link(&self, from: &Location, to: Uuid) -> Result<Staged, StorageError> {
+        Ok(Staged(Kept::Local(self.local.link(from.uuid, to, from.asset, &from.sha1).await?)))
     }
 
     /// Opens a stored file. With Manta nothing is asked yet.
@@ -345,25 +337,6 @@ impl Storage {
             _ => Ok(received),
         }
     }
-
-    /// Deletes stored files of an image, and its directories if that leaves them empty. That one of them is not there does
-    /// not matter.
-    pub async fn delete(&self, uuid: Uuid, files: &[Location]) -> Result<(), StorageError> {
-        let local: Vec<_> = files.iter().filter(|file| file.stor == Stor::Local).collect();
-        if !local.is_empty() {
-            let local = local.iter().map(|file| (file.asset, file.sha1.clone())).collect();
-            self.local.delete(uuid, local).await?;
-        }
-        let remote: Vec<_> = files.iter().filter(|file| file.stor == Stor::Manta).collect();
-        if !remote.is_empty() {
-            let manta = self.manta()?;
-            for file in remote {
-                manta.delete(file).await?;
-            }
-            manta.delete_directory(uuid).await?;
-        }
-        Ok(())
-    }
 }
 
 impl Received {
@@ -378,6 +351,11 @@ impl Received {
 }
 
 impl Staged {
+    /// Whether it is in Manta.
+    pub fn is_in_manta(&self) -> bool {
+        matches!(self.0, Kept::Manta(_))
+    }
+
     /// A manifest names the file by now: locally it moves to its final place. It is found in either place, and after a
     /// failure the next sweep tries again.
     pub async fn settle(self) -> Result<(), StorageError> {
@@ -395,6 +373,15 @@ impl Staged {
         match self.0 {
             Kept::Local(staged) => staged.leave(),
             Kept::Manta(placed) => placed.keep(),
+        }
+    }
+
+    /// Removes the file, because no manifest names it, and none will. The caller has the image's lock: whoever comes next
+    /// may stage the same file.
+    pub async fn discard(self) -> Result<(), StorageError> {
+        match self.0 {
+            Kept::Local(staged) => staged.discard().await,
+            Kept::Manta(placed) => placed.discard().await,
         }
     }
 }

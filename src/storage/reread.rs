@@ -37,7 +37,7 @@ impl LocalStorage {
 }
 
 /// In lower-case hex.
-fn sha1_of(file: &File) -> io::Result<String> {
+pub(super) fn sha1_of(file: &File) -> io::Result<String> {
     let mut sha1 = Sha1::new();
     let mut position = 0;
     loop {

@@ -11,6 +11,7 @@
 //! Whoever works on such a file holds a lock on it. The system drops the lock with the process, so a file whose lock
 //! is free is a leftover.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek};
 use std::os::unix::fs::MetadataExt;
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::archive::MAX_MANIFEST;
+use super::reread::sha1_of;
 use super::{Asset, Version};
 use crate::files;
 use crate::manifest::Uuid;
@@ -28,12 +30,14 @@ const SHA1_DIGITS: usize = 40;
 /// How often a directory may be removed under the hands of somebody who moves a file there.
 const ATTEMPTS: usize = 20;
 
-/// A locked file in `incoming`, removed on drop unless it was moved away or left behind on purpose.
+/// A locked file in `incoming`, removed on drop unless it was moved away or left behind on purpose, or is complete: a name
+/// that a manifest may refer to is only removed by who knows that none does, and keeps others away meanwhile.
 #[derive(Debug)]
 pub(super) struct Temporary {
     /// Open for writing; its lock lives as long as this.
     pub(super) file: File,
     path: Option<PathBuf>,
+    is_complete: bool,
 }
 
 impl Temporary {
@@ -52,7 +56,7 @@ impl Temporary {
         loop {
             let path = incoming.join(name(Uuid::new_v4()));
             let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
-            let temporary = Temporary { file, path: Some(path) };
+            let temporary = Temporary { file, path: Some(path), is_complete: false };
             temporary.file.lock()?;
             // A sweep may have taken the file for a leftover between its creation and the lock.
             if temporary.path.as_ref().is_some_and(|path| is_in_place(&temporary.file, path)) {
@@ -61,8 +65,21 @@ impl Temporary {
         }
     }
 
-    /// Renames the file, which stays locked and is still removed on drop, and makes the new name durable.
-    pub(super) fn rename(&mut self, to: PathBuf) -> io::Result<()> {
+    /// Makes this the complete file `to`, whose bytes have this SHA-1, durably. If there is one with the same bytes already,
+    /// that one is taken in place of this, because a manifest may refer to it. Returns whether there was one.
+    pub(super) fn complete(mut self, to: PathBuf, sha1: &str) -> io::Result<(Temporary, bool)> {
+        let was_there = match find(&to, sha1)? {
+            Some(there) if there.has_its_bytes => return Ok((there.claim(to)?, true)),
+            // What it was is lost anyway; and whoever refers to it has its bytes again.
+            there => there.is_some(),
+        };
+        self.rename(to)?;
+        self.is_complete = true;
+        Ok((self, was_there))
+    }
+
+    /// Renames the file, which stays locked, and makes the new name durable.
+    fn rename(&mut self, to: PathBuf) -> io::Result<()> {
         let Some(from) = self.path.take() else { return Ok(()) };
         if let Err(error) = fs::rename(&from, &to) {
             self.path = Some(from);
@@ -92,17 +109,27 @@ impl Temporary {
         }
     }
 
-    /// Gives the file at `from` the additional name `to`, durably, and locks it. The bytes stay where they are, too.
-    pub(super) fn link(from: &Path, to: PathBuf) -> io::Result<Temporary> {
+    /// Gives the file at `from`, whose bytes have this SHA-1, the additional name `to`, durably, and locks it. The bytes stay
+    /// where they are, too. A file of that name with these bytes stays, as in [`Temporary::complete`].
+    pub(super) fn link(from: &Path, to: &Path, sha1: &str) -> io::Result<(Temporary, bool)> {
         let file = files::open_to_write(from)?;
-        // A sweep that judges the file just now, in this process or another one, would take the new name for a leftover.
+        let there = match find_beside(to, &file, sha1)? {
+            Some(there) if there.has_its_bytes => return Ok((there.claim(to.to_owned())?, true)),
+            there => there,
+        };
+        // A sweep that judges the file just now, in another process, would take the new name for a leftover.
         file.try_lock()?;
-        remove_if_there(&to)?;
-        fs::hard_link(from, &to)?;
-        let parent = to.parent().map(Path::to_owned);
-        let temporary = Temporary { file, path: Some(to) };
-        parent.map_or(Ok(()), |parent| sync_directory(&parent))?;
-        Ok(temporary)
+        if there.is_some() {
+            remove_if_there(to)?;
+        }
+        fs::hard_link(from, to)?;
+        to.parent().map_or(Ok(()), sync_directory)?;
+        Ok((Temporary { file, path: Some(to.to_owned()), is_complete: true }, there.is_some()))
+    }
+
+    /// Removes the file.
+    pub(super) fn remove(&mut self) -> io::Result<()> {
+        self.path.take().map_or(Ok(()), |path| remove_if_there(&path))
     }
 
     /// Leaves the file where it is, for the next sweep to decide about.
@@ -113,7 +140,7 @@ impl Temporary {
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        let Some(path) = self.path.take() else { return };
+        let Some(path) = self.path.take().filter(|_| !self.is_complete) else { return };
         // Freeing a large file takes a while, and happens when its last handle is closed: so this one goes along.
         let last = self.file.try_clone();
         let remove = move || {
@@ -137,9 +164,65 @@ fn is_in_place(file: &File, path: &Path) -> bool {
     }
 }
 
+/// A complete file that is there.
+struct There {
+    file: File,
+    /// Whether its bytes are those that its name says.
+    has_its_bytes: bool,
+}
+
+impl There {
+    /// Takes it, as one that was there before.
+    fn claim(self, path: PathBuf) -> io::Result<Temporary> {
+        self.file.try_lock()?;
+        Ok(Temporary { file: self.file, path: Some(path), is_complete: true })
+    }
+}
+
+/// The complete file `path`, whose bytes should have this SHA-1.
+fn find(path: &Path, sha1: &str) -> io::Result<Option<There>> {
+    match files::open_to_write(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        file => {
+            let file = file?;
+            let has_its_bytes = sha1_of(&file)? == sha1;
+            Ok(Some(There { file, has_its_bytes }))
+        }
+    }
+}
+
+/// The same where `source` has the bytes: what is another name of it need not be read.
+fn find_beside(path: &Path, source: &File, sha1: &str) -> io::Result<Option<There>> {
+    if is_in_place(source, path) {
+        return Ok(Some(There { file: files::open_to_write(path)?, has_its_bytes: true }));
+    }
+    find(path, sha1)
+}
+
 /// The name in `incoming` of a complete file of image `uuid`.
 pub(super) fn complete_name(uuid: Uuid, asset: Asset, sha1: &str) -> String {
     format!("{uuid}.{asset}.{sha1}")
+}
+
+/// A name in `incoming`, whether or not somebody works on the file.
+#[derive(Debug)]
+pub struct Unfinished {
+    path: PathBuf,
+    /// What it is, by its name.
+    pub content: Content,
+}
+
+impl Unfinished {
+    /// `None` for a name that is none of ours.
+    pub(super) fn new(path: PathBuf) -> Option<Unfinished> {
+        let content = path.file_name().and_then(|name| name.to_str()).and_then(Content::parse)?;
+        Some(Unfinished { path, content })
+    }
+
+    /// Its name.
+    pub(super) fn name(&self) -> OsString {
+        self.path.file_name().unwrap_or_default().to_owned()
+    }
 }
 
 /// A file in `incoming` that nobody works on, locked against everybody else. Dropping it leaves it where it is.
@@ -178,36 +261,20 @@ pub struct Owner {
     pub sha1: String,
 }
 
-/// What is at a name in `incoming`.
-#[derive(Debug)]
-pub(super) enum Claim {
-    /// Something that nobody works on.
-    Leftover(Leftover),
-    /// Something that somebody works on, or nothing any more.
-    Nothing,
-    /// A name that is none of ours.
-    Stranger,
-}
-
 impl Leftover {
-    /// Locks `path`, unless somebody works on it or it is gone.
-    pub(super) fn claim(path: PathBuf) -> io::Result<Claim> {
-        let content = path.file_name().and_then(|name| name.to_str()).and_then(Content::parse);
-        let Some(content) = content else { return Ok(Claim::Stranger) };
+    /// Locks it, unless somebody works on it or it is gone.
+    pub(super) fn claim(Unfinished { path, content }: Unfinished) -> io::Result<Option<Leftover>> {
         let file = match files::open_to_write(&path) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Claim::Nothing),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(Claim::Nothing),
+            Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) => return Err(error),
         }
-        match is_in_place(&file, &path) {
-            true => Ok(Claim::Leftover(Leftover { file, path, content })),
-            false => Ok(Claim::Nothing),
-        }
+        Ok(is_in_place(&file, &path).then_some(Leftover { file, path, content }))
     }
 
     /// Whether it was written so long ago, at least.
@@ -236,11 +303,17 @@ impl Leftover {
     }
 
     pub(super) fn into_temporary(self) -> Temporary {
-        Temporary { file: self.file, path: Some(self.path) }
+        let is_complete = matches!(self.content, Content::File(_));
+        Temporary { file: self.file, path: Some(self.path), is_complete }
     }
 }
 
 impl Content {
+    /// Whether it is what the archive is to have of this image, once its record is written.
+    pub(super) fn is_copy_of(&self, image: Uuid) -> bool {
+        matches!(self, Content::Manifest { uuid, version: Version::Current } if *uuid == image)
+    }
+
     /// What a name says: the reverse of [`complete_name`], and of those of the others. `None` for one that is none of ours.
     fn parse(name: &str) -> Option<Content> {
         let is_id = |text: &str| text.parse::<Uuid>().is_ok();

@@ -17,8 +17,8 @@ use tokio::time::{Instant, sleep};
 use super::ingest::Digesting;
 use super::local::Received;
 use super::{
-    Archived, Asset, Content, LocalStorage, Location, Owner, ReceiveError, Storage, StorageError, Target,
-    Version,
+    Archived, Asset, Content, Leftover, LocalStorage, Location, Owner, ReceiveError, Storage, StorageError,
+    Target, Version,
 };
 use crate::files::planted::Odd;
 use crate::manifest::{Stor, Uuid};
@@ -59,6 +59,15 @@ impl Disk {
             assert!(Instant::now() < end, "{:?} in place of {count}", self.unfinished());
             sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    /// Everything in `incoming` that nobody works on.
+    async fn leftovers(&self) -> Vec<Leftover> {
+        let mut leftovers = Vec::new();
+        for unfinished in self.storage.unfinished().await.unwrap() {
+            leftovers.extend(self.storage.claim(unfinished).await.unwrap());
+        }
+        leftovers
     }
 
     async fn received(&self, bytes: &'static [u8]) -> Received {
@@ -186,13 +195,38 @@ async fn nothing_remains_of_a_body_that_nobody_waits_for() {
 async fn a_file_that_is_being_received_is_no_leftover() {
     let disk = Disk::new();
     let received = disk.received(b"abc").await;
-    assert!(disk.storage.leftovers().await.unwrap().is_empty());
+    assert!(disk.leftovers().await.is_empty());
     let uuid = Uuid::new_v4();
     let staged = disk.storage.stage(received, uuid, 0).await.unwrap();
-    assert!(disk.storage.leftovers().await.unwrap().is_empty());
+    assert!(disk.leftovers().await.is_empty());
     assert_eq!(disk.unfinished(), [format!("{uuid}.file0.{}", sha1_of(b"abc"))]);
-    drop(staged);
+    staged.discard().await.unwrap();
+    assert!(disk.unfinished().is_empty());
+}
+
+#[tokio::test]
+async fn a_name_that_a_manifest_may_have_is_not_taken_from_it() {
+    let disk = Disk::new();
+    let uuid = Uuid::new_v4();
+    let sha1 = sha1_of(b"abc");
+    let complete = disk.incoming().join(format!("{uuid}.file0.{sha1}"));
+    // Whether it was named is not known, or its last rename failed.
+    disk.storage.stage(disk.received(b"abc").await, uuid, 0).await.unwrap().leave();
+    let inode = |path: &Path| std::os::unix::fs::MetadataExt::ino(&fs::metadata(path).unwrap());
+    let first = inode(&complete);
+    // The same bytes once more, for something that fails, is given up, and succeeds.
+    disk.storage.stage(disk.received(b"abc").await, uuid, 0).await.unwrap().discard().await.unwrap();
+    drop(disk.storage.stage(disk.received(b"abc").await, uuid, 0).await.unwrap());
+    disk.until_unfinished(1).await;
+    assert_eq!((inode(&complete), disk.opened(uuid, &sha1).await), (first, b"abc".to_vec()));
+    disk.storage.stage(disk.received(b"abc").await, uuid, 0).await.unwrap().settle().await.unwrap();
     disk.until_unfinished(0).await;
+    assert_eq!(inode(&disk.place(uuid)), first);
+
+    // One that has other bytes is repaired, and still not this upload's to remove.
+    fs::write(&complete, "xyz").unwrap();
+    disk.storage.stage(disk.received(b"abc").await, uuid, 0).await.unwrap().discard().await.unwrap();
+    assert_eq!(fs::read(&complete).unwrap(), b"abc");
 }
 
 #[tokio::test]
@@ -200,9 +234,9 @@ async fn what_a_dead_process_left_is_claimed_once_and_discarded() {
     let disk = Disk::new();
     disk.storage.prepare().await.unwrap();
     fs::write(disk.incoming().join(format!("{}.part", Uuid::new_v4())), "abc").unwrap();
-    let mut leftovers = disk.storage.leftovers().await.unwrap();
+    let mut leftovers = disk.leftovers().await;
     assert_eq!(leftovers.len(), 1);
-    assert!(disk.storage.leftovers().await.unwrap().is_empty(), "it is claimed");
+    assert!(disk.leftovers().await.is_empty(), "it is claimed");
     let leftover = leftovers.remove(0);
     assert_eq!(leftover.content, Content::Part);
     disk.storage.discard(leftover).await.unwrap();
@@ -217,7 +251,7 @@ async fn what_was_left_for_the_sweep_says_whose_it_is_and_can_be_settled() {
     disk.storage.stage(disk.received(b"abc").await, uuid, 0).await.unwrap().leave();
     assert_eq!(disk.opened(uuid, &sha1).await, b"abc");
 
-    let mut leftovers = disk.storage.leftovers().await.unwrap();
+    let mut leftovers = disk.leftovers().await;
     let leftover = leftovers.remove(0);
     let owner = Owner { uuid, asset: Asset::File(0), sha1: sha1.clone() };
     assert_eq!(leftover.content, Content::File(owner));
@@ -237,8 +271,8 @@ async fn each_manifest_finds_its_own_bytes_while_a_file_is_replaced() {
     let refused = disk.storage.stage(disk.received(b"new").await, uuid, 0).await.unwrap();
     assert_eq!(disk.opened(uuid, &old).await, b"old");
     assert_eq!(disk.opened(uuid, &new).await, b"new");
-    drop(refused);
-    disk.until_unfinished(0).await;
+    refused.discard().await.unwrap();
+    assert!(disk.unfinished().is_empty());
     assert_eq!(disk.opened(uuid, &old).await, b"old");
 
     disk.storage.stage(disk.received(b"new").await, uuid, 0).await.unwrap().settle().await.unwrap();
@@ -306,10 +340,10 @@ async fn what_nobody_says_of_a_written_record_stays_and_tells_its_image() {
     let uuid = Uuid::new_v4();
     for version in [Version::Current, Version::Last] {
         let mut unknown = copy(&disk, uuid, version, "{}").await;
-        assert!(disk.storage.leftovers().await.unwrap().is_empty(), "somebody works on it");
+        assert!(disk.leftovers().await.is_empty(), "somebody works on it");
         unknown.record_is_written();
         drop(unknown);
-        let leftover = disk.storage.leftovers().await.unwrap().remove(0);
+        let leftover = disk.leftovers().await.remove(0);
         assert_eq!(leftover.content, Content::Manifest { uuid, version });
         assert!(!leftover.is_older_than(Duration::from_secs(3600)) && leftover.is_older_than(Duration::ZERO));
         let (leftover, bytes) = disk.storage.read_leftover(leftover).await.unwrap();
@@ -418,14 +452,17 @@ async fn a_file_has_a_second_name_until_one_of_them_goes() {
     let link = disk.storage.link(old, new, Asset::File(0), &sha1).await.unwrap();
     assert_eq!(disk.opened(new, &sha1).await, b"abc");
     // Nobody takes it for a leftover meanwhile.
-    assert!(disk.storage.leftovers().await.unwrap().is_empty());
+    assert!(disk.leftovers().await.is_empty());
     link.leave();
-    let leftover = disk.storage.leftovers().await.unwrap().remove(0);
+    let leftover = disk.leftovers().await.remove(0);
     assert!(leftover.shares_its_bytes());
     // Who judges it keeps others away.
     let busy = disk.storage.link(old, new, Asset::File(0), &sha1).await.unwrap_err();
     assert!(matches!(busy, StorageError::Io(error) if error.kind() == io::ErrorKind::WouldBlock));
     drop(leftover);
+    // What is there from before stays, whatever comes of the next one.
+    disk.storage.link(old, new, Asset::File(0), &sha1).await.unwrap().discard().await.unwrap();
+    assert_eq!(disk.opened(new, &sha1).await, b"abc");
     disk.storage.link(old, new, Asset::File(0), &sha1).await.unwrap().settle().await.unwrap();
     disk.storage.delete(old, vec![(Asset::File(0), sha1.clone())]).await.unwrap();
     assert_eq!((disk.opened(new, &sha1).await, disk.unfinished().len()), (b"abc".to_vec(), 0));
@@ -483,7 +520,7 @@ async fn what_is_not_from_here_stays_in_incoming_and_stops_nothing() {
         odd.plant(&disk.incoming().join(format!("{odd:?}")));
     }
     let before = disk.unfinished().len();
-    let leftovers = disk.storage.leftovers().await.unwrap();
+    let leftovers = disk.leftovers().await;
     // Files of four gigabytes are files.
     let found: Vec<_> = leftovers.iter().map(|leftover| matches!(leftover.content, Content::Part)).collect();
     assert_eq!((found.len(), found.iter().filter(|is_part| **is_part).count()), (2, 1), "{leftovers:?}");
@@ -491,7 +528,7 @@ async fn what_is_not_from_here_stays_in_incoming_and_stops_nothing() {
         disk.storage.discard(leftover).await.unwrap();
     }
     assert_eq!(disk.unfinished().len(), before - 2);
-    assert!(disk.storage.leftovers().await.unwrap().is_empty());
+    assert!(disk.leftovers().await.is_empty());
 }
 
 #[tokio::test]

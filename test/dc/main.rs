@@ -32,11 +32,13 @@ mod health;
 mod icons;
 mod imports;
 mod jobs;
+mod late;
 mod lifecycle;
 mod listing;
 mod manta;
 mod manta_faults;
 mod metrics;
+mod moves;
 mod outputs;
 mod pages;
 mod paging;
@@ -84,11 +86,13 @@ fn main() -> ExitCode {
         icons::TESTS,
         imports::TESTS,
         jobs::TESTS,
+        late::TESTS,
         lifecycle::TESTS,
         listing::TESTS,
         manta::TESTS,
         manta_faults::TESTS,
         metrics::TESTS,
+        moves::TESTS,
         outputs::TESTS,
         pages::TESTS,
         paging::TESTS,

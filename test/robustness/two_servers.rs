@@ -1,5 +1,7 @@
 //! Two processes on one Moray: what is changed through one is seen through the other, and no change is lost.
 
+mod files;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};

@@ -13,7 +13,7 @@ mod wait;
 
 pub(crate) use actor::{Actor, Call};
 pub(crate) use answer::Answer;
-pub(crate) use app::TestApp;
+pub(crate) use app::{TestApp, entries};
 pub(crate) use foreign::{Authority, Foreign, Script};
 pub(crate) use harness::{Test, run, tests};
 pub(crate) use manifest::*;

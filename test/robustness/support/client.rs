@@ -47,12 +47,13 @@ impl Answer {
 
 impl Client {
     pub(crate) fn new(datacenter: &Datacenter) -> Client {
+        Client::of(datacenter, datacenter.imgapi_url().unwrap())
+    }
+
+    /// A client of the server at this URL, which is one of this datacenter.
+    pub(crate) fn of(datacenter: &Datacenter, url: String) -> Client {
         let http = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(LIMIT);
-        Client {
-            http: http.build().unwrap(),
-            url: datacenter.imgapi_url().unwrap(),
-            owner: datacenter.account("admin").unwrap().uuid.clone(),
-        }
+        Client { http: http.build().unwrap(), url, owner: datacenter.account("admin").unwrap().uuid.clone() }
     }
 
     /// An error is a connection that broke, or no answer in time.
@@ -129,6 +130,22 @@ impl Client {
 
     pub(crate) async fn delete(&self, uuid: &str) -> reqwest::Result<Answer> {
         self.send(self.request(Method::DELETE, &format!("/images/{uuid}"))).await
+    }
+
+    /// UpdateImage of the UUID.
+    pub(crate) async fn rename(&self, uuid: &str, new: &str) -> reqwest::Result<Answer> {
+        self.post(&format!("/images/{uuid}?action=update"), &json!({"uuid": new})).await
+    }
+
+    /// AddImageIcon.
+    pub(crate) async fn add_icon(&self, uuid: &str) -> reqwest::Result<Answer> {
+        let request = self.request(Method::PUT, &format!("/images/{uuid}/icon"));
+        self.send(request.header("content-type", "image/png").body("icon")).await
+    }
+
+    /// DeleteImageIcon.
+    pub(crate) async fn delete_icon(&self, uuid: &str) -> reqwest::Result<Answer> {
+        self.send(self.request(Method::DELETE, &format!("/images/{uuid}/icon"))).await
     }
 
     pub(crate) async fn image(&self, uuid: &str) -> reqwest::Result<Answer> {

@@ -34,6 +34,12 @@ impl Remote {
         files
     }
 
+    /// The names of the files of one image.
+    pub(crate) async fn objects(&self, uuid: &str) -> BTreeSet<String> {
+        let directory = directory("images").join(&uuid[..3]).unwrap().join(uuid).unwrap();
+        self.names(&directory).await.into_iter().collect()
+    }
+
     /// The archive of manifests, by UUID.
     pub(crate) async fn archived(&self) -> BTreeMap<String, Value> {
         let directory = directory("archive");

@@ -1,0 +1,102 @@
+//! Files that a record names now, and will not name after its next write.
+
+use std::time::Duration;
+
+use ::manta::Path;
+
+use super::{Asset, Location, Storage, StorageError};
+use crate::manifest::{Stor, Uuid};
+
+/// What is to be deleted when the record no longer names it.
+///
+/// It is looked up before the record is written, while nothing else can have these names: in Manta each object by its
+/// etag, which no other object ever has. So whatever comes to one of the names after the write, by another process, too,
+/// is not taken for it.
+#[derive(Debug)]
+#[must_use = "files that no record names stay for ever"]
+pub struct Condemned {
+    uuid: Uuid,
+    local: Vec<(Asset, String)>,
+    objects: Vec<Object>,
+    /// Why not all could be looked up.
+    failed: Option<StorageError>,
+}
+
+/// An object that is to be deleted.
+#[derive(Debug)]
+pub(super) struct Object {
+    pub(super) path: Path,
+    /// Which one it must be; `None` where the path is no other's.
+    pub(super) etag: Option<String>,
+}
+
+impl Condemned {
+    /// Whether some of it is in Manta, or may be.
+    pub fn is_in_manta(&self) -> bool {
+        !self.objects.is_empty() || self.failed.is_some()
+    }
+}
+
+impl Storage {
+    /// Looks up stored files of an image, for their deletion after the next write of its record. What cannot be looked up
+    /// stays, and [`Storage::delete`] says so.
+    pub async fn condemn(&self, uuid: Uuid, files: &[Location]) -> Condemned {
+        let mut condemned = Condemned { uuid, local: Vec::new(), objects: Vec::new(), failed: None };
+        for file in files {
+            match file.stor {
+                Stor::Local => condemned.local.push((file.asset, file.sha1.clone())),
+                Stor::Manta => match self.objects_of(file).await {
+                    Ok(objects) => condemned.objects.extend(objects),
+                    Err(error) => condemned.failed = Some(error),
+                },
+            }
+        }
+        condemned
+    }
+
+    /// Looks up what an interrupted move has left of a file where its record does not say that it is; in Manta only what has
+    /// been there for `age`, because the rest may be an upload's. It is to be deleted when the record is fenced.
+    pub async fn condemn_rest(
+        &self,
+        file: &Location,
+        age: Duration,
+    ) -> Result<Option<Condemned>, StorageError> {
+        let (mut local, mut objects) = (Vec::new(), Vec::new());
+        match file.stor {
+            Stor::Local if self.local.has_place(file.uuid, file.asset).await? => {
+                local.push((file.asset, file.sha1.clone()));
+            }
+            Stor::Local => {}
+            Stor::Manta => objects.extend(self.manta()?.old_object(file, age).await?),
+        }
+        let is_nothing = local.is_empty() && objects.is_empty();
+        Ok((!is_nothing).then_some(Condemned { uuid: file.uuid, local, objects, failed: None }))
+    }
+
+    async fn objects_of(&self, file: &Location) -> Result<Vec<Object>, StorageError> {
+        self.manta()?.objects_of(file).await
+    }
+
+    /// Deletes files that no record names any more. That one of them is not there does not matter. The caller has the
+    /// image's lock.
+    ///
+    /// # Errors
+    /// The first one; the others are deleted all the same.
+    pub async fn delete(&self, condemned: Condemned) -> Result<(), StorageError> {
+        let Condemned { uuid, local, objects, failed } = condemned;
+        let mut deleted = failed.map_or(Ok(()), Err);
+        if !local.is_empty() {
+            deleted = deleted.and(self.local.delete(uuid, local).await);
+        }
+        for Object { path, etag } in objects {
+            let manta = self.manta()?;
+            deleted = deleted.and(manta.delete_object(&path, etag.as_deref()).await);
+        }
+        deleted
+    }
+
+    /// Deletes the directory of an image in Manta, if it is empty. Only for one that is gone: an upload to it would fail.
+    pub async fn delete_directory(&self, uuid: Uuid) -> Result<(), StorageError> {
+        self.manta()?.delete_directory(uuid).await
+    }
+}

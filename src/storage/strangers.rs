@@ -1,0 +1,34 @@
+//! What is in `incoming` and stays there, because it is not from here or cannot be opened. Each is told once.
+
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::files;
+
+/// So much is told at most.
+const MOST: usize = 100;
+
+/// The names that were told.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Strangers(Arc<Mutex<HashSet<OsString>>>);
+
+impl Strangers {
+    /// Logs why something is left alone, unless that was said already.
+    pub(super) fn tell(&self, name: &OsStr, reason: &str) {
+        let mut told = self.told();
+        if told.len() < MOST && told.insert(name.to_owned()) {
+            let file = files::readable(name);
+            tracing::warn!(file, reason, "something in the directory incoming is left alone");
+        }
+    }
+
+    /// Forgets all but these, which are still there.
+    pub(super) fn keep(&self, names: &HashSet<OsString>) {
+        self.told().retain(|name| names.contains(name));
+    }
+
+    fn told(&self) -> MutexGuard<'_, HashSet<OsString>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,186 @@
+//! Two processes on one Moray and one Manta: what both do to the files of one image at the same time.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::time::Duration;
+
+use coal::Datacenter;
+use coal::datacenter::MantaMode;
+use futures_util::future::join_all;
+use rand::random_range;
+use serde_json::Value;
+use tokio::time::sleep;
+use uuid::Uuid;
+
+use crate::support::{Answer, Client, IMGAPI, PATIENCE, Remote, SecondServer, TestFile, scaled, wait_for};
+
+/// How often, and how many images at a time.
+const ROUNDS: usize = 3;
+const AT_A_TIME: usize = 6;
+/// What is done to an image at the same time.
+const DEEDS: usize = 4;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Deed {
+    Upload(TestFile),
+    AddIcon,
+    DeleteIcon,
+    Rename,
+    Delete,
+}
+
+struct Pair {
+    clients: [Client; 2],
+    remote: Remote,
+}
+
+impl Deed {
+    fn random() -> Deed {
+        match random_range(0..12) {
+            0..6 => Deed::Upload(TestFile { seed: random_range(0..9), size: random_range(1..900_000) }),
+            6 | 7 => Deed::AddIcon,
+            8 => Deed::DeleteIcon,
+            9 | 10 => Deed::Rename,
+            _ => Deed::Delete,
+        }
+    }
+
+    fn file(self) -> Option<TestFile> {
+        match self {
+            Deed::Upload(file) => Some(file),
+            _ => None,
+        }
+    }
+
+    async fn carry_out(self, client: &Client, uuid: &str, new: &str) -> Answer {
+        let answer = match self {
+            Deed::Upload(file) => client.upload(uuid, file).await,
+            Deed::AddIcon => client.add_icon(uuid).await,
+            Deed::DeleteIcon => client.delete_icon(uuid).await,
+            Deed::Rename => client.rename(uuid, new).await,
+            Deed::Delete => client.delete(uuid).await,
+        };
+        answer.unwrap()
+    }
+}
+
+impl Pair {
+    fn any(&self) -> &Client {
+        &self.clients[random_range(0..2)]
+    }
+
+    /// The life of one image: several things are done to it at once, each through one of the servers.
+    async fn live(&self) {
+        let old = TestFile { seed: 77, size: 300_000 };
+        let (uuid, new) = (self.any().created().await, Uuid::new_v4().to_string());
+        let had = (random_range(0..3) > 0).then_some(old);
+        if let Some(file) = had {
+            assert_eq!(self.any().upload(&uuid, file).await.unwrap().status, 200);
+        }
+        let deeds: Vec<_> = (0..DEEDS).map(|_| Deed::random()).collect();
+        let outcomes = join_all(deeds.iter().map(async |deed| {
+            sleep(Duration::from_millis(random_range(0..60))).await;
+            (*deed, deed.carry_out(self.any(), &uuid, &new).await)
+        }))
+        .await;
+        let told: Vec<_> = outcomes.iter().map(|(deed, answer)| (deed, answer.outcome())).collect();
+        let is_done =
+            |wanted: fn(&Deed) -> bool| outcomes.iter().any(|(deed, it)| wanted(deed) && it.is_success());
+        for (deed, answer) in &outcomes {
+            // Gone, or faster than this; a new UUID is taken once, and none is given to what has no file.
+            let is_expected = answer.is_success()
+                || matches!((deed, answer.status), (_, 404 | 503) | (Deed::Rename, 409 | 422));
+            assert!(is_expected, "{uuid}: {told:?}");
+        }
+        let is_renamed = is_done(|deed| *deed == Deed::Rename);
+        let is_deleted = is_done(|deed| *deed == Deed::Delete);
+        assert!(!(is_renamed && is_deleted), "{uuid}: {told:?}");
+        // Of several that were acknowledged it is not known which one was the last.
+        let mut files: BTreeSet<_> =
+            outcomes.iter().filter_map(|(deed, it)| acknowledged(*deed, it)).collect();
+        if files.is_empty() {
+            // What was not acknowledged may be there all the same.
+            files = deeds.iter().filter_map(|deed| deed.file()).chain(had).map(TestFile::sha1).collect();
+        }
+        let gone: &[_] = match (is_renamed, is_deleted) {
+            (true, _) => &[&uuid],
+            (false, true) => &[&uuid, &new],
+            (false, false) => &[&new],
+        };
+        for uuid in gone {
+            self.is_gone(uuid, &told).await;
+        }
+        if !is_deleted {
+            self.is_whole(if is_renamed { &new } else { &uuid }, &files, &told).await;
+        }
+    }
+
+    /// Nobody has the UUID, and nothing is stored for it.
+    async fn is_gone(&self, uuid: &str, told: &impl Debug) {
+        for client in &self.clients {
+            wait_for("a deletion is seen", PATIENCE, async || {
+                match client.image(uuid).await.unwrap().status {
+                    404 => Ok(()),
+                    status => Err((status, told)),
+                }
+            })
+            .await;
+        }
+        let objects = self.remote.objects(uuid).await;
+        assert!(objects.is_empty(), "{uuid}: {objects:?} after {told:?}");
+    }
+
+    /// Both servers give out one of these files, or none if there is none; and nothing else is stored.
+    async fn is_whole(&self, uuid: &str, files: &BTreeSet<String>, told: &impl Debug) {
+        let (image, named) =
+            wait_for("both know the same, and nothing else is stored", PATIENCE, async || {
+                let [first, second] = [self.image(0, uuid).await, self.image(1, uuid).await];
+                let assets = [("file0", &first["files"][0]), ("icon", &first["icon"])];
+                let named: BTreeSet<_> = assets
+                    .into_iter()
+                    .filter(|(_, entry)| entry.is_object() || **entry == true)
+                    .map(|(name, _)| name.to_owned())
+                    .collect();
+                let stored = self.remote.objects(uuid).await;
+                // A file that replaces another one has a name of its own for a moment.
+                match first == second && stored == named {
+                    true => Ok((first, named)),
+                    false => Err((uuid.to_owned(), stored, named, told)),
+                }
+            })
+            .await;
+        if !named.contains("file0") {
+            return;
+        }
+        let sha1 = image["files"][0]["sha1"].as_str().unwrap();
+        assert!(files.contains(sha1), "{uuid}: {sha1} of {files:?} after {told:?}");
+        for client in &self.clients {
+            assert_eq!(client.download(uuid).await.1, sha1, "{uuid}: after {told:?}");
+        }
+    }
+
+    async fn image(&self, server: usize, uuid: &str) -> Value {
+        self.clients[server].image(uuid).await.unwrap().json()
+    }
+}
+
+fn acknowledged(deed: Deed, answer: &Answer) -> Option<String> {
+    deed.file().filter(|_| answer.is_success()).map(TestFile::sha1)
+}
+
+async fn start() -> (Datacenter, SecondServer, Pair) {
+    let datacenter = Datacenter::builder().imgapi(IMGAPI).manta(MantaMode::Local).start().await.unwrap();
+    let second = SecondServer::start(&datacenter).await;
+    let clients = [Client::new(&datacenter), Client::of(&datacenter, second.url().to_owned())];
+    let pair = Pair { clients, remote: Remote::new(&datacenter) };
+    (datacenter, second, pair)
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_and_nothing_else_is_stored() {
+    let (_datacenter, second, pair) = start().await;
+    for _ in 0..scaled(ROUNDS) {
+        join_all((0..AT_A_TIME).map(|_| pair.live())).await;
+    }
+    second.stop().await;
+}
