@@ -52,7 +52,12 @@ impl Temporary {
     }
 
     fn create_named(incoming: &Path, name: impl Fn(Uuid) -> String) -> io::Result<Temporary> {
-        fs::create_dir_all(incoming)?;
+        // The base directory itself is not made: where it is gone, its file system is not mounted any more, and what would be
+        // written below its mount point would be lost with the next one.
+        match fs::create_dir(incoming) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
         loop {
             let path = incoming.join(name(Uuid::new_v4()));
             let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;

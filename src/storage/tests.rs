@@ -192,6 +192,22 @@ async fn nothing_remains_of_a_body_that_nobody_waits_for() {
 }
 
 #[tokio::test]
+async fn a_base_directory_that_has_gone_is_not_made_again() {
+    let disk = Disk::new();
+    let base = disk.directory.path().join("mounted");
+    let storage = LocalStorage::new(base.clone());
+    let receive = || {
+        let body = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"bytes"))]);
+        storage.receive(Some(5), Digesting::All, NO_LIMIT, body)
+    };
+    let refused = receive().await;
+    assert!(matches!(refused, Err(ReceiveError::Storage(StorageError::Io(_)))), "{refused:?}");
+    assert!(!base.exists());
+    fs::create_dir(&base).unwrap();
+    receive().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_file_that_is_being_received_is_no_leftover() {
     let disk = Disk::new();
     let received = disk.received(b"abc").await;
