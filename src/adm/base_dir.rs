@@ -1,16 +1,14 @@
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::Adm;
 use super::client::{BaseDir, Client};
 use crate::config::Config;
+use crate::files::DirectoryLock;
 
 /// One of them is in every directory that a service has used, of this version or of 4.13.1.
-const SIGNS: [&str; 5] = [LOCKS[0], LOCKS[1], "images", "manifests", "archive"];
-
-/// Files that a running service has locked.
-const LOCKS: [&str; 2] = ["imgapi.lock", "manifests.lock"];
+const SIGNS: [&str; 4] = [DirectoryLock::NAME, "images", "manifests", "archive"];
 
 /// What a command wants of the local base directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,19 +45,11 @@ pub(super) fn check(config: &Config, adm: &Adm, need: Need) -> Result<(), String
         BaseDir::Is(theirs) => {
             refused(&format!("is not that of the service at {url}, which uses {}", theirs.display()))
         }
-        BaseDir::Secret if is_locked(directory) => Ok(()),
+        BaseDir::Secret if DirectoryLock::is_held(directory) => Ok(()),
         BaseDir::Secret => refused(&format!("is used by no service, and one is at {url}")),
         BaseDir::Unknown if need == Need::Place || has_signs(directory) => Ok(()),
         BaseDir::Unknown => refused("has nothing that a service has left there"),
     }
-}
-
-/// Whether a process has one of the locks. Who looks has a shared one for a moment.
-fn is_locked(directory: &Path) -> bool {
-    LOCKS.iter().any(|name| {
-        let locked = File::open(directory.join(name)).map(|file| file.try_lock_shared());
-        matches!(locked, Ok(Err(TryLockError::WouldBlock)))
-    })
 }
 
 fn has_signs(directory: &Path) -> bool {

@@ -3,11 +3,15 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::OFlags;
 
-/// The file that is locked, in the directory.
-const NAME: &str = "imgapi.lock";
+/// How often a lock is tried: somebody may only be looking whether it is held.
+const ATTEMPTS: usize = 3;
+/// Between two of them.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Keeps other servers out of a base directory: two that shared one would each take the other's files under way for what a
 /// crash has left. The system gives the lock back with the process. A clone is the same lock.
@@ -35,6 +39,15 @@ pub enum LockError {
 }
 
 impl DirectoryLock {
+    /// The file that is locked, in the directory.
+    pub const NAME: &str = "imgapi.lock";
+
+    /// Whether some process has the lock of a directory. Looking takes it, shared, for a moment.
+    pub fn is_held(directory: &Path) -> bool {
+        let locked = super::open(&directory.join(DirectoryLock::NAME)).map(|file| file.try_lock_shared());
+        matches!(locked, Ok(Err(TryLockError::WouldBlock)))
+    }
+
     /// Takes the lock of a directory that is there.
     ///
     /// # Errors
@@ -44,12 +57,18 @@ impl DirectoryLock {
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).read(true).write(true).custom_flags(flags.bits().cast_signed());
-        let file = options.open(directory.join(NAME)).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => Ok(DirectoryLock { directory: directory.to_owned(), file: Arc::new(file) }),
-            Err(TryLockError::WouldBlock) => Err(LockError::InUse(directory.to_owned())),
-            Err(TryLockError::Error(error)) => Err(failed(error)),
+        let file = options.open(directory.join(DirectoryLock::NAME)).map_err(failed)?;
+        for attempt in 1..=ATTEMPTS {
+            match file.try_lock() {
+                Ok(()) => {
+                    return Ok(DirectoryLock { directory: directory.to_owned(), file: Arc::new(file) });
+                }
+                Err(TryLockError::WouldBlock) if attempt < ATTEMPTS => thread::sleep(PAUSE),
+                Err(TryLockError::WouldBlock) => break,
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
+            }
         }
+        Err(LockError::InUse(directory.to_owned()))
     }
 
     /// Which directory it is.
@@ -65,13 +84,16 @@ mod tests {
     #[test]
     fn one_at_a_time_has_the_lock() {
         let directory = tempfile::tempdir().unwrap();
+        assert!(!DirectoryLock::is_held(directory.path()));
         let lock = DirectoryLock::take(directory.path()).unwrap();
+        assert!(DirectoryLock::is_held(directory.path()));
         let same = lock.clone();
         let refused = DirectoryLock::take(directory.path()).unwrap_err();
         assert!(refused.to_string().starts_with("another process uses the directory "), "{refused}");
         drop(lock);
         assert!(matches!(DirectoryLock::take(directory.path()), Err(LockError::InUse(_))));
         drop(same);
+        assert!(!DirectoryLock::is_held(directory.path()));
         DirectoryLock::take(directory.path()).unwrap();
     }
 }
