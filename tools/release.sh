@@ -54,7 +54,7 @@ epoch() {
 # them in the names of its own directories.
 build() {
     local version cargo_home sysroot
-    version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
+    version=$(sed -n '/^name = "imgapi"$/,/^version/s/^version = "\(.*\)"$/\1/p' Cargo.toml)
     cargo_home=${CARGO_HOME:-$HOME/.cargo}
     sysroot=$(rustc --print sysroot)
     mkdir -p "$BUILD_DIR"

@@ -85,7 +85,7 @@ async fn parse(headers: &HeaderMap, body: Body) -> ApiResult<Parsed> {
     }
     match content_type.as_str() {
         "application/json" => parse_json(&raw),
-        "application/x-www-form-urlencoded" => parse_form(&raw),
+        "application/x-www-form-urlencoded" => json_as_form(&raw).map_or_else(|| parse_form(&raw), Ok),
         "multipart/form-data" => parse_multipart(headers, raw).await,
         _ => Ok(Parsed::Other),
     }
@@ -145,6 +145,12 @@ fn parse_json(raw: &[u8]) -> ApiResult<Parsed> {
         .map_err(|error| ApiError::new(Code::InvalidContent, format!("the body is not valid JSON: {error}")))
 }
 
+/// JSON that came under the type of a form, as `curl -d` sends it unless told otherwise. No form looks like it.
+fn json_as_form(raw: &[u8]) -> Option<Parsed> {
+    let is_json = matches!(raw.trim_ascii_start().first(), Some(b'{' | b'['));
+    if is_json { parse_json(raw).ok() } else { None }
+}
+
 fn parse_form(raw: &[u8]) -> ApiResult<Parsed> {
     let fields = form_urlencoded::parse(raw).into_owned().map(|(name, value)| (name, Value::from(value)));
     form(fields.take(MAX_FIELDS + 1).collect())
@@ -196,7 +202,14 @@ mod tests {
     async fn a_body_is_parsed_by_its_type() {
         let expected = Ok(Parsed::Json(serde_json::json!({"a": "1"})));
         assert_eq!(parsed(&[JSON], r#"{"a":"1"}"#).await, expected);
-        assert_eq!(parsed(&[("content-type", "application/x-www-form-urlencoded")], "a=1").await, expected);
+        let form = ("content-type", "application/x-www-form-urlencoded");
+        assert_eq!(parsed(&[form], "a=1").await, expected);
+        assert_eq!(parsed(&[form], " {\"a\":\"1\"}").await, expected);
+        assert_eq!(parsed(&[form], "[1]").await, Ok(Parsed::Json(serde_json::json!([1]))));
+        for (text, name) in [("{a}=1", "{a}"), ("[a]=1", "[a]"), ("{\"a\":", "{\"a\":")] {
+            let Ok(Parsed::Json(value)) = parsed(&[form], text).await else { panic!("{text}") };
+            assert!(value.as_object().unwrap().contains_key(name), "{text}");
+        }
         let multipart = "--X\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--X--\r\n";
         assert_eq!(parsed(&[("content-type", "multipart/form-data; boundary=X")], multipart).await, expected);
         assert_eq!(parsed(&[("content-type", "text/csv")], "a,b").await, Ok(Parsed::Other));

@@ -97,9 +97,28 @@ fn header_list(headers: &HeaderMap, name: HeaderName) -> Option<String> {
 }
 
 /// Tags come with or without quotes and `W/`: 4.13.1 sends its own without.
-fn matches<'a>(tags: &'a str, etag: &str) -> bool {
-    let strong = |tag: &'a str| tag.strip_prefix("W/").unwrap_or(tag);
-    tags.split(',').map(|tag| strong(tag.trim())).any(|tag| tag == "*" || unquoted(tag) == etag)
+fn matches(tags: &str, etag: &str) -> bool {
+    let mut rest = tags;
+    while let Some(tag) = next_tag(&mut rest) {
+        let strong = tag.strip_prefix("W/").unwrap_or(tag);
+        if strong == "*" || unquoted(strong) == etag {
+            return true;
+        }
+    }
+    false
+}
+
+/// Takes the next element off a list. A comma within quotes is part of the tag.
+fn next_tag<'a>(rest: &mut &'a str) -> Option<&'a str> {
+    let list = rest.trim_start_matches([' ', '\t', ',']);
+    let mut quoted = false;
+    let end = list.find(|c: char| {
+        quoted ^= c == '"';
+        c == ',' && !quoted
+    });
+    let (tag, after) = list.split_at(end.unwrap_or(list.len()));
+    *rest = after;
+    (!tag.is_empty()).then(|| tag.trim_end())
 }
 
 fn unquoted(tag: &str) -> &str {
@@ -137,10 +156,16 @@ mod tests {
 
     #[test]
     fn a_read_with_the_current_tag_or_time_is_not_modified() {
-        for tag in ["abc", "\"abc\"", "W/\"abc\"", "*", "x, \"abc\""] {
+        for tag in
+            ["abc", "\"abc\"", "W/\"abc\"", "*", "x, \"abc\"", "\"a,b\" , W/\"abc\"", ",abc,", "x,\tabc"]
+        {
             assert_eq!(outcome(&[("if-none-match", tag)]), Ok(Outcome::NotModified), "{tag}");
         }
-        assert_eq!(outcome(&[("if-none-match", "x")]), Ok(Outcome::Send));
+        for tag in
+            ["x", "\"a,b\", \"x,abc\"", "\"x, abc ,y\"", "\"abc", "\"x\", \"abc, y\"", ",,", "W/\"a,abc\""]
+        {
+            assert_eq!(outcome(&[("if-none-match", tag)]), Ok(Outcome::Send), "{tag}");
+        }
         assert_eq!(outcome(&[("if-modified-since", MODIFIED)]), Ok(Outcome::NotModified));
         assert_eq!(outcome(&[("if-modified-since", "Sun, 06 Nov 1994 08:49:36 GMT")]), Ok(Outcome::Send));
         assert_eq!(outcome(&[("if-modified-since", "yesterday")]), Ok(Outcome::Send));

@@ -86,7 +86,7 @@ pub(super) async fn get_image_file(
     image: VisibleImage,
     Extension(bodies): Extension<FileBodies>,
 ) -> ApiResult<Response> {
-    let index = parse_index(&context.params)?;
+    let index = file_index(&context.params, &image)?;
     let respond = |opened| respond(opened, &method, &headers, &bodies);
     images::get_file(state.app(), image.access, &image.image, index, respond).await
 }
@@ -108,14 +108,15 @@ async fn respond(
     download.respond(method, headers, bodies).await
 }
 
-/// The number that the text begins with; anything else is 0, as in 4.13.1. A negative one is beyond every list.
-fn parse_index(params: &Params) -> ApiResult<usize> {
+/// The number that the text begins with; anything else is 0, as in 4.13.1. Of one that no list can have, as a negative one,
+/// there is no file.
+fn file_index(params: &Params, image: &VisibleImage) -> ApiResult<usize> {
     let text = params.non_empty("index")?.unwrap_or_default().trim_start();
-    let (negative, text) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
-    };
-    let digits = text.find(|c: char| !c.is_ascii_digit()).map_or(text, |end| &text[..end]);
-    let index = if digits.is_empty() { 0 } else { digits.parse().unwrap_or(usize::MAX) };
-    Ok(if negative && index > 0 { usize::MAX } else { index })
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let digits = unsigned.find(|c: char| !c.is_ascii_digit()).map_or(unsigned, |end| &unsigned[..end]);
+    let number = if digits.is_empty() { "0" } else { &text[..text.len() - unsigned.len() + digits.len()] };
+    match number.parse::<i64>().ok().and_then(|number| usize::try_from(number).ok()) {
+        Some(index) => Ok(index),
+        None => Err(ApiError::no_file(image.access.uuid, number)),
+    }
 }

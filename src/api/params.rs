@@ -14,9 +14,12 @@ pub(super) struct Params(Vec<(String, String)>);
 
 impl Params {
     /// Reads a query string as the qs library of 4.13.1 does: a name may have a `=` in its brackets, and a name or
-    /// value with a malformed escape is taken as it stands.
+    /// value with a malformed escape is taken as it stands. A `;` separates where there is no `&`: people write it, because
+    /// a shell takes the other one for itself.
     pub(super) fn parse(query: Option<&str>) -> Params {
-        let pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+        let query = query.unwrap_or_default();
+        let separator = if query.contains('&') { '&' } else { ';' };
+        let pairs = query.split(separator).filter(|pair| !pair.is_empty());
         Params(pairs.map(split).map(|(name, value)| (decode(name), decode(value))).collect())
     }
 
@@ -160,6 +163,9 @@ mod tests {
         for (query, expected) in [
             ("a=b&&c", &[("a", "b"), ("c", "")][..]),
             ("a=b=c", &[("a", "b=c")]),
+            ("a=b;c=d;", &[("a", "b"), ("c", "d")]),
+            ("a=b;c&d", &[("a", "b;c"), ("d", "")]),
+            ("a=b%3Bc", &[("a", "b;c")]),
             ("a=b[]=c", &[("a=b[]", "c")]),
             ("a%5Bb%5D=c", &[("a[b]", "c")]),
             ("a=b%5d=c", &[("a=b]", "c")]),

@@ -7,7 +7,8 @@ use std::task::{Context as TaskContext, Poll};
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tower::Service;
@@ -98,6 +99,9 @@ fn challenge(state: &AppState, response: &mut Response) {
 }
 
 async fn answer(context: &Context, mut request: Request, mut routed: Router) -> Response {
+    if let Err(error) = check_host(&request) {
+        return error.into_response();
+    }
     request.extensions_mut().insert(context.clone());
     if context.is_quiet() {
         // The span is for records that are written meanwhile.
@@ -105,6 +109,25 @@ async fn answer(context: &Context, mut request: Request, mut routed: Router) -> 
     }
     let span = tracing::info_span!("request", req_id = context.id_text());
     infallible(routed.call(request).instrument(span).await)
+}
+
+/// HTTP/1.1 has one `Host`, and HTTP/1.0 one at most: with several of them, those that a request passes would not agree whose
+/// it is. RFC 9112 section 3.2.
+fn check_host(request: &Request) -> ApiResult<()> {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let refused =
+        |problem: &str| Err(ApiError::new(Code::BadRequestError, format!("the header Host {problem}")));
+    match (hosts.next(), hosts.next()) {
+        (_, Some(_)) => refused("is there more than once"),
+        (None, None) if request.version() >= Version::HTTP_11 => refused("is missing"),
+        (Some(host), None) if !is_host(host.as_bytes()) => refused("names no host"),
+        _ => Ok(()),
+    }
+}
+
+/// An empty one is what a client sends whose URL has none.
+fn is_host(host: &[u8]) -> bool {
+    host.is_empty() || (!host.contains(&b'@') && Authority::try_from(host).is_ok())
 }
 
 fn infallible(result: Result<Response, Infallible>) -> Response {
@@ -201,6 +224,18 @@ mod tests {
     fn path(uri: &str) -> String {
         let uri: Uri = uri.parse().unwrap();
         normal_path(&uri).unwrap_or(uri).to_string()
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address() {
+        for host in
+            ["", "x", "imgapi.coal.joyent.us", "10.99.99.21:80", "[::1]:8080", "a_b-c.d", "localhost:"]
+        {
+            assert!(is_host(host.as_bytes()), "{host}");
+        }
+        for other in ["a b", "u:p@h", "http://h", "h/x", "a\"b", "é"] {
+            assert!(!is_host(other.as_bytes()), "{other}");
+        }
     }
 
     #[test]

@@ -24,6 +24,8 @@ const MAX_FILE: u64 = 4 << 20;
 const MIN_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const MAX_CONNECT_TIMEOUT_MS: u64 = 60_000;
 const MAX_CONNECTIONS: u64 = 1_000_000;
+/// As many as fit into a body, and more.
+const MAX_ACL_ACCOUNTS: u64 = 100_000;
 const MAX_GRACE_SECONDS: u64 = 3600;
 const MAX_STALE_SECONDS: u64 = 7 * 24 * 3600;
 
@@ -134,6 +136,7 @@ fn read(mut merged: Map<String, Value>, problems: &mut Vec<Problem>) -> Config {
         manta,
         channels: Channels::read(&mut root, mode),
         max_connections: root.integer("maxConnections", MAX_CONNECTIONS).unwrap_or(MAX_CONNECTIONS) as usize,
+        max_acl_accounts: max_acl_accounts(&mut root),
         shutdown_grace: Duration::from_secs(
             root.integer("shutdownGraceSeconds", MAX_GRACE_SECONDS).unwrap_or_default(),
         ),
@@ -148,6 +151,14 @@ fn read(mut merged: Map<String, Value>, problems: &mut Vec<Problem>) -> Config {
     storage::complete(&mut merged, config.manta.as_ref());
     base_dir::complete(&mut merged, &config.local_base_dir);
     Config { merged: Masked(merged), ..config }
+}
+
+fn max_acl_accounts(root: &mut Reader<'_>) -> usize {
+    let accounts = root.integer("maxAclAccounts", MAX_ACL_ACCOUNTS);
+    if accounts == Some(0) {
+        root.problem("maxAclAccounts", "must be at least 1");
+    }
+    accounts.unwrap_or_default() as usize
 }
 
 fn log_level(root: &mut Reader<'_>) -> Level {

@@ -181,6 +181,8 @@ fn networks_are_given_as_such_or_as_addresses() {
         ("httpProxy", json!("proxy:3128")),
         ("allowInsecure", json!("yes")),
         ("maxSockets", json!(0)),
+        ("maxAclAccounts", json!(0)),
+        ("maxAclAccounts", json!(100_001)),
         ("transferIdleSeconds", json!(0)),
     ] {
         assert_eq!(problems(|config| drop(config.insert(key.into(), value.clone()))), [key], "{value}");

@@ -1,8 +1,9 @@
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::change::change;
 use super::{Access, ApiError, ApiResult, App, to_the_end};
-use crate::manifest::{Image, Uuid};
+use crate::manifest::{FieldError, Image, Uuid};
 
 /// What to do with accounts and an ACL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,27 +25,39 @@ pub async fn update_acl(
     to_the_end(async move {
         let updated = |image: &Image| {
             let acl = action.apply(image.acl(), &accounts);
-            image.with_acl(&acl).map_err(ApiError::validation)
+            let updated = image.with_acl(&acl).map_err(ApiError::validation)?;
+            refuse_long_acl(&app, Some(image), &updated)?;
+            Ok(updated)
         };
         Ok(change(&app, access, updated).await?)
     })
     .await
 }
 
+/// 422 for a new image with more accounts in its ACL than the configuration allows, and for a change that makes it longer
+/// than that. One that is too long already, in a record from elsewhere, can only become shorter.
+pub(super) fn refuse_long_acl(app: &App, before: Option<&Image>, image: &Image) -> ApiResult<()> {
+    let (accounts, most) = (image.acl().len(), app.config.max_acl_accounts);
+    if accounts <= most.max(before.map_or(0, |before| before.acl().len())) {
+        return Ok(());
+    }
+    let message = format!("has {accounts} accounts, and may have {most}");
+    Err(ApiError::validation(vec![FieldError::invalid("acl").because(message)]))
+}
+
 impl AclAction {
     fn apply(self, acl: &[Uuid], accounts: &[Uuid]) -> Vec<Uuid> {
-        let mut acl = acl.to_vec();
         match self {
             AclAction::Add => {
-                for account in accounts {
-                    if !acl.contains(account) {
-                        acl.push(*account);
-                    }
-                }
+                let mut seen: HashSet<_> = acl.iter().collect();
+                let new = accounts.iter().filter(|account| seen.insert(account)).collect::<Vec<_>>();
+                acl.iter().chain(new).copied().collect()
             }
-            AclAction::Remove => acl.retain(|account| !accounts.contains(account)),
+            AclAction::Remove => {
+                let removed: HashSet<_> = accounts.iter().collect();
+                acl.iter().filter(|account| !removed.contains(account)).copied().collect()
+            }
         }
-        acl
     }
 }
 

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
+use super::acl::refuse_long_acl;
 use super::change::change;
 use super::create::owner_of;
 use super::delete::delete_record_and_files;
@@ -52,7 +53,7 @@ pub async fn create_from_vm(
     request_id: &str,
 ) -> ApiResult<StartedJob> {
     let image = VmImage { manifest: asked(image.manifest), ..image };
-    let owner = owner_of(&image.manifest, account)?;
+    let owner = owner_of(app, &image.manifest, account)?;
     app.check_jobs()?;
     let vm = find_vm(app, account, image.vm, request_id).await?;
     check_server(app, &image, &vm, request_id).await?;
@@ -70,6 +71,7 @@ pub async fn create_from_vm(
     let manifest = completed(image.manifest.clone(), uuid, owner, channel.as_deref(), &vm);
     let context = CreateContext { uuid, owner: Some(owner), rules: app.rules(), channel };
     let placeholder = placeholder(manifest.clone(), &context, &expiry(app))?;
+    refuse_long_acl(app, None, &placeholder)?;
     let job = job(uuid, owner, &image, manifest, script, request_id);
     let placeholder = placeholder.of_job(Some(job.uuid)).map_err(ApiError::validation)?;
     let (app, request_id) = (Arc::clone(app), request_id.to_owned());

@@ -90,6 +90,11 @@ impl ApiError {
         ApiError::new(Code::ResourceNotFound, format!("image {uuid} not found"))
     }
 
+    /// 404 for a file that the image does not have.
+    pub fn no_file(uuid: Uuid, index: impl std::fmt::Display) -> ApiError {
+        ApiError::new(Code::ResourceNotFound, format!("image {uuid} has no file {index}"))
+    }
+
     /// 409 for a UUID that is taken.
     pub fn image_exists(uuid: Uuid) -> ApiError {
         ApiError::new(Code::ImageUuidAlreadyExists, format!("image {uuid} already exists"))

@@ -7,6 +7,9 @@ use super::{Access, ApiError, ApiResult, App, Code, to_the_end};
 use crate::manifest::{ApiForm, Compression, FieldCode, FieldError, Image, Stor, Uuid, json};
 use crate::storage::{Location, StorageError};
 
+/// What is wrong with a path that leaves no room for a name.
+const ROOT: &str = "has to lead into one of the directories that an account has";
+
 /// Where ExportImage has put things: paths in the Manta of this URL.
 #[derive(Debug, Serialize)]
 pub struct Exported {
@@ -35,6 +38,9 @@ pub async fn export(
     if !path.starts_with('/') {
         return Err(invalid_path(path, "must begin with a slash"));
     }
+    if components.len() < 2 {
+        return Err(invalid_path(path, ROOT));
+    }
     let path = format!("/{}", components.join("/"));
     let app = Arc::clone(app);
     to_the_end(async move {
@@ -58,6 +64,9 @@ async fn write(
         true => format!("{path}/{}-{}", image.name(), image.version()),
         false => path.to_owned(),
     };
+    if prefix.matches('/').count() < 3 {
+        return Err(invalid_path(path, ROOT));
+    }
     let exported = Exported {
         manta_url: manta.url().to_owned(),
         image_path: format!(

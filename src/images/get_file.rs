@@ -1,5 +1,5 @@
 use super::reading::{Named, read_named};
-use super::{Access, ApiError, ApiResult, App, Code};
+use super::{Access, ApiError, ApiResult, App};
 use crate::manifest::{ImageFile, Uuid, View};
 use crate::storage::{Location, StorageError, StoredFile};
 
@@ -49,9 +49,6 @@ async fn open(app: &App, location: &Location) -> Result<StoredFile, StorageError
 }
 
 fn file_of(uuid: Uuid, files: &[ImageFile], index: usize) -> ApiResult<Named<ImageFile>> {
-    let entry = files.get(index).ok_or_else(|| {
-        let message = format!("image {uuid} has no file {index}");
-        ApiError::new(Code::ResourceNotFound, message)
-    })?;
+    let entry = files.get(index).ok_or_else(|| ApiError::no_file(uuid, index))?;
     Ok(Named { entry: entry.clone(), location: Location::of_file(uuid, index, entry) })
 }

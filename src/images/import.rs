@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use super::acl::refuse_long_acl;
 use super::origin::{NamedBy, find_origin, store};
 use super::{ApiError, ApiResult, App, to_the_end};
 use crate::config::ChannelId;
@@ -49,6 +50,7 @@ pub async fn import(
         let (placeholder, job) =
             placeholder.map_or((None, options.job), |found| (Some(found.etag), found.image.job()));
         let image = manifest::import(manifest, &context)?.of_job(job).map_err(ApiError::validation)?;
+        refuse_long_acl(&app, None, &image)?;
         let stored = store(&app, &image, placeholder.as_deref(), origin, named_by).await?;
         stored.map_err(|error| match error {
             // Somebody else imported it meanwhile, or what is there is not valid.

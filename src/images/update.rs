@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use super::acl::refuse_long_acl;
 use super::change::change_with_origin;
 use super::channels::refuse_unknown_channels;
 use super::origin::refuse_hidden_origin;
@@ -27,7 +28,9 @@ pub async fn update(
         let updated = |image: &Image| {
             let body = asked(image, &body, is_operator).map_err(ApiError::validation)?;
             refuse_unknown_channels(&app.config.channels, &body)?;
-            updated_by(image, &body).map_err(ApiError::validation)
+            let updated = updated_by(image, &body).map_err(ApiError::validation)?;
+            refuse_long_acl(&app, Some(image), &updated)?;
+            Ok(updated)
         };
         let image = owned(&app, access).await?.image;
         precondition.check(&image)?;

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::api_form::{ApiForm, ApiImage};
 use super::file::{Icon, ImageFile, OwnName};
 use super::kinds::{ImageType, Os, Rules, State, Stor};
+use super::times::Moment;
 use super::uuid::Uuid;
 use super::{FieldError, coerce, tags, validate};
 
@@ -30,7 +31,7 @@ pub struct Image {
     pub(super) image_type: Option<ImageType>,
     pub(super) os: Option<Os>,
     pub(super) published_at: Option<String>,
-    pub(super) published_millis: Option<i64>,
+    pub(super) published: Option<Moment>,
     pub(super) expires_at: Option<String>,
     pub(super) files: Vec<ImageFile>,
     pub(super) icon: Option<Icon>,

@@ -18,12 +18,15 @@ pub fn iso_millis(time: OffsetDateTime) -> String {
     )
 }
 
+/// Length of a `published_at` without milliseconds.
+const SECONDS_LEN: usize = 20;
+
 /// Whether a text has the form of `published_at`: `YYYY-MM-DDTHH:MM:SS[.mmm]Z`.
 ///
 /// As in 4.13.1 this is about the form; the calendar is not asked.
 pub fn is_published_at(text: &str) -> bool {
     let form: &[u8] = match text.len() {
-        20 => b"0000-00-00T00:00:00Z",
+        SECONDS_LEN => b"0000-00-00T00:00:00Z",
         24 => b"0000-00-00T00:00:00.000Z",
         _ => return false,
     };
@@ -32,17 +35,50 @@ pub fn is_published_at(text: &str) -> bool {
         .all(|(byte, like)| if *like == b'0' { byte.is_ascii_digit() } else { byte == *like })
 }
 
-/// The moment of a `published_at` in milliseconds since 1970. `None` if there is no such moment.
-pub fn published_millis(text: &str) -> Option<i64> {
-    let moment = parse_js_date(text)?;
-    i64::try_from(moment.unix_timestamp_nanos() / 1_000_000).ok()
+/// A moment of publication: the digits of its text, `YYYYMMDDhhmmssmmm`, as a number. Texts that differ only in that one
+/// has no milliseconds may be one moment.
+///
+/// The calendar is not asked here either, so that every `published_at` has its place, and within a second at most it is
+/// another one than that of its text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(u64);
+
+impl Moment {
+    /// None is before it.
+    pub const FIRST: Moment = Moment(0);
+    /// None is after it.
+    pub const LAST: Moment = Moment(99_999_999_999_999_999);
+
+    /// The moment of a `published_at`; `None` for a text of another form.
+    pub fn of_published_at(text: &str) -> Option<Moment> {
+        if !is_published_at(text) {
+            return None;
+        }
+        let digits = text.bytes().filter(u8::is_ascii_digit);
+        let number = digits.fold(0, |number, digit| number * 10 + u64::from(digit - b'0'));
+        Some(Moment(if text.len() == SECONDS_LEN { number * 1000 } else { number }))
+    }
+
+    /// The text that all times in the second of this moment begin with: `YYYY-MM-DDThh:mm:ss`.
+    pub fn second(self) -> String {
+        let digits = format!("{:014}", self.0 / 1000);
+        let parts = [0..4, 4..6, 6..8, 8..10, 10..12, 12..14].map(|part| &digits[part]);
+        let [year, month, day, hour, minute, second] = parts;
+        format!("{year}-{month}-{day}T{hour}:{minute}:{second}")
+    }
 }
 
 /// `Date.parse` for the usual forms: `2020`, `2020-01`, `2020-01-02`, ISO 8601 times with or without seconds,
 /// fraction and offset, and RFC 1123.
 ///
-/// A time without an offset is taken as UTC, the zone of every Triton zone.
+/// A time without an offset is taken as UTC, the zone of every Triton zone. The result is in UTC, and in the years 0 to
+/// 9999, which is what four digits can say.
 pub fn parse_js_date(text: &str) -> Option<OffsetDateTime> {
+    let utc = parse_with_offset(text)?.checked_to_offset(UtcOffset::UTC)?;
+    (0..=9999).contains(&utc.year()).then_some(utc)
+}
+
+fn parse_with_offset(text: &str) -> Option<OffsetDateTime> {
     let text = text.trim();
     match text.split_once(['T', 't', ' ']) {
         _ if !text.starts_with(|c: char| c.is_ascii_digit()) => OffsetDateTime::parse(text, &Rfc2822).ok(),
@@ -166,6 +202,8 @@ mod tests {
             "2020-01-02T25:00",
             "2020-01-02T05:06:07+2",
             "2020-01-02T05:06:07+é",
+            "9999-12-31T23:59:59-01:00",
+            "0000-01-01T00:00:00+01:00",
             "20é0-01-02",
             "2020-01-0é",
             "1577836800000",
@@ -185,8 +223,22 @@ mod tests {
     }
 
     #[test]
-    fn moments_count_from_1970() {
-        assert_eq!(published_millis("1970-01-01T00:00:01.500Z"), Some(1500));
-        assert_eq!(published_millis("2012-99-02T22:46:45Z"), None);
+    fn moments_are_ordered_by_time() {
+        let moment = |text| Moment::of_published_at(text).unwrap();
+        assert_eq!(moment("2012-11-02T22:46:45Z"), moment("2012-11-02T22:46:45.000Z"));
+        let ordered = [
+            "0000-00-00T00:00:00Z",
+            "2012-11-02T22:46:45Z",
+            "2012-11-02T22:46:45.250Z",
+            "2012-11-02T22:46:46.000Z",
+            "2012-11-31T22:46:46Z",
+            "2012-99-02T22:46:45Z",
+            "9999-99-99T99:99:99.999Z",
+        ];
+        assert!(ordered.map(moment).is_sorted_by(|a, b| a < b));
+        assert_eq!((moment(ordered[0]), moment(ordered[6])), (Moment::FIRST, Moment::LAST));
+        assert_eq!(Moment::of_published_at("2012-11-02"), None);
+        assert_eq!(moment("2012-01-02T03:04:05.678Z").second(), "2012-01-02T03:04:05");
+        assert_eq!(Moment::FIRST.second(), "0000-00-00T00:00:00");
     }
 }

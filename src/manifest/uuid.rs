@@ -24,6 +24,9 @@ impl Uuid {
     /// The all-zero UUID: the owner of images that nobody owns.
     pub const NIL: Uuid = Uuid(uuid::Uuid::nil());
 
+    /// The last one in order.
+    pub const MAX: Uuid = Uuid(uuid::Uuid::max());
+
     /// A random UUID.
     pub fn new_v4() -> Self {
         // A generator of this thread: the library's own makes a system call for each, and every request has one.

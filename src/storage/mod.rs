@@ -118,6 +118,9 @@ impl StorageError {
             ErrorCode::DirectoryDoesNotExist => "is in no directory",
             ErrorCode::ParentNotDirectory => "is below an object",
             ErrorCode::OperationNotAllowedOnDirectory => "is in the place of a directory",
+            ErrorCode::OperationNotAllowedOnRootDirectory => {
+                "is in the place of a directory that is always there"
+            }
             ErrorCode::AccountDoesNotExist | ErrorCode::InvalidResource => "is nobody's",
             _ => return None,
         })

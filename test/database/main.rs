@@ -5,4 +5,5 @@
 mod changes;
 mod lists;
 mod moray_writers;
+mod paging;
 mod support;

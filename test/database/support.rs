@@ -37,15 +37,20 @@ pub(crate) async fn start_moray(data: &Path) -> MorayServer {
 
 /// A database in Moray, when its replica is complete.
 pub(crate) async fn in_moray(moray: &MorayServer) -> Database {
+    let database = unloaded_in_moray(moray);
+    wait_until(async || database.status().images.is_some()).await;
+    database
+}
+
+/// A database in Moray that has just begun to load its replica.
+pub(crate) fn unloaded_in_moray(moray: &MorayServer) -> Database {
     let config = config::Moray {
         host: moray.address().ip().to_string(),
         port: moray.address().port(),
         connect_timeout: Duration::from_secs(3),
         stale_reads: Duration::from_secs(300),
     };
-    let database = Database::Moray(MorayDatabase::new(&config, RULES, metrics()));
-    wait_until(async || database.status().images.is_some()).await;
-    database
+    Database::Moray(MorayDatabase::new(&config, RULES, metrics()))
 }
 
 impl Subject {

@@ -4,8 +4,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::support::{
-    ADMIN, Actor, Answer, DARK_SIDE, FATHER, JOIN_US, LUKE, NOBODY, TestApp, VADER, fresh, small_record,
-    tests,
+    ADMIN, Actor, Answer, DARK_SIDE, FATHER, JOIN_US, LUKE, NOBODY, TestApp, VADER, fresh, merged,
+    small_manifest, small_record, tests,
 };
 
 tests! {
@@ -15,6 +15,7 @@ tests! {
     a_legacy_acl_becomes_a_list,
     a_wrong_body_names_the_acl,
     mistakes_are_told_in_order,
+    an_acl_has_an_end,
 }
 
 async fn post(actor: Actor<'_>, uuid: &str, query: &str, body: &Value) -> Answer {
@@ -113,4 +114,42 @@ async fn mistakes_are_told_in_order(app: &TestApp) {
         "action",
         "Invalid",
     );
+}
+
+/// What an operator allows counts for new images and for changes. A record from elsewhere may have more: it is read, and
+/// can only become shorter.
+async fn an_acl_has_an_end(_: &TestApp) {
+    let app = TestApp::start_with(|dc| dc.imgapi_config("maxAclAccounts", json!(3))).await;
+    let accounts = |count: usize| (0..count).map(|_| fresh()).collect::<Vec<_>>();
+    let (luke, four) = (app.luke(), accounts(4));
+    let refused = |answer: &Answer| answer.refused_field("ValidationFailed", "acl", "Invalid");
+    refused(&luke.create(&merged(small_manifest(), json!({"acl": four}))).await);
+    let new = fresh();
+    let target = format!("/images/{new}?action=import");
+    let manifest = merged(small_manifest(), json!({"v": 2, "uuid": new, "owner": LUKE, "acl": four}));
+    refused(&app.operator().call(Method::POST, &target).json(&manifest).send().await);
+
+    let uuid = luke.has_active_image(json!({"acl": four[..2]})).await;
+    let update = async |uuid: &str, body: Value| {
+        let target = format!("/images/{uuid}?action=update");
+        app.operator().call(Method::POST, &target).json(&body).send().await
+    };
+    refused(&post(luke, &uuid, "", &json!(four)).await);
+    refused(&update(&uuid, json!({"acl": four})).await);
+    assert_eq!(post(luke, &uuid, "", &json!(four[..3])).await.ok()["acl"], json!(four[..3]));
+    refused(&post(luke, &uuid, "", &json!([four[3]])).await);
+
+    let many = accounts(50);
+    let record = small_record(json!({"owner": LUKE, "acl": many}));
+    app.store(&record).await;
+    let uuid = record["uuid"].as_str().unwrap();
+    assert_eq!(luke.get_image(uuid).await.ok()["acl"], json!(many));
+    assert_eq!(app.operator().list_uuids(&format!("account={}&owner={LUKE}", many[7])).await, [uuid]);
+    update(uuid, json!({"description": "longer"})).await.ok();
+    post(luke, uuid, "", &json!([many[9]])).await.ok();
+    refused(&post(luke, uuid, "", &json!([four[0]])).await);
+    assert_eq!(post(luke, uuid, "?action=remove", &json!(many[5..])).await.ok()["acl"], json!(many[..5]));
+    refused(&update(uuid, json!({"acl": four.iter().chain(&many[..2]).collect::<Vec<_>>()})).await);
+    update(uuid, json!({"acl": four})).await.ok();
+    app.stop().await;
 }

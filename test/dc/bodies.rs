@@ -52,6 +52,17 @@ async fn the_type_decides_how_a_body_is_read(app: &TestApp) {
         let answer = create(app, other).body(body.clone()).send().await;
         answer.refused_field("ValidationFailed", "body", "MissingParameter");
     }
+    // As `curl -d` sends it. What is a form stays one.
+    let form = "application/x-www-form-urlencoded";
+    create(app, form).body(format!(" {body}\n")).send().await.ok();
+    for (text, missing) in
+        [("name=a&version=1", &["type", "os"][..]), ("name=a&version=1&type=other", &["os"])]
+    {
+        let refused = create(app, form).body(text).send().await.refused(422, "ValidationFailed");
+        assert_eq!(refused.fields.iter().map(|(field, _)| field).collect::<Vec<_>>(), missing);
+    }
+    let broken = format!("{body}}}");
+    create(app, form).body(broken.clone()).send().await.refused_field("InvalidParameter", &broken, "Invalid");
     let multipart = ["name", "version"]
         .map(|name| format!("--X\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n1\r\n"));
     let answer =

@@ -68,8 +68,17 @@ async fn a_file_is_chosen_by_the_number_the_index_begins_with(app: &TestApp) {
             "{index:?}"
         );
     }
-    for index in ["1", "1x", "99999999999999999999"] {
-        app.luke().get(&format!("/images/{uuid}/file?index={index}")).await.not_found();
+    for (index, told) in [
+        ("1", "1"),
+        ("1x", "1"),
+        ("%2B2", "2"),
+        ("-9", "-9"),
+        ("-9x", "-9"),
+        ("99999999999999999999", "99999999999999999999"),
+    ] {
+        let answer = app.luke().get(&format!("/images/{uuid}/file?index={index}")).await;
+        answer.not_found();
+        assert_eq!(answer.json()["message"], format!("image {uuid} has no file {told}"));
     }
     let draft = app.luke().has_image(json!({})).await;
     app.luke().download(&draft).await.not_found();

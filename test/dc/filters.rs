@@ -30,6 +30,10 @@ async fn filters_select_among_the_records_of_4_13_1(app: &TestApp) {
     assert_eq!(vader.list_uuids("name=i-am-your-father").await, [FATHER]);
     assert_eq!(vader.list_uuids("name=~father").await, [FATHER]);
     assert_eq!(app.operator().list_uuids("name=base&version=1.8.1").await, [BASE]);
+    // A semicolon separates where there is no ampersand.
+    assert_eq!(app.operator().list_uuids("name=base;version=1.8.1").await, [BASE]);
+    assert_eq!(app.operator().list("name=base;version=1.8.1&limit=1").await.len(), 0);
+    assert_eq!(app.operator().list("name=base%3Bversion=1.8.1").await.len(), 0);
 }
 
 /// Stores records of one new owner; the answer is the owner and their UUIDs.

@@ -9,6 +9,7 @@ tests! {
     every_status_has_the_common_headers,
     a_request_id_is_echoed_or_made,
     an_old_client_without_host_gets_its_answer_and_a_close,
+    a_request_is_for_one_host,
     requests_may_be_sent_ahead,
     a_body_is_asked_for_only_when_it_is_wanted,
     a_length_given_twice_is_refused,
@@ -95,6 +96,27 @@ async fn an_old_client_without_host_gets_its_answer_and_a_close(app: &TestApp) {
     let answer = connection.exchange(&["GET /ping HTTP/1.1", "Host: x", "Connection: close"]).await;
     assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
     assert!(connection.is_closed().await);
+}
+
+/// Who looks at the first of two, and who looks at the last, must not take a request for another server's.
+async fn a_request_is_for_one_host(app: &TestApp) {
+    for lines in [
+        &["GET /ping HTTP/1.1"][..],
+        &["GET /ping HTTP/1.1", "Host: x", "Host: x"],
+        &["GET /ping HTTP/1.1", "Host: x", "Accept: */*", "host: y"],
+        &["GET /ping HTTP/1.0", "Host: x", "Host: y"],
+        &["GET http://x/ping HTTP/1.1"],
+        &["GET /ping HTTP/1.1", "Host: user:password@x"],
+        &["GET /ping HTTP/1.1", "Host: x/y"],
+        &["GET /nothing HTTP/1.1"],
+    ] {
+        let answer = app.connect().await.exchange(lines).await;
+        answer.refused(400, "BadRequestError");
+        assert!(answer.header("x-request-id").is_some(), "{lines:?}");
+    }
+    for host in ["Host:", "Host: x:80", "Host: [::1]:8080"] {
+        assert_eq!(app.connect().await.exchange(&["GET /ping HTTP/1.1", host]).await.ok()["ping"], "pong");
+    }
 }
 
 async fn requests_may_be_sent_ahead(app: &TestApp) {

@@ -481,7 +481,19 @@ async fn an_image_is_exported_to_a_directory_or_a_prefix(_shared: &TestApp) {
         assert_eq!(exported["manifest_path"], format!("{path}.imgmanifest"));
     }
     export_by("", json!({"manta_path": path, "account": LUKE})).await.not_found();
-    for nowhere in ["/", "x", "/..", "x/admin", "/admin/stor/nowhere/x", "/nobody/stor/x"] {
+    for nowhere in [
+        "/",
+        "x",
+        "/..",
+        "x/admin",
+        "/admin/stor/nowhere/x",
+        "/nobody/stor/x",
+        "/admin",
+        "/admin/",
+        "/admin/stor/..",
+        "/admin/nothing",
+        "/nobody",
+    ] {
         let refused = export(&format!("&manta_path={nowhere}")).await;
         refused.refused_field("InvalidParameter", "manta_path", "Invalid");
     }

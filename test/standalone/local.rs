@@ -5,7 +5,9 @@ use std::fs;
 use serde_json::{Value, json};
 
 use super::configured;
-use super::support::{NOBODY, SDC, TestApp, images_keep_their_origins, sha1_of, tests, wait_until, within};
+use super::support::{
+    NOBODY, SDC, TestApp, fresh, images_keep_their_origins, merged, sha1_of, tests, wait_until, within,
+};
 
 tests! {
     a_server_needs_no_moray_and_keeps_what_it_has,
@@ -13,6 +15,7 @@ tests! {
     a_damaged_manifest_is_reported_and_restored,
     what_is_no_manifest_does_not_hold_up_a_start,
     two_servers_do_not_share_a_directory,
+    pages_are_by_time_and_then_by_uuid,
 }
 
 async fn local() -> TestApp {
@@ -116,5 +119,40 @@ async fn two_servers_do_not_share_a_directory(_: &TestApp) {
     );
     assert!(message.ends_with(&expected), "{message}");
     app.operator().get("/images").await.ok();
+    app.stop().await;
+}
+
+/// Times with milliseconds and without, and several images of one time.
+async fn pages_are_by_time_and_then_by_uuid(_: &TestApp) {
+    let app = local().await;
+    let times = ["10:00:00Z", "10:00:00.250Z", "10:00:00.000Z", "09:59:59.999Z"];
+    let mut expected = Vec::new();
+    for time in times.iter().cycle().take(12) {
+        let uuid = fresh();
+        expected.push((format!("{:0<12}", time.replace(['Z', '.'], "")), uuid.clone()));
+        let time = json!(format!("2037-01-01T{time}"));
+        let body = merged(manifest(), json!({"v": 2, "uuid": uuid, "published_at": time}));
+        let target = format!("/images/{uuid}?action=import");
+        app.operator().call(reqwest::Method::POST, &target).json(&body).send().await.ok();
+        app.operator().upload(&uuid, "compression=none", "bytes").await.ok();
+        assert_eq!(app.operator().activate(&uuid).await.ok()["published_at"], time);
+    }
+    expected.sort();
+    let mut expected: Vec<_> = expected.into_iter().map(|(_, uuid)| uuid).collect();
+    for sort in ["asc", "desc"] {
+        let query = format!("sort=published_at.{sort}");
+        let mut walked = app.operator().list_uuids(&format!("{query}&limit=4")).await;
+        loop {
+            let marker = walked.pop().unwrap();
+            let page = app.operator().list_uuids(&format!("{query}&limit=4&marker={marker}")).await;
+            assert_eq!(page[0], marker);
+            walked.extend(page.iter().cloned());
+            if page.len() < 4 {
+                break;
+            }
+        }
+        assert_eq!(walked, expected, "{sort}");
+        expected.reverse();
+    }
     app.stop().await;
 }

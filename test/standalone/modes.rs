@@ -3,11 +3,12 @@
 use serde_json::{Value, json};
 
 use super::configured;
-use super::support::{NOBODY, SDC, TestApp, merged, tests};
+use super::support::{NOBODY, SDC, TestApp, fresh, merged, tests};
 
 tests! {
     public_images_on_a_public_server_and_private_ones_on_a_private_one,
     a_public_server_hides_what_operators_note,
+    an_image_without_an_owner_is_nobodys,
 }
 
 fn manifest(changes: Value) -> Value {
@@ -39,4 +40,30 @@ async fn a_public_server_hides_what_operators_note(app: &TestApp) {
     assert_eq!((image.get("billing_tags"), image.get("traits")), (None, None));
     let (record, _) = app.stored(image["uuid"].as_str().unwrap()).await.unwrap();
     assert_eq!(record["billing_tags"], json!(["b"]));
+}
+
+/// The owner of what nobody owns.
+const NOBODYS: &str = "00000000-0000-0000-0000-000000000000";
+
+/// As with a manifest of `imgadm create`.
+async fn an_image_without_an_owner_is_nobodys(app: &TestApp) {
+    let ownerless = json!({"name": "small", "version": "1", "type": "other", "os": "other"});
+    for owner in [json!({}), json!({"owner": null}), json!({"owner": ""})] {
+        let body = merged(merged(ownerless.clone(), json!({"public": true})), owner);
+        assert_eq!(app.operator().create(&body).await.ok()["owner"], NOBODYS);
+    }
+    app.operator().create(&ownerless).await.refused_field("ValidationFailed", "public", "Invalid");
+    let wrong = merged(ownerless.clone(), json!({"public": true, "owner": "x"}));
+    app.operator().create(&wrong).await.refused_field("InvalidParameter", "owner", "Invalid");
+    let uuid = fresh();
+    let import = async |changes: Value| {
+        let body = merged(merged(ownerless.clone(), json!({"v": 2, "uuid": uuid})), changes);
+        app.operator()
+            .call(reqwest::Method::POST, &format!("/images/{uuid}?action=import"))
+            .json(&body)
+            .send()
+            .await
+    };
+    import(json!({})).await.refused_field("ValidationFailed", "public", "Invalid");
+    assert_eq!(import(json!({"public": true})).await.ok()["owner"], NOBODYS);
 }

@@ -1,6 +1,6 @@
-use std::cmp::Ordering;
 use std::sync::Arc;
 
+use crate::manifest::list::Span;
 use crate::manifest::{Flags, View};
 
 /// An image with its flags beside the pointer: a scan that only needs these stays within one array.
@@ -28,7 +28,7 @@ impl Group {
 
     pub(super) fn insert(&mut self, view: &Arc<View>) {
         // New images are mostly the last ones.
-        let is_last = self.0.last().is_none_or(|last| last.view.order(view) == Ordering::Less);
+        let is_last = self.0.last().is_none_or(|last| last.view.position() < view.position());
         let at = if is_last { self.0.len() } else { self.position(view) };
         self.0.insert(at, Slot::new(view));
     }
@@ -44,7 +44,7 @@ impl Group {
     }
 
     fn position(&self, view: &View) -> usize {
-        self.0.partition_point(|slot| slot.view.order(view) == Ordering::Less)
+        self.0.partition_point(|slot| slot.view.position() < view.position())
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -60,11 +60,10 @@ impl Group {
         &self.0
     }
 
-    /// The images that were published in the given milliseconds, or have no time.
-    pub(super) fn between(&self, first: Option<i64>, last: Option<i64>) -> &[Slot] {
-        let millis = |slot: &Slot| slot.view.published_millis();
-        let start = first.map_or(0, |first| self.0.partition_point(|slot| millis(slot) < Some(first)));
-        let end = last.map_or(self.0.len(), |last| self.0.partition_point(|slot| millis(slot) <= Some(last)));
+    /// The images in this part.
+    pub(super) fn within(&self, part: Span) -> &[Slot] {
+        let start = self.0.partition_point(|slot| slot.view.position() < part.first);
+        let end = self.0.partition_point(|slot| slot.view.position() <= part.last);
         &self.0[start.min(end)..end]
     }
 }

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use crate::manifest::list::{ListQuery, Marker, scopes};
+use crate::manifest::list::{ListQuery, Span, scopes};
 use crate::manifest::{ApiForm, Uuid, View};
 
 use answers::Answers;
@@ -145,30 +145,23 @@ impl Index {
         query: &ListQuery,
         default_limit: Option<usize>,
     ) -> Result<Vec<Arc<View>>, NoSuchMarker> {
-        let marker = marker_time(query, |uuid| self.get(uuid))?;
+        let part = part(query, |uuid| self.get(uuid))?;
         let limit = query.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
         let limit = limit.or(default_limit).unwrap_or(usize::MAX);
         let order = read(&self.order);
-        let scopes = scopes(query, marker.as_deref());
+        let scopes = scopes(query, part);
         let found = scopes.iter().map(|scope| order.select(scope, query.sort, limit));
         Ok(union(found.collect(), query, limit))
     }
 }
 
-/// Where a page begins: a time, or the time at which the named image was published, whoever may see it. An image that
-/// was not published is no marker, as in 4.13.1.
-pub(super) fn marker_time(
+/// What the query's marker leaves. An image that the caller may not see is none.
+pub(super) fn part(
     query: &ListQuery,
     get: impl FnOnce(Uuid) -> Option<Arc<View>>,
-) -> Result<Option<String>, NoSuchMarker> {
-    match &query.marker {
-        None => Ok(None),
-        Some(Marker::Time(time)) => Ok(Some(time.clone())),
-        Some(Marker::Image(uuid)) => match get(*uuid).filter(|view| query.may_begin_at(view)) {
-            Some(view) => Ok(view.published_at().map(str::to_owned)),
-            None => Err(NoSuchMarker(*uuid)),
-        },
-    }
+) -> Result<Span, NoSuchMarker> {
+    let named = |uuid| get(uuid).filter(|view| query.may_begin_at(view));
+    query.part(|uuid| named(uuid).map(|view| view.position())).map_err(NoSuchMarker)
 }
 
 /// The union of what the scopes selected, in the order of the result. Each scope has its first `limit` images, so the

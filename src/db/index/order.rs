@@ -6,7 +6,7 @@ use memchr::memmem;
 
 use super::group::{Group, Slot};
 use crate::manifest::list::{Condition, ListField, Matcher, SortDirection, TextField};
-use crate::manifest::{Uuid, View, times};
+use crate::manifest::{Uuid, View};
 
 /// A name search goes over the images of the names it finds, unless these are more than one in so many of all images:
 /// then going over all in their order is faster.
@@ -25,7 +25,7 @@ pub(super) struct Order {
 impl Order {
     /// The order of these images, whose UUIDs are different.
     pub(super) fn build(mut views: Vec<Arc<View>>) -> Order {
-        views.sort_unstable_by(|a, b| a.order(b));
+        views.sort_unstable_by_key(|view| view.position());
         let mut order = Order::default();
         views.iter().for_each(|view| order.add(view, Group::push));
         order
@@ -43,8 +43,8 @@ impl Order {
             Some(group) => add(group, view),
             None => add(self.names.entry(view.name().into()).or_default(), view),
         }
-        for account in distinct(view.acl()) {
-            add(self.shared.entry(account).or_default(), view);
+        for account in view.acl() {
+            add(self.shared.entry(*account).or_default(), view);
         }
         if let Some(origin) = view.origin() {
             self.origins.entry(origin).or_default().push(view.uuid());
@@ -56,8 +56,8 @@ impl Order {
         self.all.remove(view);
         remove(&mut self.owners, &view.owner(), view);
         remove(&mut self.names, view.name(), view);
-        for account in distinct(view.acl()) {
-            remove(&mut self.shared, &account, view);
+        for account in view.acl() {
+            remove(&mut self.shared, account, view);
         }
         if let Some(origin) = view.origin()
             && let Some(dependents) = self.origins.get_mut(&origin)
@@ -77,9 +77,6 @@ impl Order {
     }
 
     /// The first `limit` images of a scope.
-    ///
-    /// Which are the first is said by the database of 4.13.1: when ascending, images that were not published come after
-    /// all others, and when descending before them. The result as a whole is ordered by the caller.
     pub(super) fn select(
         &self,
         scope: &[Condition],
@@ -96,15 +93,13 @@ impl Order {
                 &collected[..]
             }
         };
-        let unpublished = candidates.partition_point(|slot| slot.view.published_millis().is_none());
-        let (unpublished, published) = candidates.split_at(unpublished);
         let meets = |slot: &&Slot| matcher.admits(slot.flags) && matcher.matches(&slot.view);
         let take = |slots: &mut dyn Iterator<Item = &Slot>| {
             slots.filter(meets).take(limit).map(|slot| Arc::clone(&slot.view)).collect()
         };
         match direction {
-            SortDirection::Ascending => take(&mut published.iter().chain(unpublished)),
-            SortDirection::Descending => take(&mut unpublished.iter().chain(published.iter().rev())),
+            SortDirection::Ascending => take(&mut candidates.iter()),
+            SortDirection::Descending => take(&mut candidates.iter().rev()),
         }
     }
 
@@ -152,7 +147,7 @@ impl Order {
                 }
             }
         }
-        slots.sort_unstable_by(|a, b| a.view.order(&b.view));
+        slots.sort_unstable_by_key(|slot| slot.view.position());
         Some(slots)
     }
 }
@@ -167,23 +162,13 @@ fn group_of<'a>(groups: &'a HashMap<Uuid, Group>, key: Option<&Uuid>) -> Option<
     groups.get(key?)
 }
 
-/// The part of the group that a marker leaves. It is compared as a text, and the group is ordered by time; they differ
-/// only within a second, because some texts have no milliseconds.
+/// The part of the group that a marker leaves.
 fn within<'a>(group: &'a Group, scope: &[Condition]) -> &'a [Slot] {
-    for condition in scope {
-        match condition {
-            Condition::PublishedAtOrAfter(time) => {
-                let Some(millis) = times::published_millis(time) else { continue };
-                return group.between(Some(millis - millis.rem_euclid(1000)), None);
-            }
-            Condition::PublishedAtOrBefore(time) => {
-                let Some(millis) = times::published_millis(time) else { continue };
-                return group.between(None, Some(millis - millis.rem_euclid(1000) + 999));
-            }
-            _ => {}
-        }
-    }
-    group.slots()
+    let part = scope.iter().find_map(|condition| match condition {
+        Condition::Within(part) => Some(*part),
+        _ => None,
+    });
+    part.map_or(group.slots(), |part| group.within(part))
 }
 
 fn remove<K, Q>(groups: &mut HashMap<K, Group>, key: &Q, view: &Arc<View>)
@@ -196,9 +181,4 @@ where
     if group.is_empty() {
         groups.remove(key);
     }
-}
-
-/// The accounts of an ACL, each once.
-fn distinct(acl: &[Uuid]) -> impl Iterator<Item = Uuid> {
-    acl.iter().enumerate().filter(|(at, account)| !acl[..*at].contains(account)).map(|(_, account)| *account)
 }

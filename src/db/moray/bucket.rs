@@ -102,7 +102,8 @@ impl Bucket {
         Ok(rows.first().and_then(|row| row.count).unwrap_or(0))
     }
 
-    async fn find(&self, filter: &Filter, sort: Vec<Sort>, limit: u64) -> Result<Page, Error> {
+    /// The first rows, about `limit`, in this order.
+    pub(super) async fn find(&self, filter: &Filter, sort: Vec<Sort>, limit: u64) -> Result<Page, Error> {
         self.find_from(filter, sort, 0, limit).await
     }
 

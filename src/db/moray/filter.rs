@@ -2,15 +2,18 @@
 
 use moray::{Attribute, Filter};
 
-use crate::manifest::list::{Condition, Flag, ListField, TextField};
+use crate::manifest::list::{Condition, Flag, ListField, Scope, TextField};
 
 const UUID: Attribute = Attribute::from_static("uuid");
 const ORIGIN: Attribute = Attribute::from_static("origin");
-const PUBLISHED_AT: Attribute = Attribute::from_static("published_at");
 
-/// The filter of a conjunction. Records that match it still have to be compared with the conditions themselves: not
-/// every condition has a form in Moray.
-pub(super) fn of_scope(scope: &[Condition]) -> Filter {
+/// The filter of a union of scopes; `None` if there are none, which selects nothing. Records that match it still have to be
+/// compared with the conditions themselves: not every condition has a form in Moray.
+pub(super) fn of_scopes(scopes: &[Scope]) -> Option<Filter> {
+    Filter::any_of(scopes.iter().map(|scope| of_scope(scope)))
+}
+
+fn of_scope(scope: &[Condition]) -> Filter {
     Filter::all_of(scope.iter().filter_map(of_condition)).unwrap_or(Filter::present(UUID))
 }
 
@@ -30,8 +33,8 @@ fn of_condition(condition: &Condition) -> Option<Filter> {
         Condition::ElementOf(field, element) => Filter::eq(list_attribute(*field), element),
         // A prefix of an element would be needed, and Moray has no substrings in arrays.
         Condition::TagKey(_) => return None,
-        Condition::PublishedAtOrAfter(time) => Filter::ge(PUBLISHED_AT, time),
-        Condition::PublishedAtOrBefore(time) => Filter::le(PUBLISHED_AT, time),
+        // Moray compares texts; see `scan`.
+        Condition::Within(_) => return None,
     })
 }
 
@@ -74,11 +77,10 @@ mod tests {
             Condition::Bool(Flag::Activated, true),
             Condition::Not(TextField::Type, "docker".into()),
             Condition::TagKey("role".into()),
-            Condition::PublishedAtOrAfter("2020-01-01T00:00:00.000Z".into()),
         ];
         assert_eq!(
             of_scope(&scope).to_string(),
-            r"(&(owner=x\29\28uuid=\2a)(activated=true)(!(type=docker))(published_at>=2020-01-01T00:00:00.000Z))"
+            r"(&(owner=x\29\28uuid=\2a)(activated=true)(!(type=docker)))"
         );
     }
 

@@ -4,6 +4,7 @@ mod bucket;
 mod filter;
 mod records;
 mod replica;
+mod scan;
 mod search;
 
 use std::collections::HashMap;

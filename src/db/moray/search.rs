@@ -1,86 +1,112 @@
 //! Lists from Moray itself, for as long as there is no replica of it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use futures_util::future::try_join_all;
-use moray::{Attribute, FindOptions, Object, Order, Sort};
+use moray::Object;
 
-use super::bucket::BUCKET;
+use super::scan::{Cursor, Reached};
 use super::{DEFAULT_LIMIT, MorayDatabase, failed, filter, load};
-use crate::db::index::{marker_time, union};
+use crate::db::index::part;
 use crate::db::{DbError, ListAnswer, blocking};
-use crate::manifest::list::{Condition, ListQuery, Marker, Matcher, SortDirection, scopes};
-use crate::manifest::{ApiForm, View};
+use crate::manifest::list::{ListQuery, Marker, Matcher, SortDirection, scopes};
+use crate::manifest::{ApiForm, Record, View};
 
-const UUID: Attribute = Attribute::from_static("uuid");
-const PUBLISHED_AT: Attribute = Attribute::from_static("published_at");
+/// How many rows are asked for at once, at least and at most.
+const PAGE: (usize, usize) = (16, 1000);
 
-/// Most rows asked for at once.
-const PAGE: u64 = 1000;
+/// What a search has found so far.
+struct Found {
+    matchers: Vec<Matcher>,
+    direction: SortDirection,
+    limit: usize,
+    views: Vec<Arc<View>>,
+}
 
 impl MorayDatabase {
-    /// The answer to a query, of as many searches as it has scopes.
+    /// The answer to a query, of one search for the union of its scopes.
     pub(super) async fn search(&self, query: &ListQuery, form: ApiForm) -> Result<ListAnswer, DbError> {
         let named = match query.marker {
             Some(Marker::Image(uuid)) => self.get_view(uuid).await?,
             _ => None,
         };
-        let marker = marker_time(query, |_| named)?;
+        let part = part(query, |_| named)?;
+        let scopes = scopes(query, part);
         let limit = query.limit.unwrap_or(DEFAULT_LIMIT as u64);
-        let scopes = scopes(query, marker.as_deref());
-        let found = try_join_all(scopes.iter().map(|scope| self.find(scope, query.sort, limit))).await?;
-        let (query, limit) = (query.clone(), usize::try_from(limit).unwrap_or(usize::MAX));
-        blocking(move || ListAnswer::render(&union(found, &query, limit), form)).await
-    }
-
-    /// The first `limit` valid records that meet all conditions.
-    ///
-    /// Moray cuts before all conditions are applied, and knows nothing of validity; so pages are fetched until there
-    /// are enough, or no more.
-    async fn find(
-        &self,
-        scope: &[Condition],
-        direction: SortDirection,
-        limit: u64,
-    ) -> Result<Vec<Arc<View>>, DbError> {
-        let filter = filter::of_scope(scope);
-        let mut options =
-            FindOptions { sort: order(direction), limit: Some(limit.min(PAGE)), ..FindOptions::default() };
-        let mut found = Vec::new();
-        let mut offset = 0;
-        loop {
-            options.offset = Some(offset);
-            let rows = self
-                .bucket
-                .timed("find", self.bucket.client.find_all(BUCKET, &filter, &options))
-                .await
-                .map_err(failed)?;
-            let total = rows.first().and_then(|row| row.count).unwrap_or_default();
-            found.extend(self.load_matching(rows, scope).await?);
-            offset += limit.min(PAGE);
-            if found.len() as u64 >= limit || offset >= total {
-                found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-                return Ok(found);
+        let mut found = Found {
+            matchers: scopes.iter().map(|scope| Matcher::new(scope)).collect(),
+            direction: query.sort,
+            limit: usize::try_from(limit).unwrap_or(usize::MAX),
+            views: Vec::new(),
+        };
+        if let Some(wanted) = filter::of_scopes(&scopes) {
+            for mut cursor in Cursor::beginnings(part, query.sort) {
+                while !found.is_complete(&cursor)
+                    && let Some(next) = self.read_on(&wanted, cursor, &mut found).await?
+                {
+                    cursor = next;
+                }
             }
         }
+        blocking(move || ListAnswer::render(&found.into_views(), form)).await
     }
 
-    /// Decodes and validates a page off the runtime's threads: a full one takes milliseconds.
-    async fn load_matching(&self, rows: Vec<Object>, scope: &[Condition]) -> Result<Vec<Arc<View>>, DbError> {
-        let (rules, matcher) = (self.rules, Matcher::new(scope));
-        blocking(move || {
-            let views = rows.iter().filter_map(|row| load(row, rules)?.view());
-            views.filter(|view| matcher.matches(view)).map(Arc::new).collect()
+    /// Reads the rows at the cursor. `None` if these were the last.
+    ///
+    /// Moray knows nothing of validity, and not of all conditions; so rows are read until enough of them count.
+    async fn read_on(
+        &self,
+        wanted: &moray::Filter,
+        cursor: Cursor,
+        found: &mut Found,
+    ) -> Result<Option<Cursor>, DbError> {
+        let limit = found.limit.clamp(PAGE.0, PAGE.1) as u64;
+        let filter = cursor.filter(wanted.clone());
+        let page = self.bucket.find(&filter, cursor.order(), limit).await.map_err(failed)?;
+        let rules = self.rules;
+        // Off the runtime's threads: a full page takes milliseconds.
+        let (views, last) = blocking(move || {
+            let reached = page.rows.last().and_then(reached).filter(|_| !page.is_last);
+            let views = page.rows.iter().filter_map(|row| load(row, rules)?.view()).map(Arc::new);
+            (views.collect::<Vec<_>>(), reached)
         })
-        .await
+        .await?;
+        found.add(views);
+        Ok(last.map(|last| cursor.after(last)))
     }
 }
 
-/// By time of publication, and then by UUID so that pages have a fixed order.
-fn order(direction: SortDirection) -> Vec<Sort> {
-    let order = match direction {
-        SortDirection::Ascending => Order::Ascending,
-        SortDirection::Descending => Order::Descending,
-    };
-    vec![Sort { attribute: PUBLISHED_AT, order }, Sort { attribute: UUID, order }]
+/// Where the search is when it has read a row.
+fn reached(row: &Object) -> Option<Reached> {
+    let record = row.value_as::<Record>().ok()?;
+    // Columns of the bucket, which are texts whatever was stored.
+    let column = |name: &str| record.get(name)?.as_str().map(str::to_owned);
+    Some(Reached { published_at: column("published_at").unwrap_or_default(), uuid: column("uuid")? })
+}
+
+impl Found {
+    /// Adds those that the scopes select.
+    fn add(&mut self, views: Vec<Arc<View>>) {
+        self.views.extend(
+            views.into_iter().filter(|view| self.matchers.iter().any(|matcher| matcher.matches(view))),
+        );
+        self.views.sort_by(|a, b| self.direction.order(a, b));
+    }
+
+    /// Whether nothing that comes behind the cursor can be among the first `limit`.
+    fn is_complete(&self, cursor: &Cursor) -> bool {
+        match self.limit.checked_sub(1).and_then(|last| self.views.get(last)) {
+            Some(last) => cursor.is_behind(last.position()),
+            None => false,
+        }
+    }
+
+    fn into_views(self) -> Vec<Arc<View>> {
+        let mut views = self.views;
+        // An image that was published while rows were read may have come twice.
+        let mut seen = HashSet::new();
+        views.retain(|view| seen.insert(view.uuid()));
+        views.truncate(self.limit);
+        views
+    }
 }

@@ -2,6 +2,7 @@
 
 use memchr::memmem::Finder;
 
+use super::position::Span;
 use super::scopes::{Condition, Flag, ListField, TextField};
 use crate::manifest::uuid::Uuid;
 use crate::manifest::view::{Flags, View};
@@ -28,8 +29,7 @@ enum Test {
     TagKey(String),
     BillingTag(String),
     Channel(String),
-    PublishedAtOrAfter(String),
-    PublishedAtOrBefore(String),
+    Within(Span),
 }
 
 impl Matcher {
@@ -55,8 +55,7 @@ impl Matcher {
             Condition::ElementOf(ListField::BillingTags, tag) => Test::BillingTag(tag.clone()),
             Condition::ElementOf(ListField::Channels, channel) => Test::Channel(channel.clone()),
             Condition::TagKey(key) => Test::TagKey(key.clone()),
-            Condition::PublishedAtOrAfter(time) => Test::PublishedAtOrAfter(time.clone()),
-            Condition::PublishedAtOrBefore(time) => Test::PublishedAtOrBefore(time.clone()),
+            Condition::Within(span) => Test::Within(*span),
         });
     }
 
@@ -91,7 +90,7 @@ impl Test {
                 text_of(*field, view).is_some_and(|found| part.find(found.as_bytes()).is_some())
             }
             Test::Owner(owner) => *owner == Some(view.owner()),
-            Test::Acl(account) => account.is_some_and(|account| view.acl().contains(&account)),
+            Test::Acl(account) => account.is_some_and(|account| view.is_shared_with(account)),
             Test::Tag(tag) => view.tags_search_list().iter().any(|found| **found == **tag),
             Test::TagKey(key) => view
                 .tags_search_list()
@@ -101,8 +100,7 @@ impl Test {
             Test::Channel(channel) => {
                 view.channels().is_some_and(|channels| channels.iter().any(|found| **found == **channel))
             }
-            Test::PublishedAtOrAfter(time) => view.published_at().is_some_and(|at| at >= time.as_str()),
-            Test::PublishedAtOrBefore(time) => view.published_at().is_some_and(|at| at <= time.as_str()),
+            Test::Within(span) => span.contains(view.position()),
         }
     }
 }

@@ -5,11 +5,13 @@
 
 mod matcher;
 mod params;
+mod position;
 mod query;
 mod scopes;
 #[cfg(test)]
 mod tests;
 
 pub use matcher::Matcher;
+pub use position::{Position, Span};
 pub use query::{Caller, ListQuery, Marker, SortDirection, StateFilter, TextMatch};
 pub use scopes::{Condition, Flag, ListField, Scope, TextField, scopes};

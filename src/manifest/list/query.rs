@@ -3,7 +3,9 @@
 use std::cmp::Ordering;
 
 use super::params::Params;
+use super::position::{Position, Span};
 use crate::manifest::kinds::{Mode, State};
+use crate::manifest::times::Moment;
 use crate::manifest::uuid::Uuid;
 use crate::manifest::view::View;
 use crate::manifest::{FieldError, coerce, times};
@@ -35,7 +37,7 @@ pub struct ListQuery {
     pub channel: Option<String>,
     /// How many images at most; at least 1.
     pub limit: Option<u64>,
-    /// Where the page begins, this moment included.
+    /// Where the page begins, this image or moment included.
     pub marker: Option<Marker>,
     /// The order of the result.
     pub sort: SortDirection,
@@ -73,10 +75,10 @@ pub enum TextMatch {
 /// Where a page begins.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Marker {
-    /// At the `published_at` of this image, whoever owns it.
+    /// At this image, whoever owns it.
     Image(Uuid),
-    /// At this time, ISO 8601 with milliseconds, to be compared as a text.
-    Time(String),
+    /// At this time.
+    Time(Moment),
 }
 
 /// The direction of the sort by `published_at`.
@@ -90,11 +92,11 @@ pub enum SortDirection {
 }
 
 impl SortDirection {
-    /// The total order of a result: by time of publication, images without one as the oldest, then by UUID.
+    /// The total order of a result, that of [`Position`] or its reverse.
     pub fn order(self, a: &View, b: &View) -> Ordering {
         match self {
-            Self::Ascending => a.order(b),
-            Self::Descending => b.order(a),
+            Self::Ascending => a.position().cmp(&b.position()),
+            Self::Descending => b.position().cmp(&a.position()),
         }
     }
 }
@@ -143,6 +145,21 @@ impl ListQuery {
             active_only: false,
             billing_tags: params.many("billing_tag")?.into_iter().map(str::to_owned).collect(),
         }))
+    }
+
+    /// The part of all images that the marker leaves. `position_of` is asked for that of an image.
+    ///
+    /// # Errors
+    /// The marker image, if it has no position.
+    pub fn part(&self, position_of: impl FnOnce(Uuid) -> Option<Position>) -> Result<Span, Uuid> {
+        match self.marker {
+            None => Ok(Span::ALL),
+            Some(Marker::Time(time)) => Ok(Span::from_time(time, self.sort)),
+            Some(Marker::Image(uuid)) => {
+                let position = position_of(uuid).ok_or(uuid)?;
+                Ok(Span::from_image(position, self.sort))
+            }
+        }
     }
 }
 
@@ -223,8 +240,9 @@ fn marker(params: &Params<'_>) -> Result<Option<Marker>, FieldError> {
     if let Ok(uuid) = text.parse() {
         return Ok(Some(Marker::Image(uuid)));
     }
-    match times::parse_js_date(text) {
-        Some(time) => Ok(Some(Marker::Time(times::iso_millis(time)))),
+    let time = times::parse_js_date(text).map(times::iso_millis);
+    match time.as_deref().and_then(Moment::of_published_at) {
+        Some(time) => Ok(Some(Marker::Time(time))),
         None => Err(FieldError::invalid("marker").because("neither a UUID nor a date")),
     }
 }

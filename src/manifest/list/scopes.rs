@@ -1,6 +1,7 @@
 //! What a query means for a database: a union of conjunctions.
 
-use super::query::{ListQuery, SortDirection, StateFilter, TextMatch};
+use super::position::Span;
+use super::query::{ListQuery, StateFilter, TextMatch};
 use crate::manifest::names::closed_set;
 use crate::manifest::tags;
 
@@ -63,10 +64,8 @@ pub enum Condition {
     ElementOf(ListField, String),
     /// There is a tag with this key.
     TagKey(String),
-    /// Published at this time or later; compared as texts, and an unpublished image never is.
-    PublishedAtOrAfter(String),
-    /// Published at this time or before; compared as texts, and an unpublished image never is.
-    PublishedAtOrBefore(String),
+    /// It is in this part of the order of results.
+    Within(Span),
 }
 
 /// A conjunction: every condition must hold.
@@ -74,10 +73,10 @@ pub type Scope = Vec<Condition>;
 
 /// The scopes of a query. The result is their union by UUID; there may be none, which selects nothing.
 ///
-/// `marker` is the time the page begins at: that of a [`super::Marker::Time`], or the `published_at` of the
-/// marker image as stored. Sort order and limit apply to every scope and again to the union.
-pub fn scopes(query: &ListQuery, marker: Option<&str>) -> Vec<Scope> {
-    let filters = filters(query, marker);
+/// `part` is what the query's marker leaves, from [`ListQuery::part`]. Sort order and limit apply to every scope and again
+/// to the union.
+pub fn scopes(query: &ListQuery, part: Span) -> Vec<Scope> {
+    let filters = filters(query, part);
     let owned_by = |owner: &str| Condition::Eq(TextField::Owner, owner.to_owned());
     let mut scopes = match (&query.account, &query.owner) {
         (None, None) => vec![as_asked(query)],
@@ -143,7 +142,7 @@ fn disabled(value: bool) -> Condition {
 }
 
 /// The conditions that every scope has.
-fn filters(query: &ListQuery, marker: Option<&str>) -> Scope {
+fn filters(query: &ListQuery, part: Span) -> Scope {
     let mut filters = Vec::new();
     for (field, asked) in [
         (TextField::Name, &query.name),
@@ -161,10 +160,7 @@ fn filters(query: &ListQuery, marker: Option<&str>) -> Scope {
         query.billing_tags.iter().map(|tag| Condition::ElementOf(ListField::BillingTags, tag.clone())),
     );
     filters.extend(query.channel.iter().map(|name| Condition::ElementOf(ListField::Channels, name.clone())));
-    filters.extend(marker.map(|time| match query.sort {
-        SortDirection::Ascending => Condition::PublishedAtOrAfter(time.to_owned()),
-        SortDirection::Descending => Condition::PublishedAtOrBefore(time.to_owned()),
-    }));
+    filters.extend((part != Span::ALL).then_some(Condition::Within(part)));
     filters
 }
 

@@ -1,13 +1,15 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Caller, Condition, ListQuery, Marker, Matcher, SortDirection, StateFilter, TextField, TextMatch, scopes,
+    Caller, Condition, ListQuery, Marker, Matcher, SortDirection, Span, StateFilter, TextField, TextMatch,
+    scopes,
 };
 use crate::manifest::fixtures::{
     BASE, BASE_2, DARK_SIDE, EMPEROR, FATHER, JOIN_US, LUKE, NODEJS, SDC, VADER, load, moray_images,
     small_record, uuid,
 };
 use crate::manifest::image::Image;
+use crate::manifest::times::Moment;
 use crate::manifest::{FieldError, Mode, State, View};
 use serde_json::{Value, json};
 
@@ -37,17 +39,12 @@ fn refused(query: &str) -> String {
 /// UUIDs of the images of the query, in the order of the result.
 fn listed_of(images: &[Image], query: &str) -> Vec<String> {
     let query = parse(query);
-    let marker = match &query.marker {
-        Some(Marker::Time(time)) => Some(time.clone()),
-        Some(Marker::Image(uuid)) => {
-            images.iter().find(|image| image.uuid() == *uuid).and_then(Image::published_at).map(str::to_owned)
-        }
-        None => None,
-    };
-    let scopes = scopes(&query, marker.as_deref());
+    let views: Vec<_> = images.iter().map(|image| View::new(image).unwrap()).collect();
+    let position = |uuid| views.iter().find(|view| view.uuid() == uuid).map(View::position);
+    let scopes = scopes(&query, query.part(position).unwrap());
     let scopes: Vec<_> = scopes.iter().map(|scope| Matcher::new(scope)).collect();
-    let views = images.iter().map(|image| View::new(image).unwrap());
-    let mut found: Vec<View> = views.filter(|view| scopes.iter().any(|scope| scope.matches(view))).collect();
+    let mut found: Vec<View> =
+        views.into_iter().filter(|view| scopes.iter().any(|scope| scope.matches(view))).collect();
     found.sort_by(|a, b| query.sort.order(a, b));
     found.into_iter().map(|view| view.uuid().to_string()).collect()
 }
@@ -195,13 +192,18 @@ fn results_are_ordered_by_publication_then_by_uuid() {
 }
 
 #[test]
-fn a_marker_is_inclusive_and_leaves_out_unpublished_images() {
+fn a_marker_is_inclusive() {
     let from = listed("state=all&marker=2012-11-02T22:46:45.992Z");
     assert_eq!(from[..2], [FATHER, BASE]);
     assert_eq!(from.len(), 4);
-    let until = listed(&format!("state=all&sort=published_at.desc&marker={FATHER}"));
-    assert_eq!(until, [BASE, FATHER, NODEJS, DARK_SIDE]);
-    assert_eq!(parse("marker=2020").marker, Some(Marker::Time("2020-01-01T00:00:00.000Z".to_owned())));
+    // Images that were not published have their place, but no time.
+    let until = "state=all&sort=published_at.desc&marker";
+    assert_eq!(listed(&format!("{until}={NODEJS}")), [NODEJS, DARK_SIDE, BASE_2, JOIN_US]);
+    assert_eq!(listed(&format!("{until}={BASE_2}")), [BASE_2, JOIN_US]);
+    assert_eq!(listed(&format!("{until}=2012-11-02T22:46:45.991Z")), [NODEJS, DARK_SIDE]);
+    assert_eq!(listed(&format!("state=all&marker={BASE_2}"))[..2], [BASE_2, DARK_SIDE]);
+    let time = Moment::of_published_at("2020-01-01T00:00:00.000Z").unwrap();
+    assert_eq!(parse("marker=2020").marker, Some(Marker::Time(time)));
     assert_eq!(parse(&format!("marker={BASE}")).marker, Some(Marker::Image(uuid(BASE))));
     assert_eq!(parse("marker=").marker, None);
 }
@@ -259,7 +261,7 @@ fn texts_match_exactly_in_part_or_not() {
     assert_eq!(query.version, Some(TextMatch::Exact("1".to_owned())));
     assert_eq!(query.image_type, Some(TextMatch::Not("zvol".to_owned())));
     assert_eq!(query.os.as_deref(), Some("!x"));
-    assert_eq!(scopes(&parse("state=all&name=~"), None), [vec![]]);
+    assert_eq!(scopes(&parse("state=all&name=~"), Span::ALL), [vec![]]);
     let failed = Condition::Eq(TextField::State, State::Failed.to_string());
-    assert_eq!(scopes(&parse("state=failed"), None), [vec![failed]]);
+    assert_eq!(scopes(&parse("state=failed"), Span::ALL), [vec![failed]]);
 }

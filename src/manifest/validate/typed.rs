@@ -7,7 +7,8 @@ use super::lists::one_or_many;
 use crate::manifest::file::{Icon, ImageFile};
 use crate::manifest::image::{Image, Record};
 use crate::manifest::kinds::Rules;
-use crate::manifest::{FieldError, coerce, times};
+use crate::manifest::times::Moment;
+use crate::manifest::{FieldError, coerce};
 
 /// Reads the typed values.
 ///
@@ -33,7 +34,7 @@ pub(super) fn image(
         public: flag("public"),
         image_type: parsed(&raw, "type"),
         os: parsed(&raw, "os"),
-        published_millis: published_at.as_deref().and_then(times::published_millis),
+        published: published_at.as_deref().and_then(Moment::of_published_at),
         published_at,
         expires_at: text(&raw, "expires_at"),
         files: items(&raw, "files").filter_map(ImageFile::read).collect(),

@@ -5,7 +5,6 @@ mod tests;
 mod text;
 
 use std::borrow::Cow;
-use std::cmp::Ordering;
 
 use bytes::Bytes;
 use sha1::{Digest, Sha1};
@@ -14,6 +13,8 @@ use super::api_form::ApiForm;
 use super::file::{Icon, ImageFile};
 use super::image::Image;
 use super::kinds::{ApiVersion, Rules, State};
+use super::list::Position;
+use super::times::Moment;
 use super::uuid::Uuid;
 
 /// An image as reads know it: decoded and rendered once, whoever asks for it later and in which form.
@@ -29,8 +30,7 @@ pub struct View {
     flags: Flags,
     image_type: Option<Cow<'static, str>>,
     os: Option<Cow<'static, str>>,
-    published_at: Option<Box<str>>,
-    published_millis: Option<i64>,
+    published: Option<Moment>,
     acl: Box<[Uuid]>,
     tags: Box<[Box<str>]>,
     billing_tags: Box<[Box<str>]>,
@@ -103,9 +103,8 @@ impl View {
                 .with(Flags::OF_JOB, image.job().is_some()),
             image_type: name_of(image.image_type.map(|kind| kind.as_str()), stored("type")),
             os: name_of(image.os.map(|os| os.as_str()), stored("os")),
-            published_at: image.published_at.as_deref().map(Box::from),
-            published_millis: image.published_millis,
-            acl: image.acl.as_slice().into(),
+            published: image.published,
+            acl: sorted(&image.acl),
             tags: image.tags_search_list().into_iter().map(String::into_boxed_str).collect(),
             billing_tags: boxed(&image.billing_tags),
             channels: image.channels.as_deref().map(boxed),
@@ -165,15 +164,19 @@ impl View {
         }
     }
 
-    /// The order of results: by time of publication, images without one first, then by UUID.
-    pub fn order(&self, other: &View) -> Ordering {
-        // `None` is less than any time.
-        (self.published_millis, self.uuid).cmp(&(other.published_millis, other.uuid))
+    /// Its place in the order of results.
+    pub fn position(&self) -> Position {
+        Position { published: self.published, uuid: self.uuid }
     }
 
     /// As [`Image::is_visible_to`].
     pub fn is_visible_to(&self, account: Uuid) -> bool {
-        self.owner == account || (self.activated() && (self.public() || self.acl.contains(&account)))
+        self.owner == account || (self.activated() && (self.public() || self.is_shared_with(account)))
+    }
+
+    /// Whether the account is in the ACL.
+    pub fn is_shared_with(&self, account: Uuid) -> bool {
+        self.acl.binary_search(&account).is_ok()
     }
 
     /// The image's UUID.
@@ -241,17 +244,12 @@ impl View {
         self.os.as_deref()
     }
 
-    /// When the image was published, as stored.
-    pub fn published_at(&self) -> Option<&str> {
-        self.published_at.as_deref()
+    /// When the image was published.
+    pub fn published(&self) -> Option<Moment> {
+        self.published
     }
 
-    /// When the image was published, in milliseconds since 1970.
-    pub fn published_millis(&self) -> Option<i64> {
-        self.published_millis
-    }
-
-    /// Accounts that may use a private image.
+    /// Accounts that may use a private image: each once, in the order of UUIDs.
     pub fn acl(&self) -> &[Uuid] {
         &self.acl
     }
@@ -297,6 +295,13 @@ pub fn load(record: super::Record, rules: Rules) -> Result<View, String> {
         format!("not valid: {}", fields.join(", "))
     })?;
     View::new(&image).map_err(|error| error.to_string())
+}
+
+fn sorted(accounts: &[Uuid]) -> Box<[Uuid]> {
+    let mut sorted = accounts.to_vec();
+    sorted.sort_unstable();
+    sorted.dedup();
+    sorted.into()
 }
 
 fn boxed(texts: &[String]) -> Box<[Box<str>]> {
