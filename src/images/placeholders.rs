@@ -286,7 +286,11 @@ mod tests {
         // Of other images nothing is written.
         let base = BASE.parse().unwrap();
         let before = cloud.app.db.get(base).await.unwrap().unwrap().etag;
-        with_signs_of_life(&cloud.app, base, async { Ok(tokio::task::yield_now().await) }).await.unwrap();
+        let part = async {
+            tokio::task::yield_now().await;
+            Ok(())
+        };
+        with_signs_of_life(&cloud.app, base, part).await.unwrap();
         assert_eq!(cloud.app.db.get(base).await.unwrap().unwrap().etag, before);
     }
 }

@@ -9,8 +9,10 @@ use crate::support::{Client, PATIENCE, TestFile, image_file, incoming, start_dat
 
 const FILE: TestFile = TestFile { seed: 1, size: 100_000 };
 
-/// What is planted, and how.
-const KINDS: [(&str, fn(&Path)); 4] = [
+/// A name, and how that is planted.
+type Kind = (&'static str, fn(&Path));
+
+const KINDS: [Kind; 4] = [
     ("fifo", |path| assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success())),
     ("directory", |path| fs::create_dir(path).unwrap()),
     ("link", |path| symlink("/etc/hostname", path).unwrap()),
