@@ -44,20 +44,18 @@ async fn sweep(app: &App, progress: &Progress) -> ApiResult<()> {
     let local = &app.storage.local;
     for unfinished in local.unfinished().await? {
         match unfinished.content.clone() {
-            // One that cannot be judged, or moved, is in nobody's way.
+            // One that cannot be judged, moved or removed is in nobody's way.
             Content::File(owner) => swept = swept.and(sweep_file(app, unfinished, &owner).await),
             Content::Part => {
                 if let Some(leftover) = local.claim(unfinished).await? {
-                    local.discard(leftover).await?;
+                    swept = swept.and(local.discard(leftover).await.map_err(ApiError::from));
                 }
             }
             Content::Manifest { uuid, version } => {
-                // It may fail for want of space, which the others make.
-                if archiving.is_ok()
-                    && let Some(leftover) = local.claim(unfinished).await?
-                {
+                // It may fail for want of space, or because something else is in its place.
+                if let Some(leftover) = local.claim(unfinished).await? {
                     let settled = settle_copy(app, leftover, uuid, version).await;
-                    archiving = settled.map(|is_settled| progress.done(u64::from(is_settled)));
+                    archiving = archiving.and(settled.map(|is_settled| progress.done(u64::from(is_settled))));
                 }
                 continue;
             }

@@ -39,7 +39,7 @@ pub(super) async fn act(world: &World, random: &mut StdRng) {
             let change = json!({"description": format!("{number}")});
             world.send(world.request(server, Method::POST, &action("update")).json(&change)).await;
         }
-        15 => drop(download(world, server, &uuid).await),
+        15 => download(world, server, &uuid).await,
         16 => rename(world, server, &uuid, known).await,
         17 => reparent(world, random, server, &uuid).await,
         18 => share_and_clone(world, server, &uuid, &known).await,
