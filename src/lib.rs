@@ -30,6 +30,8 @@ pub mod accounts;
 
 pub mod sapi;
 
+pub mod answers;
+
 pub mod workers;
 
 pub mod config;

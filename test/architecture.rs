@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms from the top. What a room uses stands below it.
-const ROOMS: [&str; 19] = [
+const ROOMS: [&str; 20] = [
     "adm",
     "manta_setup",
     "config_agent",
@@ -19,6 +19,7 @@ const ROOMS: [&str; 19] = [
     "storage",
     "accounts",
     "sapi",
+    "answers",
     "workers",
     "config",
     "console",

@@ -11,6 +11,7 @@ use reqwest::{Client as HttpClient, Method, Request, StatusCode, Url, Version};
 use serde_json::Value;
 
 use super::Adm;
+use crate::answers::{self, AnswerError};
 use crate::config::{Auth, Config};
 
 /// How long an answer may take, unless it is known to take longer.
@@ -129,15 +130,12 @@ impl Client {
         let failed = |error: reqwest::Error| {
             format!("no answer from {}: {}", self.base, crate::telemetry::err(&error.without_url()).message())
         };
-        let mut answer = self.http.execute(request).await.map_err(failed)?;
+        let answer = self.http.execute(request).await.map_err(failed)?;
         let status = answer.status();
-        let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(failed)? {
-            if body.len() + chunk.len() > MAX_ANSWER {
-                return Err(format!("the answer has over {MAX_ANSWER} bytes"));
-            }
-            body.extend_from_slice(&chunk);
-        }
+        let body = answers::whole(answer, MAX_ANSWER).await.map_err(|error| match error {
+            AnswerError::Broken(error) => failed(error),
+            error @ AnswerError::TooLong(_) => format!("the answer cannot be used: {error}"),
+        })?;
         Ok(Answer { status, body: serde_json::from_slice(&body) })
     }
 }

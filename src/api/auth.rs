@@ -31,7 +31,8 @@ pub(super) async fn admit(state: &AppState, demand: Demand, parts: &mut Parts) -
         version: context.http_version,
         headers: &context.headers,
     };
-    let caller = state.auth().authenticate(&head, demand).await.map_err(refusal)?;
+    let address = context.peer.map(|peer| peer.ip());
+    let caller = state.auth().authenticate(&head, address, demand).await.map_err(refusal)?;
     let _ = context.caller.set(caller);
     Ok(())
 }

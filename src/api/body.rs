@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use super::context::Context;
 use super::upload::BodyError;
 use crate::config::Stalled;
-use crate::images::{ApiError, ApiResult, Code};
+use crate::images::{ApiError, ApiResult, Code, Size};
 use crate::manifest::json;
 
 /// Most bytes of a body that is parsed, before and after decompression. 4.13.1 has no limit; the largest manifest it
@@ -59,7 +59,7 @@ impl Parsed {
 
 /// The body of a request, noted for its audit record.
 pub(super) async fn read_body(context: &Context, headers: &HeaderMap, body: Body) -> ApiResult<Parsed> {
-    let parsed = parse(headers, body).await?;
+    let parsed = parse(headers, body, &context.size).await?;
     if let Parsed::Json(value) = &parsed {
         let _ = context.body.set(json::compact(value)?.into());
     }
@@ -67,7 +67,7 @@ pub(super) async fn read_body(context: &Context, headers: &HeaderMap, body: Body
 }
 
 /// Reads and parses the body by its `Content-Type`.
-async fn parse(headers: &HeaderMap, body: Body) -> ApiResult<Parsed> {
+async fn parse(headers: &HeaderMap, body: Body, size: &Size) -> ApiResult<Parsed> {
     let content_type = content_type(headers);
     if content_type.is_empty() || content_type == "application/octet-stream" {
         return Ok(Parsed::Absent);
@@ -76,6 +76,8 @@ async fn parse(headers: &HeaderMap, body: Body) -> ApiResult<Parsed> {
     if received.is_empty() {
         return Ok(Parsed::Absent);
     }
+    // What a compressed one becomes is not known yet.
+    size.add(if headers.contains_key(header::CONTENT_ENCODING) { MAX_BODY } else { received.len() }).await;
     if content_type != "multipart/form-data" {
         check_md5(headers, &received)?;
     }
@@ -193,7 +195,7 @@ mod tests {
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
             .collect();
-        parse(&headers, body.into()).await.map_err(|error| error.code())
+        parse(&headers, body.into(), &Size::default()).await.map_err(|error| error.code())
     }
 
     const JSON: (&str, &str) = ("content-type", "application/json; charset=utf-8");

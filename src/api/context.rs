@@ -14,7 +14,7 @@ use super::routes::UNKNOWN;
 use crate::auth::Caller;
 use crate::config::ChannelId;
 use crate::db::Found;
-use crate::images::{ApiError, ApiResult, Code};
+use crate::images::{ApiError, ApiResult, Code, Size};
 use crate::manifest::{ApiForm, ApiVersion, FieldError, Mode, Uuid};
 
 const REQUEST_ID: [HeaderName; 2] =
@@ -53,6 +53,8 @@ pub(super) struct Exchange {
     pub(super) caller: OnceLock<Caller>,
     /// The text of a parsed JSON body, for the audit record.
     pub(super) body: OnceLock<Bytes>,
+    /// Whether there is much to do.
+    pub(super) size: Size,
     /// How old what the answer says may be, where the database is away.
     pub(super) stale: OnceLock<Duration>,
 }
@@ -74,6 +76,7 @@ impl Context {
             version: OnceLock::new(),
             caller: OnceLock::new(),
             body: OnceLock::new(),
+            size: Size::default(),
             stale: OnceLock::new(),
         }))
     }

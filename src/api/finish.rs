@@ -15,7 +15,7 @@ use super::AppState;
 use super::context::Context;
 use super::reply::{Failure, JsonText};
 use super::version;
-use crate::images::{ApiError, Code};
+use crate::images::{ApiError, Code, off_the_runtime};
 use crate::telemetry::{self, Audit, AuditRequest, AuditResponse, ErrorRecord, GaugeGuard, Metrics};
 
 /// Status in records and metrics of a request whose client left before it was answered, as other servers have it.
@@ -58,8 +58,11 @@ impl Finish {
         let context = &self.context;
         let matched = context.route.get().copied();
         let action = context.params.one("action").ok().flatten();
-        Audit {
-            req_id: &context.id_text(),
+        let (id, url, version) =
+            (context.id_text(), context.uri.to_string(), version::requested(&context.headers));
+        let failure = answer.failure.as_deref().map(error_record);
+        let record = Audit {
+            req_id: &id,
             route: matched,
             action,
             remote_user: context.user(),
@@ -67,10 +70,10 @@ impl Finish {
             request: AuditRequest {
                 query: matched.map(|_| context.params.pairs()),
                 method: context.method.as_str(),
-                url: &context.uri.to_string(),
+                url: &url,
                 headers: &context.headers,
                 http_version: context.http_version,
-                api_version: &version::requested(&context.headers),
+                api_version: &version,
                 body: context.body.get().map(AsRef::as_ref),
                 timers: &[],
             },
@@ -79,10 +82,10 @@ impl Finish {
                 headers: &answer.headers,
                 body: answer.json.as_deref(),
             },
-            err: answer.failure.as_deref().map(error_record).as_ref(),
+            err: failure.as_ref(),
             latency: context.started.elapsed(),
-        }
-        .write();
+        };
+        off_the_runtime(record.size(), || record.write());
     }
 }
 

@@ -17,6 +17,7 @@ mod fetch;
 mod files;
 mod finish;
 mod fixed;
+mod held;
 mod icons;
 mod images;
 mod imports;
@@ -50,6 +51,7 @@ use crate::telemetry::Metrics;
 use crate::workers::Workers;
 
 use drain::Drain;
+use held::HeldAnswers;
 
 pub use context::Peer;
 pub use download::FileBodies;
@@ -68,6 +70,7 @@ struct Shared {
     workers: Arc<Workers>,
     metrics: Arc<Metrics>,
     drain: Drain,
+    answers: HeldAnswers,
     in_force: Arc<InForce>,
     server_name: HeaderValue,
     host_name: HeaderValue,
@@ -86,8 +89,9 @@ impl AppState {
         let header = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("imgapi"));
         let server_name = header(&app.config.server_name);
         let drain = Drain::new(&app.config);
+        let answers = HeldAnswers::new(app.config.max_answer_bytes);
         let host_name = header(host_name);
-        let shared = Shared { app, auth, workers, metrics, drain, in_force, server_name, host_name };
+        let shared = Shared { app, auth, workers, metrics, drain, answers, in_force, server_name, host_name };
         AppState(Arc::new(shared))
     }
 

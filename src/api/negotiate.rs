@@ -31,7 +31,11 @@ const OFFERED: [(Representation, &str, &str); 3] = [
 /// their code is not lost; anything else is a 406 then.
 pub(super) async fn represent(context: &Context, response: Response) -> Response {
     let Some(JsonText(text)) = response.extensions().get::<JsonText>() else { return response };
-    match chosen(&context.headers) {
+    let chosen = chosen(&context.headers);
+    if matches!(chosen, Some(Representation::Text | Representation::JavaScript)) {
+        context.size.add(text.len()).await;
+    }
+    match chosen {
         Some(Representation::Json) => response,
         Some(Representation::Text) => {
             let failure = response.extensions().get::<Failure>();
@@ -160,6 +164,10 @@ fn replace(response: Response, text: Bytes, content_type: &'static str) -> Respo
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     // That of the JSON; the new one is known when the response is sent.
     parts.headers.remove(header::CONTENT_LENGTH);
+    if parts.status.is_success() {
+        // It is what is in memory until it is read. Of a failure the audit record shows the JSON.
+        parts.extensions.insert(JsonText(text.clone()));
+    }
     Response::from_parts(parts, Body::from(text))
 }
 

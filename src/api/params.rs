@@ -5,6 +5,9 @@ use super::body::Parsed;
 use crate::images::{ApiError, ApiResult, Code};
 use crate::manifest::{FieldCode, Uuid};
 
+/// Most parameters of a request. 4.13.1 does not look at more.
+const MOST: usize = 1000;
+
 /// The decoded pairs of a query string, in order.
 ///
 /// A parameter that is repeated or bracketed (`owner[a]=b`) becomes an array or an object in 4.13.1, which then fails
@@ -15,12 +18,19 @@ pub(super) struct Params(Vec<(String, String)>);
 impl Params {
     /// Reads a query string as the qs library of 4.13.1 does: a name may have a `=` in its brackets, and a name or
     /// value with a malformed escape is taken as it stands. A `;` separates where there is no `&`: people write it, because
-    /// a shell takes the other one for itself.
+    /// a shell takes the other one for itself. Of too many pairs there is one too many.
     pub(super) fn parse(query: Option<&str>) -> Params {
         let query = query.unwrap_or_default();
         let separator = if query.contains('&') { '&' } else { ';' };
         let pairs = query.split(separator).filter(|pair| !pair.is_empty());
-        Params(pairs.map(split).map(|(name, value)| (decode(name), decode(value))).collect())
+        let decoded = pairs.map(split).map(|(name, value)| (decode(name), decode(value)));
+        Params(decoded.take(MOST + 1).collect())
+    }
+
+    /// The error where there are too many. What is left out could be the very parameter that narrows a request down.
+    pub(super) fn too_many(&self) -> Option<ApiError> {
+        let message = || format!("a query may have at most {MOST} parameters");
+        (self.0.len() > MOST).then(|| ApiError::new(Code::BadRequestError, message()))
     }
 
     pub(super) fn pairs(&self) -> &[(String, String)] {
@@ -191,6 +201,14 @@ mod tests {
         for none in [Parsed::Absent, Parsed::Other, Parsed::Json(json!(["a"]))] {
             assert_eq!(query.or_from(&none, &names).unwrap().pairs(), query.pairs());
         }
+    }
+
+    #[test]
+    fn a_query_has_a_bounded_number_of_parameters() {
+        assert!(Params::parse(Some(&"a=1&&".repeat(MOST))).too_many().is_none());
+        let many = Params::parse(Some(&"a=1&".repeat(50 * MOST)));
+        assert!(many.too_many().is_some());
+        assert_eq!(many.pairs().len(), MOST + 1);
     }
 
     #[test]

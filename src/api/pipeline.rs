@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
@@ -16,7 +17,9 @@ use tracing::Instrument;
 
 use super::context::Context;
 use super::finish::Finish;
+use super::held::NoMemory;
 use super::params::escapes_are_valid;
+use super::reply::JsonText;
 use super::routes::{Table, routes};
 use super::{AppState, auth, cors, negotiate, unread, version};
 use crate::images::{ApiError, ApiResult, Code};
@@ -59,13 +62,14 @@ impl Service<Request> for Api {
 
     fn call(&mut self, request: Request) -> Self::Future {
         let (state, routed) = (self.state.clone(), self.routed.clone());
-        Box::pin(async move { Ok(exchange(&state, request, routed).await) })
+        let context = Context::new(&request);
+        let size = context.size.clone();
+        Box::pin(size.follow(async move { Ok(exchange(&state, context, request, routed).await) }))
     }
 }
 
 /// The outermost step: from the head of a request to its response with everything that all responses have.
-async fn exchange(state: &AppState, mut request: Request, routed: Router) -> Response {
-    let context = Context::new(&request);
+async fn exchange(state: &AppState, context: Context, mut request: Request, routed: Router) -> Response {
     let finish = Finish::new(context.clone(), state);
     if let Some(uri) = normal_path(request.uri()) {
         *request.uri_mut() = uri;
@@ -73,7 +77,8 @@ async fn exchange(state: &AppState, mut request: Request, routed: Router) -> Res
     let (head, body) = request.into_parts();
     let (body, reading) = unread::watch(body);
     let response = answer(&context, Request::from_parts(head, body), routed).await;
-    let mut response = negotiate::represent(&context, response).await;
+    let response = negotiate::represent(&context, response).await;
+    let mut response = hold(state, &context, response).await;
     let headers = response.headers_mut();
     headers.insert(header::SERVER, state.0.server_name.clone());
     headers.insert(X_SERVER_NAME, state.0.host_name.clone());
@@ -87,6 +92,20 @@ async fn exchange(state: &AppState, mut request: Request, routed: Router) -> Res
     }
     challenge(state, &mut response);
     finish.watch(response)
+}
+
+/// Waits until there is memory for an answer that may not be read soon. Of a change that was made nobody is told that it was
+/// not.
+async fn hold(state: &AppState, context: &Context, response: Response) -> Response {
+    let Some(JsonText(text)) = response.extensions().get::<JsonText>() else { return response };
+    match state.0.answers.hold(text).await {
+        Ok(text) => response.map(|_| Body::from(text)),
+        Err(NoMemory) if context.method != Method::GET => response,
+        Err(NoMemory) => {
+            let message = "too many answers are waiting to be read";
+            ApiError::new(Code::ServiceUnavailableError, message).into_response()
+        }
+    }
 }
 
 /// A 401 says how to do better.
@@ -166,6 +185,9 @@ async fn gate(
     let Some(route) = table.route(request.method(), path.as_str()) else {
         return wrong_method(&table, path.as_str(), &request);
     };
+    if let Some(error) = request.extensions().get::<Context>().and_then(|context| context.params.too_many()) {
+        return error.into_response();
+    }
     if !escapes_are_valid(request.uri().path()) {
         let message = format!("malformed escape in {}", request.uri().path());
         return ApiError::new(Code::BadRequestError, message).into_response();

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::images::ApiError;
+use crate::images::{ApiError, Code};
 use crate::manifest::{FieldError, json};
 
 /// A JSON body, with status 200 unless said otherwise, two spaces of indentation a level.
@@ -77,6 +77,10 @@ impl IntoResponse for ApiError {
         // Texts always render.
         let text = json::pretty(&body).unwrap_or_default();
         let mut response = json_response(status, text.into());
+        if self.code() == Code::ServiceUnavailableError {
+            // Whatever it is, it may be over in a moment.
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
         response.extensions_mut().insert(Failure(std::sync::Arc::new(self)));
         response
     }

@@ -9,6 +9,7 @@ mod manta_keys;
 mod passwords;
 mod turns;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -87,11 +88,16 @@ impl Authenticator {
         matches!(self.scheme, Scheme::Basic(_)).then_some(r#"Basic realm="imgapi", charset="UTF-8""#)
     }
 
-    /// Who sent a request with this head.
+    /// Who sent a request with this head from this address.
     ///
     /// # Errors
     /// When it does not say so and has to, when what it says is not true, and when there is no time to find out.
-    pub async fn authenticate(&self, head: &Head<'_>, demand: Demand) -> Result<Caller, AuthError> {
+    pub async fn authenticate(
+        &self,
+        head: &Head<'_>,
+        address: Option<IpAddr>,
+        demand: Demand,
+    ) -> Result<Caller, AuthError> {
         // An empty one says nothing, as in 4.13.1.
         let says_so = head.headers.get_all("authorization").iter().any(|value| !value.is_empty());
         let user = match &self.scheme {
@@ -99,21 +105,27 @@ impl Authenticator {
             _ if demand == Demand::None => return Ok(Caller::Anonymous),
             _ if demand == Demand::Passive && !says_so => return Ok(Caller::Anonymous),
             _ if !says_so => return Err(AuthError::Missing),
-            Scheme::Signature { keys, policy } => self.signer(head, keys, *policy).await?,
+            Scheme::Signature { keys, policy } => self.signer(head, address, keys, *policy).await?,
             Scheme::Basic(passwords) => {
                 let credentials = credentials::parse(head.headers)?;
-                passwords.check(&credentials, &self.turns).await?;
+                passwords.check(&credentials, address, &self.turns).await?;
                 credentials.user
             }
         };
         Ok(Caller::User(user.into()))
     }
 
-    async fn signer(&self, head: &Head<'_>, keys: &KeyStore, policy: Policy) -> Result<String, AuthError> {
+    async fn signer(
+        &self,
+        head: &Head<'_>,
+        address: Option<IpAddr>,
+        keys: &KeyStore,
+        policy: Policy,
+    ) -> Result<String, AuthError> {
         let request = SignedRequest::read(head, policy, SystemTime::now())?;
         let keys = keys.of(request.key_id()).ok_or(AuthError::Wrong)?;
         let user = request.key_id().to_owned();
-        let right = self.turns.run(move || request.is_signed_by_one_of(keys.iter())).await?;
+        let right = self.turns.run(address, move || request.is_signed_by_one_of(keys.iter())).await?;
         if right { Ok(user) } else { Err(AuthError::Wrong) }
     }
 

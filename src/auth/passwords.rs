@@ -1,9 +1,11 @@
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use argon2::Argon2;
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{self, PasswordHasher, PasswordVerifier};
+use argon2::password_hash::phc::{Output, PasswordHash};
+use argon2::password_hash::{self, PasswordHasher};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use hmac::{Hmac, KeyInit, Mac};
 use moka::sync::Cache;
 use sha2::Sha256;
@@ -13,40 +15,55 @@ use super::credentials::Credentials;
 use super::turns::Turns;
 use crate::config::Secret;
 
-/// How long a right password is known to be right without being hashed again, and how many are.
-const REMEMBERED_FOR: Duration = Duration::from_secs(600);
+/// How long a password is known to be right or wrong without being hashed again, and how many are.
+const RIGHT_FOR: Duration = Duration::from_secs(600);
+const WRONG_FOR: Duration = Duration::from_secs(60);
 const MOST_REMEMBERED: u64 = 1000;
 
-/// The users of Basic authentication. Hashing a password takes tens of milliseconds on purpose; so right ones are
-/// remembered for a while, as a digest under a key that this process alone has.
+/// The users of Basic authentication. Hashing a password takes tens of milliseconds and megabytes on purpose; so the
+/// outcome is remembered for a while, under a digest with a key that this process alone has.
 #[derive(Debug)]
 pub(super) struct Passwords {
     hashes: HashMap<String, Secret>,
     right: Cache<[u8; 32], ()>,
+    wrong: Cache<[u8; 32], ()>,
     digest_key: [u8; 64],
+    memory: Arc<Memory>,
 }
 
 impl Passwords {
     pub(super) fn new(users: &BTreeMap<String, Secret>) -> Passwords {
+        let remember = |time| Cache::builder().max_capacity(MOST_REMEMBERED).time_to_live(time).build();
         Passwords {
             hashes: users.clone().into_iter().collect(),
-            right: Cache::builder().max_capacity(MOST_REMEMBERED).time_to_live(REMEMBERED_FOR).build(),
+            right: remember(RIGHT_FOR),
+            wrong: remember(WRONG_FOR),
             digest_key: rand::random(),
+            memory: Arc::default(),
         }
     }
 
-    /// Whether these are a user's name and password; `Wrong` if not.
-    pub(super) async fn check(&self, credentials: &Credentials, turns: &Turns) -> Result<(), AuthError> {
+    /// Whether these, from this address, are a user's name and password; `Wrong` if not.
+    pub(super) async fn check(
+        &self,
+        credentials: &Credentials,
+        address: Option<IpAddr>,
+        turns: &Turns,
+    ) -> Result<(), AuthError> {
         let digest = self.digest(credentials);
         if self.right.contains_key(&digest) {
             return Ok(());
         }
+        if self.wrong.contains_key(&digest) {
+            return Err(AuthError::Wrong);
+        }
         let own = self.hashes.get(&credentials.user);
         // Strangers wait as long as users do: otherwise time would tell who is one.
         let hash = own.or_else(|| self.hashes.values().next()).cloned().ok_or(AuthError::Wrong)?;
-        let password = credentials.password.clone();
-        let right = turns.run(move || is_hash_of(&hash, &password)).await?;
+        let (password, memory) = (credentials.password.clone(), Arc::clone(&self.memory));
+        let right = turns.run(address, move || memory.is_hash_of(&hash, &password)).await?;
         if !right || own.is_none() {
+            self.wrong.insert(digest, ());
             return Err(AuthError::Wrong);
         }
         self.right.insert(digest, ());
@@ -63,9 +80,39 @@ impl Passwords {
     }
 }
 
-fn is_hash_of(hash: &Secret, password: &Secret) -> bool {
-    let hash = PasswordHash::new(hash.expose());
-    hash.is_ok_and(|hash| Argon2::default().verify_password(password.expose().as_bytes(), &hash).is_ok())
+/// What hashing works in. It is kept and used again: there is as much of it as there are turns at a time, and nothing is
+/// left with the allocator.
+#[derive(Debug, Default)]
+struct Memory(Mutex<Vec<Vec<Block>>>);
+
+impl Memory {
+    fn is_hash_of(&self, hash: &Secret, password: &Secret) -> bool {
+        let Ok(hash) = PasswordHash::new(hash.expose()) else { return false };
+        let computed = self.hash(&hash, password.expose().as_bytes());
+        // Comparing two of these takes the same time whatever is in them.
+        computed.is_some() && computed == hash.hash
+    }
+
+    /// What stands for this password with the algorithm, the costs and the salt of another hash.
+    fn hash(&self, like: &PasswordHash, password: &[u8]) -> Option<Output> {
+        let algorithm = Algorithm::new(like.algorithm.as_str()).ok()?;
+        let version = like.version.map_or(Ok(Version::default()), Version::try_from).ok()?;
+        let params = Params::try_from(like).ok()?;
+        let (salt, length) = (like.salt.as_ref()?, like.hash?.len());
+        let mut blocks = self.blocks().pop().unwrap_or_default();
+        let count = params.block_count();
+        blocks.resize(count.max(blocks.len()), Block::default());
+        let hasher = Argon2::new(algorithm, version, params);
+        let mut output = [0; Output::MAX_LENGTH];
+        let (output, memory) = (&mut output[..length], &mut blocks[..count]);
+        let hashed = hasher.hash_password_into_with_memory(password, salt, output, memory);
+        self.blocks().push(blocks);
+        hashed.ok().and_then(|()| Output::new(output).ok())
+    }
+
+    fn blocks(&self) -> MutexGuard<'_, Vec<Vec<Block>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The hash of a password for `userdb`: Argon2id, in PHC form.
@@ -93,11 +140,11 @@ mod tests {
     async fn a_user_has_one_password() {
         let (passwords, turns) = (passwords(), Turns::default());
         for _ in 0..2 {
-            passwords.check(&credentials("luke", "a:b"), &turns).await.unwrap();
-            passwords.check(&credentials("constructor", ""), &turns).await.unwrap();
+            passwords.check(&credentials("luke", "a:b"), None, &turns).await.unwrap();
+            passwords.check(&credentials("constructor", ""), None, &turns).await.unwrap();
             for (user, password) in [("luke", ""), ("luke", "a:b "), ("constructor", "a:b"), ("toString", "")]
             {
-                let outcome = passwords.check(&credentials(user, password), &turns).await;
+                let outcome = passwords.check(&credentials(user, password), None, &turns).await;
                 assert!(matches!(outcome, Err(AuthError::Wrong)), "{user} {password}: {outcome:?}");
             }
         }
@@ -106,9 +153,9 @@ mod tests {
     #[tokio::test]
     async fn only_right_passwords_are_remembered_and_not_as_they_are() {
         let (passwords, turns) = (passwords(), Turns::default());
-        passwords.check(&credentials("luke", "a:b"), &turns).await.unwrap();
-        passwords.check(&credentials("luke", "b"), &turns).await.unwrap_err();
-        passwords.check(&credentials("vader", "a:b"), &turns).await.unwrap_err();
+        passwords.check(&credentials("luke", "a:b"), None, &turns).await.unwrap();
+        passwords.check(&credentials("luke", "b"), None, &turns).await.unwrap_err();
+        passwords.check(&credentials("vader", "a:b"), None, &turns).await.unwrap_err();
         passwords.right.run_pending_tasks();
         assert_eq!(passwords.right.entry_count(), 1);
         assert_ne!(passwords.digest(&credentials("luke", "x")), passwords.digest(&credentials("luk", "ex")));
@@ -116,10 +163,55 @@ mod tests {
         assert_ne!(passwords.digest(&credentials("luke", "x")), other.digest(&credentials("luke", "x")));
     }
 
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_hundred_wrong_passwords_take_the_memory_of_a_few() {
+        let (passwords, turns) = (passwords(), Turns::default());
+        let credentials: Vec<_> = (0..100).map(|number| credentials("luke", &number.to_string())).collect();
+        let checks = credentials.iter().map(|credentials| passwords.check(credentials, None, &turns));
+        let outcomes = futures_util::future::join_all(checks).await;
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, Err(AuthError::Wrong | AuthError::Busy))));
+        assert!(outcomes.iter().any(|outcome| matches!(outcome, Err(AuthError::Wrong))));
+        let blocks: Vec<_> = passwords.memory.blocks().iter().map(Vec::len).collect();
+        let processors = std::thread::available_parallelism().unwrap().get();
+        assert!(blocks.len() <= processors && blocks.iter().all(|blocks| *blocks == 19_456), "{blocks:?}");
+    }
+
+    #[tokio::test]
+    async fn a_wrong_password_is_hashed_once() {
+        let (passwords, turns) = (passwords(), Turns::default());
+        for _ in 0..2 {
+            passwords.check(&credentials("luke", "b"), None, &turns).await.unwrap_err();
+            // There is nothing to hash with any more.
+            *passwords.memory.0.lock().unwrap() = Vec::new();
+        }
+        assert!(passwords.memory.blocks().is_empty());
+        passwords.check(&credentials("luke", "a:b"), None, &turns).await.unwrap();
+    }
+
+    #[test]
+    fn hashes_of_all_kinds_are_computed_as_the_library_does() {
+        use argon2::password_hash::PasswordVerifier;
+        let memory = Memory::default();
+        for (algorithm, version) in [("argon2id", 19), ("argon2i", 19), ("argon2d", 16)] {
+            for costs in ["m=64,t=2,p=2", "m=8,t=1,p=1"] {
+                let hash = format!(
+                    "${algorithm}$v={version}${costs}$c2FsdHNhbHQ$0cD2gWAXGVqHEKgGmnpJSlqqmMBWHbwXuUiFTlZ0cPk"
+                );
+                let mut hash = PasswordHash::new(&hash).unwrap();
+                hash.hash = memory.hash(&hash, b"x");
+                assert!(Argon2::default().verify_password(b"x", &hash).is_ok(), "{hash}");
+                let hash = Secret::new(hash.to_string());
+                assert!(memory.is_hash_of(&hash, &Secret::new("x".into())));
+                assert!(!memory.is_hash_of(&hash, &Secret::new("y".into())));
+            }
+        }
+        assert!(!memory.is_hash_of(&Secret::new("x".into()), &Secret::new("x".into())));
+    }
+
     #[tokio::test]
     async fn without_users_everybody_is_wrong() {
         let nobody = Passwords::new(&BTreeMap::new());
-        let outcome = nobody.check(&credentials("luke", "a:b"), &Turns::default()).await;
+        let outcome = nobody.check(&credentials("luke", "a:b"), None, &Turns::default()).await;
         assert!(matches!(outcome, Err(AuthError::Wrong)));
     }
 

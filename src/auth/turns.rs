@@ -1,9 +1,11 @@
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::oneshot::{Receiver, Sender, channel};
 use tokio::time::timeout;
 
 use super::AuthError;
@@ -11,24 +13,57 @@ use super::AuthError;
 /// How long a request waits for its turn.
 const QUEUE_TIME: Duration = Duration::from_secs(10);
 
-/// Cryptography off the runtime's threads, as much at a time as there are processors: so it takes bounded memory, and
-/// strangers who send wrong passwords do not occupy the threads that others need.
+/// Most requests that wait: of one address, and of all.
+const MOST_OF_ONE: usize = 16;
+const MOST_WAITING: usize = 64;
+
+/// Most turns at a time, however many processors there are: each takes memory.
+const MOST_AT_ONCE: usize = 8;
+
+/// Cryptography off the runtime's threads, on all processors but one: so it takes bounded memory, and strangers who send
+/// wrong passwords do not occupy the threads that others need.
+///
+/// Addresses take turns, and of those who wait at one address the last to come is the first to go: a crowd that is refused
+/// in the end does not keep a user waiting who comes after it.
 #[derive(Debug)]
-pub(super) struct Turns(Arc<Semaphore>);
+pub(super) struct Turns(Arc<Queue>);
+
+#[derive(Debug)]
+struct Queue {
+    most_at_once: usize,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    taken: usize,
+    /// By address; the first is the next.
+    addresses: VecDeque<(Option<IpAddr>, VecDeque<Sender<Turn>>)>,
+}
+
+/// Leave to work. It goes on to somebody else when it is dropped.
+#[derive(Debug)]
+struct Turn(Arc<Queue>);
 
 impl Default for Turns {
     fn default() -> Turns {
-        Turns(Arc::new(Semaphore::new(available_parallelism().map_or(1, NonZeroUsize::get))))
+        let processors = available_parallelism().map_or(1, NonZeroUsize::get);
+        Turns::new((processors - 1).clamp(1, MOST_AT_ONCE))
     }
 }
 
 impl Turns {
-    /// Runs `work` when it is its turn; `Busy` when that takes too long.
+    fn new(most_at_once: usize) -> Turns {
+        Turns(Arc::new(Queue { most_at_once, waiting: Mutex::default() }))
+    }
+
+    /// Runs `work` for somebody at this address when it is its turn; `Busy` when too many wait, or that takes too long.
     pub(super) async fn run<T: Send + 'static>(
         &self,
+        address: Option<IpAddr>,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, AuthError> {
-        let turn = timeout(QUEUE_TIME, Arc::clone(&self.0).acquire_owned()).await;
+        let turn = timeout(QUEUE_TIME, self.0.queue(address.map(network))).await;
         let Ok(Ok(turn)) = turn else { return Err(AuthError::Busy) };
         let done = tokio::task::spawn_blocking(move || {
             // The turn ends with the work, whether or not somebody still waits for it.
@@ -39,17 +74,145 @@ impl Turns {
     }
 }
 
+/// What counts as one address: who has one of version 6 has many.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) & !u128::from(u64::MAX)).into(),
+        address => address,
+    }
+}
+
+impl Queue {
+    /// A place in the queue, or a turn if there is one. Whoever has waited longest at the address where most wait goes when
+    /// the queue is full.
+    fn queue(self: &Arc<Self>, address: Option<IpAddr>) -> Receiver<Turn> {
+        let (turn, wait) = channel();
+        let mut waiting = self.waiting();
+        if waiting.taken < self.most_at_once {
+            waiting.taken += 1;
+            drop(waiting);
+            // It cannot fail: the other end is here.
+            drop(turn.send(Turn(Arc::clone(self))));
+            return wait;
+        }
+        let addresses = &mut waiting.addresses;
+        addresses.iter_mut().for_each(|(_, who)| who.retain(|turn| !turn.is_closed()));
+        addresses.retain(|(_, who)| !who.is_empty());
+        match addresses.iter_mut().find(|(known, _)| *known == address) {
+            Some((_, who)) => who.push_back(turn),
+            None => addresses.push_back((address, [turn].into())),
+        }
+        let count = addresses.iter().map(|(_, who)| who.len()).sum::<usize>();
+        if let Some((_, who)) = addresses.iter_mut().max_by_key(|(_, who)| who.len())
+            && (who.len() > MOST_OF_ONE || count > MOST_WAITING)
+        {
+            who.pop_front();
+        }
+        wait
+    }
+
+    /// The next one to have a turn.
+    fn next(&self) -> Option<Sender<Turn>> {
+        let mut waiting = self.waiting();
+        while let Some((address, mut who)) = waiting.addresses.pop_front() {
+            let next = who.pop_back();
+            if !who.is_empty() {
+                waiting.addresses.push_back((address, who));
+            }
+            if next.is_some() {
+                return next;
+            }
+        }
+        waiting.taken -= 1;
+        None
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        // Each change of it is complete before anything can fail.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(next) = self.0.next() {
+            // One who has gone drops it at once.
+            drop(next.send(Turn(Arc::clone(&self.0))));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::sync::mpsc;
+
+    use futures_util::future::join_all;
+
     use super::*;
+
+    const HERE: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)));
+
+    fn there(number: u8) -> Option<IpAddr> {
+        Some(IpAddr::from([198, 51, 100, number]))
+    }
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_too_long_is_told_so() {
-        let semaphore = Arc::new(Semaphore::new(1));
-        let turns = Turns(Arc::clone(&semaphore));
-        let turn = semaphore.acquire().await.unwrap();
-        assert!(matches!(turns.run(|| ()).await, Err(AuthError::Busy)));
+        let turns = Turns::new(1);
+        let turn = turns.0.queue(None).try_recv().unwrap();
+        assert!(matches!(turns.run(HERE, || ()).await, Err(AuthError::Busy)));
         drop(turn);
-        turns.run(|| ()).await.unwrap();
+        turns.run(HERE, || ()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_crowd_is_refused_at_once_and_the_last_to_come_is_the_next() {
+        let turns = Turns::new(1);
+        let turn = turns.0.queue(None).try_recv().unwrap();
+        let (order, done) = mpsc::channel();
+        let work = |number| {
+            let order = order.clone();
+            turns.run(HERE, move || order.send(number).unwrap())
+        };
+        let mut all = pin!(join_all((0..600).map(work)));
+        // All of them are in the queue, or have been.
+        assert!(futures_util::poll!(&mut all).is_pending());
+        assert_eq!(turns.0.waiting().addresses[0].1.len(), MOST_OF_ONE);
+        drop(turn);
+        let outcomes = all.await;
+        let busy = outcomes.iter().filter(|outcome| matches!(outcome, Err(AuthError::Busy))).count();
+        assert_eq!(busy, 600 - MOST_OF_ONE);
+        let expected: Vec<_> = (600 - MOST_OF_ONE..600).rev().collect();
+        assert_eq!(done.try_iter().collect::<Vec<_>>(), expected);
+        assert_eq!(turns.0.waiting().taken, 0);
+    }
+
+    #[tokio::test]
+    async fn addresses_take_turns_and_few_wait_in_all() {
+        let turns = Turns::new(1);
+        let turn = turns.0.queue(None).try_recv().unwrap();
+        let crowd: Vec<_> = (0..MOST_OF_ONE).map(|_| turns.0.queue(HERE)).collect();
+        let mut other = turns.0.queue(there(1));
+        drop(turn);
+        // One of the crowd has it, and then the other address.
+        let mut crowd = crowd.into_iter().rev();
+        drop(crowd.next().unwrap().await.unwrap());
+        drop(other.try_recv().unwrap());
+        let others: Vec<_> = (0..200).map(|number| turns.0.queue(there(number))).collect();
+        let waiting = turns.0.waiting().addresses.iter().map(|(_, who)| who.len()).sum::<usize>();
+        assert!(waiting <= MOST_WAITING);
+        drop((crowd, others));
+        drop(turns.0.queue(HERE));
+        assert!(turns.0.waiting().addresses.len() <= 1, "who has gone does not wait");
+    }
+
+    #[test]
+    fn a_network_of_version_6_is_one_address() {
+        let [one, two, other] = ["2001:db8::1", "2001:db8::ffff:2", "2001:db8:0:1::1"]
+            .map(|address| network(address.parse().unwrap()));
+        assert_eq!(one, two);
+        assert_ne!(one, other);
+        assert_eq!(network("::ffff:192.0.2.1".parse().unwrap()), HERE.unwrap());
     }
 }

@@ -26,6 +26,7 @@ const MAX_CONNECT_TIMEOUT_MS: u64 = 60_000;
 const MAX_CONNECTIONS: u64 = 1_000_000;
 /// As many as fit into a body, and more.
 const MAX_ACL_ACCOUNTS: u64 = 100_000;
+const MAX_ANSWER_BYTES: u64 = 1 << 40;
 const MAX_GRACE_SECONDS: u64 = 3600;
 const MAX_STALE_SECONDS: u64 = 7 * 24 * 3600;
 
@@ -137,6 +138,8 @@ fn read(mut merged: Map<String, Value>, problems: &mut Vec<Problem>) -> Config {
         channels: Channels::read(&mut root, mode),
         max_connections: root.integer("maxConnections", MAX_CONNECTIONS).unwrap_or(MAX_CONNECTIONS) as usize,
         max_acl_accounts: max_acl_accounts(&mut root),
+        max_answer_bytes: root.integer("maxAnswerBytes", MAX_ANSWER_BYTES).unwrap_or(MAX_ANSWER_BYTES)
+            as usize,
         shutdown_grace: Duration::from_secs(
             root.integer("shutdownGraceSeconds", MAX_GRACE_SECONDS).unwrap_or_default(),
         ),

@@ -42,7 +42,7 @@ pub const DEFAULT_FILE: &str = "/data/imgapi/etc/imgapi.config.json";
 
 /// A validated configuration.
 ///
-/// Keys are those of the Node.js IMGAPI 4.13.1; ours beside them are `metricsPort`, `maxConnections`, `maxAclAccounts`,
+/// Keys are those of the Node.js IMGAPI 4.13.1; ours beside them are `metricsPort`, `maxConnections`, `maxAclAccounts`, `maxAnswerBytes`,
 /// `shutdownGraceSeconds`, `localBaseDir`, `transferIdleSeconds`, `transferMinRate`, `fileUrlDeny`, `sourceDeny`, `staleReadSeconds`,
 /// `scrubRate`, `scrubIntervalDays` and `authRequireRequestTarget`. Unknown keys are kept in [`Config::merged`] and otherwise ignored.
 #[derive(Debug, Clone)]
@@ -79,6 +79,8 @@ pub struct Config {
     pub max_connections: usize,
     /// `maxAclAccounts`: accounts in the ACL of an image that is made or changed.
     pub max_acl_accounts: usize,
+    /// `maxAnswerBytes`: memory of all answers that wait for their clients to read them.
+    pub max_answer_bytes: usize,
     /// `shutdownGraceSeconds`: how long running transfers may go on after a signal to stop.
     pub shutdown_grace: Duration,
     /// How other servers are called.

@@ -2,10 +2,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use crate::telemetry::{MASK, mask_url};
-
-/// Members whose values never reach a log, at any depth of the configuration.
-const SECRET_MEMBERS: [&str; 6] = ["password", "bindPassword", "authToken", "pass", "key", "privateKey"];
+use crate::telemetry::{MASK, is_secret_name, mask_url};
 
 /// A text that must not be shown: `Debug` masks it and there is no `Display`.
 #[derive(Clone, PartialEq, Eq)]
@@ -51,7 +48,7 @@ fn mask(value: Value) -> Value {
         Value::Object(map) => Value::Object(
             map.into_iter()
                 .map(|(name, value)| {
-                    let secret = value.is_string() && SECRET_MEMBERS.contains(&name.as_str());
+                    let secret = value.is_string() && is_secret_name(&name);
                     let value = if secret { Value::from(MASK) } else { mask(value) };
                     (name, value)
                 })

@@ -2,6 +2,8 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
+use rustix::io::Errno;
+
 use super::Code;
 use crate::accounts::AccountsError;
 use crate::db::DbError;
@@ -212,6 +214,10 @@ impl From<AccountsError> for ApiError {
     }
 }
 
+fn has_too_many_open_files(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+}
+
 impl From<StorageError> for ApiError {
     fn from(error: StorageError) -> ApiError {
         let (code, message) = match &error {
@@ -223,6 +229,9 @@ impl From<StorageError> for ApiError {
             StorageError::Io(reason) if reason.kind() == io::ErrorKind::WouldBlock => {
                 let message = "the image's file is being taken up after an interruption";
                 (Code::ServiceUnavailableError, message.to_owned())
+            }
+            StorageError::Io(reason) if has_too_many_open_files(reason) => {
+                (Code::ServiceUnavailableError, "too many files are open".to_owned())
             }
             StorageError::Io(_) => (Code::InternalError, "local storage failed".to_owned()),
             StorageError::Manta(_) if error.is_temporary() => {

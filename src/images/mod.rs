@@ -28,6 +28,7 @@ mod import;
 mod import_from_datacenter;
 mod import_remote;
 mod jobs;
+mod large;
 mod list;
 mod locks;
 mod lookup;
@@ -86,6 +87,7 @@ pub use import::{ImportOptions, import};
 pub use import_from_datacenter::import_from_datacenter;
 pub use import_remote::import_remote;
 pub use jobs::{StartedJob, image_jobs};
+pub use large::{Size, off_the_runtime};
 pub use list::list;
 pub use lookup::{lookup, owned};
 pub use pace::paced;
@@ -247,7 +249,7 @@ impl App {
 async fn to_the_end<T: Send + 'static>(
     work: impl Future<Output = ApiResult<T>> + Send + 'static,
 ) -> ApiResult<T> {
-    tokio::spawn(work.in_current_span()).await.unwrap_or_else(|stopped| {
+    tokio::spawn(Size::of_request().follow(work.in_current_span())).await.unwrap_or_else(|stopped| {
         Err(ApiError::new(Code::InternalError, "the server is being stopped").because(stopped))
     })
 }

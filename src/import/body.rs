@@ -1,6 +1,6 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use reqwest::Response;
@@ -8,6 +8,7 @@ use reqwest::header::CONTENT_ENCODING;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::error::FetchError;
+use crate::answers::{self, AnswerError};
 use crate::telemetry::excerpt;
 
 /// Bytes of an MD5.
@@ -79,15 +80,10 @@ pub(super) async fn collect(host: &str, response: Response, limit: usize) -> Res
         let reason = format!("it is encoded as {encoding:?}, which was not asked for");
         return Err(FetchError::Unusable { host: host.to_owned(), reason });
     }
-    let mut body = response.bytes_stream();
-    let mut collected = BytesMut::new();
-    while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(|error| FetchError::broken(host.to_owned(), error))?;
-        if collected.len() + chunk.len() > limit {
-            let reason = format!("it has more than {limit} bytes");
-            return Err(FetchError::Unusable { host: host.to_owned(), reason });
+    answers::whole(response, limit).await.map_err(|error| match error {
+        AnswerError::Broken(error) => FetchError::broken(host.to_owned(), error),
+        error @ AnswerError::TooLong(_) => {
+            FetchError::Unusable { host: host.to_owned(), reason: error.to_string() }
         }
-        collected.extend_from_slice(&chunk);
-    }
-    Ok(collected.freeze())
+    })
 }

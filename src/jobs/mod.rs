@@ -32,6 +32,9 @@ use workflows::Workflow;
 /// How often a job is sent to the Workflow API before it is given up, when it is not known whether it has arrived.
 const ATTEMPTS: usize = 3;
 
+/// Most bytes of a list of jobs: a thousand, each with the script that prepares its image.
+const MAX_LIST: usize = 64 << 20;
+
 /// The jobs of a server. One without a Workflow API has none.
 #[derive(Debug, Clone)]
 pub struct Jobs(Option<Arc<Shared>>);
@@ -75,6 +78,7 @@ impl Jobs {
     pub fn new(config: &Config, metrics: &Arc<Metrics>) -> Jobs {
         Jobs(config.jobs.wfapi.as_ref().map(|wfapi| {
             let service = Service::new("wfapi", wfapi.url.clone(), &config.server_name, metrics);
+            let service = service.with_limit(MAX_LIST);
             let known = Known { down: Some("it has not been asked yet".into()), workflows: HashMap::new() };
             Arc::new(Shared {
                 api: Wfapi::new(service),

@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
+use bytes::Bytes;
 use md5::{Digest, Md5};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, SERVER};
 use reqwest::redirect::Policy;
@@ -18,14 +17,15 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::JobsError;
+use crate::answers::{self, AnswerError};
 use crate::telemetry::{Metrics, excerpt, root_cause};
 
 /// How long a connection may take, and a whole call.
 const CONNECT: Duration = Duration::from_secs(5);
 const TOTAL: Duration = Duration::from_secs(10);
 
-/// Most bytes of an answer: a thousand jobs, each with the script that prepares its image.
-const MAX_ANSWER: usize = 64 << 20;
+/// Most bytes of an answer about one thing, a VM or a server.
+const MAX_ANSWER: usize = 4 << 20;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -33,6 +33,8 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub(super) struct Service {
     name: &'static str,
     base: Url,
+    /// Most bytes of an answer.
+    limit: usize,
     user_agent: String,
     /// Made when it is first needed: a system without certificates must not keep the process from starting.
     client: OnceCell<Client>,
@@ -66,7 +68,13 @@ impl Service {
     /// The service at `base`, called `name` in metrics.
     pub(super) fn new(name: &'static str, base: Url, user_agent: &str, metrics: &Arc<Metrics>) -> Service {
         let (user_agent, metrics) = (user_agent.to_owned(), Arc::clone(metrics));
-        Service { name, base, user_agent, client: OnceCell::new(), version: Mutex::default(), metrics }
+        let limit = MAX_ANSWER;
+        Service { name, base, limit, user_agent, client: OnceCell::new(), version: Mutex::default(), metrics }
+    }
+
+    /// The same with longer answers.
+    pub(super) fn with_limit(self, limit: usize) -> Service {
+        Service { limit, ..self }
     }
 
     /// What it says that it is, once it has answered.
@@ -122,7 +130,7 @@ impl Service {
         let status = response.status().as_u16();
         let version = response.headers().get(SERVER).and_then(|value| value.to_str().ok()).map(excerpt);
         *self.version.lock().unwrap_or_else(PoisonError::into_inner) = version;
-        let body = parse(collect(response).await?).await;
+        let body = parse(collect(response, self.limit).await?).await;
         match body {
             Some(body) if (200..300).contains(&status) => Ok(body),
             _ if (200..300).contains(&status) => Err(JobsError::Unusable("it is not JSON".into())),
@@ -154,17 +162,11 @@ fn failed(error: reqwest::Error) -> JobsError {
     if not_sent { JobsError::Down(reason) } else { JobsError::OutcomeUnknown(reason) }
 }
 
-async fn collect(response: Response) -> Result<Bytes, JobsError> {
-    let mut body = response.bytes_stream();
-    let mut collected = BytesMut::new();
-    while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(|error| JobsError::OutcomeUnknown(root_cause(&error.without_url())))?;
-        if collected.len() + chunk.len() > MAX_ANSWER {
-            return Err(JobsError::Unusable(format!("it has more than {MAX_ANSWER} bytes")));
-        }
-        collected.extend_from_slice(&chunk);
-    }
-    Ok(collected.freeze())
+async fn collect(response: Response, limit: usize) -> Result<Bytes, JobsError> {
+    answers::whole(response, limit).await.map_err(|error| match error {
+        AnswerError::Broken(error) => JobsError::OutcomeUnknown(root_cause(&error)),
+        error @ AnswerError::TooLong(_) => JobsError::Unusable(error.to_string()),
+    })
 }
 
 /// Off the runtime's threads: a long list takes a while.

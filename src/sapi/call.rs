@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Request, Response, StatusCode};
@@ -13,6 +14,7 @@ use tokio::time::{sleep, timeout};
 use url::Url;
 
 use super::SapiError;
+use crate::answers::{self, AnswerError};
 use crate::telemetry::{excerpt, root_cause};
 
 /// Most bytes of an answer. A whole configuration of a service takes some tens of KiB.
@@ -195,15 +197,9 @@ fn failed(error: reqwest::Error) -> SapiError {
     if not_sent { SapiError::Down(reason) } else { SapiError::OutcomeUnknown(reason) }
 }
 
-async fn collect(mut response: Response) -> Result<Vec<u8>, SapiError> {
-    let mut collected = Vec::new();
-    while let Some(chunk) =
-        response.chunk().await.map_err(|error| SapiError::OutcomeUnknown(root_cause(&error.without_url())))?
-    {
-        if collected.len() + chunk.len() > MAX_ANSWER {
-            return Err(SapiError::TooLarge(MAX_ANSWER));
-        }
-        collected.extend_from_slice(&chunk);
-    }
-    Ok(collected)
+async fn collect(response: Response) -> Result<Bytes, SapiError> {
+    answers::whole(response, MAX_ANSWER).await.map_err(|error| match error {
+        AnswerError::Broken(error) => SapiError::OutcomeUnknown(root_cause(&error)),
+        AnswerError::TooLong(limit) => SapiError::TooLarge(limit),
+    })
 }

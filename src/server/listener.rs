@@ -21,8 +21,6 @@ use super::connection::{self, ConnectionConfig, Ended, Surroundings};
 use super::refusal::Refusal;
 use crate::config::Stalled;
 
-/// Connections over the limit that are being told so; more are closed at once.
-const MAX_REFUSED_AT_ONCE: usize = 256;
 /// Waits after a failure to accept, such as a lack of file descriptors: the first, and the longest.
 const BACKOFF: [Duration; 2] = [Duration::from_millis(10), Duration::from_secs(1)];
 
@@ -31,6 +29,9 @@ const BACKOFF: [Duration; 2] = [Duration::from_millis(10), Duration::from_secs(1
 pub(super) struct ServeConfig {
     /// Connections open at the same time, on all listeners together. One more is answered 503 and closed.
     pub max_connections: usize,
+    /// Connections over the limit that are told so at the same time; more are closed at once. It does not change while the
+    /// server runs.
+    pub max_refused: usize,
     /// How long a shutdown waits for requests being served.
     pub drain_limit: Duration,
     /// How each connection is treated.
@@ -41,6 +42,7 @@ impl Default for ServeConfig {
     fn default() -> ServeConfig {
         ServeConfig {
             max_connections: 10_000,
+            max_refused: 256,
             drain_limit: Duration::from_secs(60),
             connection: ConnectionConfig::default(),
         }
@@ -134,6 +136,7 @@ where
     ) -> Server<S> {
         Server(Arc::new(Shared {
             service,
+            refusing: Arc::new(Semaphore::new(config.max_refused)),
             config: ArcSwap::from_pointee(config),
             events,
             shutdown,
@@ -141,7 +144,6 @@ where
             doors: TaskTracker::new(),
             connections: TaskTracker::new(),
             open: AtomicUsize::new(0),
-            refusing: Arc::new(Semaphore::new(MAX_REFUSED_AT_ONCE)),
             cut: AtomicUsize::new(0),
         }))
     }

@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::ConnectionConfig;
+use super::descriptors::Descriptors;
 use super::listener::{self, ConnectionEvents, ServeConfig};
 use super::refusal::Refusal;
 use crate::api;
@@ -41,15 +42,21 @@ impl MetricsServer {
         MetricsServer { router: router(metrics, app, log), stop: shutdown.child_token(), shutdown }
     }
 
-    /// Serves at this address. One that is not to be had is tried again, because the API does not depend on it.
+    /// Serves at this address. One that is not to be had is tried again, because the API does not depend on it; why it is
+    /// not is told once, and again when the reason is another one.
     pub(super) fn start(&mut self, address: SocketAddr) {
         let (router, stop) = (self.router.clone(), self.stop.clone());
         tokio::spawn(async move {
+            let mut told = None;
             loop {
                 match TcpListener::bind(address).await {
                     Ok(listener) => return serve(listener, router, stop).await,
                     Err(error) => {
-                        tracing::error!(component = "metrics", err.json = %telemetry::err(&error), "cannot listen on {address}");
+                        let reason = error.to_string();
+                        if told.as_ref() != Some(&reason) {
+                            tracing::error!(component = "metrics", err.json = %telemetry::err(&error), "cannot listen on {address}");
+                            told = Some(reason);
+                        }
                     }
                 }
                 tokio::select! {
@@ -74,8 +81,10 @@ async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
     if let Ok(address) = listener.local_addr() {
         tracing::info!(component = "metrics", "metrics server started on http://{address}/metrics");
     }
+    let most = Descriptors::in_force().share(CONNECTIONS).metrics;
     let limits = ServeConfig {
-        max_connections: CONNECTIONS,
+        max_connections: most,
+        max_refused: most,
         drain_limit: DRAIN,
         connection: ConnectionConfig::default(),
     };

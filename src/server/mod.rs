@@ -3,6 +3,7 @@
 
 mod base_dir;
 mod connection;
+mod descriptors;
 mod events;
 mod generation;
 mod listener;

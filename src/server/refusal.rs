@@ -60,8 +60,9 @@ impl Refusal {
         let wire = Wire { code: self.code, message: &self.message };
         let body = serde_json::to_string_pretty(&wire).unwrap_or_default();
         let date = httpdate::fmt_http_date(SystemTime::now());
+        let retry = if self.status == StatusCode::SERVICE_UNAVAILABLE { "Retry-After: 1\r\n" } else { "" };
         let head = format!(
-            "HTTP/1.1 {} {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nDate: {date}\r\n\
+            "HTTP/1.1 {} {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nDate: {date}\r\n{retry}\
              Connection: close\r\n\r\n",
             self.status.as_str(),
             self.status.canonical_reason().unwrap_or("Error"),

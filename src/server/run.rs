@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::base_dir::{self, NoBaseDir};
+use super::descriptors::Descriptors;
 use super::generation::Generation;
 use super::running::{Running, labels};
 use super::watch::Watch;
@@ -73,6 +74,7 @@ pub fn serve(path: &Path, debug: u8) -> Result<(), ServeError> {
     let level = if debug > 0 { Level::from_debug_flags(debug) } else { config.log_level };
     let logger = telemetry::init(&LogOptions { level, source: debug > 2, ..LogOptions::default() })?;
     logger.install_panic_hook();
+    Descriptors::raise();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let start = Start { file: path, has_level: debug > 0, log: logger.control() };
     let served = runtime.block_on(run(start, Arc::new(config)));

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use super::connection::ConnectionConfig;
+use super::descriptors::Descriptors;
 use super::events::Events;
 use super::generation::Generation;
 use super::listener::{Door, ServeConfig, Server};
@@ -292,8 +293,14 @@ fn api_of(
 }
 
 fn limits(config: &Config) -> ServeConfig {
+    let share = Descriptors::in_force().share(config.max_connections);
+    if share.served < config.max_connections {
+        let (served, wanted) = (share.served, config.max_connections);
+        tracing::info!("the limit of file descriptors allows for {served} connections, not {wanted}");
+    }
     ServeConfig {
-        max_connections: config.max_connections,
+        max_connections: share.served,
+        max_refused: share.refused,
         drain_limit: config.shutdown_grace,
         connection: ConnectionConfig { transfer: config.transfer, ..ConnectionConfig::default() },
     }

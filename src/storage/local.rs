@@ -13,7 +13,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -28,6 +28,9 @@ use super::temporary::{
 use super::{Asset, StorageError, blocking};
 use crate::files;
 use crate::manifest::Uuid;
+
+/// Bytes that must be free for the storage to count as working.
+const MIN_FREE: u64 = 64 << 10;
 
 /// The local storage below one base directory.
 #[derive(Debug, Clone)]
@@ -51,6 +54,11 @@ pub struct Staged {
     place: PathBuf,
     /// Whether the name was taken before: a manifest may refer to it already.
     was_there: bool,
+}
+
+/// The same, unless it is next to nothing. Who is privileged may write to the last byte, and sees no error before.
+fn enough(free: u64) -> Result<u64, StorageError> {
+    if free < MIN_FREE { Err(StorageError::NoSpace) } else { Ok(free) }
 }
 
 impl LocalStorage {
@@ -103,15 +111,19 @@ impl LocalStorage {
         Ok(blocking(move || directories.iter().try_for_each(|path| create_directories(path))).await?)
     }
 
-    /// Whether files can be written here: makes an empty one, and removes it. Returns how many bytes are free.
+    /// Whether files can be written here: makes one of some bytes, and removes it. Returns how many bytes are free.
+    ///
+    /// # Errors
+    /// `NoSpace` when there are too few for a manifest.
     pub async fn probe(&self) -> Result<u64, StorageError> {
         let incoming = self.incoming();
         let probed = blocking(move || {
-            let _empty = Temporary::create(&incoming)?;
+            let mut temporary = Temporary::create(&incoming)?;
+            temporary.file.write_all(&[0; 4096])?;
             let space = rustix::fs::statvfs(&incoming)?;
             Ok(space.f_bavail.saturating_mul(space.f_frsize))
         });
-        Ok(probed.await?)
+        enough(probed.await?)
     }
 
     /// Receives a whole body of at most `limit` bytes. When it fails, or is dropped, nothing remains.
@@ -315,5 +327,18 @@ fn remove_directory(directory: &std::path::Path) -> Result<(), StorageError> {
             }
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_with_next_to_nothing_free_counts_as_full() {
+        for free in [0, 1, 4096] {
+            assert!(matches!(enough(free), Err(StorageError::NoSpace)), "{free}");
+        }
+        assert_eq!(enough(1 << 20).unwrap(), 1 << 20);
     }
 }

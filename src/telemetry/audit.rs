@@ -1,5 +1,7 @@
 //! The audit record: one per finished request, in the form that restify's audit logger gave it.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -9,7 +11,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::error::{ErrorRecord, Json};
-use super::mask::{MASK, is_secret_header, is_secret_parameter, mask_url};
+use super::mask::{MASK, is_secret_header, is_secret_name, mask_host, mask_url, names_a_host};
 
 /// Bodies over this many bytes are replaced by a marker, so that a record stays one `write`.
 const MAX_BODY: usize = 64 << 10;
@@ -72,6 +74,21 @@ pub struct AuditResponse<'a> {
 }
 
 impl Audit<'_> {
+    /// About how many bytes the record is made from: what writing it costs.
+    pub fn size(&self) -> usize {
+        let body = |body: Option<&[u8]>| body.map_or(0, <[u8]>::len).min(MAX_BODY);
+        let headers = |headers: &HeaderMap| {
+            headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>()
+        };
+        let (request, response) = (&self.request, &self.response);
+        // The query is there twice.
+        2 * request.url.len()
+            + headers(request.headers)
+            + headers(response.headers)
+            + body(request.body)
+            + body(response.body)
+    }
+
     /// Writes the record at level info. Bodies are left out for a GET that succeeded.
     pub fn write(&self) {
         let request = RequestRecord { audit: self, body: self.body(self.request.body) };
@@ -118,17 +135,23 @@ fn to_raw<T: Serialize + ?Sized>(value: &T) -> Option<Box<RawValue>> {
     serde_json::value::to_raw_value(value).ok()
 }
 
-/// Masks URLs and members named like secrets, at any depth (`serde_json` limits it to 128).
+/// Masks URLs, and members named like secrets whatever is in them but for truth values, at any depth (`serde_json` limits
+/// it to 128).
 fn mask_value(value: &mut Value) {
     match value {
-        Value::String(text) if text.contains("://") => *text = mask_url(text).into_owned(),
+        Value::String(text) => {
+            if let Cow::Owned(masked) = mask_url(text) {
+                *text = masked;
+            }
+        }
         Value::Array(items) => items.iter_mut().for_each(mask_value),
         Value::Object(members) => {
             for (name, member) in members {
-                if member.is_string() && is_secret_parameter(name) {
-                    *member = Value::from(MASK);
+                match member {
+                    Value::Bool(_) | Value::Null => {}
+                    _ if is_secret_name(name) => *member = Value::from(MASK),
+                    _ => mask_value(member),
                 }
-                mask_value(member);
             }
         }
         _ => {}
@@ -185,17 +208,22 @@ struct Query<'a>(&'a [(String, String)]);
 
 impl Serialize for Query<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        for (index, (name, _)) in self.0.iter().enumerate() {
-            if self.0[..index].iter().any(|(earlier, _)| earlier == name) {
-                continue;
+        let mut places = HashMap::new();
+        let mut parameters: Vec<(&str, Vec<Cow<'_, str>>)> = Vec::new();
+        for (name, value) in self.0 {
+            let masked = if is_secret_name(name) { MASK.into() } else { mask_url(value) };
+            let place = *places.entry(name.as_str()).or_insert(parameters.len());
+            match parameters.get_mut(place) {
+                Some((_, values)) => values.push(masked),
+                None => parameters.push((name, vec![masked])),
             }
-            let masked = |value| if is_secret_parameter(name) { MASK.into() } else { mask_url(value) };
-            let same = self.0.iter().filter(|(other, _)| other == name);
-            let values: Vec<_> = same.map(|(_, value)| masked(value)).collect();
+        }
+        let mut map = serializer.serialize_map(None)?;
+        for (name, values) in &parameters {
+            let name = mask_url(name);
             match values.as_slice() {
-                [single] => map.serialize_entry(name, single)?,
-                several => map.serialize_entry(name, several)?,
+                [single] => map.serialize_entry(&name, single)?,
+                several => map.serialize_entry(&name, several)?,
             }
         }
         map.end()
@@ -216,9 +244,10 @@ impl Headers<'_> {
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let values: Vec<_> = self.headers.get_all(name).iter().map(text).collect();
         let joined = values.join(", ");
-        match mask_url(&joined) {
-            std::borrow::Cow::Borrowed(_) => joined,
-            std::borrow::Cow::Owned(masked) => masked,
+        let mask = if names_a_host(name.as_str()) { mask_host } else { mask_url };
+        match mask(&joined) {
+            Cow::Borrowed(_) => joined,
+            Cow::Owned(masked) => masked,
         }
     }
 }

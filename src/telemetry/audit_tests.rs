@@ -128,17 +128,31 @@ fn no_credential_reaches_the_log() {
             ("token".into(), "S3CRET".into()),
             ("a".into(), "1".into()),
             ("a".into(), "2".into()),
+            ("https://u:S3CRET@h/".into(), String::new()),
+            ("url".into(), "https://u:S3C&S3CRET d@h/".into()),
         ]),
         headers: vec![
             ("authorization", "Basic S3CRET"),
             ("x-registry-auth", "S3CRET"),
             ("x-registry-config", "S3CRET"),
             ("cookie", "a=S3CRET"),
+            ("set-cookie", "a=S3CRET"),
+            ("proxy-authorization", "Basic S3CRET"),
+            ("x-api-key", "S3CRET"),
+            ("x-amz-security-token", "S3CRET"),
+            ("x-client-secret", "S3CRET"),
+            ("host", "S3CRET:S3CRET@h:80"),
+            ("x-forwarded-host", "S3CRET@h"),
+            ("forwarded", "for=192.0.2.1;host=\"u:S3CRET@h\""),
             ("referer", "http://a:S3CRET@b/"),
             ("accept", "a"),
             ("accept", "b"),
         ],
-        body: Some(br#"{"url": "https://h/o?signature=S3CRET", "password": "S3CRET"}"#.to_vec()),
+        body: Some(
+            br#"{"url": "https://h/o?signature=S3CRET", "password": "S3CRET", "passwords": {"root": "S3CRET"},
+                "tokens": ["S3CRET"], "generate_passwords": true, "text": "u:S3CRET@h"}"#
+                .to_vec(),
+        ),
         ..Case::default()
     };
     let (line, value) = case.log();
@@ -147,4 +161,15 @@ fn no_credential_reaches_the_log() {
     assert_eq!(value["req"]["headers"]["accept"], "a, b");
     assert_eq!(value["req"]["query"]["a"], json!(["1", "2"]));
     assert_eq!(value["req"]["query"]["source"], "https://***@h/x");
+    assert_eq!(value["req"]["headers"]["host"], "***@h:80");
+    assert_eq!(value["req"]["body"]["generate_passwords"], true);
+}
+
+#[test]
+fn repeated_parameters_stay_in_their_order() {
+    let pairs = |number: usize| (format!("p{}", number % 5000), number.to_string());
+    let (_, value) = Case { query: Some((0..10_000).map(pairs).collect()), ..Case::default() }.log();
+    let query = value["req"]["query"].as_object().unwrap();
+    assert_eq!(query.len(), 5000);
+    assert_eq!(query.iter().next_back().unwrap(), (&"p4999".to_owned(), &json!(["4999", "9999"])));
 }

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use super::mask::mask_url;
+
 /// Characters of a text of somebody else's, at most.
 const MAX_EXCERPT: usize = 500;
 
@@ -39,7 +41,7 @@ impl<T: Serialize + ?Sized> fmt::Display for Json<'_, T> {
 /// An error as node-bunyan's `err` serializer writes it: `{"message","name","stack"}`.
 ///
 /// `message` reads `outer: inner` along the chain of sources, `stack` holds one line per error separated by
-/// `\nCaused by: `.
+/// `\nCaused by: `. Credentials in URLs are masked: an error often quotes what it could not use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErrorRecord {
     name: String,
@@ -49,12 +51,8 @@ pub struct ErrorRecord {
 /// The `err` object of an error and its sources, named `Error`.
 #[must_use]
 pub fn err(error: &(dyn Error + 'static)) -> ErrorRecord {
-    let mut chain = vec![error.to_string()];
-    let mut source = error.source();
-    while let Some(cause) = source {
-        chain.push(cause.to_string());
-        source = cause.source();
-    }
+    let errors = std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| (*error).source());
+    let chain = errors.map(|error| mask_url(&error.to_string()).into_owned()).collect();
     ErrorRecord { name: "Error".to_owned(), chain }
 }
 
@@ -127,6 +125,12 @@ mod tests {
         let expected = json!({"message": "outer failed: inner", "name": "OuterError",
             "stack": "OuterError: outer failed\nCaused by: inner"});
         assert_eq!(value, expected);
+    }
+
+    #[test]
+    fn a_password_that_an_error_quotes_is_masked() {
+        let record = err(&Outer(std::io::Error::other("no answer from https://u:S3CRET@h/"))).to_string();
+        assert!(!record.contains("S3CRET") && record.contains("https://***@h/"), "{record}");
     }
 
     #[derive(Debug, thiserror::Error)]

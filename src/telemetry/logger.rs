@@ -84,8 +84,8 @@ impl Logger {
         self.0.clone()
     }
 
-    /// Makes a panic on any thread a record of level 60 and the end of the process by abort, so that the service
-    /// manager restarts it and the alarm fires, instead of a service that lives on with a part missing.
+    /// Makes a panic anywhere, also in a task or in a worker, a record of level 60 and the end of the process by abort, so
+    /// that the service manager restarts it and the alarm fires, instead of a service that lives on with a part missing.
     pub fn install_panic_hook(&self) {
         let control = self.control();
         panic::set_hook(Box::new(move |info| {
@@ -165,8 +165,14 @@ mod tests {
         if std::env::var_os(CHILD).is_some() {
             let logger = init(&LogOptions::default()).unwrap();
             logger.install_panic_hook();
-            let _span = tracing::info_span!("request", req_id = "R9").entered();
-            panic!("no {}", "luck");
+            let task = async {
+                let _span = tracing::info_span!("request", req_id = "R9").entered();
+                panic!("no {}", "luck");
+            };
+            // The runtime catches panics of tasks, where it gets them.
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            runtime.block_on(async { tokio::spawn(task).await.unwrap_err() });
+            return;
         }
         let child = process::Command::new(std::env::current_exe().unwrap())
             .args([

@@ -24,5 +24,6 @@ pub use audit::{Audit, AuditRequest, AuditResponse};
 pub use error::{ErrorRecord, Json, err, excerpt, root_cause};
 pub use level::{Level, ParseLevelError};
 pub use logger::{InitError, LogControl, LogOptions, Logger, init};
+pub(crate) use mask::is_secret_name;
 pub use mask::{MASK, mask_url};
 pub use metrics::{GaugeGuard, Metrics, MetricsError, StaticLabels, WorkerMetrics};

@@ -1,10 +1,8 @@
 use std::fmt;
-use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -130,10 +128,8 @@ async fn run(
             return;
         }
         progress.works();
-        // Nothing is shared with other tasks but behind locks that are taken whatever happened.
-        let outcome = AssertUnwindSafe(worker.work(&progress)).catch_unwind().await;
-        // The panic hook has logged what a panic said.
-        next = match outcome.unwrap_or_else(|_| Err("it has panicked".into())) {
+        // A panic ends the process, see the logger.
+        next = match worker.work(&progress).await {
             Ok(next) => {
                 progress.succeeded();
                 retry = FIRST_RETRY;
@@ -221,8 +217,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_fails_is_tried_again_later_and_later_and_is_told() {
         let failing: Unit = |_| Err("no way".into());
-        let panicking: Unit = |_| panic!("at the disco");
-        let (workers, _poke, mut calls) = start([failing, panicking, failing]);
+        let (workers, _poke, mut calls) = start([failing; 3]);
         let mut waits = Vec::new();
         let mut before = calls.recv().await.unwrap();
         for _ in 0..3 {

@@ -81,6 +81,35 @@ async fn changes_want_a_password_and_reads_do_not() {
     server.stop().await;
 }
 
+/// Hashing all of them would take far longer than the few that have a turn.
+#[tokio::test]
+async fn a_crowd_with_wrong_passwords_does_not_keep_a_user_waiting() {
+    let server = start("private").await;
+    let crowd = (0..300).map(async |number| {
+        let answer = with_password(server.get("/ping"), "user", &format!("wrong{number}")).send().await;
+        if answer.status == 503 {
+            assert_eq!(answer.headers["retry-after"], "1");
+        }
+        answer.status
+    });
+    let user = async { with_password(server.get("/ping"), "user", "s3cret:with:colons").send().await.status };
+    let (crowd, _) = tokio::join!(futures_util::future::join_all(crowd), user);
+    assert!(crowd.iter().all(|status| [401, 503].contains(status)), "{crowd:?}");
+    assert!(crowd.contains(&401) && crowd.contains(&503), "{crowd:?}");
+    // Once it has been right it is known, whoever else comes.
+    with_password(server.get("/ping"), "user", "s3cret:with:colons").send().await.json();
+    let again = (0..100).map(async |number| {
+        with_password(server.get("/ping"), "user", &format!("wronger{number}")).send().await.status
+    });
+    let user = async {
+        for _ in 0..20 {
+            with_password(server.get("/ping"), "user", "s3cret:with:colons").send().await.json();
+        }
+    };
+    tokio::join!(futures_util::future::join_all(again), user);
+    server.stop().await;
+}
+
 #[test]
 fn a_password_is_hashed_with_a_salt_of_its_own() {
     let (one, two) = (hash_of("s3cret\n"), hash_of("s3cret"));

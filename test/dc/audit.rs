@@ -12,6 +12,7 @@ tests! {
     health_checks_are_not_recorded,
     a_client_that_leaves_has_a_record,
     secrets_are_masked,
+    the_cost_of_a_record_is_that_of_its_length,
     every_line_is_a_bunyan_record,
 }
 
@@ -145,19 +146,60 @@ async fn secrets_are_masked(app: &TestApp) {
     let id = fresh();
     let target = "/images?access_token=hushhush1&source=https%3A%2F%2Fuser%3Ahushhush2%40example.com%2F";
     let mut call = app.operator().call(Method::POST, target).header("x-request-id", &id);
-    for header in ["authorization", "x-registry-auth", "x-registry-config", "cookie"] {
+    for header in [
+        "authorization",
+        "x-registry-auth",
+        "x-registry-config",
+        "cookie",
+        "set-cookie",
+        "proxy-authorization",
+        "x-api-key",
+        "x-amz-security-token",
+        "x-old-password",
+        "x-client-secret",
+    ] {
         call = call.header(header, "hushhush3");
     }
     call.json(&json!({"name": "a", "password": "hushhush4"})).send().await.refused(422, "ValidationFailed");
     let record = app.audit(&id).await;
     assert_eq!(record["req"]["headers"]["authorization"], "***");
     assert_eq!(record["req"]["query"]["access_token"], "***");
+    let mut connection = app.connect().await;
+    let id = fresh();
+    let (host, referer) = ("Host: hushhush5:hushhush6@localhost:80", "Referer: https://hushhush7@h/");
+    let request_id = format!("X-Request-Id: {id}");
+    connection.exchange(&["GET /images?limit=1 HTTP/1.1", host, referer, &request_id]).await;
+    assert_eq!(app.audit(&id).await["req"]["headers"]["host"], "***@localhost:80");
     let config: Value = serde_json::from_slice(&std::fs::read(app.dc.config_file()).unwrap()).unwrap();
     let password = config["ufds"]["bindPassword"].as_str().unwrap();
     let log = std::fs::read_to_string(app.dc.log_file()).unwrap();
     assert!(log.contains("loaded config") && !log.contains(password));
     assert!(!log.contains("hushhush"));
     assert!(!app.metrics().await.contains("hushhush"));
+}
+
+/// Each of these once took seconds to write. Many of them take longer than the test may, unless the time grows with the
+/// length alone.
+async fn the_cost_of_a_record_is_that_of_its_length(app: &TestApp) {
+    let patterns = ["=", "%3d", "://", "%3a%2f%2f", "@", "a&", "token%3D", "%25", ":/"];
+    let ids: Vec<_> = patterns.iter().map(|_| [fresh(), fresh()]).collect();
+    let attacks = patterns.iter().zip(&ids).map(async |(pattern, [in_query, in_header])| {
+        let text = pattern.repeat(60_000 / pattern.len());
+        let mut connection = app.connect().await;
+        let id = format!("X-Request-Id: {in_query}");
+        let answer = connection.exchange(&[&format!("GET /images?{text} HTTP/1.1"), "Host: x", &id]).await;
+        assert!(answer.status < 500, "{answer:?}");
+        let id = format!("X-Request-Id: {in_header}");
+        let header = format!("X-Text: {text}");
+        connection.exchange(&["GET /images?limit=1 HTTP/1.1", "Host: x", &id, &header]).await.ok();
+    });
+    futures_util::future::join_all(attacks).await;
+    for id in ids.iter().flatten() {
+        app.audit(id).await;
+    }
+    let many: String = (0..10_000).map(|number| format!("p{number}&")).collect();
+    let answer = app.operator().call(Method::GET, &format!("/images?{many}")).send().await;
+    answer.refused(400, "BadRequestError");
 }
 
 async fn every_line_is_a_bunyan_record(app: &TestApp) {

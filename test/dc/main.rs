@@ -40,6 +40,7 @@ mod manta_faults;
 mod metrics;
 mod moves;
 mod outputs;
+mod overload;
 mod pages;
 mod paging;
 mod ping;
@@ -94,6 +95,7 @@ fn main() -> ExitCode {
         metrics::TESTS,
         moves::TESTS,
         outputs::TESTS,
+        overload::TESTS,
         pages::TESTS,
         paging::TESTS,
         ping::TESTS,

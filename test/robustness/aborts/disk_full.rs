@@ -29,6 +29,23 @@ async fn a_limit_on_the_size_of_files_is_a_storage_that_is_down() {
     wait_until_swept(&datacenter).await;
 }
 
+/// Nothing of 4 KiB can be written.
+#[tokio::test]
+async fn a_deep_ping_says_that_nothing_can_be_written() {
+    let script = r#"trap "" XFSZ && ulimit -f 4 && exec "$@""#;
+    let command = ["sh", "-c", script, "sh", IMGAPI].map(PathBuf::from);
+    let datacenter = Datacenter::builder().imgapi_command(command.into()).start().await.unwrap();
+    let url = format!("http://{}/ping?deep=true", datacenter.imgapi_address().unwrap());
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let answer = http.get(url).send().await.unwrap();
+    assert_eq!(answer.status(), 503);
+    let ping: serde_json::Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    let backends = ping["backends"].as_array().unwrap();
+    let storage = backends.iter().find(|backend| backend["name"] == "local-storage").unwrap();
+    assert_eq!(storage["state"], "down");
+    assert!(storage["lastError"]["message"].as_str().unwrap().contains("no space"), "{storage}");
+}
+
 #[tokio::test]
 async fn a_full_disk_is_a_storage_that_is_down() {
     let script = ["sh", "-c", WITH_SMALL_DISK, "sh"];

@@ -1,0 +1,65 @@
+//! Names whose values are secrets.
+
+use super::token::tokens;
+
+/// Headers that are secret though their names do not sound so.
+const SECRET_HEADERS: [&str; 1] = ["x-registry-config"];
+
+/// Words that say so wherever they stand.
+const SECRET_WORDS: [&str; 7] = ["sig", "pass", "pwd", "jwt", "session", "authorization", "apikey"];
+/// Ends of such words, also in the plural.
+const SECRET_ENDS: [&str; 5] = ["token", "secret", "signature", "credential", "cookie"];
+/// Parts of such words.
+const SECRET_PARTS: [&str; 3] = ["password", "passwd", "passphrase"];
+
+/// Whether a header (name in lower case) holds a credential.
+pub(in crate::telemetry) fn is_secret_header(name: &str) -> bool {
+    SECRET_HEADERS.contains(&name) || is_secret_name(name)
+}
+
+/// Whether a header (name in lower case) holds the name of a host, perhaps with a password before it.
+pub(in crate::telemetry) fn names_a_host(name: &str) -> bool {
+    name.ends_with("host")
+}
+
+/// Whether a parameter, header or member of this name, percent-encoded or not, holds a credential: passwords, tokens,
+/// keys, cookies, and the signatures of pre-signed URLs (`signature` of Manta, `X-Amz-Signature`, `sig` of Azure).
+pub(crate) fn is_secret_name(name: &str) -> bool {
+    let mut words = Words::default();
+    let mut before = 0_u8;
+    for byte in tokens(name).map(|token| token.byte) {
+        if !byte.is_ascii_alphanumeric() || before.is_ascii_lowercase() && byte.is_ascii_uppercase() {
+            words.end();
+        }
+        if byte.is_ascii_alphanumeric() {
+            words.word.push(byte.to_ascii_lowercase().into());
+        }
+        before = byte;
+    }
+    words.end();
+    words.has_secret || words.last_is_secret
+}
+
+/// The words of a name, split at what is no letter or digit and at capital letters.
+#[derive(Default)]
+struct Words {
+    word: String,
+    has_secret: bool,
+    /// Whether the last one says so for being the last one: an `accessKey` is a secret, an `accessKeyId` is none.
+    last_is_secret: bool,
+}
+
+impl Words {
+    fn end(&mut self) {
+        if self.word.is_empty() {
+            return;
+        }
+        let word = self.word.as_str();
+        let singular = word.strip_suffix('s').unwrap_or(word);
+        self.has_secret |= SECRET_WORDS.contains(&word)
+            || SECRET_ENDS.iter().any(|end| singular.ends_with(end))
+            || SECRET_PARTS.iter().any(|part| word.contains(part));
+        self.last_is_secret = word.ends_with("key") || word == "auth";
+        self.word.clear();
+    }
+}

@@ -1,0 +1,62 @@
+//! A text as characters that are plain or percent-encoded.
+
+/// A byte of a text, as it stands there or percent-encoded, once (`%3D`) or more often (`%253D`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Token {
+    /// What it stands for.
+    pub(super) byte: u8,
+    pub(super) start: usize,
+    pub(super) end: usize,
+    /// How often it is encoded.
+    pub(super) depth: usize,
+}
+
+impl Token {
+    /// `\` is taken for a slash by those who fetch https URLs.
+    pub(super) fn is_slash(self) -> bool {
+        matches!(self.byte, b'/' | b'\\')
+    }
+
+    pub(super) fn separates_parameters(self) -> bool {
+        match self.byte {
+            b'?' | b'&' | b';' | b'#' => true,
+            b'"' | b',' | b'{' | b'(' => self.depth == 0,
+            byte => byte.is_ascii_whitespace() && self.depth == 0,
+        }
+    }
+}
+
+/// The bytes of a text, each once.
+pub(super) fn tokens(text: &str) -> impl Iterator<Item = Token> + '_ {
+    let bytes = text.as_bytes();
+    let mut next = 0;
+    std::iter::from_fn(move || {
+        let token = token(bytes, next)?;
+        next = token.end;
+        #[cfg(test)]
+        super::tests::count(token.end - token.start);
+        Some(token)
+    })
+}
+
+fn token(text: &[u8], start: usize) -> Option<Token> {
+    let byte = *text.get(start)?;
+    if byte != b'%' {
+        return Some(Token { byte, start, end: start + 1, depth: 0 });
+    }
+    let mut end = start + 1;
+    let mut depth = 1;
+    while text[end..].starts_with(b"25") {
+        end += 2;
+        depth += 1;
+    }
+    match text.get(end..end + 2).and_then(hex_pair) {
+        Some(byte) => Some(Token { byte, start, end: end + 2, depth }),
+        None => Some(Token { byte, start, end, depth: depth - 1 }),
+    }
+}
+
+fn hex_pair(digits: &[u8]) -> Option<u8> {
+    let digit = |byte: u8| (byte as char).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    Some(digit(digits[0])? << 4 | digit(digits[1])?)
+}
