@@ -18,4 +18,4 @@ trap 'rm -f "$output" "$status"' EXIT
 { RUSTC_BOOTSTRAP=1 "$@" -Z unstable-options --report-time || echo $? >"$status"; } | tee "$output"
 name=$(basename "$program")
 sed -n "s/^test \(.*\) \.\.\. ok <\([0-9.]*\)s>\$/\2 ${name%-*} \1/p" "$output" >>"$TEST_TIMES"
-exit "$(cat "$status" | grep . || echo 0)"
+exit "$(grep . "$status" || echo 0)"
