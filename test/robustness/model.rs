@@ -4,6 +4,7 @@
 mod actions;
 mod world;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use coal::Datacenter;
@@ -49,11 +50,17 @@ async fn work(world: &World, random: &mut StdRng) {
 async fn whatever_happens_at_once_records_tell_the_truth_and_nothing_else_remains() {
     let (datacenter, second, remote) = start().await;
     let mut random = randomness(4_131);
+    let mut done: BTreeMap<&str, usize> = BTreeMap::new();
     for _ in 0..scaled(ROUNDS) {
         let world = World::new(&datacenter, second.url(), false);
         work(&world, &mut random).await;
         world.check().await;
         world.check_remote(&remote).await;
+        world.done().into_iter().for_each(|(what, count)| *done.entry(what).or_default() += count);
+    }
+    println!("{done:?}");
+    for what in actions::ALL {
+        assert!(done.get(what).is_some_and(|count| *count > 0), "no {what} was a success: {done:?}");
     }
     second.stop().await;
     datacenter.stop().await;

@@ -8,6 +8,24 @@ use uuid::Uuid;
 
 use super::world::{Known, World, file};
 
+/// What requests are for.
+pub(super) const ALL: [&str; 14] = [
+    "activate",
+    "clone",
+    "create",
+    "delete",
+    "delete icon",
+    "download",
+    "icon",
+    "look",
+    "move",
+    "rename",
+    "reparent",
+    "share",
+    "update",
+    "upload",
+];
+
 /// One in so many images may have its file on the first server's disk.
 const LOCAL: u32 = 3;
 
@@ -23,9 +41,14 @@ pub(super) async fn act(world: &World, random: &mut StdRng) {
     match which {
         3..7 => upload(world, random, server, &uuid, &known).await,
         7 => icon(world, random, server, &uuid).await,
-        8 => drop(world.send(world.request(server, Method::DELETE, &format!("/images/{uuid}/icon"))).await),
+        8 => drop(
+            world
+                .send("delete icon", world.request(server, Method::DELETE, &format!("/images/{uuid}/icon")))
+                .await,
+        ),
         9..12 => {
-            let answer = world.send(world.request(server, Method::POST, &action("activate"))).await;
+            let answer =
+                world.send("activate", world.request(server, Method::POST, &action("activate"))).await;
             if answer.is_some_and(|answer| answer.is_success()) {
                 world.note(&uuid, |known| known.is_active = true);
             }
@@ -33,11 +56,11 @@ pub(super) async fn act(world: &World, random: &mut StdRng) {
         12..14 if known.is_local => {
             let stor = if random.random_bool(0.5) { "manta" } else { "local" };
             let path = format!("{}&stor={stor}", action("change-stor"));
-            world.send(world.request(server, Method::POST, &path)).await;
+            world.send("move", world.request(server, Method::POST, &path)).await;
         }
         12..15 => {
             let change = json!({"description": format!("{number}")});
-            world.send(world.request(server, Method::POST, &action("update")).json(&change)).await;
+            world.send("update", world.request(server, Method::POST, &action("update")).json(&change)).await;
         }
         15 => download(world, server, &uuid).await,
         16 => rename(world, server, &uuid, known).await,
@@ -45,7 +68,7 @@ pub(super) async fn act(world: &World, random: &mut StdRng) {
         18 => share_and_clone(world, server, &uuid, &known).await,
         _ => {
             world.note(&uuid, |known| known.may_be_gone = true);
-            world.send(world.request(server, Method::DELETE, &format!("/images/{uuid}"))).await;
+            world.send("delete", world.request(server, Method::DELETE, &format!("/images/{uuid}"))).await;
         }
     }
 }
@@ -69,7 +92,7 @@ async fn create(world: &World, random: &mut StdRng) {
         manifest["v"] = json!(2);
         world.request(server, Method::POST, &format!("/images/{uuid}?action=import"))
     };
-    let Some(answer) = world.send(request.json(&manifest)).await else { return };
+    let Some(answer) = world.send("create", request.json(&manifest)).await else { return };
     if answer.is_success() {
         let known = Known { account, is_local, ..Known::default() };
         world.add(answer.json()["uuid"].as_str().unwrap(), known);
@@ -84,17 +107,17 @@ async fn upload(world: &World, random: &mut StdRng, server: usize, uuid: &str, k
     let path = format!("/images/{uuid}/file?compression=none&storage={storage}");
     let body = reqwest::Body::wrap_stream(file.stream());
     let request = world.request(server, Method::PUT, &path);
-    world.send(request.header("content-length", file.size).body(body)).await;
+    world.send("upload", request.header("content-length", file.size).body(body)).await;
 }
 
 async fn icon(world: &World, random: &mut StdRng, server: usize, uuid: &str) {
     let request = world.request(server, Method::PUT, &format!("/images/{uuid}/icon"));
     let bytes = file(random.random_range(0..1000)).bytes();
-    world.send(request.header("content-type", "image/png").body(bytes)).await;
+    world.send("icon", request.header("content-type", "image/png").body(bytes)).await;
 }
 
 async fn download(world: &World, server: usize, uuid: &str) {
-    world.send(world.request(server, Method::GET, &format!("/images/{uuid}/file"))).await;
+    world.send("download", world.request(server, Method::GET, &format!("/images/{uuid}/file"))).await;
 }
 
 /// UpdateImage with another UUID.
@@ -104,7 +127,7 @@ async fn rename(world: &World, server: usize, uuid: &str, known: Known) {
     // It is not known what comes of a request without an answer.
     world.add(&new, Known { may_be_gone: true, ..known });
     let request = world.request(server, Method::POST, &format!("/images/{uuid}?action=update"));
-    world.send(request.json(&json!({"uuid": new}))).await;
+    world.send("rename", request.json(&json!({"uuid": new}))).await;
 }
 
 /// UpdateImage with another origin.
@@ -112,16 +135,16 @@ async fn reparent(world: &World, random: &mut StdRng, server: usize, uuid: &str)
     let origin =
         world.any(random.random_range(0..usize::MAX)).map_or(Value::Null, |(origin, _)| json!(origin));
     let request = world.request(server, Method::POST, &format!("/images/{uuid}?action=update"));
-    world.send(request.json(&json!({"origin": origin}))).await;
+    world.send("reparent", request.json(&json!({"origin": origin}))).await;
 }
 
 /// AddImageAcl for the other account, which then makes a clone.
 async fn share_and_clone(world: &World, server: usize, uuid: &str, known: &Known) {
     let other = 1 - known.account;
     let acl = world.request(server, Method::POST, &format!("/images/{uuid}/acl"));
-    world.send(acl.json(&json!([world.accounts[other]]))).await;
-    let path = format!("/images/{uuid}?action=clone&account={}", world.accounts[other]);
-    let Some(answer) = world.send(world.request(server, Method::POST, &path)).await else { return };
+    world.send("share", acl.json(&json!([world.accounts[other]]))).await;
+    let path = format!("/images/{uuid}/clone?account={}", world.accounts[other]);
+    let Some(answer) = world.send("clone", world.request(server, Method::POST, &path)).await else { return };
     if answer.is_success() {
         let known = Known { account: other, may_be_gone: false, ..known.clone() };
         world.add(answer.json()["uuid"].as_str().unwrap(), known);

@@ -31,6 +31,8 @@ pub(super) struct World {
     /// UUIDs of two accounts.
     pub(super) accounts: [String; 2],
     images: Mutex<BTreeMap<String, Known>>,
+    /// How often each kind of request was a success.
+    done: Mutex<BTreeMap<&'static str, usize>>,
     /// Whether a server may be killed, so that a request may have no answer.
     is_killed: bool,
 }
@@ -60,6 +62,7 @@ impl World {
             accounts: ["imgapitestluke", "imgapitestvader"]
                 .map(|login| datacenter.account(login).unwrap().uuid.clone()),
             images: Mutex::default(),
+            done: Mutex::default(),
             is_killed,
         }
     }
@@ -76,7 +79,7 @@ impl World {
 
     /// Sends a request; `None` when a kill has left it without an answer. What is wrong is never the server's fault, but for a
     /// backend that is away.
-    pub(super) async fn send(&self, request: RequestBuilder) -> Option<Answer> {
+    pub(super) async fn send(&self, what: &'static str, request: RequestBuilder) -> Option<Answer> {
         let sent = async {
             let response = request.send().await?;
             let (status, url) = (response.status().as_u16(), response.url().clone());
@@ -86,13 +89,22 @@ impl World {
             Ok((status, url, body)) => {
                 let text = String::from_utf8_lossy(&body[..body.len().min(300)]).into_owned();
                 assert!(status < 500 || status == 503, "{url}: {status} {text}");
-                Some(Answer { status, body })
+                let answer = Answer { status, body };
+                if answer.is_success() {
+                    *self.done.lock().unwrap().entry(what).or_default() += 1;
+                }
+                Some(answer)
             }
             Err(error) => {
                 assert!(self.is_killed, "{error}");
                 None
             }
         }
+    }
+
+    /// How often each kind of request was a success.
+    pub(super) fn done(&self) -> BTreeMap<&'static str, usize> {
+        self.done.lock().unwrap().clone()
     }
 
     pub(super) fn add(&self, uuid: &str, known: Known) {
@@ -138,14 +150,14 @@ impl World {
         let stranger = format!("/images/{uuid}?account={}", self.accounts[1 - known.account]);
         let is_shared =
             image["acl"].as_array().is_some_and(|acl| !acl.is_empty()) && image["state"] == "active";
-        let seen = self.send(self.request(0, Method::GET, &stranger)).await.unwrap().status;
+        let seen = self.send("look", self.request(0, Method::GET, &stranger)).await.unwrap().status;
         assert_eq!(seen == 200, is_shared, "{seen} {image}");
         let Some(file) = image["files"].get(0) else { return };
         let sha1 = text(file, "sha1");
         assert!(known.files.lock().unwrap().contains(&sha1), "{uuid} has a file that nobody gave it");
         for server in if known.is_local { 0..1 } else { 0..2 } {
             let path = format!("/images/{uuid}/file");
-            let answer = self.send(self.request(server, Method::GET, &path)).await.unwrap();
+            let answer = self.send("look", self.request(server, Method::GET, &path)).await.unwrap();
             assert!(answer.is_success(), "{uuid}: {} {:?} {image}", answer.status, answer.json());
             assert_eq!(hex::encode(Sha1::digest(&answer.body)), sha1, "{uuid}");
         }
@@ -158,7 +170,7 @@ impl World {
             for image in self.list(0).await {
                 let uuid = text(&image, "uuid");
                 let record = self.request(0, Method::GET, &format!("/images/{uuid}?inclAdminFields=true"));
-                let record = self.send(record).await.unwrap().json();
+                let record = self.send("look", record).await.unwrap().json();
                 if record["files"][0]["stor"] == "manta" {
                     named.insert((uuid.clone(), "file0".to_owned()));
                 }
@@ -174,7 +186,7 @@ impl World {
     }
 
     async fn list(&self, server: usize) -> Vec<Value> {
-        let answer = self.send(self.request(server, Method::GET, "/images?state=all")).await.unwrap();
+        let answer = self.send("look", self.request(server, Method::GET, "/images?state=all")).await.unwrap();
         serde_json::from_slice(&answer.body).unwrap()
     }
 }
