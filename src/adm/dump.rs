@@ -3,7 +3,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::client::run;
-use super::output::{Output, unwritten};
+use super::output::Output;
 use super::told;
 use crate::config::Config;
 use crate::console;
@@ -33,7 +33,7 @@ impl Done {
     }
 }
 
-async fn write_all(config: &Config, output: &mut impl Write) -> Result<Done, String> {
+async fn write_all(config: &Config, output: &mut Output) -> Result<Done, String> {
     let metrics = Metrics::new(&StaticLabels::default()).map_err(|error| told(&error))?;
     let mut records = Records::open(config, Arc::new(metrics)).map_err(|error| told(&error))?;
     let mut done = Done::default();
@@ -47,7 +47,8 @@ async fn write_all(config: &Config, output: &mut impl Write) -> Result<Done, Str
             match record {
                 Ok(record) => {
                     let line = serde_json::to_string(&record).map_err(|error| error.to_string())?;
-                    writeln!(output, "{line}").map_err(|error| unwritten(&error))?;
+                    let written = writeln!(output, "{line}");
+                    written.map_err(|error| output.unwritten(&error))?;
                     done.written += 1;
                 }
                 Err(reason) => {

@@ -86,8 +86,17 @@ impl Write for Output {
     }
 }
 
-/// Why something could not be written.
-pub(super) fn unwritten(error: &io::Error) -> String {
+impl Output {
+    /// Why something could not be written.
+    pub(super) fn unwritten(&self, error: &io::Error) -> String {
+        match self {
+            Output::Standard(_) => console::unwritten(error),
+            Output::File { .. } | Output::Other(_) => unwritten(error),
+        }
+    }
+}
+
+fn unwritten(error: &io::Error) -> String {
     format!("cannot write: {error}")
 }
 

@@ -165,7 +165,7 @@ fn replace(response: Response, text: Bytes, content_type: &'static str) -> Respo
     // That of the JSON; the new one is known when the response is sent.
     parts.headers.remove(header::CONTENT_LENGTH);
     if parts.status.is_success() {
-        // It is what is in memory until it is read. Of a failure the audit record shows the JSON.
+        // It is what is in memory until it is read. Of a failure, which is short, the audit record shows the JSON.
         parts.extensions.insert(JsonText(text.clone()));
     }
     Response::from_parts(parts, Body::from(text))

@@ -98,6 +98,10 @@ async fn exchange(state: &AppState, context: Context, mut request: Request, rout
 /// not.
 async fn hold(state: &AppState, context: &Context, response: Response) -> Response {
     let Some(JsonText(text)) = response.extensions().get::<JsonText>() else { return response };
+    // The body of a failure may be another representation of it, and is short.
+    if !response.status().is_success() {
+        return response;
+    }
     match state.0.answers.hold(text).await {
         Ok(text) => response.map(|_| Body::from(text)),
         Err(NoMemory) if context.method != Method::GET => response,

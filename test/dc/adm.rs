@@ -270,14 +270,14 @@ fn many(count: usize) -> Vec<Value> {
 
 async fn a_dump_is_loaded_into_an_empty_moray_unchanged(_: &TestApp) {
     let (app, other) = (TestApp::start().await, TestApp::start_empty().await);
-    app.store_all(&many(2500)).await;
+    app.store_all(&many(1100)).await;
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("dump");
     let path = file.to_str().unwrap();
     let output = adm(&app, &["dump", "-o", path]).await;
     assert!(output.status.success(), "{output:?}");
     let before = dumped(&file);
-    assert_eq!(before.len(), 2500 + takeover_records().len());
+    assert_eq!(before.len(), 1100 + takeover_records().len());
     for (uuid, record) in before.iter().take(20) {
         assert_eq!(
             app.stored(uuid).await.unwrap().0.to_string(),

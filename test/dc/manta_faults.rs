@@ -447,10 +447,10 @@ async fn a_manta_that_refuses(_shared: &TestApp) {
         Row::new(MantaFault::NotEnoughSpace, no_room(), vec![(STORES, down())]),
         Row::new(MantaFault::UploadTimeout, vec![(SENDS, down())], vec![(STORES, down())]),
         Row {
-            // Whoever was faster has the final name. A directory is made again.
-            next: vec![(&[Op::ReplaceFile, Op::AddIcon], overtaken())],
+            // Whoever was faster has the final name. A directory is made again; that of an image stays with it.
+            next: vec![(&[Op::ReplaceFile, Op::AddIcon, Op::ToManta], overtaken())],
             next_object: vec![(SENDS, overtaken())],
-            on: vec![(&[Op::ReplaceFile, Op::AddIcon], overtaken()), (STORES, down())],
+            on: vec![(&[Op::ReplaceFile, Op::AddIcon, Op::ToManta], overtaken()), (STORES, down())],
             fault: MantaFault::ConcurrentRequest,
         },
     ];

@@ -32,6 +32,9 @@ const IMAGES: usize = 8;
 /// More than is held back of an upload, so that a copy takes some time.
 const SIZE: usize = 700_000;
 
+/// More than the buffers of a connection take, so that one that stalls holds up whoever sends it.
+const LARGE: usize = 24 << 20;
+
 /// Does something several times; as many times as many as `IMGAPI_SOAK` says.
 async fn repeat(times: usize, mut round: impl AsyncFnMut()) {
     let factor = env::var("IMGAPI_SOAK").map_or(1, |factor| factor.parse().unwrap());
@@ -257,7 +260,7 @@ async fn a_change_of_the_uuid_keeps_nobody_waiting_while_files_are_copied(_share
     let stage = start().await;
     let app = &stage.app;
     let (old, new, account) = (app.luke().has_image(json!({})).await, fresh(), fresh());
-    app.operator().upload(&old, "compression=none&storage=manta", vec![1; 4 << 20]).await.ok();
+    app.operator().upload(&old, "compression=none&storage=manta", vec![1; LARGE]).await.ok();
     let faults = app.dc.manta().unwrap().faults();
     let met = faults.applied();
     stage.fault(
@@ -272,7 +275,7 @@ async fn a_change_of_the_uuid_keeps_nobody_waiting_while_files_are_copied(_share
     };
     let (renamed, ()) = tokio::join!(rename(app, &old, &new), others);
     assert_eq!(renamed.ok()["acl"], json!([account]));
-    has_only(&stage, &new, &vec![1; 4 << 20]).await;
+    has_only(&stage, &new, &vec![1; LARGE]).await;
     has_nothing(&stage, &old).await;
     stage.stop().await;
 }

@@ -21,7 +21,7 @@ use world::World;
 /// Those who send requests at the same time.
 const WORKERS: usize = 6;
 /// Requests of each of them in a round.
-const REQUESTS: usize = 25;
+const REQUESTS: usize = 60;
 const ROUNDS: usize = 3;
 /// The latest moment of a kill within a round, in milliseconds.
 const LATEST_KILL: u64 = 1500;

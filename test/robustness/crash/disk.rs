@@ -8,7 +8,7 @@ use super::ledger::Ledger;
 use crate::support::{files_below, image_file, is_copy_of};
 
 /// Checks that there are the files of the images, perhaps those of images whose delete was interrupted, an archive of
-/// manifests, and nothing else but copies for the archive of images that were never made.
+/// manifests, the server's lock, and nothing else but copies for the archive of images that were never made.
 pub(super) fn assert_only_what_is_named(datacenter: &Datacenter, ledger: &Ledger) {
     let base = datacenter.local_dir();
     let mut found: BTreeSet<_> = files_below(&base).into_iter().collect();
@@ -20,6 +20,7 @@ pub(super) fn assert_only_what_is_named(datacenter: &Datacenter, ledger: &Ledger
     }
     let known: BTreeSet<_> = ledger.records().map(|record| record.uuid.clone()).collect();
     found.retain(|path| is_copy_of(path).is_none_or(|uuid| known.contains(&uuid)));
+    assert!(found.remove(&base.join("imgapi.lock")));
     let archive = base.join("archive");
     let is_manifest = |text: String| serde_json::from_str::<serde_json::Value>(&text).is_ok();
     found

@@ -26,6 +26,9 @@ pub(super) const ALL: [&str; 14] = [
     "upload",
 ];
 
+/// With so many images, fewer are made.
+const MOST_IMAGES: usize = 12;
+
 /// One in so many images may have its file on the first server's disk.
 const LOCAL: u32 = 3;
 
@@ -33,20 +36,22 @@ const LOCAL: u32 = 3;
 pub(super) async fn act(world: &World, random: &mut StdRng) {
     let number = random.random_range(0..usize::MAX);
     let which = random.random_range(0..20);
-    let (Some((uuid, known)), 3..) = (world.any(number), which) else {
+    // Few images, so that requests meet each other.
+    let creates = which < 4 && (world.count() < MOST_IMAGES || random.random_ratio(1, 5));
+    let Some((uuid, known)) = world.any(number).filter(|_| !creates) else {
         return create(world, random).await;
     };
     let server = if known.is_local { 0 } else { random.random_range(0..2) };
     let action = |action: &str| format!("/images/{uuid}?action={action}");
     match which {
-        3..7 => upload(world, random, server, &uuid, &known).await,
+        0..7 => upload(world, random, server, &uuid, &known).await,
         7 => icon(world, random, server, &uuid).await,
-        8 => drop(
+        8..10 => drop(
             world
                 .send("delete icon", world.request(server, Method::DELETE, &format!("/images/{uuid}/icon")))
                 .await,
         ),
-        9..12 => {
+        10..12 => {
             let answer =
                 world.send("activate", world.request(server, Method::POST, &action("activate"))).await;
             if answer.is_some_and(|answer| answer.is_success()) {

@@ -115,6 +115,10 @@ impl World {
         self.images.lock().unwrap().get_mut(uuid).map(change).unwrap();
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.images.lock().unwrap().len()
+    }
+
     /// One of the images, by a random number.
     pub(super) fn any(&self, number: usize) -> Option<(String, Known)> {
         let images = self.images.lock().unwrap();
