@@ -21,7 +21,7 @@ pub fn print(text: impl Display) -> Result<(), String> {
 /// The same with the end of a line behind it.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn print_line(text: impl Display) -> Result<(), String> {
     print(format_args!("{text}\n"))
 }

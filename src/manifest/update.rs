@@ -55,7 +55,7 @@ const REMOVABLE: &[&str] = &[
 /// the caller cannot remove it says nothing, if the body says anything else.
 ///
 /// # Errors
-/// As [`refuse_members`], and then for all members of the body.
+/// As `refuse_members`, and then for all members of the body.
 pub fn asked(image: &Image, body: &Record, is_operator: bool) -> Result<Record, Vec<FieldError>> {
     let is_removable = |name: &str| match name {
         "error" | "billing_tags" | "traits" => is_operator,

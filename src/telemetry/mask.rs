@@ -19,7 +19,7 @@ use token::{Token, tokens};
 pub const MASK: &str = "***";
 
 /// A URL, request target or text with URLs in it, without what stands before an `@` in front of a host and without the
-/// values of parameters with [secret names](is_secret_name), percent-encoded or not. The rest stays verbatim.
+/// values of parameters with secret names, percent-encoded or not. The rest stays verbatim.
 #[must_use]
 pub fn mask_url(text: &str) -> Cow<'_, str> {
     if !text.bytes().any(|byte| matches!(byte, b'@' | b'=' | b'%')) {

@@ -64,12 +64,13 @@ async function listed(filters) {
     return images.map((image) => image.uuid);
 }
 
-/* All files that IMGAPI keeps. */
+/* All files that IMGAPI keeps, without its lock. */
 function storedFiles() {
     const top = running.datacenter.local_dir;
     return fs.readdirSync(top, { recursive: true, withFileTypes: true })
         .filter((entry) => entry.isFile())
         .map((entry) => path.relative(top, path.join(entry.parentPath ?? entry.path, entry.name)))
+        .filter((name) => name !== 'imgapi.lock')
         .sort();
 }
 
