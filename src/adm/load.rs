@@ -1,8 +1,11 @@
+use std::collections::HashSet;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
+
+use futures_util::future::join_all;
 
 use super::client::run;
 use super::told;
@@ -10,11 +13,15 @@ use crate::config::Config;
 use crate::console;
 use crate::db::{Database, DbError};
 use crate::images::App;
-use crate::manifest::{Image, Record};
+use crate::manifest::{Image, Record, Uuid};
 use crate::telemetry::{Metrics, StaticLabels};
 
 /// Bytes of the longest line; 4.13.1's records have a few thousand.
 const MAX_LINE: u64 = 16 << 20;
+
+/// How many lines are stored at the same time, at most, and about how many bytes.
+const AT_ONCE: usize = 16;
+const MOST_AT_ONCE: usize = 16 << 20;
 
 /// How often a record is compared and written that somebody else changes meanwhile.
 const ATTEMPTS: usize = 5;
@@ -60,6 +67,18 @@ struct Counts {
     refused: u64,
 }
 
+impl Counts {
+    fn add(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Added => self.added += 1,
+            Outcome::Replaced => self.replaced += 1,
+            Outcome::Unchanged => self.unchanged += 1,
+            Outcome::Differs => self.left += 1,
+            Outcome::Refused(_) => self.refused += 1,
+        }
+    }
+}
+
 /// Writes the records of a dump into the database that the configuration names, and tells of each line what became of it. It can
 /// be repeated. Returns whether all of them are there now.
 pub(super) fn load(config: &Config, file: &Path, how: How) -> Result<bool, String> {
@@ -83,6 +102,7 @@ async fn load_all(config: &Config, mut input: impl BufRead, how: How) -> Result<
     let opened = Database::open(config, rules, Arc::new(metrics)).await;
     let database = opened.map_err(|error| told(&error))?;
     let mut counts = Counts::default();
+    let mut group = Group::default();
     let mut line = Vec::new();
     for number in 1_u64.. {
         line.clear();
@@ -96,22 +116,51 @@ async fn load_all(config: &Config, mut input: impl BufRead, how: How) -> Result<
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let (name, outcome) = match read_image(&line, config) {
-            Ok(image) => (image.uuid().to_string(), store(&database, &image, how).await),
-            Err(reason) => (format!("line {number}"), Ok(Outcome::Refused(reason))),
-        };
-        let outcome = outcome.map_err(|error| format!("{name}: {}", told(&error)))?;
-        console::print_line(format_args!("{name} {outcome}"))?;
-        match outcome {
-            Outcome::Added => counts.added += 1,
-            Outcome::Replaced => counts.replaced += 1,
-            Outcome::Unchanged => counts.unchanged += 1,
-            Outcome::Differs => counts.left += 1,
-            Outcome::Refused(_) => counts.refused += 1,
+        let record = read_image(&line, config);
+        if group.is_full_for(&record) {
+            std::mem::take(&mut group).store(&database, how, &mut counts).await?;
         }
+        group.push(number, line.len(), record);
     }
+    group.store(&database, how, &mut counts).await?;
     database.close(super::CLOSE_LIMIT).await;
     Ok(counts)
+}
+
+/// Lines that are stored at the same time, because most of the time is spent waiting for the database. Records of one image are
+/// stored one after the other, in the order of their lines.
+#[derive(Default)]
+struct Group {
+    records: Vec<(u64, Result<Image, String>)>,
+    images: HashSet<Uuid>,
+    bytes: usize,
+}
+
+impl Group {
+    fn is_full_for(&self, record: &Result<Image, String>) -> bool {
+        let is_there = record.as_ref().is_ok_and(|image| self.images.contains(&image.uuid()));
+        is_there || self.records.len() >= AT_ONCE || self.bytes >= MOST_AT_ONCE
+    }
+
+    fn push(&mut self, number: u64, bytes: usize, record: Result<Image, String>) {
+        self.images.extend(record.as_ref().map(Image::uuid).ok());
+        self.bytes += bytes;
+        self.records.push((number, record));
+    }
+
+    /// Tells of each line what became of it. The lines before a failure of the database are told.
+    async fn store(self, database: &Database, how: How, counts: &mut Counts) -> Result<(), String> {
+        let stored = self.records.into_iter().map(async |(number, record)| match record {
+            Ok(image) => (image.uuid().to_string(), store(database, &image, how).await),
+            Err(reason) => (format!("line {number}"), Ok(Outcome::Refused(reason))),
+        });
+        for (name, outcome) in join_all(stored).await {
+            let outcome = outcome.map_err(|error| format!("{name}: {}", told(&error)))?;
+            console::print_line(format_args!("{name} {outcome}"))?;
+            counts.add(&outcome);
+        }
+        Ok(())
+    }
 }
 
 fn read_image(line: &[u8], config: &Config) -> Result<Image, String> {
