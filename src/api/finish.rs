@@ -124,7 +124,8 @@ impl Drop for Finish {
 fn report(context: &Context, failure: &ApiError) {
     let req_id = context.id_text();
     match failure.code() {
-        Code::InternalError if failure.cause().is_some() => {
+        // What another server has answered is relayed with its own status.
+        Code::InternalError if failure.cause().is_some() && failure.status() >= 500 => {
             tracing::error!(req_id, err.json = %error_record(failure), "{failure}");
         }
         Code::ServiceUnavailableError | Code::StorageIsDown => {

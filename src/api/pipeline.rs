@@ -196,7 +196,9 @@ async fn gate(
         let message = format!("malformed escape in {}", request.uri().path());
         return ApiError::new(Code::BadRequestError, message).into_response();
     }
-    if let Err(error) = refuse_part(request.method(), request.headers()) {
+    if let Err(error) = refuse_part(request.method(), request.headers())
+        .and_then(|()| refuse_transfer_coding(request.headers()))
+    {
         return error.into_response();
     }
     let version = match version::negotiate(request.headers()) {
@@ -221,6 +223,20 @@ fn refuse_part(method: &Method, headers: &HeaderMap) -> ApiResult<()> {
         return Err(ApiError::new(Code::BadRequestError, message));
     }
     Ok(())
+}
+
+/// Of the codings of a transfer only chunks are undone here; a body with another one would be stored encoded (RFC 9112,
+/// section 6.1).
+fn refuse_transfer_coding(headers: &HeaderMap) -> ApiResult<()> {
+    let codings: Vec<_> = headers.get_all(header::TRANSFER_ENCODING).iter().collect();
+    match codings[..] {
+        [] => Ok(()),
+        [coding] if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        _ => {
+            let message = "a Transfer-Encoding has to be chunked";
+            Err(ApiError::new(Code::BadRequestError, message))
+        }
+    }
 }
 
 async fn unknown_path(method: Method, uri: Uri) -> Response {

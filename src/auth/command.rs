@@ -1,7 +1,10 @@
-use std::io;
+use std::io::{self, BufRead, Read};
 
 use super::hash_password;
 use crate::console;
+
+/// Bytes of the longest password.
+const MAX_LENGTH: u64 = 4096;
 
 /// Reads a password from standard input, up to the end of the line, and prints its hash: what stands in `userdb`.
 ///
@@ -9,7 +12,11 @@ use crate::console;
 /// What is wrong with the input, or the system.
 pub fn print_password_hash() -> Result<(), String> {
     let mut line = String::new();
-    io::stdin().read_line(&mut line).map_err(|error| format!("cannot read the password: {error}"))?;
+    let mut input = io::stdin().lock().take(MAX_LENGTH + 1);
+    input.read_line(&mut line).map_err(|error| format!("cannot read the password: {error}"))?;
+    if line.len() as u64 > MAX_LENGTH {
+        return Err(format!("a password has at most {MAX_LENGTH} bytes"));
+    }
     let password = line.trim_end_matches(['\r', '\n']);
     if password.is_empty() {
         return Err("there is no password on standard input".into());

@@ -1,6 +1,7 @@
 //! The agent's own configuration.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use url::Url;
 
+use crate::files;
 use crate::manifest::Uuid;
 use crate::telemetry::{Level, mask_url};
 
@@ -17,6 +19,9 @@ const MAX_POLL: u64 = 24 * 3600 * 1000;
 const DEFAULT_POST_CMD_TIMEOUT: u64 = 60_000;
 const MAX_POST_CMD_TIMEOUT: u64 = 3600 * 1000;
 const DEFAULT_STATE_DIR: &str = "/var/config-agent/pending";
+
+/// More bytes than such a file has.
+const MAX_SIZE: u64 = 4 << 20;
 
 /// More than one has in a datacenter.
 const MAX_INSTANCES: usize = 64;
@@ -85,7 +90,9 @@ impl Settings {
     /// What is wrong with the file, with the key's name.
     pub(super) fn load(file: &Path, sapi_url: Option<&str>) -> Result<Settings, String> {
         let name = file.display();
-        let text = std::fs::read_to_string(file).map_err(|error| format!("cannot read {name}: {error}"))?;
+        let text = files::read_linked(file, MAX_SIZE)
+            .and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other))
+            .map_err(|error| format!("cannot read {name}: {error}"))?;
         Settings::parse(&text, sapi_url).map_err(|problem| format!("{name}: {problem}"))
     }
 
@@ -180,6 +187,15 @@ mod tests {
         let settings = Settings::parse("{}", Some("http://sapi")).unwrap();
         assert_eq!(settings.sapi_url.as_str(), "http://sapi/");
         assert_eq!(settings.log_level, Level::Info);
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("agent.json");
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0)
+            .unwrap();
+        assert!(Settings::load(&path, Some("http://sapi")).unwrap_err().contains("agent.json"));
     }
 
     #[test]

@@ -24,6 +24,10 @@ pub struct ApiError {
     cause: Option<Box<dyn Error + Send + Sync>>,
 }
 
+/// An answer names so many mistakes at most, each in about so many bytes.
+const MOST_ERRORS: usize = 100;
+const LONGEST_TEXT: usize = 1000;
+
 /// How another server told the error that is passed on.
 #[derive(Debug)]
 struct Relayed {
@@ -59,12 +63,14 @@ impl ApiError {
 
     /// `ValidationFailed`: the message ends with the names of the fields, in order.
     pub fn validation(errors: Vec<FieldError>) -> ApiError {
+        let errors = bounded(errors);
         let message = format!("invalid image data: {}", field_names(&errors));
         ApiError { errors, ..ApiError::new(Code::ValidationFailed, message) }
     }
 
     /// `ValidationFailed` for what is no image data: parameters of a query, and the body of an action.
     pub fn invalid_request(errors: Vec<FieldError>) -> ApiError {
+        let errors = bounded(errors);
         let message = about_parameters(&errors);
         ApiError { errors, ..ApiError::new(Code::ValidationFailed, message) }
     }
@@ -77,6 +83,7 @@ impl ApiError {
 
     /// `InvalidParameter`.
     pub fn invalid_parameters(errors: Vec<FieldError>) -> ApiError {
+        let errors = bounded(errors);
         let message = about_parameters(&errors);
         ApiError { errors, ..ApiError::new(Code::InvalidParameter, message) }
     }
@@ -136,6 +143,23 @@ impl ApiError {
     /// Why it happened, when it was our side.
     pub fn cause(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
         self.cause.as_deref()
+    }
+}
+
+/// The first of them, each of a bounded length: a body of 4 MiB can have some 300,000 mistakes, or one of 4 MiB.
+fn bounded(mut errors: Vec<FieldError>) -> Vec<FieldError> {
+    errors.truncate(MOST_ERRORS);
+    for error in &mut errors {
+        shorten(&mut error.field);
+        error.message.iter_mut().for_each(shorten);
+    }
+    errors
+}
+
+fn shorten(text: &mut String) {
+    if text.len() > LONGEST_TEXT {
+        text.truncate(text.floor_char_boundary(LONGEST_TEXT));
+        text.push('…');
     }
 }
 

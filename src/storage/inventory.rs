@@ -294,12 +294,17 @@ fn entries_of(
             if matches!(
                 error.kind(),
                 io::ErrorKind::NotADirectory | io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied
-            ) =>
+            ) || is_link_loop(&error) =>
         {
             Ok(None)
         }
         Err(error) => Err(error),
     }
+}
+
+/// A link that leads to itself, for which the standard library has no stable name yet.
+fn is_link_loop(error: &io::Error) -> bool {
+    rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::LOOP)
 }
 
 /// Nothing where there is no such directory.
@@ -328,9 +333,14 @@ mod tests {
         for path in [format!("356/{uuid}/file0"), format!("356/{uuid}/x"), "356/other/y".into(), "z".into()] {
             fs::write(images.join(path), "").unwrap();
         }
-        assert_eq!(storage.groups(Stor::Local).await.unwrap(), ["356", "abc", "z"]);
+        // A link to itself in the place of an image's directory, and of a group's.
+        let looped = "abcdef62-fc65-0242-a446-7c6d1fb482e3";
+        for path in [format!("abc/{looped}"), "def".into()] {
+            std::os::unix::fs::symlink(images.join(&path), images.join(&path)).unwrap();
+        }
+        assert_eq!(storage.groups(Stor::Local).await.unwrap(), ["356", "abc", "def", "z"]);
         let mut found = Vec::new();
-        for group in ["356", "abc", "z", "gone"] {
+        for group in ["356", "abc", "def", "z", "gone"] {
             for item in storage.items(Stor::Local, group).await.unwrap() {
                 let is_there = group != "gone";
                 assert_eq!(storage.has(Stor::Local, &item).await.unwrap(), is_there);
@@ -343,6 +353,8 @@ mod tests {
         let expected = [
             (false, "356/other".to_owned()),
             (false, format!("abc/{uuid}")),
+            (false, format!("abc/{looped}")),
+            (false, "def".to_owned()),
             (false, "gone".to_owned()),
             (false, "z".to_owned()),
             (true, format!("356/{uuid}/file0")),

@@ -37,6 +37,13 @@ fn with_password<'a>(request: Request<'a>, user: &str, password: &str) -> Reques
     request.header("authorization", &format!("Basic {credentials}"))
 }
 
+#[test]
+fn a_password_has_an_end() {
+    let output = hash_password(&"x".repeat(10_000));
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("at most 4096 bytes"), "{output:?}");
+}
+
 #[tokio::test]
 async fn users_have_passwords() {
     let server = start("private").await;

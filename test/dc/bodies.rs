@@ -5,6 +5,7 @@ use std::io::Write;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use reqwest::Method;
+use serde_json::{Map, Value, json};
 
 use super::support::{Call, FATHER, LUKE, TestApp, md5_of, small_manifest, tests};
 
@@ -16,6 +17,8 @@ tests! {
     a_body_may_come_in_chunks,
     a_body_may_not_be_too_large,
     a_broken_body_gets_an_answer,
+    mistakes_without_end_make_a_short_answer,
+    only_chunks_may_be_a_coding_of_the_transfer,
 }
 
 fn create(app: &TestApp, content_type: &str) -> Call {
@@ -136,4 +139,36 @@ async fn a_broken_body_gets_an_answer(app: &TestApp) {
     let mut connection = app.connect().await;
     connection.send(format!("{head}Transfer-Encoding: chunked\r\n\r\nzz\r\n")).await;
     connection.read_answer().await.refused(400, "BadRequestError");
+}
+
+async fn mistakes_without_end_make_a_short_answer(app: &TestApp) {
+    let networks: Vec<_> = (0..100_000).map(|_| json!({"name": 1})).collect();
+    let members =
+        |of: &dyn Fn(usize) -> String| (0..100_000).map(|n| (of(n), json!(1))).collect::<Map<_, _>>();
+    for (member, value) in [
+        ("requirements", json!({"networks": networks})),
+        ("requirements", Value::Object(members(&|n| format!("a{n}")))),
+        ("x".repeat(1 << 20).as_str(), json!(1)),
+    ] {
+        let mut manifest = small_manifest();
+        manifest[member] = value;
+        let answer = create(app, "application/json").body(manifest.to_string()).send().await;
+        assert_eq!(answer.status, 422, "{}", member.len());
+        assert!(answer.body.len() < 512 << 10, "{} bytes", answer.body.len());
+        let refusal: Value = serde_json::from_slice(&answer.body).unwrap();
+        assert!((1..=100).contains(&refusal["errors"].as_array().unwrap().len()));
+    }
+}
+
+async fn only_chunks_may_be_a_coding_of_the_transfer(app: &TestApp) {
+    let uuid = app.luke().has_image(json!({})).await;
+    for (coding, status) in [("gzip, chunked", 400), ("chunked, chunked", 400), ("Chunked", 200)] {
+        let mut connection = app.connect().await;
+        let head = format!(
+            "PUT /images/{uuid}/file?compression=none&account={LUKE} HTTP/1.1\r\nHost: x\r\n\
+             Transfer-Encoding: {coding}\r\n\r\n1\r\nx\r\n0\r\n\r\n"
+        );
+        connection.send(head).await;
+        assert_eq!(connection.read_answer().await.status, status, "{coding}");
+    }
 }
