@@ -350,7 +350,7 @@ async fn the_api_and_the_metrics_move_to_other_addresses(_shared: &TestApp) {
 }
 
 async fn free_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+    coal::datacenter::free_port().unwrap().local_addr().unwrap()
 }
 
 async fn callers_are_known_in_another_way(_shared: &TestApp) {

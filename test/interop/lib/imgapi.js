@@ -25,8 +25,9 @@ let instances = 0;
 function freePort() {
     return new Promise((resolve, reject) => {
         const server = net.createServer();
-        server.once('error', reject);
-        server.listen(0, '127.0.0.1', () => {
+        // None of those that the system gives to outgoing connections.
+        server.once('error', (err) => (err.code === 'EADDRINUSE' ? resolve(freePort()) : reject(err)));
+        server.listen(10000 + Math.floor(Math.random() * 20000), '127.0.0.1', () => {
             const { port } = server.address();
             server.close(() => resolve(port));
         });

@@ -1,4 +1,3 @@
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -67,5 +66,5 @@ impl SecondServer {
 }
 
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    coal::datacenter::free_port().unwrap().local_addr().unwrap().port()
 }

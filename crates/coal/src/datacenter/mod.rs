@@ -25,7 +25,7 @@ pub use builder::DatacenterBuilder;
 pub use cloud::{Cloud, CloudBuilder};
 pub use error::DatacenterError;
 pub use manta::MantaMode;
-pub use ports::Ports;
+pub use ports::{Ports, free_port};
 pub use ready::{ReadyDatacenter, ReadyFile, ReadyVm};
 pub use services::Services;
 

@@ -1,10 +1,16 @@
 //! Which ports the services listen on.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
-use tokio::net::TcpListener;
+use uuid::Uuid;
 
 use super::error::{DatacenterError, cannot};
+
+/// Where free ports are looked for, and how often.
+const FIRST_FREE: u16 = 10_000;
+const FREE: u16 = 20_000;
+const TRIES: usize = 100;
 
 /// How ports are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -66,10 +72,9 @@ impl Ports {
                 })
             }
             Self::Auto => {
-                // Both at once, so that they differ. The system hands a released port out again only late.
+                // Both at once, so that they differ.
                 let no_port = || cannot("find a free port");
-                let first = TcpListener::bind(local(0)).await.map_err(no_port())?;
-                let second = TcpListener::bind(local(0)).await.map_err(no_port())?;
+                let (first, second) = (free_port().map_err(no_port())?, free_port().map_err(no_port())?);
                 Ok(Addresses {
                     imgapi: first.local_addr().map_err(no_port())?,
                     metrics: second.local_addr().map_err(no_port())?,
@@ -85,6 +90,24 @@ impl Ports {
             }
         }
     }
+}
+
+/// A port that another process is to bind, taken for as long as the listener lives. It is none of those that systems give to
+/// outgoing connections, because one of these may be taken again before the other process comes.
+///
+/// # Errors
+/// When many in a row are taken.
+pub fn free_port() -> io::Result<TcpListener> {
+    let mut taken = None;
+    for _ in 0..TRIES {
+        let port =
+            FIRST_FREE + u16::try_from(Uuid::new_v4().as_u128() % u128::from(FREE)).unwrap_or_default();
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => taken = Some(error),
+        }
+    }
+    Err(taken.unwrap_or_else(|| io::ErrorKind::AddrInUse.into()))
 }
 
 #[cfg(test)]
