@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::console;
 use crate::db::{Database, DbError};
 use crate::images::App;
-use crate::manifest::{Image, Record, Uuid};
+use crate::manifest::{Image, Record};
 use crate::telemetry::{Metrics, StaticLabels};
 
 /// Bytes of the longest line; 4.13.1's records have a few thousand.
@@ -127,23 +127,24 @@ async fn load_all(config: &Config, mut input: impl BufRead, how: How) -> Result<
     Ok(counts)
 }
 
-/// Lines that are stored at the same time, because most of the time is spent waiting for the database. Records of one image are
-/// stored one after the other, in the order of their lines.
+/// Lines that are stored at the same time, because most of the time is spent waiting for the database. Records of one image, or
+/// with the same unique `urn`, are stored one after the other, in the order of their lines.
 #[derive(Default)]
 struct Group {
     records: Vec<(u64, Result<Image, String>)>,
-    images: HashSet<Uuid>,
+    /// UUIDs and URNs.
+    names: HashSet<String>,
     bytes: usize,
 }
 
 impl Group {
     fn is_full_for(&self, record: &Result<Image, String>) -> bool {
-        let is_there = record.as_ref().is_ok_and(|image| self.images.contains(&image.uuid()));
+        let is_there = record.as_ref().is_ok_and(|image| names(image).any(|name| self.names.contains(&name)));
         is_there || self.records.len() >= AT_ONCE || self.bytes >= MOST_AT_ONCE
     }
 
     fn push(&mut self, number: u64, bytes: usize, record: Result<Image, String>) {
-        self.images.extend(record.as_ref().map(Image::uuid).ok());
+        self.names.extend(record.iter().flat_map(names));
         self.bytes += bytes;
         self.records.push((number, record));
     }
@@ -161,6 +162,12 @@ impl Group {
         }
         Ok(())
     }
+}
+
+/// What no other image may have.
+fn names(image: &Image) -> impl Iterator<Item = String> + use<> {
+    let urn = image.record().get("urn").and_then(|urn| urn.as_str()).map(str::to_owned);
+    [image.uuid().to_string()].into_iter().chain(urn)
 }
 
 fn read_image(line: &[u8], config: &Config) -> Result<Image, String> {
