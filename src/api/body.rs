@@ -22,6 +22,12 @@ use crate::manifest::json;
 /// accepts, without an absurd `acl`, is a few hundred KiB.
 const MAX_BODY: usize = 4 << 20;
 
+/// Most values in JSON, those in objects and arrays counted one by one. An ACL has 100,000 at most.
+const MAX_VALUES: usize = 200_000;
+
+/// About how many bytes of memory a value takes while a request is worked on: measured with objects of one member, refused.
+const VALUE: usize = 1024;
+
 /// How long such a body may take.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -85,6 +91,11 @@ async fn parse(headers: &HeaderMap, body: Body, size: &Size) -> ApiResult<Parsed
     if raw.is_empty() {
         return Ok(Parsed::Absent);
     }
+    let values = if looks_like_json(&raw) { values_in(&raw) } else { 0 };
+    if values > MAX_VALUES {
+        return Err(too_large(format_args!("{MAX_VALUES} values")));
+    }
+    size.admit_body(raw.len() + values * VALUE).await.map_err(|_| too_many())?;
     match content_type.as_str() {
         "application/json" => parse_json(&raw),
         "application/x-www-form-urlencoded" => json_as_form(&raw).map_or_else(|| parse_form(&raw), Ok),
@@ -102,15 +113,38 @@ async fn collect(body: Body) -> ApiResult<Bytes> {
     let collected = tokio::time::timeout(TIMEOUT, Limited::new(body, MAX_BODY).collect()).await;
     match collected {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long()),
         Ok(Err(error)) => Err(BodyError::Broken(error).into()),
         Err(_) => Err(BodyError::Stalled(Stalled::Idle(TIMEOUT)).into()),
     }
 }
 
-fn too_large() -> ApiError {
-    let message = format!("a body of this kind may have at most {MAX_BODY} bytes");
-    ApiError::new(Code::RequestEntityTooLarge, message)
+fn too_many() -> ApiError {
+    ApiError::new(Code::ServiceUnavailableError, "too many large bodies are being worked on")
+}
+
+fn too_large(most: impl std::fmt::Display) -> ApiError {
+    ApiError::new(Code::RequestEntityTooLarge, format!("a body of this kind may have at most {most}"))
+}
+
+fn too_long() -> ApiError {
+    too_large(format_args!("{MAX_BODY} bytes"))
+}
+
+/// How many values there are in JSON, before anything is made of it: each but the first comes behind a bracket, a
+/// brace or a comma.
+fn values_in(raw: &[u8]) -> usize {
+    let (mut values, mut in_text, mut is_escaped) = (1, false, false);
+    for byte in raw {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if in_text => is_escaped = true,
+            b'"' => in_text = !in_text,
+            b'[' | b'{' | b',' if !in_text => values += 1,
+            _ => {}
+        }
+    }
+    values
 }
 
 fn decode(headers: &HeaderMap, raw: Bytes) -> ApiResult<Bytes> {
@@ -123,7 +157,7 @@ fn decode(headers: &HeaderMap, raw: Bytes) -> ApiResult<Bytes> {
             decoder
                 .read_to_end(&mut decoded)
                 .map_err(|_| ApiError::new(Code::InvalidContent, "the body is not valid gzip data"))?;
-            if decoded.len() > MAX_BODY { Err(too_large()) } else { Ok(decoded.into()) }
+            if decoded.len() > MAX_BODY { Err(too_long()) } else { Ok(decoded.into()) }
         }
         Some(_) => Err(ApiError::new(Code::InvalidContent, "unknown Content-Encoding: gzip is known")),
     }
@@ -149,8 +183,12 @@ fn parse_json(raw: &[u8]) -> ApiResult<Parsed> {
 
 /// JSON that came under the type of a form, as `curl -d` sends it unless told otherwise. No form looks like it.
 fn json_as_form(raw: &[u8]) -> Option<Parsed> {
-    let is_json = matches!(raw.trim_ascii_start().first(), Some(b'{' | b'['));
-    if is_json { parse_json(raw).ok() } else { None }
+    if looks_like_json(raw) { parse_json(raw).ok() } else { None }
+}
+
+/// Whether it may be JSON that has several values.
+fn looks_like_json(raw: &[u8]) -> bool {
+    matches!(raw.trim_ascii_start().first(), Some(b'{' | b'['))
 }
 
 fn parse_form(raw: &[u8]) -> ApiResult<Parsed> {
@@ -177,7 +215,7 @@ async fn parse_multipart(headers: &HeaderMap, raw: Bytes) -> ApiResult<Parsed> {
 
 fn form(fields: Map<String, Value>) -> ApiResult<Parsed> {
     if fields.len() > MAX_FIELDS {
-        return Err(too_large());
+        return Err(too_large(format_args!("{MAX_FIELDS} fields")));
     }
     Ok(Parsed::Json(Value::Object(fields)))
 }
@@ -199,6 +237,30 @@ mod tests {
     }
 
     const JSON: (&str, &str) = ("content-type", "application/json; charset=utf-8");
+
+    #[test]
+    fn values_are_counted_before_they_are_made() {
+        for (json, values) in [
+            ("[1, 2, 3]", 4),
+            (r#"{"a": 1, "b": {"c": [true, null]}}"#, 6),
+            (r##"["a, b", "\\", "#[", "\", {"]"##, 5),
+        ] {
+            assert_eq!(values_in(json.as_bytes()), values, "{json}");
+        }
+    }
+
+    #[tokio::test]
+    async fn json_may_have_so_many_values_and_no_more() {
+        const JSON: (&str, &str) = ("content-type", "application/json");
+        let with = |values: usize| format!("[{}0]", "0,".repeat(values - 2));
+        assert!(parsed(&[JSON], with(MAX_VALUES)).await.is_ok());
+        assert_eq!(parsed(&[JSON], with(MAX_VALUES + 1)).await, Err(Code::RequestEntityTooLarge));
+        // In a form, and in a text, they are nothing but commas.
+        let commas = ",".repeat(MAX_VALUES + 1);
+        let form = ("content-type", "application/x-www-form-urlencoded");
+        assert!(parsed(&[form], format!("description={commas}")).await.is_ok());
+        assert!(parsed(&[JSON], format!("[\"{commas}\"]")).await.is_ok());
+    }
 
     #[tokio::test]
     async fn a_body_is_parsed_by_its_type() {

@@ -77,6 +77,7 @@ async fn exchange(state: &AppState, context: Context, mut request: Request, rout
     let (head, body) = request.into_parts();
     let (body, reading) = unread::watch(body);
     let response = answer(&context, Request::from_parts(head, body), routed).await;
+    context.size.release_body();
     let response = negotiate::represent(&context, response).await;
     let mut response = hold(state, &context, response).await;
     let headers = response.headers_mut();

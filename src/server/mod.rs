@@ -7,6 +7,7 @@ mod descriptors;
 mod events;
 mod generation;
 mod listener;
+mod memory;
 mod metrics;
 mod refusal;
 mod refused;

@@ -2,6 +2,7 @@
 
 use coal::Datacenter;
 use futures_util::future::join_all;
+use serde_json::json;
 
 use crate::support::{Client, TestFile, resident_bytes, start_datacenter, wait_until_swept};
 
@@ -35,6 +36,31 @@ async fn eight_uploads_and_eight_downloads_at_once_keep_memory_bounded() {
         client.assert_holds(uuid, *file).await;
     }
     wait_until_swept(&datacenter).await;
+}
+
+/// What is made of a body takes many times its memory, and so did an answer that named each of its mistakes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn large_bodies_full_of_mistakes_keep_memory_bounded() {
+    const GROWTH: u64 = 400 << 20;
+    let datacenter = start_datacenter().await;
+    let client = Client::new(&datacenter);
+    let manifest = |mistakes: usize| {
+        json!({
+            "name": "large", "version": "1", "os": "smartos", "type": "zone-dataset", "owner": client.owner(),
+            "requirements": {"networks": vec![json!({"name": 1}); mistakes]},
+        })
+    };
+    let before = resident_bytes(&datacenter);
+    for (mistakes, status) in [(90_000, 422), (300_000, 413)] {
+        let manifest = manifest(mistakes);
+        let work = join_all((0..12).map(|_| client.post("/images", &manifest)));
+        let (answers, peak) = peak_during(&datacenter, work).await;
+        let growth = peak.saturating_sub(before);
+        assert!(growth <= GROWTH, "memory grew by {growth} bytes");
+        for answer in answers {
+            assert_eq!(answer.unwrap().status, status);
+        }
+    }
 }
 
 /// Runs `work` and looks at the memory all the while.

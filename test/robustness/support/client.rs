@@ -56,6 +56,11 @@ impl Client {
         Client { http: http.build().unwrap(), url, owner: datacenter.account("admin").unwrap().uuid.clone() }
     }
 
+    /// The account whose images are made.
+    pub(crate) fn owner(&self) -> &str {
+        &self.owner
+    }
+
     /// An error is a connection that broke, or no answer in time.
     async fn send(&self, request: RequestBuilder) -> reqwest::Result<Answer> {
         let started = Instant::now();
