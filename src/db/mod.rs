@@ -13,6 +13,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use crate::manifest::list::ListQuery;
 use crate::manifest::{ApiForm, Image, Uuid, View};
 
@@ -260,6 +262,18 @@ impl Database {
             Database::Local(_) => {}
         }
     }
+}
+
+/// Renders the answer to a list on a blocking thread, a few at a time: nobody counts the memory of an answer before there is one.
+async fn rendered<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, DbError> {
+    static RENDERING: Semaphore = Semaphore::const_new(4);
+    let permit = RENDERING.acquire().await.map_err(|closed| DbError::Failed(closed.into()))?;
+    blocking(move || {
+        // The work goes on when its caller does not.
+        let _permit = permit;
+        work()
+    })
+    .await
 }
 
 /// Runs `work` on a blocking thread.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use sha1::{Digest, Sha1};
 
 use super::index::{Change, Index};
-use super::{Damaged, DbError, Found, ListAnswer, Status, Stored, blocking};
+use super::{Damaged, DbError, Found, ListAnswer, Status, Stored, blocking, rendered};
 use crate::files::DirectoryLock;
 use crate::manifest::list::ListQuery;
 use crate::manifest::{ApiForm, Image, Record, Rules, Uuid, View, json};
@@ -54,9 +54,9 @@ impl LocalDatabase {
         if let Some(answer) = self.shared.index.answered(query, form) {
             return Ok(Found::current(answer));
         }
-        let query = query.clone();
-        let listed = self.run("find", move |shared| Ok(shared.index.list(&query, form, None)?)).await;
-        listed.map(Found::current)
+        let (shared, query) = (Arc::clone(&self.shared), query.clone());
+        let listed = rendered(move || Ok(shared.index.list(&query, form, None)?));
+        self.observed("find", listed).await.map(Found::current)
     }
 
     pub(super) async fn insert(&self, image: &Image) -> Result<(), DbError> {
@@ -147,9 +147,18 @@ impl LocalDatabase {
         op: &str,
         work: impl FnOnce(&Shared) -> Result<T, DbError> + Send + 'static,
     ) -> Result<T, DbError> {
-        let started = Instant::now();
         let shared = Arc::clone(&self.shared);
-        let result = blocking(move || work(&shared)).await?;
+        self.observed(op, blocking(move || work(&shared))).await
+    }
+
+    /// Counts an operation, and how long it took.
+    async fn observed<T>(
+        &self,
+        op: &str,
+        work: impl Future<Output = Result<Result<T, DbError>, DbError>>,
+    ) -> Result<T, DbError> {
+        let started = Instant::now();
+        let result = work.await?;
         let outcome = match &result {
             Ok(_) => "ok",
             Err(DbError::Conflict) => "conflict",

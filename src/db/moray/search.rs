@@ -8,7 +8,7 @@ use moray::Object;
 use super::scan::{Cursor, Reached};
 use super::{DEFAULT_LIMIT, MorayDatabase, failed, filter, load};
 use crate::db::index::part;
-use crate::db::{DbError, ListAnswer, blocking};
+use crate::db::{DbError, ListAnswer, blocking, rendered};
 use crate::manifest::list::{ListQuery, Marker, Matcher, SortDirection, scopes};
 use crate::manifest::{ApiForm, Record, View};
 
@@ -48,7 +48,7 @@ impl MorayDatabase {
                 }
             }
         }
-        blocking(move || ListAnswer::render(&found.into_views(), form)).await
+        rendered(move || ListAnswer::render(&found.into_views(), form)).await
     }
 
     /// Reads the rows at the cursor. `None` if these were the last.

@@ -21,7 +21,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::DEFAULT_LIMIT;
 use super::bucket::Bucket;
 use crate::db::index::Index;
-use crate::db::{Damaged, DbError, ListAnswer, Status, blocking};
+use crate::db::{Damaged, DbError, ListAnswer, Status, blocking, rendered};
 use crate::manifest::list::ListQuery;
 use crate::manifest::{ApiForm, Rules, Uuid, View};
 use crate::telemetry::Metrics;
@@ -94,7 +94,7 @@ impl Replica {
             return Ok(answer);
         }
         let (shared, query) = (Arc::clone(&self.shared), query.clone());
-        Ok(blocking(move || shared.index.list(&query, form, Some(DEFAULT_LIMIT))).await??)
+        Ok(rendered(move || shared.index.list(&query, form, Some(DEFAULT_LIMIT))).await??)
     }
 
     /// The images here of which `wanted` holds, when all are here.
