@@ -70,6 +70,16 @@ END
     program=$BUILD_DIR/release/imgapi
 }
 
+# A program of an older compiler than Cargo.toml asks for does not lock files on illumos. Compilers leave their version in it.
+check_compiler() { # PROGRAM
+    local oldest made_by
+    oldest=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
+    made_by=$(strings -a "$1" | sed -n 's/.*rustc version \([0-9][0-9.]*\).*/\1/p' | sort -t . -k 1,1n -k 2,2n -k 3,3n | head -n 1)
+    [[ -n $made_by ]] || fatal "which compiler made $1?"
+    [[ $(printf '%s\n' "$oldest" "$made_by" | sort -t . -k 1,1n -k 2,2n -k 3,3n | head -n 1) == "$oldest" ]] ||
+        fatal "$1 was made by Rust $made_by, and has to be by $oldest or later"
+}
+
 # BRANCH-YYYYMMDDTHHMMSSZ-gSHA, the version of an image. Triton's tools know the main branch as "master" only.
 stamp() {
     local branch time sha dirty
@@ -174,6 +184,7 @@ program=${1:-}
 epoch=$(epoch)
 [[ -n $program ]] || build
 [[ -x $program ]] || fatal "there is no program $program"
+check_compiler "$program"
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -26,10 +26,14 @@ const directory = temporary(after);
 const binary = path.join(directory, 'imgapi');
 let packages;
 
+/* A program that says which compiler made it, as those of Rust do. */
+function makeProgram(file, { compiler = 'rustc version 1.95.0 (59807616e 2026-04-14)', of = '/bin/sh' } = {}) {
+    fs.writeFileSync(file, Buffer.concat([fs.readFileSync(fs.realpathSync(of)), Buffer.from(`\0${compiler}\0`)]), { mode: 0o755 });
+}
+
 before(() => {
     // Small, and recognised as one for Linux: the real one is packed where it is run, in zone.test.js.
-    fs.copyFileSync(fs.realpathSync('/bin/sh'), binary);
-    fs.chmodSync(binary, 0o755);
+    makeProgram(binary);
     packages = pack(path.join(directory, 'packages'), { binary });
 });
 
@@ -135,6 +139,21 @@ test('the package for Linux has a program, a unit and a configuration', () => {
         'etc/linux/imgapi.config.json', 'docs/index.md', 'LICENSE']) {
         assert.ok(names.includes(`imgapi-${STAMP}/${name}`), name);
     }
+});
+
+test('the program of an old compiler, or of an unknown one, is not released', () => {
+    const other = path.join(directory, 'other');
+    const release = (options) => {
+        makeProgram(other, options);
+        return spawnSync(path.join(ROOT, 'tools', 'release.sh'), ['-s', STAMP, '-o', path.join(directory, 'other-packages'), other],
+            { encoding: 'utf8', env: { ...process.env, SOURCE_DATE_EPOCH: EPOCH } });
+    };
+    const oldest = /^rust-version = "(.*)"$/m.exec(fs.readFileSync(path.join(ROOT, 'Cargo.toml'), 'utf8'))[1];
+    assert.match(release({ compiler: 'rustc version 1.91.0 (f8297e351 2025-10-28)' }).stderr,
+        new RegExp(`was made by Rust 1\\.91\\.0, and has to be by ${oldest.replace('.', '\\.')} or later`));
+    assert.match(release({ compiler: 'GCC: 12.2.0' }).stderr, /which compiler made/);
+    assert.strictEqual(fs.existsSync(path.join(directory, 'other-packages')), false);
+    assert.strictEqual(release({ compiler: `rustc version ${oldest}.0` }).status, 0);
 });
 
 test('a stamp has a branch, a time and a commit', () => {
