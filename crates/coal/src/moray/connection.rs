@@ -1,4 +1,7 @@
 //! One FAST connection: many requests at once, answered in the order in which they finish.
+//!
+//! Frames leave as from node-fast's server: each in a write of its own, on a socket without `TCP_NODELAY`. A client that
+//! does not acknowledge a frame at once gets the next one only when it does.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,8 +10,9 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use moray::fast::{Envelope, ErrorPayload, Frame, FrameCodec, FrameError, Status, Version};
 use serde_json::{Value, json};
+use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::codec::{FramedRead, FramedWrite};
@@ -30,8 +34,6 @@ const SEND_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Serves a connection until it ends or breaks the protocol.
 pub(super) async fn serve(stream: TcpStream, store: Store, faults: Faults) {
-    // Only latency is lost without it.
-    let _ = stream.set_nodelay(true);
     let (reader, writer) = stream.into_split();
     let (frames, queue) = mpsc::channel(QUEUE);
     let hangup = CancellationToken::new();
@@ -92,15 +94,11 @@ async fn read(reader: OwnedReadHalf, shared: Shared) -> Result<(), Broken> {
     Ok(())
 }
 
-/// Sends what is queued; false when the peer does not take it.
-async fn write(writer: OwnedWriteHalf, mut queue: mpsc::Receiver<Frame>) -> bool {
+/// Sends what is queued, frame by frame; false when the peer does not take it.
+async fn write(writer: impl AsyncWrite + Unpin, mut queue: mpsc::Receiver<Frame>) -> bool {
     let mut outgoing = FramedWrite::new(writer, FrameCodec::default());
     while let Some(frame) = queue.recv().await {
-        let send = async {
-            outgoing.feed(frame).await?;
-            if queue.is_empty() { outgoing.flush().await } else { Ok(()) }
-        };
-        match tokio::time::timeout(SEND_DEADLINE, send).await {
+        match tokio::time::timeout(SEND_DEADLINE, outgoing.send(frame)).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) | Err(_) => return false,
         }
@@ -226,5 +224,72 @@ impl Reply<'_> {
                 self.shared.hangup.cancel();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::moray::Location;
+
+    /// Keeps what is written, each write by itself.
+    #[derive(Default)]
+    struct Writes(Arc<Mutex<Vec<Vec<u8>>>>);
+
+    impl AsyncWrite for Writes {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            self.0.lock().unwrap().push(bytes.to_vec());
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn each_frame_is_a_write_of_its_own_even_if_others_wait() {
+        let (frames, queue) = mpsc::channel(QUEUE);
+        let frame = Frame::data(Version::V2, 1, "findObjects", &[json!({})]).unwrap();
+        for _ in 0..3 {
+            frames.send(frame.clone()).await.unwrap();
+        }
+        drop(frames);
+        let writes = Writes::default();
+        let written = Arc::clone(&writes.0);
+        assert!(write(writes, queue).await);
+        let written = written.lock().unwrap();
+        assert_eq!(written.len(), 3);
+        assert!(written.iter().all(|bytes| *bytes == written[0]));
+    }
+
+    #[tokio::test]
+    async fn the_system_may_hold_a_frame_back_until_the_one_before_it_was_acknowledged() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let stream = stream.into_std().unwrap();
+        let socket = stream.try_clone().unwrap();
+        let store = Store::open(&Location::Memory).unwrap();
+        let serving = tokio::spawn(serve(TcpStream::from_std(stream).unwrap(), store, Faults::default()));
+        let mut client = tokio_util::codec::Framed::new(client, FrameCodec::default());
+        let request = Frame::data(Version::V2, 1, "version", &[json!({})]).unwrap();
+        client.send(request).await.unwrap();
+        for status in [Status::Data, Status::End] {
+            assert_eq!(client.next().await.unwrap().unwrap().status, status);
+        }
+        assert!(!socket.nodelay().unwrap());
+        drop(client);
+        serving.await.unwrap();
     }
 }
