@@ -42,4 +42,6 @@ pub mod telemetry;
 
 pub mod files;
 
+pub mod platform;
+
 pub mod manifest;

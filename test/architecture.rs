@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms from the top. What a room uses stands below it.
-const ROOMS: [&str; 20] = [
+const ROOMS: [&str; 21] = [
     "adm",
     "manta_setup",
     "config_agent",
@@ -25,6 +25,7 @@ const ROOMS: [&str; 20] = [
     "console",
     "telemetry",
     "files",
+    "platform",
     "manifest",
 ];
 

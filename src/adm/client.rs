@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::Adm;
 use crate::answers::{self, AnswerError};
 use crate::config::{Auth, Config};
+use crate::platform::processors;
 
 /// How long an answer may take, unless it is known to take longer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -155,7 +156,8 @@ impl Answer {
 
 /// Runs what is asynchronous to its end.
 pub(super) fn run<F: Future>(work: F) -> Result<F::Output, String> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(processors()).enable_all().build();
     Ok(runtime.map_err(|error| error.to_string())?.block_on(work))
 }
 

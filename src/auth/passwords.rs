@@ -172,7 +172,7 @@ mod tests {
         assert!(outcomes.iter().all(|outcome| matches!(outcome, Err(AuthError::Wrong | AuthError::Busy))));
         assert!(outcomes.iter().any(|outcome| matches!(outcome, Err(AuthError::Wrong))));
         let blocks: Vec<_> = passwords.memory.blocks().iter().map(Vec::len).collect();
-        let processors = std::thread::available_parallelism().unwrap().get();
+        let processors = crate::platform::processors();
         assert!(blocks.len() <= processors && blocks.iter().all(|blocks| *blocks == 19_456), "{blocks:?}");
     }
 

@@ -1,14 +1,13 @@
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv6Addr};
-use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::available_parallelism;
 use std::time::Duration;
 
 use tokio::sync::oneshot::{Receiver, Sender, channel};
 use tokio::time::timeout;
 
 use super::AuthError;
+use crate::platform::processors;
 
 /// How long a request waits for its turn.
 const QUEUE_TIME: Duration = Duration::from_secs(10);
@@ -47,8 +46,7 @@ struct Turn(Arc<Queue>);
 
 impl Default for Turns {
     fn default() -> Turns {
-        let processors = available_parallelism().map_or(1, NonZeroUsize::get);
-        Turns::new((processors - 1).clamp(1, MOST_AT_ONCE))
+        Turns::new((processors() - 1).clamp(1, MOST_AT_ONCE))
     }
 }
 

@@ -7,7 +7,6 @@ mod descriptors;
 mod events;
 mod generation;
 mod listener;
-mod memory;
 mod metrics;
 mod refusal;
 mod refused;

@@ -11,11 +11,11 @@ use tokio_util::sync::CancellationToken;
 use super::base_dir::{self, NoBaseDir};
 use super::descriptors::Descriptors;
 use super::generation::Generation;
-use super::memory;
 use super::running::{Running, labels};
 use super::watch::Watch;
 use crate::config::{Config, ConfigError};
 use crate::db::OpenError;
+use crate::platform;
 use crate::telemetry::{self, InitError, Json, Level, LogControl, LogOptions, Metrics, MetricsError};
 
 /// How long the last requests to Moray may take once all clients have their answers.
@@ -76,8 +76,9 @@ pub fn serve(path: &Path, debug: u8) -> Result<(), ServeError> {
     let logger = telemetry::init(&LogOptions { level, source: debug > 2, ..LogOptions::default() })?;
     logger.install_panic_hook();
     Descriptors::raise();
-    memory::share();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    platform::share_memory();
+    let threads = platform::processors();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
     let start = Start { file: path, has_level: debug > 0, log: logger.control() };
     let served = runtime.block_on(run(start, Arc::new(config)));
     runtime.shutdown_timeout(DISK_LIMIT);

@@ -20,8 +20,9 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::writer::{Writer, preallocate};
+use super::writer::Writer;
 use super::{StorageError, blocking};
+use crate::platform::preallocate;
 
 const BATCH: usize = 512 << 10;
 const LANE_DEPTH: usize = 2;

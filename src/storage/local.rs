@@ -28,6 +28,7 @@ use super::temporary::{
 use super::{Asset, StorageError, blocking};
 use crate::files;
 use crate::manifest::Uuid;
+use crate::platform::remove_if_empty;
 
 /// Bytes that must be free for the storage to count as working.
 const MIN_FREE: u64 = 64 << 10;
@@ -316,17 +317,13 @@ fn missing_or_failed(error: io::Error, uuid: Uuid, asset: Asset) -> StorageError
 }
 
 fn remove_directory(directory: &std::path::Path) -> Result<(), StorageError> {
-    match fs::remove_dir(directory) {
-        Ok(()) => Ok(directory.parent().map_or(Ok(()), sync_directory)?),
-        // Somebody's files are still there, or nothing ever was.
-        Err(error) if matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotFound) => {
-            if directory.exists() {
-                Ok(sync_directory(directory)?)
-            } else {
-                Ok(())
-            }
-        }
-        Err(error) => Err(error.into()),
+    if remove_if_empty(directory)? {
+        Ok(directory.parent().map_or(Ok(()), sync_directory)?)
+    } else if directory.exists() {
+        // Somebody's files are still there.
+        Ok(sync_directory(directory)?)
+    } else {
+        Ok(())
     }
 }
 

@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use super::{Digests, Location, Storage, StorageError, StoredFile, blocking};
+use crate::platform::forget;
 
 /// Bytes read at a time.
 const CHUNK: usize = 256 << 10;
@@ -134,17 +135,6 @@ impl Running {
         }
     }
 }
-
-/// Lets the system drop what was just read, rather than what others read again and again.
-#[cfg(target_os = "linux")]
-fn forget(file: &File, position: u64, length: usize) {
-    let length = NonZeroU64::new(length as u64);
-    // Only an advice: it does not matter whether it is taken.
-    let _ = rustix::fs::fadvise(file, position, length, rustix::fs::Advice::DontNeed);
-}
-
-#[cfg(not(target_os = "linux"))]
-fn forget(_file: &File, _position: u64, _length: usize) {}
 
 #[cfg(test)]
 mod tests {

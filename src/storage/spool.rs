@@ -12,6 +12,7 @@ use super::temporary::remove_if_there;
 use super::{LocalStorage, StorageError, blocking};
 use crate::files;
 use crate::manifest::Uuid;
+use crate::platform::remove_if_empty;
 
 /// Of files that are no manifests, so many are told at most.
 const MAX_FOREIGN: usize = 100;
@@ -66,7 +67,7 @@ impl LocalStorage {
                     spool.add(&prefix, &file?)?;
                 }
                 if is_empty && is_prefix(&prefix) {
-                    remove_directory(&prefix.path())?;
+                    remove_if_empty(&prefix.path())?;
                 }
             }
             Ok(spool)
@@ -100,7 +101,7 @@ impl LocalStorage {
                 return Ok(());
             }
             remove_if_there(&spooled.path)?;
-            spooled.path.parent().map_or(Ok(()), remove_directory)
+            spooled.path.parent().map_or(Ok(()), |directory| remove_if_empty(directory).map(drop))
         });
         Ok(removed.await?)
     }
@@ -194,14 +195,4 @@ fn entries(directory: &Path) -> io::Result<impl Iterator<Item = io::Result<DirEn
         entries => Some(entries?),
     };
     Ok(entries.into_iter().flatten())
-}
-
-/// Removes a directory that is empty.
-fn remove_directory(directory: &Path) -> io::Result<()> {
-    match fs::remove_dir(directory) {
-        Err(error) if !matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotFound) => {
-            Err(error)
-        }
-        _ => Ok(()),
-    }
 }

@@ -11,9 +11,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 
-/// Where the system does not start writing by itself, it is told to at this distance in bytes, so that the final
-/// sync finds little.
-const FLUSH_EVERY: u64 = 32 << 20;
+use crate::platform::{FLUSH_EVERY, write_uncached};
 
 /// Writes a file from its beginning.
 pub(super) struct Writer {
@@ -21,13 +19,15 @@ pub(super) struct Writer {
     position: u64,
     /// Whether the system takes writes that do not stay in the page cache.
     uncached: bool,
+    /// After how many bytes the system is told to begin; never, where it does by itself.
+    flush_every: Option<u64>,
     unflushed: u64,
     flush: Option<JoinHandle<io::Result<()>>>,
 }
 
 impl Writer {
     pub(super) fn new(file: Arc<File>) -> Writer {
-        Writer { file, position: 0, uncached: cfg!(target_os = "linux"), unflushed: 0, flush: None }
+        Writer { file, position: 0, uncached: true, flush_every: FLUSH_EVERY, unflushed: 0, flush: None }
     }
 
     /// Writes all of `batch`. Blocks.
@@ -45,7 +45,7 @@ impl Writer {
         self.position += batch.len() as u64;
         self.unflushed += batch.len() as u64;
         let idle = self.flush.as_ref().is_none_or(JoinHandle::is_finished);
-        if self.unflushed >= FLUSH_EVERY && idle {
+        if self.flush_every.is_some_and(|distance| self.unflushed >= distance) && idle {
             self.unflushed = 0;
             let file = Arc::clone(&self.file);
             self.flush = Some(tokio::task::spawn_blocking(move || file.sync_data()));
@@ -62,63 +62,18 @@ impl Writer {
     }
 }
 
-/// Writes some bytes that leave the page cache once they are on disk, where the system begins to put them at once.
-/// `None` when it cannot do that.
-#[cfg(target_os = "linux")]
-fn write_uncached(file: &File, batch: &[u8], position: u64) -> io::Result<Option<usize>> {
-    use rustix::io::{Errno, ReadWriteFlags, pwritev2};
-
-    /// `RWF_DONTCACHE`, since Linux 6.14.
-    const DONTCACHE: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x80);
-    match pwritev2(file, &[io::IoSlice::new(batch)], position, DONTCACHE) {
-        Ok(0) => Err(io::ErrorKind::WriteZero.into()),
-        Ok(written) => Ok(Some(written)),
-        Err(Errno::INTR) => Ok(Some(0)),
-        // An older kernel, or a file system that has not learned it.
-        Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Only Linux has such writes.
-#[cfg(not(target_os = "linux"))]
-fn write_uncached(_file: &File, _batch: &[u8], _position: u64) -> io::Result<Option<usize>> {
-    Ok(None)
-}
-
-/// Reserves space, so that a full disk is found at the first byte rather than at the last.
-#[cfg(target_os = "linux")]
-pub(super) fn preallocate(file: &File, length: u64) -> io::Result<()> {
-    use rustix::fs::{FallocateFlags, fallocate};
-    use rustix::io::Errno;
-
-    if length == 0 {
-        return Ok(());
-    }
-    match fallocate(file, FallocateFlags::empty(), 0, length) {
-        // Not every file system can.
-        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
-        result => result.map_err(io::Error::from),
-    }
-}
-
-/// ZFS, SmartOS's file system, allocates on write: there is nothing to reserve.
-#[cfg(not(target_os = "linux"))]
-pub(super) fn preallocate(_file: &File, _length: u64) -> io::Result<()> {
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    async fn written(uncached: bool) -> Vec<u8> {
+    async fn written(uncached: bool, flush_every: Option<u64>) -> Vec<u8> {
         let file = Arc::new(tempfile::tempfile().unwrap());
-        let mut writer = Writer { uncached, ..Writer::new(Arc::clone(&file)) };
+        let mut writer = Writer { uncached, flush_every, ..Writer::new(Arc::clone(&file)) };
         let pieces = [vec![1; 3 << 20], vec![2; 1], vec![], vec![3; 40 << 20]];
         for piece in &pieces {
             writer.write(piece).unwrap();
         }
+        assert!(uncached || writer.flush.is_some() == flush_every.is_some());
         writer.finish().await.unwrap();
         let mut bytes = vec![0; usize::try_from(file.metadata().unwrap().len()).unwrap()];
         file.read_exact_at(&mut bytes, 0).unwrap();
@@ -128,6 +83,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_file_is_what_was_written_with_and_without_the_page_cache() {
-        assert!(written(true).await == written(false).await);
+        for flush_every in [Some(32 << 20), None] {
+            assert!(written(true, flush_every).await == written(false, flush_every).await);
+        }
     }
 }

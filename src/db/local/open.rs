@@ -11,6 +11,7 @@ use crate::db::index::{Index, Prepared};
 use crate::db::{Damaged, blocking};
 use crate::files::{DirectoryLock, LockError};
 use crate::manifest::{Record, Rules, Uuid, View, view};
+use crate::platform::processors;
 use crate::telemetry::{Metrics, err};
 
 /// Why the manifests in a directory cannot be used.
@@ -103,8 +104,7 @@ fn read(directory: &Directory, uuid: Uuid, rules: Rules) -> Result<View, Defect>
 
 /// `work` for every item, on all processors, in the order of the items.
 fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    let part = items.len().div_ceil(threads).max(1);
+    let part = items.len().div_ceil(processors()).max(1);
     thread::scope(|scope| {
         let parts: Vec<_> = items
             .chunks(part)

@@ -29,6 +29,8 @@ use workers::WorkersMetrics;
 
 pub use workers::WorkerMetrics;
 
+use crate::platform;
+
 /// Labels that every metric of the process has.
 #[derive(Clone, Debug, Default)]
 pub struct StaticLabels {
@@ -259,7 +261,7 @@ impl Metrics {
     /// # Errors
     /// When a metric cannot be encoded.
     pub fn encode(&self) -> Result<String, MetricsError> {
-        if let Some(bytes) = process::resident_memory() {
+        if let Some(bytes) = platform::resident_memory() {
             self.resident_memory.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         }
         let mut families = self.registry.gather();
