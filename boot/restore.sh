@@ -37,8 +37,9 @@ if ! zfs receive -u "$received" <"$backup"; then
     zfs destroy -r "$received" 2>/dev/null || true
     fail 108 "cannot receive $backup"
 fi
-# First zoned, so that the global zone does not mount it.
-for property in zoned=on mountpoint=/data; do
+# A stream comes with the properties of the zone's dataset, zoned=on among them, and of such a dataset the global zone may not set
+# where it is mounted.
+for property in zoned=off mountpoint=/data; do
     zfs set $property "$received" || fail 108 "cannot set $property for $received"
 done
 
@@ -49,4 +50,6 @@ if [[ $(zoneadm -z "$zone" list -p | cut -d: -f3) == running ]]; then
 fi
 zfs destroy -r "$dataset" || fail 106 "cannot destroy $dataset"
 zfs rename "$received" "$dataset" || fail 108 "cannot rename $received to $dataset"
+# From now on only the zone mounts it.
+zfs set zoned=on "$dataset" || fail 108 "cannot set zoned=on for $dataset"
 printf 'Restored. Boot the zone: vmadm boot %s\n' "$zone"

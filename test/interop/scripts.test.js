@@ -83,6 +83,7 @@ test('imgapi: the name, user and privileges that others rely on', () => {
         '/opt/smartdc/imgapi/bin/imgapi serve -f /data/imgapi/etc/imgapi.config.json &');
     is('//exec_method[@name="refresh"]/@exec', ':kill -HUP');
     is('//exec_method[@name="stop"]/@exec', ':kill');
+    is('//exec_method[@name="start"]//envvar[@name="LD_PRELOAD_64"]/@value', 'libumem.so.1');
     is('//propval[@name="ignore_error"]/@value', 'core,signal');
     const grace = JSON.parse(fs.readFileSync(path.join(ROOT, 'etc', 'defaults.json'), 'utf8')).shutdownGraceSeconds;
     const stop = Number(xpath('imgapi.xml', '//exec_method[@name="stop"]/@timeout_seconds'));
@@ -162,38 +163,79 @@ test('backup: snapshot, stream, and no snapshot left', () => {
     assert.strictEqual(run(script, [ZONE], {}).status, 1);
 });
 
+/*
+ * The global zone's zfs with the datasets that are files in `directory`: each with what its property zoned is. It refuses what the real
+ * one refuses. `fails` is a call that does.
+ */
+function zfs(directory, fails = '') {
+    return `cd '${directory}'
+for name in "$@"; do :; done
+file=$(printf '%s' "$name" | tr / %)
+refuse() { echo "cannot $*" >&2; exit 1; }
+[ "$*" != '${fails}' ] || refuse 'do it: made to fail'
+[ "$1" = receive ] || [ "$1" = rename ] || [ -e "$file" ] || refuse "open '$name': dataset does not exist"
+case "$1 $2" in
+    'list -H') echo "$name" ;;
+    'receive -u')
+        [ ! -e "$file" ] || refuse "receive new filesystem stream: destination '$name' exists"
+        [ "$(cat)" = stream ] || refuse 'receive: invalid stream'
+        echo on >"$file"
+        ;;
+    'set mountpoint=/data')
+        [ "$(cat "$file")" = off ] || refuse "set property for '$name': 'mountpoint' cannot be set on dataset in a non-global zone"
+        ;;
+    'set zoned='*) echo "\${2#*=}" >"$file" ;;
+    'destroy -r') rm "$file" ;;
+    rename*)
+        [ ! -e "$file" ] || refuse "rename '$2': dataset already exists"
+        mv "$(printf '%s' "$2" | tr / %)" "$file"
+        ;;
+    *) refuse "do '$*'" ;;
+esac`;
+}
+
 test('restore: the old dataset is destroyed when the new one is there', () => {
     const target = temporary(after);
-    const script = 'boot/restore.sh';
-    const restore = (body) => run(script, [ZONE, target],
-        { zfs: body, svcadm: '', zoneadm: `[ "$3" != list ] || echo 7:${ZONE}:running:/zones/${ZONE}:x:joyent-minimal` });
-    const there = `case "$*" in "list "*-restored) exit 1 ;; receive*) cat >/dev/null ;; esac`;
-    assert.strictEqual(restore(there).status, 108, 'no backup');
+    const datasets = temporary(after);
+    const file = path.join(datasets, DATASET.replaceAll('/', '%'));
+    const zoned = () => Object.fromEntries(fs.readdirSync(datasets).map((name) => [name.replaceAll('%', '/'),
+        fs.readFileSync(path.join(datasets, name), 'utf8').trim()]));
+    const restore = (fails) => run('boot/restore.sh', [ZONE, target],
+        { zfs: zfs(datasets, fails), svcadm: '', zoneadm: `[ "$3" != list ] || echo 7:${ZONE}:running:/zones/${ZONE}:x:joyent-minimal` });
+    fs.writeFileSync(file, 'on');
+    assert.strictEqual(restore().status, 108, 'no backup');
     fs.mkdirSync(path.join(target, 'imgapi'));
     fs.writeFileSync(path.join(target, 'imgapi', 'imgapi-data.zfs'), 'stream\n');
 
-    const done = restore(there);
+    const done = restore();
     assert.strictEqual(done.status, 0, done.stderr);
     assert.deepStrictEqual(done.calls, [
         `zfs list -H -o name ${DATASET}`,
         `zfs list -H -o name ${DATASET}-restored`,
         `zfs receive -u ${DATASET}-restored`,
-        `zfs set zoned=on ${DATASET}-restored`,
+        `zfs set zoned=off ${DATASET}-restored`,
         `zfs set mountpoint=/data ${DATASET}-restored`,
         `zoneadm -z ${ZONE} list -p`,
         `svcadm -z ${ZONE} disable -st imgapi`,
         `zoneadm -z ${ZONE} halt`,
         `zfs destroy -r ${DATASET}`,
-        `zfs rename ${DATASET}-restored ${DATASET}`
+        `zfs rename ${DATASET}-restored ${DATASET}`,
+        `zfs set zoned=on ${DATASET}`
     ]);
+    assert.deepStrictEqual(zoned(), { [DATASET]: 'on' });
 
-    const broken = restore(`${there}; [ "$1" != receive ]`);
-    assert.strictEqual(broken.status, 108);
-    assert.ok(!broken.calls.includes(`zfs destroy -r ${DATASET}`), 'the old one stays');
-    assert.ok(!broken.calls.some((call) => call.startsWith('zoneadm')), 'and the zone runs');
-    assert.strictEqual(restore('[ "$1" != list ]').status, 105);
-    assert.strictEqual(restore(`${there}; [ "$*" != "destroy -r ${DATASET}" ]`).status, 106);
-    assert.strictEqual(run(script, [], {}).status, 1);
+    // What breaks off before the old one is destroyed leaves that and a zone that runs, and can be done again.
+    for (const call of [`receive -u ${DATASET}-restored`, `set zoned=off ${DATASET}-restored`, `set mountpoint=/data ${DATASET}-restored`]) {
+        const broken = restore(call);
+        assert.strictEqual(broken.status, 108, call);
+        assert.ok(!broken.calls.includes(`zfs destroy -r ${DATASET}`), 'the old one stays');
+        assert.ok(!broken.calls.some((other) => other.startsWith('zoneadm')), 'and the zone runs');
+        assert.strictEqual(zoned()[DATASET], 'on');
+    }
+    assert.strictEqual(restore(`destroy -r ${DATASET}`).status, 106);
+    assert.strictEqual(restore(`rename ${DATASET}-restored ${DATASET}`).status, 108);
+    assert.strictEqual(restore().status, 105, 'the new one has the other name');
+    assert.strictEqual(run('boot/restore.sh', [], {}).status, 1);
 });
 
 test('rotated logs get the name that hermes uploads', () => {
