@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, Scope};
+use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, LdapResult, Scope, SearchResult};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -151,10 +151,11 @@ async fn until_broken(
     }
 }
 
-/// Asks for the root of everything.
-pub(super) async fn probe(ldap: &mut Ldap) -> Result<(), LdapError> {
+/// Asks for the root of everything. Any answer shows that the session is alive.
+pub(super) async fn probe(ldap: &mut Ldap) -> Result<LdapResult, LdapError> {
     let asked = ldap.with_timeout(PROBE_TIMEOUT).search("o=smartdc", Scope::Base, "(objectclass=*)", ["1.1"]);
-    asked.await.map(drop)
+    let SearchResult(_, result) = asked.await?;
+    Ok(result)
 }
 
 fn refused(error: &LdapError) -> bool {

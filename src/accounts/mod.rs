@@ -6,7 +6,7 @@ mod keys;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ldap3::{Ldap, Scope, SearchEntry, SearchResult, ldap_escape};
+use ldap3::{Ldap, LdapResult, Scope, SearchEntry, SearchResult, ldap_escape};
 
 use crate::config;
 use crate::manifest::Uuid;
@@ -20,6 +20,9 @@ const SEARCH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A result code for "the search base is not there": a directory without accounts.
 const NO_SUCH_OBJECT: u32 = 32;
+
+/// Result codes for "not now": operationsError, by which UFDS tells of failures of its Moray, busy, and unavailable.
+const NOT_NOW: [u32; 3] = [1, 51, 52];
 
 /// The account directory. It connects in the background, for ever, and starts without its peer.
 #[derive(Debug, Clone)]
@@ -89,11 +92,16 @@ impl Accounts {
 
     async fn ask(&self) -> Result<(), AccountsError> {
         let mut session = self.connection.session(0).await?;
-        let asked = connection::probe(&mut session.ldap).await;
-        asked.map_err(|error| {
+        let asked = connection::probe(&mut session.ldap).await.map_err(|error| {
             self.connection.give_up(session.generation);
             AccountsError::Unavailable(error.to_string())
-        })
+        });
+        match asked? {
+            LdapResult { rc, text, .. } if NOT_NOW.contains(&rc) => {
+                Err(AccountsError::Refused { code: rc, text })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether the directory is connected, and the last failure if not.
@@ -107,6 +115,7 @@ fn outcome(answer: &Result<Option<String>, AccountsError>) -> &'static str {
         Ok(Some(_)) => "ok",
         Ok(None) => "not_found",
         Err(AccountsError::Unavailable(_)) => "unavailable",
+        Err(AccountsError::Refused { code, .. }) if NOT_NOW.contains(code) => "unavailable",
         Err(AccountsError::Refused { .. }) => "error",
     }
 }

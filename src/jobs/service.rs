@@ -146,13 +146,15 @@ impl fmt::Debug for Service {
     }
 }
 
+/// A failure that the service tells of. One of its database is not about what it was asked, and passes.
 fn refused(status: u16, body: Option<&Value>) -> JobsError {
     let text = |name: &str| body.and_then(|body| body.get(name)?.as_str()).map(excerpt);
-    JobsError::Refused {
-        status,
-        code: text("code").filter(|code| !code.is_empty()).unwrap_or_else(|| "InternalError".to_owned()),
-        message: text("message").unwrap_or_default(),
+    let code = text("code").filter(|code| !code.is_empty()).unwrap_or_else(|| "InternalError".to_owned());
+    let message = text("message").unwrap_or_default();
+    if status >= 500 && moray::is_about_lost_database(&message) {
+        return JobsError::OutcomeUnknown(format!("its database is away: {message}"));
     }
+    JobsError::Refused { status, code, message }
 }
 
 /// A failure before the head of the answer.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use coal::rest::RestFault;
+use coal::ufds::UfdsFault;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -111,6 +112,16 @@ async fn a_backend_that_is_away_is_seen_and_nothing_else_suffers(_: &TestApp) {
     let error = backend(&pong, "ufds")["lastError"].clone();
     assert!(error["time"].is_string() && !error["message"].as_str().unwrap().is_empty(), "{error}");
     app.operator().get("/ping").await.ok();
+    app.dc.ufds().start().await.unwrap();
+    wait_until("all is well", async || (deep(&app).await.status == 200).then_some(())).await;
+    // It answers, but has not its database.
+    app.dc.ufds().faults().set(UfdsFault::MorayFailure);
+    wait_until("UFDS's Moray is missed", async || {
+        let pong = deep(&app).await;
+        let error = backend(&pong.json(), "ufds")["lastError"]["message"].clone();
+        (pong.status == 503 && error.as_str()?.contains("Moray failure")).then_some(())
+    })
+    .await;
     let output = adm(&app, &["status"]).await;
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(text(&output.stdout).contains("\nufds failed 20"), "{output:?}");

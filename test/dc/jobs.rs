@@ -252,6 +252,10 @@ async fn an_image_is_made_from_a_vm(_: &TestApp) {
     assert_eq!(update.json(&failed).send().await.ok()["error"]["message"], "no way");
     fake.fails("POST /jobs", Fault::Refuse(500, "InternalError"));
     create(&this, body()).await.refused(500, "InternalError");
+    for call in ["POST /jobs", "GET /jobs/"] {
+        fake.fails(call, Fault::NoDatabase);
+    }
+    create(&this, body()).await.refused(503, "ServiceUnavailableError");
     assert_eq!(app.luke().list_uuids("state=creating").await, Vec::<String>::new());
 
     // As newer clients ask.

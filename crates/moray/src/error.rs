@@ -110,6 +110,11 @@ impl Error {
             || self.server_kind() == Some(ServerErrorKind::QueryTimeout)
     }
 
+    /// Whether the server has answered that nothing was done.
+    pub(crate) fn says_nothing_was_done(&self) -> bool {
+        self.server_kind().is_some_and(|kind| !kind.leaves_outcome_unknown())
+    }
+
     /// The kind of error that the server sent; `None` for local failures.
     pub fn server_kind(&self) -> Option<ServerErrorKind> {
         match self {
@@ -122,9 +127,10 @@ impl Error {
         Self::BadReply { method, reason: reason.to_string() }
     }
 
-    /// Whether the connection was at fault, so that another one may serve.
+    /// Whether a connection was at fault, to the server or from there to its database, so that another one may serve.
     pub(crate) fn is_connection_loss(&self) -> bool {
         matches!(self, Self::Transport(_) | Self::Protocol(_))
+            || self.server_kind() == Some(ServerErrorKind::DatabaseLost)
     }
 }
 

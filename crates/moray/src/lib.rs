@@ -3,6 +3,7 @@
 mod api;
 mod client;
 mod config;
+mod database_errors;
 mod error;
 pub mod fast;
 mod filter;
@@ -15,6 +16,7 @@ pub use api::{
 };
 pub use client::{Client, State};
 pub use config::{Config, Endpoint};
+pub use database_errors::is_about_lost_database;
 pub use error::{Error, TransportError};
 pub use filter::{Attribute, Filter, InvalidAttribute};
 pub use server_error::{EtagConflict, ServerError, ServerErrorKind};

@@ -5,11 +5,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::database_errors;
 use crate::fast::ErrorPayload;
-
-/// The message by which Moray 2.6 says that it has no database, under the name `Error`. It is exact: old consumers
-/// compare it.
-const DATABASE_DOWN: &str = "connect ECONNREFUSED";
 
 /// Start of the message about a key that came into being meanwhile.
 const KEY_EXISTS: &str = "\"_key\" is a unique attribute";
@@ -102,8 +99,13 @@ macro_rules! kinds {
         #[non_exhaustive]
         pub enum ServerErrorKind {
             $($(#[$doc])+ $kind,)+
-            /// The database is down: `Error`, with the message `connect ECONNREFUSED`.
+            /// The database is down: `Error`, with the message `connect ECONNREFUSED`. Nothing was done.
             DatabaseDown,
+            /// The connection to the database was lost: before, during or after what was asked for. What a write did is
+            /// unknown.
+            DatabaseLost,
+            /// The database takes no writes, as during a failover. Nothing was done.
+            DatabaseReadOnly,
             /// A name that Moray 2.6 does not send, or `Error` with another message: a filter refused while it was
             /// being prepared.
             Other,
@@ -111,11 +113,11 @@ macro_rules! kinds {
 
         impl ServerErrorKind {
             fn of(payload: &ErrorPayload) -> Self {
-                match payload.name.as_str() {
+                let of_name = || match payload.name.as_str() {
                     $($name => Self::$kind,)+
-                    "Error" if payload.message == DATABASE_DOWN => Self::DatabaseDown,
                     _ => Self::Other,
-                }
+                };
+                database_errors::kind(&payload.name, &payload.message).unwrap_or_else(of_name)
             }
         }
     };
@@ -162,7 +164,7 @@ kinds! {
     ConnectTimeout = "ConnectTimeoutError",
     /// Anything unexpected.
     Internal = "InternalError",
-    /// An error of PostgreSQL that Moray did not translate.
+    /// Another error of PostgreSQL that Moray did not translate.
     Postgres = "error",
     /// The method is unknown, or the request is not well-formed.
     Fast = "FastError",
@@ -171,7 +173,19 @@ kinds! {
 impl ServerErrorKind {
     /// Whether the same request may succeed later, with nothing done about it.
     pub fn is_transient(self) -> bool {
-        matches!(self, Self::DatabaseDown | Self::NoDatabasePeers | Self::ConnectTimeout)
+        matches!(
+            self,
+            Self::DatabaseDown
+                | Self::DatabaseLost
+                | Self::DatabaseReadOnly
+                | Self::NoDatabasePeers
+                | Self::ConnectTimeout
+        )
+    }
+
+    /// Whether a write that is answered so may have been done.
+    pub(crate) fn leaves_outcome_unknown(self) -> bool {
+        matches!(self, Self::DatabaseLost | Self::QueryTimeout)
     }
 }
 
@@ -186,12 +200,16 @@ mod tests {
     }
 
     #[test]
-    fn only_one_message_of_error_means_that_the_database_is_down() {
-        assert_eq!(error("Error", "connect ECONNREFUSED").kind(), ServerErrorKind::DatabaseDown);
-        for message in ["connect ECONNREFUSED 10.0.0.1:5432", "approx filters not allowed"] {
-            assert_eq!(error("Error", message).kind(), ServerErrorKind::Other);
-            assert!(!error("Error", message).kind().is_transient());
+    fn a_database_that_is_away_is_waited_for() {
+        for (name, message) in [
+            ("Error", "connect ECONNREFUSED"),
+            ("VError", "Postgres client failed: Connection terminated unexpectedly"),
+            ("error", "cannot execute DELETE in a read-only transaction"),
+        ] {
+            assert!(error(name, message).kind().is_transient(), "{name}");
         }
+        assert!(!error("Error", "connect ECONNREFUSED 10.0.0.1:5432").kind().is_transient());
+        assert!(!error("VError", "x").kind().is_transient());
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub(crate) enum Fault {
     LoseCall,
     /// This status and code.
     Refuse(u16, &'static str),
+    /// It is not done, and the answer is 500: the database of the service is away.
+    NoDatabase,
     /// These bytes in the place of JSON.
     Garbage(&'static str),
 }
@@ -100,6 +102,10 @@ fn answer(head: &str, body: &[u8], state: &mut State) -> Option<(u16, String)> {
         Some(Fault::LoseCall) => return None,
         Some(Fault::Refuse(status, code)) => {
             return Some((status, json!({"code": code, "message": "no"}).to_string()));
+        }
+        Some(Fault::NoDatabase) => {
+            let body = json!({"code": "InternalError", "message": "no active connections"});
+            return Some((500, body.to_string()));
         }
         Some(Fault::Garbage(text)) => return Some((200, text.to_owned())),
         Some(Fault::LoseAnswer) | None => {}

@@ -123,6 +123,7 @@ async fn no_job_is_started_twice_and_none_is_forgotten() {
         (&[("POST /jobs", Fault::LoseAnswer)][..], 1),
         (&[("POST /jobs", Fault::LoseCall)], 2),
         (&[("POST /jobs", Fault::Garbage("{}"))], 2),
+        (&[("POST /jobs", Fault::NoDatabase)], 2),
         (&[("POST /jobs", Fault::LoseCall), ("POST /jobs", Fault::LoseAnswer)], 2),
     ] {
         for (call, fault) in faults {
@@ -138,6 +139,19 @@ async fn no_job_is_started_twice_and_none_is_forgotten() {
     fake.fails("POST /jobs", Fault::LoseAnswer);
     fake.fails("GET /jobs/", Fault::LoseCall);
     assert!(matches!(jobs.start(&new_job(), "id").await, Err(JobsError::OutcomeUnknown(_))));
+}
+
+#[tokio::test]
+async fn a_service_without_its_database_is_away_for_a_while() {
+    let fake = Fake::start().await;
+    let jobs = connected(&fake).await;
+    for call in ["POST /jobs", "GET /jobs/"] {
+        fake.fails(call, Fault::NoDatabase);
+    }
+    assert!(matches!(jobs.start(&new_job(), "id").await, Err(JobsError::OutcomeUnknown(_))));
+    fake.fails("GET /jobs/", Fault::NoDatabase);
+    assert!(matches!(jobs.find(new_job().uuid, "id").await, Err(JobsError::OutcomeUnknown(_))));
+    jobs.start(&new_job(), "id").await.unwrap();
 }
 
 #[tokio::test]

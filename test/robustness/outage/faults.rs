@@ -29,7 +29,7 @@ async fn a_moray_without_its_database_is_unavailable() {
     let datacenter = start_datacenter().await;
     let target = Target::make(&datacenter).await;
     let pid = datacenter.imgapi_pid();
-    for fault in [Fault::Refuse, Fault::NoDatabasePeers] {
+    for fault in [Fault::Refuse, Fault::NoDatabasePeers, Fault::DatabaseLost, Fault::ReadOnly] {
         datacenter.moray().faults().set(fault);
         for kind in KINDS {
             match kind.needs_moray() {
@@ -89,15 +89,17 @@ async fn a_moray_that_stalls_for_a_while_costs_nothing_else() {
 async fn a_ufds_without_its_database_is_unavailable() {
     let datacenter = start_datacenter().await;
     let target = Target::make(&datacenter).await;
-    datacenter.ufds().faults().set(UfdsFault::Unavailable);
-    for kind in KINDS {
-        match kind.needs_ufds() {
-            true => assert_unavailable(&target, kind).await,
-            false => assert!(target.is_right(kind, &target.ask(kind).await), "{kind:?}"),
+    for fault in [UfdsFault::Unavailable, UfdsFault::MorayFailure] {
+        datacenter.ufds().faults().set(fault);
+        for kind in KINDS {
+            match kind.needs_ufds() {
+                true => assert_unavailable(&target, kind).await,
+                false => assert!(target.is_right(kind, &target.ask(kind).await), "{kind:?}"),
+            }
         }
+        datacenter.ufds().faults().clear();
+        assert_heals(&target).await;
     }
-    datacenter.ufds().faults().clear();
-    assert_heals(&target).await;
 }
 
 #[tokio::test]

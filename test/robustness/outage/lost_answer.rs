@@ -8,9 +8,12 @@ use crate::support::{Answer, Client, TestFile, files_below, image_file, start_da
 const OLD: TestFile = TestFile { seed: 1, size: 100_000 };
 const NEW: TestFile = TestFile { seed: 2, size: 200_000 };
 
+/// The ways in which an answer is lost: between Moray and its client, and between Moray and its database.
+const LOSSES: [Fault; 2] = [Fault::HangUpAfterWrite, Fault::DatabaseLostAfterWrite];
+
 /// The answer to the next change of Moray is lost, and to the attempts to repeat it.
-fn lose_answers(datacenter: &Datacenter, method: &str) {
-    datacenter.moray().faults().set(FaultRule::new(Fault::HangUpAfterWrite).method(method));
+fn lose_answers(datacenter: &Datacenter, loss: Fault, method: &str) {
+    datacenter.moray().faults().set(FaultRule::new(loss).method(method));
 }
 
 /// Either the client is told that it is done, or that it may not be.
@@ -23,22 +26,25 @@ fn assert_honest(answer: &Answer) {
 async fn an_upload_whose_put_is_not_answered_is_whole() {
     let mut datacenter = start_datacenter().await;
     let client = Client::new(&datacenter);
-    let (fresh, replaced) = (client.created().await, client.uploaded(OLD).await);
     let met = datacenter.moray().faults().applied();
-    for uuid in [&fresh, &replaced] {
-        lose_answers(&datacenter, "putObject");
-        let answer = client.upload(uuid, NEW).await.unwrap();
-        assert_honest(&answer);
-        datacenter.moray().faults().clear();
-        // The record was changed, so it is the new file that must be there, whoever asks and when.
-        client.assert_holds(uuid, NEW).await;
+    let mut uuids = Vec::new();
+    for loss in LOSSES {
+        for uuid in [client.created().await, client.uploaded(OLD).await] {
+            lose_answers(&datacenter, loss, "putObject");
+            let answer = client.upload(&uuid, NEW).await.unwrap();
+            assert_honest(&answer);
+            datacenter.moray().faults().clear();
+            // The record was changed, so it is the new file that must be there, whoever asks and when.
+            client.assert_holds(&uuid, NEW).await;
+            uuids.push(uuid);
+        }
     }
-    assert!(datacenter.moray().faults().applied() >= met + 2);
+    assert!(datacenter.moray().faults().applied() >= met + 4);
 
     // The start sweeps.
     datacenter.restart_imgapi().await.unwrap();
     wait_until_swept(&datacenter).await;
-    for uuid in [&fresh, &replaced] {
+    for uuid in &uuids {
         client.assert_holds(uuid, NEW).await;
         assert!(image_file(&datacenter, uuid).exists());
         assert_eq!(client.activate(uuid).await.unwrap().status, 200);
@@ -50,7 +56,7 @@ async fn an_upload_whose_put_is_not_made_leaves_the_old_file() {
     let mut datacenter = start_datacenter().await;
     let client = Client::new(&datacenter);
     let (fresh, replaced) = (client.created().await, client.uploaded(OLD).await);
-    for fault in [Fault::Refuse, Fault::NoDatabasePeers] {
+    for fault in [Fault::Refuse, Fault::NoDatabasePeers, Fault::DatabaseLost, Fault::ReadOnly] {
         for uuid in [&fresh, &replaced] {
             datacenter.moray().faults().set(FaultRule::new(fault).method("putObject"));
             let answer = client.upload(uuid, NEW).await.unwrap();
@@ -106,24 +112,28 @@ async fn a_put_that_is_made_after_the_sweep_names_no_bytes_that_are_gone() {
 async fn an_activation_whose_put_is_not_answered_is_told_apart_from_one_that_failed() {
     let datacenter = start_datacenter().await;
     let client = Client::new(&datacenter);
-    let uuid = client.uploaded(OLD).await;
-    lose_answers(&datacenter, "putObject");
-    assert_honest(&client.activate(&uuid).await.unwrap());
-    datacenter.moray().faults().clear();
-    assert_eq!(client.image(&uuid).await.unwrap().json()["state"], "active");
-    client.assert_holds(&uuid, OLD).await;
+    for loss in LOSSES {
+        let uuid = client.uploaded(OLD).await;
+        lose_answers(&datacenter, loss, "putObject");
+        assert_honest(&client.activate(&uuid).await.unwrap());
+        datacenter.moray().faults().clear();
+        assert_eq!(client.image(&uuid).await.unwrap().json()["state"], "active");
+        client.assert_holds(&uuid, OLD).await;
+    }
 }
 
 #[tokio::test]
 async fn a_delete_that_is_not_answered_leaves_no_image_without_its_bytes() {
     let datacenter = start_datacenter().await;
     let client = Client::new(&datacenter);
-    let uuid = client.uploaded(OLD).await;
-    lose_answers(&datacenter, "delObject");
-    let answer = client.delete(&uuid).await.unwrap();
-    datacenter.moray().faults().clear();
-    // The image is gone, and a repeated delete finds it so.
-    let is_honest = [204, 404, 503].contains(&answer.status);
-    assert!(is_honest, "{:?}", answer.outcome());
-    assert_eq!(client.image(&uuid).await.unwrap().status, 404);
+    for loss in LOSSES {
+        let uuid = client.uploaded(OLD).await;
+        lose_answers(&datacenter, loss, "delObject");
+        let answer = client.delete(&uuid).await.unwrap();
+        datacenter.moray().faults().clear();
+        // The image is gone, and a repeated delete finds it so.
+        let is_honest = [204, 404, 503].contains(&answer.status);
+        assert!(is_honest, "{:?}", answer.outcome());
+        assert_eq!(client.image(&uuid).await.unwrap().status, 404);
+    }
 }

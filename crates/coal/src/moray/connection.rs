@@ -139,10 +139,8 @@ async fn answer(request: Request, shared: Shared) {
         return reply.fail(&fast_error(&envelope, msgid)).await;
     };
     let fault = shared.faults.meet(&name, method.is_write()).await;
-    match fault {
-        Some(Fault::Refuse) => return reply.fail(&MorayError::connection_refused().to_payload()).await,
-        Some(Fault::NoDatabasePeers) => return reply.fail(&MorayError::NoDatabasePeers.to_payload()).await,
-        _ => {}
+    if let Some(error) = fault.and_then(|fault| refusal(fault, &name)) {
+        return reply.fail(&error.to_payload()).await;
     }
     let arguments: Result<Vec<Value>, _> =
         envelope.items.iter().map(|item| serde_json::from_str(item.get())).collect();
@@ -154,6 +152,9 @@ async fn answer(request: Request, shared: Shared) {
         return shared.hangup.cancel();
     }
     match outcome {
+        Ok(_) if fault == Some(Fault::DatabaseLostAfterWrite) => {
+            reply.fail(&MorayError::DatabaseLost.to_payload()).await;
+        }
         Ok(rows) if fault == Some(Fault::ErrorAfterData) => {
             reply.data(&rows[..rows.len().min(1)]).await;
             reply.fail(&MorayError::connection_refused().to_payload()).await;
@@ -170,6 +171,19 @@ async fn answer(request: Request, shared: Shared) {
             reply.fail(&error.to_payload()).await;
         }
     }
+}
+
+/// The error that is answered in the place of doing anything.
+fn refusal(fault: Fault, method: &str) -> Option<MorayError> {
+    Some(match fault {
+        Fault::Refuse => MorayError::connection_refused(),
+        Fault::NoDatabasePeers => MorayError::NoDatabasePeers,
+        Fault::DatabaseLost => MorayError::DatabaseLost,
+        // The first statement by which such a method would change something.
+        Fault::ReadOnly if method.starts_with("del") => MorayError::ReadOnly("DELETE"),
+        Fault::ReadOnly => MorayError::ReadOnly("SELECT FOR UPDATE"),
+        _ => return None,
+    })
 }
 
 /// node-fast's refusal of a method that nobody serves, or of a request without one.

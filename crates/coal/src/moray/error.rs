@@ -94,8 +94,14 @@ pub(crate) enum MorayError {
         value: String,
     },
     /// No database can be reached.
-    #[error("no active connections")]
+    #[error("unable to acquire backend connection due to service being overloaded")]
     NoDatabasePeers,
+    /// The connection to the database ended.
+    #[error("Postgres client failed: Connection terminated unexpectedly")]
+    DatabaseLost,
+    /// The database takes no such statement now: it is a standby.
+    #[error("cannot execute {0} in a read-only transaction")]
+    ReadOnly(&'static str),
     /// Anything unexpected, mostly from the database.
     #[error("{0}")]
     Internal(String),
@@ -150,6 +156,8 @@ impl MorayError {
             Self::ObjectNotFound { .. } => "ObjectNotFoundError",
             Self::UniqueAttribute { .. } => "UniqueAttributeError",
             Self::NoDatabasePeers => "NoDatabasePeersError",
+            Self::DatabaseLost => "VError",
+            Self::ReadOnly(_) => "error",
             Self::Internal(_) => "InternalError",
             Self::InvalidArgument(_) => "InvalidArgumentError",
             Self::Plain(_) => "Error",

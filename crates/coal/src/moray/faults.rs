@@ -9,6 +9,14 @@ pub enum Fault {
     Refuse,
     /// The answer is `NoDatabasePeersError`.
     NoDatabasePeers,
+    /// The answer is `VError` with `Postgres client failed: …`, as when the database was restarted; nothing is done.
+    DatabaseLost,
+    /// A request that changes data is applied, and then the answer is that of [`DatabaseLost`](Self::DatabaseLost). Other
+    /// requests are served.
+    DatabaseLostAfterWrite,
+    /// A request that changes data is answered with `error` and `cannot execute … in a read-only transaction`, as during a
+    /// failover; nothing is done. Other requests are served.
+    ReadOnly,
     /// The request waits until [`Faults::clear`], and is then served.
     Stall,
     /// A request that changes data is applied, and then the connection is closed without an answer. Other
@@ -49,8 +57,9 @@ impl FaultRule {
     }
 
     fn meets(&self, method: &str, is_write: bool) -> bool {
+        let meets_writes = [Fault::HangUpAfterWrite, Fault::DatabaseLostAfterWrite, Fault::ReadOnly];
         self.method.as_deref().is_none_or(|wanted| wanted == method)
-            && (is_write || self.fault != Fault::HangUpAfterWrite)
+            && (is_write || !meets_writes.contains(&self.fault))
     }
 }
 

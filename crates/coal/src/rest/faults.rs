@@ -14,6 +14,9 @@ pub enum RestFault {
     Stall,
     /// The answer is 500 `InternalError`; nothing is done.
     InternalError,
+    /// The answer is 500 `InternalError` with "no active connections", as for some seconds after the service's Moray was
+    /// restarted; nothing is done.
+    MorayFailure,
     /// The answer is 503 `ServiceUnavailable`; nothing is done.
     Unavailable,
     /// The database behind is away: `/ping` says so, with 200 or as SAPI with 500; all else is 503.

@@ -107,6 +107,7 @@ impl Exchange {
 fn faulty(fault: RestFault) -> Result<Response, HangUp> {
     Ok(match fault {
         RestFault::InternalError => RestError::internal("asked for").into_response(),
+        RestFault::MorayFailure => RestError::internal("no active connections").into_response(),
         RestFault::Conflict => RestError::conflict("asked for").into_response(),
         RestFault::BackendDown | RestFault::Unavailable => {
             RestError::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", DOWN).into_response()

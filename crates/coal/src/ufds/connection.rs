@@ -13,7 +13,7 @@ use tokio_util::codec::Framed;
 
 use super::changes::{self, Refused};
 use super::dn::Dn;
-use super::faults::UfdsFaults;
+use super::faults::{Refusal, UfdsFaults};
 use super::search::{is_root_dse, search};
 use super::server::UfdsOptions;
 
@@ -42,7 +42,7 @@ pub(super) async fn serve(
     let mut framed = Framed::new(stream, LdapCodec::default());
     let mut identity = Identity::Other;
     while let Some(Ok(message)) = framed.next().await {
-        let unavailable = faults.meet().await;
+        let refused = faults.meet().await;
         let answers = match message.op {
             LdapOp::UnbindRequest => break,
             // Every request has been answered when the next one is read.
@@ -53,19 +53,18 @@ pub(super) async fn serve(
                 let response = LdapBindResponse { res: result(code, ""), saslcreds: None };
                 vec![LdapOp::BindResponse(response)]
             }
-            LdapOp::SearchRequest(request) => authority.search(&request, identity, unavailable),
+            LdapOp::SearchRequest(request) => authority.search(&request, identity, refused),
             LdapOp::CompareRequest(request) => {
-                let code = authority.compare(&request, identity, unavailable);
-                vec![LdapOp::CompareResult(result(code, ""))]
+                vec![LdapOp::CompareResult(authority.compare(&request, identity, refused))]
             }
             LdapOp::AddRequest(request) => {
                 let done = authority
-                    .change(identity, unavailable, || changes::add(&authority.options.directory, request));
+                    .change(identity, refused, || changes::add(&authority.options.directory, request));
                 vec![LdapOp::AddResponse(done)]
             }
             LdapOp::DelRequest(dn) => {
                 let done = authority
-                    .change(identity, unavailable, || changes::delete(&authority.options.directory, &dn));
+                    .change(identity, refused, || changes::delete(&authority.options.directory, &dn));
                 vec![LdapOp::DelResponse(done)]
             }
             other => refusal(&other).into_iter().collect(),
@@ -134,13 +133,18 @@ impl Authority {
     }
 
     /// The entries and the end of a search.
-    fn search(&self, request: &LdapSearchRequest, identity: Identity, unavailable: bool) -> Vec<LdapOp> {
+    fn search(
+        &self,
+        request: &LdapSearchRequest,
+        identity: Identity,
+        refused: Option<Refusal>,
+    ) -> Vec<LdapOp> {
         let done = |code| vec![LdapOp::SearchResultDone(result(code, ""))];
         if identity != Identity::Root && !is_root_dse(request) {
             return done(LdapResultCode::InsufficentAccessRights);
         }
-        if unavailable {
-            return done(LdapResultCode::Unavailable);
+        if let Some((code, message)) = refused {
+            return vec![LdapOp::SearchResultDone(result(code, message))];
         }
         match search(&self.options.directory.now(), request) {
             Ok(entries) => {
@@ -155,14 +159,14 @@ impl Authority {
     fn change(
         &self,
         identity: Identity,
-        unavailable: bool,
+        refused: Option<Refusal>,
         change: impl FnOnce() -> Result<(), Refused>,
     ) -> LdapResult {
         if identity != Identity::Root {
             return result(LdapResultCode::InsufficentAccessRights, "");
         }
-        if unavailable {
-            return result(LdapResultCode::Unavailable, "");
+        if let Some((code, message)) = refused {
+            return result(code, message);
         }
         match change() {
             Ok(()) => result(LdapResultCode::Success, ""),
@@ -171,13 +175,22 @@ impl Authority {
     }
 
     /// Compares a value, a hidden one too: that is how clients check the password of an account.
-    fn compare(&self, request: &LdapCompareRequest, identity: Identity, unavailable: bool) -> LdapResultCode {
+    fn compare(
+        &self,
+        request: &LdapCompareRequest,
+        identity: Identity,
+        refused: Option<Refusal>,
+    ) -> LdapResult {
         if identity != Identity::Root {
-            return LdapResultCode::InsufficentAccessRights;
+            return result(LdapResultCode::InsufficentAccessRights, "");
         }
-        if unavailable {
-            return LdapResultCode::Unavailable;
+        if let Some((code, message)) = refused {
+            return result(code, message);
         }
+        result(self.compared(request), "")
+    }
+
+    fn compared(&self, request: &LdapCompareRequest) -> LdapResultCode {
         let Ok(dn) = request.dn.parse::<Dn>() else { return LdapResultCode::InvalidDNSyntax };
         let directory = self.options.directory.now();
         let Some(entry) = directory.get(&dn) else { return LdapResultCode::NoSuchObject };

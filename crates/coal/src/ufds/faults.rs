@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
+use ldap3_proto::LdapResultCode;
 use tokio::sync::watch;
+
+/// A result that says that nothing was done, and its message.
+pub(super) type Refusal = (LdapResultCode, &'static str);
 
 /// What goes wrong with requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -10,6 +14,9 @@ pub enum UfdsFault {
     /// Searches, compares and changes are answered with result 52 (unavailable), as when UFDS has lost its Moray. Binding
     /// as the root DN works: UFDS needs no Moray for it.
     Unavailable,
+    /// They are answered with result 1 (operationsError) and "Moray failure: no active connections", as for some 15 seconds
+    /// after UFDS's Moray was restarted.
+    MorayFailure,
     /// Connections are accepted, and nothing is answered until [`UfdsFaults::clear`].
     Stall,
 }
@@ -35,13 +42,17 @@ impl UfdsFaults {
         self.0.send_replace(None);
     }
 
-    /// Waits while requests are stalled; true when they are to be answered with "unavailable".
-    pub(super) async fn meet(&self) -> bool {
+    /// Waits while requests are stalled; then what they are to be answered with, if they are not to be served.
+    pub(super) async fn meet(&self) -> Option<Refusal> {
         let mut watcher = self.0.subscribe();
         // The sender lives as long as `self`, so that this cannot fail.
-        watcher
-            .wait_for(|fault| *fault != Some(UfdsFault::Stall))
-            .await
-            .is_ok_and(|fault| *fault == Some(UfdsFault::Unavailable))
+        let fault = watcher.wait_for(|fault| *fault != Some(UfdsFault::Stall)).await;
+        match *fault.ok()? {
+            Some(UfdsFault::Unavailable) => Some((LdapResultCode::Unavailable, "")),
+            Some(UfdsFault::MorayFailure) => {
+                Some((LdapResultCode::OperationsError, "Moray failure: no active connections"))
+            }
+            Some(UfdsFault::Stall) | None => None,
+        }
     }
 }

@@ -81,7 +81,7 @@ impl Client {
 
     /// A write that may have been done must not look like one that failed.
     fn judge(&self, request: &Request, error: Error, written: bool, repeated: bool) -> Error {
-        let answered = error.server_kind().is_some() && !repeated;
+        let answered = error.says_nothing_was_done() && !repeated;
         if request.effect == Effect::Read || !written || answered || !error.is_transient() {
             return error;
         }

@@ -38,8 +38,8 @@ use crate::config::Config;
 ///
 /// # Repeated requests
 ///
-/// A call whose connection is lost tries up to three times within its deadline if nothing of it went to the socket, or if
-/// doing it twice is the same as once: reads, `putObject` and `delObject`, `createBucket`, as each method says. Other writes
+/// A call whose connection is lost, or Moray's connection to its database, tries up to three times within its deadline if
+/// nothing of it went to the socket, or if doing it twice is the same as once: reads, `putObject` and `delObject`, `createBucket`, as each method says. Other writes
 /// fail with [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown). What the server refused is not tried again: its
 /// transient errors last longer than a caller would wait.
 #[derive(Clone)]

@@ -185,6 +185,53 @@ async fn a_transient_refusal_of_a_repeated_write_does_not_hide_the_first_one() {
     assert!(!soon(write).await.unwrap().unwrap_err().is_outcome_unknown());
 }
 
+/// Moray has lost its database: before, during or after what was asked for.
+fn lose_database(call: &Call) {
+    call.error("VError", "Postgres client failed: Connection terminated unexpectedly");
+}
+
+#[tokio::test]
+async fn a_lost_database_is_as_a_lost_connection() {
+    let mut server = Server::start().await;
+    let client = server.client();
+    let read = get(&client);
+    lose_database(&server.next().await);
+    lose_database(&server.next().await);
+    server.next().await.row(&record("k", &json!({})));
+    soon(read).await.unwrap().unwrap();
+
+    let read = get(&client);
+    for _ in 0..3 {
+        lose_database(&server.next().await);
+    }
+    let error = soon(read).await.unwrap().unwrap_err();
+    assert!(error.is_transient() && !error.is_outcome_unknown(), "{error:?}");
+
+    let deleting = client.clone();
+    let delete = tokio::spawn(async move { deleting.del_object("b", "k", &DeleteOptions::default()).await });
+    lose_database(&server.next().await);
+    server.next().await.error("ObjectNotFoundError", "b::k does not exist");
+    soon(delete).await.unwrap().unwrap();
+
+    let conditional = put(&client, Precondition::MustNotExist, CallOptions::default());
+    lose_database(&server.next().await);
+    let error = soon(conditional).await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::OutcomeUnknown { .. }), "{error:?}");
+    assert!(!server.has_calls());
+    assert_eq!(server.accepted(), 1, "the connection to Moray is as good as ever");
+}
+
+#[tokio::test]
+async fn a_database_that_takes_no_writes_has_done_nothing() {
+    let mut server = Server::start().await;
+    let client = server.client();
+    let write = put(&client, Precondition::MustNotExist, CallOptions::default());
+    server.next().await.error("error", "cannot execute SELECT FOR UPDATE in a read-only transaction");
+    let error = soon(write).await.unwrap().unwrap_err();
+    assert!(error.is_transient() && !error.is_outcome_unknown(), "{error:?}");
+    assert!(!server.has_calls());
+}
+
 /// Lets two writes wait, answers one of them as told, and returns how both failed. The client must connect again.
 async fn break_protocol(answer: impl Fn(&Call)) -> Vec<Error> {
     let mut server = Server::start().await;

@@ -1,0 +1,102 @@
+//! How Moray says that its database has gone away, or takes no writes for now.
+//!
+//! Moray has few words of its own for this: mostly it passes on what PostgreSQL, or the client of PostgreSQL, says. Each text
+//! here was seen on Moray 2.6 while its database was stopped, restarted, or turned into a standby, or is in its source.
+
+use crate::server_error::ServerErrorKind;
+
+/// The message by which Moray 2.6 says that it has no database, under the name `Error`. It is exact: old consumers
+/// compare it.
+const NO_DATABASE: &str = "connect ECONNREFUSED";
+
+/// Begins what Moray says of its connection to the database, under the name `VError`.
+const CLIENT_FAILED: &str = "Postgres client failed";
+
+/// Begins what the client of PostgreSQL says, under the name `Error`, when a connection ends in the middle of a query.
+const ENDED: &str = "Connection terminated";
+
+/// What it says when the system ended the connection.
+const BROKEN: [&str; 4] = ["read ECONNRESET", "read ETIMEDOUT", "write EPIPE", "write ECONNRESET"];
+
+/// Begins what a database that is being stopped says of a connection, under the name `error`.
+const TERMINATING: &str = "terminating connection";
+
+/// Ends what a standby says to a change, under the name `error`.
+const READ_ONLY: &str = "in a read-only transaction";
+
+/// What a Moray, or a client of one, says that cannot get a connection.
+const NO_CONNECTION: [&str; 4] = [
+    "no active connections",
+    "no connections available",
+    "no database backends are available",
+    "unable to acquire backend connection",
+];
+
+/// The kind of an error, if it is about the database itself.
+pub(crate) fn kind(name: &str, message: &str) -> Option<ServerErrorKind> {
+    match name {
+        "Error" if message == NO_DATABASE => Some(ServerErrorKind::DatabaseDown),
+        "Error" if message.starts_with(ENDED) || BROKEN.contains(&message) => {
+            Some(ServerErrorKind::DatabaseLost)
+        }
+        "VError" if message.starts_with(CLIENT_FAILED) => Some(ServerErrorKind::DatabaseLost),
+        "error" if message.starts_with(TERMINATING) => Some(ServerErrorKind::DatabaseLost),
+        "error" if message.ends_with(READ_ONLY) => Some(ServerErrorKind::DatabaseReadOnly),
+        _ => None,
+    }
+}
+
+/// Whether a service that keeps its data in Moray means, by this message of an error, that Moray or Moray's database is
+/// away: such services pass on what Moray says, with words of their own around it.
+///
+/// What was asked may have been done nevertheless.
+pub fn is_about_lost_database(message: &str) -> bool {
+    let texts = [NO_DATABASE, CLIENT_FAILED, ENDED, TERMINATING, READ_ONLY];
+    texts.iter().chain(&BROKEN).chain(&NO_CONNECTION).any(|text| message.contains(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_moray_says_without_its_database_is_known() {
+        let lost = Some(ServerErrorKind::DatabaseLost);
+        for (name, message, expected) in [
+            ("Error", "connect ECONNREFUSED", Some(ServerErrorKind::DatabaseDown)),
+            ("VError", "Postgres client failed: Connection terminated unexpectedly", lost),
+            ("VError", "Postgres client failed: terminating connection due to administrator command", lost),
+            ("Error", "Connection terminated", lost),
+            ("Error", "read ECONNRESET", lost),
+            ("error", "terminating connection due to administrator command", lost),
+            (
+                "error",
+                "cannot execute SELECT FOR UPDATE in a read-only transaction",
+                Some(ServerErrorKind::DatabaseReadOnly),
+            ),
+            ("Error", "connect ECONNREFUSED 10.0.0.1:5432", None),
+            ("Error", "approx filters not allowed", None),
+            ("VError", "a trigger failed", None),
+            ("error", "division by zero", None),
+            ("InvocationError", "Postgres client failed", None),
+        ] {
+            assert_eq!(kind(name, message), expected, "{name}: {message}");
+        }
+    }
+
+    #[test]
+    fn services_say_it_with_words_around_it() {
+        for message in [
+            "Moray failure: no active connections",
+            "request failed: server error: Postgres client failed: Connection terminated unexpectedly",
+            "unable to acquire backend connection due to service being overloaded",
+        ] {
+            assert!(is_about_lost_database(message), "{message}");
+        }
+        for message in
+            ["", "asked for", "Workflow with UUID 'x' does not exist", "no connection between them"]
+        {
+            assert!(!is_about_lost_database(message), "{message}");
+        }
+    }
+}
