@@ -106,6 +106,18 @@ test('all images that an account sees', async () => {
     assert.deepStrictEqual(uuids(await list({ account: luke })), uuids(seen));
 });
 
+test('the first page, without a limit', async () => {
+    const page = async (query) => {
+        const response = await fetch(`${running.datacenter.imgapi}/images${query}`);
+        return uuids(await response.json());
+    };
+    assert.deepStrictEqual(await page(''), uuids(images.slice(0, 1000)));
+    // As many as there are when its own, the public and the shared ones are searched for one by one.
+    assert.deepStrictEqual(await page(`?account=${vader}`), uuids(images));
+    assert.deepStrictEqual(await page(`?account=${vader}&owner=${vader}`),
+        uuids(images.filter((image) => !image.public).slice(0, 1000)));
+});
+
 test('what CloudAPI asks for by default: nothing of Docker', async () => {
     const found = await list({ account: vader, type: '!docker' });
     assert.deepStrictEqual(uuids(found),

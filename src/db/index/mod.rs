@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use crate::manifest::list::{ListQuery, Span, scopes};
+use crate::manifest::list::{ListQuery, Scope, Span, scopes};
 use crate::manifest::{ApiForm, Uuid, View};
 
 use answers::Answers;
@@ -129,27 +129,22 @@ impl Index {
         &self,
         query: &ListQuery,
         form: ApiForm,
-        default_limit: Option<usize>,
+        per_scope: Option<usize>,
     ) -> Result<ListAnswer, NoSuchMarker> {
         // Read before the images are: a change in between makes the answer count as old.
         let generation = self.generation.load(Ordering::Acquire);
-        let views = self.select(query, default_limit)?;
+        let views = self.select(query, per_scope)?;
         let answer = ListAnswer::render(&views, form);
         let share = self.text_bytes.load(Ordering::Relaxed);
         self.answers.put(generation, query, form, answer.clone(), share);
         Ok(answer)
     }
 
-    fn select(
-        &self,
-        query: &ListQuery,
-        default_limit: Option<usize>,
-    ) -> Result<Vec<Arc<View>>, NoSuchMarker> {
+    fn select(&self, query: &ListQuery, per_scope: Option<usize>) -> Result<Vec<Arc<View>>, NoSuchMarker> {
         let part = part(query, |uuid| self.get(uuid))?;
-        let limit = query.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        let limit = limit.or(default_limit).unwrap_or(usize::MAX);
-        let order = read(&self.order);
         let scopes = scopes(query, part);
+        let limit = limit(query, &scopes, per_scope);
+        let order = read(&self.order);
         let found = scopes.iter().map(|scope| order.select(scope, query.sort, limit));
         Ok(union(found.collect(), query, limit))
     }
@@ -162,6 +157,13 @@ pub(super) fn part(
 ) -> Result<Span, NoSuchMarker> {
     let named = |uuid| get(uuid).filter(|view| query.may_begin_at(view));
     query.part(|uuid| named(uuid).map(|view| view.position())).map_err(NoSuchMarker)
+}
+
+/// How many images the answer may have: as many as the query says, or else `per_scope` for each of its scopes.
+pub(super) fn limit(query: &ListQuery, scopes: &[Scope], per_scope: Option<usize>) -> usize {
+    let asked = query.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let usual = || per_scope.map_or(usize::MAX, |limit| limit.saturating_mul(scopes.len()));
+    asked.unwrap_or_else(usual)
 }
 
 /// The union of what the scopes selected, in the order of the result. Each scope has its first `limit` images, so the

@@ -222,6 +222,13 @@ fn a_list_without_a_limit_has_the_default_one() {
     let count =
         |limit, default| index.select(&ListQuery { limit, ..ListQuery::default() }, default).unwrap().len();
     assert_eq!([count(None, None), count(None, Some(4)), count(Some(7), Some(4))], [9, 4, 7]);
+    let account = ListQuery { account: Some(Uuid::NIL.to_string()), ..ListQuery::default() };
+    let scopes = scopes(&account, Span::ALL);
+    assert_eq!(
+        (scopes.len(), limit(&account, &scopes, Some(4))),
+        (3, 12),
+        "its own, public ones, shared ones"
+    );
 }
 
 /// Nanoseconds that the work takes, at best; where the system says so, without those in which others had the processor.

@@ -26,8 +26,9 @@ use bucket::{BUCKET, Bucket, is_no_object};
 pub(super) use records::MorayRecords;
 use replica::{Freshness, Question, Replica};
 
-/// Most images of an answer to a query without a limit. Clients page on from the last one.
-const DEFAULT_LIMIT: usize = 1000;
+/// Most images of each scope of a query without a limit: 4.13.1 searches for the scopes one by one, and Moray ends a search
+/// there. Clients page on from the last image of the answer.
+const PER_SCOPE: usize = 1000;
 
 /// Manifests in the Moray of a datacenter.
 #[derive(Debug)]

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use moray::Object;
 
 use super::scan::{Cursor, Reached};
-use super::{DEFAULT_LIMIT, MorayDatabase, failed, filter, load};
-use crate::db::index::part;
+use super::{MorayDatabase, PER_SCOPE, failed, filter, load};
+use crate::db::index::{limit, part};
 use crate::db::{DbError, ListAnswer, blocking, rendered};
 use crate::manifest::list::{ListQuery, Marker, Matcher, SortDirection, scopes};
 use crate::manifest::{ApiForm, Record, View};
@@ -32,11 +32,10 @@ impl MorayDatabase {
         };
         let part = part(query, |_| named)?;
         let scopes = scopes(query, part);
-        let limit = query.limit.unwrap_or(DEFAULT_LIMIT as u64);
         let mut found = Found {
             matchers: scopes.iter().map(|scope| Matcher::new(scope)).collect(),
             direction: query.sort,
-            limit: usize::try_from(limit).unwrap_or(usize::MAX),
+            limit: limit(query, &scopes, Some(PER_SCOPE)),
             views: Vec::new(),
         };
         if let Some(wanted) = filter::of_scopes(&scopes) {

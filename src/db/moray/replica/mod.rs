@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::DEFAULT_LIMIT;
+use super::PER_SCOPE;
 use super::bucket::Bucket;
 use crate::db::index::Index;
 use crate::db::{Damaged, DbError, ListAnswer, Status, blocking, rendered};
@@ -94,7 +94,7 @@ impl Replica {
             return Ok(answer);
         }
         let (shared, query) = (Arc::clone(&self.shared), query.clone());
-        Ok(rendered(move || shared.index.list(&query, form, Some(DEFAULT_LIMIT))).await??)
+        Ok(rendered(move || shared.index.list(&query, form, Some(PER_SCOPE))).await??)
     }
 
     /// The images here of which `wanted` holds, when all are here.
