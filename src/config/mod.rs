@@ -44,7 +44,7 @@ pub const DEFAULT_FILE: &str = "/data/imgapi/etc/imgapi.config.json";
 ///
 /// Keys are those of the Node.js IMGAPI 4.13.1; ours beside them are `metricsPort`, `maxConnections`, `maxAclAccounts`, `maxAnswerBytes`,
 /// `shutdownGraceSeconds`, `localBaseDir`, `transferIdleSeconds`, `transferMinRate`, `fileUrlDeny`, `sourceDeny`, `staleReadSeconds`,
-/// `scrubRate`, `scrubIntervalDays` and `authRequireRequestTarget`. Unknown keys are kept in [`Config::merged`] and otherwise ignored.
+/// `scrubRate`, `scrubDigestsPerMinute`, `scrubIntervalDays` and `authRequireRequestTarget`. Unknown keys are kept in [`Config::merged`] and otherwise ignored.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// `address` and `port`: where the API listens.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::read::Reader;
 
 const MAX_RATE: u64 = 1 << 40;
+const MAX_DIGESTS_PER_MINUTE: u64 = 1_000_000;
 const MAX_INTERVAL_DAYS: u64 = 3650;
 const DAY: u64 = 24 * 3600;
 
@@ -14,6 +15,8 @@ const DAY: u64 = 24 * 3600;
 pub struct Scrub {
     /// `scrubRate`: bytes per second.
     pub rate: NonZeroU64,
+    /// `scrubDigestsPerMinute`: records that get the digest that they lack; `None` for none.
+    pub digests_per_minute: Option<NonZeroU64>,
     /// `scrubIntervalDays`: from the beginning of a round to that of the next one.
     pub interval: Duration,
 }
@@ -22,7 +25,9 @@ impl Scrub {
     /// `None` for rate 0.
     pub(super) fn read(root: &mut Reader<'_>) -> Option<Scrub> {
         let days = root.integer("scrubIntervalDays", MAX_INTERVAL_DAYS).unwrap_or_default();
+        let digests = root.integer("scrubDigestsPerMinute", MAX_DIGESTS_PER_MINUTE).unwrap_or_default();
         let rate = NonZeroU64::new(root.integer("scrubRate", MAX_RATE).unwrap_or_default())?;
-        Some(Scrub { rate, interval: Duration::from_secs(days * DAY) })
+        let digests_per_minute = NonZeroU64::new(digests);
+        Some(Scrub { rate, digests_per_minute, interval: Duration::from_secs(days * DAY) })
     }
 }

@@ -1,3 +1,5 @@
+use std::num::NonZeroU64;
+
 use serde_json::{Map, Value, json};
 
 use super::*;
@@ -203,6 +205,8 @@ fn the_scrubber_has_a_rate_and_an_interval_or_is_off() {
     };
     let default = scrub(json!({})).unwrap();
     assert_eq!((default.rate.get(), default.interval), (32 << 20, Duration::from_secs(7 * 24 * 3600)));
+    assert_eq!(default.digests_per_minute.map(NonZeroU64::get), Some(10));
+    assert_eq!(scrub(json!({"scrubDigestsPerMinute": 0})).unwrap().digests_per_minute, None);
     assert_eq!(scrub(json!({"scrubRate": 0})), None);
     assert_eq!(scrub(json!({"scrubIntervalDays": 0})).unwrap().interval, Duration::ZERO);
     assert_eq!(problems(|config| drop(config.insert("scrubRate".into(), json!(-1)))), ["scrubRate"]);

@@ -14,6 +14,7 @@ use super::support::{TestApp, fresh, merged, small_record, tests, wait_until};
 
 tests! {
     intact_files_are_no_finding_and_get_their_sha256,
+    records_stay_as_they_are_where_no_digests_are_wanted,
     damaged_local_files_are_found_until_they_are_repaired,
     damaged_objects_are_found_when_manta_answers,
     what_is_replaced_or_deleted_while_it_is_read_is_no_finding,
@@ -24,7 +25,9 @@ tests! {
 }
 
 fn restless(dc: DatacenterBuilder) -> DatacenterBuilder {
-    dc.imgapi_config("scrubRate", 1 << 30).imgapi_config("scrubIntervalDays", 0)
+    dc.imgapi_config("scrubRate", 1 << 30)
+        .imgapi_config("scrubIntervalDays", 0)
+        .imgapi_config("scrubDigestsPerMinute", 1_000_000)
 }
 
 async fn state(app: &TestApp) -> Value {
@@ -98,6 +101,19 @@ async fn intact_files_are_no_finding_and_get_their_sha256(_shared: &TestApp) {
     assert_eq!((after.text(), after.header("etag")), (before.text(), before.header("etag")));
     assert_eq!(fs::read(app.archived(&uuid)).unwrap(), archived);
     assert!(gauge(&app, "imgapi_scrub_read_bytes_total").await >= 8.0);
+    app.stop().await;
+}
+
+async fn records_stay_as_they_are_where_no_digests_are_wanted(_shared: &TestApp) {
+    let app = TestApp::start_with(|dc| restless(dc).imgapi_config("scrubDigestsPerMinute", 0)).await;
+    let uuid = app.luke().has_active_image(json!({})).await;
+    let (mut record, _) = app.stored(&uuid).await.unwrap();
+    record["files"][0].as_object_mut().unwrap().shift_remove("sha256").unwrap();
+    app.store(&record).await;
+    let written = app.stored(&uuid).await.unwrap();
+    let state = next_round(&app).await;
+    assert_eq!(app.stored(&uuid).await.unwrap(), written);
+    assert_eq!((&state["findings"], &state["findingCounts"]["damaged"]), (&json!([]), &json!(0)));
     app.stop().await;
 }
 

@@ -3,31 +3,32 @@
 use std::io;
 
 use super::findings::Problem;
+use super::pace::Pace;
 use crate::files::NotRegular;
 use crate::images::change::annotate;
 use crate::images::placing::locations;
 use crate::images::{ApiError, ApiResult, App};
 use crate::manifest::{Stor, Uuid};
-use crate::storage::{Asset, Digests, Location, StorageError, Throttle};
+use crate::storage::{Asset, Digests, Location, StorageError};
 use rustix::io::Errno;
 
 /// What an image costs at least, in bytes: its record is read from the database.
 const LEAST: u64 = 64 << 10;
 
 /// Reads the files of an image, and says what is wrong with those that its record still names afterwards. Each gets its
-/// SHA-256 if it has none.
+/// SHA-256 if it has none, as often as `pace` allows: after a takeover that is a write of every record.
 pub(super) async fn verify(
     app: &App,
     uuid: Uuid,
-    throttle: &mut Throttle,
+    pace: &mut Pace,
     read: impl Fn(u64),
 ) -> ApiResult<Vec<(Location, Problem)>> {
-    throttle.spend(LEAST).await;
+    pace.bytes.spend(LEAST).await;
     let Some(stored) = app.db.get(uuid).await? else { return Ok(Vec::new()) };
     let mut problems = Vec::new();
     for location in locations(&stored.image) {
         let stor = location.stor;
-        let found = match app.storage.digests_of(&location, throttle, &read).await {
+        let found = match app.storage.digests_of(&location, &mut pace.bytes, &read).await {
             Ok(found) => found,
             Err(error) => {
                 problems.push((location, problem_of(error, stor)?));
@@ -36,7 +37,9 @@ pub(super) async fn verify(
         };
         match difference(&location, &found) {
             Some(problem) => problems.push((location, problem)),
-            None if location.sha256.is_none() => note_sha256(app, &location, &found.sha256).await?,
+            None if location.sha256.is_none() && pace.may_add_digest().await => {
+                note_sha256(app, &location, &found.sha256).await?;
+            }
             None => {}
         }
     }

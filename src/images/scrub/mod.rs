@@ -3,6 +3,7 @@
 mod findings;
 mod image;
 mod orphans;
+mod pace;
 mod round;
 
 use std::collections::VecDeque;
@@ -16,12 +17,12 @@ use tokio::time::Instant;
 use super::{App, CurrentApp, now};
 use crate::config;
 use crate::manifest::{Stor, Uuid, View};
-use crate::storage::Throttle;
 use crate::telemetry::err;
 use crate::workers::{Failure, Next, Progress, Worker};
 
 pub use findings::{Counts, Finding, Findings, Problem};
 pub(super) use image::problem_of;
+use pace::Pace;
 use round::{Kept, Phase, Round};
 
 /// The name below the local base directory of what is kept for the next start.
@@ -43,7 +44,7 @@ pub struct Scrub {
     /// That of the unit of work at hand.
     app: Arc<App>,
     settings: config::Scrub,
-    throttle: Throttle,
+    pace: Pace,
     round: Round,
     is_resumed: bool,
     kept: Instant,
@@ -71,7 +72,7 @@ impl Scrub {
             current,
             app,
             settings,
-            throttle: Throttle::new(settings.rate),
+            pace: Pace::new(&settings),
             round: Round::default(),
             is_resumed: false,
             kept: Instant::now(),
@@ -88,7 +89,7 @@ impl Worker for Scrub {
     async fn work(&mut self, progress: &Progress) -> Result<Next, Failure> {
         self.app = self.current.get();
         if let Some(settings) = self.app.config.scrub.filter(|settings| *settings != self.settings) {
-            self.throttle = Throttle::new(settings.rate);
+            self.pace = Pace::new(&settings);
             self.settings = settings;
         }
         if !self.is_resumed {
@@ -161,7 +162,7 @@ impl Scrub {
             self.enter(Phase::Orphans { storage: Stor::Local, after: None }).await;
             return Ok(Next::Now);
         };
-        if self.throttle.time(size) > LONG {
+        if self.pace.bytes.time(size) > LONG {
             self.keep().await;
         }
         self.verify(uuid).await?;
@@ -189,7 +190,7 @@ impl Scrub {
             bytes.fetch_add(more, Ordering::Relaxed);
             self.app.metrics.scrub_read(more);
         };
-        let verified = image::verify(&self.app, uuid, &mut self.throttle, read).await;
+        let verified = image::verify(&self.app, uuid, &mut self.pace, read).await;
         self.round.read += bytes.into_inner();
         let found = verified?.into_iter().map(|(location, problem)| {
             let file = match &location.object {
