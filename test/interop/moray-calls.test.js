@@ -1,0 +1,164 @@
+/*
+ * This Source Code Form is subject to the terms of the Mozilla Public
+ * License, v. 2.0. If a copy of the MPL was not distributed with this
+ * file, You can obtain one at https://mozilla.org/MPL/2.0/.
+ */
+
+'use strict';
+
+/*
+ * How many calls of Moray, and searches of UFDS, each operation takes while nobody else changes the image. How long it takes is only
+ * told. Moray's server is that of Triton's Moray, the npm package fast.
+ */
+
+const assert = require('node:assert');
+const { after, before, test } = require('node:test');
+const zlib = require('node:zlib');
+
+const coal = require('./lib/coal');
+const { startFastMoray } = require('./lib/fast-moray');
+const { manifest } = require('./lib/images');
+const { freePort, startImgapi } = require('./lib/imgapi');
+
+const ROUNDS = 3;
+const FILE = zlib.gzipSync('file');
+const ICON = Buffer.from('GIF89a');
+
+const READS = new Set(['getObject', 'findObjects', 'getBucket', 'listBuckets', 'sql', 'ping', 'version']);
+
+/*
+ * The operations in the life of an image, and what each may take at most: reads and writes of Moray, those of workers after the answer
+ * among them, and searches of UFDS.
+ */
+const NOTHING = { reads: 0, writes: 0, owners: 0 };
+const OPERATIONS = [
+    ['CreateImage', { reads: 1, writes: 1, owners: 1 }, ['POST', '']],
+    ['AddImageFile', { reads: 4, writes: 1, owners: 0 }, ['PUT', '/file', { compression: 'gzip' }, FILE]],
+    ['AddImageIcon', { reads: 4, writes: 1, owners: 0 }, ['PUT', '/icon', {}, ICON, 'image/gif']],
+    ['ActivateImage', { reads: 5, writes: 1, owners: 0 }, ['POST', '', { action: 'activate' }]],
+    ['UpdateImage', { reads: 4, writes: 1, owners: 0 }, ['POST', '', { action: 'update' }, { description: 'x' }]],
+    ['AddImageAcl', { reads: 3, writes: 1, owners: 0 }, ['POST', '/acl', { action: 'add' }, 'luke']],
+    ['RemoveImageAcl', { reads: 3, writes: 1, owners: 0 }, ['POST', '/acl', { action: 'remove' }, 'luke']],
+    ['DisableImage', { reads: 3, writes: 1, owners: 0 }, ['POST', '', { action: 'disable' }]],
+    ['EnableImage', { reads: 3, writes: 1, owners: 0 }, ['POST', '', { action: 'enable' }]],
+    ['GetImage', NOTHING, ['GET', '']],
+    ['ListImages', NOTHING, ['GET', null, { limit: 10 }]],
+    ['GetImageFile', NOTHING, ['GET', '/file']],
+    ['GetImageIcon', NOTHING, ['GET', '/icon']],
+    ['DeleteImageIcon', { reads: 4, writes: 1, owners: 0 }, ['DELETE', '/icon']],
+    ['DeleteImage', { reads: 4, writes: 1, owners: 0 }, ['DELETE', '']]
+];
+
+let running;
+let moray;
+let imgapi;
+let vader;
+let luke;
+
+before(async () => {
+    running = await coal.start();
+    moray = await startFastMoray(running);
+    const metricsPort = await freePort();
+    imgapi = await startImgapi(running, { moray: { host: '127.0.0.1', port: moray.port }, metricsPort });
+    imgapi.metrics = `http://127.0.0.1:${metricsPort}/metrics`;
+    // The bucket is made in the background.
+    await coal.waitFor('the bucket', async () => (await fetch(`${imgapi.url}/images`)).ok);
+    vader = running.account('imgapitestvader');
+    luke = running.account('imgapitestluke');
+});
+
+after(async () => {
+    for (const open of [imgapi, moray, running]) {
+        if (open) {
+            await open.stop();
+        }
+    }
+});
+
+/* How often UFDS was searched. */
+async function searches() {
+    const text = await (await fetch(imgapi.metrics)).text();
+    return text.split('\n')
+        .filter((line) => line.startsWith('imgapi_backend_requests_total') && line.includes('backend="ufds"')
+            && line.includes('op="search"'))
+        .reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
+}
+
+/* The methods of the calls since the `from`th that are about this image, and not the bucket as a whole. */
+function about(uuid, from) {
+    return moray.calls.slice(from)
+        .filter((call) => JSON.stringify(call.args).includes(uuid))
+        .map((call) => call.method);
+}
+
+/* How many changes the worker has taken to the archive. */
+async function archived() {
+    const { workers } = await (await fetch(`${imgapi.url}/state`)).json();
+    return workers.find((worker) => worker.name === 'archive').done;
+}
+
+async function ask(uuid, [method, below, parameters = {}, given, type = 'application/json']) {
+    const query = new URLSearchParams({ account: vader, ...parameters });
+    const path = below === null || uuid === null ? '/images' : `/images/${uuid}${below}`;
+    const body = given === 'luke' ? [luke] : given;
+    const response = await fetch(`${imgapi.url}${path}?${query}`, {
+        method,
+        headers: body ? { 'content-type': body === FILE ? 'application/octet-stream' : type } : {},
+        body: body && (Buffer.isBuffer(body) ? body : JSON.stringify(body))
+    });
+    const answer = Buffer.from(await response.arrayBuffer());
+    assert.ok(response.ok, `${method} ${path}: ${response.status} ${answer}`);
+    return answer;
+}
+
+/* A life: what each operation took. */
+async function life(number) {
+    const took = [];
+    let uuid = null;
+    for (const [name, limits, request] of OPERATIONS) {
+        const [owners, changes, from] = [await searches(), await archived(), moray.calls.length];
+        const begun = performance.now();
+        const asked = uuid === null ? ['POST', '', {}, manifest(vader, { name: `image-${number}` })] : request;
+        const answer = await ask(uuid, asked);
+        const ms = performance.now() - begun;
+        if (limits.writes > 0) {
+            await coal.waitFor('the archive', async () => await archived() > changes);
+        }
+        uuid = uuid || JSON.parse(answer).uuid;
+        const calls = about(uuid, from);
+        const reads = calls.filter((method) => READS.has(method)).length;
+        const searched = await searches() - owners;
+        took.push({ name, ms, calls, reads, writes: calls.length - reads, owners: searched });
+    }
+    return took;
+}
+
+function median(numbers) {
+    return [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
+}
+
+test('no operation takes more calls than it needs', async (t) => {
+    const lives = [];
+    for (let number = 0; number < ROUNDS; number++) {
+        lives.push(await life(number));
+    }
+    const tooMany = [];
+    OPERATIONS.forEach(([name, limits], at) => {
+        const rounds = lives.map((took) => took[at]);
+        const most = (count) => Math.max(...rounds.map((round) => round[count]));
+        const calls = [...new Set(rounds.map((round) => round.calls.join(' ')))].join(' | ');
+        t.diagnostic(`${name}: ${median(rounds.map((round) => round.ms)).toFixed(1)} ms, owners ${most('owners')}: ${calls}`);
+        for (const count of Object.keys(limits)) {
+            if (most(count) > limits[count]) {
+                tooMany.push(`${name}: ${most(count)} ${count} instead of ${limits[count]}`);
+            }
+        }
+    });
+    assert.deepStrictEqual(tooMany, []);
+});
+
+test('an error of Moray is what it is with fast between', async () => {
+    const response = await fetch(`${imgapi.url}/images/00000000-0000-4000-8000-000000000000`);
+    assert.strictEqual(response.status, 404);
+    assert.ok(moray.calls.some((call) => call.method === 'getObject'));
+});
