@@ -74,6 +74,10 @@ impl Accounts {
                 self.connection.give_up(session.generation);
                 search(&mut self.connection.session(session.generation).await?.ldap, uuid).await
             }
+            // So may be one of its own to Moray, which it gives up then.
+            Err(AccountsError::Refused { code, .. }) if NOT_NOW.contains(&code) => {
+                search(&mut session.ldap, uuid).await
+            }
             answer => answer,
         }
     }

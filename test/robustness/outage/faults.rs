@@ -103,6 +103,15 @@ async fn a_ufds_without_its_database_is_unavailable() {
 }
 
 #[tokio::test]
+async fn a_ufds_that_fails_once_is_asked_again() {
+    let datacenter = start_datacenter().await;
+    let target = Target::make(&datacenter).await;
+    datacenter.ufds().faults().set(UfdsFault::MorayFailureOnce);
+    let answer = target.ask(Kind::Create).await;
+    assert!(target.is_right(Kind::Create, &answer), "{:?}", answer.outcome());
+}
+
+#[tokio::test]
 async fn a_ufds_that_stalls_costs_a_deadline_and_no_more() {
     let datacenter = start_datacenter().await;
     let target = Target::make(&datacenter).await;

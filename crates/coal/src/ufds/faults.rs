@@ -8,6 +8,8 @@ use tokio::sync::watch;
 /// A result that says that nothing was done, and its message.
 pub(super) type Refusal = (LdapResultCode, &'static str);
 
+const MORAY_FAILURE: Refusal = (LdapResultCode::OperationsError, "Moray failure: no active connections");
+
 /// What goes wrong with requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum UfdsFault {
@@ -17,6 +19,8 @@ pub enum UfdsFault {
     /// They are answered with result 1 (operationsError) and "Moray failure: no active connections", as for some 15 seconds
     /// after UFDS's Moray was restarted.
     MorayFailure,
+    /// The same for the next request only, as when one of UFDS's connections to Moray's database was lost.
+    MorayFailureOnce,
     /// Connections are accepted, and nothing is answered until [`UfdsFaults::clear`].
     Stall,
 }
@@ -47,12 +51,17 @@ impl UfdsFaults {
         let mut watcher = self.0.subscribe();
         // The sender lives as long as `self`, so that this cannot fail.
         let fault = watcher.wait_for(|fault| *fault != Some(UfdsFault::Stall)).await;
-        match *fault.ok()? {
-            Some(UfdsFault::Unavailable) => Some((LdapResultCode::Unavailable, "")),
-            Some(UfdsFault::MorayFailure) => {
-                Some((LdapResultCode::OperationsError, "Moray failure: no active connections"))
+        let fault = *fault.ok()?;
+        match fault? {
+            UfdsFault::Unavailable => Some((LdapResultCode::Unavailable, "")),
+            UfdsFault::MorayFailure => Some(MORAY_FAILURE),
+            UfdsFault::MorayFailureOnce => {
+                // Another request may have met it since.
+                self.0
+                    .send_if_modified(|now| now.take_if(|now| *now == UfdsFault::MorayFailureOnce).is_some())
+                    .then_some(MORAY_FAILURE)
             }
-            Some(UfdsFault::Stall) | None => None,
+            UfdsFault::Stall => None,
         }
     }
 }
