@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::objects::parse_row;
 use super::options::{CallOptions, Precondition};
 use super::wire::{WireEtag, WireOptions, object_text, payload};
-use crate::client::{Client, Effect, Request};
+use crate::client::{Client, Effect, Request, Shape};
 use crate::error::Error;
 use crate::filter::Filter;
 
@@ -115,6 +115,7 @@ impl Client {
             method: METHOD,
             payload: payload(METHOD, &(items, WireOptions::new(options)))?,
             effect: Effect::Once,
+            shape: Shape::Object,
             limit: options.limit(self.shared.config.write_deadline),
         };
         #[derive(Deserialize)]

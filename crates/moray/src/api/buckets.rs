@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::objects::parse_row;
 use super::options::CallOptions;
 use super::wire::{WireOptions, payload};
-use crate::client::{Client, Effect, Request};
+use crate::client::{Client, Effect, Request, Shape};
 use crate::error::Error;
 use crate::server_error::ServerErrorKind;
 
@@ -185,6 +185,7 @@ impl Client {
             method,
             payload: payload(method, &(bucket, config, WireOptions::new(options)))?,
             effect,
+            shape: Shape::Rows,
             limit: options.limit(self.shared.config.write_deadline),
         })
     }
@@ -201,6 +202,7 @@ impl Client {
             // The one method that has its options first.
             payload: payload(METHOD, &(WireOptions::new(options), bucket))?,
             effect: Effect::Read,
+            shape: Shape::Object,
             limit: options.limit(self.shared.config.read_deadline),
         };
         let rows = self.call(&request).await?;

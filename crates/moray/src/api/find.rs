@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::objects::{Object, parse_row};
 use super::options::{DeleteManyOptions, FindOptions};
 use super::wire::{WireOptions, payload};
-use crate::client::{Client, Effect, Request, RowStream};
+use crate::client::{Client, Effect, Request, RowStream, Shape};
 use crate::error::Error;
 use crate::filter::Filter;
 
@@ -78,6 +78,7 @@ impl Client {
             method: FIND,
             payload: payload(FIND, &(bucket, filter.to_string(), WireOptions::find(options)))?,
             effect: Effect::Read,
+            shape: Shape::Rows,
             limit: options.call.limit(self.shared.config.find_deadline),
         })
     }
@@ -99,6 +100,7 @@ impl Client {
             method: METHOD,
             payload: payload(METHOD, &(bucket, filter.to_string(), WireOptions::delete_many(options)))?,
             effect: Effect::Once,
+            shape: Shape::Object,
             limit: options.call.limit(self.shared.config.write_deadline),
         };
         #[derive(Deserialize)]

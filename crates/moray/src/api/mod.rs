@@ -16,7 +16,7 @@ pub use options::{
 };
 pub(crate) use wire::ping_payload;
 
-use crate::client::{Client, Effect};
+use crate::client::{Client, Effect, Request, Shape};
 use crate::error::Error;
 
 impl Client {
@@ -28,7 +28,7 @@ impl Client {
     pub async fn ping(&self, deep: bool, options: &CallOptions) -> Result<(), Error> {
         let payload = ping_payload(deep, options.req_id)?;
         let limit = options.limit(self.shared.config.read_deadline);
-        let request = crate::client::Request { method: "ping", payload, effect: Effect::Read, limit };
+        let request = Request { method: "ping", payload, effect: Effect::Read, shape: Shape::Rows, limit };
         self.call(&request).await.map(drop)
     }
 }

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::options::{CallOptions, DeleteOptions, Precondition, PutOptions};
 use super::wire::{WireOptions, object_text, payload};
-use crate::client::{Client, Effect, Request};
+use crate::client::{Client, Effect, Request, Shape};
 use crate::error::Error;
 use crate::server_error::ServerErrorKind;
 
@@ -66,6 +66,7 @@ impl Client {
             method: METHOD,
             payload: payload(METHOD, &(bucket, key, wire))?,
             effect: Effect::Read,
+            shape: Shape::Object,
             limit: options.limit(self.shared.config.read_deadline),
         };
         let rows = self.call(&request).await?;
@@ -97,6 +98,7 @@ impl Client {
             method: METHOD,
             payload: payload(METHOD, &(bucket, key, object_text(value)?, wire))?,
             effect: if unconditional { Effect::Idempotent } else { Effect::Once },
+            shape: Shape::Object,
             limit: options.call.limit(self.shared.config.write_deadline),
         };
         let mut result = self.call(&request).await;
@@ -133,6 +135,7 @@ impl Client {
             method: METHOD,
             payload: payload(METHOD, &(bucket, key, wire))?,
             effect: Effect::Idempotent,
+            shape: Shape::Rows,
             limit: options.call.limit(self.shared.config.write_deadline),
         };
         let answer = self.call_and_tell(&request).await;

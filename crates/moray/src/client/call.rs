@@ -35,7 +35,18 @@ pub(crate) struct Request {
     pub(crate) method: &'static str,
     pub(crate) payload: Bytes,
     pub(crate) effect: Effect,
+    pub(crate) shape: Shape,
     pub(crate) limit: Duration,
+}
+
+/// What the answer to a request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// One object, with which the answer is complete. The server sends the end of the answer in a packet of its own, which
+    /// may be 40 ms late: it waits for the acknowledgement of the first one, and that for something to go along with.
+    Object,
+    /// Any number of rows, or nothing: the end says that it is all.
+    Rows,
 }
 
 /// A complete answer.
@@ -104,6 +115,9 @@ impl Client {
                 return Err(Error::ResultTooLarge { limit });
             }
             rows.extend(more);
+            if request.shape == Shape::Object {
+                break;
+            }
         }
         Ok(rows)
     }

@@ -10,13 +10,14 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::value::RawValue;
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::codec::{FramedRead, FramedWrite};
 
 use super::connection::{Connection, MAX_ABANDONED, unwatched};
 use super::pending::{Event, Waiter};
+use super::quick_ack::QuickAck;
 use crate::api::ping_payload;
 use crate::error::{Error, TransportError};
 use crate::fast::{Envelope, ErrorPayload, Frame, FrameCodec, Status};
@@ -33,7 +34,7 @@ pub(super) async fn drive(
     let codec = FrameCodec::new(connection.config.max_payload);
     let (reader, writer) = stream.into_split();
     let error = tokio::select! {
-        result = read(&connection, FramedRead::new(reader, codec.clone())) => error_of(result),
+        result = read(&connection, FramedRead::new(QuickAck(reader), codec.clone())) => error_of(result),
         result = write(&connection, requests, FramedWrite::new(writer, codec)) => error_of(result),
         result = keep(&connection) => error_of(result),
     };
@@ -50,7 +51,7 @@ fn error_of(result: Result<Infallible, Error>) -> Error {
 
 async fn read(
     connection: &Connection,
-    mut frames: FramedRead<OwnedReadHalf, FrameCodec>,
+    mut frames: FramedRead<QuickAck, FrameCodec>,
 ) -> Result<Infallible, Error> {
     while let Some(frame) = frames.next().await {
         let frame = frame?;

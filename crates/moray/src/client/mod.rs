@@ -6,6 +6,7 @@ mod connection;
 mod driver;
 mod pending;
 mod pool;
+mod quick_ack;
 mod resolver;
 mod state;
 mod supervisor;
@@ -14,7 +15,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use call::{Effect, Request, RowStream};
+pub(crate) use call::{Effect, Request, RowStream, Shape};
 use pool::Pool;
 use resolver::Resolver;
 pub use state::State;

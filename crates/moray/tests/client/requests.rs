@@ -308,3 +308,36 @@ async fn closing_waits_for_what_is_under_way_and_refuses_the_rest() {
     soon(close).await.unwrap();
     assert_eq!(client.state().connections, 0);
 }
+
+/// The end of an answer may come 40 ms after its one object, which says everything.
+#[tokio::test]
+async fn an_answer_of_one_object_does_not_wait_for_its_end() {
+    let mut server = Server::start().await;
+    let client = server.client();
+    let got = get(&client, "k");
+    let getting = server.next().await;
+    getting.data(&json!([record("k", &json!({}))]));
+    assert_eq!(soon(got).await.unwrap().unwrap().key, "k");
+
+    let putting = client.clone();
+    let put =
+        tokio::spawn(async move { putting.put_object("b", "k", &json!({}), &PutOptions::default()).await });
+    let call = server.next().await;
+    call.data(&json!([{"etag": "A"}]));
+    assert_eq!(soon(put).await.unwrap().unwrap(), "A");
+
+    let writing = client.clone();
+    let batch = tokio::spawn(async move { writing.batch(&[], &CallOptions::default()).await });
+    let last = server.next().await;
+    last.data(&json!([{"etags": []}]));
+    assert!(soon(batch).await.unwrap().unwrap().is_empty());
+
+    // The ends still belong to their requests.
+    for call in [getting, call, last] {
+        call.end();
+    }
+    let again = get(&client, "again");
+    server.next().await.row(&record("again", &json!({})));
+    assert_eq!(soon(again).await.unwrap().unwrap().key, "again");
+    assert_eq!(server.accepted(), 1);
+}
