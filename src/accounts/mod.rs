@@ -2,6 +2,7 @@
 
 mod connection;
 mod keys;
+mod recent;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use crate::config;
 use crate::manifest::Uuid;
 use crate::telemetry::Metrics;
 use connection::Connection;
+use recent::Recent;
 
 pub use keys::{AccountKey, AccountKeys};
 
@@ -28,6 +30,7 @@ const NOT_NOW: [u32; 3] = [1, 51, 52];
 #[derive(Debug, Clone)]
 pub struct Accounts {
     connection: Connection,
+    recent: Arc<Recent>,
     metrics: Arc<Metrics>,
 }
 
@@ -50,19 +53,26 @@ pub enum AccountsError {
 impl Accounts {
     /// Starts connecting to the directory of `config`. To be called within the runtime.
     pub fn new(config: config::Ufds, metrics: Arc<Metrics>) -> Accounts {
-        Accounts { connection: Connection::start(config), metrics }
+        let recent = Arc::new(Recent::new(config.remembered));
+        Accounts { connection: Connection::start(config), recent, metrics }
     }
 
-    /// Whether `uuid` is an account. Sub-users are not.
+    /// Whether `uuid` is an account, or was lately. Sub-users are not.
     pub async fn exists(&self, uuid: Uuid) -> Result<bool, AccountsError> {
+        if let Some(answer) = self.recent.get(uuid, Instant::now()) {
+            return Ok(answer);
+        }
         Ok(self.login(uuid).await?.is_some())
     }
 
-    /// The login of an account; `None` if `uuid` is none.
+    /// The login of an account as it is now; `None` if `uuid` is none.
     pub async fn login(&self, uuid: Uuid) -> Result<Option<String>, AccountsError> {
         let started = Instant::now();
         let answer = self.look_up(uuid).await;
         self.metrics.observe_backend("ufds", "search", outcome(&answer), started.elapsed());
+        if let Ok(login) = &answer {
+            self.recent.put(uuid, login.is_some(), Instant::now());
+        }
         answer
     }
 

@@ -29,6 +29,9 @@ const MAX_ACL_ACCOUNTS: u64 = 100_000;
 const MAX_ANSWER_BYTES: u64 = 1 << 40;
 const MAX_GRACE_SECONDS: u64 = 3600;
 const MAX_STALE_SECONDS: u64 = 7 * 24 * 3600;
+/// Accounts are practically never deleted.
+const CACHE_SECONDS: u64 = 300;
+const MAX_CACHE_SECONDS: u64 = 24 * 3600;
 
 /// A key with what is wrong about its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -188,8 +191,10 @@ fn ufds(root: &mut Reader<'_>) -> Ufds {
     if !url.is_empty() && !url.starts_with("ldaps://") && !url.starts_with("ldap://") {
         section.problem("url", "must start with ldaps:// or ldap://");
     }
+    let remembered = section.integer("cacheSeconds", MAX_CACHE_SECONDS).unwrap_or(CACHE_SECONDS);
     Ufds {
         url,
+        remembered: Duration::from_secs(remembered),
         bind_dn: section.required_text("bindDN"),
         bind_password: Secret::new(section.required_text("bindPassword")),
     }

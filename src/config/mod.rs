@@ -44,7 +44,7 @@ pub const DEFAULT_FILE: &str = "/data/imgapi/etc/imgapi.config.json";
 ///
 /// Keys are those of the Node.js IMGAPI 4.13.1; ours beside them are `metricsPort`, `maxConnections`, `maxAclAccounts`, `maxAnswerBytes`,
 /// `shutdownGraceSeconds`, `localBaseDir`, `transferIdleSeconds`, `transferMinRate`, `fileUrlDeny`, `sourceDeny`, `staleReadSeconds`,
-/// `scrubRate`, `scrubDigestsPerMinute`, `scrubIntervalDays` and `authRequireRequestTarget`. Unknown keys are kept in [`Config::merged`] and otherwise ignored.
+/// `ufds.cacheSeconds`, `scrubRate`, `scrubDigestsPerMinute`, `scrubIntervalDays` and `authRequireRequestTarget`. Unknown keys are kept in [`Config::merged`] and otherwise ignored.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// `address` and `port`: where the API listens.
@@ -118,6 +118,8 @@ pub struct Ufds {
     pub bind_dn: String,
     /// `ufds.bindPassword`.
     pub bind_password: Secret,
+    /// `ufds.cacheSeconds`: for how long an account that was there counts as being there.
+    pub remembered: Duration,
 }
 
 /// Where manifests live.

@@ -1,6 +1,7 @@
 //! What is set up: the service `imgapi` in SAPI.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use url::Url;
@@ -180,6 +181,7 @@ impl Target {
             url: format!("ldaps://{}", host?),
             bind_dn: self.text("ufds_ldap_root_dn")?.to_owned(),
             bind_password: Secret::new(self.text("ufds_ldap_root_pw")?.to_owned()),
+            remembered: Duration::ZERO,
         })
     }
 

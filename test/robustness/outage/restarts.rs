@@ -7,7 +7,7 @@ use coal::Datacenter;
 
 use super::load::{KINDS, Kind, Load, Target};
 use super::{ANSWERED_WITHIN, HEALED_WITHIN};
-use crate::support::{Client, start_datacenter, wait_until_swept};
+use crate::support::{Client, start_asking_for_owners, start_datacenter, wait_until_swept};
 
 /// How many answers of each kind are looked at before, during and after an outage.
 const ENOUGH: usize = 6;
@@ -100,7 +100,7 @@ async fn moray_may_go_and_come_back_under_load() {
 
 #[tokio::test]
 async fn ufds_may_go_and_come_back_under_load() {
-    let datacenter = start_datacenter().await;
+    let datacenter = start_asking_for_owners().await;
     let pid = datacenter.imgapi_pid();
     let mut load = Load::start(Target::make(&datacenter).await);
     take_enough(&mut load, assert_right).await;
@@ -115,7 +115,7 @@ async fn ufds_may_go_and_come_back_under_load() {
 
 #[tokio::test]
 async fn it_starts_without_backends_and_finds_them_later() {
-    let mut datacenter = start_datacenter().await;
+    let mut datacenter = start_asking_for_owners().await;
     let target = Target::make(&datacenter).await;
     datacenter.moray().stop().await;
     datacenter.ufds().stop().await;

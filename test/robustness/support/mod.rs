@@ -11,6 +11,7 @@ mod soak;
 mod wait;
 
 use coal::Datacenter;
+use serde_json::json;
 
 pub(crate) use client::{Answer, Client};
 pub(crate) use disk::{files_below, image_file, incoming, is_copy_of, wait_until_swept};
@@ -27,4 +28,10 @@ pub(crate) const IMGAPI: &str = env!("CARGO_BIN_EXE_imgapi");
 /// A datacenter of its own for one test; it ends when dropped.
 pub(crate) async fn start_datacenter() -> Datacenter {
     Datacenter::builder().imgapi(IMGAPI).start().await.unwrap()
+}
+
+/// The same where UFDS is asked for an owner each time.
+pub(crate) async fn start_asking_for_owners() -> Datacenter {
+    let builder = Datacenter::builder().imgapi(IMGAPI);
+    builder.imgapi_config("ufds", json!({"cacheSeconds": 0})).start().await.unwrap()
 }

@@ -105,7 +105,8 @@ impl DatacenterBuilder {
         self
     }
 
-    /// Sets a key of `imgapi`'s config. Where it is rendered from SAPI's metadata, one that the template does not have.
+    /// Sets a key of `imgapi`'s config, or members of one that is an object. Where it is rendered from SAPI's metadata, a key that
+    /// the template does not have.
     #[must_use]
     pub fn imgapi_config(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
         self.imgapi_config.insert(key.into(), value.into());

@@ -57,7 +57,12 @@ impl ConfigInput<'_> {
         if !content.peers.is_empty() {
             config.insert("imgapiUrlFromDatacenter".to_owned(), json!(content.peers));
         }
-        config.extend(settings.clone());
+        for (key, value) in settings.clone() {
+            match (config.get_mut(&key), value) {
+                (Some(Value::Object(section)), Value::Object(members)) => section.extend(members),
+                (_, value) => drop(config.insert(key, value)),
+            }
+        }
         config
     }
 }

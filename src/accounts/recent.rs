@@ -1,0 +1,87 @@
+//! What the directory has answered lately.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::manifest::Uuid;
+
+/// How long an account counts as one that is not there: somebody may just be making it.
+const ABSENT: Duration = Duration::from_secs(1);
+/// Most accounts that are remembered.
+const MOST: usize = 10_000;
+
+/// Whether accounts are there.
+#[derive(Debug)]
+pub(super) struct Recent {
+    /// For how long one that is there counts as such.
+    present: Duration,
+    answers: Mutex<HashMap<Uuid, (bool, Instant)>>,
+}
+
+impl Recent {
+    pub(super) fn new(present: Duration) -> Recent {
+        Recent { present, answers: Mutex::default() }
+    }
+
+    /// The answer, if it is not too old at `now`.
+    pub(super) fn get(&self, account: Uuid, now: Instant) -> Option<bool> {
+        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer = answers.get(&account)?;
+        self.is_recent(*answer, now).then_some(answer.0)
+    }
+
+    /// Remembers an answer that came at `now`.
+    pub(super) fn put(&self, account: Uuid, is_there: bool, now: Instant) {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        if answers.len() >= MOST {
+            answers.retain(|_, answer| self.is_recent(*answer, now));
+        }
+        // So many at a time are nobody's accounts.
+        if answers.len() >= MOST {
+            answers.clear();
+        }
+        answers.insert(account, (is_there, now));
+    }
+
+    fn is_recent(&self, (is_there, at): (bool, Instant), now: Instant) -> bool {
+        let limit = if is_there { self.present } else { ABSENT.min(self.present) };
+        now.saturating_duration_since(at) < limit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_remembered_for_its_time() {
+        let (recent, account, began) =
+            (Recent::new(Duration::from_secs(300)), Uuid::new_v4(), Instant::now());
+        let after = |seconds| recent.get(account, began + Duration::from_secs(seconds));
+        assert_eq!(after(0), None);
+        recent.put(account, false, began);
+        assert_eq!((after(0), after(1)), (Some(false), None));
+        recent.put(account, true, began);
+        assert_eq!((after(299), after(300)), (Some(true), None));
+        let never = Recent::new(Duration::ZERO);
+        never.put(account, true, began);
+        never.put(Uuid::NIL, false, began);
+        assert_eq!((never.get(account, began), never.get(Uuid::NIL, began)), (None, None));
+    }
+
+    #[test]
+    fn the_number_of_answers_is_bounded() {
+        let (recent, began) = (Recent::new(Duration::from_secs(300)), Instant::now());
+        for _ in 0..=MOST {
+            recent.put(Uuid::new_v4(), false, began);
+        }
+        assert!(recent.answers.lock().unwrap().len() <= MOST);
+        let account = Uuid::new_v4();
+        recent.put(account, true, began);
+        for _ in 0..MOST {
+            recent.put(Uuid::new_v4(), false, began + ABSENT);
+        }
+        assert!(recent.answers.lock().unwrap().len() <= MOST);
+    }
+}
