@@ -5,6 +5,7 @@
 //! `docs/benchmarks.md` says how to read the output.
 
 mod bare_axum;
+mod changes;
 mod child;
 mod curl;
 mod download;
@@ -75,6 +76,8 @@ enum Topic {
     Memory,
     /// Files in Manta beside curl
     Manta,
+    /// Changes beside Moray alone, and many beside one at a time
+    Changes,
     /// Reads, changes, start and memory with 500 to 100,000 images
     Scale,
 }
@@ -132,6 +135,9 @@ async fn run(options: &Options) -> Result<(), Failure> {
     }
     if wanted(Topic::Requests) {
         failed += report("requests", requests::measure(&stage, rounds).await);
+    }
+    if wanted(Topic::Changes) {
+        failed += report("changes", changes::measure(&stage, rounds).await);
     }
     if wanted(Topic::Memory) {
         failed += report("memory", memory::measure(&mut stage).await);

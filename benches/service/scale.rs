@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use futures_util::future::try_join_all;
 use serde_json::Value;
 
 use crate::Failure;
 use crate::bare_axum::BareAxum;
+use crate::changes::lives_per_second;
 use crate::durable::durable_files_per_second;
 use crate::figure::{Figure, Pair, mebibytes, per_second, print};
 use crate::fill::{fill, name_of, uuid_of};
@@ -121,30 +121,13 @@ impl Scale<'_> {
     async fn lives(&self) -> Result<(), Failure> {
         let mut pairs = Vec::new();
         for _ in 0..self.rounds {
-            let ours = lives_per_second(self.stage).await?;
+            let ours = lives_per_second(self.stage, CLIENTS).await?;
             let peer = durable_files_per_second(self.stage.local_dir(), CLIENTS, LIVES).await?;
             pairs.push(Pair { ours, peer });
         }
         print(&Figure::of_pairs("lives of an image", "durable small files", &pairs, None, per_second));
         Ok(())
     }
-}
-
-async fn lives_per_second(stage: &Stage) -> Result<f64, Failure> {
-    let began = Instant::now();
-    let live = async || {
-        let mut lives = 0u32;
-        while began.elapsed() < LIVES {
-            let image = stage.create().await?;
-            stage.add_small_file(&image).await?;
-            stage.activate(&image).await?;
-            stage.delete(&image).await?;
-            lives += 1;
-        }
-        Ok::<_, Failure>(lives)
-    };
-    let lives: u32 = try_join_all((0..CLIENTS).map(|_| live())).await?.iter().sum();
-    Ok(f64::from(lives) / began.elapsed().as_secs_f64())
 }
 
 /// A client that changes images at a constant rate.

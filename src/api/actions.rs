@@ -49,12 +49,13 @@ pub(super) async fn act_on_image(
 /// `POST /images/:uuid?action=export` — ExportImage.
 async fn export(state: &AppState, context: &Context, path: ImagePath, body: &Parsed) -> ApiResult<Response> {
     let params = context.params.or_from(body, &["manta_path", "account"])?;
-    let image = path.owned_by_caller(&params, state).await?;
+    let access = path.access(&params)?;
+    let image = images::owned(state.app(), access).await?.image;
     let Some(path) = params.one("manta_path")? else {
         return Err(ApiError::invalid_request(vec![FieldError::missing("manta_path")]));
     };
     let form = context.form(state, false);
-    let exported = images::export(state.app(), image.access, image.image, path, form).await?;
+    let exported = images::export(state.app(), access, image, path, form).await?;
     Ok(Json::rendered(json::pretty(&exported)?).into_response())
 }
 
@@ -66,10 +67,9 @@ async fn change(
     target: OwnedImage,
     body: Parsed,
 ) -> ApiResult<Image> {
-    let OwnedImage { access, image } = target;
+    let (access, app) = (target.access, state.app());
     let precondition = conditional::precondition(headers, context.form(state, false));
-    precondition.check(&image)?;
-    let app = state.app();
+    images::checked(app, access, |image| precondition.check(image)).await?;
     match context.params.non_empty("action")? {
         Some("activate") => images::activate(app, access, precondition).await,
         Some("enable") => images::set_disabled(app, access, precondition, false).await,

@@ -19,7 +19,7 @@ pub(super) struct VisibleImage {
     pub(super) image: Arc<View>,
 }
 
-/// The same for routes that change the image: 422 `NotImageOwner` for an account that only sees it.
+/// The same for routes that change the image, as far as is known of it: 422 `NotImageOwner` for an account that only sees it.
 #[derive(Debug)]
 pub(super) struct OwnedImage {
     pub(super) access: Access,
@@ -73,21 +73,13 @@ impl ImagePath {
 
     /// The rest of what [`OwnedImage`] does.
     pub(super) async fn owned(self, context: &Context, state: &AppState) -> Result<OwnedImage, ApiError> {
-        self.owned_by_caller(&context.params, state).await
-    }
-
-    /// The same where the caller is not told by the query alone.
-    pub(super) async fn owned_by_caller(
-        self,
-        params: &Params,
-        state: &AppState,
-    ) -> Result<OwnedImage, ApiError> {
-        let access = self.access(params)?;
-        let image = images::owned(state.app(), access).await?.image;
+        let access = self.access(&context.params)?;
+        let (image, ()) = images::checked(state.app(), access, |_| Ok(())).await?;
         Ok(OwnedImage { access, image })
     }
 
-    fn access(self, params: &Params) -> Result<Access, ApiError> {
+    /// Who asks for the image, with these parameters.
+    pub(super) fn access(self, params: &Params) -> Result<Access, ApiError> {
         Ok(Access { uuid: self.uuid, channel: self.channel, account: params.account()? })
     }
 }

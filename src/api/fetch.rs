@@ -44,7 +44,7 @@ pub(super) async fn add_image_file_from_url(
     body: Body,
 ) -> ApiResult<Json> {
     let body = body::read_body(&context, &headers, body).await?;
-    images::check_unactivated(&image.image)?;
+    images::checked(state.app(), image.access, images::check_unactivated).await?;
     let params = &context.params;
     let compression = parse_compression(params)?;
     let announced = Announced { sha1: upload::parse_sha1(params, Code::Download)?, ..Announced::default() };

@@ -28,7 +28,7 @@ pub(super) async fn add_image_file(
     image: OwnedImage,
     body: Body,
 ) -> ApiResult<Json> {
-    images::check_unactivated(&image.image)?;
+    images::checked(state.app(), image.access, images::check_unactivated).await?;
     if let Some(source) = context.params.one("source")? {
         let storage = parse_storage(&context.params)?;
         return fetch::add_image_file_from_source(&state, &context, image, source, storage).await;

@@ -8,8 +8,8 @@ use super::AppState;
 use super::body::{Parsed, read_body};
 use super::context::Context;
 use super::extract::{ImagePath, ImageUuid};
-use crate::images::{ApiError, ApiResult, Code};
-use crate::manifest::{FieldCode, FieldError, ImageType};
+use crate::images::{self, ApiError, ApiResult, Code};
+use crate::manifest::{FieldCode, FieldError, Image, ImageType};
 
 fn unavailable(what: &str) -> ApiError {
     ApiError::new(Code::NotAvailable, format!("{what} is not available in this version"))
@@ -80,11 +80,15 @@ pub(super) async fn push_docker_image(
 ) -> ApiError {
     let checks = async {
         let body = read_body(&context, &headers, body).await?;
-        let image = ImagePath { uuid, channel: None }.owned(&context, &state).await?.image;
-        if image.image_type() != Some(ImageType::Docker) {
-            let problem = FieldError::invalid("type").because("only images of type docker can be pushed");
-            return Err(ApiError::validation(vec![problem]));
-        }
+        let access = ImagePath { uuid, channel: None }.access(&context.params)?;
+        let is_docker = |image: &Image| match image.image_type() {
+            Some(ImageType::Docker) => Ok(()),
+            _ => {
+                let problem = FieldError::invalid("type").because("only images of type docker can be pushed");
+                Err(ApiError::validation(vec![problem]))
+            }
+        };
+        images::checked(state.app(), access, is_docker).await?;
         let Some(repository) = context.params.one("repoAndTag")? else { return Err(missing("repoAndTag")) };
         if !names_repository(repository) {
             return Err(ApiError::invalid_request(vec![FieldError::invalid("repoAndTag")]));

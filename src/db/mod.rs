@@ -143,6 +143,15 @@ impl Database {
         either!(self.get(uuid))
     }
 
+    /// The record of `uuid` for a change that begins with what is known: mostly as [`Database::get`], without asking anybody. If
+    /// it is another version by now, a write meets a `Conflict`. A refusal needs the record as it is now.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Failed`.
+    pub async fn known(&self, uuid: Uuid) -> Result<Option<Stored>, DbError> {
+        either!(self.known(uuid))
+    }
+
     /// The image with this UUID, for a read. It is at most a second behind what other processes write, and never behind
     /// what this one has written.
     ///
@@ -221,6 +230,15 @@ impl Database {
     /// `Unavailable`, `Failed`.
     pub async fn dependents(&self, uuid: Uuid) -> Result<Vec<Uuid>, DbError> {
         either!(self.dependents(uuid))
+    }
+
+    /// The same for a version of an image that is to be deleted, without asking anybody; `None` where that is not possible.
+    /// One that comes meanwhile makes the image another version: see [`Database::put_with_origin`].
+    ///
+    /// # Errors
+    /// When the process is being stopped.
+    pub async fn known_dependents(&self, stored: &Stored) -> Result<Option<Vec<Uuid>>, DbError> {
+        either!(self.known_dependents(stored))
     }
 
     /// All images of which `wanted` holds, for work that is repeated. With Moray it waits until all are in memory.

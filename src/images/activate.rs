@@ -1,10 +1,13 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::change::change_if;
+use super::change::{ATTEMPTS, change_if};
 use super::enable::refuse_placeholder;
-use super::{
-    Access, ApiError, ApiResult, App, Code, OpenFile, Precondition, get_file, now, owned, to_the_end,
-};
+use super::get_file::read_file;
+use super::lookup::{Reading, owned_if};
+use super::reading::being_replaced;
+use super::{Access, ApiError, ApiResult, App, Code, OpenFile, Precondition, now, to_the_end};
+use crate::db::Stored;
 use crate::manifest::{Image, View};
 use crate::storage::Location;
 
@@ -12,11 +15,26 @@ use crate::storage::Location;
 pub async fn activate(app: &Arc<App>, access: Access, precondition: Precondition) -> ApiResult<Image> {
     let app = Arc::clone(app);
     to_the_end(async move {
-        let image = owned(&app, access).await?.image;
-        precondition.check(&image)?;
-        activated(&image)?;
-        check_files(&app, access, &image).await?;
-        Ok(change_if(&app, access, &precondition, activated).await?)
+        let may_be_activated = |image: &Image| {
+            precondition.check(image)?;
+            activated(image)
+        };
+        let mut reading = Reading::Known;
+        for _ in 0..ATTEMPTS {
+            let (Stored { image, .. }, _) = owned_if(&app, access, reading, may_be_activated).await?;
+            check_files(&app, access, &image).await?;
+            // The files that were checked are those that are activated.
+            let has_others = AtomicBool::new(false);
+            let with_these_files = |now: &Image| {
+                has_others.store(now.files() != image.files(), Ordering::Relaxed);
+                if has_others.load(Ordering::Relaxed) { Err(being_replaced()) } else { activated(now) }
+            };
+            match change_if(&app, access, &precondition, with_these_files).await {
+                Err(_) if has_others.load(Ordering::Relaxed) => reading = Reading::Current,
+                changed => return Ok(changed?),
+            }
+        }
+        Err(being_replaced())
     })
     .await
 }
@@ -29,7 +47,8 @@ async fn check_files(app: &App, access: Access, image: &Image) -> ApiResult<()> 
         let check = |OpenFile { entry, file }| async move {
             Ok(file.check(&Location::of_file(access.uuid, index, &entry)).await?)
         };
-        get_file(app, access, &view, index, check).await?;
+        // If another one is named by now, the write finds out.
+        read_file(app, access, &view, index, false, check).await?;
     }
     Ok(())
 }

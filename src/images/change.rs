@@ -1,7 +1,8 @@
 use super::archive::archived;
+use super::lookup::{Reading, owned_if};
 use super::origin::{find_new_origin, put};
 use super::placing::replaced;
-use super::{Access, ApiError, ApiResult, App, Precondition, lookup};
+use super::{Access, ApiError, ApiResult, App, Precondition};
 use crate::db::{DbError, Stored};
 use crate::manifest::{Image, Uuid};
 use crate::storage::{Condemned, Version};
@@ -9,8 +10,8 @@ use crate::storage::{Condemned, Version};
 /// How often a change starts over because somebody else changed the image first.
 pub(super) const ATTEMPTS: usize = 20;
 
-/// The one way to change a record: read it with the caller's rights, change it, write it if it is still the version
-/// that was read; otherwise begin again with fresh data. So no write loses another one.
+/// The one way to change a record: take it as it is known, with the caller's rights, change it, write it if that is still
+/// the version that is there; otherwise begin again with fresh data. So no write loses another one.
 pub(super) async fn change(
     app: &App,
     access: Access,
@@ -57,17 +58,20 @@ pub(super) async fn change_with_origin(
 ) -> Result<Changed, ChangeError> {
     // The changes of this process wait for each other, so that only those of other processes make one start over.
     let _changing = app.changes.lock_all([access.uuid].into_iter().chain(new_origin)).await?;
+    let mut reading = Reading::Known;
     for _ in 0..ATTEMPTS {
-        let Stored { image: before, etag } = lookup::owned(app, access).await?;
-        precondition.check(&before)?;
-        let after = change(&before)?;
+        let changed = |image: &Image| {
+            precondition.check(image)?;
+            change(image)
+        };
+        let (Stored { image: before, etag }, after) = owned_if(app, access, reading, changed).await?;
         let origin = find_new_origin(app, &before, &after).await?;
         // Looked up before the write: whatever comes to the same names after it is somebody's.
         let replaced = app.storage.condemn(access.uuid, &replaced(&before, &after)).await;
         let written = put(app, &after, Some(&etag), origin.as_ref());
         match archived(app, &[(&after, Version::Current)], written).await? {
             Ok(()) => return Ok(Changed { after, replaced }),
-            Err(DbError::Conflict) => {}
+            Err(DbError::Conflict) => reading = Reading::Current,
             Err(error @ DbError::OutcomeUnknown(_)) => return Err(ChangeError::OutcomeUnknown(error.into())),
             Err(error) => return Err(ApiError::from(error).into()),
         }

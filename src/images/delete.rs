@@ -3,11 +3,12 @@ use std::sync::Arc;
 use super::archive::archived;
 use super::change::ATTEMPTS;
 use super::channels::without_channel;
+use super::lookup::{Reading, owned_if};
 use super::placing::{delete_directory, locations};
-use super::{Access, ApiError, ApiResult, App, Code, Precondition, lookup, to_the_end};
+use super::{Access, ApiError, ApiResult, App, Code, Precondition, to_the_end};
 use crate::config::ChannelId;
 use crate::db::{DbError, Stored};
-use crate::manifest::Uuid;
+use crate::manifest::{Image, Uuid};
 use crate::storage::{Condemned, Version};
 use crate::telemetry::err;
 
@@ -47,9 +48,11 @@ pub(super) async fn delete_record_and_files(
 ) -> ApiResult<()> {
     let _deleting = app.locks.lock(access.uuid).await?;
     let _changing = app.changes.lock(access.uuid).await?;
+    let mut reading = Reading::Known;
     for _ in 0..ATTEMPTS {
-        let stored = lookup::owned(app, access).await?;
-        precondition.check(&stored.image)?;
+        let check = |image: &Image| precondition.check(image);
+        let (stored, ()) = owned_if(app, access, reading, check).await?;
+        reading = Reading::Current;
         let several = stored.image.channels().is_some_and(|channels| channels.len() > 1);
         let deleted = match access.channel.filter(|_| several && !force_all_channels) {
             Some(channel) => remove_from_channel(app, &stored, channel, access.account).await?,
@@ -63,8 +66,11 @@ pub(super) async fn delete_record_and_files(
 }
 
 /// False when somebody else changed the record meanwhile; so below.
-async fn delete_record(app: &App, Stored { image, etag }: &Stored, account: Option<Uuid>) -> ApiResult<bool> {
-    refuse_dependents(app, image.uuid(), account).await?;
+async fn delete_record(app: &App, stored: &Stored, account: Option<Uuid>) -> ApiResult<bool> {
+    let Stored { image, etag } = stored;
+    if app.db.known_dependents(stored).await?.is_none_or(|dependents| !dependents.is_empty()) {
+        refuse_dependents(app, image.uuid(), account).await?;
+    }
     let files = app.storage.condemn(image.uuid(), &locations(image)).await;
     let deleted = app.db.delete(image.uuid(), etag);
     match archived(app, &[(image, Version::Last)], deleted).await? {

@@ -24,11 +24,26 @@ pub async fn get_file<T, F>(
 where
     F: Future<Output = ApiResult<T>>,
 {
+    // Only before its activation can an image get another file; another place at any time.
+    read_file(app, access, image, index, !image.activated(), read).await
+}
+
+/// The same; `may_change` as [`read_named`] has it.
+pub(super) async fn read_file<T, F>(
+    app: &App,
+    access: Access,
+    image: &View,
+    index: usize,
+    may_change: bool,
+    read: impl Fn(OpenFile) -> F,
+) -> ApiResult<T>
+where
+    F: Future<Output = ApiResult<T>>,
+{
     let first = file_of(access.uuid, image.files(), index)?;
     let find = |image: &crate::manifest::Image| file_of(access.uuid, image.files(), index);
     let read = &read;
-    // Only before its activation can an image get another file; another place at any time.
-    read_named(app, access, first, find, !image.activated(), |named| async move {
+    read_named(app, access, first, find, may_change, |named| async move {
         let file = open(app, &named.location).await?;
         read(OpenFile { entry: named.entry, file }).await
     })

@@ -6,7 +6,7 @@ use futures_util::Stream;
 use super::change::{Changed, change_from};
 use super::placing::{delete_replaced, publish};
 use super::reading::{Named, read_named};
-use super::{Access, Announced, ApiError, ApiResult, App, Code, Precondition, now, owned, to_the_end};
+use super::{Access, Announced, ApiError, ApiResult, App, Code, Precondition, checked, now, to_the_end};
 use crate::manifest::{Icon, Image, Uuid, View};
 use crate::storage::{Asset, Digests, Location, ReceiveError, Received, StoredFile, Target};
 
@@ -119,9 +119,10 @@ pub async fn delete_icon(app: &Arc<App>, access: Access) -> ApiResult<Image> {
     let app = Arc::clone(app);
     to_the_end(async move {
         let _deleting = app.locks.lock(access.uuid).await?;
-        let old = owned(&app, access).await?.image;
+        let place = |image: &Image| Ok(icon_of(access.uuid, image.icon())?.stor);
+        let (_, place) = checked(&app, access, place).await?;
         // An icon that cannot be deleted here is not to be forgotten.
-        app.storage.require(icon_of(access.uuid, old.icon())?.stor)?;
+        app.storage.require(place)?;
         let without_icon = |image: &Image| {
             icon_of(access.uuid, image.icon())?;
             image.without_icon().map_err(ApiError::validation)

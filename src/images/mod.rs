@@ -89,7 +89,7 @@ pub use import_remote::import_remote;
 pub use jobs::{StartedJob, image_jobs};
 pub use large::{Size, off_the_runtime};
 pub use list::list;
-pub use lookup::{lookup, owned};
+pub use lookup::{checked, lookup, owned};
 pub use pace::paced;
 pub use placeholders::Placeholders;
 pub use placing::{target_of_file, target_of_icon};

@@ -7,6 +7,7 @@
 
 use super::archive::archived;
 use super::change::ATTEMPTS;
+use super::lookup::Reading;
 use super::{ApiError, ApiResult, App, Code};
 use crate::db::{DbError, Stored};
 use crate::manifest::create::{NoSuchOrigin, requested_origin};
@@ -34,8 +35,18 @@ impl NamedBy {
     }
 
     /// The origin with this UUID.
-    async fn find(self, app: &App, uuid: Uuid) -> ApiResult<Option<Stored>> {
-        let stored = app.db.get(uuid).await?;
+    async fn find(self, app: &App, uuid: Uuid, reading: Reading) -> ApiResult<Option<Stored>> {
+        if reading == Reading::Known {
+            match self.judge(uuid, app.db.known(uuid).await?) {
+                // It may be there, and another one, by now.
+                Ok(None) | Err(_) => {}
+                found => return found,
+            }
+        }
+        self.judge(uuid, app.db.get(uuid).await?)
+    }
+
+    fn judge(self, uuid: Uuid, stored: Option<Stored>) -> ApiResult<Option<Stored>> {
         match self {
             NamedBy::Import => Ok(stored),
             NamedBy::Operator => stored.map(Some).ok_or_else(|| not_there(uuid)),
@@ -49,14 +60,14 @@ impl NamedBy {
     }
 }
 
-/// The origin that a manifest names, as it is now.
+/// The origin that a manifest names, as far as is known: it is written with, so that it has to be so.
 pub(super) async fn find_origin(
     app: &App,
     manifest: &Record,
     named_by: NamedBy,
 ) -> ApiResult<Option<Stored>> {
     match requested_origin(manifest).map_err(no_such_origin)? {
-        Some(origin) => named_by.find(app, origin).await,
+        Some(origin) => named_by.find(app, origin, Reading::Known).await,
         None => Ok(None),
     }
 }
@@ -76,7 +87,7 @@ pub(super) async fn store(
     let _changing = app.changes.lock_all([image.uuid()].into_iter().chain(image.origin())).await?;
     for _ in 0..ATTEMPTS {
         if let Some(uuid) = image.origin().filter(|_| origin.is_none()) {
-            origin = named_by.find(app, uuid).await?;
+            origin = named_by.find(app, uuid, Reading::Current).await?;
         }
         let written = put(app, image, replaced, origin.as_ref());
         let written = archived(app, &[(image, Version::Current)], written).await?;
@@ -112,7 +123,7 @@ pub(super) async fn find_new_origin(app: &App, image: &Image, updated: &Image) -
     let Some(uuid) = updated.origin().filter(|origin| Some(*origin) != image.origin()) else {
         return Ok(None);
     };
-    let origin = NamedBy::Operator.find(app, uuid).await?;
+    let origin = NamedBy::Operator.find(app, uuid, Reading::Current).await?;
     let mut above = origin.clone();
     let mut uuid = Some(uuid);
     for _ in 0..MAX_CHAIN {

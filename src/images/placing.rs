@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::change::{ChangeError, Changed, change_from};
-use super::{Access, ApiError, ApiResult, App, Code, Precondition, owned};
+use super::{Access, ApiError, ApiResult, App, Code, Precondition, checked, owned};
 use crate::db::{DbError, Stored};
 use crate::manifest::{Icon, Image, ImageFile, OwnName, Stor, Uuid};
 use crate::storage::{Asset, Condemned, Location, Ownership, Received, Staged, Target, choose};
@@ -63,7 +63,7 @@ pub(super) async fn publish(
 ) -> ApiResult<Image> {
     let publishing = app.locks.lock(access.uuid).await?;
     // What has no image any more need not be made a file. In Manta there is no directory for it either.
-    owned(app, access).await?;
+    checked(app, access, |_| Ok(())).await?;
     let staged = match app.storage.stage(received, access.uuid, asset).await {
         Ok(staged) => staged,
         Err(error) => {

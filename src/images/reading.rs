@@ -49,5 +49,10 @@ where
         }
         named = now;
     }
-    Err(ApiError::new(Code::ServiceUnavailableError, "the file is being replaced"))
+    Err(being_replaced())
+}
+
+/// 503 for a file in whose place others come all the time.
+pub(super) fn being_replaced() -> ApiError {
+    ApiError::new(Code::ServiceUnavailableError, "the file is being replaced")
 }

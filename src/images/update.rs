@@ -5,7 +5,7 @@ use super::change::change_with_origin;
 use super::channels::refuse_unknown_channels;
 use super::origin::refuse_hidden_origin;
 use super::rename::rename;
-use super::{Access, ApiError, ApiResult, App, Code, Precondition, owned, to_the_end};
+use super::{Access, ApiError, ApiResult, App, Code, Precondition, checked, to_the_end};
 use crate::manifest::update::{asked, update as updated_by};
 use crate::manifest::{Image, Record};
 
@@ -32,9 +32,11 @@ pub async fn update(
             refuse_long_acl(&app, Some(image), &updated)?;
             Ok(updated)
         };
-        let image = owned(&app, access).await?.image;
-        precondition.check(&image)?;
-        let wanted = updated(&image)?;
+        let wanted = |image: &Image| {
+            precondition.check(image)?;
+            updated(image)
+        };
+        let (image, wanted) = checked(&app, access, wanted).await?;
         if wanted.owner() != image.owner() {
             app.check_owner(wanted.owner()).await?;
             if let Some(account) = access.account {

@@ -361,7 +361,7 @@ async fn a_delete_whose_answer_is_lost_is_archived(_shared: &TestApp) {
     stage.fault(MantaFaultRule::new(MantaFault::HangUp).path("/archive/"));
     stage.change(&uuid, &json!({"description": "the last one"})).await;
     let last = stage.app.luke().get_image(&uuid).await.text().to_owned();
-    stage.app.dc.moray().faults().set(FaultRule::new(Fault::HangUpAfterWrite).method("delObject"));
+    stage.app.dc.moray().faults().set(FaultRule::new(Fault::HangUpAfterWrite).method("batch"));
     stage.app.luke().delete(&uuid).await;
     stage.app.dc.moray().faults().clear();
     stage.app.luke().get_image(&uuid).await.refused(404, "ResourceNotFound");

@@ -36,7 +36,7 @@ async fn a_placeholder_that_becomes_an_image_meanwhile_stays(_shared: &TestApp) 
     let both = [(); 2].map(|()| placeholder(json!({"expires_at": "2020-01-01T00:00:00.000Z"})));
     app.store_all(&both).await;
     let faults = app.dc.moray().faults().clone();
-    faults.set(FaultRule::new(Fault::Stall).method("delObject").times(1));
+    faults.set(FaultRule::new(Fault::Stall).method("batch").times(1));
     let before = faults.applied();
     app.dc.restart_imgapi().await.unwrap();
     within("a deletion", faults.wait_applied(before + 1)).await;

@@ -50,6 +50,7 @@ mod ranges;
 mod reading;
 mod reload;
 mod representations;
+mod round_trips;
 mod routing;
 mod runs;
 mod sapi;
@@ -105,6 +106,7 @@ fn main() -> ExitCode {
         reading::TESTS,
         reload::TESTS,
         representations::TESTS,
+        round_trips::TESTS,
         routing::TESTS,
         runs::TESTS,
         sapi::TESTS,

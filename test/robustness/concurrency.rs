@@ -57,9 +57,10 @@ async fn large_bodies_full_of_mistakes_keep_memory_bounded() {
         let (answers, peak) = peak_during(&datacenter, work).await;
         let growth = peak.saturating_sub(before);
         assert!(growth <= GROWTH, "memory grew by {growth} bytes");
-        for answer in answers {
-            assert_eq!(answer.unwrap().status, status);
-        }
+        let answers: Vec<_> = answers.into_iter().map(|answer| answer.unwrap().status).collect();
+        // Those that wait too long for their turn are to come back.
+        assert!(answers.contains(&status), "{answers:?}");
+        assert!(answers.iter().all(|answer| [status, 503].contains(answer)), "{answers:?}");
     }
 }
 

@@ -46,6 +46,11 @@ impl LocalDatabase {
         self.run("get", move |shared| shared.read(uuid)).await
     }
 
+    /// The same: a file is read at once.
+    pub(super) async fn known(&self, uuid: Uuid) -> Result<Option<Stored>, DbError> {
+        self.get(uuid).await
+    }
+
     pub(super) async fn view(&self, uuid: Uuid) -> Result<Found<Option<Arc<View>>>, DbError> {
         Ok(Found::current(self.shared.index.get(uuid)))
     }
@@ -121,6 +126,11 @@ impl LocalDatabase {
 
     pub(super) async fn dependents(&self, uuid: Uuid) -> Result<Vec<Uuid>, DbError> {
         self.run("find", move |shared| Ok(shared.index.dependents(uuid))).await
+    }
+
+    /// The same: nobody else writes here.
+    pub(super) async fn known_dependents(&self, stored: &Stored) -> Result<Option<Vec<Uuid>>, DbError> {
+        self.dependents(stored.image.uuid()).await.map(Some)
     }
 
     pub(super) async fn filtered(&self, wanted: fn(&View) -> bool) -> Result<Vec<Arc<View>>, DbError> {

@@ -5,13 +5,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use moray::{
-    Attribute, BucketConfig, CallOptions, Client, Error, Filter, FindOptions, Index, IndexType, Object,
-    Order, Sort,
+    Attribute, BatchRequest, BucketConfig, CallOptions, Client, DeleteManyOptions, Error, Filter,
+    FindOptions, Index, IndexType, Object, Order, Precondition, Sort,
 };
+use serde_json::json;
 
+use crate::manifest::Uuid;
 use crate::telemetry::Metrics;
 
 pub(super) const BUCKET: &str = "imgapi_images";
+/// Which images were deleted lately, by UUID. A row is written in the same transaction as the deletion that it notes.
+pub(super) const DELETIONS: &str = "imgapi_deletions";
 
 const ID: Attribute = Attribute::from_static("_id");
 const MTIME: Attribute = Attribute::from_static("_mtime");
@@ -34,6 +38,28 @@ pub(super) struct Page {
     pub(super) is_last: bool,
 }
 
+/// A way through rows by the time of their last write, and those of one moment by `_id`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Walk {
+    mtime: i64,
+    /// Rows of that moment that were passed.
+    skip: u64,
+}
+
+impl Walk {
+    /// Begins with what was written at `mtime`.
+    pub(super) fn since(mtime: i64) -> Walk {
+        Walk { mtime, skip: 0 }
+    }
+
+    fn pass(&mut self, rows: &[Object]) {
+        let Some(end) = rows.last().map(|row| row.mtime) else { return };
+        // The next page begins with the last moment of this one, some of whose rows are known by then.
+        self.skip = if end == self.mtime { self.skip + rows.len() as u64 } else { 0 };
+        self.mtime = end;
+    }
+}
+
 impl Bucket {
     pub(super) fn new(client: Client, metrics: Arc<Metrics>) -> Bucket {
         Bucket { client, metrics }
@@ -51,14 +77,17 @@ impl Bucket {
         result
     }
 
-    /// Makes the bucket of 4.13.1 when there is none. An existing one is left as it is.
+    /// Makes the bucket of 4.13.1 when there is none, and the one beside it. Existing ones are left as they are.
     pub(super) async fn ensure(&self) -> Result<(), Error> {
-        match self.client.get_bucket(BUCKET, &CallOptions::default()).await {
-            Err(error) if error.is_not_found() => {
-                self.client.create_bucket(BUCKET, &schema(), &CallOptions::default()).await
+        for (name, schema) in [(BUCKET, schema()), (DELETIONS, BucketConfig::default())] {
+            match self.client.get_bucket(name, &CallOptions::default()).await {
+                Err(error) if error.is_not_found() => {
+                    self.client.create_bucket(name, &schema, &CallOptions::default()).await?;
+                }
+                result => drop(result?),
             }
-            result => result.map(drop),
         }
+        Ok(())
     }
 
     /// Whether Moray answers, and its database does.
@@ -81,18 +110,53 @@ impl Bucket {
         self.find(&ids(first, last), vec![ascending(ID)], limit).await
     }
 
-    /// The first rows, about `limit`, that were written at `mtime` or later, by the time of their last write; those of
-    /// one moment by `_id`. The first `skip` are left out.
-    pub(super) async fn written_since(&self, mtime: i64, skip: u64, limit: u64) -> Result<Page, Error> {
-        let filter = Filter::ge(MTIME, mtime.to_string());
-        self.find_from(&filter, vec![ascending(MTIME), ascending(ID)], skip, limit).await
+    /// The next rows of a bucket, about `limit`.
+    pub(super) async fn next_page(
+        &self,
+        bucket: &'static str,
+        walk: &mut Walk,
+        limit: u64,
+    ) -> Result<Page, Error> {
+        let filter = Filter::ge(MTIME, walk.mtime.to_string());
+        let order = vec![ascending(MTIME), ascending(ID)];
+        let page = self.find_from(bucket, &filter, order, walk.skip, limit).await?;
+        walk.pass(&page.rows);
+        Ok(page)
     }
 
     /// When the last write was.
     pub(super) async fn last_write(&self) -> Result<Option<i64>, Error> {
-        let newest = vec![Sort { attribute: MTIME, order: Order::Descending }];
-        let page = self.find(&ids(0, None), newest, 1).await?;
-        Ok(page.rows.first().map(|row| row.mtime))
+        Ok(self.last(BUCKET, MTIME).await?.map(|row| row.mtime))
+    }
+
+    /// When the last deletion was that is noted.
+    pub(super) async fn last_deletion(&self) -> Result<Option<i64>, Error> {
+        Ok(self.last(DELETIONS, MTIME).await?.map(|row| row.mtime))
+    }
+
+    /// The greatest `_id`.
+    pub(super) async fn last_id(&self) -> Result<Option<u64>, Error> {
+        Ok(self.last(BUCKET, ID).await?.map(|row| row.id))
+    }
+
+    async fn last(&self, bucket: &'static str, attribute: Attribute) -> Result<Option<Object>, Error> {
+        let order = vec![Sort { attribute, order: Order::Descending }];
+        let page = self.find_from(bucket, &ids(0, None), order, 0, 1).await?;
+        Ok(page.rows.into_iter().next())
+    }
+
+    /// Notes the deletion of an image, as a part of the transaction that makes it.
+    pub(super) fn note_deletion(uuid: Uuid) -> Result<BatchRequest, Error> {
+        BatchRequest::put(DELETIONS, uuid.to_string(), &json!({ "uuid": uuid }), Precondition::Any)
+    }
+
+    /// Removes the notes of deletions up to `mtime`.
+    pub(super) async fn forget_deletions(&self, mtime: i64) -> Result<(), Error> {
+        let filter = Filter::le(MTIME, mtime.to_string());
+        let options = DeleteManyOptions::default();
+        // Moray removes a thousand at most.
+        while self.timed("delete", self.client.delete_many(DELETIONS, &filter, &options)).await? >= 1000 {}
+        Ok(())
     }
 
     /// How many rows have an `_id` from `first` to `last`.
@@ -104,12 +168,13 @@ impl Bucket {
 
     /// The first rows, about `limit`, in this order.
     pub(super) async fn find(&self, filter: &Filter, sort: Vec<Sort>, limit: u64) -> Result<Page, Error> {
-        self.find_from(filter, sort, 0, limit).await
+        self.find_from(BUCKET, filter, sort, 0, limit).await
     }
 
     /// As many rows as the client takes at once, where `limit` of them are too long.
     async fn find_from(
         &self,
+        bucket: &'static str,
         filter: &Filter,
         sort: Vec<Sort>,
         skip: u64,
@@ -119,7 +184,7 @@ impl Bucket {
             let offset = (skip > 0).then_some(skip);
             let options =
                 FindOptions { limit: Some(limit), sort: sort.clone(), offset, no_count: true, ..options() };
-            match self.timed("find", self.client.find_all(BUCKET, filter, &options)).await {
+            match self.timed("find", self.client.find_all(bucket, filter, &options)).await {
                 Err(Error::ResultTooLarge { .. }) if limit > 1 => limit /= 4,
                 rows => {
                     let rows = rows?;

@@ -12,8 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use moray::{
-    BatchRequest, CallOptions, Client, DeleteOptions, Endpoint, Error, FindOptions, Object, Precondition,
-    PutOptions,
+    BatchRequest, CallOptions, Client, Endpoint, Error, FindOptions, Object, Precondition, PutOptions,
 };
 
 use super::{DbError, Found, ListAnswer, Status, Stored, blocking};
@@ -24,11 +23,13 @@ use crate::telemetry::{Metrics, err};
 
 use bucket::{BUCKET, Bucket, is_no_object};
 pub(super) use records::MorayRecords;
-use replica::{Freshness, Question, Replica};
+use replica::{Freshness, Known, Question, Replica};
 
 /// Most images of each scope of a query without a limit: 4.13.1 searches for the scopes one by one, and Moray ends a search
 /// there. Clients page on from the last image of the answer.
 const PER_SCOPE: usize = 1000;
+/// Bytes of a record that is parsed at once; a longer one takes long enough to be parsed elsewhere.
+const INLINE: usize = 16 << 10;
 
 /// Manifests in the Moray of a datacenter.
 #[derive(Debug)]
@@ -53,6 +54,20 @@ impl MorayDatabase {
         Ok(row.and_then(|row| load(&row, self.rules)))
     }
 
+    /// The record as it is known here, or from Moray itself where it is not known.
+    pub(super) async fn known(&self, uuid: Uuid) -> Result<Option<Stored>, DbError> {
+        self.replica.note_use();
+        let Some(Known { record, etag, .. }) = self.replica.record(uuid) else { return self.get(uuid).await };
+        let (rules, length) = (self.rules, record.len());
+        let parse =
+            move || serde_json::from_str(&record).ok().and_then(|record| Image::load(record, rules).ok());
+        let image = if length <= INLINE { parse() } else { blocking(parse).await? };
+        match image {
+            Some(image) => Ok(Some(Stored { image, etag })),
+            None => self.get(uuid).await,
+        }
+    }
+
     pub(super) async fn view(&self, uuid: Uuid) -> Result<Found<Option<Arc<View>>>, DbError> {
         let asked = match self.freshness().await? {
             Freshness::Fresh => match self.replica.index().get(uuid) {
@@ -61,10 +76,18 @@ impl MorayDatabase {
             },
             Freshness::Late => Some(self.look_up(uuid).await),
             Freshness::Incomplete => self.replica.unless_complete(Question::Image, self.get_view(uuid)).await,
-            Freshness::Stale(age) => return self.stale_view(uuid, age),
+            Freshness::Stale(age) => match self.stale_view(uuid, age) {
+                // Moray may have an answer for some, if not for all.
+                None if self.bucket.client.state().is_connected() => Some(self.look_up(uuid).await),
+                None => return Err(DbError::Unavailable(NotInMemory.into())),
+                Some(found) => return Ok(found),
+            },
         };
         match asked {
-            Some(Err(error @ DbError::Unavailable(_))) => self.stale_view(uuid, self.without_moray(error)?),
+            Some(Err(error @ DbError::Unavailable(_))) => {
+                let age = self.without_moray(error)?;
+                self.stale_view(uuid, age).ok_or_else(|| DbError::Unavailable(NotInMemory.into()))
+            }
             Some(answer) => answer.map(Found::current),
             None => match self.replica.index().get(uuid) {
                 Some(view) => Ok(Found::current(Some(view))),
@@ -73,13 +96,11 @@ impl MorayDatabase {
         }
     }
 
-    /// What is known of an image while Moray is away.
-    fn stale_view(&self, uuid: Uuid, age: Duration) -> Result<Found<Option<Arc<View>>>, DbError> {
-        match self.replica.index().get(uuid) {
-            // Somebody may have made it meanwhile.
-            None if !self.replica.is_damaged(uuid) => Err(DbError::Unavailable(NotInMemory.into())),
-            value => Ok(Found { value, stale: Some(age) }),
-        }
+    /// What is known of an image while Moray is away; `None` if nothing is: somebody may have made it meanwhile.
+    fn stale_view(&self, uuid: Uuid, age: Duration) -> Option<Found<Option<Arc<View>>>> {
+        let value = self.replica.index().get(uuid);
+        let is_known = value.is_some() || self.replica.is_damaged(uuid);
+        is_known.then_some(Found { value, stale: Some(age) })
     }
 
     async fn freshness(&self) -> Result<Freshness, DbError> {
@@ -144,7 +165,11 @@ impl MorayDatabase {
         let key = image.uuid().to_string();
         let sent = self.replica.ticket();
         let put = self.bucket.client.put_object(BUCKET, &key, image.record(), &options);
-        let etag = self.settled(image.uuid(), self.bucket.timed("put", put).await).await?;
+        let put = self.bucket.timed("put", put).await.map_err(failed);
+        if matches!(put, Err(DbError::OutcomeUnknown(_))) {
+            self.replica.read_back(image.uuid()).await;
+        }
+        let etag = put?;
         self.replica.wrote(sent, image, replaced, etag).await;
         Ok(())
     }
@@ -163,26 +188,15 @@ impl MorayDatabase {
     }
 
     pub(super) async fn delete(&self, uuid: Uuid, etag: &str) -> Result<(), DbError> {
-        let options =
-            DeleteOptions { precondition: Precondition::Etag(etag.to_owned()), ..DeleteOptions::default() };
-        let key = uuid.to_string();
-        let sent = self.replica.ticket();
-        let delete = self.bucket.client.del_object(BUCKET, &key, &options);
-        match self.bucket.timed("delete", delete).await {
-            Err(error) if is_no_object(&error) => return Err(DbError::Conflict),
-            result => self.settled(uuid, result).await?,
+        match self.write_all(Some((uuid, etag)), &[]).await {
+            // Once it is gone, nobody minds by which of two requests.
+            Err(DbError::OutcomeUnknown(_))
+                if matches!(self.bucket.get(&uuid.to_string()).await, Ok(None)) =>
+            {
+                Ok(())
+            }
+            deleted => deleted,
         }
-        self.replica.deleted(sent, uuid, etag).await;
-        Ok(())
-    }
-
-    /// The result of a write. If nobody knows it, reads find out.
-    async fn settled<T>(&self, uuid: Uuid, result: Result<T, Error>) -> Result<T, DbError> {
-        let result = result.map_err(failed);
-        if matches!(result, Err(DbError::OutcomeUnknown(_))) {
-            self.replica.read_back(uuid).await;
-        }
-        result
     }
 
     /// In one transaction.
@@ -203,12 +217,16 @@ impl MorayDatabase {
     /// Deletes this version, if there is one to be deleted, and then makes these writes: all, or none.
     async fn write_all(&self, deleted: Option<(Uuid, &str)>, writes: &[Write]) -> Result<(), DbError> {
         // The delete first: two records may share the unique `urn`.
-        let mut requests = Vec::with_capacity(1 + writes.len());
+        let mut requests = Vec::with_capacity(2 + writes.len());
         requests.extend(deleted.map(|(uuid, etag)| {
             BatchRequest::delete(BUCKET, uuid.to_string(), Precondition::Etag(etag.to_owned()))
         }));
         for write in writes {
             requests.push(write.request()?);
+        }
+        // Other processes look for it.
+        if let Some((uuid, _)) = deleted {
+            requests.push(Bucket::note_deletion(uuid).map_err(failed)?);
         }
         let sent = self.replica.ticket();
         let options = CallOptions::default();
@@ -222,7 +240,8 @@ impl MorayDatabase {
                 self.replica.read_back(uuid).await;
             }
         }
-        let mut etags: HashMap<_, _> = made?.into_iter().filter_map(|item| item.key.zip(item.etag)).collect();
+        let put = made?.into_iter().filter(|item| item.bucket == BUCKET);
+        let mut etags: HashMap<_, _> = put.filter_map(|item| item.key.zip(item.etag)).collect();
         for Write { image, replaced } in writes {
             let etag = etags.remove(&image.uuid().to_string()).unwrap_or_default();
             self.replica.wrote(sent, image, replaced.as_deref(), etag).await;
@@ -244,6 +263,11 @@ impl MorayDatabase {
         let found = self.bucket.client.find_all(BUCKET, &filter, &options);
         let rows = self.bucket.timed("find", found).await.map_err(failed)?;
         Ok(rows.iter().filter_map(|row| row.key.parse().ok()).collect())
+    }
+
+    /// The same as they are known here, for this version of an image; `None` if others may be on their way.
+    pub(super) async fn known_dependents(&self, stored: &Stored) -> Result<Option<Vec<Uuid>>, DbError> {
+        self.replica.dependents(stored.image.uuid(), &stored.etag).await
     }
 
     pub(super) async fn filtered(&self, wanted: fn(&View) -> bool) -> Result<Vec<Arc<View>>, DbError> {

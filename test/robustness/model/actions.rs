@@ -51,13 +51,7 @@ pub(super) async fn act(world: &World, random: &mut StdRng) {
                 .send("delete icon", world.request(server, Method::DELETE, &format!("/images/{uuid}/icon")))
                 .await,
         ),
-        10..12 => {
-            let answer =
-                world.send("activate", world.request(server, Method::POST, &action("activate"))).await;
-            if answer.is_some_and(|answer| answer.is_success()) {
-                world.note(&uuid, |known| known.is_active = true);
-            }
-        }
+        10..12 => activate(world, server, &uuid).await,
         12..14 if known.is_local => {
             let stor = if random.random_bool(0.5) { "manta" } else { "local" };
             let path = format!("{}&stor={stor}", action("change-stor"));
@@ -143,13 +137,22 @@ async fn reparent(world: &World, random: &mut StdRng, server: usize, uuid: &str)
     world.send("reparent", request.json(&json!({"origin": origin}))).await;
 }
 
-/// AddImageAcl for the other account, which then makes a clone.
+async fn activate(world: &World, server: usize, uuid: &str) {
+    let request = world.request(server, Method::POST, &format!("/images/{uuid}?action=activate"));
+    if world.send("activate", request).await.is_some_and(|answer| answer.is_success()) {
+        world.note(uuid, |known| known.is_active = true);
+    }
+}
+
+/// AddImageAcl for the other account, which then makes a clone, if the image is active by now.
 async fn share_and_clone(world: &World, server: usize, uuid: &str, known: &Known) {
     let other = 1 - known.account;
+    activate(world, server, uuid).await;
     let acl = world.request(server, Method::POST, &format!("/images/{uuid}/acl"));
     world.send("share", acl.json(&json!([world.accounts[other]]))).await;
     let path = format!("/images/{uuid}/clone?account={}", world.accounts[other]);
-    let Some(answer) = world.send("clone", world.request(server, Method::POST, &path)).await else { return };
+    // An origin may be on the disk of the first server.
+    let Some(answer) = world.send("clone", world.request(0, Method::POST, &path)).await else { return };
     if answer.is_success() {
         let known = Known { account: other, may_be_gone: false, ..known.clone() };
         world.add(answer.json()["uuid"].as_str().unwrap(), known);

@@ -128,7 +128,7 @@ async fn a_delete_that_is_not_answered_leaves_no_image_without_its_bytes() {
     let client = Client::new(&datacenter);
     for loss in LOSSES {
         let uuid = client.uploaded(OLD).await;
-        lose_answers(&datacenter, loss, "delObject");
+        lose_answers(&datacenter, loss, "batch");
         let answer = client.delete(&uuid).await.unwrap();
         datacenter.moray().faults().clear();
         // The image is gone, and a repeated delete finds it so.

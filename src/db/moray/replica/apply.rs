@@ -15,7 +15,8 @@ use crate::manifest::{Image, Record, Rules, Uuid, View, view};
 pub(super) struct Decoded {
     pub(super) key: Key,
     pub(super) version: Version,
-    pub(super) view: Result<Arc<View>, String>,
+    /// The record as it is stored, and the view of it; or why it cannot be used.
+    pub(super) image: Result<(Arc<str>, Arc<View>), String>,
 }
 
 impl Decoded {
@@ -25,7 +26,8 @@ impl Decoded {
         if let Err(reason) = &view {
             tracing::warn!(uuid = row.key, reason, "a stored image cannot be used");
         }
-        Decoded { key, version: version_of(row), view: view.map(Arc::new) }
+        let image = view.map(|view| (row.value.get().into(), Arc::new(view)));
+        Decoded { key, version: version_of(row), image }
     }
 }
 
@@ -67,17 +69,17 @@ impl Shared {
 
     fn set(&self, sent: Ticket, decoded: Vec<Decoded>) {
         let mut rows = self.rows();
-        for Decoded { key, version, view } in decoded {
+        for Decoded { key, version, image } in decoded {
             // A write of this process may have been answered meanwhile.
             if rows.judge(sent, &key, &version) != Verdict::New {
                 continue;
             }
-            let image = if let Key::Image(uuid) = &key { Some(*uuid) } else { None };
-            let (change, damage) = match view {
-                Ok(view) => (Some(Change::Put(view)), None),
-                Err(reason) => (image.map(Change::Remove), Some(reason)),
+            let uuid = if let Key::Image(uuid) = &key { Some(*uuid) } else { None };
+            let (change, content) = match image {
+                Ok((record, view)) => (Some(Change::Put(view)), Ok(record)),
+                Err(reason) => (uuid.map(Change::Remove), Err(reason)),
             };
-            rows.set(key, version, damage);
+            rows.set(key, version, content);
             self.index.apply(change);
         }
     }
@@ -148,14 +150,15 @@ impl Replica {
             if !comes_back_as_put(&image) {
                 return Written::Unclear;
             }
-            let view = View::new(&image).map(Arc::new);
+            // Never an error for an image that is valid; reading it says more.
+            let (Ok(view), Ok(record)) = (View::new(&image), serde_json::to_string(image.record())) else {
+                return Written::Unclear;
+            };
             let mut rows = shared.rows();
-            let written = rows.wrote(sent, &Key::Image(uuid), replaced.as_deref(), &etag);
-            match (written, view) {
-                (Written::Newest, Ok(view)) => shared.index.apply([Change::Put(view)]),
-                // Never for an image that is valid; reading it says more.
-                (Written::Newest, Err(_)) => return Written::Unclear,
-                _ => {}
+            let key = Key::Image(uuid);
+            let written = rows.wrote(sent, &key, replaced.as_deref(), &etag, record.into());
+            if written == Written::Newest {
+                shared.index.apply([Change::Put(Arc::new(view))]);
             }
             written
         });

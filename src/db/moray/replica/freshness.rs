@@ -7,6 +7,10 @@ use crate::db::DbError;
 
 /// What is older than this is no answer while Moray is there.
 const MAX_AGE: Duration = Duration::from_secs(1);
+/// The same while a round is under way: Moray, or this machine, has so much to do that nothing newer is to be had.
+const MAX_BUSY_AGE: Duration = Duration::from_secs(3);
+/// Without a read or a write for so long there are only few rounds.
+const IN_USE: Duration = Duration::from_secs(2);
 /// How long a read waits for a replica that is late.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -22,12 +26,14 @@ pub(super) struct State {
     pub(super) is_complete: bool,
     /// Whether Moray did not answer last time, or has not for a while.
     pub(super) is_away: bool,
+    /// Whether it is being asked.
+    pub(super) is_asked: bool,
 }
 
 /// What a read may take from the replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::db::moray) enum Freshness {
-    /// What is there is at most a second old.
+    /// What is there is at most a second old, or as new as it gets.
     Fresh,
     /// It is late: a round takes long. Waiting on is better than asking Moray, which has enough to do.
     Late,
@@ -55,9 +61,11 @@ impl Replica {
     /// What a read may take now. It waits a little for a round under way.
     pub(in crate::db::moray) async fn freshness(&self) -> Result<Freshness, TooOld> {
         let shared = &self.shared;
+        self.note_use();
         if let Some(freshness) = shared.judge(false) {
             return freshness;
         }
+        shared.wanted.notify_one();
         let deadline = tokio::time::Instant::now() + PATIENCE;
         let (mut state, mut connections) = (shared.state.subscribe(), shared.bucket.client.watch_state());
         loop {
@@ -73,6 +81,11 @@ impl Replica {
                 return freshness;
             }
         }
+    }
+
+    /// Lets rounds go on for a while.
+    pub(in crate::db::moray) fn note_use(&self) {
+        *self.shared.used() = Instant::now();
     }
 
     /// What may be told when Moray has not answered.
@@ -105,6 +118,7 @@ impl Replica {
     /// Waits for a state of the replica that is known to be that of Moray from now on or later. Whether it came in time.
     pub(in crate::db::moray) async fn next_round(&self) -> bool {
         let now = Instant::now();
+        self.shared.wanted.notify_one();
         let mut state = self.shared.state.subscribe();
         let later = state.wait_for(|state| state.confirmed.is_some_and(|confirmed| confirmed >= now));
         timeout_at((now + 2 * PATIENCE).into(), later).await.is_ok_and(|state| state.is_ok())
@@ -112,11 +126,23 @@ impl Replica {
 }
 
 impl Shared {
+    /// Whether somebody has read or written lately.
+    pub(super) fn is_in_use(&self) -> bool {
+        self.used().elapsed() < IN_USE
+    }
+
+    /// Waits until somebody needs a round, but not for longer than this.
+    pub(super) async fn wait_for_use(&self, limit: Duration) {
+        // Without anybody there is a round all the same.
+        let _ = tokio::time::timeout(limit, self.wanted.notified()).await;
+    }
+
     /// `None` is to wait: a round is under way.
     fn judge(&self, is_late: bool) -> Option<Result<Freshness, TooOld>> {
         let state = *self.state.borrow();
         let age = state.confirmed.map(|confirmed| confirmed.elapsed());
-        if state.is_complete && age.is_some_and(|age| age <= MAX_AGE) {
+        let limit = if state.is_asked { MAX_BUSY_AGE } else { MAX_AGE };
+        if state.is_complete && age.is_some_and(|age| age <= limit) {
             return Some(Ok(Freshness::Fresh));
         }
         if state.confirmed.is_some() && (state.is_away || !self.bucket.client.state().is_connected()) {

@@ -1,72 +1,95 @@
 use std::sync::Arc;
 
-use super::Shared;
+use futures_util::{StreamExt, TryStreamExt, stream};
+
 use super::apply::{Decoded, version_of};
-use super::rows::{Key, Rows, Version};
+use super::rows::{Key, Rows};
+use super::{Known, Shared};
 use crate::db::index::Prepared;
 use crate::db::moray::failed;
 use crate::db::{DbError, blocking};
-use crate::manifest::View;
 
 /// Rows asked for at once.
 const PAGE: u64 = 500;
+/// How many such queries are under way at a time.
+const AT_A_TIME: usize = 4;
+/// Into how many parts the rows are divided at most.
+const RANGES: u64 = 64;
 
-type Loaded = Vec<(Key, Version, Result<Arc<View>, String>)>;
+type Loaded = Vec<Decoded>;
+
+/// Up to when everything is known, by the times of the last writes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Horizon {
+    /// Of an image.
+    pub(super) written: i64,
+    /// Of a note that one was deleted.
+    pub(super) deleted: i64,
+}
+
+/// Ranges of `_id`s: at most [`RANGES`], with a page of rows or less where that is enough. The last one has no end.
+fn ranges(top: u64) -> Vec<(u64, Option<u64>)> {
+    let width = PAGE.max(top / RANGES + 1);
+    let starts = (0..=top / width).map(|number| number * width);
+    starts.map(|first| (first, (first + width <= top).then(|| first + width - 1))).collect()
+}
 
 impl Shared {
     /// Loads all rows. What is known already and has not changed is not decoded again.
     ///
-    /// What happens meanwhile is for the next round to find, which is to ask for everything written since the returned time.
-    pub(super) async fn load(self: &Arc<Self>) -> Result<i64, DbError> {
+    /// What happens meanwhile is for the next round to find, which is to ask for everything since the returned times.
+    pub(super) async fn load(self: &Arc<Self>) -> Result<Horizon, DbError> {
         self.bucket.ensure().await.map_err(failed)?;
         self.state.send_modify(|state| state.is_away = false);
         tracing::info!("Bucket has been loaded");
-        let last_write = self.bucket.last_write().await.map_err(failed)?.unwrap_or(0);
-        let mut loaded: Loaded = Vec::new();
-        let mut first = 0;
-        loop {
-            let page = self.bucket.page(first, None, PAGE).await.map_err(failed)?;
-            let Some(last) = page.rows.last() else { break };
-            first = last.id + 1;
-            let (shared, rows) = (Arc::clone(self), page.rows);
-            loaded.extend(
-                blocking(move || rows.iter().map(|row| shared.known_or_decoded(row)).collect::<Loaded>())
-                    .await?,
-            );
-            if page.is_last {
-                break;
-            }
-        }
+        let (written, deleted, top) =
+            tokio::try_join!(self.bucket.last_write(), self.bucket.last_deletion(), self.bucket.last_id())
+                .map_err(failed)?;
+        let ranges = ranges(top.unwrap_or(0)).into_iter().map(|(first, last)| self.load_range(first, last));
+        let loaded: Vec<Loaded> = stream::iter(ranges).buffered(AT_A_TIME).try_collect().await?;
+        let loaded = loaded.into_iter().flatten().collect();
         let shared = Arc::clone(self);
         blocking(move || shared.install(loaded)).await?;
         self.metrics.replica_rebuilt();
         tracing::info!(images = self.index.len(), "all images are in memory");
-        Ok(last_write)
+        Ok(Horizon { written: written.unwrap_or(0), deleted: deleted.unwrap_or(0) })
     }
 
-    fn known_or_decoded(&self, row: &moray::Object) -> (Key, Version, Result<Arc<View>, String>) {
-        let key = Key::of(&row.key);
-        let known = match &key {
-            Key::Image(uuid) if self.rows().has_version(&key, &row.etag) => self.index.get(*uuid),
-            _ => None,
-        };
-        match known {
-            Some(view) => (key, version_of(row), Ok(view)),
-            None => {
-                let Decoded { key, version, view } = Decoded::new(row, self.rules);
-                (key, version, view)
+    async fn load_range(self: &Arc<Self>, mut first: u64, last: Option<u64>) -> Result<Loaded, DbError> {
+        let mut loaded = Loaded::new();
+        loop {
+            let page = self.bucket.page(first, last, PAGE).await.map_err(failed)?;
+            let Some(end) = page.rows.last() else { break };
+            first = end.id + 1;
+            let (shared, rows) = (Arc::clone(self), page.rows);
+            let decoded =
+                blocking(move || rows.iter().map(|row| shared.known_or_decoded(row)).collect::<Loaded>());
+            loaded.extend(decoded.await?);
+            if page.is_last || last.is_some_and(|last| first > last) {
+                break;
             }
+        }
+        Ok(loaded)
+    }
+
+    fn known_or_decoded(&self, row: &moray::Object) -> Decoded {
+        let key = Key::of(&row.key);
+        match self.known(&key).filter(|known| *known.etag == *row.etag) {
+            Some(Known { record, view, .. }) => {
+                Decoded { key, version: version_of(row), image: Ok((record, view)) }
+            }
+            None => Decoded::new(row, self.rules),
         }
     }
 
     fn install(&self, loaded: Loaded) {
         let mut views = Vec::with_capacity(loaded.len());
-        let versions = loaded.into_iter().map(|(key, version, view)| match view {
-            Ok(view) => {
+        let versions = loaded.into_iter().map(|Decoded { key, version, image }| {
+            let content = image.map(|(record, view)| {
                 views.push(view);
-                (key, version, None)
-            }
-            Err(reason) => (key, version, Some(reason)),
+                record
+            });
+            (key, version, content)
         });
         let mut rows = Rows::loaded(Arc::clone(&self.clock), versions);
         // A row that was deleted and made anew while it was looked for may have come twice.
@@ -79,5 +102,20 @@ impl Shared {
             self.index.swap(&mut images);
         }
         // What was there before takes a while to drop.
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_have_every_id_once() {
+        for top in [0, 1, 498, 499, 500, 501, 1000, 31_999, 32_000, 32_001, 10_000_000] {
+            let ranges = ranges(top);
+            assert_eq!((ranges[0].0, ranges.last().unwrap().1), (0, None));
+            assert!(ranges.len() as u64 <= RANGES && ranges.last().unwrap().0 <= top, "{top}");
+            assert!(ranges.windows(2).all(|pair| pair[0].1 == Some(pair[1].0 - 1)), "{top}: {ranges:?}");
+        }
     }
 }

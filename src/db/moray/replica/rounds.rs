@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::Shared;
+use super::deletions::Deletions;
 use super::rows::{Key, Ticket};
+use crate::db::moray::bucket::{BUCKET, Walk};
 use crate::db::moray::failed;
 use crate::db::{DbError, blocking};
 use crate::telemetry::err;
@@ -13,10 +15,12 @@ use crate::telemetry::err;
 const INTERVAL: Duration = Duration::from_millis(350);
 /// Where rounds take longer, there is a pause of this part of it between them.
 const PAUSE: u32 = 4;
+/// The same while nobody reads or writes.
+const IDLE_INTERVAL: Duration = Duration::from_secs(10);
 /// A pause after a failure.
 const RETRY: Duration = Duration::from_millis(350);
 /// Moray that has not answered for this long counts as away.
-const LATE: Duration = Duration::from_millis(1500);
+const LATE: Duration = Duration::from_secs(3);
 
 /// Changes are asked for again that are so much older than the newest one. The times are those of the Moray process that
 /// made the change: their clocks differ, and what is written can only be seen after the transaction has ended.
@@ -24,21 +28,36 @@ const OVERLAP: Duration = Duration::from_secs(2);
 /// The same now and then, for clocks that differ more.
 const WIDE_OVERLAP: Duration = Duration::from_secs(60);
 const WIDE_EVERY: u64 = 30;
+/// The rows are counted at most once in the first time, and at least once in the second; in between so that it takes this part
+/// of the time. After a while without reads it is more seldom.
+const COUNT_EVERY: Duration = Duration::from_secs(1);
+const COUNT_WITHIN: Duration = Duration::from_secs(15);
+const COUNT_SHARE: u32 = 50;
+const IDLE_COUNT_EVERY: Duration = Duration::from_secs(300);
 /// Unless more rows than these were written in that time: all of them would be sent again.
 const WIDE_ROWS: usize = 5_000;
 /// One in so many rounds looks at some rows although nothing is known to have happened to them.
 const PATROL_EVERY: u64 = 100;
 
 /// Rows asked for at once.
-const PAGE: u64 = 500;
+pub(super) const PAGE: u64 = 500;
 /// How often a difference is searched for in one round.
 const COMPARISONS: usize = 3;
 
 /// Keeps the replica for as long as the process runs.
 pub(super) async fn keep(shared: Arc<Shared>) {
-    let mut keeper = Keeper { shared, newest: None, rounds: 0, patrol: 0, is_interrupted: false };
+    let mut keeper = Keeper {
+        shared,
+        progress: None,
+        last_round: Instant::now(),
+        count_after: Instant::now(),
+        rounds: 0,
+        patrol: 0,
+        is_interrupted: false,
+    };
     loop {
         let began = Instant::now();
+        let was_in_use = keeper.shared.is_in_use();
         let pause = match keeper.watched_round(began).await {
             Ok(outcome) => {
                 keeper.shared.metrics.replica_round(outcome);
@@ -52,11 +71,15 @@ pub(super) async fn keep(shared: Arc<Shared>) {
             }
         };
         tokio::time::sleep(pause).await;
+        // One more round after the last use: what has been written is known with its time then.
+        if !was_in_use && !keeper.is_interrupted {
+            keeper.shared.wait_for_use(IDLE_INTERVAL.saturating_sub(pause)).await;
+        }
     }
 }
 
 /// Why a round did not confirm the replica.
-enum Interruption {
+pub(super) enum Interruption {
     /// Moray did not answer. Nothing says that what is known is wrong.
     NoAnswer(DbError),
     /// What is known is not what is in Moray, nor an earlier state of it.
@@ -71,17 +94,65 @@ impl From<DbError> for Interruption {
 
 struct Keeper {
     shared: Arc<Shared>,
-    /// The time of the newest write that is known; `None` before everything was loaded, and after a gap.
-    newest: Option<i64>,
+    /// `None` before everything was loaded, and after a gap.
+    progress: Option<Progress>,
+    /// When the last round began that was not interrupted.
+    last_round: Instant,
+    /// When the rows may be counted again.
+    count_after: Instant,
     rounds: u64,
     patrol: u64,
     is_interrupted: bool,
+}
+
+/// Up to when everything is known.
+struct Progress {
+    newest: Newest,
+    deletions: Deletions,
+}
+
+/// The newest write that is known.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Newest {
+    /// Its time, by the clock of the Moray process that made it.
+    pub(super) mtime: i64,
+    /// When it became known.
+    since: Instant,
+}
+
+impl Newest {
+    pub(super) fn now(mtime: i64) -> Newest {
+        Newest { mtime, since: Instant::now() }
+    }
+
+    /// The one that is the newest now.
+    pub(super) fn advance(&mut self, mtime: i64) {
+        // A clock that is ahead must not keep the changes of others from being asked for.
+        let mtime = mtime.min(now_millis());
+        if mtime > self.mtime {
+            *self = Newest::now(mtime);
+        }
+        // What was the newest may have been deleted.
+        self.mtime = mtime;
+    }
+
+    /// Where a query begins that shows everything that can have been written since the last round began, if clocks differ
+    /// by `overlap`: as time goes by without a write, those of before that time become fewer, and at last only the newest
+    /// one is left.
+    pub(super) fn asked_since(&self, overlap: Duration, last_round: Instant) -> i64 {
+        before(self.mtime, overlap.saturating_sub(last_round.saturating_duration_since(self.since)))
+    }
 }
 
 impl Keeper {
     /// A round; if it takes long, reads no longer wait for it.
     async fn watched_round(&mut self, began: Instant) -> Result<&'static str, Interruption> {
         let shared = Arc::clone(&self.shared);
+        // Who waits for news has none to hear of.
+        shared.state.send_if_modified(|state| {
+            state.is_asked = true;
+            false
+        });
         let round = self.round(began);
         tokio::pin!(round);
         match tokio::time::timeout(LATE, &mut round).await {
@@ -94,36 +165,25 @@ impl Keeper {
     }
 
     async fn round(&mut self, began: Instant) -> Result<&'static str, Interruption> {
-        let newest = match self.newest {
-            Some(newest) => newest,
+        let mut progress = match self.progress.take() {
+            Some(progress) => progress,
             None => {
-                let newest = self.shared.load().await?;
-                self.newest = Some(newest);
+                let known = self.shared.load().await?;
                 // What was read just now is no earlier state.
                 self.is_interrupted = false;
-                newest
+                self.count_after = began;
+                Progress { newest: Newest::now(known.written), deletions: Deletions::since(known.deleted) }
             }
         };
-        // Only rows that may be known are counted: others may insert faster than can be told. An insert that becomes visible
-        // late makes a difference that is looked into, and is found harmless; or it hides that something was deleted, until
-        // the next round.
-        let bucket = self.shared.bucket.clone();
-        let top = self.shared.rows().top();
-        let (count, any) = tokio::join!(bucket.count(0, Some(top)), self.take_changes(newest));
-        let count = match count {
-            Err(error) if error.server_kind() == Some(moray::ServerErrorKind::BucketNotFound) => {
-                return Err(Interruption::Gap("the bucket is gone"));
-            }
-            count => count.map_err(failed)?,
-        };
-        let mut outcome = if any? { "changed" } else { "same" };
-        if count != self.known_up_to(top).await? {
-            outcome = "compared";
-            self.compare(top).await?;
+        let done = self.catch_up(began, &mut progress).await;
+        if !matches!(done, Err(Interruption::Gap(_))) {
+            self.progress = Some(progress);
         }
+        let outcome = done?;
         if std::mem::take(&mut self.is_interrupted) {
             tracing::info!("the images in memory are up to date again");
         }
+        self.last_round = began;
         self.rounds += 1;
         if self.rounds.is_multiple_of(PATROL_EVERY) {
             self.patrol = self.shared.patrol(self.patrol).await?;
@@ -133,30 +193,77 @@ impl Keeper {
             state.confirmed = Some(began);
             state.is_complete = true;
             state.is_away = false;
+            state.is_asked = false;
         });
         Ok(outcome)
     }
 
+    /// Takes what has happened. Only rows that may be known are counted: others may insert faster than can be told. An insert
+    /// that becomes visible late makes a difference that is looked into, and is found harmless; or it hides that something was
+    /// deleted, until the next time.
+    async fn catch_up(
+        &mut self,
+        began: Instant,
+        progress: &mut Progress,
+    ) -> Result<&'static str, Interruption> {
+        let sent = self.shared.clock.ticket();
+        let is_wide = self.is_interrupted || self.rounds.is_multiple_of(WIDE_EVERY);
+        let overlap = if is_wide { WIDE_OVERLAP } else { OVERLAP };
+        let shared = Arc::clone(&self.shared);
+        let is_counting = self.is_interrupted || self.is_count_due(began);
+        let (top, bucket) = (shared.rows().top(), &shared.bucket);
+        let Progress { newest, deletions } = progress;
+        let count = async {
+            let counting = Instant::now();
+            let count = if is_counting { Some(bucket.count(0, Some(top)).await?) } else { None };
+            Ok((count, counting.elapsed()))
+        };
+        let last_round = self.last_round;
+        let (count, deleted, any) = tokio::join!(
+            count,
+            deletions.take(&shared, overlap, last_round),
+            self.take_changes(newest, is_wide)
+        );
+        let (count, took) = count.map_err(interruption)?;
+        let mut outcome = if any? | deleted? { "changed" } else { "same" };
+        if let Some(count) = count {
+            self.count_after = Instant::now() + (took * COUNT_SHARE).clamp(COUNT_EVERY, COUNT_WITHIN);
+            if count != self.known_up_to(top).await? {
+                outcome = "compared";
+                self.compare(top).await?;
+            }
+        }
+        self.shared.rows().confirm(sent);
+        Ok(outcome)
+    }
+
+    /// Whether it is time to count the rows. A round that somebody may wait for, after there was none for a while, does
+    /// not.
+    fn is_count_due(&self, began: Instant) -> bool {
+        match self.shared.is_in_use() {
+            true => began >= self.count_after && self.last_round.elapsed() < 2 * COUNT_EVERY,
+            false => began >= self.count_after + IDLE_COUNT_EVERY,
+        }
+    }
+
     /// Takes what was written since `newest`, and a little before. Whether there was anything.
-    async fn take_changes(&mut self, newest: i64) -> Result<bool, Interruption> {
-        let wide = self.is_interrupted || self.rounds.is_multiple_of(WIDE_EVERY);
-        let since = if wide { self.wide_overlap(newest).await? } else { before(newest, OVERLAP) };
+    async fn take_changes(&self, newest: &mut Newest, is_wide: bool) -> Result<bool, Interruption> {
+        let since = match is_wide {
+            true => self.wide_overlap(*newest).await?,
+            false => newest.asked_since(OVERLAP, self.last_round),
+        };
         // What has to be there still, when it is not known what has happened meanwhile.
         let before = if self.is_interrupted { self.written_since(since).await? } else { Vec::new() };
         let sent = self.shared.clock.ticket();
-        let (mut mtime, mut skip) = (since, 0);
+        let mut walk = Walk::since(since);
         let mut shown = HashMap::new();
         let mut last = since;
         let mut any = false;
         loop {
             let asked = self.shared.clock.ticket();
-            let page = self.shared.bucket.written_since(mtime, skip, PAGE).await.map_err(failed)?;
+            let page = self.shared.bucket.next_page(BUCKET, &mut walk, PAGE).await.map_err(interruption)?;
             shown.extend(page.rows.iter().map(|row| (Key::of(&row.key), row.mtime)));
-            let Some(end) = page.rows.last().map(|row| row.mtime) else { break };
-            last = last.max(end);
-            // The next page begins with the last moment of this one, some of whose rows are known by then.
-            skip = if end == mtime { skip + page.rows.len() as u64 } else { 0 };
-            mtime = end;
+            last = page.rows.iter().map(|row| row.mtime).fold(last, i64::max);
             any |= self.shared.take(asked, page.rows).await?;
             if page.is_last {
                 break;
@@ -165,7 +272,7 @@ impl Keeper {
         if before.iter().any(|(key, mtime)| shown.get(key).is_none_or(|shown| shown < mtime)) {
             return Err(Interruption::Gap("the latest changes are not in moray any more"));
         }
-        if last < newest {
+        if last < newest.mtime {
             self.check_newest(since, &shown).await?;
         }
         let to_be_read = self.shared.rows().to_be_read(sent);
@@ -173,8 +280,7 @@ impl Keeper {
             self.shared.refresh(&key).await?;
             any = true;
         }
-        // A clock that is ahead must not keep the changes of others from being asked for.
-        self.newest = Some(last.min(now_millis()));
+        newest.advance(last);
         Ok(any)
     }
 
@@ -191,8 +297,13 @@ impl Keeper {
     }
 
     /// Where a query begins that is to show what was written in [`WIDE_OVERLAP`] before `newest`.
-    async fn wide_overlap(&self, newest: i64) -> Result<i64, DbError> {
-        let (widest, narrowest) = (before(newest, WIDE_OVERLAP), before(newest, OVERLAP));
+    async fn wide_overlap(&self, newest: Newest) -> Result<i64, DbError> {
+        // It is not known what has happened during an interruption.
+        let widest = match self.is_interrupted {
+            true => before(newest.mtime, WIDE_OVERLAP),
+            false => newest.asked_since(WIDE_OVERLAP, self.last_round),
+        };
+        let narrowest = newest.asked_since(OVERLAP, self.last_round);
         let mut written = self.written_since(widest).await?;
         if written.len() <= WIDE_ROWS {
             return Ok(widest);
@@ -208,7 +319,7 @@ impl Keeper {
 
     /// Searches for what is different among the rows up to an `_id`, until nothing is, or others have changed something
     /// meanwhile: what happened before this round began is known by then.
-    async fn compare(&mut self, top: u64) -> Result<(), Interruption> {
+    async fn compare(&self, top: u64) -> Result<(), Interruption> {
         for _ in 0..COMPARISONS {
             let removed = self.shared.compare(top).await?;
             let sent: Ticket = self.shared.clock.ticket();
@@ -237,14 +348,24 @@ impl Keeper {
                 if is_new {
                     tracing::warn!(err.json = %err(&error), "the images in memory cannot be kept up to date now");
                 }
-                self.shared.state.send_modify(|state| state.is_away = true);
+                self.shared.state.send_modify(|state| {
+                    state.is_away = true;
+                    state.is_asked = false;
+                });
             }
             Interruption::Gap(reason) => {
                 tracing::warn!(reason, "all images are loaded again");
-                self.newest = None;
+                self.progress = None;
                 self.shared.state.send_modify(|state| state.is_complete = false);
             }
         }
+    }
+}
+
+pub(super) fn interruption(error: moray::Error) -> Interruption {
+    match error.server_kind() {
+        Some(moray::ServerErrorKind::BucketNotFound) => Interruption::Gap("a bucket is gone"),
+        _ => failed(error).into(),
     }
 }
 

@@ -68,19 +68,27 @@ pub(super) struct Version {
     pub(super) etag: Box<str>,
 }
 
+/// The text of a record, or why it cannot be used.
+pub(super) type Content = Result<Arc<str>, String>;
+
 #[derive(Debug)]
 struct Row {
     /// Unknown for what this process inserted until a query shows it; so is the time for what it wrote.
     id: Option<u64>,
     mtime: Option<i64>,
     etag: Box<str>,
+    /// The text of the record, if it can be used.
+    record: Option<Arc<str>>,
     /// When it was last changed here.
     changed: u64,
+    /// Whether this process has written it as a new image, or in the place of a version that was settled.
+    continues_settled: bool,
 }
 
 impl Row {
-    fn of(version: Version, changed: u64) -> Row {
-        Row { id: Some(version.id), mtime: Some(version.mtime), etag: version.etag, changed }
+    fn of(version: Version, record: Option<Arc<str>>, changed: u64) -> Row {
+        let Version { id, mtime, etag } = version;
+        Row { id: Some(id), mtime: Some(mtime), etag, record, changed, continues_settled: false }
     }
 }
 
@@ -118,6 +126,8 @@ pub(super) struct Rows {
     damaged: BTreeMap<Key, String>,
     /// The greatest `_id` that was ever known.
     top: u64,
+    /// What was changed here up to this number was followed by queries that showed all changes of before.
+    confirmed: u64,
     clock: Arc<Clock>,
 }
 
@@ -128,14 +138,11 @@ impl Rows {
     }
 
     /// All rows, from queries that showed all of them. What changes from here on is newer.
-    pub(super) fn loaded(
-        clock: Arc<Clock>,
-        rows: impl IntoIterator<Item = (Key, Version, Option<String>)>,
-    ) -> Rows {
+    pub(super) fn loaded(clock: Arc<Clock>, rows: impl IntoIterator<Item = (Key, Version, Content)>) -> Rows {
         let mut loaded = Rows::new(clock);
         let changed = loaded.clock.next();
-        for (key, version, damage) in rows {
-            loaded.put(key, Row::of(version, changed), damage);
+        for (key, version, content) in rows {
+            loaded.put_version(key, version, content, changed);
         }
         loaded
     }
@@ -181,11 +188,19 @@ impl Rows {
         Verdict::New
     }
 
-    /// Notes a version that was judged new. `damage` says why it cannot be used, if it cannot.
-    pub(super) fn set(&mut self, key: Key, version: Version, damage: Option<String>) {
-        let row = Row::of(version, self.clock.next());
+    /// Notes a version that was judged new.
+    pub(super) fn set(&mut self, key: Key, version: Version, content: Content) {
+        let changed = self.clock.next();
         self.unseen.remove(&key);
-        self.put(key, row, damage);
+        self.put_version(key, version, content, changed);
+    }
+
+    fn put_version(&mut self, key: Key, version: Version, content: Content, changed: u64) {
+        let (record, damage) = match content {
+            Ok(record) => (Some(record), None),
+            Err(reason) => (None, Some(reason)),
+        };
+        self.put(key, Row::of(version, record, changed), damage);
     }
 
     fn put(&mut self, key: Key, row: Row, damage: Option<String>) {
@@ -200,7 +215,16 @@ impl Rows {
 
     /// Judges a put of this process that was answered with `etag`. It was sent at `sent`, in the place of the version
     /// `replaced`; or of none. If it is the newest it is noted.
-    pub(super) fn wrote(&mut self, sent: Ticket, key: &Key, replaced: Option<&str>, etag: &str) -> Written {
+    pub(super) fn wrote(
+        &mut self,
+        sent: Ticket,
+        key: &Key,
+        replaced: Option<&str>,
+        etag: &str,
+        record: Arc<str>,
+    ) -> Written {
+        // Before an image is there, nobody names it as an origin; whoever imports several begins with the origins.
+        let continues_settled = replaced.is_none_or(|replaced| self.is_settled(key, replaced));
         let (is_older, id) = match self.rows.get(key) {
             Some(row) if *row.etag == *etag => {
                 return Written::Known;
@@ -214,7 +238,9 @@ impl Rows {
         if id.is_none() {
             self.unseen.insert(key.clone());
         }
-        let row = Row { id, mtime: None, etag: etag.into(), changed: self.clock.next() };
+        let changed = self.clock.next();
+        let row =
+            Row { id, mtime: None, etag: etag.into(), record: Some(record), changed, continues_settled };
         self.put(key.clone(), row, None);
         Written::Newest
     }
@@ -273,9 +299,26 @@ impl Rows {
         self.unseen.iter().filter(due).chain(&self.unclear).cloned().collect()
     }
 
-    /// Whether the version that is known has this etag.
-    pub(super) fn has_version(&self, key: &Key, etag: &str) -> bool {
-        self.rows.get(key).is_some_and(|row| *row.etag == *etag)
+    /// The text of the record of this key, and its etag, if it is known and can be used.
+    pub(super) fn record(&self, key: &Key) -> Option<(Arc<str>, &str)> {
+        self.rows.get(key).and_then(|row| Some((Arc::clone(row.record.as_ref()?), &*row.etag)))
+    }
+
+    /// Notes that all changes which were made before `sent` have been shown.
+    pub(super) fn confirm(&mut self, sent: Ticket) {
+        self.confirmed = sent.0;
+    }
+
+    /// Whether this version is the one that is known, and everything is that happened before it: it was not read by itself, ahead
+    /// of other changes.
+    pub(super) fn is_settled(&self, key: &Key, etag: &str) -> bool {
+        let row = self.rows.get(key).filter(|row| *row.etag == *etag);
+        row.is_some_and(|row| row.continues_settled || row.changed <= self.confirmed)
+    }
+
+    /// Whether there is a row of this key.
+    pub(super) fn is_known(&self, key: &Key) -> bool {
+        self.rows.contains_key(key)
     }
 
     /// Rows whose time of the last write is `mtime` or later, with that time.
@@ -306,10 +349,18 @@ mod tests {
         Version { id: 7, mtime, etag: etag.into() }
     }
 
+    fn text() -> Arc<str> {
+        "{}".into()
+    }
+
+    fn record() -> Content {
+        Ok(text())
+    }
+
     /// Rows that know the version A, written at 1.
     fn known() -> Rows {
         let mut rows = Rows::default();
-        rows.set(key(), version("A", 1), None);
+        rows.set(key(), version("A", 1), record());
         rows
     }
 
@@ -328,7 +379,7 @@ mod tests {
     fn a_query_of_before_a_write_brings_nothing_back() {
         let mut rows = known();
         let sent = rows.clock.ticket();
-        assert_eq!(rows.wrote(sent, &key(), Some("A"), "B"), Written::Newest);
+        assert_eq!(rows.wrote(sent, &key(), Some("A"), "B", text()), Written::Newest);
         assert_eq!(rows.judge(sent, &key(), &version("A", 1)), Verdict::Old);
         assert!(!rows.missing(sent, &key(), None));
         let later = rows.clock.ticket();
@@ -342,11 +393,11 @@ mod tests {
     fn what_a_query_shows_and_may_be_newer_is_to_be_read() {
         let mut rows = known();
         let sent = rows.clock.ticket();
-        assert_eq!(rows.wrote(sent, &key(), Some("A"), "B"), Written::Newest);
+        assert_eq!(rows.wrote(sent, &key(), Some("A"), "B", text()), Written::Newest);
         assert_eq!(rows.judge(sent, &key(), &version("C", 3)), Verdict::Old);
         assert_eq!(rows.to_be_read(sent), [key()]);
         assert_eq!(rows.judge(rows.clock.ticket(), &key(), &version("C", 3)), Verdict::New);
-        rows.set(key(), version("C", 3), None);
+        rows.set(key(), version("C", 3), record());
         assert_eq!(rows.to_be_read(rows.clock.ticket()), []);
 
         let sent = rows.clock.ticket();
@@ -364,10 +415,10 @@ mod tests {
         let ids = rows.ids(u64::MAX);
         let sent = rows.clock.ticket();
         assert_eq!(rows.deleted(sent, &key(), "A"), Written::Newest);
-        assert_eq!(rows.wrote(rows.clock.ticket(), &key(), None, "B"), Written::Newest);
+        assert_eq!(rows.wrote(rows.clock.ticket(), &key(), None, "B", text()), Written::Newest);
         let asked = rows.clock.ticket();
         assert!(!rows.missing(asked, &key(), Some(ids[0].0)));
-        assert!(rows.has_version(&key(), "B"));
+        assert_eq!(rows.record(&key()).unwrap().1, "B");
         // A query has shown where it is by now.
         assert_eq!(rows.judge(asked, &key(), &Version { id: 9, ..version("B", 2) }), Verdict::Known);
         assert!(!rows.missing(rows.clock.ticket(), &key(), Some(ids[0].0)));
@@ -401,11 +452,11 @@ mod tests {
         // The version that was replaced was never seen here.
         let mut rows = known();
         let sent = rows.clock.ticket();
-        assert_eq!(rows.wrote(sent, &key(), Some("X"), "B"), Written::Newest);
+        assert_eq!(rows.wrote(sent, &key(), Some("X"), "B", text()), Written::Newest);
         let sent = rows.clock.ticket();
         assert_eq!(rows.deleted(sent, &key(), "Y"), Written::Newest);
         let sent = rows.clock.ticket();
-        assert_eq!(rows.wrote(sent, &key(), None, "C"), Written::Newest);
+        assert_eq!(rows.wrote(sent, &key(), None, "C", text()), Written::Newest);
         assert_eq!(rows.to_be_read(rows.clock.ticket()), [key()]);
         assert_eq!(rows.to_be_read(sent), []);
         assert_eq!(rows.judge(rows.clock.ticket(), &key(), &version("C", 3)), Verdict::Known);
@@ -416,36 +467,60 @@ mod tests {
     fn a_query_that_was_faster_than_the_answer_is_recognised() {
         let mut rows = known();
         let sent = rows.clock.ticket();
-        rows.set(key(), version("B", 2), None);
-        assert_eq!(rows.wrote(sent, &key(), Some("A"), "B"), Written::Known);
+        rows.set(key(), version("B", 2), record());
+        assert_eq!(rows.wrote(sent, &key(), Some("A"), "B", text()), Written::Known);
         let sent = rows.clock.ticket();
-        rows.set(key(), version("B", 3), None);
-        assert_eq!(rows.wrote(sent, &key(), Some("B"), "C"), Written::Newest, "it is what was replaced");
+        rows.set(key(), version("B", 3), record());
+        assert_eq!(
+            rows.wrote(sent, &key(), Some("B"), "C", text()),
+            Written::Newest,
+            "it is what was replaced"
+        );
     }
 
     #[test]
     fn what_cannot_be_told_is_to_be_read() {
         let mut rows = known();
         let sent = rows.clock.ticket();
-        rows.set(key(), version("D", 4), None);
-        assert_eq!(rows.wrote(sent, &key(), Some("A"), "B"), Written::Unclear);
+        rows.set(key(), version("D", 4), record());
+        assert_eq!(rows.wrote(sent, &key(), Some("A"), "B", text()), Written::Unclear);
         assert_eq!(rows.deleted(sent, &key(), "A"), Written::Unclear);
-        assert!(rows.has_version(&key(), "D"));
+        assert_eq!(rows.record(&key()).unwrap().1, "D");
         let later = rows.clock.ticket();
         assert!(rows.missing(later, &key(), None));
         assert_eq!(
-            rows.wrote(sent, &key(), Some("A"), "B"),
+            rows.wrote(sent, &key(), Some("A"), "B", text()),
             Written::Unclear,
             "it may have been deleted since"
         );
     }
 
     #[test]
+    fn what_is_known_of_a_row_alone_is_settled_when_everything_else_is_known() {
+        let mut rows = Rows::default();
+        let began = rows.clock.ticket();
+        rows.set(key(), version("A", 1), record());
+        rows.confirm(began);
+        assert!(!rows.is_settled(&key(), "A"), "it was read while others were");
+        rows.confirm(rows.clock.ticket());
+        assert!(rows.is_settled(&key(), "A") && !rows.is_settled(&key(), "B"));
+        // Nobody can have done anything between two versions of which the second was put in the place of the first.
+        rows.wrote(rows.clock.ticket(), &key(), Some("A"), "B", text());
+        assert!(rows.is_settled(&key(), "B"));
+        rows.set(key(), version("C", 3), record());
+        rows.wrote(rows.clock.ticket(), &key(), Some("C"), "D", text());
+        assert!(!rows.is_settled(&key(), "D"));
+        let new = Key::of("b0f4ad6e-2547-11e2-a75e-9fdca1940570");
+        rows.wrote(rows.clock.ticket(), &new, None, "A", text());
+        assert!(rows.is_settled(&new, "A"));
+    }
+
+    #[test]
     fn damage_is_remembered_until_it_is_repaired() {
         let mut rows = Rows::default();
-        rows.set(key(), version("A", 1), Some("bad".into()));
+        rows.set(key(), version("A", 1), Err("bad".into()));
         assert_eq!(rows.damaged().get(&key()).map(String::as_str), Some("bad"));
-        rows.set(key(), version("B", 2), None);
+        rows.set(key(), version("B", 2), record());
         assert!(rows.damaged().is_empty());
     }
 
@@ -455,8 +530,8 @@ mod tests {
         let top = rows.top();
         assert_eq!(rows.count_up_to(top), 1);
         let own = Key::of("written by this process, its id not known yet");
-        assert_eq!(rows.wrote(rows.clock.ticket(), &own, None, "A"), Written::Newest);
-        rows.set(Key::of("inserted by another"), Version { id: top + 1, ..version("A", 1) }, None);
+        assert_eq!(rows.wrote(rows.clock.ticket(), &own, None, "A", text()), Written::Newest);
+        rows.set(Key::of("inserted by another"), Version { id: top + 1, ..version("A", 1) }, record());
         assert_eq!((rows.top(), rows.count_up_to(top)), (top + 1, 1));
         assert_eq!(rows.count_up_to(top + 1), 2);
     }
@@ -467,8 +542,8 @@ mod tests {
         let before = rows.clock.ticket();
         let other = Key::of("not a uuid");
         let versions = [
-            (key(), Version { id: 9, ..version("A", 1) }, None),
-            (other.clone(), version("B", 5), Some("no image".to_owned())),
+            (key(), Version { id: 9, ..version("A", 1) }, record()),
+            (other.clone(), version("B", 5), Err("no image".to_owned())),
         ];
         let rows = Rows::loaded(Arc::clone(&rows.clock), versions);
         assert!(rows.clock.ticket() > before);

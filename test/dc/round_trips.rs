@@ -1,0 +1,107 @@
+//! What changes ask of the backends. These tests start their own service.
+
+use std::time::Instant;
+
+use coal::moray::{Fault, FaultRule};
+use coal::ufds::UfdsFault;
+use moray::CallOptions;
+use reqwest::Method;
+use serde_json::json;
+
+use super::support::{Actor, LUKE, NOBODY, TestApp, VADER, fresh, small_record, tests, wait_until};
+
+tests! {
+    changes_read_nothing_when_nobody_interferes,
+    a_refusal_is_about_what_is_there_now,
+    an_owner_is_looked_up_once,
+    a_server_at_rest_asks_moray_for_nothing,
+}
+
+/// What is known here is as good as what Moray would say: if it is not, the write finds out.
+async fn changes_read_nothing_when_nobody_interferes(_shared: &TestApp) {
+    let app = TestApp::start().await;
+    let luke = app.luke();
+    let faults = app.dc.moray().faults();
+    for method in ["getObject", "findObjects"] {
+        faults.set(FaultRule::new(Fault::Refuse).method(method));
+    }
+    let uuid = luke.has_image(json!({})).await;
+    luke.upload(&uuid, "compression=none", "x").await.ok();
+    let icon = |method| luke.call(method, &format!("/images/{uuid}/icon"));
+    icon(Method::PUT).header("content-type", "image/png").body("icon").send().await.ok();
+    luke.activate(&uuid).await.ok();
+    let update = luke.call(Method::POST, &format!("/images/{uuid}?action=update"));
+    update.json(&json!({"description": "x"})).send().await.ok();
+    let acl = luke.call(Method::POST, &format!("/images/{uuid}/acl"));
+    acl.json(&json!([NOBODY])).send().await.ok();
+    luke.act(&uuid, "disable").await.ok();
+    icon(Method::DELETE).send().await.ok();
+    let child = luke.has_active_image(json!({"origin": uuid})).await;
+    luke.delete(&child).await.gone();
+    luke.delete(&uuid).await.gone();
+    // What is not known is asked for.
+    luke.activate(NOBODY).await.refused(503, "ServiceUnavailableError");
+    faults.clear();
+    luke.activate(NOBODY).await.not_found();
+    assert!(app.stored(&uuid).await.is_none());
+    for uuid in [uuid, child] {
+        let note = app.moray.get_object("imgapi_deletions", &uuid, &CallOptions::default()).await.unwrap();
+        assert_eq!(note.value.get(), json!({"uuid": uuid}).to_string());
+    }
+}
+
+/// Another server may have changed the image since this one heard of it.
+async fn a_refusal_is_about_what_is_there_now(_shared: &TestApp) {
+    let app = TestApp::start_empty().await;
+    let luke = app.luke();
+    let uuid = luke.has_image_with_file(json!({}), b"x").await;
+    let (mut record, _) = app.stored(&uuid).await.unwrap();
+    for round in 0..10 {
+        record["owner"] = json!(if round % 2 == 0 { VADER } else { LUKE });
+        app.store(&record).await;
+        let (owner, other) = if round % 2 == 0 { (app.vader(), luke) } else { (luke, app.vader()) };
+        let update = |actor: Actor<'_>| {
+            let call = actor.call(Method::POST, &format!("/images/{uuid}?action=update"));
+            call.json(&json!({"description": round.to_string()})).send()
+        };
+        // The owner of now is let in at once, and the one of before is not.
+        update(owner).await.ok();
+        update(other).await.not_found();
+        record = app.stored(&uuid).await.unwrap().0;
+    }
+}
+
+async fn an_owner_is_looked_up_once(_shared: &TestApp) {
+    let app = TestApp::start_empty().await;
+    app.luke().has_image(json!({})).await;
+    app.dc.ufds().faults().set(UfdsFault::Unavailable);
+    app.luke().has_image(json!({})).await;
+    let create = json!({"name": "x", "version": "1", "os": "smartos", "type": "zone-dataset"});
+    app.vader().create(&create).await.refused(503, "ServiceUnavailableError");
+    app.dc.ufds().faults().clear();
+    wait_until("UFDS is asked again", async || {
+        (app.vader().create(&create).await.status == 200).then_some(())
+    })
+    .await;
+}
+
+/// As 4.13.1, but for a question now and then.
+async fn a_server_at_rest_asks_moray_for_nothing(_shared: &TestApp) {
+    let app = TestApp::start().await;
+    app.luke().list("").await;
+    let faults = app.dc.moray().faults();
+    // Every answer is counted, and its meaning stays.
+    faults.set(FaultRule::new(Fault::RowsInEnd));
+    let mut last = (faults.applied(), Instant::now());
+    wait_until("nothing is asked", async || {
+        if faults.applied() != last.0 {
+            last = (faults.applied(), Instant::now());
+        }
+        (last.1.elapsed().as_secs() >= 4).then_some(())
+    })
+    .await;
+    // A read lets it ask at once what has happened meanwhile.
+    let uuid = fresh();
+    app.store(&small_record(json!({"uuid": uuid, "activated": true, "state": "active"}))).await;
+    assert!(app.operator().list("").await.iter().any(|image| image["uuid"] == uuid));
+}
