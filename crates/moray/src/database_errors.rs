@@ -24,8 +24,11 @@ const TERMINATING: &str = "terminating connection";
 /// Ends what a standby says to a change, under the name `error`.
 const READ_ONLY: &str = "in a read-only transaction";
 
-/// What a Moray, or a client of one, says that cannot get a connection.
-const NO_CONNECTION: [&str; 4] = [
+/// What a Moray, or a client of one, says that has lost a connection or cannot get one.
+const NO_CONNECTION: [&str; 7] = [
+    "unexpected end of transport stream",
+    "unexpected error on transport",
+    "transport detached",
     "no active connections",
     "no connections available",
     "no database backends are available",
@@ -90,6 +93,7 @@ mod tests {
             "Moray failure: no active connections",
             "request failed: server error: Postgres client failed: Connection terminated unexpectedly",
             "unable to acquire backend connection due to service being overloaded",
+            "moray client (\"127.0.0.1:2\" to \"127.0.0.1:1\"): request failed: unexpected end of transport stream",
         ] {
             assert!(is_about_lost_database(message), "{message}");
         }
