@@ -159,6 +159,8 @@ test('no operation takes more calls than it needs', async (t) => {
         }
     });
     assert.deepStrictEqual(tooMany, []);
+    const searched = lives.flat().reduce((sum, operation) => sum + operation.owners, 0);
+    assert.strictEqual(searched, 1, 'the answer about the owner is kept');
 });
 
 test('an error of Moray is what it is with fast between', async () => {
