@@ -14,8 +14,6 @@ for what in "$@"; do
     case $what in
         build)
             need cc build-essential
-            need pkg-config pkg-config
-            pkg-config --exists openssl 2>/dev/null || packages="$packages libssl-dev"
             ;;
         check)
             need pip3 python3-pip

@@ -25,6 +25,8 @@ readonly MIN_PLATFORM=${MIN_PLATFORM:-20210826T002459Z}
 # GNU's has another name on SmartOS.
 TAR=$(command -v gtar || command -v tar)
 readonly TAR
+# What every platform of SmartOS has, and every Linux. A library of pkgsrc would be another one after the next upgrade of packages.
+readonly LIBRARIES='linux-vdso|ld-linux.*|libc|libdl|libgcc_s|libm|libmd|libmp|libnsl|libpthread|libresolv|librt|libsendfile|libsocket'
 readonly BUILD_DIR=target/packages-build
 readonly STAMP_FORM='^[A-Za-z0-9._-]+-[0-9]{8}T[0-9]{6}Z-g[0-9a-f]+$'
 
@@ -68,6 +70,7 @@ END
         CFLAGS="-ffile-prefix-map=$PWD=/imgapi -ffile-prefix-map=$cargo_home=/cargo" \
         "${CARGO:-cargo}" build --release --locked -p imgapi --target-dir "$BUILD_DIR" >&2
     program=$BUILD_DIR/release/imgapi
+    forget_run_path "$program"
 }
 
 # A program of an older compiler than Cargo.toml asks for does not lock files on illumos. Compilers leave their version in it.
@@ -78,6 +81,25 @@ check_compiler() { # PROGRAM
     [[ -n $made_by ]] || fatal "which compiler made $1?"
     [[ $(printf '%s\n' "$oldest" "$made_by" | sort -t . -k 1,1n -k 2,2n -k 3,3n | head -n 1) == "$oldest" ]] ||
         fatal "$1 was made by Rust $made_by, and has to be by $oldest or later"
+}
+
+# The compiler of pkgsrc has its own directory searched for libraries. The platform has the same ones.
+forget_run_path() { # PROGRAM
+    local tag
+    command -v elfedit >/dev/null || return 0
+    for tag in RUNPATH RPATH; do
+        if elfdump -d "$1" | grep -q -w "$tag"; then
+            elfedit -e "dyn:delete $tag" "$1"
+        fi
+    done
+}
+
+check_libraries() { # PROGRAM
+    local name rest
+    while read -r name rest; do
+        name=${name##*/}
+        [[ ${name%%.so*} =~ ^($LIBRARIES)$ && $rest != *'not found'* && $rest != */opt/* ]] || fatal "$1 needs $name $rest"
+    done < <(ldd "$1")
 }
 
 # BRANCH-YYYYMMDDTHHMMSSZ-gSHA, the version of an image. Triton's tools know the main branch as "master" only.
@@ -185,6 +207,7 @@ epoch=$(epoch)
 [[ -n $program ]] || build
 [[ -x $program ]] || fatal "there is no program $program"
 check_compiler "$program"
+check_libraries "$program"
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -6,7 +6,6 @@ use std::time::{Duration, SystemTime};
 
 use http_signature::{Head, PrivateKey, Signer};
 use reqwest::header::{ACCEPT, AUTHORIZATION, DATE, HeaderMap, HeaderValue, USER_AGENT};
-use reqwest::redirect::Policy;
 use reqwest::{Client as HttpClient, Method, Request, StatusCode, Url, Version};
 use serde_json::Value;
 
@@ -71,13 +70,7 @@ impl Client {
             Some(url) => Url::parse(url).map_err(|error| format!("--url: {error}"))?,
             None => url_of(config)?,
         };
-        // An error says that the choice has been made.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut http = HttpClient::builder().no_proxy().redirect(Policy::none());
-        if base.scheme() == "http" {
-            // Certificates are not needed then, and a zone may have none.
-            http = http.tls_certs_only([]);
-        }
+        let http = answers::client_builder(base.scheme() != "http").map_err(|error| error.to_string())?;
         let http = http.build().map_err(|error| error.to_string())?;
         Ok(Client { base, proof, http })
     }

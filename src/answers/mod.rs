@@ -1,7 +1,11 @@
-//! Answers of other servers: none is longer than its reader expects, whatever its sender says.
+//! Clients of other servers, and their answers: none is longer than its reader expects, whatever its sender says.
+
+mod client;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::Response;
+
+pub use client::client_builder;
 
 /// Why there is no whole answer.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
-use reqwest::redirect::Policy;
 use reqwest::{Client, Proxy, Response};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
@@ -13,6 +12,7 @@ use url::Url;
 use super::deny::DenyList;
 use super::error::FetchError;
 use super::resolver::Resolver;
+use crate::answers;
 use crate::config::Secret;
 use crate::telemetry::root_cause;
 
@@ -76,30 +76,25 @@ pub(super) fn host(url: &Url) -> String {
     url.host_str().unwrap_or_default().to_owned()
 }
 
-/// Reads the system's certificates, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`, on a blocking thread.
+/// On a blocking thread, because certificates are read.
 async fn make(settings: Settings) -> Result<Client, FetchError> {
-    match tokio::task::spawn_blocking(move || build(&settings)).await {
-        Ok(Ok(client)) => Ok(client),
-        Ok(Err(error)) => Err(FetchError::NoClient { reason: root_cause(&error.without_url()) }),
-        Err(stopped) => Err(FetchError::NoClient { reason: stopped.to_string() }),
-    }
+    let built = tokio::task::spawn_blocking(move || build(&settings)).await;
+    built.unwrap_or_else(|stopped| Err(stopped.to_string())).map_err(|reason| FetchError::NoClient { reason })
 }
 
-fn build(settings: &Settings) -> reqwest::Result<Client> {
-    // An error says that the choice has been made.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let builder = Client::builder()
+fn build(settings: &Settings) -> Result<Client, String> {
+    let told = |error: reqwest::Error| root_cause(&error.without_url());
+    let builder = answers::client_builder(!settings.insecure).map_err(|error| error.to_string())?;
+    let builder = builder
         .user_agent(&settings.user_agent)
         .dns_resolver(Resolver(Arc::clone(&settings.deny)))
-        .redirect(Policy::none())
         .connect_timeout(CONNECT)
         // A connection that was kept might have been made before its address was denied.
         .pool_max_idle_per_host(0)
-        .tls_danger_accept_invalid_certs(settings.insecure)
-        // That of the environment is nobody's decision.
-        .no_proxy();
-    match &settings.proxy {
-        Some(proxy) => builder.proxy(Proxy::all(proxy.expose())?).build(),
-        None => builder.build(),
-    }
+        .tls_danger_accept_invalid_certs(settings.insecure);
+    let builder = match &settings.proxy {
+        Some(proxy) => builder.proxy(Proxy::all(proxy.expose()).map_err(told)?),
+        None => builder,
+    };
+    builder.build().map_err(told)
 }

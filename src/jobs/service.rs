@@ -9,7 +9,6 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use md5::{Digest, Md5};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, SERVER};
-use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Response};
 use serde_json::Value;
 use tokio::sync::OnceCell;
@@ -177,18 +176,11 @@ async fn parse(body: Bytes) -> Option<Value> {
 }
 
 async fn make(user_agent: String, encrypted: bool) -> Result<Client, JobsError> {
-    let built = tokio::task::spawn_blocking(move || {
-        // An error says that the choice has been made.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut builder = Client::builder().user_agent(user_agent).connect_timeout(CONNECT);
-        if !encrypted {
-            // Certificates are not needed then, and a zone may have none.
-            builder = builder.tls_certs_only([]);
-        }
-        builder.redirect(Policy::none()).no_proxy().build()
-    });
-    match built.await {
-        Ok(built) => built.map_err(|error| JobsError::Down(root_cause(&error.without_url()))),
-        Err(stopped) => Err(JobsError::Down(stopped.to_string())),
-    }
+    let build = move || {
+        let builder = answers::client_builder(encrypted).map_err(|error| error.to_string())?;
+        let built = builder.user_agent(user_agent).connect_timeout(CONNECT).build();
+        built.map_err(|error| root_cause(&error.without_url()))
+    };
+    let built = tokio::task::spawn_blocking(build).await;
+    built.unwrap_or_else(|stopped| Err(stopped.to_string())).map_err(JobsError::Down)
 }

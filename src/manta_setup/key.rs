@@ -23,9 +23,9 @@ impl Key {
         let private = key.to_pem()?.trim_end().to_owned();
         Ok(Key {
             private: Secret::new(private),
-            public: key.public_openssh(name)?,
-            id: id(&key)?,
-            fingerprint: key.md5_fingerprint()?,
+            public: key.public_openssh(name),
+            id: id(&key),
+            fingerprint: key.md5_fingerprint(),
         })
     }
 
@@ -34,15 +34,14 @@ impl Key {
         let failed = |what: &str, error: KeyError| format!("{what}: {error}");
         let key = PrivateKey::from_pem(private).map_err(|error| failed("the private key", error))?;
         let line = PublicKey::from_openssh(public).map_err(|error| failed("the public key", error))?;
-        let fingerprint = key.md5_fingerprint().map_err(|error| failed("the private key", error))?;
-        let public_fingerprint = line.md5_fingerprint().map_err(|error| failed("the public key", error))?;
-        if fingerprint != public_fingerprint {
+        let fingerprint = key.md5_fingerprint();
+        if fingerprint != line.md5_fingerprint() {
             return Err("the public key is not that of the private key".to_owned());
         }
         Ok(Key {
             private: Secret::new(private.trim_end().to_owned()),
             public: public.trim().to_owned(),
-            id: id(&key).map_err(|error| failed("the private key", error))?,
+            id: id(&key),
             fingerprint,
         })
     }
@@ -53,8 +52,8 @@ impl Key {
     }
 }
 
-fn id(key: &PrivateKey) -> Result<String, KeyError> {
-    Ok(format!("SHA256:{}", key.sha256_fingerprint()?))
+fn id(key: &PrivateKey) -> String {
+    format!("SHA256:{}", key.sha256_fingerprint())
 }
 
 #[cfg(test)]

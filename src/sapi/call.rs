@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH};
-use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Request, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -58,14 +57,9 @@ pub(super) enum Answer<T> {
 
 impl Caller {
     pub(super) fn new(base: Url, user_agent: &str, patience: Patience) -> Result<Caller, SapiError> {
-        // An error says that the choice has been made.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut builder = Client::builder().user_agent(user_agent).connect_timeout(CONNECT);
-        if base.scheme() == "http" {
-            // Those of the system are not needed then, and the client could not be made where there are none.
-            builder = builder.tls_certs_only([]);
-        }
-        let client = builder.redirect(Policy::none()).no_proxy().build();
+        let builder = answers::client_builder(base.scheme() != "http");
+        let builder = builder.map_err(|error| SapiError::Down(error.to_string()))?;
+        let client = builder.user_agent(user_agent).connect_timeout(CONNECT).build();
         Ok(Caller {
             base,
             client: client.map_err(|error| SapiError::Down(root_cause(&error.without_url())))?,

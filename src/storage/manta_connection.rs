@@ -121,10 +121,10 @@ fn connect(shared: &Shared, pem: &str) -> Result<Client, Unusable> {
 /// Whether it is the MD5 or the SHA-256 of a key, as `ssh-keygen` prints them.
 fn is_fingerprint_of(text: &str, key: &PrivateKey) -> bool {
     match text.strip_prefix("SHA256:") {
-        Some(sha256) => key.sha256_fingerprint().is_ok_and(|fingerprint| fingerprint == sha256),
+        Some(sha256) => key.sha256_fingerprint() == sha256,
         None => {
             let md5 = text.strip_prefix("MD5:").unwrap_or(text);
-            key.md5_fingerprint().is_ok_and(|fingerprint| fingerprint == md5)
+            key.md5_fingerprint() == md5
         }
     }
 }

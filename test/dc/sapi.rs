@@ -232,16 +232,16 @@ async fn rotate_key(stage: &Stage) {
     let old = directory.keys("admin").remove(0);
     assert_eq!(manta.latest_key(), Some(old.fingerprint.clone()));
     let key = PrivateKey::generate().unwrap();
-    let public = key.public_openssh("coal imgapi key").unwrap();
+    let public = key.public_openssh("coal imgapi key");
     directory.add_key("admin", &public).unwrap();
     stage
         .set(json!({
-            "IMGAPI_KEY_ID": format!("SHA256:{}", key.sha256_fingerprint().unwrap()),
+            "IMGAPI_KEY_ID": format!("SHA256:{}", key.sha256_fingerprint()),
             "IMGAPI_PRIVATE_KEY": key.to_pem().unwrap(),
             "IMGAPI_PUBLIC_KEY": public,
         }))
         .await;
-    let fingerprint = key.md5_fingerprint().unwrap();
+    let fingerprint = key.md5_fingerprint();
     in_effect("another key", async || {
         app.luke().has_image_with_file(json!({}), b"any").await;
         manta.latest_key().is_some_and(|latest| latest == fingerprint)

@@ -156,6 +156,31 @@ test('the program of an old compiler, or of an unknown one, is not released', ()
     assert.strictEqual(release({ compiler: `rustc version ${oldest}.0` }).status, 0);
 });
 
+test('a program that needs a library of packages is not released', () => {
+    const commands = path.join(directory, 'commands');
+    const other = path.join(directory, 'packaged');
+    const release = (ldd) => {
+        makeProgram(other);
+        fs.mkdirSync(commands, { recursive: true });
+        fs.writeFileSync(path.join(commands, 'ldd'), `#!/bin/sh\nprintf '${ldd}'\n`, { mode: 0o755 });
+        const env = { ...process.env, SOURCE_DATE_EPOCH: EPOCH, PATH: `${commands}:${process.env.PATH}` };
+        return spawnSync(path.join(ROOT, 'tools', 'release.sh'), ['-s', STAMP, '-o', path.join(directory, 'packaged-packages'), other],
+            { encoding: 'utf8', env });
+    };
+    // As SmartOS prints them.
+    const platform = '\\tlibsocket.so.1 =>\\t /lib/64/libsocket.so.1\\n\\tlibgcc_s.so.1 =>\\t /usr/lib/64/libgcc_s.so.1\\n';
+    for (const [line, message] of [
+        ['\\tlibssl.so.3 =>\\t /opt/local/lib/libssl.so.3\\n', /needs libssl\.so\.3/],
+        ['\\tlibssl.so.3 =>\\t (file not found)\\n', /needs libssl\.so\.3/],
+        ['\\tlibgcc_s.so.1 =>\\t /opt/local/gcc10/lib/amd64/libgcc_s.so.1\\n', /needs libgcc_s\.so\.1/]
+    ]) {
+        const { status, stderr } = release(platform + line);
+        assert.strictEqual(status, 1, line);
+        assert.match(stderr, message);
+    }
+    assert.strictEqual(release(platform).status, 0);
+});
+
 test('a stamp has a branch, a time and a commit', () => {
     const release = (...args) => spawnSync(path.join(ROOT, 'tools', 'release.sh'), args,
         { encoding: 'utf8', env: { ...process.env, SOURCE_DATE_EPOCH: EPOCH } });

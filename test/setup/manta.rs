@@ -414,14 +414,14 @@ async fn another_manta_is_set_up_with_a_key_of_its_account() {
     assert_error(&stage.run(&words).await, "cannot read");
     // A key that the account does not have.
     let stranger = PrivateKey::generate().unwrap();
-    write(&stranger.to_pem().unwrap(), &stranger.public_openssh("x").unwrap());
+    write(&stranger.to_pem().unwrap(), &stranger.public_openssh("x"));
     assert_error(&stage.run(&words).await, "does not take the key");
     // Two halves of two keys.
     let lukes = std::fs::read_to_string(stage.0.dc.key_file("imgapitestluke")).unwrap();
-    write(&lukes, &stranger.public_openssh("x").unwrap());
+    write(&lukes, &stranger.public_openssh("x"));
     assert_error(&stage.run(&words).await, "the public key is not that of the private key");
     assert!(stage.settings().await.is_empty());
-    let public = PrivateKey::from_pem(&lukes).unwrap().public_openssh("luke's").unwrap();
+    let public = PrivateKey::from_pem(&lukes).unwrap().public_openssh("luke's");
     write(&lukes, &public);
     for _ in 0..2 {
         let output = stage.run(&words).await;

@@ -85,7 +85,7 @@ impl Config {
 
     /// What requests name the key by.
     pub(crate) fn key_id(&self) -> Result<String, ConfigError> {
-        let fingerprint = self.key.md5_fingerprint().map_err(|error| ConfigError::Key(error.to_string()))?;
+        let fingerprint = self.key.md5_fingerprint();
         let mut names = vec![login(&self.account)?];
         if let Some(subuser) = &self.subuser {
             names.push(login(subuser)?);

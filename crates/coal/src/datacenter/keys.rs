@@ -3,9 +3,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use http_signature::PublicKey;
-use ssh_key::rand_core::OsRng;
-use ssh_key::{Algorithm, EcdsaCurve, HashAlg, LineEnding, PrivateKey};
+use http_signature::PrivateKey;
 use tempfile::NamedTempFile;
 
 use crate::ufds::{Directory, LiveDirectory};
@@ -52,12 +50,11 @@ fn give_all(directory: &Path, accounts: &mut Directory, is_restored: bool) -> io
         let file = file(directory, &login);
         let is_new = !file.exists();
         let key = load_or_create(&file)?;
-        let openssh = key.public_key().to_openssh().map_err(io::Error::other)?;
-        let md5 = PublicKey::from_openssh(&openssh).and_then(|key| key.md5_fingerprint());
+        let openssh = key.public_openssh("");
         if is_new || !is_restored {
-            accounts.add_key(&login, &md5.map_err(io::Error::other)?, &openssh);
+            accounts.add_key(&login, &key.md5_fingerprint(), &openssh);
         }
-        let sha256 = key.fingerprint(HashAlg::Sha256).to_string();
+        let sha256 = format!("SHA256:{}", key.sha256_fingerprint());
         keys.push(AccountKey { login, file, sha256, public: openssh });
     }
     Ok(keys)
@@ -65,11 +62,10 @@ fn give_all(directory: &Path, accounts: &mut Directory, is_restored: bool) -> io
 
 fn load_or_create(path: &Path) -> io::Result<PrivateKey> {
     if path.exists() {
-        return PrivateKey::read_openssh_file(path).map_err(io::Error::other);
+        return PrivateKey::from_pem(&std::fs::read_to_string(path)?).map_err(io::Error::other);
     }
-    let algorithm = Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 };
-    let key = PrivateKey::random(&mut OsRng, algorithm).map_err(io::Error::other)?;
-    let text = key.to_openssh(LineEnding::LF).map_err(io::Error::other)?;
+    let key = PrivateKey::generate().map_err(io::Error::other)?;
+    let text = key.to_pem().map_err(io::Error::other)?;
     // Created with mode 0600.
     let mut file = NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
     file.write_all(text.as_bytes())?;
@@ -91,7 +87,7 @@ mod tests {
             std::fs::read_to_string(file(directory.path(), "admin")).unwrap()
         };
         let first = text();
-        assert!(first.starts_with("-----BEGIN OPENSSH PRIVATE KEY-----"));
+        assert!(first.starts_with("-----BEGIN EC PRIVATE KEY-----"));
         assert_eq!(first, text());
         let mode = std::fs::metadata(file(directory.path(), "admin")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);

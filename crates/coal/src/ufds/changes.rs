@@ -75,7 +75,7 @@ fn key(mut entry: Entry) -> Result<Entry, Refused> {
             Refused(LdapResultCode::InvalidAttributeSyntax, error.to_string())
         };
         let key = PublicKey::from_openssh(line).map_err(|error| syntax(&error))?;
-        let fingerprint = key.md5_fingerprint().map_err(|error| syntax(&error))?;
+        let fingerprint = key.md5_fingerprint();
         match entry.values("fingerprint") {
             [] => entry.attributes.push(("fingerprint".to_owned(), vec![fingerprint])),
             [given, ..] if *given != fingerprint => {

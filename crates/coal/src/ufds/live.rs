@@ -125,8 +125,7 @@ impl LiveDirectory {
     ///
     /// When it is no key, or keys cannot be kept.
     pub fn add_key(&self, login: &str, openssh: &str) -> io::Result<()> {
-        let key = PublicKey::from_openssh(openssh).and_then(|key| key.md5_fingerprint());
-        let fingerprint = key.map_err(io::Error::other)?;
+        let fingerprint = PublicKey::from_openssh(openssh).map_err(io::Error::other)?.md5_fingerprint();
         self.change(|directory| {
             directory.add_key(login, &fingerprint, openssh);
             Ok(())

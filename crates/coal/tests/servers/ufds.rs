@@ -127,7 +127,7 @@ async fn a_key_comes_and_goes_and_nothing_else_does() {
     let server = server().await;
     let mut ldap = connect_as_root(&server).await;
     let key = PrivateKey::generate().unwrap();
-    let (line, fingerprint) = (key.public_openssh("mine").unwrap(), key.md5_fingerprint().unwrap());
+    let (line, fingerprint) = (key.public_openssh("mine"), key.md5_fingerprint());
     let vader = format!("uuid={VADER}, {USERS}");
     let whole = [("objectclass", "sdcKey"), ("name", "mine"), ("openssh", line.as_str())];
     let given = |name, value| [&whole[..], &[(name, value)]].concat();

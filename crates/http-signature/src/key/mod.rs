@@ -1,20 +1,28 @@
 //! Keys, as SSH and OpenSSL write them.
 
+mod ecdsa;
 mod fingerprint;
+mod plain_rsa;
 mod private;
 mod public;
+mod rsa;
 
-use openssl::bn::BigNum;
-use openssl::ec::EcGroup;
-use openssl::error::ErrorStack;
-use openssl::hash::MessageDigest;
-use openssl::nid::Nid;
-use ssh_key::{EcdsaCurve, Mpint};
+use pkcs8::der::pem::{LineEnding, encode_string};
+use pkcs8::der::{self, Encode};
+use pkcs8::spki::der::asn1::BitStringRef;
+use pkcs8::spki::{AlgorithmIdentifierRef, ObjectIdentifier, SubjectPublicKeyInfoRef};
+use sha1::Sha1;
+use sha2::{Digest, Sha256, Sha384, Sha512};
+use ssh_key::Mpint;
 
 use crate::Hash;
 
 pub use private::PrivateKey;
 pub use public::PublicKey;
+
+/// RFC 8410: Ed25519 in X.509 and PKCS #8.
+const ED25519: AlgorithmIdentifierRef<'static> =
+    AlgorithmIdentifierRef { oid: ObjectIdentifier::new_unwrap("1.3.101.112"), parameters: None };
 
 /// Why a text is no key that can be used.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -31,9 +39,9 @@ pub enum KeyError {
     /// A passphrase protects it.
     #[error("the key is protected by a passphrase")]
     Encrypted,
-    /// The library refuses it.
+    /// It does not do what a key does.
     #[error("the key cannot be used: {0}")]
-    Crypto(#[from] ErrorStack),
+    Crypto(&'static str),
 }
 
 impl From<ssh_key::Error> for KeyError {
@@ -42,25 +50,53 @@ impl From<ssh_key::Error> for KeyError {
     }
 }
 
-/// A positive number of a key. Zero, or a negative one, makes it no key.
-fn positive(number: &Mpint) -> Result<BigNum, KeyError> {
-    let bytes = number.as_positive_bytes().ok_or(ssh_key::Error::FormatEncoding)?;
-    Ok(BigNum::from_slice(bytes)?)
-}
-
-fn group(curve: EcdsaCurve) -> Result<EcGroup, ErrorStack> {
-    EcGroup::from_curve_name(match curve {
-        EcdsaCurve::NistP256 => Nid::X9_62_PRIME256V1,
-        EcdsaCurve::NistP384 => Nid::SECP384R1,
-        EcdsaCurve::NistP521 => Nid::SECP521R1,
-    })
-}
-
-fn digest(hash: Hash) -> MessageDigest {
-    match hash {
-        Hash::Sha1 => MessageDigest::sha1(),
-        Hash::Sha256 => MessageDigest::sha256(),
-        Hash::Sha384 => MessageDigest::sha384(),
-        Hash::Sha512 => MessageDigest::sha512(),
+impl From<der::Error> for KeyError {
+    fn from(error: der::Error) -> KeyError {
+        KeyError::Format(error.to_string())
     }
+}
+
+impl From<pkcs8::spki::Error> for KeyError {
+    fn from(error: pkcs8::spki::Error) -> KeyError {
+        KeyError::Format(error.to_string())
+    }
+}
+
+impl From<p256::ecdsa::Error> for KeyError {
+    fn from(_: p256::ecdsa::Error) -> KeyError {
+        KeyError::Crypto("its numbers are none of its curve")
+    }
+}
+
+/// The public part of a key.
+#[derive(Debug, Clone)]
+enum Public {
+    Rsa(rsa::PublicKey),
+    Ecdsa(ecdsa::PublicKey),
+    Ed25519([u8; 32]),
+}
+
+/// A positive number of a key. Zero, or a negative one, makes it no key.
+fn positive(number: &Mpint) -> Result<&[u8], KeyError> {
+    let bytes = number.as_positive_bytes().ok_or(ssh_key::Error::FormatEncoding)?;
+    Ok(bytes)
+}
+
+fn digest(hash: Hash, message: &[u8]) -> Vec<u8> {
+    match hash {
+        Hash::Sha1 => Sha1::digest(message).to_vec(),
+        Hash::Sha256 => Sha256::digest(message).to_vec(),
+        Hash::Sha384 => Sha384::digest(message).to_vec(),
+        Hash::Sha512 => Sha512::digest(message).to_vec(),
+    }
+}
+
+/// `SubjectPublicKeyInfo` in PEM.
+fn public_pem(algorithm: AlgorithmIdentifierRef<'_>, key: &[u8]) -> Result<String, KeyError> {
+    let subject_public_key = BitStringRef::from_bytes(key)?;
+    pem("PUBLIC KEY", &SubjectPublicKeyInfoRef { algorithm, subject_public_key }.to_der()?)
+}
+
+fn pem(label: &'static str, der: &[u8]) -> Result<String, KeyError> {
+    encode_string(label, LineEnding::LF, der).map_err(|error| KeyError::Format(error.to_string()))
 }

@@ -1,31 +1,43 @@
-use openssl::bn::{BigNum, BigNumContext};
-use openssl::ec::{EcKey, EcPoint};
-use openssl::error::ErrorStack;
-use openssl::nid::Nid;
-use openssl::pkey::{Id, PKey, Private};
-use openssl::rsa::RsaPrivateKeyBuilder;
-use openssl::sign::Signer;
-use ssh_key::EcdsaCurve;
-use ssh_key::private::{EcdsaKeypair, KeypairData, RsaKeypair};
+use std::fmt;
+use std::sync::Arc;
 
-use super::{KeyError, digest, fingerprint, group, positive};
+use pkcs8::der::asn1::OctetStringRef;
+use pkcs8::der::zeroize::Zeroizing;
+use pkcs8::der::{Decode, Encode};
+use pkcs8::{ObjectIdentifier, PrivateKeyInfoRef};
+use ring::signature::{Ed25519KeyPair, KeyPair};
+use rustls_pki_types::PrivateKeyDer;
+use rustls_pki_types::pem::PemObject;
+use ssh_key::private::{EcdsaKeypair, KeypairData};
+
+use super::{KeyError, Public, digest, ecdsa, fingerprint, pem, rsa};
 use crate::{Algorithm, Family, Hash};
 
+/// RFC 5480: ECDSA in X.509 and PKCS #8.
+const ECDSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+
 /// A key to sign with. `Debug` shows its kind only.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct PrivateKey {
-    algorithm: Algorithm,
-    key: PKey<Private>,
+    public: Public,
+    secret: Secret,
+}
+
+#[derive(Clone)]
+enum Secret {
+    Rsa(rsa::PrivateKey),
+    Ecdsa(ecdsa::PrivateKey),
+    Ed25519(Zeroizing<[u8; 32]>, Arc<Ed25519KeyPair>),
 }
 
 impl PrivateKey {
     /// Reads a file as `ssh-keygen` and `openssl` write it: OpenSSH, PKCS #1, SEC 1 or PKCS #8, in PEM.
     ///
     /// # Errors
-    /// `Format`, `Unsupported`, `Encrypted`, `Crypto`.
+    /// `Format`, `Unsupported`, `RsaBits`, `Encrypted`, `Crypto`.
     pub fn from_pem(pem: &str) -> Result<PrivateKey, KeyError> {
-        let key = if pem.contains("BEGIN OPENSSH PRIVATE KEY") { openssh(pem)? } else { openssl(pem)? };
-        Ok(PrivateKey { algorithm: algorithm_of(&key)?, key })
+        let secret = if pem.contains("BEGIN OPENSSH PRIVATE KEY") { openssh(pem)? } else { openssl(pem)? };
+        Ok(PrivateKey::of(secret))
     }
 
     /// A new key of the kind that everything in a Triton datacenter reads: ECDSA over P-256.
@@ -33,52 +45,65 @@ impl PrivateKey {
     /// # Errors
     /// `Crypto`.
     pub fn generate() -> Result<PrivateKey, KeyError> {
-        let key = EcKey::generate(&*group(EcdsaCurve::NistP256)?)?;
-        let key = PKey::from_ec_key(key)?;
-        Ok(PrivateKey { algorithm: algorithm_of(&key)?, key })
+        Ok(PrivateKey::of(Secret::Ecdsa(ecdsa::PrivateKey::generate()?)))
+    }
+
+    fn of(secret: Secret) -> PrivateKey {
+        let public = match &secret {
+            Secret::Rsa(key) => Public::Rsa(key.public().clone()),
+            Secret::Ecdsa(key) => Public::Ecdsa(key.public()),
+            Secret::Ed25519(_, pair) => {
+                let mut public = [0; 32];
+                public.copy_from_slice(pair.public_key().as_ref());
+                Public::Ed25519(public)
+            }
+        };
+        PrivateKey { public, secret }
     }
 
     /// The key in PEM without a passphrase, as old readers of it know it: SEC 1 for ECDSA, PKCS #1 for RSA, and PKCS #8 for
     /// Ed25519.
     ///
     /// # Errors
-    /// `Crypto`.
+    /// `Format`, `Crypto`.
     pub fn to_pem(&self) -> Result<String, KeyError> {
-        let pem = match self.key.id() {
-            Id::EC => self.key.ec_key()?.private_key_to_pem()?,
-            Id::RSA => self.key.rsa()?.private_key_to_pem()?,
-            _ => self.key.private_key_to_pem_pkcs8()?,
-        };
-        String::from_utf8(pem).map_err(|error| KeyError::Format(error.to_string()))
+        match &self.secret {
+            Secret::Rsa(key) => key.to_pem(),
+            Secret::Ecdsa(key) => key.to_pem(),
+            Secret::Ed25519(seed, _) => {
+                let seed = OctetStringRef::new(seed.as_slice())?;
+                let seed = Zeroizing::new(seed.to_der()?);
+                let key = PrivateKeyInfoRef::new(super::ED25519, OctetStringRef::new(&seed)?);
+                pem("PRIVATE KEY", &Zeroizing::new(key.to_der()?))
+            }
+        }
     }
 
     /// Its public part as a line of `~/.ssh/*.pub`.
-    ///
-    /// # Errors
-    /// `Crypto`.
-    pub fn public_openssh(&self, comment: &str) -> Result<String, KeyError> {
-        fingerprint::line(&self.key, comment)
+    pub fn public_openssh(&self, comment: &str) -> String {
+        fingerprint::line(&self.public, comment)
     }
 
     /// What this key signs with: a hash that fits its size.
     pub fn algorithm(&self) -> Algorithm {
-        self.algorithm
+        let (family, hash) = match &self.secret {
+            Secret::Rsa(_) => (Family::Rsa, Hash::Sha256),
+            Secret::Ed25519(..) => (Family::Ed25519, Hash::Sha512),
+            Secret::Ecdsa(ecdsa::PrivateKey::P256(_)) => (Family::Ecdsa, Hash::Sha256),
+            // Many servers know no SHA-384.
+            Secret::Ecdsa(_) => (Family::Ecdsa, Hash::Sha512),
+        };
+        Algorithm { family, hash }
     }
 
     /// What `ssh-keygen -E md5 -l` prints of its public part behind `MD5:`, the name that Manta knows a key by.
-    ///
-    /// # Errors
-    /// `Crypto`.
-    pub fn md5_fingerprint(&self) -> Result<String, KeyError> {
-        fingerprint::md5(&self.key)
+    pub fn md5_fingerprint(&self) -> String {
+        fingerprint::md5(&self.public)
     }
 
     /// What `ssh-keygen -l` prints of its public part behind `SHA256:`.
-    ///
-    /// # Errors
-    /// `Crypto`.
-    pub fn sha256_fingerprint(&self) -> Result<String, KeyError> {
-        fingerprint::sha256(&self.key)
+    pub fn sha256_fingerprint(&self) -> String {
+        fingerprint::sha256(&self.public)
     }
 
     /// The signature of a message. Takes up to some milliseconds.
@@ -86,74 +111,69 @@ impl PrivateKey {
     /// # Errors
     /// `Crypto`.
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
-        let mut signer = match self.algorithm.family {
-            Family::Ed25519 => Signer::new_without_digest(&self.key)?,
-            Family::Rsa | Family::Ecdsa => Signer::new(digest(self.algorithm.hash), &self.key)?,
-        };
-        Ok(signer.sign_oneshot_to_vec(message)?)
+        match &self.secret {
+            Secret::Rsa(key) => key.sign(message),
+            Secret::Ecdsa(key) => key.sign(&digest(self.algorithm().hash, message)),
+            Secret::Ed25519(_, pair) => Ok(pair.sign(message).as_ref().to_vec()),
+        }
     }
 }
 
-fn algorithm_of(key: &PKey<Private>) -> Result<Algorithm, KeyError> {
-    let (family, hash) = match key.id() {
-        Id::RSA => (Family::Rsa, Hash::Sha256),
-        Id::ED25519 => (Family::Ed25519, Hash::Sha512),
-        Id::EC => match key.ec_key()?.group().curve_name() {
-            Some(Nid::X9_62_PRIME256V1) => (Family::Ecdsa, Hash::Sha256),
-            // Many servers know no SHA-384.
-            Some(Nid::SECP384R1 | Nid::SECP521R1) => (Family::Ecdsa, Hash::Sha512),
-            _ => return Err(KeyError::Unsupported("ECDSA over another curve".into())),
-        },
-        _ => return Err(KeyError::Unsupported("another than RSA, ECDSA and Ed25519".into())),
-    };
-    Ok(Algorithm { family, hash })
+impl fmt::Debug for PrivateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PrivateKey").field("algorithm", &self.algorithm()).finish_non_exhaustive()
+    }
 }
 
-fn openssl(pem: &str) -> Result<PKey<Private>, KeyError> {
-    let mut asked = false;
-    // Without a callback the library would ask on the terminal.
-    let key = PKey::private_key_from_pem_callback(pem.as_bytes(), |_| {
-        asked = true;
-        Err(ErrorStack::get())
-    });
-    key.map_err(|error| if asked { KeyError::Encrypted } else { error.into() })
+fn openssl(pem: &str) -> Result<Secret, KeyError> {
+    // Both forms say so: PKCS #8 in the first line, the older ones in the second.
+    if pem.contains("ENCRYPTED") {
+        return Err(KeyError::Encrypted);
+    }
+    let der = PrivateKeyDer::from_pem_slice(pem.as_bytes());
+    match der.map_err(|error| KeyError::Format(error.to_string()))? {
+        PrivateKeyDer::Pkcs1(der) => Ok(Secret::Rsa(rsa::PrivateKey::from_pkcs1(der.secret_pkcs1_der())?)),
+        PrivateKeyDer::Sec1(der) => Ok(Secret::Ecdsa(ecdsa::PrivateKey::from_sec1(der.secret_sec1_der())?)),
+        PrivateKeyDer::Pkcs8(der) => pkcs8(der.secret_pkcs8_der()),
+        _ => Err(unsupported()),
+    }
 }
 
-fn openssh(pem: &str) -> Result<PKey<Private>, KeyError> {
+fn pkcs8(der: &[u8]) -> Result<Secret, KeyError> {
+    let info = PrivateKeyInfoRef::from_der(der)?;
+    let inner = info.private_key.as_bytes();
+    match info.algorithm.oid {
+        oid if oid == pkcs1::ALGORITHM_OID => Ok(Secret::Rsa(rsa::PrivateKey::from_pkcs1(inner)?)),
+        ECDSA => Ok(Secret::Ecdsa(ecdsa::PrivateKey::from_pkcs8(der)?)),
+        oid if oid == super::ED25519.oid => ed25519(<&OctetStringRef>::from_der(inner)?.as_bytes()),
+        _ => Err(unsupported()),
+    }
+}
+
+fn openssh(pem: &str) -> Result<Secret, KeyError> {
     // A template leaves a blank line at the end, which is too much for this reader.
     let key = ssh_key::PrivateKey::from_openssh(pem.trim())?;
     match key.key_data() {
-        KeypairData::Rsa(pair) => rsa(pair),
-        KeypairData::Ecdsa(pair) => ecdsa(pair),
-        KeypairData::Ed25519(pair) => {
-            Ok(PKey::private_key_from_raw_bytes(&pair.private.to_bytes(), Id::ED25519)?)
-        }
+        KeypairData::Rsa(pair) => Ok(Secret::Rsa(rsa::PrivateKey::from_openssh(pair)?)),
+        KeypairData::Ecdsa(pair) => Ok(Secret::Ecdsa(openssh_ecdsa(pair)?)),
+        KeypairData::Ed25519(pair) => ed25519(&*Zeroizing::new(pair.private.to_bytes())),
         KeypairData::Encrypted(_) => Err(KeyError::Encrypted),
         _ => Err(KeyError::Unsupported(key.algorithm().to_string())),
     }
 }
 
-fn rsa(pair: &RsaKeypair) -> Result<PKey<Private>, KeyError> {
-    let private = &pair.private;
-    let (n, e, d) = (positive(&pair.public.n)?, positive(&pair.public.e)?, positive(&private.d)?);
-    let (p, q, iqmp) = (positive(&private.p)?, positive(&private.q)?, positive(&private.iqmp)?);
-    // OpenSSH leaves out the two exponents that make signing fast.
-    let exponent = |prime: &BigNum| {
-        let (mut less_one, mut exponent) = (BigNum::from_slice(&prime.to_vec())?, BigNum::new()?);
-        less_one.sub_word(1)?;
-        exponent.nnmod(&d, &less_one, &mut *BigNumContext::new()?)?;
-        Ok::<_, ErrorStack>(exponent)
-    };
-    let (dp, dq) = (exponent(&p)?, exponent(&q)?);
-    let builder = RsaPrivateKeyBuilder::new(n, e, d)?.set_factors(p, q)?;
-    Ok(PKey::from_rsa(builder.set_crt_params(dp, dq, iqmp)?.build())?)
+fn openssh_ecdsa(pair: &EcdsaKeypair) -> Result<ecdsa::PrivateKey, KeyError> {
+    let key = ecdsa::PrivateKey::from_secret(pair.curve(), pair.private_key_bytes())?;
+    let is_pair = key.public().point() == pair.public_key_bytes();
+    if is_pair { Ok(key) } else { Err(KeyError::Crypto("its numbers do not belong together")) }
 }
 
-fn ecdsa(pair: &EcdsaKeypair) -> Result<PKey<Private>, KeyError> {
-    let group = group(pair.curve())?;
-    let secret = BigNum::from_slice(pair.private_key_bytes())?;
-    let point = EcPoint::from_bytes(&group, pair.public_key_bytes(), &mut *BigNumContext::new()?)?;
-    let key = EcKey::from_private_components(&group, &secret, &point)?;
-    key.check_key()?;
-    Ok(PKey::from_ec_key(key)?)
+fn ed25519(seed: &[u8]) -> Result<Secret, KeyError> {
+    let seed: [u8; 32] = seed.try_into().map_err(|_| KeyError::Format("it has another length".into()))?;
+    let pair = Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|_| KeyError::Crypto("it is refused"))?;
+    Ok(Secret::Ed25519(Zeroizing::new(seed), Arc::new(pair)))
+}
+
+fn unsupported() -> KeyError {
+    KeyError::Unsupported("another than RSA, ECDSA and Ed25519".into())
 }

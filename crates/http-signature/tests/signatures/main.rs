@@ -3,6 +3,7 @@
 
 mod fingerprints;
 mod mutations;
+mod openssl;
 mod policy;
 mod private_keys;
 mod public_keys;

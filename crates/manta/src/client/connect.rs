@@ -1,13 +1,11 @@
 //! How connections are made.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
-use rustls::crypto::ring;
 use tokio::net::TcpStream;
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, Service};
@@ -21,7 +19,7 @@ pub(super) type Connection = HalfBroken<MaybeHttpsStream<TokioIo<TcpStream>>>;
 /// Makes connections within the configured time.
 pub(super) type Connector = BoxCloneSyncService<Uri, Connection, BoxError>;
 
-/// Reads the system's certificates, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`, if any will be verified.
+/// Reads the certificates of those whom [`trust`] names, if any will be verified.
 pub(super) fn connector(config: &Config, encrypted: bool) -> Result<Connector, ConfigError> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
@@ -35,9 +33,8 @@ pub(super) fn connector(config: &Config, encrypted: bool) -> Result<Connector, C
     let builder = if config.insecure || !encrypted {
         builder.with_tls_config(tls::insecure().map_err(unreadable)?)
     } else {
-        builder
-            .with_provider_and_platform_verifier(Arc::new(ring::default_provider()))
-            .map_err(|error| ConfigError::Certificates(error.to_string()))?
+        let trusted = trust::client_config();
+        builder.with_tls_config(trusted.map_err(|error| ConfigError::Certificates(error.to_string()))?)
     };
     let builder = if encrypted { builder.https_only() } else { builder.https_or_http() };
     let https = builder.enable_http1().wrap_connector(tcp);

@@ -32,7 +32,7 @@ const KEYS: [(&str, &str); 3] = [
 /// The entry of a key below its owner, and how to sign with it.
 fn key(owner: &str, name: &str, (private, public): (&str, &str)) -> (String, Signer) {
     let public = public.trim();
-    let fingerprint = PublicKey::from_openssh(public).unwrap().md5_fingerprint().unwrap();
+    let fingerprint = PublicKey::from_openssh(public).unwrap().md5_fingerprint();
     let entry = format!(
         "\ndn: fingerprint={fingerprint}, {owner}\nfingerprint: {fingerprint}\nname: k\nopenssh: {public}\nobjectclass: sdcKey\n"
     );

@@ -94,7 +94,7 @@ fn account_signer(datacenter: &Datacenter, login: &str) -> Signer {
 /// Signs as `/ACCOUNT` or `/ACCOUNT/USER` with a private key in PEM.
 fn signer(name: &str, pem: &str) -> Signer {
     let key = PrivateKey::from_pem(pem).unwrap();
-    Signer::new(format!("{name}/keys/{}", key.md5_fingerprint().unwrap()), key).unwrap()
+    Signer::new(format!("{name}/keys/{}", key.md5_fingerprint()), key).unwrap()
 }
 
 fn sign(signer: &Signer, at: SystemTime) -> HeaderMap {
