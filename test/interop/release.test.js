@@ -181,6 +181,37 @@ test('a program that needs a library of packages is not released', () => {
     assert.strictEqual(release(platform).status, 0);
 });
 
+test('the image build of Triton finds its variables, and the release where it looks for it', () => {
+    const tree = path.join(directory, 'image');
+    const write = (name, text, mode = 0o644) => {
+        fs.mkdirSync(path.dirname(path.join(tree, name)), { recursive: true });
+        fs.writeFileSync(path.join(tree, name), text, { mode });
+    };
+    for (const name of ['Makefile', 'tools/image.mk']) {
+        write(name, fs.readFileSync(path.join(ROOT, name)));
+    }
+    // What they need of Triton's makefiles, and a build that takes no time.
+    const mk = 'deps/eng/tools/mk';
+    write(`${mk}/Makefile.defs`, `TOP := $(CURDIR)\nSTAMP := ${STAMP}\nENGBLD_BITS_DIR := $(TOP)/bits\nBUILD_PLATFORM := 2018\n`);
+    write(`${mk}/Makefile.rust.defs`, 'CARGO_EXEC := $(TOP)/rust/cargo/bin/cargo\n');
+    write(`${mk}/Makefile.rust.targ`, '$(CARGO_EXEC):\n\tmkdir -p $(@D)\n\ttouch $@\n\tchmod 755 $@\n');
+    for (const name of ['deps', 'agent_prebuilt.defs', 'agent_prebuilt.targ']) {
+        write(`${mk}/Makefile.${name}`, '');
+    }
+    write(`${mk}/Makefile.targ`, `buildimage: release
+\t@echo 'image: $(BASE_IMAGE_UUID) $(BUILDIMAGE_NAME) $(BUILDIMAGE_DESC) $(BUILDIMAGE_DO_PKGSRC_UPGRADE) $(ENGBLD_USE_BUILDIMAGE)'
+\t@echo 'with: $(BUILDIMAGE_PKGSRC) $(AGENTS) $(BUILD_PLATFORM)'\n`);
+    write('tools/release.sh', `#!/bin/sh\ncommand -v cargo\nmkdir -p "$4"\necho "$2" >"$4/imgapi-pkg-$2.tar.gz"\n`, 0o755);
+    const { status, stdout, stderr } = spawnSync('make', ['-C', tree, 'all', 'publish', 'buildimage'], { encoding: 'utf8' });
+    assert.strictEqual(status, 0, stderr);
+    assert.match(stdout, /^image: 502eeef2-8267-489f-b19c-a206906f57ef imgapi SDC IMGAPI true true$/m);
+    assert.match(stdout, /^with: mozilla-rootcerts-openssl amon registrar 20210826T002459Z$/m);
+    assert.ok(stdout.includes(path.join(fs.realpathSync(tree), 'rust', 'cargo', 'bin', 'cargo')), 'the compiler of the image build');
+    for (const name of ['.', 'bits/imgapi']) {
+        assert.strictEqual(fs.readFileSync(path.join(tree, name, `imgapi-pkg-${STAMP}.tar.gz`), 'utf8'), `${STAMP}\n`, name);
+    }
+});
+
 test('a stamp has a branch, a time and a commit', () => {
     const release = (...args) => spawnSync(path.join(ROOT, 'tools', 'release.sh'), args,
         { encoding: 'utf8', env: { ...process.env, SOURCE_DATE_EPOCH: EPOCH } });

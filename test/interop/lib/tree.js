@@ -18,7 +18,7 @@ const path = require('node:path');
 const { program } = require('./coal');
 
 const ROOT = path.resolve(__dirname, '..', '..', '..');
-const FOREIGN = new Set(['.git', '.tools', 'artifacts', 'corpus', 'node_modules', 'target']);
+const FOREIGN = new Set(['.git', '.tools', 'artifacts', 'bits', 'cache', 'corpus', 'deps', 'make_stamps', 'node_modules', 'rust', 'target']);
 const STAMP = 'master-20240131T235959Z-g0123abc';
 const EPOCH = '1706745599';
 
