@@ -62,7 +62,7 @@ impl Bench {
         let server = stage.datacenter().manta().ok_or("there is no Manta")?.url();
         let pem = fs::read_to_string(stage.datacenter().key_file("admin"))?;
         let key = PrivateKey::from_pem(&pem)?;
-        let signer = Signer::new(format!("/admin/keys/{}", key.md5_fingerprint()?), key.clone())?;
+        let signer = Signer::new(format!("/admin/keys/{}", key.md5_fingerprint()), key.clone())?;
         let client = manta::Client::new(manta::Config::new(&server, "admin", key))?;
         client.mkdirp(&manta::Path::new(DIRECTORY)?).await?;
         let file = stage.local_dir().join("bench.file");

@@ -65,5 +65,6 @@ pub fn forget(file: &File, position: u64, length: usize) {
     let _ = rustix::fs::fadvise(file, position, length, rustix::fs::Advice::DontNeed);
 }
 
+/// ZFS's cache keeps what is read often by itself.
 #[cfg(not(target_os = "linux"))]
 pub fn forget(_file: &File, _position: u64, _length: usize) {}

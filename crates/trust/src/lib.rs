@@ -127,8 +127,7 @@ mod tests {
                 .output()
                 .unwrap();
             let text = String::from_utf8(output.stdout).unwrap();
-            let line = text.lines().find_map(|line| line.split_once("trusted: ")).unwrap().1.to_owned();
-            line
+            text.lines().find_map(|line| line.split_once("trusted: ")).unwrap().1.to_owned()
         };
         assert_eq!(trusted("SSL_CERT_FILE", &directory.path().join("a.pem")), "Some(1)");
         assert_eq!(trusted("SSL_CERT_DIR", directory.path()), "Some(1)");

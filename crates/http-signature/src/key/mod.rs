@@ -72,7 +72,8 @@ impl From<p256::ecdsa::Error> for KeyError {
 #[derive(Debug, Clone)]
 enum Public {
     Rsa(rsa::PublicKey),
-    Ecdsa(ecdsa::PublicKey),
+    // Far larger than the others.
+    Ecdsa(Box<ecdsa::PublicKey>),
     Ed25519([u8; 32]),
 }
 

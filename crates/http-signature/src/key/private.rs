@@ -26,7 +26,8 @@ pub struct PrivateKey {
 #[derive(Clone)]
 enum Secret {
     Rsa(rsa::PrivateKey),
-    Ecdsa(ecdsa::PrivateKey),
+    // Far larger than the others.
+    Ecdsa(Box<ecdsa::PrivateKey>),
     Ed25519(Zeroizing<[u8; 32]>, Arc<Ed25519KeyPair>),
 }
 
@@ -45,13 +46,13 @@ impl PrivateKey {
     /// # Errors
     /// `Crypto`.
     pub fn generate() -> Result<PrivateKey, KeyError> {
-        Ok(PrivateKey::of(Secret::Ecdsa(ecdsa::PrivateKey::generate()?)))
+        Ok(PrivateKey::of(Secret::Ecdsa(ecdsa::PrivateKey::generate()?.into())))
     }
 
     fn of(secret: Secret) -> PrivateKey {
         let public = match &secret {
             Secret::Rsa(key) => Public::Rsa(key.public().clone()),
-            Secret::Ecdsa(key) => Public::Ecdsa(key.public()),
+            Secret::Ecdsa(key) => Public::Ecdsa(key.public().into()),
             Secret::Ed25519(_, pair) => {
                 let mut public = [0; 32];
                 public.copy_from_slice(pair.public_key().as_ref());
@@ -89,9 +90,11 @@ impl PrivateKey {
         let (family, hash) = match &self.secret {
             Secret::Rsa(_) => (Family::Rsa, Hash::Sha256),
             Secret::Ed25519(..) => (Family::Ed25519, Hash::Sha512),
-            Secret::Ecdsa(ecdsa::PrivateKey::P256(_)) => (Family::Ecdsa, Hash::Sha256),
-            // Many servers know no SHA-384.
-            Secret::Ecdsa(_) => (Family::Ecdsa, Hash::Sha512),
+            Secret::Ecdsa(key) => match **key {
+                ecdsa::PrivateKey::P256(_) => (Family::Ecdsa, Hash::Sha256),
+                // Many servers know no SHA-384.
+                _ => (Family::Ecdsa, Hash::Sha512),
+            },
         };
         Algorithm { family, hash }
     }
@@ -133,7 +136,9 @@ fn openssl(pem: &str) -> Result<Secret, KeyError> {
     let der = PrivateKeyDer::from_pem_slice(pem.as_bytes());
     match der.map_err(|error| KeyError::Format(error.to_string()))? {
         PrivateKeyDer::Pkcs1(der) => Ok(Secret::Rsa(rsa::PrivateKey::from_pkcs1(der.secret_pkcs1_der())?)),
-        PrivateKeyDer::Sec1(der) => Ok(Secret::Ecdsa(ecdsa::PrivateKey::from_sec1(der.secret_sec1_der())?)),
+        PrivateKeyDer::Sec1(der) => {
+            Ok(Secret::Ecdsa(ecdsa::PrivateKey::from_sec1(der.secret_sec1_der())?.into()))
+        }
         PrivateKeyDer::Pkcs8(der) => pkcs8(der.secret_pkcs8_der()),
         _ => Err(unsupported()),
     }
@@ -144,7 +149,7 @@ fn pkcs8(der: &[u8]) -> Result<Secret, KeyError> {
     let inner = info.private_key.as_bytes();
     match info.algorithm.oid {
         oid if oid == pkcs1::ALGORITHM_OID => Ok(Secret::Rsa(rsa::PrivateKey::from_pkcs1(inner)?)),
-        ECDSA => Ok(Secret::Ecdsa(ecdsa::PrivateKey::from_pkcs8(der)?)),
+        ECDSA => Ok(Secret::Ecdsa(ecdsa::PrivateKey::from_pkcs8(der)?.into())),
         oid if oid == super::ED25519.oid => ed25519(<&OctetStringRef>::from_der(inner)?.as_bytes()),
         _ => Err(unsupported()),
     }
@@ -155,7 +160,7 @@ fn openssh(pem: &str) -> Result<Secret, KeyError> {
     let key = ssh_key::PrivateKey::from_openssh(pem.trim())?;
     match key.key_data() {
         KeypairData::Rsa(pair) => Ok(Secret::Rsa(rsa::PrivateKey::from_openssh(pair)?)),
-        KeypairData::Ecdsa(pair) => Ok(Secret::Ecdsa(openssh_ecdsa(pair)?)),
+        KeypairData::Ecdsa(pair) => Ok(Secret::Ecdsa(openssh_ecdsa(pair)?.into())),
         KeypairData::Ed25519(pair) => ed25519(&*Zeroizing::new(pair.private.to_bytes())),
         KeypairData::Encrypted(_) => Err(KeyError::Encrypted),
         _ => Err(KeyError::Unsupported(key.algorithm().to_string())),

@@ -18,7 +18,7 @@ impl PublicKey {
         Ok(PublicKey(match key.key_data() {
             KeyData::Rsa(key) => Public::Rsa(rsa::PublicKey::new(positive(&key.n)?, positive(&key.e)?)?),
             KeyData::Ecdsa(key) => {
-                Public::Ecdsa(ecdsa::PublicKey::from_point(key.curve(), key.as_sec1_bytes())?)
+                Public::Ecdsa(ecdsa::PublicKey::from_point(key.curve(), key.as_sec1_bytes())?.into())
             }
             KeyData::Ed25519(key) => Public::Ed25519(key.0),
             other => return Err(KeyError::Unsupported(other.algorithm().to_string())),
