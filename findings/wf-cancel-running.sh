@@ -1,4 +1,9 @@
 #!/bin/sh
+#
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+#
 # Guess: a job that POST /jobs/UUID/cancel has answered with 200 and "canceled" stops, or at least stays canceled, and its
 # workflow's oncancel chain cleans up.
 # What happens (npm wf 1.2.2, the engine of Triton's Workflow API): nobody tells the runner. The running task and all later

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! IMGAPI: Triton DataCenter's image registry.
 //!
 //! The rooms, from the top: calls go down this list, never up. `docs/architecture.md` walks through them.

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! The structure that `docs/architecture.md` describes, checked against the source.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
@@ -107,6 +111,7 @@ fn calls_go_down_the_list_of_rooms() {
 fn every_room_says_what_it_is_for() {
     for room in ROOMS {
         let text = fs::read_to_string(root().join("src").join(room).join("mod.rs")).unwrap();
+        let (_license, text) = text.split_once("\n\n").unwrap();
         assert!(text.starts_with("//! "), "{room}");
         let listed = fs::read_to_string(root().join("docs/architecture.md")).unwrap();
         assert!(listed.contains(&format!("`{room}`")), "{room} is missing in docs/architecture.md");

@@ -1,4 +1,9 @@
 #!/bin/sh
+#
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+#
 # Installs what a target of the Makefile needs and this machine lacks. Arguments: build, check, interop, bench.
 set -eu
 

@@ -1,4 +1,9 @@
 #!/bin/sh
+#
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+#
 # Runs a test program for `cargo test`, as its runner, and adds what each test took to $TEST_TIMES: seconds and name.
 # More tests than processors run at the same time, because most of them wait for something.
 set -eu

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! `make bench`: how fast the service is, and how much memory it takes, beside peers measured in the same run.
 //!
 //! A datacenter is started with the release build of `imgapi`. Each figure is measured in pairs, ours and the peer's

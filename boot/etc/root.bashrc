@@ -1,4 +1,9 @@
 # shellcheck shell=bash
+#
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+#
 # The shell of root in a Triton zone. boot/setup.sh puts it to /root/.bashrc.
 
 if [[ $- == *i* ]]; then

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! Whether the body of a request was read. After an answer that came before its end the connection is of no further use,
 //! and a client that keeps connections has to be told.
 

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! The configuration: built-in defaults, overlaid with the instance's file key by key, completed with computed
 //! values, and validated. A problem names the key that has it.
 

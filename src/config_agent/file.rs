@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! A file on disk: whether it is as it should be, and how it becomes so, wholly or not at all.
 
 use std::fs::{self, File, OpenOptions};

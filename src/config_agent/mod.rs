@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! `imgapi config-agent`: keeps the files that a zone's services are configured with as SAPI says.
 //!
 //! It takes the place of 4.13.1's config-agent: the same configuration, flags, manifests and templates.

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! What commands say to a person or a script: the one place that writes to standard output and standard error.
 //!
 //! The macros of the standard library end the process with a panic when the other end of a pipe is gone or a disk is full.

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! Where manifests live: in the Moray of a datacenter, or in files of a standalone server.
 //!
 //! Both are one [`Database`] to whoever uses it. A change reads the record itself, with the version that was read, and

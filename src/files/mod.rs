@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! Files that others can reach, too, opened without trust in what stands at their names.
 //!
 //! A FIFO, a device, a directory or a link to somewhere else may stand where a file should be. Opening it must not wait, and

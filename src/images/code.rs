@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 /// A REST code: what clients compare, with the HTTP status that goes with it.
 ///
 /// The list is closed. Spelling is that of 4.13.1, whose codes end in `Error` or not as history had it.

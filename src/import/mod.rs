@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! Fetching from foreign servers: files from https URLs, manifests and files from other IMGAPIs.
 //!
 //! Whom a caller may make this server talk to is decided here: by the scheme of the URL, and by the address that is

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! Jobs: work that goes on for minutes in the datacenter's Workflow API. The client of it, the workflows that it runs for
 //! IMGAPI, and the clients of VMAPI and CNAPI, which know the machines that such work is about.
 

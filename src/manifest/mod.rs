@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! The manifest: what an image's record is, when it is valid, and how it looks to a client.
 //!
 //! This room is the vocabulary of the service. It does no I/O and knows nothing of HTTP, Moray or files:

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! A record from the archive's copy of it, for one that is lost.
 //!
 //! The archive holds the API form, which does not have everything: digests other than SHA-1, the icon, what the server's

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! Times in manifests and markers: texts that JavaScript wrote and JavaScript's way of reading others.
 
 use time::format_description::well_known::{Iso8601, Rfc2822};

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! A Manta that has the accounts of this datacenter: a key of our own for the administrator's account.
 //!
 //! The steps are ordered so that at any moment every key that somebody may sign with is on the account:

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! What operating systems differ in, as far as it concerns this program: SmartOS (illumos) is where it serves, Linux where it is
 //! developed. The rest of the program asks here and does the same everywhere.
 

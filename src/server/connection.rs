@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! One HTTP/1 connection: hyper in the middle, and around it deadlines, refusals and a close that loses no answer.
 //!
 //! A client may close its sending side after the request and still gets its answer, as with Node.js; hence a

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! Downloads: files as response bodies, and the way of their bytes into the socket without copying them.
 //!
 //! On Linux a body is a sequence of slices of a read-only mapping of its file, which it registers with the

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! Noticing that files have changed, however that is done: written in place, replaced, or reached by another symbolic link.
 //!
 //! What counts is what the files are, looked at every two seconds. The system's events only make that sooner: they can get

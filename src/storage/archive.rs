@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! The archive: the last version of each manifest as a file, in its API form, as 4.13.1 writes it.
 //!
 //! A copy is written beside the archive before the record is, and goes to its place after. What a crash leaves of it says

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! One pass over arriving bytes: stored and digested side by side.
 //!
 //! Bytes are gathered into batches. Each batch goes to its sink and to a lane for each digest: SHA-1, MD5 and SHA-256;

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! Where image files live, and the local archive of manifests.
 //!
 //! A file is all there or not there. Bytes that arrive are kept where nobody sees them while their digests are computed;

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! The bytes of one file on their way to the disk.
 //!
 //! A file may be many times larger than what the system can cache, and is usually read much later and elsewhere.

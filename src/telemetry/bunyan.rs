@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! The one place where records of `tracing-bunyan-formatter` become records as node-bunyan writes them.
 //!
 //! The library's record is a flat JSON object: its core fields first, then the event's fields, then those of the

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! Keeping secrets out of the log: credentials in headers, URLs and query parameters.
 //!
 //! Whoever can open a connection chooses these texts, so each is read once from its beginning to its end: the work grows

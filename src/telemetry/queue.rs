@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! The way of records to standard output: a bounded buffer that never blocks, and one thread that writes.
 //!
 //! A log that nobody reads (a full pipe, a stopped terminal) must not stop the service: what does not fit is

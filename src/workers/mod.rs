@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! Work that goes on in the background, one unit after the other, and what operators see of it.
 //!
 //! What there is to do is told by the rooms that do it: each kind of work is a [`Worker`]. [`Workers`] runs them.

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! What an IMGAPI must answer, as a table: one row for one rule, in `rows/`, in the language of `README.md`.
 //!
 //! The rows see nothing but HTTP. By default they run against servers of this repository, one in each mode; with

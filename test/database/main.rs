@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! One suite for every database: what `images` may rely on, whether manifests are in Moray or in files.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]

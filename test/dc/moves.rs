@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! Requests that move, replace and delete files of one image at the same time: every answer is true, nothing that was
 //! acknowledged is lost, and nothing stays that no record names. These tests start their own datacenters.
 

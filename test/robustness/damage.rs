@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! Files that somebody changed or removed behind the service's back: it serves no bytes under another file's name.
 
 use crate::support::{Client, TestFile, image_file, start_datacenter};

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! What must hold when things go wrong, with real processes and real sockets: requests that are none, clients that
 //! leave, disks that are full, backends that are away, many at once, and SIGKILL at any time.
 

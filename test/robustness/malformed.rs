@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! Requests that are none, or not what they should be: each gets an answer with a code that does not blame the
 //! server, and the process goes on as if nothing had been.
 

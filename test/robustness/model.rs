@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! Random requests about the same few images at the same time, through two servers on one Moray and one Manta, while one of them is
 //! killed and Manta fails. Nobody knows what the records are like in the end; but whatever a record says must be true.
 

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! A Manta is set up with `imgapi manta-setup` and `imgapi external-manta-setup`. Each test has a datacenter of its own,
 //! whose Manta nobody uses yet.
 

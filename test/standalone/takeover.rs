@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! A directory as 4.13.1 left it, with channels: served unchanged, changed by ours, and still what 4.13.1 reads. And its manifests
 //! as a dump.
 

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! Cloud on a laptop: the rest of a Triton datacenter in one process, for development and tests.
 //!
 //! - [`moray`]: the key-value store, FAST in front of SQLite

@@ -1,4 +1,9 @@
 #!/bin/sh
+#
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+#
 # Called in place of imgapi: checks how, and becomes the test binary that answers for it.
 [ "$1 $2" = "serve -f" ] && [ -d "$(sed -n 's/.*"localBaseDir": "\(.*\)".*/\1/p' "$3")" ] || exit 2
 export STAND_IN_CONFIG="$3"

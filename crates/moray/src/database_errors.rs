@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! How Moray says that its database has gone away, or takes no writes for now.
 //!
 //! Moray has few words of its own for this: mostly it passes on what PostgreSQL, or the client of PostgreSQL, says. Each text

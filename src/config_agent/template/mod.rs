@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! The language of SAPI's templates: Mustache as Hogan.js renders it, with objects printed as JSON.
 //!
 //! Whatever Hogan.js renders, this renders to the same bytes; what it renders to garbage (a tag that is not closed) or

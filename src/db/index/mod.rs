@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! All images of a database in memory: by UUID for GetImage, in the order of lists, and by what lists select.
 //!
 //! Look-ups by UUID have a lock of their own, so that they never wait for a list; that lock is held for the time of one

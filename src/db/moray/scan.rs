@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! Rows in the order of results, a page at a time.
 //!
 //! Moray orders `published_at` as a text. That is the order of time, but for one thing: within a second, times without

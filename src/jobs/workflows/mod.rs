@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! The two workflows: what the Workflow API is to run, and when a stored one is still the same.
 //!
 //! The sources are JavaScript of Node.js 6, one function a file, because the runner takes a function's text out of its

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! Validation of a record as a whole: which members are required, and in which order problems are reported.
 //!
 //! The order is what clients see in `errors` and in the message: first what is wrong with the stored form

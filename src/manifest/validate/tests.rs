@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! `test/data/manifest/validation.json` holds changes to a small record and, per kind of server, the fields
 //! that the validator of 4.13.1 (imgmanifest 3.2.1) reports: a bare name is code `Invalid`.
 

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! Other forms of a manifest's rendered text, made without decoding it.
 //!
 //! They rely on the layout of [`crate::manifest::json::pretty`]: a raw line break ends a line and is never within a

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! The socket as hyper sees it: withholds hyper's own answers, sends file mappings without copying them, and keeps
 //! the connection's state up to date.
 

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! A disk without room, in two ways that need no special rights: a small file system of the process's own, and a
 //! limit on the size of its files. The second is always to be had, so one of them always runs.
 

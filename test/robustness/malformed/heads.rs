@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! Request lines and headers that HTTP does not allow, or not here; and bytes that are no HTTP at all.
 
 use rand::{Rng, RngExt};

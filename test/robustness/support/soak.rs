@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! How long the random tests run, and what they begin with: a few rounds of the same requests each time in `make test`; many
 //! rounds of others each time in `make soak`.
 

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! CNAPI: the servers of the datacenter, and what they do: make an image of a machine.
 //!
 //! Follows the routes that IMGAPI, its workflows and `sdc-clients` use: `/ping`, `/servers`, `/servers/:uuid`,

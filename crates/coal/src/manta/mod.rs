@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! Manta: the object store, HTTP in front of SQLite and files.
 //!
 //! Follows Manta 2, over plain HTTP. Every request is authenticated as there: an HTTP signature over the

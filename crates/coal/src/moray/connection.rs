@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! One FAST connection: many requests at once, answered in the order in which they finish.
 //!
 //! Frames leave as from node-fast's server: each in a write of its own, on a socket without `TCP_NODELAY`. A client that

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! Index types: how a member of an object becomes a column, and a column a member again.
 //!
 //! Moray 2.6's `ip`, `mac`, `subnet` and range types are not supported: a bucket that wants one is refused.

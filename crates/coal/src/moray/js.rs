@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! The JavaScript conversions that Moray applies to JSON values.
 //!
 //! Moray is a Node.js program: how a value becomes text, a number, or compares with another one is

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! Moray: FAST over TCP in front of SQLite.
 //!
 //! Follows Moray 2.6. Differences: `ip`, `mac`, `subnet` and range indexes, bucket triggers, `listen` and

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! The SSH keys of accounts and sub-users, and what these may do in Manta.
 //!
 //! A key is an entry of class `sdcKey` below its owner; its `fingerprint` is that of MD5, in hexadecimal with

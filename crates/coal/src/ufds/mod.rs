@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! UFDS: the account directory, LDAP v3 over TLS in front of entries from an LDIF file.
 //!
 //! Follows sdc-ufds 7.5. Over LDAP only keys can be added and deleted, and there are no sort, paging or hidden-attribute

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! The Workflow API and its runner: HTTP in front of SQLite, and an engine for the JavaScript of the tasks.
 //!
 //! Follows the API of wf 1.2 as Triton configures it, and its runner without child processes. Differences: there is no

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! RSA for the sizes of keys that ring does not take: signing with fewer than 2048 or more than 4096 bits, verifying with more than
 //! 8192. Old accounts have such keys. Nothing here depends on what is secret in how long it takes.
 

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! RSA with the padding of PKCS #1 v1.5. The usual keys are ring's work; those that it does not take are [`super::plain_rsa`]'s.
 
 use std::sync::Arc;

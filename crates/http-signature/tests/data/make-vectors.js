@@ -1,3 +1,9 @@
+/*
+ * This Source Code Form is subject to the terms of the Mozilla Public
+ * License, v. 2.0. If a copy of the MPL was not distributed with this
+ * file, You can obtain one at https://mozilla.org/MPL/2.0/.
+ */
+
 // Writes vectors.json: requests that npm http-signature 1.4 signed with the keys beside it. Run where that package is
 // installed: `NODE_PATH=../../../../test/interop/node_modules node make-vectors.js`.
 'use strict';

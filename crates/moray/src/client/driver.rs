@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! Moves the bytes of one connection: a reader, a writer and a keeper, driven together by one task.
 //!
 //! Each of them only ever waits for its own thing, so that none holds up another; the first one to fail ends all.

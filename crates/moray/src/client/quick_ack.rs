@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! Acknowledging at once what the server sends.
 //!
 //! Moray writes the rows of an answer and its end one after the other, on a socket that holds back what is small until the

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! FAST, the RPC protocol that Moray speaks, for clients and servers.
 //!
 //! A connection carries [`Frame`]s in both directions, back to back, over plain TCP; [`FrameCodec`] turns bytes

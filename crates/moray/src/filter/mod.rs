@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! Filters of `findObjects` and `deleteMany`, built from typed parts so that no value can change what is asked.
 //!
 //! The text form is RFC 4515's as Moray 2.6 reads it; it differs from LDAP in that an escape stands for a

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! All images of the bucket in memory, kept as they are in Moray.
 //!
 //! A task loads all rows once, and from then on asks every 350 ms which rows were written since, and which were deleted:

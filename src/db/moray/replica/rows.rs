@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! What is known of every row of the bucket, and which of two pieces of knowledge is the newer one.
 //!
 //! A query shows the bucket at some moment while it runs, and a write of this process happens at some moment before its

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! What is stored: a table of entries in SQLite, and a file for the content of each object.
 //!
 //! As in Manta, a name and its content are two things. Content is complete in a file of its own, named by the object's

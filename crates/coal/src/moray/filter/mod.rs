@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! The filter language of `findObjects`: parse, translate to SQL, and match a second time in memory.
 //!
 //! The dialect is `moray-filter` 1.0's: RFC 4515 with its own escapes. Translation never puts a value into

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
 //! Where buckets live: SQLite, in a file or in memory.
 //!
 //! Every bucket is a table with one typed column per index. All work runs on blocking threads: one writer, and
