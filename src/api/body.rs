@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use http_body::Body as HttpBody;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use md5::{Digest, Md5};
 use serde_json::{Map, Value};
@@ -114,6 +115,10 @@ fn content_type(headers: &HeaderMap) -> String {
 }
 
 async fn collect(body: Body) -> ApiResult<Bytes> {
+    // It says so itself, and need not come.
+    if HttpBody::size_hint(&body).lower() > MAX_BODY as u64 {
+        return Err(too_long());
+    }
     let collected = tokio::time::timeout(TIMEOUT, Limited::new(body, MAX_BODY).collect()).await;
     match collected {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),

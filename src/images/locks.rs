@@ -45,6 +45,10 @@ pub(super) enum Kind {
 /// One lock of a kind for each image.
 #[derive(Debug, Clone)]
 pub(super) struct ImageLocks {
+    #[cfg_attr(
+        not(debug_assertions),
+        expect(dead_code, reason = "only builds with debug assertions look at the order")
+    )]
     kind: Kind,
     locks: Arc<Locks>,
 }

@@ -105,7 +105,7 @@ async fn a_compressed_body_is_decompressed(app: &TestApp) {
 
 async fn a_body_may_come_in_chunks(app: &TestApp) {
     let body = small_manifest().to_string();
-    let mut connection = app.connect().await;
+    let mut connection = Connection::open(app.address()).await;
     let head = format!(
         "POST /images?account={LUKE} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
     );
@@ -131,16 +131,25 @@ async fn a_body_may_not_be_too_large(app: &TestApp) {
         .send()
         .await
         .refused(413, "RequestEntityTooLarge");
+    // At once, where it says so: nothing of it comes.
+    let mut connection = Connection::open(app.address()).await;
+    let head = [
+        "POST /images HTTP/1.1",
+        "Host: imgapi",
+        "Content-Type: application/json",
+        "Content-Length: 4194305",
+    ];
+    connection.exchange(&head).await.refused(413, "RequestEntityTooLarge");
 }
 
 async fn a_broken_body_gets_an_answer(app: &TestApp) {
-    let mut connection = app.connect().await;
+    let mut connection = Connection::open(app.address()).await;
     let head =
         format!("POST /images?account={LUKE} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n");
     connection.send(format!("{head}Content-Length: 100\r\n\r\n{{")).await;
     connection.finish().await;
     connection.read_answer().await.refused(400, "BadRequestError");
-    let mut connection = app.connect().await;
+    let mut connection = Connection::open(app.address()).await;
     connection.send(format!("{head}Transfer-Encoding: chunked\r\n\r\nzz\r\n")).await;
     connection.read_answer().await.refused(400, "BadRequestError");
 }
@@ -167,7 +176,7 @@ async fn mistakes_without_end_make_a_short_answer(app: &TestApp) {
 async fn only_chunks_may_be_a_coding_of_the_transfer(app: &TestApp) {
     let uuid = app.luke().has_image(json!({})).await;
     for (coding, status) in [("gzip, chunked", 400), ("chunked, chunked", 400), ("Chunked", 200)] {
-        let mut connection = app.connect().await;
+        let mut connection = Connection::open(app.address()).await;
         let head = format!(
             "PUT /images/{uuid}/file?compression=none&account={LUKE} HTTP/1.1\r\nHost: x\r\n\
              Transfer-Encoding: {coding}\r\n\r\n1\r\nx\r\n0\r\n\r\n"
