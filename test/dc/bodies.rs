@@ -11,7 +11,7 @@ use flate2::write::GzEncoder;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use super::support::{Call, FATHER, LUKE, TestApp, md5_of, small_manifest, tests};
+use super::support::{Call, Connection, FATHER, LUKE, TestApp, md5_of, small_manifest, tests};
 
 tests! {
     what_is_not_json_is_refused,

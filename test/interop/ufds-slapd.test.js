@@ -37,7 +37,8 @@ before(async () => {
     running = await coal.start();
     slapd = await prepareSlapd(path.join(running.directory, 'slapd'));
     // The directory comes later than the service.
-    imgapi = await startImgapi(running, { ufds: slapd.ufds() });
+    // So that the directory is asked each time.
+    imgapi = await startImgapi(running, { ufds: slapd.ufds({ cacheSeconds: 0 }) });
 });
 
 after(async () => {
