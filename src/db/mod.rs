@@ -104,6 +104,9 @@ pub enum DbError {
     /// Another record has the same `urn`. Nothing was changed.
     #[error("another record has the same value of a unique attribute")]
     NotUnique,
+    /// The database cannot store a value of the record. Nothing was changed.
+    #[error("the database cannot store a value")]
+    Unstorable(#[source] Cause),
     /// A list cannot begin where it was asked to.
     #[error(transparent)]
     NoSuchMarker(#[from] NoSuchMarker),

@@ -210,6 +210,10 @@ impl From<DbError> for ApiError {
                 let taken = FieldError::invalid("urn").because("another image has it");
                 ApiError::validation(vec![taken])
             }
+            DbError::Unstorable(_) => ApiError::new(
+                Code::ValidationFailed,
+                "the database cannot store a text of the image: it is too long, or has characters that it does not know",
+            ),
             DbError::NoSuchMarker(no_such) => ApiError::new(Code::ResourceNotFound, no_such.to_string()),
             DbError::NoSpace(_) => {
                 ApiError::new(Code::StorageIsDown, "there is no space left for manifests").because(error)

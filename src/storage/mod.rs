@@ -99,6 +99,11 @@ impl StorageError {
         error.is_unavailable() || error.is_retriable() || is_denied
     }
 
+    /// Whether Manta says that the directory of an image is not there.
+    pub fn is_about_a_directory(&self) -> bool {
+        matches!(self, StorageError::Manta(error) if error.code() == Some(::manta::ErrorCode::DirectoryDoesNotExist))
+    }
+
     /// Whether Manta answers nobody now, or not this server; so there is no use in asking it for something else.
     pub fn is_away(&self) -> bool {
         match self {

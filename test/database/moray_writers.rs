@@ -4,14 +4,16 @@
 
 //! The replica of Moray, beside writers that tell nobody.
 
-use coal::moray::{Location, MorayServer};
+use std::time::{Duration, Instant};
+
+use coal::moray::{Fault, Location, MorayServer};
 use imgapi::db::Database;
 use imgapi::manifest::Uuid;
 use moray::{BatchRequest, CallOptions, DeleteOptions, Filter, Precondition, PutOptions};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{in_moray, listed, record, start_moray, text, wait_until};
+use crate::support::{image, in_moray, listed, record, start_moray, text, wait_until};
 
 const BUCKET: &str = "imgapi_images";
 
@@ -237,4 +239,55 @@ async fn wait_for_port(address: std::net::SocketAddr, location: Location) -> Mor
         }
         tokio::task::yield_now().await;
     }
+}
+
+/// The transaction that makes a dependent may show it later than what it does to the origin: whoever knows a version of another
+/// process does not know all that came with it.
+#[tokio::test]
+async fn an_origin_that_another_process_has_touched_is_not_known_to_be_unneeded() {
+    let stage = Stage::start().await;
+    let (own, others) = (Uuid::new_v4(), Uuid::new_v4());
+    stage.database.insert(&image(record(own, 1, json!({})))).await.unwrap();
+    stage.put(&record(others, 2, json!({}))).await;
+    wait_until(async || listed(&stage.database, "").await.len() == 2).await;
+    let dependents = async |uuid| {
+        let stored = stage.database.known(uuid).await.unwrap().unwrap();
+        stage.database.known_dependents(&stored).await.unwrap()
+    };
+    assert_eq!(dependents(own).await, Some(Vec::new()));
+    assert_eq!(dependents(others).await, None);
+    // As a dependent's transaction does.
+    stage.put(&record(own, 1, json!({"write_fence": Uuid::new_v4()}))).await;
+    wait_until(async || {
+        listed(&stage.database, "").await;
+        dependents(own).await.is_none()
+    })
+    .await;
+}
+
+/// Nobody has asked Moray for a while, and then it does not answer.
+#[tokio::test]
+async fn a_moray_that_hangs_keeps_no_read_of_what_is_known_waiting() {
+    let stage = Stage::start().await;
+    let uuid = Uuid::new_v4();
+    stage.database.insert(&image(record(uuid, 1, json!({})))).await.unwrap();
+    assert!(text(&stage.database, uuid).await.is_some());
+    let asked = || stage.moray.faults().applied();
+    // Every answer is counted, and its meaning stays.
+    stage.moray.faults().set(Fault::RowsInEnd);
+    let mut last = (asked(), Instant::now());
+    wait_until(async || {
+        if asked() != last.0 {
+            last = (asked(), Instant::now());
+        }
+        last.1.elapsed() >= Duration::from_secs(2)
+    })
+    .await;
+    stage.moray.faults().clear();
+    stage.moray.faults().set(Fault::Stall);
+    // Less than the deadline of a call.
+    let found = tokio::time::timeout(Duration::from_secs(9), stage.database.view(uuid)).await;
+    let found = found.expect("an answer").unwrap();
+    assert!(found.stale.is_some() && found.value.is_some());
+    stage.moray.faults().clear();
 }

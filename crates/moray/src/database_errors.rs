@@ -39,6 +39,11 @@ const NO_CONNECTION: [&str; 7] = [
     "unable to acquire backend connection",
 ];
 
+/// Begin what a database says, under the name `error`, to a value that no index of it can have: a NUL character, an array that it
+/// cannot read, a text that is too long.
+const UNSTORABLE: [&str; 4] =
+    ["invalid byte sequence for encoding", "malformed array literal", "index row requires", "index row size"];
+
 /// The kind of an error, if it is about the database itself.
 pub(crate) fn kind(name: &str, message: &str) -> Option<ServerErrorKind> {
     match name {
@@ -49,6 +54,7 @@ pub(crate) fn kind(name: &str, message: &str) -> Option<ServerErrorKind> {
         "VError" if message.starts_with(CLIENT_FAILED) => Some(ServerErrorKind::DatabaseLost),
         "error" if message.starts_with(TERMINATING) => Some(ServerErrorKind::DatabaseLost),
         "error" if message.ends_with(READ_ONLY) => Some(ServerErrorKind::DatabaseReadOnly),
+        _ if UNSTORABLE.iter().any(|text| message.starts_with(text)) => Some(ServerErrorKind::Unstorable),
         _ => None,
     }
 }
@@ -80,6 +86,13 @@ mod tests {
                 "error",
                 "cannot execute SELECT FOR UPDATE in a read-only transaction",
                 Some(ServerErrorKind::DatabaseReadOnly),
+            ),
+            ("error", "invalid byte sequence for encoding \"UTF8\": 0x00", Some(ServerErrorKind::Unstorable)),
+            ("error", "malformed array literal: \"{}\"", Some(ServerErrorKind::Unstorable)),
+            (
+                "error",
+                "index row requires 20016 bytes, maximum size is 8191",
+                Some(ServerErrorKind::Unstorable),
             ),
             ("Error", "connect ECONNREFUSED 10.0.0.1:5432", None),
             ("Error", "approx filters not allowed", None),

@@ -110,6 +110,8 @@ macro_rules! kinds {
             DatabaseLost,
             /// The database takes no writes, as during a failover. Nothing was done.
             DatabaseReadOnly,
+            /// The database cannot have a value in an index. Nothing was done.
+            Unstorable,
             /// A name that Moray 2.6 does not send, or `Error` with another message: a filter refused while it was
             /// being prepared.
             Other,

@@ -78,7 +78,10 @@ impl MorayDatabase {
                 Some(view) => return Ok(Found::current(Some(view))),
                 None => return self.look_up(uuid).await.map(Found::current),
             },
-            Freshness::Late => Some(self.look_up(uuid).await),
+            Freshness::Late => match self.replica.unless_away(self.look_up(uuid)).await {
+                Some(answer) => Some(answer),
+                None => Some(Err(DbError::Unavailable(NotInMemory.into()))),
+            },
             Freshness::Incomplete => self.replica.unless_complete(Question::Image, self.get_view(uuid)).await,
             Freshness::Stale(age) => match self.stale_view(uuid, age) {
                 // Moray may have an answer for some, if not for all.
@@ -365,6 +368,8 @@ fn failed(error: Error) -> DbError {
         DbError::OutcomeUnknown(error.into())
     } else if error.server_kind() == Some(moray::ServerErrorKind::UniqueAttribute) {
         DbError::NotUnique
+    } else if error.server_kind() == Some(moray::ServerErrorKind::Unstorable) {
+        DbError::Unstorable(error.into())
     } else if error.is_conflict() {
         DbError::Conflict
     } else if error.is_transient() || error.is_not_found() {

@@ -10,7 +10,7 @@ use super::Subject;
 use crate::manifest::json::{self, JsValue};
 use crate::manifest::kinds::ImageType;
 use crate::manifest::uuid::Uuid;
-use crate::manifest::{FieldError, coerce};
+use crate::manifest::{FieldError, Mode, coerce};
 
 const MAX_BILLING_TAG: usize = 128;
 const MAX_TAGS_TEXT: usize = 102_400;
@@ -27,7 +27,7 @@ pub(super) fn acl(_: &Subject<'_>, value: &Value, problems: &mut Vec<FieldError>
     }
 }
 
-pub(super) fn billing_tags(_: &Subject<'_>, value: &Value, problems: &mut Vec<FieldError>) {
+pub(super) fn billing_tags(subject: &Subject<'_>, value: &Value, problems: &mut Vec<FieldError>) {
     let Some(tags) = one_or_many(value) else {
         problems.push(FieldError::invalid("billing_tags").because("not an array"));
         return;
@@ -38,10 +38,20 @@ pub(super) fn billing_tags(_: &Subject<'_>, value: &Value, problems: &mut Vec<Fi
             Some(text) if coerce::utf16_len(text) > MAX_BILLING_TAG => {
                 format!("item {index} is longer than {MAX_BILLING_TAG} characters")
             }
+            // Moray's database takes it for no value, and the record would be none any more.
+            Some(text) if subject.rules.mode == Mode::Dc && text.trim().eq_ignore_ascii_case("null") => {
+                format!("item {index} cannot be {text:?}")
+            }
+            Some(text) if has_nul(text) => format!("item {index} has a NUL character"),
             Some(_) => continue,
         };
         problems.push(FieldError::invalid("billing_tags").because(message));
     }
+}
+
+/// Whether there is a character in it that databases cannot store in the text of an index.
+fn has_nul(text: &str) -> bool {
+    text.contains('\0')
 }
 
 /// The elements of an array, or a text as the only element.
@@ -118,9 +128,12 @@ pub(super) fn traits(_: &Subject<'_>, value: &Value, problems: &mut Vec<FieldErr
 }
 
 pub(super) fn tags(_: &Subject<'_>, value: &Value, problems: &mut Vec<FieldError>) {
-    if !value.is_object() {
+    let Value::Object(tags) = value else {
         problems.push(FieldError::invalid("tags").because("not an object"));
         return;
+    };
+    if tags.iter().any(|(key, value)| has_nul(key) || value.as_str().is_some_and(has_nul)) {
+        problems.push(FieldError::invalid("tags").because("a NUL character"));
     }
     let fits = json::compact(&JsValue(value)).is_ok_and(|text| coerce::utf16_len(&text) <= MAX_TAGS_TEXT);
     if !fits {

@@ -129,7 +129,12 @@ impl Shared {
 /// Whether Moray gives a record out as it was put: the columns of its indexes make texts of numbers, and everybody else
 /// reads those.
 fn comes_back_as_put(image: &Image) -> bool {
-    ["name", "version", "urn"].iter().all(|name| image.record().get(*name).is_none_or(Value::is_string))
+    let record = image.record();
+    let texts = ["name", "version", "urn"].iter().all(|name| record.get(*name).is_none_or(Value::is_string));
+    // Elements of lists lose the space around them, and empty ones go.
+    let is_kept = |text: &str| !text.is_empty() && text.trim() == text;
+    let lists = ["tags", "billing_tags"].iter().filter_map(|name| record.get(*name)?.as_array());
+    texts && lists.flatten().all(|element| element.as_str().is_some_and(is_kept))
 }
 
 impl Replica {

@@ -38,14 +38,18 @@ impl Deletions {
         Deletions { newest: Newest::now(mtime), taken: HashMap::new(), trimmed: None }
     }
 
-    /// Takes what was deleted since the last round. Whether there was anything.
-    pub(super) async fn take(
-        &mut self,
-        shared: &Arc<Shared>,
-        overlap: Duration,
-        last_round: Instant,
-    ) -> Result<bool, Interruption> {
-        let since = self.newest.asked_since(overlap, last_round);
+    /// The newest one.
+    pub(super) fn newest(&self) -> Newest {
+        self.newest
+    }
+
+    /// How many of them may be shown again.
+    pub(super) fn recent(&self) -> usize {
+        self.taken.len()
+    }
+
+    /// Takes those from `since` on. Whether there was anything new.
+    pub(super) async fn take(&mut self, shared: &Arc<Shared>, since: i64) -> Result<bool, Interruption> {
         self.taken.retain(|_, mtime| *mtime >= since);
         let mut walk = Walk::since(since);
         let (mut last, mut any) = (since, false);

@@ -119,6 +119,16 @@ impl Replica {
         }
     }
 
+    /// Asks Moray, unless it turns out to be away; then there is no answer.
+    pub(in crate::db::moray) async fn unless_away<T>(&self, ask: impl Future<Output = T>) -> Option<T> {
+        let mut state = self.shared.state.subscribe();
+        tokio::select! {
+            answer = ask => Some(answer),
+            // An error is the end of the process.
+            _ = state.wait_for(|state| state.is_away) => None,
+        }
+    }
+
     /// Waits for a state of the replica that is known to be that of Moray from now on or later. Whether it came in time.
     pub(in crate::db::moray) async fn next_round(&self) -> bool {
         let now = Instant::now();

@@ -29,8 +29,10 @@ const LATE: Duration = Duration::from_secs(3);
 /// Changes are asked for again that are so much older than the newest one. The times are those of the Moray process that
 /// made the change: their clocks differ, and what is written can only be seen after the transaction has ended.
 const OVERLAP: Duration = Duration::from_secs(2);
-/// The same now and then, for clocks that differ more.
+/// The same for clocks that differ more, and transactions that wait for others: as long as that is only a few rows, and now and
+/// then for more.
 const WIDE_OVERLAP: Duration = Duration::from_secs(60);
+const NARROW_ROWS: usize = 100;
 const WIDE_EVERY: u64 = 30;
 /// The rows are counted at most once in the first time, and at least once in the second; in between so that it takes this part
 /// of the time. After a while without reads it is more seldom.
@@ -54,6 +56,7 @@ pub(super) async fn keep(shared: Arc<Shared>) {
         shared,
         progress: None,
         last_round: Instant::now(),
+        last_wide: Instant::now(),
         count_after: Instant::now(),
         rounds: 0,
         patrol: 0,
@@ -102,6 +105,8 @@ struct Keeper {
     progress: Option<Progress>,
     /// When the last round began that was not interrupted.
     last_round: Instant,
+    /// The same of those that looked further back.
+    last_wide: Instant,
     /// When the rows may be counted again.
     count_after: Instant,
     rounds: u64,
@@ -210,9 +215,12 @@ impl Keeper {
         began: Instant,
         progress: &mut Progress,
     ) -> Result<&'static str, Interruption> {
-        let sent = self.shared.clock.ticket();
         let is_wide = self.is_interrupted || self.rounds.is_multiple_of(WIDE_EVERY);
-        let overlap = if is_wide { WIDE_OVERLAP } else { OVERLAP };
+        // While nobody reads it is enough to look for the latest; the next round for somebody does the rest.
+        let most = match self.shared.is_in_use() || is_wide {
+            true => Some(if is_wide { WIDE_ROWS } else { NARROW_ROWS }),
+            false => None,
+        };
         let shared = Arc::clone(&self.shared);
         let is_counting = self.is_interrupted || self.is_count_due(began);
         let (top, bucket) = (shared.rows().top(), &shared.bucket);
@@ -222,12 +230,12 @@ impl Keeper {
             let count = if is_counting { Some(bucket.count(0, Some(top)).await?) } else { None };
             Ok((count, counting.elapsed()))
         };
-        let last_round = self.last_round;
-        let (count, deleted, any) = tokio::join!(
-            count,
-            deletions.take(&shared, overlap, last_round),
-            self.take_changes(newest, is_wide)
-        );
+        let notes_since = match most.is_some_and(|most| deletions.recent() <= most) {
+            true => deletions.newest().asked_since(WIDE_OVERLAP, self.last_wide),
+            false => deletions.newest().asked_since(OVERLAP, self.last_round),
+        };
+        let (count, deleted, any) =
+            tokio::join!(count, deletions.take(&shared, notes_since), self.take_changes(newest, most));
         let (count, took) = count.map_err(interruption)?;
         let mut outcome = if any? | deleted? { "changed" } else { "same" };
         if let Some(count) = count {
@@ -237,7 +245,9 @@ impl Keeper {
                 self.compare(top).await?;
             }
         }
-        self.shared.rows().confirm(sent);
+        if most.is_some() {
+            self.last_wide = began;
+        }
         Ok(outcome)
     }
 
@@ -251,11 +261,8 @@ impl Keeper {
     }
 
     /// Takes what was written since `newest`, and a little before. Whether there was anything.
-    async fn take_changes(&self, newest: &mut Newest, is_wide: bool) -> Result<bool, Interruption> {
-        let since = match is_wide {
-            true => self.wide_overlap(*newest).await?,
-            false => newest.asked_since(OVERLAP, self.last_round),
-        };
+    async fn take_changes(&self, newest: &mut Newest, most: Option<usize>) -> Result<bool, Interruption> {
+        let since = self.since(*newest, most).await?;
         // What has to be there still, when it is not known what has happened meanwhile.
         let before = if self.is_interrupted { self.written_since(since).await? } else { Vec::new() };
         let sent = self.shared.clock.ticket();
@@ -300,19 +307,24 @@ impl Keeper {
         Ok(())
     }
 
-    /// Where a query begins that is to show what was written in [`WIDE_OVERLAP`] before `newest`.
-    async fn wide_overlap(&self, newest: Newest) -> Result<i64, DbError> {
+    /// Where a query begins that is to show what was written in [`WIDE_OVERLAP`] before `newest`, if that are at most so many rows
+    /// or so, and in [`OVERLAP`] however many there are.
+    async fn since(&self, newest: Newest, most: Option<usize>) -> Result<i64, DbError> {
+        let narrowest = newest.asked_since(OVERLAP, self.last_round);
+        let Some(rows) = most else { return Ok(narrowest) };
         // It is not known what has happened during an interruption.
         let widest = match self.is_interrupted {
             true => before(newest.mtime, WIDE_OVERLAP),
-            false => newest.asked_since(WIDE_OVERLAP, self.last_round),
+            false => newest.asked_since(WIDE_OVERLAP, self.last_wide),
         };
-        let narrowest = newest.asked_since(OVERLAP, self.last_round);
-        let mut written = self.written_since(widest).await?;
-        if written.len() <= WIDE_ROWS {
+        if widest == newest.mtime {
             return Ok(widest);
         }
-        let (_, (_, nth), _) = written.select_nth_unstable_by_key(WIDE_ROWS, |(_, mtime)| Reverse(*mtime));
+        let mut written = self.written_since(widest).await?;
+        if written.len() <= rows {
+            return Ok(widest);
+        }
+        let (_, (_, nth), _) = written.select_nth_unstable_by_key(rows, |(_, mtime)| Reverse(*mtime));
         Ok((*nth).min(narrowest))
     }
 

@@ -16,6 +16,9 @@ use std::time::{Duration, Instant};
 
 use crate::manifest::Uuid;
 
+/// How long after a version of another process has become known everything that happened before it is known, too: longer than any
+/// transaction takes, and clocks differ, and until the rows are counted again.
+const SETTLING: Duration = Duration::from_secs(600);
 /// How long a removal is remembered: longer than any query takes.
 const MEMORY: Duration = Duration::from_secs(60);
 
@@ -85,14 +88,15 @@ struct Row {
     record: Option<Arc<str>>,
     /// When it was last changed here.
     changed: u64,
-    /// Whether this process has written it as a new image, or in the place of a version that was settled.
-    continues_settled: bool,
+    /// From when on it is settled: see [`Rows::is_settled`].
+    settled: Instant,
 }
 
 impl Row {
     fn of(version: Version, record: Option<Arc<str>>, changed: u64) -> Row {
         let Version { id, mtime, etag } = version;
-        Row { id: Some(id), mtime: Some(mtime), etag, record, changed, continues_settled: false }
+        let settled = Instant::now() + SETTLING;
+        Row { id: Some(id), mtime: Some(mtime), etag, record, changed, settled }
     }
 }
 
@@ -130,8 +134,6 @@ pub(super) struct Rows {
     damaged: BTreeMap<Key, String>,
     /// The greatest `_id` that was ever known.
     top: u64,
-    /// What was changed here up to this number was followed by queries that showed all changes of before.
-    confirmed: u64,
     clock: Arc<Clock>,
 }
 
@@ -147,6 +149,13 @@ impl Rows {
         let changed = loaded.clock.next();
         for (key, version, content) in rows {
             loaded.put_version(key, version, content, changed);
+        }
+        let newest = loaded.rows.values().filter_map(|row| row.mtime).max().unwrap_or_default();
+        for row in loaded.rows.values_mut() {
+            // What was written long before the others settled before.
+            let age = u64::try_from(newest - row.mtime.unwrap_or(newest)).unwrap_or_default();
+            row.settled =
+                row.settled.checked_sub(Duration::from_millis(age).min(SETTLING)).unwrap_or(row.settled);
         }
         loaded
     }
@@ -227,8 +236,13 @@ impl Rows {
         etag: &str,
         record: Arc<str>,
     ) -> Written {
-        // Before an image is there, nobody names it as an origin; whoever imports several begins with the origins.
-        let continues_settled = replaced.is_none_or(|replaced| self.is_settled(key, replaced));
+        let now = Instant::now();
+        let settled = match (replaced, self.rows.get(key)) {
+            // Before an image is there, nobody names it as an origin; whoever imports several begins with the origins.
+            (None, _) => now,
+            (Some(replaced), Some(row)) if *row.etag == *replaced => row.settled,
+            _ => now + SETTLING,
+        };
         let (is_older, id) = match self.rows.get(key) {
             Some(row) if *row.etag == *etag => {
                 return Written::Known;
@@ -243,8 +257,7 @@ impl Rows {
             self.unseen.insert(key.clone());
         }
         let changed = self.clock.next();
-        let row =
-            Row { id, mtime: None, etag: etag.into(), record: Some(record), changed, continues_settled };
+        let row = Row { id, mtime: None, etag: etag.into(), record: Some(record), changed, settled };
         self.put(key.clone(), row, None);
         Written::Newest
     }
@@ -308,16 +321,13 @@ impl Rows {
         self.rows.get(key).and_then(|row| Some((Arc::clone(row.record.as_ref()?), &*row.etag)))
     }
 
-    /// Notes that all changes which were made before `sent` have been shown.
-    pub(super) fn confirm(&mut self, sent: Ticket) {
-        self.confirmed = sent.0;
-    }
-
-    /// Whether this version is the one that is known, and everything is that happened before it: it was not read by itself, ahead
-    /// of other changes.
+    /// Whether this version is the one that is known, and everything is that happened before it. Of what other processes write,
+    /// something may be known before what was written along with it, or earlier: a transaction may have waited, and clocks
+    /// differ. So a version of theirs settles when it has been known for long; and one of this process was settled when it was
+    /// made, if that was in the place of one that is.
     pub(super) fn is_settled(&self, key: &Key, etag: &str) -> bool {
         let row = self.rows.get(key).filter(|row| *row.etag == *etag);
-        row.is_some_and(|row| row.continues_settled || row.changed <= self.confirmed)
+        row.is_some_and(|row| row.settled <= Instant::now())
     }
 
     /// Whether there is a row of this key.
@@ -500,23 +510,25 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_of_a_row_alone_is_settled_when_everything_else_is_known() {
+    fn versions_of_others_settle_late_and_own_ones_as_those_in_whose_place_they_are() {
         let mut rows = Rows::default();
-        let began = rows.clock.ticket();
         rows.set(key(), version("A", 1), record());
-        rows.confirm(began);
-        assert!(!rows.is_settled(&key(), "A"), "it was read while others were");
-        rows.confirm(rows.clock.ticket());
-        assert!(rows.is_settled(&key(), "A") && !rows.is_settled(&key(), "B"));
-        // Nobody can have done anything between two versions of which the second was put in the place of the first.
+        assert!(!rows.is_settled(&key(), "A"));
         rows.wrote(rows.clock.ticket(), &key(), Some("A"), "B", text());
-        assert!(rows.is_settled(&key(), "B"));
-        rows.set(key(), version("C", 3), record());
-        rows.wrote(rows.clock.ticket(), &key(), Some("C"), "D", text());
-        assert!(!rows.is_settled(&key(), "D"));
+        assert!(!rows.is_settled(&key(), "B"));
         let new = Key::of("b0f4ad6e-2547-11e2-a75e-9fdca1940570");
         rows.wrote(rows.clock.ticket(), &new, None, "A", text());
-        assert!(rows.is_settled(&new, "A"));
+        rows.wrote(rows.clock.ticket(), &new, Some("A"), "B", text());
+        assert!(rows.is_settled(&new, "B") && !rows.is_settled(&new, "A"));
+        // Somebody else has been there.
+        rows.wrote(rows.clock.ticket(), &new, Some("X"), "C", text());
+        assert!(!rows.is_settled(&new, "C"));
+        // What was written long before the newest row.
+        let (late, early) = (Key::of("late"), Key::of("early"));
+        let versions =
+            [(late.clone(), version("A", 700_000), record()), (early.clone(), version("A", 1), record())];
+        let rows = Rows::loaded(Arc::default(), versions);
+        assert!(rows.is_settled(&early, "A") && !rows.is_settled(&late, "A"));
     }
 
     #[test]
