@@ -61,6 +61,7 @@ pub(super) async fn keep(shared: Arc<Shared>) {
         rounds: 0,
         patrol: 0,
         is_interrupted: false,
+        has_rested: false,
     };
     loop {
         let began = Instant::now();
@@ -81,6 +82,7 @@ pub(super) async fn keep(shared: Arc<Shared>) {
         // One more round after the last use: what has been written is known with its time then.
         if !was_in_use && !keeper.is_interrupted {
             keeper.shared.wait_for_use(IDLE_INTERVAL.saturating_sub(pause)).await;
+            keeper.has_rested = true;
         }
     }
 }
@@ -112,6 +114,8 @@ struct Keeper {
     rounds: u64,
     patrol: u64,
     is_interrupted: bool,
+    /// Whether there was no round for a while, so that somebody may wait for the next one.
+    has_rested: bool,
 }
 
 /// Up to when everything is known.
@@ -193,6 +197,7 @@ impl Keeper {
             tracing::info!("the images in memory are up to date again");
         }
         self.last_round = began;
+        self.has_rested = false;
         self.rounds += 1;
         if self.rounds.is_multiple_of(PATROL_EVERY) {
             self.patrol = self.shared.patrol(self.patrol).await?;
@@ -230,12 +235,14 @@ impl Keeper {
             let count = if is_counting { Some(bucket.count(0, Some(top)).await?) } else { None };
             Ok((count, counting.elapsed()))
         };
-        let notes_since = match most.is_some_and(|most| deletions.recent() <= most) {
+        let has_few_notes = most.is_some_and(|most| deletions.recent() <= most);
+        let notes_since = match has_few_notes {
             true => deletions.newest().asked_since(WIDE_OVERLAP, self.last_wide),
             false => deletions.newest().asked_since(OVERLAP, self.last_round),
         };
+        let (since, is_widest) = self.since(*newest, most).await?;
         let (count, deleted, any) =
-            tokio::join!(count, deletions.take(&shared, notes_since), self.take_changes(newest, most));
+            tokio::join!(count, deletions.take(&shared, notes_since), self.take_changes(newest, since));
         let (count, took) = count.map_err(interruption)?;
         let mut outcome = if any? | deleted? { "changed" } else { "same" };
         if let Some(count) = count {
@@ -245,24 +252,22 @@ impl Keeper {
                 self.compare(top).await?;
             }
         }
-        if most.is_some() {
+        if has_few_notes && is_widest {
             self.last_wide = began;
         }
         Ok(outcome)
     }
 
-    /// Whether it is time to count the rows. A round that somebody may wait for, after there was none for a while, does
-    /// not.
+    /// Whether it is time to count the rows. A round that somebody may wait for does not.
     fn is_count_due(&self, began: Instant) -> bool {
         match self.shared.is_in_use() {
-            true => began >= self.count_after && self.last_round.elapsed() < 2 * COUNT_EVERY,
+            true => began >= self.count_after && !self.has_rested,
             false => began >= self.count_after + IDLE_COUNT_EVERY,
         }
     }
 
-    /// Takes what was written since `newest`, and a little before. Whether there was anything.
-    async fn take_changes(&self, newest: &mut Newest, most: Option<usize>) -> Result<bool, Interruption> {
-        let since = self.since(*newest, most).await?;
+    /// Takes what was written from `since` on. Whether there was anything.
+    async fn take_changes(&self, newest: &mut Newest, since: i64) -> Result<bool, Interruption> {
         // What has to be there still, when it is not known what has happened meanwhile.
         let before = if self.is_interrupted { self.written_since(since).await? } else { Vec::new() };
         let sent = self.shared.clock.ticket();
@@ -308,24 +313,24 @@ impl Keeper {
     }
 
     /// Where a query begins that is to show what was written in [`WIDE_OVERLAP`] before `newest`, if that are at most so many rows
-    /// or so, and in [`OVERLAP`] however many there are.
-    async fn since(&self, newest: Newest, most: Option<usize>) -> Result<i64, DbError> {
+    /// or so, and in [`OVERLAP`] however many there are. Whether it is as far back as that.
+    async fn since(&self, newest: Newest, most: Option<usize>) -> Result<(i64, bool), DbError> {
         let narrowest = newest.asked_since(OVERLAP, self.last_round);
-        let Some(rows) = most else { return Ok(narrowest) };
+        let Some(rows) = most else { return Ok((narrowest, false)) };
         // It is not known what has happened during an interruption.
         let widest = match self.is_interrupted {
             true => before(newest.mtime, WIDE_OVERLAP),
             false => newest.asked_since(WIDE_OVERLAP, self.last_wide),
         };
         if widest == newest.mtime {
-            return Ok(widest);
+            return Ok((widest, true));
         }
         let mut written = self.written_since(widest).await?;
         if written.len() <= rows {
-            return Ok(widest);
+            return Ok((widest, true));
         }
         let (_, (_, nth), _) = written.select_nth_unstable_by_key(rows, |(_, mtime)| Reverse(*mtime));
-        Ok((*nth).min(narrowest))
+        Ok(((*nth).min(narrowest), false))
     }
 
     async fn written_since(&self, since: i64) -> Result<Vec<(Key, i64)>, DbError> {
