@@ -31,7 +31,7 @@ pub(crate) async fn measure(stage: &Stage, rounds: usize) -> Result<Vec<Figure>,
         beside_one.push(Pair { ours: lives_per_second(stage, CLIENTS).await?, peer: one });
     }
     Ok(vec![
-        Figure::of_pairs("lives of an image", "Moray alone", &beside_moray, Some(0.25), per_second),
+        Figure::of_pairs("lives of an image", "Moray alone", &beside_moray, Some(0.1), per_second),
         Figure::of_pairs("the same by 8 clients", "one client", &beside_one, Some(2.0), per_second),
     ])
 }
