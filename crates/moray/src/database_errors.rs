@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! How Moray says that its database has gone away, or takes no writes for now.
+//! What Moray says when its database is away, takes no writes, or cannot store a value.
 //!
 //! Moray has few words of its own for this: mostly it passes on what PostgreSQL, or the client of PostgreSQL, says. Each text
 //! here was seen on Moray 2.6 while its database was stopped, restarted, or turned into a standby, or is in its source.
@@ -44,7 +44,7 @@ const NO_CONNECTION: [&str; 7] = [
 const UNSTORABLE: [&str; 4] =
     ["invalid byte sequence for encoding", "malformed array literal", "index row requires", "index row size"];
 
-/// The kind of an error, if it is about the database itself.
+/// The kind of an error, if it is the database's.
 pub(crate) fn kind(name: &str, message: &str) -> Option<ServerErrorKind> {
     match name {
         "Error" if message == NO_DATABASE => Some(ServerErrorKind::DatabaseDown),

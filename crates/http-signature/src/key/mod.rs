@@ -24,7 +24,7 @@ use crate::Hash;
 pub use private::PrivateKey;
 pub use public::PublicKey;
 
-/// RFC 8410: Ed25519 in X.509 and PKCS #8.
+/// RFC 8410: Ed25519 in X.509 and PKCS #8. A text that is none would not compile.
 const ED25519: AlgorithmIdentifierRef<'static> =
     AlgorithmIdentifierRef { oid: ObjectIdentifier::new_unwrap("1.3.101.112"), parameters: None };
 

@@ -3,7 +3,8 @@
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
 //! RSA for the sizes of keys that ring does not take: signing with fewer than 2048 or more than 4096 bits, verifying with more than
-//! 8192. Old accounts have such keys. Nothing here depends on what is secret in how long it takes.
+//! 8192. Old accounts have such keys. How long it takes depends on how
+//! long the numbers of a key are, and on nothing else that is secret.
 
 use crypto_bigint::modular::{BoxedMontyForm, BoxedMontyParams};
 use crypto_bigint::{BoxedUint, NonZero, Odd};

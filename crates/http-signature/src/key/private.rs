@@ -17,7 +17,7 @@ use ssh_key::private::{EcdsaKeypair, KeypairData};
 use super::{KeyError, Public, digest, ecdsa, fingerprint, pem, rsa};
 use crate::{Algorithm, Family, Hash};
 
-/// RFC 5480: ECDSA in X.509 and PKCS #8.
+/// RFC 5480: ECDSA in X.509 and PKCS #8. A text that is none would not compile.
 const ECDSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 
 /// A key to sign with. `Debug` shows its kind only.

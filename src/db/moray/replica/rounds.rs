@@ -29,10 +29,12 @@ const LATE: Duration = Duration::from_secs(3);
 /// Changes are asked for again that are so much older than the newest one. The times are those of the Moray process that
 /// made the change: their clocks differ, and what is written can only be seen after the transaction has ended.
 const OVERLAP: Duration = Duration::from_secs(2);
-/// The same for clocks that differ more, and transactions that wait for others: as long as that is only a few rows, and now and
-/// then for more.
+/// The same for clocks that differ more, and transactions that wait for others.
 const WIDE_OVERLAP: Duration = Duration::from_secs(60);
+/// Unless more rows than these were written in that time: all of them would be sent again.
 const NARROW_ROWS: usize = 100;
+/// The same for one in so many rounds.
+const WIDE_ROWS: usize = 5_000;
 const WIDE_EVERY: u64 = 30;
 /// The rows are counted at most once in the first time, and at least once in the second; in between so that it takes this part
 /// of the time. After a while without reads it is more seldom.
@@ -40,8 +42,6 @@ const COUNT_EVERY: Duration = Duration::from_secs(1);
 const COUNT_WITHIN: Duration = Duration::from_secs(15);
 const COUNT_SHARE: u32 = 50;
 const IDLE_COUNT_EVERY: Duration = Duration::from_secs(300);
-/// Unless more rows than these were written in that time: all of them would be sent again.
-const WIDE_ROWS: usize = 5_000;
 /// One in so many rounds looks at some rows although nothing is known to have happened to them.
 const PATROL_EVERY: u64 = 100;
 
@@ -134,6 +134,7 @@ pub(super) struct Newest {
 }
 
 impl Newest {
+    /// One that has become known just now.
     pub(super) fn now(mtime: i64) -> Newest {
         Newest { mtime, since: Instant::now() }
     }
@@ -383,6 +384,7 @@ impl Keeper {
     }
 }
 
+/// What an error of a query says of the replica.
 pub(super) fn interruption(error: moray::Error) -> Interruption {
     match error.server_kind() {
         Some(moray::ServerErrorKind::BucketNotFound) => Interruption::Gap("a bucket is gone"),
