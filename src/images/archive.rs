@@ -18,19 +18,32 @@ use crate::telemetry::err;
 /// The write of a new record has been made after so long, or it never will: Moray has deadlines of seconds.
 const MADE_BY_THEN: Duration = Duration::from_secs(3600);
 
+/// When the copies that tell of a write have to be durable. Those of a process that dies are there in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Copies {
+    /// When its caller hears of it, which takes the least time. After a loss of power the archive may lack a version that
+    /// nobody has been told of.
+    Beside,
+    /// Before it is made: because something else depends on them, as the files of an image that is about to come do, or
+    /// what is left of one that goes.
+    Before,
+}
+
 /// Runs a write of records, and lets the archive have the versions that it makes, and the last ones of those that it
 /// removes. The caller keeps other changes of these images waiting.
 ///
-/// The copies are on disk before the write and go to their places after it. If nobody knows whether it was made, they
+/// The copies are there before the write and go to their places after it. If nobody knows whether it was made, they
 /// stay where the sweep finds them.
 pub(super) async fn archived(
     app: &App,
     versions: &[(&Image, Version)],
+    copies: Copies,
     write: impl Future<Output = Result<(), DbError>>,
 ) -> ApiResult<Result<(), DbError>> {
+    let order = copies;
     let mut copies = Vec::with_capacity(versions.len());
     for (image, version) in versions {
-        match (prepare(app, image, *version).await, version) {
+        match (prepare(app, image, *version, order).await, version) {
             (Ok(copy), _) => copies.push((image.uuid(), copy)),
             (Err(error), Version::Current) => return Err(error),
             // Whoever deletes something may do so because the disk is full. The archive has it from the last change.
@@ -38,7 +51,10 @@ pub(super) async fn archived(
         }
     }
     copies.iter_mut().for_each(|(_, copy)| copy.record_is_written());
-    let written = write.await;
+    let written = match order {
+        Copies::Before => write.await,
+        Copies::Beside => tokio::join!(write, sync_all(&copies)).0,
+    };
     for (uuid, copy) in copies {
         match &written {
             Ok(()) => commit(app, uuid, copy).await,
@@ -61,8 +77,20 @@ pub(super) fn is_manifest_of(uuid: Uuid, bytes: &[u8]) -> bool {
     manifest.is_some_and(|manifest| manifest.get("uuid").is_some_and(|is| *is == uuid.to_string()))
 }
 
-async fn prepare(app: &App, image: &Image, version: Version) -> ApiResult<Archived> {
-    Ok(app.storage.local.prepare_archive(image.uuid(), version, text_of(app, image)?).await?)
+async fn prepare(app: &App, image: &Image, version: Version, copies: Copies) -> ApiResult<Archived> {
+    let copy = app.storage.local.prepare_archive(image.uuid(), version, text_of(app, image)?).await?;
+    if copies == Copies::Before {
+        copy.sync().await?;
+    }
+    Ok(copy)
+}
+
+async fn sync_all(copies: &[(Uuid, Archived)]) {
+    for (uuid, copy) in copies {
+        if let Err(error) = copy.sync().await {
+            failed(*uuid, &error);
+        }
+    }
 }
 
 /// The record is what counts, so a failure here is ours to log; the sweep tries again.
@@ -93,7 +121,7 @@ pub(super) async fn settle_copy(
         // The write may still be on its way, and would find an archive that nobody looks after any more.
         match app.db.replace(&image.fenced().map_err(ApiError::validation)?, &etag).await {
             Ok(()) => {
-                let mut copy = prepare(app, &image, Version::Current).await?;
+                let mut copy = prepare(app, &image, Version::Current, Copies::Before).await?;
                 copy.record_is_written();
                 copy.commit().await?;
                 app.archive.poke();

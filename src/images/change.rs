@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-use super::archive::archived;
+use super::archive::{Copies, archived};
 use super::lookup::{Reading, owned_if};
 use super::origin::{find_new_origin, put};
 use super::placing::replaced;
@@ -73,7 +73,7 @@ pub(super) async fn change_with_origin(
         // Looked up before the write: whatever comes to the same names after it is somebody's.
         let replaced = app.storage.condemn(access.uuid, &replaced(&before, &after)).await;
         let written = put(app, &after, Some(&etag), origin.as_ref());
-        match archived(app, &[(&after, Version::Current)], written).await? {
+        match archived(app, &[(&after, Version::Current)], Copies::Beside, written).await? {
             Ok(()) => return Ok(Changed { after, replaced }),
             Err(DbError::Conflict) => reading = Reading::Current,
             Err(error @ DbError::OutcomeUnknown(_)) => return Err(ChangeError::OutcomeUnknown(error.into())),

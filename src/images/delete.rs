@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::archive::archived;
+use super::archive::{Copies, archived};
 use super::change::ATTEMPTS;
 use super::channels::without_channel;
 use super::lookup::{Reading, owned_if};
@@ -77,7 +77,7 @@ async fn delete_record(app: &App, stored: &Stored, account: Option<Uuid>) -> Api
     }
     let files = app.storage.condemn(image.uuid(), &locations(image)).await;
     let deleted = app.db.delete(image.uuid(), etag);
-    match archived(app, &[(image, Version::Last)], deleted).await? {
+    match archived(app, &[(image, Version::Last)], Copies::Before, deleted).await? {
         Ok(()) => {
             app.uploads.image_gone(image.uuid());
             delete_files(app, image.uuid(), files).await;
@@ -96,7 +96,8 @@ async fn remove_from_channel(
 ) -> ApiResult<bool> {
     refuse_dependents_in(app, image.uuid(), channel, account).await?;
     let removed = without_channel(app, image, channel)?;
-    match archived(app, &[(&removed, Version::Current)], app.db.replace(&removed, etag)).await? {
+    let written = app.db.replace(&removed, etag);
+    match archived(app, &[(&removed, Version::Current)], Copies::Beside, written).await? {
         Ok(()) => Ok(true),
         Err(DbError::Conflict) => Ok(false),
         Err(error) => Err(error.into()),

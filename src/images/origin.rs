@@ -9,9 +9,10 @@
 //! UUID, looks for dependents after reading the version that goes. Of the two, the later one meets a conflict and looks
 //! again. That holds between processes, too; within one the locks of both records keep conflicts rare.
 
-use super::archive::archived;
+use super::archive::{Copies, archived};
 use super::change::ATTEMPTS;
 use super::lookup::Reading;
+use super::placing::locations;
 use super::{ApiError, ApiResult, App, Code};
 use crate::db::{DbError, Stored};
 use crate::manifest::create::{NoSuchOrigin, requested_origin};
@@ -89,12 +90,14 @@ pub(super) async fn store(
 ) -> ApiResult<Result<(), DbError>> {
     // Others see the image before its archive is complete.
     let _changing = app.changes.lock_all([image.uuid()].into_iter().chain(image.origin())).await?;
+    // The files of an image that is not there yet stay for as long as its copy is there.
+    let copies = if locations(image).is_empty() { Copies::Beside } else { Copies::Before };
     for _ in 0..ATTEMPTS {
         if let Some(uuid) = image.origin().filter(|_| origin.is_none()) {
             origin = named_by.find(app, uuid, Reading::Current).await?;
         }
         let written = put(app, image, replaced, origin.as_ref());
-        let written = archived(app, &[(image, Version::Current)], written).await?;
+        let written = archived(app, &[(image, Version::Current)], copies, written).await?;
         match (&written, origin.take()) {
             (Err(DbError::Conflict), Some(origin)) if has_changed(app, &origin).await? => {}
             _ => return Ok(written),

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-use super::archive::archived;
+use super::archive::{Copies, archived};
 use super::change::ATTEMPTS;
 use super::delete::{delete_files, refuse_dependents};
 use super::origin::find_new_origin;
@@ -130,7 +130,7 @@ impl<F: Fn(&Image) -> ApiResult<Image>> Request<'_, F> {
         let files = app.storage.condemn(old, &locations(image)).await;
         let versions = [(&renamed, Version::Current), (image, Version::Last)];
         let written = app.db.rename(&renamed, old, etag, origin.as_ref());
-        match archived(app, &versions, written).await? {
+        match archived(app, &versions, Copies::Before, written).await? {
             Ok(()) => {
                 app.uploads.image_gone(old);
                 delete_files(app, old, files).await;

@@ -5,7 +5,8 @@
 //! The archive: the last version of each manifest as a file, in its API form, as 4.13.1 writes it.
 //!
 //! A copy is written beside the archive before the record is, and goes to its place after. What a crash leaves of it says
-//! that the record may have changed, and of which image.
+//! that the record may have changed, and of which image. Its name beside the archive is durable before anybody hears of
+//! the change, so its name in the archive need not be.
 
 use std::fs::Permissions;
 use std::io::Write;
@@ -17,7 +18,7 @@ use manta::{NewObject, Path};
 use md5::{Digest, Md5};
 
 use super::manta::{Occupant, is_lost_race, parse};
-use super::temporary::{Content, Leftover, Temporary, sync_directory};
+use super::temporary::{Content, Leftover, Renamed, Temporary, sync_directory};
 use super::{LocalStorage, MantaStorage, StorageError, blocking};
 use crate::manifest::Uuid;
 
@@ -37,7 +38,7 @@ pub enum Version {
     Last,
 }
 
-/// A manifest that is on disk, durably, but not in the archive yet. Dropping it removes it, unless its record was being
+/// A manifest that is written beside the archive, but not in it yet. Dropping it removes it, unless its record was being
 /// written: then it stays for the next sweep.
 #[derive(Debug)]
 pub struct Archived {
@@ -47,8 +48,9 @@ pub struct Archived {
 }
 
 impl LocalStorage {
-    /// Writes `manifest` for the archive. The caller stores the record next, and then [`Archived::commit`]s: so a full
-    /// disk is found before anything changes, and the archive never describes a state that was not stored.
+    /// Writes `manifest` for the archive; [`Archived::sync`] makes it durable. The caller stores the record next, and then
+    /// [`Archived::commit`]s: so a full disk is found before anything changes, and the archive never describes a state
+    /// that was not stored.
     pub async fn prepare_archive(
         &self,
         uuid: Uuid,
@@ -64,8 +66,6 @@ impl LocalStorage {
                 let mode = temporary.file.metadata()?.mode();
                 temporary.file.set_permissions(Permissions::from_mode(mode | LAST))?;
             }
-            temporary.file.sync_all()?;
-            sync_directory(&incoming)?;
             Ok(Archived { temporary, place, is_written: false })
         });
         Ok(written.await?)
@@ -80,6 +80,17 @@ impl LocalStorage {
 }
 
 impl Archived {
+    /// Makes the copy durable where it is, beside the archive.
+    pub async fn sync(&self) -> Result<(), StorageError> {
+        let file = self.temporary.file.try_clone()?;
+        let directory = self.temporary.directory();
+        Ok(blocking(move || {
+            file.sync_all()?;
+            directory.map_or(Ok(()), |directory| sync_directory(&directory))
+        })
+        .await?)
+    }
+
     /// The record is about to be written: from here on the copy tells the next sweep to look, if nobody says before what
     /// became of it.
     pub fn record_is_written(&mut self) {
@@ -91,9 +102,10 @@ impl Archived {
         self.is_written = false;
     }
 
-    /// Puts the manifest into the archive, in the place of an earlier version. After a failure the next sweep does it.
+    /// Puts the manifest into the archive, in the place of an earlier version. After a failure the next sweep does it, and
+    /// after a loss of power that makes the rename undone.
     pub async fn commit(mut self) -> Result<(), StorageError> {
-        Ok(blocking(move || self.temporary.move_to(&self.place)).await?)
+        Ok(blocking(move || self.temporary.move_to(&self.place, Renamed::InTime)).await?)
     }
 }
 

@@ -26,7 +26,7 @@ use futures_util::Stream;
 use super::ingest::{Digesting, Digests, FileSink, ReceiveError, ingest};
 use super::strangers::Strangers;
 use super::temporary::{
-    Content, Leftover, Temporary, Unfinished, complete_name, create_directories, remove_if_there,
+    Content, Leftover, Renamed, Temporary, Unfinished, complete_name, create_directories, remove_if_there,
     sync_directory,
 };
 use super::{Asset, StorageError, blocking};
@@ -296,9 +296,9 @@ impl LocalStorage {
 
 impl Staged {
     /// Moves the file to its final place. The manifest names it by now, so it is found in either place; after a
-    /// failure the next sweep tries again.
+    /// failure, or a loss of power that makes this undone, the next sweep tries again.
     pub async fn settle(mut self) -> Result<(), StorageError> {
-        Ok(blocking(move || self.temporary.move_to(&self.place)).await?)
+        Ok(blocking(move || self.temporary.move_to(&self.place, Renamed::InTime)).await?)
     }
 
     /// Leaves the file where it is, because it is not known whether a manifest names it: the next sweep decides.

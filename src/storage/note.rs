@@ -4,7 +4,7 @@
 
 use std::io::{self, Write};
 
-use super::temporary::Temporary;
+use super::temporary::{Renamed, Temporary};
 use super::{LocalStorage, StorageError, blocking};
 use crate::files;
 
@@ -19,7 +19,7 @@ impl LocalStorage {
             let mut temporary = Temporary::create(&incoming)?;
             temporary.file.write_all(&content)?;
             temporary.file.sync_all()?;
-            temporary.move_to(&place)
+            temporary.move_to(&place, Renamed::Durably)
         });
         Ok(kept.await?)
     }

@@ -44,6 +44,15 @@ pub(super) struct Temporary {
     is_complete: bool,
 }
 
+/// When a rename survives a loss of power.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Renamed {
+    /// From now on.
+    Durably,
+    /// When the system gets round to it: until then the file may be found under its former name again, which does as well.
+    InTime,
+}
+
 impl Temporary {
     /// Creates and locks a new, empty `<id>.part`.
     pub(super) fn create(incoming: &Path) -> io::Result<Temporary> {
@@ -82,31 +91,38 @@ impl Temporary {
             // What it was is lost anyway; and whoever refers to it has its bytes again.
             there => there.is_some(),
         };
-        self.rename(to)?;
+        self.rename(to, Renamed::Durably)?;
         self.is_complete = true;
         Ok((self, was_there))
     }
 
-    /// Renames the file, which stays locked, and makes the new name durable.
-    fn rename(&mut self, to: PathBuf) -> io::Result<()> {
+    /// The directory that it is in.
+    pub(super) fn directory(&self) -> Option<PathBuf> {
+        self.path.as_ref().and_then(|path| path.parent()).map(Path::to_owned)
+    }
+
+    /// Renames the file, which stays locked.
+    fn rename(&mut self, to: PathBuf, renamed: Renamed) -> io::Result<()> {
         let Some(from) = self.path.take() else { return Ok(()) };
         if let Err(error) = fs::rename(&from, &to) {
             self.path = Some(from);
             return Err(error);
         }
-        let parent = to.parent().map(Path::to_owned);
         self.path = Some(to);
-        parent.map_or(Ok(()), |parent| sync_directory(&parent))
+        match (renamed, self.directory()) {
+            (Renamed::Durably, Some(directory)) => sync_directory(&directory),
+            _ => Ok(()),
+        }
     }
 
-    /// Moves the file to its final place, durably: from then on it is not temporary.
-    pub(super) fn move_to(&mut self, to: &Path) -> io::Result<()> {
+    /// Moves the file to its final place: from then on it is not temporary.
+    pub(super) fn move_to(&mut self, to: &Path, renamed: Renamed) -> io::Result<()> {
         let mut attempts = 1..ATTEMPTS;
         loop {
             if let Some(parent) = to.parent() {
                 create_directories(parent)?;
             }
-            match self.rename(to.to_owned()) {
+            match self.rename(to.to_owned(), renamed) {
                 // The directory was empty, and somebody has removed it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && attempts.next().is_some() => {}
                 moved => {
