@@ -34,6 +34,11 @@ pub trait Worker: Send + 'static {
     /// while that goes on.
     fn work(&mut self, progress: &Progress) -> impl Future<Output = Result<Next, Failure>> + Send;
 
+    /// How long it waits after a poke, so that what comes meanwhile is done in the same unit of work.
+    fn gathers(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// The longest wait before what has failed is tried again.
     fn longest_retry(&self) -> Duration {
         runner::LAST_RETRY

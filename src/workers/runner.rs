@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -114,12 +115,17 @@ async fn run(
             Next::After(wait) => {
                 let is_retry = retry > FIRST_RETRY;
                 progress.waits(wait, is_retry);
+                let gathers = worker.gathers();
                 let poked = async {
                     if is_retry {
                         // What has failed is left alone for a moment, however much there is to do. No poke is lost.
                         tokio::time::sleep(FIRST_RETRY).await;
+                        return poke.0.notified().await;
                     }
                     poke.0.notified().await;
+                    tokio::time::sleep(gathers).await;
+                    // The pokes of this while are about what the next unit of work does.
+                    let _ = poke.0.notified().now_or_never();
                 };
                 tokio::select! {
                     () = stop.cancelled() => {}
@@ -162,6 +168,9 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3600);
 
+    /// How long the worker gathers what there is to do.
+    const GATHERS: Duration = Duration::from_secs(2);
+
     type Unit = fn(&Progress) -> Result<Next, Failure>;
 
     /// Does as it is told, and tells when it was called.
@@ -173,6 +182,10 @@ mod tests {
     impl Worker for Scripted {
         fn name(&self) -> &'static str {
             "scripted"
+        }
+
+        fn gathers(&self) -> Duration {
+            GATHERS
         }
 
         async fn work(&mut self, progress: &Progress) -> Result<Next, Failure> {
@@ -210,7 +223,7 @@ mod tests {
         assert_eq!(calls.recv().await.unwrap(), first + HOUR);
         advance(HOUR / 2).await;
         poke.poke();
-        assert_eq!(calls.recv().await.unwrap(), first + HOUR + HOUR / 2);
+        assert_eq!(calls.recv().await.unwrap(), first + HOUR + HOUR / 2 + GATHERS);
         tokio::task::yield_now().await;
         let [status] = &workers.status()[..] else { panic!("one worker") };
         assert_eq!((status.name, status.done, status.pending, status.failures), ("scripted", 2, Some(0), 0));
