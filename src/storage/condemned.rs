@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use ::manta::Path;
+use futures_util::future::join_all;
 
 use super::{Asset, Location, Storage, StorageError};
 use crate::manifest::{Stor, Uuid};
@@ -46,13 +47,12 @@ impl Storage {
     /// stays, and [`Storage::delete`] says so.
     pub async fn condemn(&self, uuid: Uuid, files: &[Location]) -> Condemned {
         let mut condemned = Condemned { uuid, local: Vec::new(), objects: Vec::new(), failed: None };
-        for file in files {
-            match file.stor {
-                Stor::Local => condemned.local.push((file.asset, file.sha1.clone())),
-                Stor::Manta => match self.objects_of(file).await {
-                    Ok(objects) => condemned.objects.extend(objects),
-                    Err(error) => condemned.failed = Some(error),
-                },
+        let (local, manta): (Vec<_>, Vec<_>) = files.iter().partition(|file| file.stor == Stor::Local);
+        condemned.local.extend(local.into_iter().map(|file| (file.asset, file.sha1.clone())));
+        for found in join_all(manta.into_iter().map(|file| self.objects_of(file))).await {
+            match found {
+                Ok(objects) => condemned.objects.extend(objects),
+                Err(error) => condemned.failed = Some(error),
             }
         }
         condemned
@@ -92,11 +92,14 @@ impl Storage {
         if !local.is_empty() {
             deleted = deleted.and(self.local.delete(uuid, local).await);
         }
-        for Object { path, etag } in objects {
-            let manta = self.manta()?;
-            deleted = deleted.and(manta.delete_object(&path, etag.as_deref()).await);
+        for result in join_all(objects.iter().map(|object| self.delete_object(object))).await {
+            deleted = deleted.and(result);
         }
         deleted
+    }
+
+    async fn delete_object(&self, Object { path, etag }: &Object) -> Result<(), StorageError> {
+        self.manta()?.delete_object(path, etag.as_deref()).await
     }
 
     /// Deletes the directory of an image in Manta, if it is empty. Only for one that is gone: an upload to it would fail.
