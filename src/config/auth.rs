@@ -9,7 +9,7 @@ use argon2::password_hash::phc::PasswordHash;
 use serde_json::{Map, Value};
 
 use super::Secret;
-use super::read::Reader;
+use super::read::{Reader, member};
 
 /// KiB of memory that checking a password may take, lanes, and KiB that are written in all passes together: about half a
 /// second. `imgapi hash-password` makes hashes of 19 MiB and two passes.
@@ -54,7 +54,7 @@ pub(super) fn read(root: &mut Reader<'_>) -> Auth {
 fn signature(root: &mut Reader<'_>) -> SignatureAuth {
     let require_request_target = root.flag("authRequireRequestTarget");
     let mut section = root.section("authKeys");
-    let keys = section.names().into_iter().map(|user| {
+    let keys = section.keys().into_iter().map(|user| {
         let keys = section.texts(&user);
         (user, keys)
     });
@@ -76,7 +76,7 @@ fn users(root: &mut Reader<'_>) -> BTreeMap<String, Secret> {
 }
 
 fn user(entry: &Map<String, Value>) -> Result<(String, Secret), &'static str> {
-    let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default();
+    let text = |name: &str| member(entry, "userdb[].", name).and_then(Value::as_str).unwrap_or_default();
     let name = text("name");
     // The form of Basic authentication ends a name at the first colon.
     if name.is_empty() || name.contains(':') {

@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value};
 
-use super::read::Reader;
+use super::read::{Reader, member};
 use crate::manifest::Mode;
 
 const KEY: &str = "channels";
@@ -75,16 +75,17 @@ impl Channels {
 
 impl Channel {
     fn read(root: &mut Reader<'_>, object: Map<String, Value>) -> Option<Channel> {
-        let Some(name) = object.get("name").and_then(Value::as_str).filter(|name| is_name(name)) else {
+        let member = |key| member(&object, "channels[].", key);
+        let Some(name) = member("name").and_then(Value::as_str).filter(|name| is_name(name)) else {
             root.problem(KEY, "has a channel without a name of lower-case letters, digits, _ and -");
             return None;
         };
         let name = name.to_owned();
-        if object.get("description").is_some_and(|description| !description.is_string()) {
+        if member("description").is_some_and(|text| !text.is_string() && !text.is_null()) {
             root.problem(KEY, format!("has a description of {name:?} that is no text"));
         }
-        let is_default = match object.get("default") {
-            None | Some(Value::Bool(false)) => false,
+        let is_default = match member("default") {
+            None | Some(Value::Null | Value::Bool(false)) => false,
             Some(Value::Bool(true)) => true,
             Some(_) => {
                 root.problem(KEY, format!("has a default of {name:?} that is neither true nor false"));

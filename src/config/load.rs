@@ -83,10 +83,10 @@ impl Config {
     }
 
     /// Completes and validates the defaults overlaid with `instance`. Top-level keys of the instance replace the
-    /// defaults wholesale, as in 4.13.1.
+    /// defaults wholesale, as in 4.13.1; a null replaces nothing.
     pub fn from_instance(instance: Map<String, Value>) -> Result<Config, ConfigError> {
         let mut merged = parse("the built-in defaults", DEFAULTS)?;
-        merged.extend(instance);
+        merged.extend(instance.into_iter().filter(|(_, value)| !value.is_null()));
         let mut problems = Vec::new();
         let config = read(merged, &mut problems);
         if problems.is_empty() { Ok(config) } else { Err(ConfigError::Invalid(problems)) }

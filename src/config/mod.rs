@@ -14,6 +14,7 @@ mod load;
 mod outgoing;
 mod print;
 mod read;
+mod restart;
 mod scrub;
 mod secret;
 mod storage;
@@ -46,9 +47,7 @@ pub const DEFAULT_FILE: &str = "/data/imgapi/etc/imgapi.config.json";
 
 /// A validated configuration.
 ///
-/// Keys are those of the Node.js IMGAPI 4.13.1; ours beside them are `metricsPort`, `maxConnections`, `maxAclAccounts`, `maxAnswerBytes`,
-/// `shutdownGraceSeconds`, `localBaseDir`, `transferIdleSeconds`, `transferMinRate`, `fileUrlDeny`, `sourceDeny`, `staleReadSeconds`,
-/// `ufds.cacheSeconds`, `scrubRate`, `scrubDigestsPerMinute`, `scrubIntervalDays` and `authRequireRequestTarget`. Unknown keys are kept in [`Config::merged`] and otherwise ignored.
+/// `docs/configuration.md` explains every key. Unknown keys are kept in [`Config::merged`] and otherwise ignored.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// `address` and `port`: where the API listens.
@@ -172,5 +171,7 @@ impl Config {
     }
 }
 
+#[cfg(test)]
+mod documented;
 #[cfg(test)]
 mod tests;

@@ -26,9 +26,9 @@ impl<'a> Reader<'a> {
     /// reported by name.
     pub(super) fn section(&mut self, key: &str) -> Reader<'_> {
         let prefix = format!("{}{key}.", self.prefix);
-        let object = match self.object.get(key) {
+        let object = match self.value(key) {
             Some(Value::Object(object)) => Cow::Owned(object.clone()),
-            None | Some(Value::Null) => Cow::default(),
+            None => Cow::default(),
             Some(_) => {
                 self.problem(key, "must be an object");
                 Cow::default()
@@ -41,10 +41,15 @@ impl<'a> Reader<'a> {
         self.problems.push(Problem { key: format!("{}{key}", self.prefix), message: message.into() });
     }
 
+    /// The value under `key`. A null is as good as nothing.
+    fn value(&self, key: &str) -> Option<&Value> {
+        member(&self.object, &self.prefix, key).filter(|value| !value.is_null())
+    }
+
     /// A text, or `None` when absent or empty: templates render missing metadata as empty text.
     pub(super) fn text(&mut self, key: &str) -> Option<String> {
-        match self.object.get(key) {
-            None | Some(Value::Null) => None,
+        match self.value(key) {
+            None => None,
             Some(Value::String(text)) if text.is_empty() => None,
             Some(Value::String(text)) => Some(text.clone()),
             Some(_) => {
@@ -69,8 +74,8 @@ impl<'a> Reader<'a> {
 
     /// A whole number from 0 to `max`.
     pub(super) fn integer(&mut self, key: &str, max: u64) -> Option<u64> {
-        match self.object.get(key) {
-            None | Some(Value::Null) => None,
+        match self.value(key) {
+            None => None,
             Some(value) => match value.as_u64() {
                 Some(number) if number <= max => Some(number),
                 _ => {
@@ -83,7 +88,7 @@ impl<'a> Reader<'a> {
 
     /// A text or a whole number, as text.
     pub(super) fn text_or_integer(&mut self, key: &str) -> Option<String> {
-        match self.object.get(key) {
+        match self.value(key) {
             Some(Value::Number(number)) if number.is_u64() => Some(number.to_string()),
             _ => self.text(key),
         }
@@ -101,8 +106,8 @@ impl<'a> Reader<'a> {
 
     /// The array of texts under `key`; empty when absent.
     pub(super) fn texts(&mut self, key: &str) -> Vec<String> {
-        let texts = match self.object.get(key) {
-            None | Some(Value::Null) => return Vec::new(),
+        let texts = match self.value(key) {
+            None => return Vec::new(),
             Some(Value::Array(items)) => {
                 items.iter().map(|item| item.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
             }
@@ -116,8 +121,8 @@ impl<'a> Reader<'a> {
 
     /// The array of objects under `key`; empty when absent.
     pub(super) fn objects(&mut self, key: &str) -> Vec<Map<String, Value>> {
-        let objects = match self.object.get(key) {
-            None | Some(Value::Null) => return Vec::new(),
+        let objects = match self.value(key) {
+            None => return Vec::new(),
             Some(Value::Array(items)) => items.iter().map(|item| item.as_object().cloned()).collect(),
             Some(_) => None,
         };
@@ -129,8 +134,8 @@ impl<'a> Reader<'a> {
 
     /// `true` or `false`; `false` when absent.
     pub(super) fn flag(&mut self, key: &str) -> bool {
-        match self.object.get(key) {
-            None | Some(Value::Null) => false,
+        match self.value(key) {
+            None => false,
             Some(Value::Bool(flag)) => *flag,
             // As templates render metadata, whose values are texts.
             Some(Value::String(text)) if text == "true" => true,
@@ -142,17 +147,29 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Every member of the object, in its order.
-    pub(super) fn names(&self) -> Vec<String> {
-        self.object.keys().cloned().collect()
-    }
-
     /// The names of all members.
     pub(super) fn keys(&self) -> Vec<String> {
         self.object.keys().cloned().collect()
     }
 
     pub(super) fn has(&self, key: &str) -> bool {
-        !matches!(self.object.get(key), None | Some(Value::Null))
+        self.value(key).is_some()
     }
+}
+
+/// One member of an object, which is at the dotted path `prefix`. Every value of the configuration is read by this, so that
+/// the tests know which keys there are.
+pub(super) fn member<'a>(object: &'a Map<String, Value>, prefix: &str, key: &str) -> Option<&'a Value> {
+    #[cfg(test)]
+    KEYS_READ.with_borrow_mut(|keys| keys.insert(format!("{prefix}{key}")));
+    #[cfg(not(test))]
+    let _ = prefix;
+    object.get(key)
+}
+
+#[cfg(test)]
+thread_local! {
+    /// The dotted paths of all keys that this thread has looked for.
+    pub(super) static KEYS_READ: std::cell::RefCell<std::collections::BTreeSet<String>> =
+        const { std::cell::RefCell::new(std::collections::BTreeSet::new()) };
 }

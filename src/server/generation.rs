@@ -84,7 +84,9 @@ impl Generation {
         let mine = &self.app.config;
         let rules = App::rules_of(&config);
         let has_my_rules = rules == App::rules_of(mine);
-        needs_no_restart(mine, &config, has_my_rules)?;
+        if let Some(key) = mine.needs_restart_for(&config) {
+            return Err(Refused::Restart(key));
+        }
         let manta = self.next_manta(&config).await?;
         let db = match &config.database {
             config::Database::Moray(moray) if config.database != mine.database || !has_my_rules => {
@@ -188,24 +190,4 @@ impl Generation {
             && self.app.config.ufds == other.app.config.ufds
             && self.app.jobs.are(&other.app.jobs)
     }
-}
-
-/// Refuses what everything here has grown up with.
-fn needs_no_restart(mine: &Config, next: &Config, has_my_rules: bool) -> Result<(), Refused> {
-    let is_local = |config: &Config| matches!(config.database, config::Database::Local);
-    if mine.mode != next.mode {
-        return Err(Refused::Restart("mode"));
-    }
-    // Files are there that manifests name.
-    if mine.local_base_dir != next.local_base_dir {
-        return Err(Refused::Restart("localBaseDir"));
-    }
-    if is_local(mine) != is_local(next) {
-        return Err(Refused::Restart("databaseType"));
-    }
-    // The index of local manifests is that of a server with channels, or without.
-    if is_local(mine) && !has_my_rules {
-        return Err(Refused::Restart("whether there are channels"));
-    }
-    Ok(())
 }
