@@ -150,8 +150,8 @@ impl Database {
         either!(self.get(uuid))
     }
 
-    /// The record of `uuid` for a change that begins with what is known: mostly as [`Database::get`], without asking anybody. If
-    /// it is another version by now, a write meets a `Conflict`. A refusal needs the record as it is now.
+    /// The record of `uuid` for a change that begins with what is known, without asking Moray; `None` if nothing is. If it is
+    /// another version by now, a write meets a `Conflict`. A refusal needs the record as it is now.
     ///
     /// # Errors
     /// `Unavailable`, `Failed`.
@@ -165,7 +165,25 @@ impl Database {
     /// # Errors
     /// `Unavailable`, `Failed`.
     pub async fn view(&self, uuid: Uuid) -> Result<Found<Option<Arc<View>>>, DbError> {
-        either!(self.view(uuid))
+        self.view_if(uuid, |_| true).await
+    }
+
+    /// The same for somebody to whom only some images are shown. One that is not is looked for as if it were not known
+    /// here: neither the answer nor its time tells whether it exists.
+    ///
+    /// # Errors
+    /// As [`Database::view`].
+    pub async fn view_if(
+        &self,
+        uuid: Uuid,
+        is_shown: impl Fn(&View) -> bool,
+    ) -> Result<Found<Option<Arc<View>>>, DbError> {
+        let mut found = match self {
+            Database::Moray(database) => database.view(uuid, &is_shown).await?,
+            Database::Local(database) => database.view(uuid).await?,
+        };
+        found.value = found.value.filter(|view| is_shown(view));
+        Ok(found)
     }
 
     /// The answer to a ListImages query, as current as [`Database::view`]. Without a limit in the query Moray answers

@@ -10,11 +10,11 @@ use crate::manifest::{Image, Uuid, View};
 
 /// The image for a read, if it exists, is in the channel, and is visible to the caller; 404 in any other case.
 pub async fn lookup(app: &App, access: Access) -> ApiResult<Found<Arc<View>>> {
-    let found = app.db.view(access.uuid).await?;
-    let is_shown = |view: &Arc<View>| {
+    let is_shown = |view: &View| {
         app.is_in(access.channel, view.channels()) && access.sees(|account| view.is_visible_to(account))
     };
-    match found.value.filter(is_shown) {
+    let found = app.db.view_if(access.uuid, is_shown).await?;
+    match found.value {
         Some(value) => Ok(Found { value, stale: found.stale }),
         None => Err(ApiError::image_not_found(access.uuid)),
     }
@@ -52,7 +52,7 @@ pub async fn owned(app: &App, access: Access) -> ApiResult<Stored> {
 }
 
 /// The record for a change by its owner, and what `check` makes of it. What is known of it will do, unless that is to be
-/// refused.
+/// refused. So one that the caller does not see is asked for once, as one that is not there is.
 pub(super) async fn owned_if<T>(
     app: &App,
     access: Access,

@@ -10,13 +10,16 @@ use coal::moray::{Fault, FaultRule};
 use coal::ufds::UfdsFault;
 use moray::CallOptions;
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::support::{Actor, LUKE, NOBODY, TestApp, VADER, fresh, small_record, tests, wait_until};
+use super::support::{
+    Actor, LUKE, NOBODY, TestApp, VADER, fresh, merged, small_manifest, small_record, tests, wait_until,
+};
 
 tests! {
     changes_read_nothing_when_nobody_interferes,
     a_refusal_is_about_what_is_there_now,
+    what_an_account_does_not_see_costs_what_is_not_there_costs,
     an_owner_is_looked_up_once,
     a_server_at_rest_asks_moray_for_nothing,
 }
@@ -72,6 +75,58 @@ async fn a_refusal_is_about_what_is_there_now(_shared: &TestApp) {
         update(owner).await.ok();
         update(other).await.not_found();
         record = app.stored(&uuid).await.unwrap().0;
+    }
+}
+
+/// The time of an answer must not tell an account whether there is an image that it may not see.
+async fn what_an_account_does_not_see_costs_what_is_not_there_costs(_shared: &TestApp) {
+    let app = TestApp::start_empty().await;
+    let hidden = app.luke().has_active_image(json!({})).await;
+    let faults = app.dc.moray().faults();
+    // Every answer is counted, and its meaning stays.
+    faults.set(FaultRule::new(Fault::RowsInEnd).method("getObject"));
+    let asked = async |method: Method, target: String, body: Value| {
+        let before = faults.applied();
+        let answer = app.vader().call(method, &target).json(&body).send().await;
+        (answer, faults.applied() - before)
+    };
+    let manifest = |origin: &str| merged(small_manifest(), json!({"origin": origin}));
+    for (method, target, body) in [
+        (Method::GET, "/images/{}", json!({})),
+        (Method::HEAD, "/images/{}", json!({})),
+        (Method::GET, "/images/{}/file", json!({})),
+        (Method::GET, "/images/{}/icon", json!({})),
+        (Method::GET, "/images/{}/jobs", json!({})),
+        (Method::PUT, "/images/{}/file?compression=none", json!({})),
+        (Method::POST, "/images/{}/file/from-url?compression=none", json!({"file_url": "https://h.example/"})),
+        (Method::PUT, "/images/{}/icon", json!({})),
+        (Method::DELETE, "/images/{}/icon", json!({})),
+        (Method::POST, "/images/{}?action=activate", json!({})),
+        (Method::POST, "/images/{}?action=enable", json!({})),
+        (Method::POST, "/images/{}?action=disable", json!({})),
+        (Method::POST, "/images/{}?action=update", json!({"description": "x"})),
+        (Method::POST, "/images/{}?action=export&manta_path=/vader/stor/x", json!({})),
+        (Method::POST, "/images/{}?action=unknown", json!({})),
+        (Method::POST, "/images/{}/acl", json!([LUKE])),
+        (Method::POST, "/images/{}/acl?action=remove", json!([LUKE])),
+        (Method::POST, "/images/{}/clone", json!({})),
+        (Method::POST, "/images/{}/push?repoAndTag=a:b", json!({})),
+        (Method::DELETE, "/images/{}", json!({})),
+        (Method::GET, "/images?marker={}", json!({})),
+        (Method::POST, "/images", json!("origin")),
+    ] {
+        let with = |uuid: &str| {
+            let body = if body == "origin" { manifest(uuid) } else { body.clone() };
+            (method.clone(), target.replace("{}", uuid), body)
+        };
+        let absent = fresh();
+        let (one, two) = (with(&hidden), with(&absent));
+        let (refused, calls) = asked(one.0, one.1, one.2).await;
+        let (also_refused, also_calls) = asked(two.0, two.1, two.2).await;
+        assert!(refused.status >= 400, "{refused:?}");
+        assert_eq!(refused.text().replace(&hidden, &absent), also_refused.text());
+        assert_eq!((refused.status, calls), (also_refused.status, also_calls), "{method} {target}");
+        assert!(calls <= 1, "{method} {target}: {calls}");
     }
 }
 

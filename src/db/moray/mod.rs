@@ -58,23 +58,26 @@ impl MorayDatabase {
         Ok(row.and_then(|row| load(&row, self.rules)))
     }
 
-    /// The record as it is known here, or from Moray itself where it is not known.
+    /// The record as it is known here.
     pub(super) async fn known(&self, uuid: Uuid) -> Result<Option<Stored>, DbError> {
         self.replica.note_use();
-        let Some(Known { record, etag, .. }) = self.replica.record(uuid) else { return self.get(uuid).await };
+        let Some(Known { record, etag, .. }) = self.replica.record(uuid) else { return Ok(None) };
         let (rules, length) = (self.rules, record.len());
         let parse =
             move || serde_json::from_str(&record).ok().and_then(|record| Image::load(record, rules).ok());
         let image = if length <= INLINE { parse() } else { blocking(parse).await? };
-        match image {
-            Some(image) => Ok(Some(Stored { image, etag })),
-            None => self.get(uuid).await,
-        }
+        Ok(image.map(|image| Stored { image, etag }))
     }
 
-    pub(super) async fn view(&self, uuid: Uuid) -> Result<Found<Option<Arc<View>>>, DbError> {
+    /// The image, also one of which this does not hold, if Moray itself was asked about it.
+    pub(super) async fn view(
+        &self,
+        uuid: Uuid,
+        is_shown: impl Fn(&View) -> bool,
+    ) -> Result<Found<Option<Arc<View>>>, DbError> {
+        let known = || self.replica.index().get(uuid).filter(|view| is_shown(view));
         let asked = match self.freshness().await? {
-            Freshness::Fresh => match self.replica.index().get(uuid) {
+            Freshness::Fresh => match known() {
                 Some(view) => return Ok(Found::current(Some(view))),
                 None => return self.look_up(uuid).await.map(Found::current),
             },
@@ -83,7 +86,7 @@ impl MorayDatabase {
                 None => Some(Err(DbError::Unavailable(NotInMemory.into()))),
             },
             Freshness::Incomplete => self.replica.unless_complete(Question::Image, self.get_view(uuid)).await,
-            Freshness::Stale(age) => match self.stale_view(uuid, age) {
+            Freshness::Stale(age) => match self.stale_view(uuid, known(), age) {
                 // Moray may have an answer for some, if not for all.
                 None if self.bucket.client.state().is_connected() => Some(self.look_up(uuid).await),
                 None => return Err(DbError::Unavailable(NotInMemory.into())),
@@ -93,10 +96,10 @@ impl MorayDatabase {
         match asked {
             Some(Err(error @ DbError::Unavailable(_))) => {
                 let age = self.without_moray(error)?;
-                self.stale_view(uuid, age).ok_or_else(|| DbError::Unavailable(NotInMemory.into()))
+                self.stale_view(uuid, known(), age).ok_or_else(|| DbError::Unavailable(NotInMemory.into()))
             }
             Some(answer) => answer.map(Found::current),
-            None => match self.replica.index().get(uuid) {
+            None => match known() {
                 Some(view) => Ok(Found::current(Some(view))),
                 None => self.look_up(uuid).await.map(Found::current),
             },
@@ -104,8 +107,12 @@ impl MorayDatabase {
     }
 
     /// What is known of an image while Moray is away; `None` if nothing is: somebody may have made it meanwhile.
-    fn stale_view(&self, uuid: Uuid, age: Duration) -> Option<Found<Option<Arc<View>>>> {
-        let value = self.replica.index().get(uuid);
+    fn stale_view(
+        &self,
+        uuid: Uuid,
+        value: Option<Arc<View>>,
+        age: Duration,
+    ) -> Option<Found<Option<Arc<View>>>> {
         let is_known = value.is_some() || self.replica.is_damaged(uuid);
         is_known.then_some(Found { value, stale: Some(age) })
     }
