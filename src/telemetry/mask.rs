@@ -2,31 +2,35 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Keeping secrets out of the log: credentials in headers, URLs and query parameters.
+//! Keeping secrets out of the log: credentials in headers, URLs and query parameters, and in JSON within any of them.
 //!
 //! Whoever can open a connection chooses these texts, so each is read once from its beginning to its end: the work grows
 //! with the length of the text and with nothing else.
 
+mod member;
 mod names;
 #[cfg(test)]
 mod tests;
 mod token;
+mod value;
 
 use std::borrow::Cow;
 use std::ops::Range;
 
+use member::Names;
 pub(crate) use names::is_secret_name;
 pub(super) use names::{is_secret_header, names_a_host};
 use token::{Token, tokens};
+use value::{Part, Value};
 
 /// What stands in place of a secret.
 pub const MASK: &str = "***";
 
-/// A URL, request target or text with URLs in it, without what stands before an `@` in front of a host and without the
-/// values of parameters with secret names, percent-encoded or not. The rest stays verbatim.
+/// A URL, request target or text with URLs or JSON in it, without what stands before an `@` in front of a host and without
+/// the values of parameters and members with secret names, encoded or not. The rest stays verbatim.
 #[must_use]
 pub fn mask_url(text: &str) -> Cow<'_, str> {
-    if !text.bytes().any(|byte| matches!(byte, b'@' | b'=' | b'%')) {
+    if !text.bytes().any(|byte| matches!(byte, b'@' | b'=' | b'%' | b'"' | b'\'' | b'\\')) {
         return Cow::Borrowed(text);
     }
     let mut finder = Finder::new(text);
@@ -64,10 +68,15 @@ struct Finder<'a> {
     text: &'a str,
     hidden: Vec<Range<usize>>,
     authority: Option<Authority>,
-    /// The value of a secret parameter that has begun.
+    /// The value of a secret that has begun.
     value: Option<Value>,
     /// Where the name of the next parameter begins.
     name: usize,
+    /// The names of members.
+    names: Names,
+    /// How many backslashes stand before the next token, and where they begin.
+    backslashes: usize,
+    begin: usize,
     /// Whether the last token was a slash.
     after_slash: bool,
 }
@@ -83,23 +92,43 @@ struct Authority {
     at: Option<usize>,
 }
 
-struct Value {
-    start: usize,
-    is_encoded: bool,
-}
-
 impl<'a> Finder<'a> {
     fn new(text: &'a str) -> Finder<'a> {
-        Finder { text, hidden: Vec::new(), authority: None, value: None, name: 0, after_slash: false }
+        Finder {
+            text,
+            hidden: Vec::new(),
+            authority: None,
+            value: None,
+            name: 0,
+            names: Names::default(),
+            backslashes: 0,
+            begin: 0,
+            after_slash: false,
+        }
     }
 
     fn take(&mut self, token: Token) {
-        if self.value.as_ref().is_some_and(|value| !value.is_ended_by(token)) {
-            return;
+        if self.backslashes == 0 {
+            self.begin = token.start;
         }
-        self.end_of_value(token.start);
+        self.backslashes += usize::from(token.is_escaped);
+        self.look_at(token);
+        self.backslashes = if token.byte == b'\\' && !token.is_escaped { self.backslashes + 1 } else { 0 };
+    }
+
+    fn look_at(&mut self, token: Token) {
+        let name = self.names.take(token, self.begin, self.backslashes);
+        if let Some(value) = &mut self.value {
+            match value.take(token, self.backslashes) {
+                Part::Before | Part::Inner => return,
+                Part::Last => return self.end_of_value(token.end),
+                Part::Behind => self.end_of_value(self.begin),
+                Part::BehindBackslashes => self.end_of_value(token.start),
+            }
+        }
         self.user_info(token);
         self.parameter(token);
+        self.member(name, token);
         self.after_slash = token.is_slash();
     }
 
@@ -110,7 +139,7 @@ impl<'a> Finder<'a> {
 
     fn end_of_value(&mut self, end: usize) {
         if let Some(value) = self.value.take() {
-            self.hidden.push(value.start..end);
+            self.hidden.push(value.start..end.max(value.start));
             self.name = end;
         }
     }
@@ -143,12 +172,21 @@ impl<'a> Finder<'a> {
         }
     }
 
+    /// Begins the value of a member, if this colon stands behind a secret's name.
+    fn member(&mut self, name: Option<Range<usize>>, colon: Token) {
+        let in_password = self.authority.as_ref().is_some_and(|authority| authority.is_whole);
+        if !in_password && name.is_some_and(|name| is_secret_name(&self.text[name])) {
+            self.end_of_authority();
+            self.value = Some(Value::of_member(colon));
+        }
+    }
+
     fn parameter(&mut self, token: Token) {
         if token.byte == b'=' {
             let in_password = self.authority.as_ref().is_some_and(|authority| authority.is_whole);
             if !in_password && is_secret_name(&self.text[self.name..token.start]) {
                 self.end_of_authority();
-                self.value = Some(Value { start: token.end, is_encoded: token.depth > 0 });
+                self.value = Some(Value::of_parameter(token));
             }
             self.name = token.end;
         } else if token.separates_parameters() {
@@ -175,18 +213,5 @@ impl Authority {
             b'&' | b'"' => depth == 0 && !self.is_whole,
             _ => byte.is_ascii_whitespace() && depth == 0 && !self.is_whole,
         }
-    }
-}
-
-impl Value {
-    fn is_ended_by(&self, token: Token) -> bool {
-        let Token { byte, depth, .. } = token;
-        // Of a parameter within another one everything is hidden up to the next one of the outer URL.
-        let ends = match byte {
-            b'&' | b'"' => true,
-            b';' | b'#' => !self.is_encoded,
-            _ => byte.is_ascii_whitespace(),
-        };
-        ends && depth == 0
     }
 }

@@ -98,7 +98,11 @@ async fn what_an_account_does_not_see_costs_what_is_not_there_costs(_shared: &Te
         (Method::GET, "/images/{}/icon", json!({})),
         (Method::GET, "/images/{}/jobs", json!({})),
         (Method::PUT, "/images/{}/file?compression=none", json!({})),
-        (Method::POST, "/images/{}/file/from-url?compression=none", json!({"file_url": "https://h.example/"})),
+        (
+            Method::POST,
+            "/images/{}/file/from-url?compression=none",
+            json!({"file_url": "https://h.example/"}),
+        ),
         (Method::PUT, "/images/{}/icon", json!({})),
         (Method::DELETE, "/images/{}/icon", json!({})),
         (Method::POST, "/images/{}?action=activate", json!({})),

@@ -10,11 +10,11 @@ use super::token::tokens;
 const SECRET_HEADERS: [&str; 1] = ["x-registry-config"];
 
 /// Words that say so wherever they stand.
-const SECRET_WORDS: [&str; 7] = ["sig", "pass", "pwd", "jwt", "session", "authorization", "apikey"];
-/// Ends of such words, also in the plural.
-const SECRET_ENDS: [&str; 5] = ["token", "secret", "signature", "credential", "cookie"];
+const SECRET_WORDS: [&str; 6] = ["sig", "pass", "jwt", "session", "authorization", "apikey"];
+/// Ends of such words, also in the plural. `root_pw` is what SmartOS calls a password.
+const SECRET_ENDS: [&str; 7] = ["token", "secret", "signature", "credential", "cookie", "pw", "pwd"];
 /// Parts of such words.
-const SECRET_PARTS: [&str; 3] = ["password", "passwd", "passphrase"];
+const SECRET_PARTS: [&str; 4] = ["password", "passwd", "passphrase", "passcode"];
 
 /// Whether a header (name in lower case) holds a credential.
 pub(in crate::telemetry) fn is_secret_header(name: &str) -> bool {

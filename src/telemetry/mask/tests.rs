@@ -79,6 +79,37 @@ fn secret_parameters_are_masked() {
 }
 
 #[test]
+fn secret_members_of_json_are_masked() {
+    check(&[
+        (r#"{"a":"b","password":"x","c":1}"#, r#"{"a":"b","password":"***","c":1}"#),
+        (r#"{"root_pw" : "x"}"#, r#"{"root_pw" : "***"}"#),
+        (r#"{"password":"a\"b\\","c":"d"}"#, r#"{"password":"***","c":"d"}"#),
+        (r#"{"pin_pw": 12, "secrets": {"a": ["}", 1]}, "c": 1}"#, r#"{"pin_pw":***, "secrets":***, "c": 1}"#),
+        // As a text of other JSON, once and twice.
+        (r#"{"a":"{\"password\":\"x\",\"b\":1}"}"#, r#"{"a":"{\"password\":\"***\",\"b\":1}"}"#),
+        (
+            r#"{"a":"{\"b\":\"{\\\"password\\\":\\\"x\\\",\\\"c\\\":1}\"}"}"#,
+            r#"{"a":"{\"b\":\"{\\\"password\\\":\\\"***\\\",\\\"c\\\":1}\"}"}"#,
+        ),
+        (r#"{"a":"{\n \"password\":\n \"x\"\n}"}"#, r#"{"a":"{\n \"password\":\n \"***\"\n}"}"#),
+        // With other characters than the usual ones.
+        (r#"{"p\u0061ssword":"x"}"#, r#"{"p\u0061ssword":"***"}"#),
+        (r#"{\u0022password\u0022:\u0022x\u0022,"#, r#"{\u0022password\u0022:\u0022***\u0022,"#),
+        ("{'password': 'x', 'a': 'b'}", "{'password': '***', 'a': 'b'}"),
+        (
+            "/x?a=%7B%22password%22%3A%22x%22%2C%22b%22%3A1%7D&c=%22d%22",
+            "/x?a=%7B%22password%22%3A%22***%22%2C%22b%22%3A1%7D&c=%22d%22",
+        ),
+        ("/x?a=%22password%22%3A%22x&b=c", "/x?a=%22password%22%3A%22***&b=c"),
+        // In the midst of a text, or cut off.
+        (r#"got {"token":"x"} from https://u:p@h/"#, r#"got {"token":"***"} from https://***@h/"#),
+        (r#"{"password":"x"#, r#"{"password":"***"#),
+        (r#"token="x y", a="b""#, r#"token="***", a="b""#),
+        (r#"/x?token={"a":"b"}&c=d"#, "/x?token=***&c=d"),
+    ]);
+}
+
+#[test]
 fn everything_else_stays_verbatim() {
     for plain in [
         "/images?name=~sig&owner=x&limit=1",
@@ -91,6 +122,9 @@ fn everything_else_stays_verbatim() {
         "bytes=0-5, a=b",
         "2026-01-01T00:00:00.000Z, a@b",
         "%25%2525%",
+        r#"{"a":"b","keyId":"c","d":"{\"e\":\"f\"}"}"#,
+        r#"the "password" is not here: "x""#,
+        "C:\\u0\\x \\u00",
     ] {
         assert_eq!(mask_url(plain), plain);
     }
@@ -125,6 +159,13 @@ fn names_of_secrets_are_known() {
         "session",
         "credentials",
         "%6bey",
+        "root_pw",
+        "admin-pw",
+        "rootPw",
+        "adminpw",
+        "pw",
+        "user_pwd",
+        "passcode",
     ] {
         assert!(is_secret_name(name), "{name}");
     }
@@ -183,12 +224,25 @@ fn the_work_grows_with_the_length_of_the_text_alone() {
         "A",
         ":/",
         "s=token%3d&",
+        "\"",
+        "\":",
+        "\"a\":",
+        "\"a=\":",
+        "\"pw\":",
+        "\"pw\":{",
+        "\\",
+        "\\\"",
+        "\\\":",
+        "'\\\":",
+        "\\u0022:",
+        "\\u00",
+        "{",
     ];
     for pattern in patterns {
         let text = pattern.repeat(LENGTH / pattern.len());
         WORK.set(0);
         let _ = (mask_url(&text), mask_host(&text), is_secret_name(&text));
-        assert!(WORK.get() <= 6 * LENGTH, "{pattern}: {}", WORK.get());
+        assert!(WORK.get() <= 8 * LENGTH, "{pattern}: {}", WORK.get());
     }
 }
 
@@ -212,6 +266,11 @@ fn any_text() -> impl Strategy<Value = String> {
         Just(" "),
         Just(":"),
         Just("http"),
+        Just("\""),
+        Just("\\"),
+        Just("{"),
+        Just("'"),
+        Just("%22"),
     ];
     prop::collection::vec(piece, 0..30).prop_map(|pieces| pieces.concat())
 }
@@ -220,7 +279,15 @@ proptest! {
     /// Whatever stands around it.
     #[test]
     fn a_secret_is_hidden_in_any_surroundings(before in any_text(), after in any_text()) {
-        for secret in ["&token=S3CRET&", " https://u:S3CRET@h/ ", "&a=%3Ftoken%3DS3CRET&", "&a=https%3A%2F%2Fu%3AS3CRET%40h&"] {
+        for secret in [
+            "&token=S3CRET&",
+            " https://u:S3CRET@h/ ",
+            "&a=%3Ftoken%3DS3CRET&",
+            "&a=https%3A%2F%2Fu%3AS3CRET%40h&",
+            r#"{"password":"S3CRET"}"#,
+            r#"{"a":"{\"root_pw\":\"S3CRET\"}"}"#,
+            "&a=%7B%22password%22%3A%22S3CRET%22%7D&",
+        ] {
             let text = format!("x {before}{secret}{after}");
             let masked = mask_url(&text).into_owned();
             prop_assert!(!masked.contains("S3CRET"), "{} {}", text, masked);

@@ -2,23 +2,30 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! A text as characters that are plain or percent-encoded.
+//! A text as characters that are plain, percent-encoded, or escaped as in JSON.
 
-/// A byte of a text, as it stands there or percent-encoded, once (`%3D`) or more often (`%253D`).
+/// A byte of a text, as it stands there, as a `\u003d` of JSON, or percent-encoded, once (`%3D`) or more often (`%253D`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Token {
     /// What it stands for.
     pub(super) byte: u8,
     pub(super) start: usize,
     pub(super) end: usize,
-    /// How often it is encoded.
+    /// How often it is percent-encoded.
     pub(super) depth: usize,
+    /// Whether it is escaped by a backslash of its own.
+    pub(super) is_escaped: bool,
 }
 
 impl Token {
     /// `\` is taken for a slash by those who fetch https URLs.
     pub(super) fn is_slash(self) -> bool {
         matches!(self.byte, b'/' | b'\\')
+    }
+
+    /// Whether it says nothing between the names and values of JSON, also where that is a text of other JSON, with `\n` in it.
+    pub(super) fn is_blank_in_json(self, backslashes: usize) -> bool {
+        self.byte.is_ascii_whitespace() || backslashes > 0 && matches!(self.byte, b'n' | b'r' | b't')
     }
 
     pub(super) fn separates_parameters(self) -> bool {
@@ -45,8 +52,14 @@ pub(super) fn tokens(text: &str) -> impl Iterator<Item = Token> + '_ {
 
 fn token(text: &[u8], start: usize) -> Option<Token> {
     let byte = *text.get(start)?;
+    if byte == b'\\'
+        && let Some(byte) =
+            text[start + 1..].strip_prefix(b"u00").and_then(|rest| rest.get(..2)).and_then(hex_pair)
+    {
+        return Some(Token { byte, start, end: start + 6, depth: 0, is_escaped: true });
+    }
     if byte != b'%' {
-        return Some(Token { byte, start, end: start + 1, depth: 0 });
+        return Some(Token { byte, start, end: start + 1, depth: 0, is_escaped: false });
     }
     let mut end = start + 1;
     let mut depth = 1;
@@ -55,8 +68,8 @@ fn token(text: &[u8], start: usize) -> Option<Token> {
         depth += 1;
     }
     match text.get(end..end + 2).and_then(hex_pair) {
-        Some(byte) => Some(Token { byte, start, end: end + 2, depth }),
-        None => Some(Token { byte, start, end, depth: depth - 1 }),
+        Some(byte) => Some(Token { byte, start, end: end + 2, depth, is_escaped: false }),
+        None => Some(Token { byte, start, end, depth: depth - 1, is_escaped: false }),
     }
 }
 
