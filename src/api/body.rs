@@ -13,10 +13,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http_body::Body as HttpBody;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use md5::{Digest, Md5};
 use serde_json::{Map, Value};
 
+use super::arriving::{NoBody, receive};
 use super::context::Context;
 use super::upload::BodyError;
 use crate::config::Stalled;
@@ -100,7 +100,7 @@ async fn parse(headers: &HeaderMap, body: Body, size: &Size) -> ApiResult<Parsed
     if values > MAX_VALUES {
         return Err(too_large(format_args!("{MAX_VALUES} values")));
     }
-    size.admit_body(raw.len() + values * VALUE).await.map_err(|_| too_many())?;
+    size.admit_body(raw.len() + values * VALUE).await.map_err(|_| too_many("being worked on"))?;
     match content_type.as_str() {
         "application/json" => parse_json(&raw),
         "application/x-www-form-urlencoded" => json_as_form(&raw).map_or_else(|| parse_form(&raw), Ok),
@@ -119,17 +119,17 @@ async fn collect(body: Body) -> ApiResult<Bytes> {
     if HttpBody::size_hint(&body).lower() > MAX_BODY as u64 {
         return Err(too_long());
     }
-    let collected = tokio::time::timeout(TIMEOUT, Limited::new(body, MAX_BODY).collect()).await;
-    match collected {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long()),
-        Ok(Err(error)) => Err(BodyError::Broken(error).into()),
+    match tokio::time::timeout(TIMEOUT, receive(body, MAX_BODY)).await {
+        Ok(Ok(received)) => Ok(received.into()),
+        Ok(Err(NoBody::TooLong)) => Err(too_long()),
+        Ok(Err(NoBody::Displaced)) => Err(too_many("being received")),
+        Ok(Err(NoBody::Broken(error))) => Err(BodyError::Broken(error.into()).into()),
         Err(_) => Err(BodyError::Stalled(Stalled::Idle(TIMEOUT)).into()),
     }
 }
 
-fn too_many() -> ApiError {
-    ApiError::new(Code::ServiceUnavailableError, "too many large bodies are being worked on")
+fn too_many(what: &str) -> ApiError {
+    ApiError::new(Code::ServiceUnavailableError, format!("too many large bodies are {what}"))
 }
 
 fn too_large(most: impl std::fmt::Display) -> ApiError {

@@ -6,6 +6,7 @@
 
 mod acl;
 mod actions;
+mod arriving;
 mod auth;
 mod body;
 mod channels;

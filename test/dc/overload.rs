@@ -18,6 +18,7 @@ use super::support::{LUKE, TestApp, small_record, tests, wait_until, within};
 tests! {
     downloads_leave_descriptors_to_others,
     answers_that_nobody_reads_take_bounded_memory,
+    bodies_that_do_not_end_take_bounded_memory,
     others_are_answered_while_a_large_body_is_read,
 }
 
@@ -105,6 +106,36 @@ async fn answers_that_nobody_reads_take_bounded_memory(_shared: &TestApp) {
         (answer.status == 200).then_some(())
     })
     .await;
+    app.stop().await;
+}
+
+/// Slow senders keep nobody away: the oldest make room.
+async fn bodies_that_do_not_end_take_bounded_memory(_shared: &TestApp) {
+    const LENGTH: usize = 4 << 20;
+    let app = TestApp::start_empty().await;
+    let before = peak_memory(&app);
+    let (almost_all, mut clients) = (vec![b' '; LENGTH - 1], Vec::new());
+    for _ in 0..30 {
+        let mut client = app.connect().await;
+        let head = format!(
+            "POST /images?account={LUKE} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+             Content-Length: {LENGTH}\r\n\r\n"
+        );
+        client.send(head).await;
+        client.send(&almost_all).await;
+        clients.push(client);
+    }
+    let large = app.luke().call(Method::POST, "/images").header("content-type", "application/json");
+    large.body(format!("{}[]", " ".repeat(LENGTH - 2))).send().await.refused(422, "ValidationFailed");
+    let growth = peak_memory(&app) - before;
+    assert!(growth <= 110 << 10, "{growth} KiB for 30 bodies of 4 MiB");
+    let oldest = clients[0].read_answer().await;
+    oldest.refused(503, "ServiceUnavailableError");
+    assert_eq!(oldest.header("retry-after"), Some("1"));
+    let youngest = clients.last_mut().unwrap();
+    youngest.send("1").await;
+    youngest.read_answer().await.refused(422, "ValidationFailed");
+    drop(clients);
     app.stop().await;
 }
 
