@@ -371,24 +371,33 @@ pub(super) fn is_lost_race(error: &manta::Error) -> bool {
 impl RemoteFile {
     /// Whether Manta has these bytes, as far as it knows itself.
     pub async fn check(&self) -> Result<(), StorageError> {
-        let path = self.storage.place(&self.location)?;
-        let known = self.storage.client().await?.head(&path).await.map_err(|error| self.missing(error))?;
-        self.compare(known.length, known.md5)
+        self.compared(&self.storage.place(&self.location)?).await.map(drop)
+    }
+
+    /// The etag of the object, if it has these bytes as far as Manta knows.
+    async fn compared(&self, path: &Path) -> Result<Option<String>, StorageError> {
+        let known = self.storage.client().await?.head(path).await.map_err(|error| self.missing(error))?;
+        self.compare(known.length, known.md5)?;
+        Ok(known.etag)
     }
 
     /// Its bytes, or a part of them. The answer of Manta has begun when this returns. Goes on by itself after a broken
     /// connection.
+    ///
+    /// Manta tells no MD5 with a part. So it is asked before whether the whole is the file, and for a part of that very
+    /// object then.
     pub async fn read(
         &self,
         range: Option<std::ops::Range<u64>>,
     ) -> Result<impl Stream<Item = Result<Bytes, StorageError>> + Send + use<>, StorageError> {
         let path = self.storage.place(&self.location)?;
         let is_whole = range.is_none();
+        let etag = if is_whole { None } else { self.compared(&path).await? };
         let range = range.map(|range| ByteRange { first: range.start, last: Some(range.end - 1) });
         // Whoever reads a file compares its bytes with the manifest. Where Manta does not even say what it sends, it is
         // compared here, because not everybody who passes it on notices in time.
         let md5 = self.location.md5.as_deref().and_then(super::md5_bytes);
-        let options = GetOptions { range, unverified: true, md5, ..GetOptions::default() };
+        let options = GetOptions { range, etag, unverified: true, md5 };
         let object = self.storage.client().await?.get(&path, &options).await;
         let object = object.map_err(|error| self.missing(error))?;
         let total = object.metadata.content_range.map_or(object.metadata.length, |part| Some(part.total));
@@ -410,9 +419,13 @@ impl RemoteFile {
     }
 
     fn missing(&self, error: manta::Error) -> StorageError {
-        match error.is_not_found() {
-            true => StorageError::NotFound(self.name()),
-            false => error.into(),
+        if error.is_not_found() {
+            return StorageError::NotFound(self.name());
+        }
+        match error.code() {
+            // Another object than the one that was compared.
+            Some(ErrorCode::PreconditionFailed) => StorageError::Damaged(self.name()),
+            _ => error.into(),
         }
     }
 

@@ -468,8 +468,16 @@ async fn a_manta_that_refuses(_shared: &TestApp) {
 
 async fn a_manta_that_breaks_off_or_is_wrong(_shared: &TestApp) {
     let wrong_md5 = || {
-        const COMPARED: &[Op] =
-            &[Op::GetFile, Op::GetIcon, Op::Clone, Op::ToLocal, Op::Export, Op::Rename, Op::Activate];
+        const COMPARED: &[Op] = &[
+            Op::GetFile,
+            Op::GetRange,
+            Op::GetIcon,
+            Op::Clone,
+            Op::ToLocal,
+            Op::Export,
+            Op::Rename,
+            Op::Activate,
+        ];
         vec![(COMPARED, damaged())]
     };
     // A client is told the right MD5, if it asks for the whole. What goes from Manta to Manta is sent with its MD5.
