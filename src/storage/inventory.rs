@@ -64,6 +64,15 @@ impl Item {
     }
 }
 
+/// What there is in one group.
+#[derive(Debug, Default)]
+pub struct Group {
+    /// What is in the directories of its images, and what else there is.
+    pub items: Vec<Item>,
+    /// Directories of images in Manta in which there is nothing.
+    pub empty: Vec<Item>,
+}
+
 /// Which file it is, whatever its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileIdentity {
@@ -91,11 +100,11 @@ impl Storage {
         Ok(groups)
     }
 
-    /// What is in the directories of one group's images, and what else there is.
-    pub async fn items(&self, stor: Stor, group: &str) -> Result<Vec<Item>, StorageError> {
+    /// What there is in one group.
+    pub async fn group(&self, stor: Stor, group: &str) -> Result<Group, StorageError> {
         match stor {
-            Stor::Local => self.local.items(group).await,
-            Stor::Manta => self.manta()?.items(group).await,
+            Stor::Local => Ok(Group { items: self.local.items(group).await?, empty: Vec::new() }),
+            Stor::Manta => self.manta()?.group(group).await,
         }
     }
 
@@ -184,29 +193,32 @@ impl MantaStorage {
         Ok(entries.into_iter().map(|entry| entry.name).collect())
     }
 
-    async fn items(&self, group: &str) -> Result<Vec<Item>, StorageError> {
+    async fn group(&self, group: &str) -> Result<Group, StorageError> {
+        let mut found = Group::default();
         let path = join(&self.images()?, group)?;
         let entries = match self.entries(&path).await {
             Err(StorageError::Manta(error)) if matches!(*error, ::manta::Error::NotADirectory) => {
                 let modified = self.modified(&path).await?;
-                return Ok(vec![Item::in_manta(None, group.to_owned(), modified, true)]);
+                found.items.push(Item::in_manta(None, group.to_owned(), modified, true));
+                return Ok(found);
             }
             entries => entries?,
         };
-        let mut found = Vec::new();
         for Entry { name, kind, modified, .. } in entries {
             let is_file = kind == EntryKind::Object;
             match owner(group, &name).filter(|_| kind == EntryKind::Directory) {
-                None => found.push(Item::in_manta(None, format!("{group}/{name}"), modified, is_file)),
+                None => found.items.push(Item::in_manta(None, format!("{group}/{name}"), modified, is_file)),
                 Some(uuid) => {
                     let files = self.entries(&join(&path, &name)?).await?;
-                    let items = files.into_iter();
-                    found.extend(items.map(|Entry { name, kind, modified, .. }| {
+                    if files.is_empty() {
+                        found.empty.push(Item::in_manta(Some(uuid), String::new(), modified, false));
+                    }
+                    found.items.extend(files.into_iter().map(|Entry { name, kind, modified, .. }| {
                         Item::in_manta(Some(uuid), name, modified, kind == EntryKind::Object)
                     }));
                 }
             }
-            if found.len() >= MOST {
+            if found.items.len() >= MOST {
                 break;
             }
         }
@@ -345,7 +357,7 @@ mod tests {
         assert_eq!(storage.groups(Stor::Local).await.unwrap(), ["356", "abc", "def", "z"]);
         let mut found = Vec::new();
         for group in ["356", "abc", "def", "z", "gone"] {
-            for item in storage.items(Stor::Local, group).await.unwrap() {
+            for item in storage.group(Stor::Local, group).await.unwrap().items {
                 let is_there = group != "gone";
                 assert_eq!(storage.has(Stor::Local, &item).await.unwrap(), is_there);
                 assert!(!item.is_older_than(Duration::from_secs(3600)));
@@ -383,7 +395,7 @@ mod tests {
         fs::create_dir_all(images.join(OsStr::from_bytes(b"z\xfe")).join("x")).unwrap();
         let groups = storage.groups(Stor::Local).await.unwrap();
         assert_eq!(groups, [group_of(uuid), "z\\xfe".to_owned()]);
-        let mut found = storage.items(Stor::Local, &groups[0]).await.unwrap();
+        let mut found = storage.group(Stor::Local, &groups[0]).await.unwrap().items;
         found.sort_by(|one, other| one.name.cmp(&other.name));
         let names: Vec<_> = found.iter().map(|item| (item.name.as_str(), item.is_file)).collect();
         assert_eq!(names, [("below", false), ("file\\xff", true)]);
@@ -393,7 +405,7 @@ mod tests {
         let moved = storage.local.set_aside(&found[1], seen).await.unwrap().unwrap();
         assert!(moved.contains("file\\xff."), "{moved}");
         assert_eq!(fs::read_dir(&image).unwrap().count(), 1);
-        let strange = storage.items(Stor::Local, &groups[1]).await.unwrap();
+        let strange = storage.group(Stor::Local, &groups[1]).await.unwrap().items;
         assert_eq!(strange[0].name, "z\\xfe/x");
         assert!(storage.has(Stor::Local, &strange[0]).await.unwrap());
     }

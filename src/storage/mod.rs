@@ -47,7 +47,7 @@ pub use archive::{Archived, Version};
 pub use asset::{Asset, UnknownAsset};
 pub use condemned::Condemned;
 pub use ingest::{Digests, ReceiveError};
-pub use inventory::{FileIdentity, Item};
+pub use inventory::{FileIdentity, Group, Item};
 pub use local::LocalStorage;
 pub use location::{Location, Target};
 pub use manta::{MantaStorage, Occupant, RemoteFile};

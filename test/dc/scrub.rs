@@ -24,6 +24,7 @@ tests! {
     what_is_replaced_or_deleted_while_it_is_read_is_no_finding,
     files_that_no_image_has_are_reported_and_stay,
     objects_that_no_image_has_are_reported_and_stay,
+    empty_directories_of_images_that_are_gone_are_removed,
     a_round_goes_on_where_it_was_interrupted,
     what_was_kept_may_be_anything,
 }
@@ -159,8 +160,12 @@ fn manta_client(app: &TestApp) -> manta::Client {
     manta::Client::new(manta::Config::new(app.dc.manta().unwrap().url(), "admin", key)).unwrap()
 }
 
+fn group(uuid: &str) -> String {
+    format!("/admin/stor/imgapi/coal/images/{}", &uuid[..3])
+}
+
 fn object(uuid: &str, name: &str) -> manta::Path {
-    manta::Path::new(format!("/admin/stor/imgapi/coal/images/{}/{uuid}/{name}", &uuid[..3])).unwrap()
+    manta::Path::new(format!("{}/{uuid}/{name}", group(uuid))).unwrap()
 }
 
 async fn damaged_objects_are_found_when_manta_answers(_shared: &TestApp) {
@@ -279,6 +284,29 @@ async fn objects_that_no_image_has_are_reported_and_stay(_shared: &TestApp) {
         client.delete(path, None).await.unwrap();
     }
     assert_eq!(problems(&next_round(&app).await), []);
+    app.stop().await;
+}
+
+/// As one that was moved out of Manta and then deleted leaves behind.
+async fn empty_directories_of_images_that_are_gone_are_removed(_shared: &TestApp) {
+    let app = TestApp::start_with(|dc| restless(dc.manta(MantaMode::Local))).await;
+    let (server, client) = (app.dc.manta().unwrap(), manta_client(&app));
+    let (kept, gone) =
+        (app.luke().has_active_image(json!({})).await, app.luke().has_active_image(json!({})).await);
+    for uuid in [&kept, &gone] {
+        app.operator().act(uuid, "change-stor&stor=local").await.ok();
+    }
+    app.luke().delete(&gone).await.gone();
+    let directory = |uuid: &str| manta::Path::new(format!("{}/{uuid}", group(uuid))).unwrap();
+    next_round(&app).await;
+    for uuid in [&kept, &gone] {
+        assert!(client.head(&directory(uuid)).await.is_ok(), "an upload may be on its way there");
+        let end = directory(uuid).as_str().trim_start_matches("/admin").to_owned();
+        server.age(&end, Duration::from_secs(25 * 3600)).await.unwrap();
+    }
+    assert_eq!(problems(&next_round(&app).await), []);
+    assert!(client.head(&directory(&gone)).await.unwrap_err().is_not_found());
+    assert!(client.head(&directory(&kept)).await.is_ok());
     app.stop().await;
 }
 

@@ -16,7 +16,7 @@ impl Check<'_> {
         let mut orphans = Vec::new();
         for stor in self.storage.kinds() {
             for group in self.storage.groups(stor).await? {
-                for item in self.storage.items(stor, &group).await? {
+                for item in self.storage.group(stor, &group).await?.items {
                     if item.is_older_than(self.options.orphan_age) {
                         orphans.extend(self.judged(stor, item).await?);
                     }

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use super::findings::Problem;
 use crate::db::Stored;
-use crate::images::placing::known_names;
+use crate::images::placing::{delete_directory, known_names};
 use crate::images::{ApiResult, App};
 use crate::manifest::{Stor, Uuid};
-use crate::storage::Item;
+use crate::storage::{Group, Item};
 
 /// What is younger may be on its way to its record.
 pub(super) const AGE: Duration = Duration::from_secs(24 * 3600);
@@ -24,7 +24,13 @@ pub(super) async fn find(
     age: Duration,
 ) -> ApiResult<Vec<(Item, Problem)>> {
     let mut found = Vec::new();
-    for item in app.storage.items(stor, group).await? {
+    let Group { items, empty } = app.storage.group(stor, group).await?;
+    for uuid in
+        empty.iter().filter(|directory| directory.is_older_than(age)).filter_map(|directory| directory.uuid)
+    {
+        remove_empty(app, uuid).await?;
+    }
+    for item in items {
         if !item.is_older_than(age) {
             continue;
         }
@@ -35,6 +41,16 @@ pub(super) async fn find(
         }
     }
     Ok(found)
+}
+
+/// Removes the empty directory in Manta of an image that is gone: whoever deleted its last file was interrupted, or the file
+/// had been moved to another storage before.
+async fn remove_empty(app: &App, uuid: Uuid) -> ApiResult<()> {
+    let _still = app.locks.lock(uuid).await?;
+    if app.db.get(uuid).await?.is_none() {
+        delete_directory(app, uuid).await;
+    }
+    Ok(())
 }
 
 /// Most are named by what is in memory. Whoever is not gets a second look, while nobody publishes or deletes files of
