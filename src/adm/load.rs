@@ -12,6 +12,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 
 use super::client::run;
+use super::origins::Origins;
 use super::told;
 use crate::config::Config;
 use crate::console;
@@ -50,6 +51,12 @@ enum Outcome {
     Refused(String),
 }
 
+impl Outcome {
+    fn is_there(&self) -> bool {
+        matches!(self, Outcome::Added | Outcome::Replaced | Outcome::Unchanged)
+    }
+}
+
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -69,10 +76,17 @@ struct Counts {
     unchanged: u64,
     left: u64,
     refused: u64,
+    /// Those that are there as they were loaded.
+    origins: Origins,
+    /// Images that cannot be installed because of their origins.
+    orphans: u64,
 }
 
 impl Counts {
-    fn add(&mut self, outcome: &Outcome) {
+    fn add(&mut self, outcome: &Outcome, image: Option<&Image>) {
+        if let Some(image) = image.filter(|_| outcome.is_there()) {
+            self.origins.note(image);
+        }
         match outcome {
             Outcome::Added => self.added += 1,
             Outcome::Replaced => self.replaced += 1,
@@ -92,11 +106,14 @@ pub(super) fn load(config: &Config, file: &Path, how: How) -> Result<bool, Strin
         Box::new(File::open(file).map_err(|error| format!("{}: {error}", file.display()))?)
     };
     let counts = run(load_all(config, BufReader::new(input), how))??;
-    let Counts { added, replaced, unchanged, left, refused } = counts;
+    let Counts { added, replaced, unchanged, left, refused, orphans, .. } = counts;
     let what = if how.dry_run { "nothing was written; " } else { "" };
     console::complain(format_args!(
         "{what}{added} added, {replaced} replaced, {unchanged} unchanged, {left} left, {refused} refused"
     ));
+    if orphans > 0 {
+        console::complain(format_args!("{orphans} cannot be installed until their origins are there"));
+    }
     Ok(left + refused == 0)
 }
 
@@ -127,6 +144,7 @@ async fn load_all(config: &Config, mut input: impl BufRead, how: How) -> Result<
         group.push(number, line.len(), record);
     }
     group.store(&database, how, &mut counts).await?;
+    counts.orphans = counts.origins.check(&database).await.map_err(|error| told(&error))?;
     database.close(super::CLOSE_LIMIT).await;
     Ok(counts)
 }
@@ -156,13 +174,16 @@ impl Group {
     /// Tells of each line what became of it. The lines before a failure of the database are told.
     async fn store(self, database: &Database, how: How, counts: &mut Counts) -> Result<(), String> {
         let stored = self.records.into_iter().map(async |(number, record)| match record {
-            Ok(image) => (image.uuid().to_string(), store(database, &image, how).await),
-            Err(reason) => (format!("line {number}"), Ok(Outcome::Refused(reason))),
+            Ok(image) => {
+                let outcome = store(database, &image, how).await;
+                (image.uuid().to_string(), Some(image), outcome)
+            }
+            Err(reason) => (format!("line {number}"), None, Ok(Outcome::Refused(reason))),
         });
-        for (name, outcome) in join_all(stored).await {
+        for (name, image, outcome) in join_all(stored).await {
             let outcome = outcome.map_err(|error| format!("{name}: {}", told(&error)))?;
             console::print_line(format_args!("{name} {outcome}"))?;
-            counts.add(&outcome);
+            counts.add(&outcome, image.as_ref());
         }
         Ok(())
     }

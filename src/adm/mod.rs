@@ -12,6 +12,7 @@ mod drain;
 mod dump;
 mod findings;
 mod load;
+mod origins;
 mod output;
 mod status;
 mod table;
@@ -85,7 +86,8 @@ enum Command {
         json: bool,
     },
     /// Write the manifests of a dump into the database, and tell of each what became of it. With a local database the service
-    /// must not run. It can be repeated. The exit status is 1 if not all of them are there afterwards.
+    /// must not run. It can be repeated. The exit status is 1 if not all of them are there afterwards. Images whose origins are not
+    /// there are told, and are no failure.
     Load {
         /// What `dump` has written; `-` for standard input.
         file: PathBuf,

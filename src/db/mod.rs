@@ -203,18 +203,19 @@ impl Database {
         either!(self.insert(image))
     }
 
-    /// Stores a record in the place of the version `replaced`, or of none, if its origin still is the version that was
-    /// read. Whoever has read the origin before, to delete it or to give it another UUID, gets a `Conflict` from then on.
+    /// Stores a record in the place of the version `replaced`, or of none, if its origin, and those above it that are given,
+    /// still are the versions that were read. Whoever has read one of these before, to delete it or to give it another UUID
+    /// or origin, gets a `Conflict` from then on.
     ///
     /// # Errors
-    /// `Conflict` when one of the two is another version by now; the others of a write.
-    pub async fn put_with_origin(
+    /// `Conflict` when one of them is another version by now; the others of a write.
+    pub async fn put_with_origins(
         &self,
         image: &Image,
         replaced: Option<&str>,
-        origin: &Stored,
+        origins: &[Stored],
     ) -> Result<(), DbError> {
-        either!(self.put_with_origin(image, replaced, origin))
+        either!(self.put_with_origins(image, replaced, origins))
     }
 
     /// Stores a changed record in the place of the version that `etag` names.
@@ -233,20 +234,20 @@ impl Database {
         either!(self.delete(uuid, etag))
     }
 
-    /// Stores `image`, whose UUID is new, in the place of the version of `old` that `etag` names. An `origin` that the
-    /// image has not had before is that of [`Database::put_with_origin`].
+    /// Stores `image`, whose UUID is new, in the place of the version of `old` that `etag` names. The `origins` are those of
+    /// [`Database::put_with_origins`]; none where the image keeps its origin.
     ///
     /// # Errors
-    /// `Conflict` when the new UUID is taken, or the old record or the origin is another version by now; the others of a
+    /// `Conflict` when the new UUID is taken, or the old record or an origin is another version by now; the others of a
     /// write.
     pub async fn rename(
         &self,
         image: &Image,
         old: Uuid,
         etag: &str,
-        origin: Option<&Stored>,
+        origins: &[Stored],
     ) -> Result<(), DbError> {
-        either!(self.rename(image, old, etag, origin))
+        either!(self.rename(image, old, etag, origins))
     }
 
     /// UUIDs of the images whose origin is `uuid`. With Moray: as it has them now, valid or not, a thousand at most.
@@ -258,7 +259,7 @@ impl Database {
     }
 
     /// The same for a version of an image that is to be deleted, without asking anybody; `None` where that is not possible.
-    /// One that comes meanwhile makes the image another version: see [`Database::put_with_origin`].
+    /// One that comes meanwhile makes the image another version: see [`Database::put_with_origins`].
     ///
     /// # Errors
     /// When the process is being stopped.

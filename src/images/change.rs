@@ -4,7 +4,7 @@
 
 use super::archive::{Copies, archived};
 use super::lookup::{Reading, owned_if};
-use super::origin::{find_new_origin, put};
+use super::origin::{find_new_origins, put};
 use super::placing::replaced;
 use super::{Access, ApiError, ApiResult, App, Precondition};
 use crate::db::{DbError, Stored};
@@ -69,10 +69,10 @@ pub(super) async fn change_with_origin(
             change(image)
         };
         let (Stored { image: before, etag }, after) = owned_if(app, access, reading, changed).await?;
-        let origin = find_new_origin(app, &before, &after).await?;
+        let origins = find_new_origins(app, &before, &after).await?;
         // Looked up before the write: whatever comes to the same names after it is somebody's.
         let replaced = app.storage.condemn(access.uuid, &replaced(&before, &after)).await;
-        let written = put(app, &after, Some(&etag), origin.as_ref());
+        let written = put(app, &after, Some(&etag), &origins);
         match archived(app, &[(&after, Version::Current)], Copies::Beside, written).await? {
             Ok(()) => return Ok(Changed { after, replaced }),
             Err(DbError::Conflict) => reading = Reading::Current,

@@ -96,7 +96,7 @@ pub(super) async fn store(
         if let Some(uuid) = image.origin().filter(|_| origin.is_none()) {
             origin = named_by.find(app, uuid, Reading::Current).await?;
         }
-        let written = put(app, image, replaced, origin.as_ref());
+        let written = put(app, image, replaced, origin.as_slice());
         let written = archived(app, &[(image, Version::Current)], copies, written).await?;
         match (&written, origin.take()) {
             (Err(DbError::Conflict), Some(origin)) if has_changed(app, &origin).await? => {}
@@ -106,17 +106,18 @@ pub(super) async fn store(
     Err(DbError::Conflict.into())
 }
 
-/// Writes a record, and lets its origin, if it is one that it has not had before, stay.
+/// Writes a record, and lets its origin, and those above it that are given, stay as they are, if it is an origin that the
+/// image has not had before.
 pub(super) async fn put(
     app: &App,
     image: &Image,
     replaced: Option<&str>,
-    origin: Option<&Stored>,
+    origins: &[Stored],
 ) -> Result<(), DbError> {
-    match (origin, replaced) {
-        (Some(origin), _) => app.db.put_with_origin(image, replaced, origin).await,
-        (None, Some(etag)) => app.db.replace(image, etag).await,
-        (None, None) => app.db.insert(image).await,
+    match (origins, replaced) {
+        ([_, ..], _) => app.db.put_with_origins(image, replaced, origins).await,
+        ([], Some(etag)) => app.db.replace(image, etag).await,
+        ([], None) => app.db.insert(image).await,
     }
 }
 
@@ -125,25 +126,28 @@ async fn has_changed(app: &App, origin: &Stored) -> ApiResult<bool> {
     Ok(now.is_none_or(|now| now.etag != origin.etag))
 }
 
-/// The origin that an operator's update gives an image; the image must not become an origin of itself.
-pub(super) async fn find_new_origin(app: &App, image: &Image, updated: &Image) -> ApiResult<Option<Stored>> {
-    let Some(uuid) = updated.origin().filter(|origin| Some(*origin) != image.origin()) else {
-        return Ok(None);
-    };
-    let origin = NamedBy::Operator.find(app, uuid, Reading::Current).await?;
-    let mut above = origin.clone();
-    let mut uuid = Some(uuid);
-    for _ in 0..MAX_CHAIN {
-        if uuid.is_some_and(|uuid| uuid == image.uuid() || uuid == updated.uuid()) {
-            let message = "the image would be an origin of itself";
-            return Err(ApiError::validation(vec![FieldError::invalid("origin").because(message)]));
+/// The origin that an operator's update gives an image, and all above it; none if it keeps the one that it has. The image must
+/// not become an origin of itself: so all of them have to be the same still when it is written, since other updates may be
+/// about to close the circle elsewhere.
+pub(super) async fn find_new_origins(app: &App, image: &Image, updated: &Image) -> ApiResult<Vec<Stored>> {
+    let refused = |why: String| Err(ApiError::validation(vec![FieldError::invalid("origin").because(why)]));
+    let mut origins: Vec<Stored> = Vec::new();
+    let mut next = updated.origin().filter(|origin| Some(*origin) != image.origin());
+    while let Some(uuid) = next {
+        if uuid == image.uuid() || uuid == updated.uuid() {
+            return refused("the image would be an origin of itself".to_owned());
         }
-        // Further up the chain nothing changes.
-        uuid = above.as_ref().and_then(|above| above.image.origin());
-        let Some(next) = uuid else { break };
-        above = app.db.get(next).await?;
+        if origins.len() == MAX_CHAIN {
+            return refused(format!("the image would have more than {MAX_CHAIN} origins"));
+        }
+        let found = match origins.is_empty() {
+            true => NamedBy::Operator.find(app, uuid, Reading::Current).await?,
+            false => app.db.get(uuid).await?,
+        };
+        next = found.as_ref().and_then(|origin| origin.image.origin());
+        origins.extend(found);
     }
-    Ok(origin)
+    Ok(origins)
 }
 
 /// An account must see the origin of an image that it gives to another one: that may be the owner of the origin, whose

@@ -5,7 +5,7 @@
 use super::archive::{Copies, archived};
 use super::change::ATTEMPTS;
 use super::delete::{delete_files, refuse_dependents};
-use super::origin::find_new_origin;
+use super::origin::find_new_origins;
 use super::placing::{discard, locations, settle_name, settle_named, stored_in};
 use super::{Access, ApiError, ApiResult, App, Code, Precondition, owned};
 use crate::db::{DbError, Stored};
@@ -66,8 +66,8 @@ struct Checked {
     etag: String,
     /// What becomes of it.
     renamed: Image,
-    /// The origin that it gets.
-    origin: Option<Stored>,
+    /// The origin that it gets, and those above.
+    origins: Vec<Stored>,
 }
 
 /// A file under its second name.
@@ -82,10 +82,10 @@ impl<F: Fn(&Image) -> ApiResult<Image>> Request<'_, F> {
         let renamed = (self.update)(&image)?.renamed_from(image.uuid()).map_err(ApiError::validation)?;
         refuse_immovable(&image)?;
         refuse_dependents(app, image.uuid(), access.account).await?;
-        let origin = find_new_origin(app, &image, &renamed).await?;
+        let origins = find_new_origins(app, &image, &renamed).await?;
         match app.db.get(self.new).await? {
             Some(_) => Err(ApiError::image_exists(self.new)),
-            None => Ok(Checked { image, etag, renamed, origin }),
+            None => Ok(Checked { image, etag, renamed, origins }),
         }
     }
 
@@ -122,14 +122,14 @@ impl<F: Fn(&Image) -> ApiResult<Image>> Request<'_, F> {
     /// both.
     async fn write(
         &self,
-        Checked { image, etag, origin, .. }: &Checked,
+        Checked { image, etag, origins, .. }: &Checked,
         renamed: Image,
         linked: &mut Vec<Linked>,
     ) -> ApiResult<Option<Image>> {
         let (app, old) = (self.app, image.uuid());
         let files = app.storage.condemn(old, &locations(image)).await;
         let versions = [(&renamed, Version::Current), (image, Version::Last)];
-        let written = app.db.rename(&renamed, old, etag, origin.as_ref());
+        let written = app.db.rename(&renamed, old, etag, origins);
         match archived(app, &versions, Copies::Before, written).await? {
             Ok(()) => {
                 app.uploads.image_gone(old);

@@ -4,6 +4,8 @@
 
 //! Records that come, change and go.
 
+use std::slice::from_ref;
+
 use futures_util::future::join_all;
 use imgapi::db::DbError;
 use imgapi::manifest::{Uuid, json as render};
@@ -86,14 +88,14 @@ async fn a_rename_leaves_one_record(subject: Subject) {
     subject.database.insert(&image(record(old, 1, json!({})))).await.unwrap();
     subject.database.insert(&image(record(taken, 2, json!({})))).await.unwrap();
     let etag = subject.database.get(old).await.unwrap().unwrap().etag;
-    let onto_another = subject.database.rename(&image(record(taken, 1, json!({}))), old, &etag, None).await;
+    let onto_another = subject.database.rename(&image(record(taken, 1, json!({}))), old, &etag, &[]).await;
     assert!(onto_another.is_err());
     assert_eq!(subject.listed("").await, [old, taken]);
 
-    subject.database.rename(&image(record(new, 1, json!({}))), old, &etag, None).await.unwrap();
+    subject.database.rename(&image(record(new, 1, json!({}))), old, &etag, &[]).await.unwrap();
     assert_eq!(subject.listed("").await, [new, taken]);
     assert!(subject.text(old).await.is_none() && subject.text(new).await.is_some());
-    let again = subject.database.rename(&image(record(Uuid::new_v4(), 1, json!({}))), old, &etag, None).await;
+    let again = subject.database.rename(&image(record(Uuid::new_v4(), 1, json!({}))), old, &etag, &[]).await;
     assert!(matches!(again, Err(DbError::Conflict)), "{again:?}");
 }
 
@@ -120,11 +122,11 @@ async fn an_origin_stays_for_what_is_written_with_it(subject: Subject) {
     let child = |uuid: Uuid| image(record(uuid, 2, json!({"origin": base})));
     database.insert(&image(record(base, 1, json!({})))).await.unwrap();
     let read = database.get(base).await.unwrap().unwrap();
-    database.put_with_origin(&child(first), None, &read).await.unwrap();
+    database.put_with_origins(&child(first), None, from_ref(&read)).await.unwrap();
     let conflict =
         |result: Result<(), DbError>| assert!(matches!(result, Err(DbError::Conflict)), "{result:?}");
     conflict(database.delete(base, &read.etag).await);
-    conflict(database.rename(&image(record(Uuid::new_v4(), 1, json!({}))), base, &read.etag, None).await);
+    conflict(database.rename(&image(record(Uuid::new_v4(), 1, json!({}))), base, &read.etag, &[]).await);
     assert_eq!(database.dependents(base).await.unwrap(), [first]);
     let text = render::pretty(&image(record(base, 1, json!({}))).api(&FORM)).unwrap();
     assert_eq!(subject.text(base).await, Some(text), "the origin says the same as before");
@@ -135,8 +137,8 @@ async fn an_origin_stays_for_what_is_written_with_it(subject: Subject) {
         let origin = database.get(base).await.unwrap().unwrap();
         let etag = database.get(second).await.unwrap().unwrap().etag;
         match uuid == second {
-            true => database.put_with_origin(&child(second), Some(&etag), &origin).await.unwrap(),
-            false => database.rename(&child(renamed), second, &etag, Some(&origin)).await.unwrap(),
+            true => database.put_with_origins(&child(second), Some(&etag), from_ref(&origin)).await.unwrap(),
+            false => database.rename(&child(renamed), second, &etag, from_ref(&origin)).await.unwrap(),
         }
         conflict(database.delete(base, &origin.etag).await);
         assert!(subject.text(uuid).await.unwrap().contains(&base.to_string()));
@@ -152,18 +154,18 @@ async fn what_is_written_with_an_origin_finds_it_as_it_was_read(subject: Subject
     database.insert(&image(record(base, 1, json!({})))).await.unwrap();
     let read = database.get(base).await.unwrap().unwrap();
     database.replace(&described(&read.image, "changed"), &read.etag).await.unwrap();
-    let refused = database.put_with_origin(&with_origin, None, &read).await;
+    let refused = database.put_with_origins(&with_origin, None, from_ref(&read)).await;
     assert!(matches!(refused, Err(DbError::Conflict)), "{refused:?}");
     let read = database.get(base).await.unwrap().unwrap();
     database.delete(base, &read.etag).await.unwrap();
-    let refused = database.put_with_origin(&with_origin, None, &read).await;
+    let refused = database.put_with_origins(&with_origin, None, from_ref(&read)).await;
     assert!(matches!(refused, Err(DbError::Conflict)), "{refused:?}");
     assert!(subject.text(child).await.is_none() && database.get(child).await.unwrap().is_none());
     database.insert(&image(record(base, 1, json!({})))).await.unwrap();
     database.insert(&with_origin).await.unwrap();
     let read = database.get(base).await.unwrap().unwrap();
     for replaced in [None, Some("another version")] {
-        let refused = database.put_with_origin(&with_origin, replaced, &read).await;
+        let refused = database.put_with_origins(&with_origin, replaced, from_ref(&read)).await;
         assert!(matches!(refused, Err(DbError::Conflict)), "{refused:?}");
     }
 }

@@ -24,6 +24,7 @@ tests! {
     files_move_in_bulk_and_what_fails_is_told,
     a_dump_is_loaded_into_an_empty_moray_unchanged,
     a_load_never_overwrites_unless_it_is_told_to,
+    a_load_tells_of_images_that_cannot_be_installed,
     lines_that_are_no_records_are_refused_one_by_one,
 }
 
@@ -343,6 +344,38 @@ async fn a_load_never_overwrites_unless_it_is_told_to(_: &TestApp) {
     }
     app.knows_what_others_wrote().await;
     assert_eq!(app.operator().get_image(uuid).await.ok()["name"], "other");
+    app.stop().await;
+}
+
+/// They are there, as the dump has them: it is for the operator to load their origins, too.
+async fn a_load_tells_of_images_that_cannot_be_installed(_: &TestApp) {
+    let app = TestApp::start_empty().await;
+    let uuids: Vec<_> = (0..6).map(|_| fresh()).collect();
+    let with =
+        |at: usize, origin: &str| small_record(json!({"uuid": uuids[at], "origin": origin})).to_string();
+    let there = app.luke().has_active_image(json!({})).await;
+    let missing = fresh();
+    // A good one, one whose origin comes later, one whose origin never comes with one on top of it, and a circle.
+    let lines = [
+        with(0, &there),
+        with(1, &uuids[0]),
+        with(2, &uuids[3]),
+        with(3, &missing),
+        with(4, &uuids[5]),
+        with(5, &uuids[4]),
+    ];
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("dump");
+    std::fs::write(&file, lines.join("\n")).unwrap();
+    for options in [&["-n"][..], &[], &[]] {
+        let output = adm(&app, &[&["load", file.to_str().unwrap()], options].concat()).await;
+        assert!(output.status.success(), "{output:?}");
+        let told = text(&output.stderr);
+        assert!(told.contains(&format!("{}: its origin {missing} is not there", uuids[3])), "{told}");
+        assert!(told.contains("the image is an origin of itself"), "{told}");
+        assert!(told.contains("2 cannot be installed"), "{told}");
+        assert!(!uuids[..3].iter().any(|uuid| told.contains(uuid)), "{told}");
+    }
     app.stop().await;
 }
 

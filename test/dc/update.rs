@@ -6,12 +6,13 @@
 
 use std::fs;
 
+use coal::moray::{Fault, FaultRule};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::support::{
     ADMIN, Answer, BASE, FATHER, JOIN_US, LUKE, NOBODY, TestApp, fresh, sha1_of, small_record, tests,
-    wait_until,
+    wait_until, within,
 };
 
 tests! {
@@ -26,6 +27,7 @@ tests! {
     tags_are_replaced_and_cleared_in_both_forms,
     of_a_file_only_the_digests_change,
     an_origin_must_exist_and_lead_nowhere_back,
+    operators_who_meet_close_no_circle_of_origins,
     a_uuid_takes_file_and_record_along,
     a_uuid_that_is_taken_or_cannot_move_is_refused,
     a_rename_that_stopped_half_way_is_finished_by_the_sweep,
@@ -242,6 +244,34 @@ async fn an_origin_must_exist_and_lead_nowhere_back(app: &TestApp) {
     );
     assert_eq!(update(app, &top, "", json!({"origin": BASE})).await.ok()["origin"], BASE);
     assert_eq!(update(app, &top, "", json!({"origin": null})).await.ok().get("origin"), None);
+}
+
+/// Each of two updates is right by itself, and none of the images that one of them names is named by the other.
+async fn operators_who_meet_close_no_circle_of_origins(_: &TestApp) {
+    let app = TestApp::start_empty().await;
+    let mut images = Vec::new();
+    for _ in 0..4 {
+        images.push(app.luke().has_image_with_file(json!({}), b"x").await);
+    }
+    let [a, b, c, d] = &images[..] else { unreachable!() };
+    update(&app, a, "", json!({"origin": b})).await.ok();
+    update(&app, c, "", json!({"origin": d})).await.ok();
+    // Both are checked before either is written.
+    let faults = app.dc.moray().faults();
+    let before = faults.applied();
+    faults.set(FaultRule::new(Fault::Stall).method("batch").times(2));
+    let both = async {
+        tokio::join!(update(&app, b, "", json!({"origin": c})), update(&app, d, "", json!({"origin": a})))
+    };
+    let meet = async {
+        faults.wait_applied(before + 2).await;
+        faults.clear();
+    };
+    let ((one, other), ()) = within("both updates", async { tokio::join!(both, meet) }).await;
+    let (made, refused) = if one.status == 200 { (one, other) } else { (other, one) };
+    made.ok();
+    refused.refused_field("ValidationFailed", "origin", "Invalid");
+    app.stop().await;
 }
 
 async fn a_uuid_takes_file_and_record_along(app: &TestApp) {

@@ -78,16 +78,17 @@ impl LocalDatabase {
         self.run("put", move |shared| shared.replace(&image, &etag)).await
     }
 
-    pub(super) async fn put_with_origin(
+    pub(super) async fn put_with_origins(
         &self,
         image: &Image,
         replaced: Option<&str>,
-        origin: &Stored,
+        origins: &[Stored],
     ) -> Result<(), DbError> {
-        let (image, replaced, origin) = (image.clone(), replaced.map(str::to_owned), origin.clone());
+        let (image, replaced, origins) = (image.clone(), replaced.map(str::to_owned), origins.to_vec());
         self.run("put", move |shared| {
-            let _guards = shared.directory.lock_all([image.uuid(), origin.image.uuid()]);
-            shared.check(origin.image.uuid(), &origin.etag)?;
+            let uuids = origins.iter().map(|origin| origin.image.uuid());
+            let _guards = shared.directory.lock_all(uuids.chain([image.uuid()]));
+            shared.check_all(&origins)?;
             match replaced {
                 None => shared.write_new(&image),
                 Some(etag) => shared.check(image.uuid(), &etag).and_then(|()| shared.write(&image)),
@@ -108,17 +109,14 @@ impl LocalDatabase {
         image: &Image,
         old: Uuid,
         etag: &str,
-        origin: Option<&Stored>,
+        origins: &[Stored],
     ) -> Result<(), DbError> {
-        let (image, etag, origin) = (image.clone(), etag.to_owned(), origin.cloned());
+        let (image, etag, origins) = (image.clone(), etag.to_owned(), origins.to_vec());
         self.run("rename", move |shared| {
-            let origin = origin.as_ref().map(|origin| (origin.image.uuid(), &origin.etag));
-            let locked = [image.uuid(), old].into_iter().chain(origin.map(|(uuid, _)| uuid));
-            let _guards = shared.directory.lock_all(locked);
+            let uuids = origins.iter().map(|origin| origin.image.uuid());
+            let _guards = shared.directory.lock_all(uuids.chain([image.uuid(), old]));
             shared.check_unneeded(old, &etag)?;
-            if let Some((uuid, etag)) = origin {
-                shared.check(uuid, etag)?;
-            }
+            shared.check_all(&origins)?;
             shared.write_new(&image)?;
             shared.remove(old).map_err(|error| match error {
                 unknown @ DbError::OutcomeUnknown(_) => unknown,
@@ -234,7 +232,12 @@ impl Shared {
         }
     }
 
-    /// The same for a record that is to go: no image may have got it as its origin since it was read.
+    /// The same for several records.
+    fn check_all(&self, known: &[Stored]) -> Result<(), DbError> {
+        known.iter().try_for_each(|stored| self.check(stored.image.uuid(), &stored.etag))
+    }
+
+    /// The same as [`Shared::check`] for a record that is to go: no image may have got it as its origin since it was read.
     fn check_unneeded(&self, uuid: Uuid, etag: &str) -> Result<(), DbError> {
         self.check(uuid, etag)?;
         if self.index.dependents(uuid).is_empty() { Ok(()) } else { Err(DbError::Conflict) }

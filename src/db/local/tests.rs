@@ -228,7 +228,7 @@ async fn an_old_record_that_cannot_be_removed_leaves_the_outcome_of_a_rename_ope
     database.insert(&image(record(old, json!({})))).await.unwrap();
     let etag = database.get(old).await.unwrap().unwrap().etag;
     database.shared.directory.keeps_all.store(true, std::sync::atomic::Ordering::Relaxed);
-    let renamed = database.rename(&image(record(new, json!({}))), old, &etag, None).await;
+    let renamed = database.rename(&image(record(new, json!({}))), old, &etag, &[]).await;
     assert!(matches!(renamed, Err(DbError::OutcomeUnknown(_))), "{renamed:?}");
     let both = async |database: &LocalDatabase| {
         for uuid in [old, new] {

@@ -188,14 +188,17 @@ impl MorayDatabase {
         Ok(())
     }
 
-    /// In one transaction, which makes the origin another version.
-    pub(super) async fn put_with_origin(
+    /// In one transaction, which makes the origins other versions.
+    pub(super) async fn put_with_origins(
         &self,
         image: &Image,
         replaced: Option<&str>,
-        origin: &Stored,
+        origins: &[Stored],
     ) -> Result<(), DbError> {
-        let mut writes = vec![Write::new(image, replaced), Write::fence(origin)?];
+        let mut writes = vec![Write::new(image, replaced)];
+        for origin in origins {
+            writes.push(Write::fence(origin)?);
+        }
         // In one order, so that Moray's transactions never wait for each other.
         writes.sort_by_key(|write| write.image.uuid());
         self.write_all(None, &writes).await
@@ -219,10 +222,10 @@ impl MorayDatabase {
         image: &Image,
         old: Uuid,
         etag: &str,
-        origin: Option<&Stored>,
+        origins: &[Stored],
     ) -> Result<(), DbError> {
         let mut writes = vec![Write::new(image, None)];
-        if let Some(origin) = origin {
+        for origin in origins {
             writes.push(Write::fence(origin)?);
         }
         self.write_all(Some((old, etag)), &writes).await
