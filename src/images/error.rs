@@ -269,6 +269,10 @@ impl From<StorageError> for ApiError {
             StorageError::Manta(_) if error.is_temporary() => {
                 (Code::StorageIsDown, "manta is not available".to_owned())
             }
+            // Another process has deleted an image, or one that was about to come, in this very moment.
+            StorageError::Manta(_) if error.is_about_a_directory() => {
+                (Code::ServiceUnavailableError, "the file is being replaced".to_owned())
+            }
             StorageError::Manta(_) => (Code::InternalError, "manta failed".to_owned()),
             StorageError::MantaUnusable(_) => (Code::StorageIsDown, "manta cannot be used".to_owned()),
             StorageError::Overtaken => (Code::ServiceUnavailableError, error.to_string()),

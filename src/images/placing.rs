@@ -7,7 +7,6 @@
 use std::time::Duration;
 
 use super::change::{ChangeError, Changed, change_from};
-use super::reading::being_replaced;
 use super::{Access, ApiError, ApiResult, App, Code, Precondition, checked, owned};
 use crate::db::{DbError, Stored};
 use crate::manifest::{Icon, Image, ImageFile, OwnName, Stor, Uuid};
@@ -74,7 +73,7 @@ pub(super) async fn publish(
         Err(error) => {
             // Another process may have deleted it meanwhile; or deleted it, and made it anew.
             owned(app, access).await?;
-            return Err(if error.is_about_a_directory() { being_replaced() } else { error.into() });
+            return Err(error.into());
         }
     };
     let naming = |image: &Image| displacing(image, naming(image)?, asset);

@@ -39,6 +39,11 @@ struct Pair {
 }
 
 impl Deed {
+    /// What changes the UUID, or the files that go along with that.
+    fn of_a_rename() -> Deed {
+        if random_range(0..3) == 0 { Deed::AddIcon } else { Deed::Rename }
+    }
+
     fn random() -> Deed {
         match random_range(0..12) {
             0..6 => Deed::Upload(TestFile { seed: random_range(0..9), size: random_range(1..900_000) }),
@@ -81,7 +86,8 @@ impl Pair {
         if let Some(file) = had {
             assert_eq!(self.any().upload(&uuid, file).await.unwrap().status, 200);
         }
-        let deeds: Vec<_> = (0..DEEDS).map(|_| Deed::random()).collect();
+        let any = if random_range(0..3) == 0 { Deed::of_a_rename } else { Deed::random };
+        let deeds: Vec<_> = (0..DEEDS).map(|_| any()).collect();
         let outcomes = join_all(deeds.iter().map(async |deed| {
             sleep(Duration::from_millis(random_range(0..60))).await;
             (*deed, deed.carry_out(self.any(), &uuid, &new).await)
@@ -94,7 +100,7 @@ impl Pair {
             // Gone, or faster than this; a new UUID is taken once, and none is given to what has no file.
             let is_expected = answer.is_success()
                 || matches!((deed, answer.status), (_, 404 | 503) | (Deed::Rename, 409 | 422));
-            assert!(is_expected, "{uuid}: {told:?}");
+            assert!(is_expected, "{uuid}: {told:?}, {}", answer.json());
         }
         let is_renamed = is_done(|deed| *deed == Deed::Rename);
         let is_deleted = is_done(|deed| *deed == Deed::Delete);
