@@ -45,6 +45,7 @@ pub(super) async fn live(client: &Client, record: Option<Record>, plan: Plan) ->
         None => {
             let answer = client.create().await.ok()?;
             if answer.status == SLOW {
+                println!("not created: {}", answer.json());
                 return None;
             }
             Record::new(created(answer))
@@ -61,6 +62,7 @@ pub(super) async fn live(client: &Client, record: Option<Record>, plan: Plan) ->
         };
         match answer {
             Ok(answer) if answer.status == SLOW => {
+                println!("{change:?}: {}", answer.json());
                 record.suspect(change);
                 break;
             }
