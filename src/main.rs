@@ -32,16 +32,16 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve the image API until a signal to stop.
+    /// Run the service until SIGTERM or SIGINT.
     Serve {
         /// The configuration file.
         #[arg(short, long, value_name = "FILE", default_value = config::DEFAULT_FILE)]
         file: PathBuf,
-        /// Log more: once for debug, twice for trace, three times with source positions.
+        /// Log at level debug; -dd logs at level trace, -ddd adds source positions.
         #[arg(short, action = clap::ArgAction::Count)]
         debug: u8,
     },
-    /// Print the configuration with its defaults and computed values, or one value of it.
+    /// Print the configuration, with defaults and computed values, or one of its values.
     Config {
         /// The configuration file.
         #[arg(short, long, value_name = "FILE", default_value = config::DEFAULT_FILE)]
@@ -49,14 +49,14 @@ enum Command {
         /// A dotted key, such as `moray.host`.
         key: Option<String>,
     },
-    /// Ask the running service, and look after its data.
+    /// Inspect the running service, and maintain its data.
     Adm(adm::Adm),
-    /// Keep the files that services are configured with as SAPI says.
+    /// Write configuration files from SAPI's metadata, and keep them up to date.
     ConfigAgent(config_agent::ConfigAgent),
     MantaSetup(manta_setup::MantaSetup),
     ExternalMantaSetup(manta_setup::ExternalMantaSetup),
     MantaEnv(manta_setup::MantaEnv),
-    /// Read a password from standard input, up to the end of the line, and print what stands for it in `userdb`.
+    /// Read a password from standard input, up to the end of the line, and print its hash for `userdb`.
     HashPassword,
 }
 

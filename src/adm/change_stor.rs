@@ -23,31 +23,33 @@ const PAGE: usize = 1000;
 /// Longest list: 4.13.1's largest known installation has a tenth of it.
 const MOST: usize = 1_000_000;
 
-/// Move files of images to another storage. What is there already is left alone, so that it can be repeated. The exit status is
-/// 0 if all are there now, and 1 if any is not.
+/// Move files of images to another storage.
+///
+/// The command skips files that are there already, so it may be repeated. The exit status is 0 if all files are there now, and 1
+/// otherwise.
 #[derive(Debug, Args)]
 pub(super) struct ChangeStor {
-    /// Where to: local or manta.
+    /// The storage to move files to: local or manta.
     stor: Stor,
-    /// Which images.
+    /// The images whose files to move.
     #[arg(required_unless_present_any = ["all", "owner", "name", "from"])]
     uuids: Vec<Uuid>,
-    /// All images.
+    /// Move the files of all images.
     #[arg(long, conflicts_with_all = ["uuids", "owner", "name", "from"])]
     all: bool,
-    /// Those of this account.
+    /// Only images of this account.
     #[arg(long, conflicts_with = "uuids")]
     owner: Option<Uuid>,
-    /// Those of this name; with a leading ~, those whose name contains it.
+    /// Only images with this name; with a leading ~, images whose name contains it.
     #[arg(long, conflicts_with = "uuids")]
     name: Option<String>,
-    /// Those in this storage.
+    /// Only files in this storage.
     #[arg(long, conflicts_with = "uuids")]
     from: Option<Stor>,
-    /// Only list what would be moved.
+    /// Only list the files that the command would move.
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// How many at a time.
+    /// How many files to move at a time.
     #[arg(short, long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
     jobs: u8,
 }

@@ -22,25 +22,27 @@ pub(super) const INCOMPLETE: u8 = 255;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Compare stored files with the manifests, both ways: size, digests, and whether they can be decompressed. The exit status is
-/// the number of bad files, up to 254; 255 if the comparison could not be made to its end. The service may run meanwhile.
+/// Compare stored files with the manifests, and look for files that no image has.
+///
+/// The command compares size and digests, and checks whether files can be decompressed. The service may run meanwhile. The exit
+/// status is the number of bad files, up to 254, or 255 if the command could not check all files.
 #[derive(Debug, Args)]
 pub(super) struct CheckFiles {
-    /// Only these images; without, all of them, and files that no image has.
+    /// Check these images only. Without UUIDs the command checks all images, and looks for files that no image has.
     uuids: Vec<Uuid>,
-    /// Look again at files that were found to be good before.
+    /// Check files again that an earlier run has found to be good.
     #[arg(short, long)]
     force: bool,
-    /// Only images of Docker registries of version 2: their tag docker:id begins with sha256:.
+    /// Check images from Docker registries of version 2 only: their tag docker:id begins with sha256:.
     #[arg(short, long)]
     docker_v2: bool,
-    /// Only look whether files are there, with the right size.
+    /// Check existence and size only.
     #[arg(short, long)]
     simple: bool,
-    /// Move files of the local storage that no image has to the directory orphans. Nothing else is changed, and nothing deleted.
+    /// Move local files that no image has to the directory orphans. This deletes nothing, and changes nothing else.
     #[arg(long)]
     fix: bool,
-    /// A file that no image has counts from this age on: a younger one may be on its way to its image.
+    /// Ignore files that no image has if they are younger than this: their image may be about to be stored.
     #[arg(long, value_name = "HOURS", default_value_t = 24)]
     orphan_hours: u32,
     /// Print JSON.

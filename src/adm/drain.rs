@@ -14,9 +14,9 @@ use crate::files;
 /// What to do with the drain file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Switch {
-    /// Make it: Ping answers 503, so that balancers send no more requests. Those that come are served.
+    /// Ping answers 503, so that balancers send no more requests. The service still answers requests.
     On,
-    /// Remove it.
+    /// Ping answers 200 again.
     Off,
 }
 

@@ -38,23 +38,23 @@ use table::print_json;
 /// How long the end of connections may take.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
-/// Ask the running service, and look after its data.
+/// Inspect the running service, and maintain its data.
 #[derive(Debug, Args)]
 #[command(version)]
 pub struct Adm {
-    /// The configuration file of the service: it says where the service listens and how it knows its callers.
+    /// The configuration file of the service. It has the address of the service, and how callers authenticate.
     #[arg(short, long, value_name = "FILE", default_value = DEFAULT_FILE)]
     file: PathBuf,
-    /// Where the service is, if not where the configuration says.
+    /// The URL of the service, if the address in the configuration is not the right one.
     #[arg(long)]
     url: Option<String>,
-    /// Who asks, where the service knows its users. With basic authentication the password is read from standard input.
+    /// The user to authenticate as. With basic authentication the command reads the password from standard input.
     #[arg(short, long)]
     user: Option<String>,
-    /// The file of the user's private key, where the service knows its users by signatures.
+    /// The file with the user's private key, for authentication by signatures.
     #[arg(short, long, value_name = "FILE")]
     identity: Option<PathBuf>,
-    /// Tell more of what is done, on standard error.
+    /// Report progress on standard error.
     #[arg(short, long)]
     verbose: bool,
     #[command(subcommand)]
@@ -65,46 +65,51 @@ pub struct Adm {
 enum Command {
     ChangeStor(ChangeStor),
     CheckFiles(CheckFiles),
-    /// Take the service of this host out of the balancers, or let them have it again.
+    /// Tell load balancers to stop or to resume sending requests to this host.
     Drain {
-        /// What to do.
+        /// Whether the service is to be drained.
         #[arg(value_enum)]
         switch: Switch,
     },
-    /// Write all manifests as they are stored, one JSON object a line. The service may run. The exit status is 1 if a record
-    /// cannot be read.
+    /// Write all manifests to a file, as they are stored, one JSON object per line.
+    ///
+    /// The service may run meanwhile. The exit status is 1 if a record cannot be read.
     Dump {
-        /// Where to; without it to standard output. A regular file is replaced when the new one is complete; anything else that
-        /// is there, such as a FIFO, is written to.
+        /// The file to write; without it standard output. A regular file is replaced when the new one is complete. Anything
+        /// else, such as a FIFO, is written to.
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// List stored files that are damaged, and those that no image has.
+    /// List damaged files, and files that no image has, as the scrubber found them.
     Findings {
         /// Print JSON.
         #[arg(short, long)]
         json: bool,
     },
-    /// Write the manifests of a dump into the database, and tell of each what became of it. With a local database the service
-    /// must not run. It can be repeated. The exit status is 1 if not all of them are there afterwards. Images whose origins are not
-    /// there are told, and are no failure.
+    /// Store the manifests of a dump in the database.
+    ///
+    /// The command reports what it did with each manifest. It leaves existing manifests alone, and may be repeated. With a local
+    /// database the service must not run. The exit status is 0 if all manifests are there afterwards, and 1 otherwise. The command
+    /// names images whose origins are missing, which is no failure.
     Load {
-        /// What `dump` has written; `-` for standard input.
+        /// The file that `dump` has written; `-` for standard input.
         file: PathBuf,
-        /// Only tell what would be done.
+        /// Only report what the command would do.
         #[arg(short = 'n', long)]
         dry_run: bool,
-        /// Replace manifests that are there and differ.
+        /// Replace existing manifests that differ.
         #[arg(long)]
         replace: bool,
     },
-    /// Show how the service and its backends are. The exit status is 0 if all is well, and 1 if anything is not.
+    /// Show whether the service and its backends work.
+    ///
+    /// The exit status is 0 if all is well, and 1 if something is not.
     Status {
         /// Print JSON.
         #[arg(short, long)]
         json: bool,
     },
-    /// List the workers in the background.
+    /// List the background workers, with their progress and last errors.
     Workers {
         /// Print JSON.
         #[arg(short, long)]

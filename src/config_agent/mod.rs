@@ -38,23 +38,23 @@ const DEFAULT_FILE: &str = "/opt/smartdc/config-agent/etc/config.json";
 
 const MAX_TIMEOUT: u64 = 24 * 3600;
 
-/// Keep the files that services are configured with as SAPI says.
+/// Write configuration files from SAPI's metadata, and keep them up to date.
 #[derive(Debug, Args)]
 pub struct ConfigAgent {
     /// The agent's own configuration file.
     #[arg(short, long, value_name = "FILE", default_value = DEFAULT_FILE)]
     file: PathBuf,
-    /// Do one pass, and say by the exit status whether all files are right.
+    /// Do one pass. The exit status is 0 if all files are right afterwards, and 1 otherwise.
     #[arg(short, long, visible_alias = "once")]
     synchronous: bool,
-    /// With --synchronous: try again while SAPI is away, and give up after so long.
+    /// With --synchronous: retry while SAPI is away, for this long at most.
     #[arg(short, long, value_name = "SECONDS", requires = "synchronous",
         value_parser = clap::value_parser!(u64).range(1..=MAX_TIMEOUT))]
     timeout: Option<u64>,
-    /// Where SAPI is, if not where the configuration says.
+    /// The URL of SAPI, if the one in the configuration is not the right one.
     #[arg(short, long)]
     url: Option<String>,
-    /// Render everything and print what would change; write nothing, run nothing.
+    /// Print which files would change, and how. Write no file, and run no command.
     #[arg(long, conflicts_with = "synchronous")]
     test: bool,
 }

@@ -29,42 +29,42 @@ use crate::console;
 
 /// Store files in a Manta that has the accounts of this datacenter.
 ///
-/// Makes a key, gives it to the administrator's account, and tells SAPI. May be run again at any time: it goes on where an
-/// earlier run has stopped. Logs to standard output, one Bunyan record a line.
+/// The command makes a key, adds it to the administrator's account, and stores the settings in SAPI. It may be run again at any
+/// time, and then continues where an earlier run has stopped. It logs to standard output, one Bunyan record per line.
 #[derive(Debug, Args)]
 #[command(override_usage = "imgapi manta-setup [OPTIONS] <MANTA-URL>")]
 pub struct MantaSetup {
     /// The configuration file of the service.
     #[arg(short, long, value_name = "FILE", default_value = DEFAULT_FILE)]
     config: PathBuf,
-    /// Make a new key in the place of the one that is set up, and take the other settings as they are given here.
+    /// Replace the key by a new one, and use the settings of this command line in place of the existing ones.
     #[arg(short, long)]
     force: bool,
     /// The Manta is far away: images of the administrator stay local.
     #[arg(short, long)]
     remote: bool,
-    /// Take any certificate for Manta's.
+    /// Accept any certificate from Manta.
     #[arg(short, long)]
     insecure: bool,
-    /// How long Manta may take to know a new key; 0 does not ask it.
+    /// How long to wait until Manta accepts a new key; with 0 the command does not check.
     #[arg(long, value_name = "SECONDS", default_value = "180", value_parser = seconds)]
     key_wait: Duration,
-    /// How long this zone may take to get a new key, before the old one is deleted.
+    /// How long to wait until this zone has a new key, before the old one is deleted.
     #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = seconds)]
     agent_wait: Duration,
-    /// How long the old key stays after that, for running requests and for other zones; by default 15, or
-    /// 240 if there are other zones.
+    /// How long the old key stays after that, for running requests and for other zones; by default 15, or 240 if the
+    /// service has other zones.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     grace: Option<Duration>,
-    /// Where Manta is, or FIRST-LB for the external address of this datacenter's first Manta load balancer.
+    /// The URL of Manta, or FIRST-LB for the external address of this datacenter's first Manta load balancer.
     #[arg(value_name = "MANTA-URL")]
     words: Vec<String>,
 }
 
 /// Store files in a Manta that has other accounts than this datacenter.
 ///
-/// Tells SAPI. The account must have the key already; the public one is beside the private one, in a file of the same name
-/// with `.pub` behind it. Logs to standard output, one Bunyan record a line.
+/// The command stores the settings in SAPI. The account must have the key already. The public key is beside the private key, in a
+/// file of the same name with `.pub` added. The command logs to standard output, one Bunyan record per line.
 #[derive(Debug, Args)]
 #[command(
     override_usage = "imgapi external-manta-setup [OPTIONS] <MANTA-URL> <MANTA-USER> <PRIVATE-KEY-FILE>"
@@ -73,18 +73,18 @@ pub struct ExternalMantaSetup {
     /// The configuration file of the service.
     #[arg(short, long, value_name = "FILE", default_value = DEFAULT_FILE)]
     config: PathBuf,
-    /// Take any certificate for Manta's.
+    /// Accept any certificate from Manta.
     #[arg(short, long)]
     insecure: bool,
-    /// How long Manta may take to know the key; 0 does not ask it.
+    /// How long to wait until Manta accepts the key; with 0 the command does not check.
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
     key_wait: Duration,
-    /// Where Manta is, the login of the account there, and the file of its private key.
+    /// The URL of Manta, the login of the account there, and the file with its private key.
     #[arg(value_name = "ARGUMENT")]
     words: Vec<String>,
 }
 
-/// Print commands for a shell that make Manta's own tools use what the service uses; nothing without a Manta.
+/// Print shell commands that give Manta's own tools the service's settings. Without a Manta it prints nothing.
 #[derive(Debug, Args)]
 pub struct MantaEnv {
     /// The configuration file of the service.
