@@ -90,9 +90,9 @@ fn the_table_of_contents_has_every_page() {
 }
 
 /// The cells of the rows of the first table after a heading.
-fn table_after(heading: &str) -> Vec<Vec<String>> {
-    let guide = fs::read_to_string(root().join("docs/operator-guide.md")).unwrap();
-    let rest = guide.split(&format!("\n{heading}\n")).nth(1).unwrap();
+fn table_after(document: &str, heading: &str) -> Vec<Vec<String>> {
+    let text = fs::read_to_string(root().join("docs").join(document)).unwrap();
+    let rest = text.split(&format!("\n{heading}\n")).nth(1).unwrap();
     let lines =
         rest.lines().skip_while(|line| !line.starts_with("| ")).take_while(|line| line.starts_with('|'));
     let cells = |line: &str| line.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect();
@@ -133,7 +133,7 @@ fn levels(sources: &[String], message: &str) -> BTreeSet<&'static str> {
 #[test]
 fn the_log_messages_of_the_guide_are_logged_at_the_levels_that_it_says() {
     let sources = sources();
-    let rows = table_after("### Log messages");
+    let rows = table_after("operator-guide.md", "### Log messages");
     assert!(rows.len() > 10);
     for row in rows {
         let message = code(&row[0])[0];
@@ -144,7 +144,7 @@ fn the_log_messages_of_the_guide_are_logged_at_the_levels_that_it_says() {
 #[test]
 fn the_metrics_of_the_guide_are_exported() {
     let sources = sources();
-    let rows = table_after("## Alarms and log messages");
+    let rows = table_after("operator-guide.md", "## Alarms and log messages");
     let names = rows.iter().flat_map(|row| code(&row[0]));
     let names: Vec<&str> =
         names.filter(|name| name.starts_with("imgapi_") || name.starts_with("http_")).collect();
@@ -152,4 +152,19 @@ fn the_metrics_of_the_guide_are_exported() {
     for name in names {
         assert!(sources.iter().any(|text| text.contains(&format!("\"{name}\""))), "{name}");
     }
+}
+
+#[test]
+fn the_codes_of_the_api_are_those_of_the_source() {
+    let source = fs::read_to_string(root().join("src/images/code.rs")).unwrap();
+    let row = |line: &str| -> Option<(String, String)> {
+        let (code, status) = line.split_once(" => (\"")?.1.split_once("\", ")?;
+        Some((code.to_owned(), status.trim_end_matches("),").to_owned()))
+    };
+    let defined: BTreeSet<_> = source.lines().filter_map(row).collect();
+    let rows = table_after("index.md", "## Codes");
+    let documented =
+        rows.iter().flat_map(|row| code(&row[0]).into_iter().map(|code| (code.to_owned(), row[1].clone())));
+    assert!(defined.len() > 10);
+    assert_eq!(documented.collect::<BTreeSet<_>>(), defined);
 }

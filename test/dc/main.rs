@@ -26,6 +26,7 @@ mod clones;
 mod command_line;
 mod conditions;
 mod create;
+mod documented;
 mod downloads;
 mod enable;
 mod expiry;
@@ -82,6 +83,7 @@ fn main() -> ExitCode {
         command_line::TESTS,
         conditions::TESTS,
         create::TESTS,
+        documented::TESTS,
         downloads::TESTS,
         enable::TESTS,
         expiry::TESTS,

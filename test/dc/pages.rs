@@ -4,12 +4,15 @@
 
 //! What a browser asks for: documentation, icon, and redirects.
 
+use std::collections::BTreeMap;
+
 use reqwest::Method;
 
 use super::support::{BASE, TestApp, tests};
 
 tests! {
     the_documentation_is_html_and_can_be_kept,
+    links_of_the_documentation_lead_to_its_pages_and_anchors,
     only_pages_that_there_are_are_found,
     old_paths_lead_to_new_ones,
     the_icon_can_be_kept,
@@ -19,14 +22,42 @@ async fn the_documentation_is_html_and_can_be_kept(app: &TestApp) {
     let page = app.operator().get("/docs/").await;
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
     assert_eq!(page.header("cache-control"), Some("public, max-age=3600"));
-    assert!(page.text().contains("<h1>Image API</h1>") && page.text().contains("<td>UpdateImage</td>"));
+    assert!(page.text().contains("<h1 id=\"image-api\">Image API</h1>"));
     assert_eq!(app.operator().get("//docs///index.html").await.body, page.body);
     let etag = page.header("etag").unwrap();
     let kept = app.operator().call(Method::GET, "/docs/").header("if-none-match", etag).send().await;
     assert_eq!((kept.status, kept.body.len(), kept.header("etag")), (304, 0, Some(etag)));
     let other = app.operator().get("/docs/compatibility.html").await;
-    assert!(other.text().contains("<h1>Differences from sdc-imgapi 4.13.1</h1>"));
+    assert!(other.text().contains(">Differences from sdc-imgapi 4.13.1</h1>"));
     assert_ne!(other.header("etag"), Some(etag));
+}
+
+async fn links_of_the_documentation_lead_to_its_pages_and_anchors(app: &TestApp) {
+    let mut open = vec!["index.html".to_owned()];
+    let mut pages = BTreeMap::new();
+    while let Some(name) = open.pop() {
+        if !pages.contains_key(&name) {
+            let text = app.operator().get(&format!("/docs/{name}")).await.text().to_owned();
+            open.extend(links(&text).map(|(page, _)| page.to_owned()).filter(|page| !page.is_empty()));
+            pages.insert(name, text);
+        }
+    }
+    assert!(pages.len() > 3 && pages["index.html"].contains("<a href=\"#updateimage\">UpdateImage</a>"));
+    for (name, text) in &pages {
+        for (page, anchor) in links(text).filter(|(_, anchor)| !anchor.is_empty()) {
+            let target = &pages[if page.is_empty() { name } else { page }];
+            let count = target.matches(&format!("id=\"{anchor}\"")).count();
+            assert_eq!(count, 1, "{name}: the anchor {page}#{anchor}");
+        }
+    }
+}
+
+/// Page and anchor of every link within the documentation.
+fn links(page: &str) -> impl Iterator<Item = (&str, &str)> {
+    let targets = page.split("<a href=\"").skip(1).map(|rest| rest.split('"').next().unwrap());
+    targets
+        .filter(|target| !target.contains("://"))
+        .map(|target| target.split_once('#').unwrap_or((target, "")))
 }
 
 async fn only_pages_that_there_are_are_found(app: &TestApp) {

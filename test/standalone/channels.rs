@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::configured;
-use super::support::{Answer, NOBODY, SDC, TestApp, fresh, merged, tests};
+use super::support::{Answer, NOBODY, SDC, TestApp, fresh, merged, replay, tests};
 
 tests! {
     channels_are_listed_as_they_are_configured,
@@ -22,6 +22,7 @@ tests! {
     dependents_keep_their_origin_where_they_are,
     an_update_moves_an_image_between_known_channels,
     older_clients_see_no_channels,
+    the_examples_of_the_documentation_are_true,
 }
 
 async fn call(app: &TestApp, method: &str, target: &str, body: &Value) -> Answer {
@@ -266,4 +267,17 @@ async fn older_clients_see_no_channels(app: &TestApp) {
             app.operator().call(Method::GET, &format!("/images/{uuid}")).header("accept-version", version);
         assert_eq!(call.send().await.ok().get("channels").is_some(), seen, "{version}");
     }
+}
+
+async fn the_examples_of_the_documentation_are_true(_: &TestApp) {
+    let app = configured(json!({
+        "mode": "public",
+        "channels": [
+            {"name": "dev", "description": "all images", "default": true},
+            {"name": "release", "description": "released images"},
+        ],
+    }))
+    .await;
+    replay(&app, "http channels", &[]).await;
+    app.stop().await;
 }

@@ -7,6 +7,7 @@
 mod actor;
 mod answer;
 mod app;
+mod examples;
 mod foreign;
 mod harness;
 mod log;
@@ -18,6 +19,7 @@ mod wait;
 pub(crate) use actor::{Actor, Call};
 pub(crate) use answer::Answer;
 pub(crate) use app::{TestApp, entries};
+pub(crate) use examples::replay;
 pub(crate) use foreign::{Authority, Foreign, Script};
 pub(crate) use harness::{Test, run, tests};
 pub(crate) use manifest::*;
