@@ -5,6 +5,7 @@
 //! What a browser asks for: documentation, icon, and redirects.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use reqwest::Method;
 
@@ -36,10 +37,11 @@ async fn links_of_the_documentation_lead_to_its_pages_and_anchors(app: &TestApp)
     let mut open = vec!["index.html".to_owned()];
     let mut pages = BTreeMap::new();
     while let Some(name) = open.pop() {
-        if !pages.contains_key(&name) {
+        if let Entry::Vacant(page) = pages.entry(name) {
+            let name = page.key();
             let text = app.operator().get(&format!("/docs/{name}")).await.text().to_owned();
             open.extend(links(&text).map(|(page, _)| page.to_owned()).filter(|page| !page.is_empty()));
-            pages.insert(name, text);
+            page.insert(text);
         }
     }
     assert!(pages.len() > 3 && pages["index.html"].contains("<a href=\"#updateimage\">UpdateImage</a>"));
