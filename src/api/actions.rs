@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::AppState;
 use super::body::{Parsed, read_body};
+use super::change_stor;
 use super::conditional;
 use super::context::Context;
 use super::extract::{ImagePath, OwnedImage};
@@ -19,7 +20,6 @@ use super::images::reply;
 use super::imports;
 use super::jobs;
 use super::reply::Json;
-use super::stor;
 use crate::images::{self, ApiError, ApiResult};
 use crate::manifest::{FieldCode, FieldError, Image, Record, json};
 
@@ -41,7 +41,7 @@ pub(super) async fn act_on_image(
         Some("import-from-datacenter") => {
             return jobs::import_from_datacenter(&state, &context, path, &body).await;
         }
-        Some("change-stor") => return stor::change_stor(&state, &context, path, &body).await,
+        Some("change-stor") => return change_stor::change_stor(&state, &context, path, &body).await,
         Some("export") => return export(&state, &context, path, &body).await,
         _ => {}
     }

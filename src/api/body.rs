@@ -17,8 +17,8 @@ use md5::{Digest, Md5};
 use serde_json::{Map, Value};
 
 use super::arriving::{NoBody, receive};
+use super::body_stream::BodyError;
 use super::context::Context;
-use super::upload::BodyError;
 use crate::config::Stalled;
 use crate::images::{ApiError, ApiResult, Code, Size};
 use crate::manifest::json;

@@ -10,8 +10,8 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd, html};
 
-use super::fixed::Fixed;
 use super::redirect::moved;
+use super::static_content::Fixed;
 use crate::images::{ApiError, ApiResult, Code};
 
 /// A page of the documentation: its name below `/docs/` without `.html`, which is the name of its file without `.md`; its

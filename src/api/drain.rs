@@ -17,10 +17,10 @@ const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Whether an operator wants this server to get no more work: there is a file that says so. Balancers are told by Ping.
 #[derive(Debug)]
-pub(super) struct Drain(Arc<Shared>);
+pub(super) struct Drain(Arc<DrainInner>);
 
 #[derive(Debug)]
-struct Shared {
+struct DrainInner {
     file: PathBuf,
     known: AtomicBool,
     looking: Arc<Semaphore>,
@@ -29,7 +29,7 @@ struct Shared {
 impl Drain {
     pub(super) fn new(config: &Config) -> Drain {
         let (file, looking) = (config.drain_file(), Arc::new(Semaphore::new(1)));
-        Drain(Arc::new(Shared { file, known: AtomicBool::new(false), looking }))
+        Drain(Arc::new(DrainInner { file, known: AtomicBool::new(false), looking }))
     }
 
     /// Whether the file is there now. A disk that does not answer changes nothing, and takes one thread.

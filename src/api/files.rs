@@ -13,6 +13,7 @@ use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 
 use super::AppState;
+use super::body_stream;
 use super::context::Context;
 use super::download::{Download, FileBodies};
 use super::extract::{OwnedImage, VisibleImage};
@@ -20,7 +21,6 @@ use super::fetch;
 use super::images::reply;
 use super::params::Params;
 use super::reply::Json;
-use super::upload;
 use crate::images::{self, ApiError, ApiResult, Code, FileUpload, OpenFile};
 use crate::manifest::{Compression, FieldCode, FieldError, Image, Stor, times};
 
@@ -38,7 +38,8 @@ pub(super) async fn add_image_file(
         return fetch::add_image_file_from_source(&state, &context, image, source, storage).await;
     }
     let upload = parse_upload(&state, &context.params, &headers, &image.image)?;
-    let image = images::add_file(state.app(), image.access, upload, upload::stream(&state, body)).await?;
+    let image =
+        images::add_file(state.app(), image.access, upload, body_stream::stream(&state, body)).await?;
     reply(&image, &context.form(&state, false))
 }
 
@@ -50,7 +51,7 @@ fn parse_upload(
 ) -> ApiResult<FileUpload> {
     Ok(FileUpload {
         compression: parse_compression(params)?,
-        announced: upload::announced(params, headers, Code::Download)?,
+        announced: body_stream::announced(params, headers, Code::Download)?,
         dataset_guid: params.non_empty("dataset_guid")?.map(str::to_owned),
         target: images::target_of_file(state.app(), image, parse_storage(params)?),
         job: None,

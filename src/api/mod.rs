@@ -7,8 +7,12 @@
 mod acl;
 mod actions;
 mod arriving;
+mod audit;
 mod auth;
 mod body;
+mod body_stream;
+mod body_watch;
+mod change_stor;
 mod channels;
 mod clone;
 mod conditional;
@@ -20,8 +24,6 @@ mod drain;
 mod extract;
 mod fetch;
 mod files;
-mod finish;
-mod fixed;
 mod held;
 mod icons;
 mod images;
@@ -38,10 +40,8 @@ mod reload;
 mod reply;
 mod routes;
 mod state;
-mod stor;
+mod static_content;
 mod unavailable;
-mod unread;
-mod upload;
 mod version;
 mod version_range;
 
@@ -66,10 +66,10 @@ pub use routes::{Route, mounted};
 
 /// What every handler can reach.
 #[derive(Debug, Clone)]
-pub struct AppState(Arc<Shared>);
+pub struct AppState(Arc<AppStateInner>);
 
 #[derive(Debug)]
-struct Shared {
+struct AppStateInner {
     app: Arc<App>,
     auth: Arc<Authenticator>,
     workers: Arc<Workers>,
@@ -96,7 +96,8 @@ impl AppState {
         let drain = Drain::new(&app.config);
         let answers = HeldAnswers::new(app.config.max_answer_bytes);
         let host_name = header(host_name);
-        let shared = Shared { app, auth, workers, metrics, drain, answers, in_force, server_name, host_name };
+        let shared =
+            AppStateInner { app, auth, workers, metrics, drain, answers, in_force, server_name, host_name };
         AppState(Arc::new(shared))
     }
 

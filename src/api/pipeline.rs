@@ -19,13 +19,13 @@ use axum::response::{IntoResponse, Response};
 use tower::Service;
 use tracing::Instrument;
 
+use super::audit::Finish;
 use super::context::Context;
-use super::finish::Finish;
 use super::held::NoMemory;
 use super::params::escapes_are_valid;
 use super::reply::JsonText;
 use super::routes::{Table, routes};
-use super::{AppState, auth, cors, negotiate, unread, version};
+use super::{AppState, auth, body_watch, cors, negotiate, version};
 use crate::images::{ApiError, ApiResult, Code};
 
 /// Seconds since the answer was known to be current: it comes from memory, because the database is away.
@@ -79,7 +79,7 @@ async fn exchange(state: &AppState, context: Context, mut request: Request, rout
         *request.uri_mut() = uri;
     }
     let (head, body) = request.into_parts();
-    let (body, reading) = unread::watch(body);
+    let (body, reading) = body_watch::watch(body);
     let response = answer(&context, Request::from_parts(head, body), routed).await;
     context.size.release_body();
     let response = negotiate::represent(&context, response).await;

@@ -6,12 +6,12 @@
 
 mod command;
 mod credentials;
+mod crypto_limit;
 mod error;
 mod key_files;
 mod keys;
 mod manta_keys;
 mod passwords;
-mod turns;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -27,9 +27,9 @@ pub use command::print_password_hash;
 pub use error::AuthError;
 pub use keys::KEY_WORKER;
 
+use crypto_limit::Turns;
 use keys::KeyStore;
 use passwords::{Passwords, hash_password};
-use turns::Turns;
 
 /// Who sent a request.
 #[derive(Debug, Clone, PartialEq, Eq)]

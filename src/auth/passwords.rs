@@ -16,7 +16,7 @@ use sha2::Sha256;
 
 use super::AuthError;
 use super::credentials::Credentials;
-use super::turns::Turns;
+use super::crypto_limit::Turns;
 use crate::config::Secret;
 
 /// How long a password is known to be right or wrong without being hashed again, and how many are.

@@ -244,7 +244,7 @@ impl Agent {
 }
 
 /// What became of a file.
-struct Kept {
+struct FileOutcome {
     name: String,
     path: PathBuf,
     changed: bool,
@@ -291,7 +291,7 @@ fn in_order(rendered: Vec<Rendered>) -> Vec<Rendered> {
 }
 
 /// Sees to it that the file of `manifest` is as it should be.
-fn keep(manifest: Manifest, contents: Result<Contents, String>, pending: &Pending) -> Kept {
+fn keep(manifest: Manifest, contents: Result<Contents, String>, pending: &Pending) -> FileOutcome {
     let done = contents.and_then(|contents| bring_about(&manifest, &contents, pending));
     let Manifest { name, path, post_cmd, .. } = manifest;
     let shown = path.display().to_string();
@@ -316,7 +316,7 @@ fn keep(manifest: Manifest, contents: Result<Contents, String>, pending: &Pendin
     if left {
         tracing::warn!(manifest = name, "the last agent has not come to run post_cmd");
     }
-    Kept { changed, failed: done.is_err(), command: post_cmd.filter(|_| wanted || left), name, path }
+    FileOutcome { changed, failed: done.is_err(), command: post_cmd.filter(|_| wanted || left), name, path }
 }
 
 fn bring_about(manifest: &Manifest, contents: &Contents, pending: &Pending) -> Result<Need, String> {

@@ -67,12 +67,12 @@ pub struct BackendError {
 pub struct Health {
     /// What was found out last, and when. Held while that goes on.
     last: tokio::sync::Mutex<Option<(Instant, Arc<[Backend]>)>>,
-    known: Arc<Mutex<BTreeMap<&'static str, Known>>>,
+    known: Arc<Mutex<BTreeMap<&'static str, BackendStatus>>>,
 }
 
 /// What was seen of one.
 #[derive(Debug, Default)]
-struct Known {
+struct BackendStatus {
     is_down: bool,
     last_error: Option<BackendError>,
 }

@@ -47,10 +47,10 @@ tokio::task_local! {
 
 /// Whether there is much to do for a request. It is not known from the beginning.
 #[derive(Debug, Clone, Default)]
-pub struct Size(Arc<Known>);
+pub struct Size(Arc<SizeInner>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct SizeInner {
     is_large: AtomicBool,
     /// The part of [`BODIES`] that the body has.
     body: Mutex<Option<SemaphorePermit<'static>>>,

@@ -175,7 +175,7 @@ impl App {
     /// The App of another configuration in the same process, with its backends. What that does not change they have in
     /// common; and always what keeps requests apart from each other, because those that have begun go on with this one.
     #[must_use]
-    pub fn followed_by(
+    pub fn reconfigured(
         &self,
         config: Arc<Config>,
         db: Arc<Database>,

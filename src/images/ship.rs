@@ -182,7 +182,7 @@ async fn ship(app: &App, uuid: Uuid, keeps: bool) -> Result<Shipped, ShipError> 
             Manifest::Older => return remove(app, file, uuid, keeps).await,
             Manifest::None => return Ok(Shipped::Foreign(file)),
         };
-        if there.is(&manifest) || manta.archive(uuid, manifest, there).await.map_err(storage)? {
+        if there.has_bytes(&manifest) || manta.archive(uuid, manifest, there).await.map_err(storage)? {
             return remove(app, file, uuid, keeps).await;
         }
     }

@@ -13,15 +13,15 @@ use crate::manifest::Uuid;
 /// The files on their way to images, so that one for an image that is deleted meanwhile, or gets another UUID, ends with
 /// it and not only when all of it has come.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Uploads(Arc<Running>);
+pub(super) struct Uploads(Arc<RunningUploads>);
 
 /// An image is known by a sender as long as somebody listens to it.
-type Running = Mutex<HashMap<Uuid, watch::Sender<()>>>;
+type RunningUploads = Mutex<HashMap<Uuid, watch::Sender<()>>>;
 
 /// One of them. Dropping it ends it.
 struct Upload {
     uuid: Uuid,
-    running: Arc<Running>,
+    running: Arc<RunningUploads>,
     image: Option<watch::Receiver<()>>,
 }
 
@@ -74,7 +74,7 @@ impl Drop for Upload {
     }
 }
 
-fn entries(running: &Running) -> MutexGuard<'_, HashMap<Uuid, watch::Sender<()>>> {
+fn entries(running: &RunningUploads) -> MutexGuard<'_, HashMap<Uuid, watch::Sender<()>>> {
     // The map is consistent between any two statements.
     running.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,11 +5,11 @@
 //! Jobs: work that goes on for minutes in the datacenter's Workflow API. The client of it, the workflows that it runs for
 //! IMGAPI, and the clients of VMAPI and CNAPI, which know the machines that such work is about.
 
+mod availability;
 mod error;
-mod fate;
+mod job_progress;
 mod machines;
 mod service;
-mod watch;
 mod wfapi;
 mod workflows;
 
@@ -23,10 +23,10 @@ use crate::manifest::Uuid;
 use crate::telemetry::Metrics;
 use crate::workers::Poke;
 
+pub use availability::Watch;
 pub use error::JobsError;
-pub use fate::Fate;
+pub use job_progress::Fate;
 pub use machines::{Machines, Server, Vm};
-pub use watch::Watch;
 pub use workflows::Task;
 
 use service::Service;
@@ -41,23 +41,23 @@ const MAX_LIST: usize = 64 << 20;
 
 /// The jobs of a server. One without a Workflow API has none.
 #[derive(Debug, Clone)]
-pub struct Jobs(Option<Arc<Shared>>);
+pub struct Jobs(Option<Arc<JobsInner>>);
 
 #[derive(Debug)]
-struct Shared {
+struct JobsInner {
     api: Wfapi,
     /// As clients are told it.
     url: String,
     tasks: Vec<Task>,
     force_md5_check: bool,
     force_replace: bool,
-    known: RwLock<Known>,
+    known: RwLock<WfapiStatus>,
     watch: Poke,
 }
 
 /// What is known of the Workflow API.
 #[derive(Debug)]
-struct Known {
+struct WfapiStatus {
     /// Why no jobs can be started; `None` while they can.
     down: Option<String>,
     /// The UUIDs that the workflows have there.
@@ -83,8 +83,9 @@ impl Jobs {
         Jobs(config.jobs.wfapi.as_ref().map(|wfapi| {
             let service = Service::new("wfapi", wfapi.url.clone(), &config.server_name, metrics);
             let service = service.with_limit(MAX_LIST);
-            let known = Known { down: Some("it has not been asked yet".into()), workflows: HashMap::new() };
-            Arc::new(Shared {
+            let known =
+                WfapiStatus { down: Some("it has not been asked yet".into()), workflows: HashMap::new() };
+            Arc::new(JobsInner {
                 api: Wfapi::new(service),
                 url: wfapi.text.clone(),
                 tasks: Task::ALL
@@ -112,8 +113,8 @@ impl Jobs {
         }
     }
 
-    /// Whether they are those of the very same Workflow API, with the same settings; or both are none.
-    pub fn are(&self, others: &Jobs) -> bool {
+    /// Whether both share one Workflow API client, or both have none.
+    pub fn ptr_eq(&self, others: &Jobs) -> bool {
         match (&self.0, &others.0) {
             (Some(mine), Some(theirs)) => Arc::ptr_eq(mine, theirs),
             (mine, theirs) => mine.is_none() && theirs.is_none(),
@@ -143,7 +144,7 @@ impl Jobs {
         Ok(shared.api.version())
     }
 
-    fn connected(&self) -> Result<&Shared, JobsError> {
+    fn connected(&self) -> Result<&JobsInner, JobsError> {
         let shared = self.0.as_deref().ok_or(JobsError::Absent)?;
         match shared.down() {
             None => Ok(shared),
@@ -201,7 +202,7 @@ impl Jobs {
     }
 }
 
-impl Shared {
+impl JobsInner {
     fn down(&self) -> Option<String> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).down.clone()
     }
@@ -248,7 +249,7 @@ impl Shared {
                 Err(error) => self.api.find_workflow(&workflow.name).await?.ok_or(error)?,
             },
         };
-        if replace || self.force_md5_check && !workflow.is(&stored.content) {
+        if replace || self.force_md5_check && !workflow.has_same_content(&stored.content) {
             self.api.replace_workflow(stored.uuid, workflow).await?;
         }
         self.known.write().unwrap_or_else(PoisonError::into_inner).workflows.insert(task, stored.uuid);

@@ -7,9 +7,9 @@
 use std::path::{Path, PathBuf};
 
 use super::ExternalMantaSetup;
-use super::accepted::until_accepted;
 use super::key::Key;
-use super::target::{Settings, Target, checked};
+use super::sapi_service::{Settings, Target, checked};
+use super::wait_for_key::until_accepted;
 use super::zone::{Zone, read};
 
 /// One step: SAPI says all at once. Nothing is changed if anything is wrong before.

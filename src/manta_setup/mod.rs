@@ -8,14 +8,14 @@
 //! What they set up are seven keys of metadata of the service `imgapi` in SAPI. Config-agents make configuration files
 //! from them, in every zone of the service, within three minutes.
 
-mod accepted;
 mod environment;
 mod external;
 mod key;
 mod log;
-mod near;
-mod rotation;
-mod target;
+mod retire_keys;
+mod sapi_service;
+mod triton_manta;
+mod wait_for_key;
 mod zone;
 
 use std::path::PathBuf;
@@ -96,7 +96,7 @@ pub struct MantaEnv {
 pub fn run(setup: &MantaSetup) -> ExitCode {
     log::reported("imgapi-manta-setup", async || {
         let [url] = setup.words.as_slice() else { return Err(arguments("imgapi-manta-setup")) };
-        near::set_up(setup, url.parse()?).await
+        triton_manta::set_up(setup, url.parse()?).await
     })
 }
 

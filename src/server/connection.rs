@@ -38,13 +38,13 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt};
 
+use super::http_refusal::{Refusal, status_of};
 use super::listener::{ConnectionEvents, ServeConfig};
-use super::refusal::{Refusal, status_of};
 use super::sendfile::file_body;
 use crate::api::{FileBodies, Peer};
 use crate::config::TransferLimits;
 use io::ConnectionIo;
-pub(super) use state::Shared;
+pub(super) use state::ConnectionState;
 use state::{Overdue, Phase};
 
 /// How connections are treated. A request may have 100 headers, as hyper has it: a limit of our own would cost every
@@ -75,7 +75,7 @@ impl Default for ConnectionConfig {
 
 /// The connection of a request, an extension of it, for its files; cheap to clone.
 #[derive(Clone)]
-pub(super) struct ConnectionHandle(pub(super) Arc<Shared>);
+pub(super) struct ConnectionHandle(pub(super) Arc<ConnectionState>);
 
 /// What connections have in common.
 pub(super) struct Surroundings<'a> {
@@ -119,7 +119,7 @@ where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
-    let shared = Arc::new(Shared::new(peer, around.config.load().connection.transfer));
+    let shared = Arc::new(ConnectionState::new(peer, around.config.load().connection.transfer));
     let rest = drive(stream, &shared, peer, service, &around).await;
     let Some(stream) = shared.take_stream() else { return Ended::Finished };
     let refusal = match rest {
@@ -152,7 +152,7 @@ pub(super) async fn finish(stream: TcpStream, refusal: Option<&Refusal>, shutdow
 /// Runs hyper, and watches the deadlines and the tokens meanwhile. `shared` has the socket afterwards.
 async fn drive<S>(
     stream: TcpStream,
-    shared: &Arc<Shared>,
+    shared: &Arc<ConnectionState>,
     peer: SocketAddr,
     service: S,
     around: &Surroundings<'_>,
@@ -236,7 +236,7 @@ async fn next_event(around: &Surroundings<'_>, told: bool, wait: Duration) -> Ev
 }
 
 /// Decides what the client still has to get.
-fn rest_of(shared: &Shared, result: Result<(), hyper::Error>) -> Rest {
+fn rest_of(shared: &ConnectionState, result: Result<(), hyper::Error>) -> Rest {
     let withheld = shared.withheld();
     match result {
         Err(error) if !withheld.is_empty() => {
@@ -258,7 +258,7 @@ fn rest_of(shared: &Shared, result: Result<(), hyper::Error>) -> Rest {
 /// A response body that tells the connection when hyper has taken all of it.
 struct TrackedBody {
     body: Body,
-    shared: Arc<Shared>,
+    shared: Arc<ConnectionState>,
 }
 
 impl http_body::Body for TrackedBody {

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::http_refusal::Refusal;
 use super::listener::ConnectionEvents;
-use super::refusal::Refusal;
 use crate::config::Stalled;
 use crate::telemetry::Metrics;
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::refused::Refused;
+use super::reload_error::Refused;
 use crate::accounts::Accounts;
 use crate::auth::Authenticator;
 use crate::config::{self, Config};
@@ -99,7 +99,7 @@ impl Generation {
             other => other.clone().map(|ufds| Accounts::new(ufds, Arc::clone(metrics))),
         };
         let has_my_manta = match (&manta, &self.manta) {
-            (Some(next), Some(mine)) => next.is(mine),
+            (Some(next), Some(mine)) => next.ptr_eq(mine),
             (next, mine) => next.is_none() && mine.is_none(),
         };
         let uses_manta = matches!(config.auth, config::Auth::Signature(_));
@@ -109,7 +109,7 @@ impl Generation {
             let (auth, key_worker) = Authenticator::new(&config, manta.clone()).await;
             (Arc::new(auth), key_worker)
         };
-        let app = self.app.followed_by(config, db, self.next_storage(manta.as_ref()), accounts);
+        let app = self.app.reconfigured(config, db, self.next_storage(manta.as_ref()), accounts);
         let lock = self.lock.clone();
         Ok((Generation { app: Arc::new(app), auth, manta, lock }, key_worker))
     }
@@ -138,7 +138,7 @@ impl Generation {
             (_, None) => None,
             (Err(_), Some(manta)) => Some(MantaStorage::new(manta.clone())),
             (Ok(mine), Some(manta)) if mine.uses(manta) => Some(mine.clone()),
-            (Ok(mine), Some(manta)) => Some(mine.followed_by(manta.clone())),
+            (Ok(mine), Some(manta)) => Some(mine.reconfigured(manta.clone())),
         };
         Storage::new(self.app.storage.local.clone(), next)
     }
@@ -166,7 +166,7 @@ impl Generation {
             }
         };
         let jobs = async {
-            if !self.app.jobs.are(&before.app.jobs) {
+            if !self.app.jobs.ptr_eq(&before.app.jobs) {
                 self.app.jobs.look().await;
             }
         };
@@ -182,12 +182,12 @@ impl Generation {
     /// Whether all that work in the background depends on is the same.
     pub(super) fn has_backends_of(&self, other: &Generation) -> bool {
         let same_storage = match (self.app.storage.manta(), other.app.storage.manta()) {
-            (Ok(mine), Ok(theirs)) => mine.is(theirs),
+            (Ok(mine), Ok(theirs)) => mine.ptr_eq(theirs),
             (mine, theirs) => mine.is_err() && theirs.is_err(),
         };
         self.has_database_of(other)
             && same_storage
             && self.app.config.ufds == other.app.config.ufds
-            && self.app.jobs.are(&other.app.jobs)
+            && self.app.jobs.ptr_eq(&other.app.jobs)
     }
 }

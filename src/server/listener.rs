@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 use tower::Service;
 
 use super::connection::{self, ConnectionConfig, Ended, Surroundings};
-use super::refusal::Refusal;
+use super::http_refusal::Refusal;
 use crate::config::Stalled;
 
 /// Waits after a failure to accept, such as a lack of file descriptors: the first, and the longest.
@@ -73,10 +73,10 @@ pub(super) struct Drained {
 }
 
 /// Serves HTTP/1 on any number of addresses until a shutdown.
-pub(super) struct Server<S>(Arc<Shared<S>>);
+pub(super) struct Server<S>(Arc<ServerInner<S>>);
 
 /// What all connections of a server share.
-struct Shared<S> {
+struct ServerInner<S> {
     service: S,
     config: ArcSwap<ServeConfig>,
     events: Arc<dyn ConnectionEvents>,
@@ -138,7 +138,7 @@ where
         events: Arc<dyn ConnectionEvents>,
         shutdown: CancellationToken,
     ) -> Server<S> {
-        Server(Arc::new(Shared {
+        Server(Arc::new(ServerInner {
             service,
             refusing: Arc::new(Semaphore::new(config.max_refused)),
             config: ArcSwap::from_pointee(config),
@@ -183,7 +183,7 @@ where
 
 /// Accepts connections until the door is closed.
 async fn accept<S>(
-    server: Arc<Shared<S>>,
+    server: Arc<ServerInner<S>>,
     listener: TcpListener,
     close: CancellationToken,
     is_closed: Arc<AtomicBool>,
@@ -227,7 +227,7 @@ fn belongs_to_the_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-fn admit<S>(server: &Arc<Shared<S>>, stream: TcpStream, peer: SocketAddr, is_closed: &Arc<AtomicBool>)
+fn admit<S>(server: &Arc<ServerInner<S>>, stream: TcpStream, peer: SocketAddr, is_closed: &Arc<AtomicBool>)
 where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send,
@@ -246,7 +246,7 @@ where
     }
 }
 
-impl<S> Shared<S>
+impl<S> ServerInner<S>
 where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send,

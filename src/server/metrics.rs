@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::ConnectionConfig;
 use super::descriptors::Descriptors;
+use super::http_refusal::Refusal;
 use super::listener::{self, ConnectionEvents, ServeConfig};
-use super::refusal::Refusal;
 use crate::api;
 use crate::config::Stalled;
 use crate::images::CurrentApp;

@@ -150,7 +150,7 @@ impl MantaStorage {
 
 impl Occupant {
     /// Whether it is these bytes, by their MD5.
-    pub fn is(&self, bytes: &[u8]) -> bool {
+    pub fn has_bytes(&self, bytes: &[u8]) -> bool {
         self.md5 == Some(Md5::digest(bytes).into())
     }
 }

@@ -34,10 +34,10 @@ const CONTENT_TYPE: &str = "application/octet-stream";
 
 /// The storage below the root directory of one configuration.
 #[derive(Debug, Clone)]
-pub struct MantaStorage(Arc<Shared>);
+pub struct MantaStorage(Arc<MantaStorageInner>);
 
 #[derive(Debug)]
-struct Shared {
+struct MantaStorageInner {
     connection: MantaConnection,
     claims: Claims,
 }
@@ -91,23 +91,23 @@ pub struct RemoteFile {
 impl MantaStorage {
     /// The storage that a configuration describes. It has to be there only when something is asked of it.
     pub fn new(connection: MantaConnection) -> MantaStorage {
-        MantaStorage(Arc::new(Shared { connection, claims: Claims::default() }))
+        MantaStorage(Arc::new(MantaStorageInner { connection, claims: Claims::default() }))
     }
 
     /// The storage of another configuration in the same process.
     #[must_use]
-    pub fn followed_by(&self, connection: MantaConnection) -> MantaStorage {
-        MantaStorage(Arc::new(Shared { connection, claims: self.0.claims.clone() }))
+    pub fn reconfigured(&self, connection: MantaConnection) -> MantaStorage {
+        MantaStorage(Arc::new(MantaStorageInner { connection, claims: self.0.claims.clone() }))
     }
 
     /// Whether it is the very same one.
-    pub fn is(&self, other: &MantaStorage) -> bool {
+    pub fn ptr_eq(&self, other: &MantaStorage) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// Whether this is its way to Manta.
     pub fn uses(&self, connection: &MantaConnection) -> bool {
-        self.0.connection.is(connection)
+        self.0.connection.ptr_eq(connection)
     }
 
     fn config(&self) -> &config::Manta {

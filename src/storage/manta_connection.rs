@@ -22,10 +22,10 @@ const LARGEST_KEY: u64 = 1 << 20;
 /// The way to the Manta of a configuration: a client that is made when its key can be read, and made anew when the key is
 /// another one.
 #[derive(Debug, Clone)]
-pub struct MantaConnection(Arc<Shared>);
+pub struct MantaConnection(Arc<MantaConnectionInner>);
 
 #[derive(Debug)]
-struct Shared {
+struct MantaConnectionInner {
     config: config::Manta,
     /// The fingerprint that the key should have.
     key_id: ArcSwapOption<String>,
@@ -44,7 +44,7 @@ struct Keyed {
 impl MantaConnection {
     /// Nothing is read yet.
     pub fn new(config: config::Manta) -> MantaConnection {
-        MantaConnection(Arc::new(Shared {
+        MantaConnection(Arc::new(MantaConnectionInner {
             key_id: ArcSwapOption::new(config.key_id.clone().map(Arc::new)),
             config,
             current: ArcSwapOption::empty(),
@@ -63,7 +63,7 @@ impl MantaConnection {
     }
 
     /// Whether it is the very same one.
-    pub fn is(&self, other: &MantaConnection) -> bool {
+    pub fn ptr_eq(&self, other: &MantaConnection) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
@@ -109,7 +109,7 @@ impl MantaConnection {
     }
 }
 
-fn connect(shared: &Shared, pem: &str) -> Result<Client, Unusable> {
+fn connect(shared: &MantaConnectionInner, pem: &str) -> Result<Client, Unusable> {
     let config = &shared.config;
     let key = PrivateKey::from_pem(pem)?;
     if let Some(expected) = shared.key_id.load_full().filter(|id| !is_fingerprint_of(id, &key)) {

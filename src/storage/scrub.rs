@@ -70,7 +70,7 @@ impl Storage {
         if let StoredFile::Local(_) = file {
             file.check(location).await?;
         }
-        let mut digests = Running::default();
+        let mut digests = RunningDigests::default();
         match file {
             StoredFile::Local(mut file) => loop {
                 let before = digests.size;
@@ -98,15 +98,15 @@ impl Storage {
 
 /// Digests of the bytes so far.
 #[derive(Default)]
-struct Running {
+struct RunningDigests {
     size: u64,
     sha1: Sha1,
     md5: Md5,
     sha256: Sha256,
 }
 
-impl Running {
-    fn update(mut self, bytes: &[u8]) -> Running {
+impl RunningDigests {
+    fn update(mut self, bytes: &[u8]) -> RunningDigests {
         self.size += bytes.len() as u64;
         self.sha1.update(bytes);
         self.md5.update(bytes);
@@ -115,7 +115,7 @@ impl Running {
     }
 
     /// Takes the next bytes of a file; none at its end.
-    fn read(self, file: &File) -> io::Result<Running> {
+    fn read(self, file: &File) -> io::Result<RunningDigests> {
         let mut buffer = vec![0; CHUNK];
         let position = self.size;
         loop {

@@ -25,10 +25,10 @@ const KEPT_BYTES: usize = 256 << 10;
 const WOULD_BLOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// Records on their way to the output. Dropping it lets the thread end after the rest is written.
-pub(super) struct Queue(Arc<Shared>);
+pub(super) struct Queue(Arc<QueueInner>);
 
 #[derive(Default)]
-struct Shared {
+struct QueueInner {
     waiting: Mutex<Waiting>,
     /// Notified when the first record comes, when nobody can push any more, and when somebody waits for a flush.
     pushed: Condvar,
@@ -51,7 +51,7 @@ struct Waiting {
     closed: bool,
 }
 
-impl Shared {
+impl QueueInner {
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -63,7 +63,7 @@ impl Queue {
     /// # Errors
     /// When the thread cannot be started.
     pub(super) fn start(out: impl Write + Send + 'static) -> io::Result<Arc<Queue>> {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(QueueInner::default());
         let writer = Arc::clone(&shared);
         thread::Builder::new().name("log".to_owned()).spawn(move || write_all_records(&writer, out))?;
         Ok(Arc::new(Queue(shared)))
@@ -117,7 +117,7 @@ impl Drop for Queue {
     }
 }
 
-fn write_all_records(shared: &Shared, mut out: impl Write) {
+fn write_all_records(shared: &QueueInner, mut out: impl Write) {
     let mut reported = 0;
     let mut lines = Vec::new();
     while let Some(records) = gather(shared, &mut lines) {
@@ -139,7 +139,7 @@ fn write_all_records(shared: &Shared, mut out: impl Write) {
 
 /// Takes the records that wait, and says how many they are; waits for the first, and a little for more. `None` when there
 /// will be no more.
-fn gather(shared: &Shared, lines: &mut Vec<u8>) -> Option<u64> {
+fn gather(shared: &QueueInner, lines: &mut Vec<u8>) -> Option<u64> {
     lines.clear();
     lines.shrink_to(KEPT_BYTES);
     let nothing = |waiting: &mut Waiting| waiting.records == 0 && !waiting.closed;

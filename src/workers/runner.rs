@@ -26,11 +26,11 @@ const STOP_LIMIT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Workers {
     metrics: Arc<Metrics>,
-    running: Mutex<Vec<Running>>,
+    running: Mutex<Vec<RunningWorker>>,
 }
 
 #[derive(Debug)]
-struct Running {
+struct RunningWorker {
     progress: Arc<Progress>,
     stop: CancellationToken,
     task: AbortOnDropHandle<()>,
@@ -70,7 +70,7 @@ impl Workers {
         let progress = Arc::new(Progress::new(worker.name, self.metrics.worker(worker.name)));
         let stop = CancellationToken::new();
         let task = tokio::spawn((worker.begin)(Arc::clone(&progress), stop.clone()));
-        self.running().push(Running { progress, stop, task: AbortOnDropHandle::new(task) });
+        self.running().push(RunningWorker { progress, stop, task: AbortOnDropHandle::new(task) });
     }
 
     /// Stops the worker of this name, if there is one, and waits until it is gone: it may end its unit of work, but not take
@@ -78,7 +78,7 @@ impl Workers {
     pub async fn stop(&self, name: &str) {
         let stopped: Vec<_> =
             self.running().extract_if(.., |running| running.progress.name() == name).collect();
-        for Running { progress, stop, mut task } in stopped {
+        for RunningWorker { progress, stop, mut task } in stopped {
             stop.cancel();
             if timeout(STOP_LIMIT, &mut task).await.is_err() {
                 task.abort();
@@ -94,7 +94,7 @@ impl Workers {
         self.running().iter().map(|running| running.progress.status()).collect()
     }
 
-    fn running(&self) -> MutexGuard<'_, Vec<Running>> {
+    fn running(&self) -> MutexGuard<'_, Vec<RunningWorker>> {
         // The list is complete between any two statements.
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }

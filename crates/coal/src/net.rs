@@ -28,11 +28,11 @@ pub(crate) trait Service: Send + Sync + 'static {
 pub(crate) struct Endpoint<S> {
     service: Arc<S>,
     address: SocketAddr,
-    running: Mutex<Option<Running>>,
+    running: Mutex<Option<RunningEndpoint>>,
 }
 
 #[derive(Debug)]
-struct Running {
+struct RunningEndpoint {
     stop: CancellationToken,
     tasks: TaskTracker,
     // Closes the port when the endpoint is dropped.
@@ -45,7 +45,7 @@ impl<S: Service> Endpoint<S> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let service = Arc::new(service);
-        let running = Running::new(listener, Arc::clone(&service));
+        let running = RunningEndpoint::new(listener, Arc::clone(&service));
         Ok(Self { service, address, running: Mutex::new(Some(running)) })
     }
 
@@ -68,13 +68,13 @@ impl<S: Service> Endpoint<S> {
         let mut running = self.running.lock().await;
         if running.is_none() {
             let listener = TcpListener::bind(self.address).await?;
-            *running = Some(Running::new(listener, Arc::clone(&self.service)));
+            *running = Some(RunningEndpoint::new(listener, Arc::clone(&self.service)));
         }
         Ok(())
     }
 }
 
-impl Running {
+impl RunningEndpoint {
     fn new<S: Service>(listener: TcpListener, service: Arc<S>) -> Self {
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();

@@ -57,10 +57,10 @@ impl ListAnswer {
 
 /// Answers that were rendered since the last change, by query and form.
 #[derive(Debug, Default)]
-pub(super) struct Answers(Mutex<Kept>);
+pub(super) struct Answers(Mutex<AnswerCache>);
 
 #[derive(Debug, Default)]
-struct Kept {
+struct AnswerCache {
     generation: u64,
     bytes: usize,
     answers: HashMap<(ListQuery, ApiForm), ListAnswer>,
@@ -92,14 +92,14 @@ impl Answers {
             return;
         }
         if kept.generation < generation || kept.bytes + size > most {
-            *kept = Kept { generation, ..Kept::default() };
+            *kept = AnswerCache { generation, ..AnswerCache::default() };
         }
         if kept.answers.insert((query.clone(), form), answer).is_none() {
             kept.bytes += size;
         }
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn kept(&self) -> MutexGuard<'_, AnswerCache> {
         // Each change of it is complete before anything can fail.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

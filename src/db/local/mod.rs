@@ -29,14 +29,14 @@ pub use open::OpenError;
 /// Manifests in a directory that only this process uses.
 #[derive(Debug)]
 pub struct LocalDatabase {
-    shared: Arc<Shared>,
+    shared: Arc<LocalDatabaseInner>,
     metrics: Arc<Metrics>,
     // Held as long as the database is used.
     _lock: DirectoryLock,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct LocalDatabaseInner {
     directory: Directory,
     rules: Rules,
     index: Index,
@@ -157,7 +157,7 @@ impl LocalDatabase {
     async fn run<T: Send + 'static>(
         &self,
         op: &str,
-        work: impl FnOnce(&Shared) -> Result<T, DbError> + Send + 'static,
+        work: impl FnOnce(&LocalDatabaseInner) -> Result<T, DbError> + Send + 'static,
     ) -> Result<T, DbError> {
         let shared = Arc::clone(&self.shared);
         self.observed(op, blocking(move || work(&shared))).await
@@ -182,7 +182,7 @@ impl LocalDatabase {
     }
 }
 
-impl Shared {
+impl LocalDatabaseInner {
     fn read(&self, uuid: Uuid) -> Result<Option<Stored>, DbError> {
         let invalid = |reason: String| {
             tracing::warn!(%uuid, reason, "a stored image cannot be used");
@@ -237,7 +237,7 @@ impl Shared {
         known.iter().try_for_each(|stored| self.check(stored.image.uuid(), &stored.etag))
     }
 
-    /// The same as [`Shared::check`] for a record that is to go: no image may have got it as its origin since it was read.
+    /// The same as [`LocalDatabaseInner::check`] for a record that is to go: no image may have got it as its origin since it was read.
     fn check_unneeded(&self, uuid: Uuid, etag: &str) -> Result<(), DbError> {
         self.check(uuid, etag)?;
         if self.index.dependents(uuid).is_empty() { Ok(()) } else { Err(DbError::Conflict) }

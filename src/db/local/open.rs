@@ -10,7 +10,7 @@ use std::thread;
 
 use super::directory::{Content, Directory};
 use super::restore::restored;
-use super::{LocalDatabase, Shared};
+use super::{LocalDatabase, LocalDatabaseInner};
 use crate::db::index::{Index, Prepared};
 use crate::db::{Damaged, blocking};
 use crate::files::{DirectoryLock, LockError};
@@ -62,7 +62,7 @@ pub(super) enum Defect {
     Unusable(String),
 }
 
-fn load(base: &Path, rules: Rules) -> io::Result<Shared> {
+fn load(base: &Path, rules: Rules) -> io::Result<LocalDatabaseInner> {
     let directory = Directory::open(base)?;
     let uuids = directory.uuids()?;
     let (mut views, mut damaged) = (Vec::with_capacity(uuids.len()), BTreeMap::new());
@@ -83,7 +83,7 @@ fn load(base: &Path, rules: Rules) -> io::Result<Shared> {
     let index = Index::default();
     index.swap(&mut Prepared::new(views));
     tracing::info!(images = index.len(), damaged = damaged.len(), "manifests have been loaded");
-    Ok(Shared { directory, rules, index, damaged: Mutex::new(damaged) })
+    Ok(LocalDatabaseInner { directory, rules, index, damaged: Mutex::new(damaged) })
 }
 
 fn read(directory: &Directory, uuid: Uuid, rules: Rules) -> Result<View, Defect> {

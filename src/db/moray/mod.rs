@@ -27,7 +27,7 @@ use crate::telemetry::{Metrics, err};
 
 use bucket::{BUCKET, Bucket, is_no_object};
 pub(super) use records::MorayRecords;
-use replica::{Freshness, Known, Question, Replica};
+use replica::{Freshness, KnownRecord, Question, Replica};
 
 /// Most images of each scope of a query without a limit: 4.13.1 searches for the scopes one by one, and Moray ends a search
 /// there. Clients page on from the last image of the answer.
@@ -61,7 +61,7 @@ impl MorayDatabase {
     /// The record as it is known here.
     pub(super) async fn known(&self, uuid: Uuid) -> Result<Option<Stored>, DbError> {
         self.replica.note_use();
-        let Some(Known { record, etag, .. }) = self.replica.record(uuid) else { return Ok(None) };
+        let Some(KnownRecord { record, etag, .. }) = self.replica.record(uuid) else { return Ok(None) };
         let (rules, length) = (self.rules, record.len());
         let parse =
             move || serde_json::from_str(&record).ok().and_then(|record| Image::load(record, rules).ok());

@@ -12,7 +12,7 @@ use crate::manifest::{Compression, Icon, Image, ImageFile, Rules, Stor, Uuid};
 use crate::storage::Location;
 
 /// All records, as far as files are concerned.
-pub(super) struct Known {
+pub(super) struct KnownRecords {
     rules: Rules,
     images: BTreeMap<Uuid, Entry>,
     /// Keys of records that cannot be used, with the reason.
@@ -60,9 +60,9 @@ impl Entry {
     }
 }
 
-impl Known {
-    pub(super) async fn read(records: &mut Records, rules: Rules) -> Result<Known, DbError> {
-        let mut known = Known { rules, images: BTreeMap::new(), invalid: BTreeMap::new() };
+impl KnownRecords {
+    pub(super) async fn read(records: &mut Records, rules: Rules) -> Result<KnownRecords, DbError> {
+        let mut known = KnownRecords { rules, images: BTreeMap::new(), invalid: BTreeMap::new() };
         loop {
             let page = records.next_page().await?;
             if page.is_empty() {

@@ -23,7 +23,7 @@ use crate::storage::{LocalStorage, Location, MantaConnection, MantaStorage, Stor
 use crate::telemetry::{Metrics, err};
 
 use cache::Cache;
-use known::Known;
+use known::KnownRecords;
 
 /// What is to be compared.
 #[derive(Debug, Clone)]
@@ -124,7 +124,7 @@ pub async fn check_files(
     let manta = manta.map(MantaStorage::new);
     let storage = Storage::new(LocalStorage::new(config.local_base_dir.clone()), manta);
     let mut records = Records::open(config, metrics).map_err(StorageError::from)?;
-    let known = Known::read(&mut records, App::rules_of(config)).await?;
+    let known = KnownRecords::read(&mut records, App::rules_of(config)).await?;
     if let Some(uuid) = options.uuids.iter().find(|uuid| known.image(**uuid).is_none()) {
         return Err(ApiError::image_not_found(*uuid));
     }
@@ -139,7 +139,7 @@ pub async fn check_files(
 struct Check<'a> {
     storage: &'a Storage,
     records: &'a Records,
-    known: &'a Known,
+    known: &'a KnownRecords,
     options: &'a CheckOptions,
     cache: Cache,
     tell: &'a (dyn Fn(Step<'_>) + Sync),

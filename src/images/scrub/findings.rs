@@ -93,12 +93,12 @@ pub struct Counts {
 #[derive(Debug, Clone)]
 pub struct Findings {
     metrics: Arc<Metrics>,
-    known: Arc<Mutex<Known>>,
+    known: Arc<Mutex<FindingsState>>,
 }
 
 /// What is known of the last round and of the one under way.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(super) struct Known {
+pub(super) struct FindingsState {
     list: Vec<Listed>,
     /// Found in this round, and not in the list because that is full.
     unlisted: Counts,
@@ -129,7 +129,7 @@ impl Findings {
         self.known().counts()
     }
 
-    pub(super) fn known(&self) -> MutexGuard<'_, Known> {
+    pub(super) fn known(&self) -> MutexGuard<'_, FindingsState> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -164,14 +164,14 @@ impl Findings {
     }
 
     /// Takes up what was kept.
-    pub(super) fn restore(&self, kept: Known) {
+    pub(super) fn restore(&self, kept: FindingsState) {
         self.change(|known| {
             *known = kept;
             known.list.truncate(MOST);
         });
     }
 
-    fn change(&self, change: impl FnOnce(&mut Known)) {
+    fn change(&self, change: impl FnOnce(&mut FindingsState)) {
         let mut known = self.known();
         change(&mut known);
         let Counts { damaged, orphans } = known.counts();
@@ -179,7 +179,7 @@ impl Findings {
     }
 }
 
-impl Known {
+impl FindingsState {
     fn add(&mut self, round: u64, finding: Finding) {
         if self.list.len() < MOST {
             self.list.push(Listed { round, finding });

@@ -27,7 +27,7 @@ use crate::workers::{Failure, Next, Progress, Worker};
 pub use findings::{Counts, Finding, Findings, Problem};
 pub(super) use image::problem_of;
 use pace::Pace;
-use round::{Kept, Phase, Round};
+use round::{Phase, Round, SavedScrub};
 
 /// The name below the local base directory of what is kept for the next start.
 const FILE: &str = "scrub.json";
@@ -121,7 +121,7 @@ impl Scrub {
         let anew = "the scrubber cannot go on where it was, and begins anew";
         match self.app.storage.local.read_note(FILE).await {
             Ok(None) => {}
-            Ok(Some(content)) => match Kept::read(&content) {
+            Ok(Some(content)) => match SavedScrub::read(&content) {
                 Ok(kept) => {
                     self.round = kept.round;
                     self.app.findings.restore(kept.findings);
@@ -134,7 +134,7 @@ impl Scrub {
 
     /// Keeps what is known for the next start. Nothing is lost without it but time.
     async fn keep(&mut self) {
-        let kept = Kept { round: self.round.clone(), findings: self.app.findings.known().clone() };
+        let kept = SavedScrub { round: self.round.clone(), findings: self.app.findings.known().clone() };
         let kept = match serde_json::to_vec(&kept) {
             Ok(content) => self.app.storage.local.keep_note(FILE, content).await,
             Err(error) => Err(std::io::Error::from(error).into()),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::findings::{Counts, Known};
+use super::findings::{Counts, FindingsState};
 use crate::manifest::{Stor, Uuid, times};
 
 /// One time through everything.
@@ -39,9 +39,9 @@ pub(super) enum Phase {
 
 /// What is kept for the next start.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Kept {
+pub(super) struct SavedScrub {
     pub(super) round: Round,
-    pub(super) findings: Known,
+    pub(super) findings: FindingsState,
 }
 
 /// Why it cannot be used.
@@ -53,9 +53,9 @@ pub(super) enum Unusable {
     Beginning,
 }
 
-impl Kept {
-    pub(super) fn read(content: &[u8]) -> Result<Kept, Unusable> {
-        let kept: Kept = serde_json::from_slice(content)?;
+impl SavedScrub {
+    pub(super) fn read(content: &[u8]) -> Result<SavedScrub, Unusable> {
+        let kept: SavedScrub = serde_json::from_slice(content)?;
         times::parse_js_date(&kept.round.began).map(|_| kept).ok_or(Unusable::Beginning)
     }
 }
@@ -149,13 +149,13 @@ mod tests {
             Phase::Over,
         ];
         for phase in phases {
-            let kept = Kept { round: round(phase.clone()), findings: Known::default() };
+            let kept = SavedScrub { round: round(phase.clone()), findings: FindingsState::default() };
             let content = serde_json::to_vec(&kept).unwrap();
-            assert_eq!(Kept::read(&content).unwrap().round, round(phase));
-            assert!(Kept::read(&content[..content.len() - 1]).is_err());
+            assert_eq!(SavedScrub::read(&content).unwrap().round, round(phase));
+            assert!(SavedScrub::read(&content[..content.len() - 1]).is_err());
         }
-        let never = Kept { round: Round::default(), findings: Known::default() };
-        assert!(matches!(Kept::read(&serde_json::to_vec(&never).unwrap()), Err(Unusable::Beginning)));
-        assert!(Kept::read(b"{}").is_err());
+        let never = SavedScrub { round: Round::default(), findings: FindingsState::default() };
+        assert!(matches!(SavedScrub::read(&serde_json::to_vec(&never).unwrap()), Err(Unusable::Beginning)));
+        assert!(SavedScrub::read(b"{}").is_err());
     }
 }

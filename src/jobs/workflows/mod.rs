@@ -113,7 +113,7 @@ impl Workflow {
     }
 
     /// Whether what is stored would do the same.
-    pub(super) fn is(&self, stored: &Value) -> bool {
+    pub(super) fn has_same_content(&self, stored: &Value) -> bool {
         essence(&self.body) == essence(stored)
     }
 }
@@ -231,7 +231,7 @@ mod tests {
             }
         }
         posted["max_attempts"] = json!(10);
-        assert!(workflow.is(&posted) && workflow.is(&workflow.body));
+        assert!(workflow.has_same_content(&posted) && workflow.has_same_content(&workflow.body));
         for (pointer, value) in [
             ("/timeout", json!(1)),
             ("/chain/2/timeout", json!(1)),
@@ -241,8 +241,8 @@ mod tests {
         ] {
             let mut other = posted.clone();
             *other.pointer_mut(pointer).unwrap() = value;
-            assert!(!workflow.is(&other), "{pointer}");
+            assert!(!workflow.has_same_content(&other), "{pointer}");
         }
-        assert!(!workflow.is(&json!({})) && !workflow.is(&json!([1])));
+        assert!(!workflow.has_same_content(&json!({})) && !workflow.has_same_content(&json!([1])));
     }
 }

@@ -13,17 +13,17 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::state::Shared;
+use super::state::ConnectionState;
 use crate::server::sendfile::Next;
 
-/// hyper's end of a connection. Gives the socket back to [`Shared`] when hyper drops it.
+/// hyper's end of a connection. Gives the socket back to [`ConnectionState`] when hyper drops it.
 pub(super) struct ConnectionIo {
     stream: Option<TcpStream>,
-    shared: Arc<Shared>,
+    shared: Arc<ConnectionState>,
 }
 
 impl ConnectionIo {
-    pub(super) fn new(stream: TcpStream, shared: Arc<Shared>) -> ConnectionIo {
+    pub(super) fn new(stream: TcpStream, shared: Arc<ConnectionState>) -> ConnectionIo {
         ConnectionIo { stream: Some(stream), shared }
     }
 

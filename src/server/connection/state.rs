@@ -51,7 +51,7 @@ pub(super) enum Overdue {
 }
 
 /// One per connection.
-pub(in crate::server) struct Shared {
+pub(in crate::server) struct ConnectionState {
     pub(in crate::server) regions: Regions,
     /// Whether the client is on this host.
     local: bool,
@@ -64,7 +64,7 @@ pub(in crate::server) struct Shared {
     /// Bytes written since the last wait.
     written: AtomicU64,
     /// How fast the client takes what is written.
-    pace: Mutex<Kept>,
+    pace: Mutex<TransferWatch>,
     at_eof: AtomicBool,
     withheld: Mutex<Vec<u8>>,
     /// The socket, once hyper is done with it.
@@ -72,21 +72,21 @@ pub(in crate::server) struct Shared {
 }
 
 /// What the client has to keep to while it takes an answer, and whether it does.
-struct Kept {
+struct TransferWatch {
     limits: TransferLimits,
     /// Until it is too slow.
     pace: Result<Pace, Stalled>,
 }
 
-impl Kept {
-    fn new(limits: TransferLimits) -> Kept {
-        Kept { limits, pace: Ok(Pace::new(limits)) }
+impl TransferWatch {
+    fn new(limits: TransferLimits) -> TransferWatch {
+        TransferWatch { limits, pace: Ok(Pace::new(limits)) }
     }
 }
 
-impl Shared {
-    pub(super) fn new(peer: SocketAddr, limits: TransferLimits) -> Shared {
-        Shared {
+impl ConnectionState {
+    pub(super) fn new(peer: SocketAddr, limits: TransferLimits) -> ConnectionState {
+        ConnectionState {
             local: peer.ip().to_canonical().is_loopback(),
             regions: Regions::default(),
             opened: Instant::now(),
@@ -94,7 +94,7 @@ impl Shared {
             phase_since: AtomicU64::new(0),
             blocked_since: AtomicU64::new(u64::MAX),
             written: AtomicU64::new(0),
-            pace: Mutex::new(Kept::new(limits)),
+            pace: Mutex::new(TransferWatch::new(limits)),
             at_eof: AtomicBool::new(false),
             withheld: Mutex::default(),
             stream: Mutex::default(),
@@ -173,11 +173,11 @@ impl Shared {
     pub(super) fn keep_to(&self, limits: TransferLimits) {
         let mut kept = self.kept();
         if kept.limits != limits {
-            *kept = Kept::new(limits);
+            *kept = TransferWatch::new(limits);
         }
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn kept(&self) -> MutexGuard<'_, TransferWatch> {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -209,8 +209,8 @@ impl Shared {
         let left =
             |since: u64, limit: Duration| limit.checked_sub(Duration::from_millis(now.saturating_sub(since)));
         let transfer = match &*self.kept() {
-            Kept { pace: Err(slow), .. } => return Err(Overdue::Stalled(*slow)),
-            Kept { limits, .. } => *limits,
+            TransferWatch { pace: Err(slow), .. } => return Err(Overdue::Stalled(*slow)),
+            TransferWatch { limits, .. } => *limits,
         };
         // Whatever begins after this look is looked at before its limit passes.
         let mut next = config.header_timeout.min(transfer.idle);

@@ -26,8 +26,8 @@ use tokio_util::sync::CancellationToken;
 use crate::api::Peer;
 use crate::config::{Stalled, TransferLimits};
 use crate::server::connection::ConnectionConfig;
+use crate::server::http_refusal::Refusal;
 use crate::server::listener::{ConnectionEvents, Drained, ServeConfig, serve};
-use crate::server::refusal::Refusal;
 
 /// Nothing here takes long; a test that waits so long has failed.
 const DEADLINE: Duration = Duration::from_secs(60);

@@ -19,7 +19,7 @@ use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::regions::Region;
-use crate::server::connection::Shared;
+use crate::server::connection::ConnectionState;
 
 /// Bytes per frame.
 const WINDOW: u64 = 1 << 20;
@@ -32,11 +32,11 @@ const LOAD_BUFFER: usize = 256 << 10;
 struct Mapping {
     map: Mmap,
     file: Arc<File>,
-    connection: Weak<Shared>,
+    connection: Weak<ConnectionState>,
 }
 
 impl Mapping {
-    fn new(file: &File, range: &Range<u64>, connection: &Arc<Shared>) -> io::Result<Mapping> {
+    fn new(file: &File, range: &Range<u64>, connection: &Arc<ConnectionState>) -> io::Result<Mapping> {
         let length = usize::try_from(range.end - range.start).map_err(io::Error::other)?;
         let file = Arc::new(file.try_clone()?);
         // SAFETY: the memory is only read, and only while the file's bytes stay as they are: a published file is
@@ -86,7 +86,11 @@ pub(super) struct MappedBody {
 
 impl MappedBody {
     /// None when the file cannot be mapped.
-    pub(super) fn new(file: &File, range: Range<u64>, connection: &Arc<Shared>) -> Option<MappedBody> {
+    pub(super) fn new(
+        file: &File,
+        range: Range<u64>,
+        connection: &Arc<ConnectionState>,
+    ) -> Option<MappedBody> {
         let mapping = Arc::new(Mapping::new(file, &range, connection).ok()?);
         Some(MappedBody { mapping, start: range.start, rest: range, loading: None })
     }

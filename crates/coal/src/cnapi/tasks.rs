@@ -65,11 +65,11 @@ pub(super) struct Task {
 /// All tasks. Clones share them.
 #[derive(Debug, Clone)]
 pub(super) struct Tasks {
-    shared: Arc<Shared>,
+    shared: Arc<TasksInner>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct TasksInner {
     imgadm: Imgadm,
     faults: TaskFaults,
     tasks: Mutex<BTreeMap<String, watch::Sender<Task>>>,
@@ -82,7 +82,7 @@ impl Tasks {
     /// None yet.
     pub(super) fn new(fleet: Fleet) -> io::Result<Self> {
         let stop = CancellationToken::new();
-        let shared = Shared {
+        let shared = TasksInner {
             imgadm: Imgadm::new(fleet)?,
             faults: TaskFaults::default(),
             tasks: Mutex::default(),

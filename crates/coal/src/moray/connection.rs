@@ -41,7 +41,7 @@ pub(super) async fn serve(stream: TcpStream, store: Store, faults: Faults) {
     let (reader, writer) = stream.into_split();
     let (frames, queue) = mpsc::channel(QUEUE);
     let hangup = CancellationToken::new();
-    let shared = Shared { store, faults, frames, pending: Arc::default(), hangup: hangup.clone() };
+    let shared = ConnectionContext { store, faults, frames, pending: Arc::default(), hangup: hangup.clone() };
     tokio::join!(
         async {
             if hangup.run_until_cancelled(read(reader, shared)).await.is_some_and(|outcome| outcome.is_err())
@@ -59,7 +59,7 @@ pub(super) async fn serve(stream: TcpStream, store: Store, faults: Faults) {
 
 /// What the requests of a connection share.
 #[derive(Clone)]
-struct Shared {
+struct ConnectionContext {
     store: Store,
     faults: Faults,
     frames: mpsc::Sender<Frame>,
@@ -71,7 +71,7 @@ struct Shared {
 struct Broken;
 
 /// Takes requests until the peer is done with sending, and then waits for those that still run.
-async fn read(reader: OwnedReadHalf, shared: Shared) -> Result<(), Broken> {
+async fn read(reader: OwnedReadHalf, shared: ConnectionContext) -> Result<(), Broken> {
     let mut incoming = FramedRead::new(reader, FrameCodec::new(MAX_PAYLOAD));
     // Dropping the set, when the connection breaks, drops the requests.
     let mut requests = JoinSet::new();
@@ -118,7 +118,7 @@ struct Request {
 }
 
 /// Judges a frame. An ERROR from a client is ignored, as node-fast does; END is a breach.
-fn accept(frame: Frame, shared: &Shared) -> Result<Option<Request>, Broken> {
+fn accept(frame: Frame, shared: &ConnectionContext) -> Result<Option<Request>, Broken> {
     match frame.status {
         Status::Error => return Ok(None),
         Status::End => return Err(Broken),
@@ -135,7 +135,7 @@ fn accept(frame: Frame, shared: &Shared) -> Result<Option<Request>, Broken> {
     Ok(Some(Request { version: frame.version, msgid: frame.msgid, envelope }))
 }
 
-async fn answer(request: Request, shared: Shared) {
+async fn answer(request: Request, shared: ConnectionContext) {
     let Request { version, msgid, envelope } = request;
     let name = envelope.method.clone().unwrap_or_default();
     let reply = Reply { shared: &shared, version, msgid, name: &name };
@@ -204,7 +204,7 @@ fn fast_error(envelope: &Envelope, msgid: u32) -> ErrorPayload {
 
 /// Writes the frames of one reply.
 struct Reply<'a> {
-    shared: &'a Shared,
+    shared: &'a ConnectionContext,
     version: Version,
     msgid: u32,
     name: &'a str,

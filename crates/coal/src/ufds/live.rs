@@ -17,10 +17,10 @@ use super::dn::Dn;
 
 /// A directory whose keys can be changed. Clones share it; who looks at it sees it as it was at one moment.
 #[derive(Debug, Clone)]
-pub struct LiveDirectory(Arc<Shared>);
+pub struct LiveDirectory(Arc<LiveDirectoryInner>);
 
 #[derive(Debug)]
-struct Shared {
+struct LiveDirectoryInner {
     current: Mutex<Arc<Directory>>,
     /// Where keys are kept.
     file: Option<PathBuf>,
@@ -50,7 +50,7 @@ struct KeptEntry {
 impl From<Directory> for LiveDirectory {
     fn from(directory: Directory) -> Self {
         let current = Mutex::new(Arc::new(directory));
-        Self(Arc::new(Shared { current, file: None, restored: false }))
+        Self(Arc::new(LiveDirectoryInner { current, file: None, restored: false }))
     }
 }
 
@@ -77,7 +77,7 @@ impl LiveDirectory {
             Err(error) => return Err(error),
         };
         let current = Mutex::new(Arc::new(directory));
-        Ok(Self(Arc::new(Shared { current, file: Some(file), restored })))
+        Ok(Self(Arc::new(LiveDirectoryInner { current, file: Some(file), restored })))
     }
 
     /// Whether keys of an earlier start are in it.

@@ -15,17 +15,17 @@ const PIECES: usize = 64;
 pub(super) struct BackgroundMd5 {
     batch: Vec<Bytes>,
     length: usize,
-    running: Running,
+    running: DigestState,
 }
 
-enum Running {
+enum DigestState {
     Idle(Md5),
     Busy(JoinHandle<Md5>),
 }
 
 impl BackgroundMd5 {
     pub(super) fn new() -> BackgroundMd5 {
-        BackgroundMd5 { batch: Vec::new(), length: 0, running: Running::Idle(Md5::new()) }
+        BackgroundMd5 { batch: Vec::new(), length: 0, running: DigestState::Idle(Md5::new()) }
     }
 
     /// Adds some bytes. Waits while the batch before the last one is not done.
@@ -48,7 +48,7 @@ impl BackgroundMd5 {
         let mut md5 = self.idle().await?;
         let batch = std::mem::take(&mut self.batch);
         self.length = 0;
-        self.running = Running::Busy(spawn_blocking(move || {
+        self.running = DigestState::Busy(spawn_blocking(move || {
             batch.iter().for_each(|bytes| md5.update(bytes));
             md5
         }));
@@ -57,9 +57,9 @@ impl BackgroundMd5 {
 
     /// The state when the running batch is done.
     async fn idle(&mut self) -> Result<Md5, JoinError> {
-        match std::mem::replace(&mut self.running, Running::Idle(Md5::new())) {
-            Running::Idle(md5) => Ok(md5),
-            Running::Busy(task) => task.await,
+        match std::mem::replace(&mut self.running, DigestState::Idle(Md5::new())) {
+            DigestState::Idle(md5) => Ok(md5),
+            DigestState::Busy(task) => task.await,
         }
     }
 }

@@ -50,10 +50,10 @@ pub(crate) type RequestBody = UnsyncBoxBody<bytes::Bytes, std::io::Error>;
 /// connection fails or the server says that it is in trouble. Each attempt has its own date and signature.
 #[derive(Clone)]
 pub struct Client {
-    shared: Arc<Shared>,
+    shared: Arc<ClientInner>,
 }
 
-struct Shared {
+struct ClientInner {
     config: Config,
     scheme: Scheme,
     host: Authority,
@@ -79,7 +79,7 @@ impl Client {
             .pool_max_idle_per_host(config.idle_connections)
             .http1_read_buf_exact_size(READ_SIZE)
             .build(connect::connector(&config, scheme == Scheme::HTTPS)?);
-        let shared = Shared {
+        let shared = ClientInner {
             scheme,
             host,
             user_agent,

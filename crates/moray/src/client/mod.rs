@@ -49,12 +49,12 @@ use crate::config::Config;
 /// transient errors last longer than a caller would wait.
 #[derive(Clone)]
 pub struct Client {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<ClientInner>,
     /// Stops the tasks, which hold `shared` themselves, with the last clone.
     _stop: Arc<DropGuard>,
 }
 
-pub(crate) struct Shared {
+pub(crate) struct ClientInner {
     pub(crate) config: Arc<Config>,
     pool: Arc<Pool>,
     resolver: Resolver,
@@ -73,7 +73,7 @@ impl Client {
     pub fn new(config: Config) -> Self {
         let config = Arc::new(config.within_reason());
         let stop = CancellationToken::new();
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ClientInner {
             pool: Arc::new(Pool::new(config.connections, config.max_in_flight)),
             resolver: Resolver::new(&config.endpoint),
             calls: TaskTracker::new(),

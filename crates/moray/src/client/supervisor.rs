@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 
-use super::Shared;
+use super::ClientInner;
 use super::backoff::Backoff;
 use super::connection::Connection;
 use super::driver::{drive, ping};
@@ -33,7 +33,7 @@ enum Ending {
 }
 
 /// Runs until the client stops.
-pub(super) async fn keep_connected(shared: Arc<Shared>) {
+pub(super) async fn keep_connected(shared: Arc<ClientInner>) {
     let config = &shared.config;
     let mut backoff = Backoff::new(config.backoff_initial, config.backoff_max);
     let mut failures = 0;
@@ -59,7 +59,7 @@ pub(super) async fn keep_connected(shared: Arc<Shared>) {
 }
 
 /// Only the first of several failures is worth a warning.
-fn note(shared: &Shared, ending: &Ending, failures: usize) {
+fn note(shared: &ClientInner, ending: &Ending, failures: usize) {
     let endpoint = &shared.config.endpoint;
     let (reason, first) = match ending {
         Ending::NotUp(reason) => (reason, failures == 0),
@@ -74,7 +74,7 @@ fn note(shared: &Shared, ending: &Ending, failures: usize) {
     }
 }
 
-async fn connect_and_serve(shared: &Arc<Shared>, failures: usize) -> Ending {
+async fn connect_and_serve(shared: &Arc<ClientInner>, failures: usize) -> Ending {
     let addresses = match known_addresses(shared).await {
         Ok(addresses) => addresses,
         Err(reason) => return Ending::NotUp(reason),
@@ -91,7 +91,7 @@ async fn connect_and_serve(shared: &Arc<Shared>, failures: usize) -> Ending {
     }
 }
 
-async fn known_addresses(shared: &Shared) -> Result<Arc<[SocketAddr]>, Arc<str>> {
+async fn known_addresses(shared: &ClientInner) -> Result<Arc<[SocketAddr]>, Arc<str>> {
     let mut watch = shared.resolver.watch();
     // The resolver answers or fails; it does not stay silent.
     let known = watch.wait_for(|addresses| !matches!(addresses, Addresses::Unknown)).await;
@@ -110,7 +110,7 @@ async fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
 }
 
 /// Lets the connection take requests once it answered a ping: a balancer without back ends accepts and hangs up.
-async fn serve(shared: &Arc<Shared>, address: SocketAddr, stream: TcpStream) -> Ending {
+async fn serve(shared: &Arc<ClientInner>, address: SocketAddr, stream: TcpStream) -> Ending {
     let (connection, requests) = Connection::new(address, Arc::clone(&shared.config));
     let connection = InPool { shared, connection };
     let mut driver = std::pin::pin!(drive(Arc::clone(&connection.connection), stream, requests));
@@ -132,7 +132,7 @@ async fn serve(shared: &Arc<Shared>, address: SocketAddr, stream: TcpStream) -> 
 
 /// Takes the connection out of the pool however its task ends, and fails what is left of its requests.
 struct InPool<'a> {
-    shared: &'a Shared,
+    shared: &'a ClientInner,
     connection: Arc<Connection>,
 }
 

@@ -9,7 +9,7 @@ use moray::Object;
 use serde_json::Value;
 
 use super::rows::{Key, Ticket, Verdict, Version, Written};
-use super::{Replica, Shared};
+use super::{Replica, ReplicaInner};
 use crate::db::index::Change;
 use crate::db::moray::failed;
 use crate::db::{DbError, blocking};
@@ -49,7 +49,7 @@ pub(super) fn version_of(row: &Object) -> Version {
     Version { id: row.id, mtime: row.mtime, etag: row.etag.as_str().into() }
 }
 
-impl Shared {
+impl ReplicaInner {
     /// Takes from rows of a query what is new. Whether there was anything.
     pub(super) async fn take(self: &Arc<Self>, sent: Ticket, rows: Vec<Object>) -> Result<bool, DbError> {
         // Mostly everything is known, and this is short.

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::Shared;
+use super::ReplicaInner;
 use super::rows::Key;
 use crate::db::moray::failed;
 use crate::db::{DbError, blocking};
@@ -22,7 +22,7 @@ struct Range<'a> {
     known: &'a [(u64, Key)],
 }
 
-impl Shared {
+impl ReplicaInner {
     /// Finds out which rows up to the `_id` `top` are no longer there, or are not known here, and makes it right. How many
     /// were removed.
     ///

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::Shared;
+use super::ReplicaInner;
 use super::rounds::{Interruption, Newest, PAGE, interruption};
 use super::rows::Key;
 use crate::db::DbError;
@@ -49,7 +49,11 @@ impl Deletions {
     }
 
     /// Takes those from `since` on. Whether there was anything new.
-    pub(super) async fn take(&mut self, shared: &Arc<Shared>, since: i64) -> Result<bool, Interruption> {
+    pub(super) async fn take(
+        &mut self,
+        shared: &Arc<ReplicaInner>,
+        since: i64,
+    ) -> Result<bool, Interruption> {
         self.taken.retain(|_, mtime| *mtime >= since);
         let mut walk = Walk::since(since);
         let (mut last, mut any) = (since, false);
@@ -72,7 +76,7 @@ impl Deletions {
     }
 
     /// Looks for the images of these notes that are here: they may have been made anew since.
-    async fn look_up(&self, shared: &Arc<Shared>, notes: &[(Key, i64)]) -> Result<(), DbError> {
+    async fn look_up(&self, shared: &Arc<ReplicaInner>, notes: &[(Key, i64)]) -> Result<(), DbError> {
         let known: Vec<_> = {
             let rows = shared.rows();
             notes.iter().map(|(key, _)| key).filter(|key| rows.is_known(key)).cloned().collect()
@@ -86,7 +90,7 @@ impl Deletions {
     }
 
     /// Removes old notes, now and then.
-    async fn trim(&mut self, shared: &Shared) {
+    async fn trim(&mut self, shared: &ReplicaInner) {
         let is_due = self.trimmed.is_none_or(|trimmed| trimmed.elapsed() >= KEPT);
         if self.newest.mtime == 0 || !is_due {
             return;

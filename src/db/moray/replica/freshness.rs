@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout_at;
 
-use super::{Replica, Shared};
+use super::{Replica, ReplicaInner};
 use crate::db::DbError;
 
 /// What is older than this is no answer while Moray is there.
@@ -139,7 +139,7 @@ impl Replica {
     }
 }
 
-impl Shared {
+impl ReplicaInner {
     /// Whether somebody has read or written lately.
     pub(super) fn is_in_use(&self) -> bool {
         self.used().elapsed() < IN_USE

@@ -8,7 +8,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::apply::{Decoded, version_of};
 use super::rows::{Key, Rows};
-use super::{Known, Shared};
+use super::{KnownRecord, ReplicaInner};
 use crate::db::index::Prepared;
 use crate::db::moray::failed;
 use crate::db::{DbError, blocking};
@@ -38,7 +38,7 @@ fn ranges(top: u64) -> Vec<(u64, Option<u64>)> {
     starts.map(|first| (first, (first + width <= top).then(|| first + width - 1))).collect()
 }
 
-impl Shared {
+impl ReplicaInner {
     /// Loads all rows. What is known already and has not changed is not decoded again.
     ///
     /// What happens meanwhile is for the next round to find, which is to ask for everything since the returned times.
@@ -79,7 +79,7 @@ impl Shared {
     fn known_or_decoded(&self, row: &moray::Object) -> Decoded {
         let key = Key::of(&row.key);
         match self.known(&key).filter(|known| *known.etag == *row.etag) {
-            Some(Known { record, view, .. }) => {
+            Some(KnownRecord { record, view, .. }) => {
                 Decoded { key, version: version_of(row), image: Ok((record, view)) }
             }
             None => Decoded::new(row, self.rules),

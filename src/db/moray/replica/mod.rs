@@ -48,12 +48,12 @@ const SEARCHES: usize = 2;
 /// The replica, and what keeps it.
 #[derive(Debug)]
 pub(super) struct Replica {
-    shared: Arc<Shared>,
+    shared: Arc<ReplicaInner>,
     keeper: Mutex<Option<AbortOnDropHandle<()>>>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct ReplicaInner {
     bucket: Bucket,
     rules: Rules,
     metrics: Arc<Metrics>,
@@ -74,7 +74,7 @@ struct Shared {
 
 /// A record that is known here.
 #[derive(Debug, Clone)]
-pub(super) struct Known {
+pub(super) struct KnownRecord {
     /// As it is stored.
     pub(super) record: Arc<str>,
     /// The version.
@@ -91,7 +91,7 @@ impl Replica {
         metrics: Arc<Metrics>,
     ) -> Replica {
         let clock = Arc::<Clock>::default();
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ReplicaInner {
             bucket,
             rules,
             metrics,
@@ -132,7 +132,7 @@ impl Replica {
     }
 
     /// The record of an image as it was when the last query showed it, or a write of this process was answered.
-    pub(super) fn record(&self, uuid: Uuid) -> Option<Known> {
+    pub(super) fn record(&self, uuid: Uuid) -> Option<KnownRecord> {
         self.shared.known(&Key::Image(uuid))
     }
 
@@ -177,16 +177,16 @@ impl Replica {
     }
 }
 
-impl Shared {
+impl ReplicaInner {
     fn used(&self) -> MutexGuard<'_, Instant> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn known(&self, key: &Key) -> Option<Known> {
+    fn known(&self, key: &Key) -> Option<KnownRecord> {
         let Key::Image(uuid) = key else { return None };
         let rows = self.rows();
         let (record, etag) = rows.record(key)?;
-        Some(Known { record, etag: etag.to_owned(), view: self.index.get(*uuid)? })
+        Some(KnownRecord { record, etag: etag.to_owned(), view: self.index.get(*uuid)? })
     }
 
     fn rows(&self) -> MutexGuard<'_, Rows> {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::Shared;
+use super::ReplicaInner;
 use super::deletions::Deletions;
 use super::rows::{Key, Ticket};
 use crate::db::moray::bucket::{BUCKET, Walk};
@@ -51,7 +51,7 @@ pub(super) const PAGE: u64 = 500;
 const COMPARISONS: usize = 3;
 
 /// Keeps the replica for as long as the process runs.
-pub(super) async fn keep(shared: Arc<Shared>) {
+pub(super) async fn keep(shared: Arc<ReplicaInner>) {
     let mut keeper = Keeper {
         shared,
         progress: None,
@@ -102,7 +102,7 @@ impl From<DbError> for Interruption {
 }
 
 struct Keeper {
-    shared: Arc<Shared>,
+    shared: Arc<ReplicaInner>,
     /// `None` before everything was loaded, and after a gap.
     progress: Option<Progress>,
     /// When the last round began that was not interrupted.

@@ -72,7 +72,7 @@ pub(super) struct Outcome {
 
 /// A task that runs. When it is dropped the task is told to end.
 #[derive(Debug)]
-pub(super) struct Running {
+pub(super) struct RunningTask {
     outcome: oneshot::Receiver<Outcome>,
     events: SyncSender<Event>,
     job: Object,
@@ -87,7 +87,7 @@ enum Event {
     Die,
 }
 
-impl Running {
+impl RunningTask {
     /// Begins.
     pub(super) fn begin(run: Run) -> Self {
         let (events, inbox) = mpsc::sync_channel(EVENTS);
@@ -119,7 +119,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningTask {
     fn drop(&mut self) {
         let _ = self.events.try_send(Event::Die);
     }

@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::timestamp::{iso, now};
-use crate::workflow::engine::{Outcome, Run, Running};
+use crate::workflow::engine::{Outcome, Run, RunningTask};
 use crate::workflow::job::{FROZEN, stored};
 use crate::workflow::store::{Object, Store, StoreError, text};
 
@@ -159,7 +159,7 @@ impl Drive {
     async fn task(&mut self, task: Value, results: &str) -> Result<(), Stop> {
         let started_at = now();
         let name = task.get("name").or_else(|| task.get("uuid")).cloned().unwrap_or_default();
-        let running = Running::begin(Run {
+        let running = RunningTask::begin(Run {
             task,
             job: self.job.clone(),
             variables: Arc::clone(&self.variables),

@@ -32,10 +32,10 @@ const BACK_OFF: Duration = Duration::from_secs(1);
 
 /// What the API tells the runner. Clones share it.
 #[derive(Debug, Clone)]
-pub(super) struct Runner(Arc<Shared>);
+pub(super) struct Runner(Arc<RunnerInner>);
 
 #[derive(Debug)]
-struct Shared {
+struct RunnerInner {
     store: Store,
     wake: Notify,
     paused: AtomicBool,
@@ -53,7 +53,7 @@ impl Runner {
     /// One that does not work yet.
     pub(super) fn new(store: Store) -> Self {
         let (wake, paused) = (Notify::new(), AtomicBool::new(false));
-        Self(Arc::new(Shared { store, wake, paused }))
+        Self(Arc::new(RunnerInner { store, wake, paused }))
     }
 
     /// There may be a job to begin.

@@ -52,12 +52,12 @@ pub(crate) async fn connected(client: &Client, connections: usize) {
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     calls: mpsc::UnboundedReceiver<Call>,
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<ServerState>,
     _stop: DropGuard,
 }
 
 #[derive(Default)]
-pub(crate) struct Shared {
+pub(crate) struct ServerState {
     pub(crate) accepted: AtomicUsize,
     pub(crate) pings: AtomicUsize,
     /// Pings are not answered.
@@ -75,7 +75,7 @@ impl Server {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, calls) = mpsc::unbounded_channel();
-        let shared = Arc::<Shared>::default();
+        let shared = Arc::<ServerState>::default();
         let stop = CancellationToken::new();
         let accepting = accept(listener, Arc::clone(&shared), sender, stop.clone());
         tokio::spawn(stop.clone().run_until_cancelled_owned(accepting));
@@ -122,7 +122,7 @@ pub(crate) async fn deserted_address() -> SocketAddr {
 
 async fn accept(
     listener: TcpListener,
-    shared: Arc<Shared>,
+    shared: Arc<ServerState>,
     calls: mpsc::UnboundedSender<Call>,
     stop: CancellationToken,
 ) {
@@ -136,7 +136,7 @@ async fn accept(
     }
 }
 
-async fn serve(stream: TcpStream, shared: Arc<Shared>, calls: mpsc::UnboundedSender<Call>) {
+async fn serve(stream: TcpStream, shared: Arc<ServerState>, calls: mpsc::UnboundedSender<Call>) {
     let (reader, writer) = stream.into_split();
     let mut frames = FramedRead::new(reader, FrameCodec::default());
     let (output, mut outputs) = mpsc::unbounded_channel();

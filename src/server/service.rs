@@ -26,10 +26,10 @@ use super::events::Events;
 use super::generation::Generation;
 use super::listener::{Door, ServeConfig, Server};
 use super::metrics::MetricsServer;
-use super::refused::Refused;
-use super::roster;
-use super::run::Start;
+use super::reload_error::Refused;
+use super::serve::Start;
 use super::watch::{Reason, Watch};
+use super::workers;
 use crate::api::{Api, AppState};
 use crate::config::{Config, InForce};
 use crate::images::{App, CurrentApp};
@@ -42,7 +42,7 @@ const SETTLE_LIMIT: Duration = Duration::from_secs(2);
 const SETTLE_STEP: Duration = Duration::from_millis(200);
 
 /// The service, under a configuration that may change.
-pub(super) struct Running {
+pub(super) struct ImgapiService {
     generation: Generation,
     current: CurrentApp,
     api: CurrentApi,
@@ -98,7 +98,7 @@ enum Found {
     Key,
 }
 
-impl Running {
+impl ImgapiService {
     /// Serves with the first generation on this listener, until `shutdown`. To be called within the runtime.
     pub(super) fn start(
         start: Start<'_>,
@@ -106,12 +106,12 @@ impl Running {
         metrics: Arc<Metrics>,
         listener: TcpListener,
         shutdown: CancellationToken,
-    ) -> Running {
+    ) -> ImgapiService {
         let (first, key_worker) = first;
         let config = Arc::clone(&first.app.config);
         let workers = Arc::new(Workers::new(Arc::clone(&metrics)));
         let current = CurrentApp::new(Arc::clone(&first.app));
-        roster::start(&workers, &current, key_worker);
+        workers::start(&workers, &current, key_worker);
         let mut metrics_server =
             MetricsServer::new(&metrics, current.clone(), start.log.clone(), shutdown.clone());
         if let Some(address) = config.metrics {
@@ -122,7 +122,7 @@ impl Running {
         let events = Arc::new(Events::new(Arc::clone(&metrics)));
         let server = Arc::new(Server::new(api.clone(), limits(&config), events, shutdown));
         let door = server.open(listener);
-        Running {
+        ImgapiService {
             generation: first,
             current,
             api,
@@ -148,7 +148,7 @@ impl Running {
     }
 
     /// Puts what the file says in force whenever it changes, until `shutdown`.
-    pub(super) async fn follow(mut self, mut watch: Watch, shutdown: CancellationToken) -> Running {
+    pub(super) async fn follow(mut self, mut watch: Watch, shutdown: CancellationToken) -> ImgapiService {
         loop {
             watch.follow(self.files());
             let reason = tokio::select! {
@@ -252,7 +252,7 @@ impl Running {
         }
         self.metrics.config_applied();
         tracing::info!(changed, config.json = %Json(&config.masked()), "the configuration has changed");
-        roster::change(&self.workers, &self.current, &self.generation, &next, key_worker).await;
+        workers::change(&self.workers, &self.current, &self.generation, &next, key_worker).await;
         self.generation = next;
     }
 

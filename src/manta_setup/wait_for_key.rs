@@ -7,7 +7,7 @@ use std::time::Duration;
 use manta::{Client, Config, ErrorCode, GetOptions, Path};
 use tokio::time::{Instant, sleep};
 
-use super::target::Settings;
+use super::sapi_service::Settings;
 
 const PAUSE: Duration = Duration::from_secs(2);
 

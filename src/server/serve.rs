@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::base_dir::{self, NoBaseDir};
 use super::descriptors::Descriptors;
 use super::generation::Generation;
-use super::running::{Running, labels};
+use super::service::{ImgapiService, labels};
 use super::watch::Watch;
 use crate::config::{Config, ConfigError};
 use crate::db::OpenError;
@@ -109,7 +109,7 @@ async fn run(start: Start<'_>, config: Arc<Config>) -> Result<(), ServeError> {
             return Ok(());
         }
     };
-    let running = Running::start(start, first, metrics, api, shutdown.clone());
+    let running = ImgapiService::start(start, first, metrics, api, shutdown.clone());
     tracing::info!("Image API listening on <http://{address}>.");
     let server = running.server();
     let following = tokio::spawn(running.follow(watch, shutdown));

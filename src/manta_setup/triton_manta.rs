@@ -15,10 +15,10 @@
 //! step.
 
 use super::MantaSetup;
-use super::accepted::until_accepted;
 use super::key::Key;
-use super::rotation::retire;
-use super::target::{Place, Settings, Target};
+use super::retire_keys::retire;
+use super::sapi_service::{Place, Settings, Target};
+use super::wait_for_key::until_accepted;
 use super::zone::Zone;
 use crate::accounts::{AccountKey, AccountKeys, AccountsError};
 

@@ -9,8 +9,8 @@ use tokio::time::{Instant, sleep};
 
 use super::MantaSetup;
 use super::key::Key;
-use super::near::Account;
-use super::target::Target;
+use super::sapi_service::Target;
+use super::triton_manta::Account;
 use super::zone::{Zone, read};
 use crate::accounts::AccountKey;
 

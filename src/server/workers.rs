@@ -41,7 +41,7 @@ pub(super) async fn change(
     if other_backends || has_scrubber(before) != has_scrubber(now) {
         changes.push((Scrub::NAME, scrub(current)));
     }
-    if !now.app.jobs.are(&before.app.jobs) {
+    if !now.app.jobs.ptr_eq(&before.app.jobs) {
         changes.push((Watch::NAME, watch(current)));
     }
     if !Arc::ptr_eq(&now.auth, &before.auth) {

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Shared;
+use super::JobsInner;
 use crate::workers::{Failure, Next, Progress, Worker};
 
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -13,7 +13,7 @@ const INTERVAL: Duration = Duration::from_secs(10);
 /// Looks every ten seconds whether the Workflow API can be used, and gives it the workflows when it can again.
 #[derive(Debug)]
 pub struct Watch {
-    shared: Arc<Shared>,
+    shared: Arc<JobsInner>,
     /// Whether each workflow has been replaced, where the configuration asks for that.
     replaced: bool,
 }
@@ -22,7 +22,7 @@ impl Watch {
     /// What operators call it.
     pub const NAME: &'static str = "workflow-api";
 
-    pub(super) fn new(shared: Arc<Shared>) -> Watch {
+    pub(super) fn new(shared: Arc<JobsInner>) -> Watch {
         let replaced = !shared.force_replace;
         Watch { shared, replaced }
     }
