@@ -168,3 +168,22 @@ fn the_codes_of_the_api_are_those_of_the_source() {
     assert!(defined.len() > 10);
     assert_eq!(documented.collect::<BTreeSet<_>>(), defined);
 }
+
+/// Pages and redirects need none, and other tests have these.
+const WITHOUT_EXAMPLE: [&str; 2] = ["PublicDocs", "ListDatasets, GetDataset"];
+
+#[test]
+fn every_route_has_a_section_with_an_example() {
+    let text = fs::read_to_string(root().join("docs/index.md")).unwrap();
+    let rows = table_after("index.md", "## Routes");
+    let names =
+        rows.iter().flat_map(|row| row[0].split('[').skip(1)).map(|link| link.split(']').next().unwrap());
+    let names: Vec<&str> = names.filter(|name| !WITHOUT_EXAMPLE.contains(name)).collect();
+    assert!(names.len() > 10);
+    for name in names {
+        let section =
+            text.split(&format!("\n### {name}\n")).nth(1).unwrap_or_else(|| panic!("no section {name}"));
+        let section = section.split("\n### ").next().unwrap();
+        assert!(section.contains("\n```http"), "{name} has no example");
+    }
+}

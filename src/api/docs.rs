@@ -32,7 +32,7 @@ static PAGES: [Page; 4] = [
 
 const STYLE: &str = "body{max-width:60em;margin:2em auto;padding:0 1em;font-family:sans-serif;line-height:1.4}\
     table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:.2em .5em;text-align:left;vertical-align:top}\
-    code{background:#f4f4f4}";
+    code,pre{background:#f4f4f4}pre{overflow:auto}";
 
 /// `GET /docs/…` — PublicDocs: pages by their exact names; nothing is looked for in files.
 pub(super) async fn public_docs(uri: Uri, headers: HeaderMap) -> ApiResult<Response> {
