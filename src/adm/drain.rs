@@ -24,7 +24,7 @@ pub(super) enum Switch {
 pub(super) fn switch(config: &Config, switch: Switch) -> Result<(), String> {
     let file = config.drain_file();
     let done = match switch {
-        Switch::On => make(&file),
+        Switch::On => make(&config.local_base_dir, &file),
         Switch::Off => match fs::remove_file(&file) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             removed => removed,
@@ -34,10 +34,10 @@ pub(super) fn switch(config: &Config, switch: Switch) -> Result<(), String> {
 }
 
 /// Whatever is there is good enough for the service, and is not opened: it might be a FIFO.
-fn make(file: &Path) -> io::Result<()> {
+fn make(base: &Path, file: &Path) -> io::Result<()> {
     if file.try_exists()? {
         return Ok(());
     }
-    file.parent().map_or(Ok(()), fs::create_dir_all)?;
+    file.parent().map_or(Ok(()), |directory| files::create_below(base, directory))?;
     files::create(file).map(drop)
 }

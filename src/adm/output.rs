@@ -7,10 +7,15 @@ use std::io::{self, BufWriter, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
 use crate::console;
+use crate::files;
+
+/// An unfinished file that nobody has locked, and on which nothing was written for so long, is one of a command that was killed.
+const ABANDONED: Duration = Duration::from_secs(60);
 
 /// Where a command writes what it was asked for.
 #[derive(Debug)]
@@ -50,8 +55,7 @@ impl Output {
                 fs::canonicalize(path)?
             }
         };
-        // Only the operator may read it: records tell who may use what.
-        let new = NamedTempFile::new_in(directory_of(&path))?;
+        let new = unfinished(&path)?;
         Ok(Output::File { new: BufWriter::new(new), path })
     }
 
@@ -96,6 +100,34 @@ impl Output {
         match self {
             Output::Standard(_) => console::unwritten(error),
             Output::File { .. } | Output::Other(_) => unwritten(error),
+        }
+    }
+}
+
+/// A new file that takes the place of `path` when it is complete. Those that other commands have left which were killed are
+/// removed.
+///
+/// Only the operator may read it: records tell who may use what.
+fn unfinished(path: &Path) -> io::Result<NamedTempFile> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let (directory, prefix) = (directory_of(path), format!(".{name}.unfinished-"));
+    remove_abandoned(directory, &prefix);
+    let new = tempfile::Builder::new().prefix(&prefix).tempfile_in(directory)?;
+    // Held until it is complete, or the process is over. Where files cannot be locked, only those are removed that are old.
+    let _ = new.as_file().try_lock();
+    Ok(new)
+}
+
+/// What is in nobody's way if it cannot be removed: nothing is told of that.
+fn remove_abandoned(directory: &Path, prefix: &str) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix)) {
+        let path = entry.path();
+        let Ok(file) = files::open(&path) else { continue };
+        let modified = file.metadata().and_then(|known| known.modified());
+        let is_old = modified.is_ok_and(|time| time.elapsed().is_ok_and(|age| age >= ABANDONED));
+        if is_old && file.try_lock().is_ok() {
+            let _ = fs::remove_file(path);
         }
     }
 }

@@ -49,7 +49,7 @@ impl KeyStore {
         let current = Arc::new(ArcSwap::default());
         let mut reader = KeyReader {
             configured: configured_keys(configured),
-            manta: manta.map(|manta| MantaKeys::new(manta, in_manta)),
+            manta: manta.map(|manta| MantaKeys::new(manta, local_base_dir.to_owned(), in_manta)),
             files: directories.into_iter().flatten().map(KeyFiles::new).collect(),
             current: Arc::clone(&current),
         };

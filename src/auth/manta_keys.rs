@@ -28,13 +28,14 @@ const MAX_FILES: usize = 10_000;
 #[derive(Debug)]
 pub(super) struct MantaKeys {
     connection: MantaConnection,
+    base: PathBuf,
     directory: PathBuf,
 }
 
 impl MantaKeys {
-    /// Nothing is asked of Manta yet.
-    pub(super) fn new(connection: MantaConnection, directory: PathBuf) -> MantaKeys {
-        MantaKeys { connection, directory }
+    /// Copies go to a directory below the base directory. Nothing is asked of Manta yet.
+    pub(super) fn new(connection: MantaConnection, base: PathBuf, directory: PathBuf) -> MantaKeys {
+        MantaKeys { connection, base, directory }
     }
 
     /// Makes the local files those of Manta. One that cannot be copied stays as it is here, and is logged; the first such
@@ -84,8 +85,12 @@ impl MantaKeys {
             }
             bytes.extend_from_slice(&chunk);
         }
-        let directory = self.directory.clone();
-        blocking(move || replace(&directory, &target, &bytes)).await
+        let (base, directory) = (self.base.clone(), self.directory.clone());
+        blocking(move || {
+            files::create_below(&base, &directory)?;
+            replace(&target, &bytes)
+        })
+        .await
     }
 }
 
@@ -135,10 +140,9 @@ fn keep_only(directory: &Path, names: &BTreeSet<String>) -> io::Result<()> {
 }
 
 /// Writes a file in one step. It is copied again after a crash, so it need not be durable.
-fn replace(directory: &Path, target: &Path, bytes: &[u8]) -> io::Result<()> {
-    fs::create_dir_all(directory)?;
+fn replace(target: &Path, bytes: &[u8]) -> io::Result<()> {
     // Hidden, so that nobody takes it for a key file; one writer, so that it has one name.
-    let unfinished = directory.join(".unfinished");
+    let unfinished = target.with_file_name(".unfinished");
     files::create(&unfinished)?.write_all(bytes)?;
     fs::rename(&unfinished, target)
 }

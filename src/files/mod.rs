@@ -79,6 +79,24 @@ pub fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(true).open(path)
 }
 
+/// Makes a directory below `base`, and what is missing in between. The base itself is not made:
+/// where it is not there, its file system is not mounted, and what is written below its mount point is lost with the next one.
+///
+/// # Errors
+/// Those of the system.
+pub fn create_below(base: &Path, directory: &Path) -> io::Result<()> {
+    let below = directory.strip_prefix(base).map_err(io::Error::other)?;
+    let mut path = base.to_owned();
+    for part in below {
+        path.push(part);
+        match fs::create_dir(&path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// A name as a person can read and copy it: bytes that are no UTF-8 are written as `\xNN`.
 pub fn readable(name: impl AsRef<std::ffi::OsStr>) -> String {
     let mut text = String::new();
@@ -240,6 +258,19 @@ mod tests {
         fs::remove_file(&path).unwrap();
         Odd::Directory.plant(&path);
         assert!(create(&path).is_err());
+    }
+
+    #[test]
+    fn a_base_directory_is_never_made() {
+        let directory = tempfile::tempdir().unwrap();
+        let (base, below) = (directory.path().join("base"), directory.path().join("base/a/b"));
+        assert_eq!(create_below(&base, &below).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert!(create_below(&below, &base).is_err());
+        fs::create_dir(&base).unwrap();
+        for _ in 0..2 {
+            create_below(&base, &below).unwrap();
+        }
+        assert!(below.is_dir());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
@@ -158,6 +159,21 @@ async fn a_dump_is_written_to_what_is_there(app: &TestApp) {
     dump("/dev/stdout", OpenOptions::new().append(true).open(&log).unwrap().into()).await;
     assert!(records(&std::fs::read(&log).unwrap()) > 1);
     dump("/dev/null", Stdio::null()).await;
+    // One that was killed half-way has left a file, and another one is still at it.
+    let long_ago = SystemTime::now() - Duration::from_secs(3600);
+    let leftover = |name: &str| {
+        let path = directory.path().join(name);
+        let file = std::fs::File::create(&path).unwrap();
+        file.set_modified(long_ago).unwrap();
+        (path, file)
+    };
+    let (left, _) = leftover(".all.unfinished-a");
+    let (written, file) = leftover(".all.unfinished-b");
+    file.lock().unwrap();
+    let (other, _) = leftover(".others.unfinished-a");
+    dump(directory.path().join("all").to_str().unwrap(), Stdio::null()).await;
+    assert_eq!([left, written, other].map(|path| path.exists()), [false, true, true]);
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 4);
     for device in ["/dev/null", "/dev/stdout"] {
         assert!(!std::fs::symlink_metadata(device).unwrap().is_file(), "{device}");
     }

@@ -40,7 +40,7 @@ impl Directory {
     /// Makes the directory if it is not there, and removes what a crash has left of unfinished writes.
     pub(super) fn open(base: &Path) -> io::Result<Directory> {
         let directory = Directory::unlocked(base);
-        fs::create_dir_all(&directory.path)?;
+        files::create_below(base, &directory.path)?;
         File::open(base)?.sync_all()?;
         for entry in fs::read_dir(&directory.path)? {
             let entry = entry?;

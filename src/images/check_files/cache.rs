@@ -45,13 +45,11 @@ impl Cache {
     }
 
     pub(super) async fn write(&self, base: &Path) {
-        let file = file(base);
+        let (base, file) = (base.to_owned(), file(base));
         let content = serde_json::to_vec(self);
         let write = move || {
             let new = file.with_extension("json.new");
-            if let Some(directory) = file.parent() {
-                fs::create_dir_all(directory)?;
-            }
+            files::create_below(&base, &base.join(DIRECTORY))?;
             files::create(&new)?.write_all(&content?)?;
             fs::rename(&new, &file)
         };
@@ -75,8 +73,11 @@ impl Cache {
     }
 }
 
+/// Where it is, below the base directory.
+const DIRECTORY: &str = "run";
+
 fn file(base: &Path) -> PathBuf {
-    base.join("run").join("check-files.json")
+    base.join(DIRECTORY).join("check-files.json")
 }
 
 fn key(location: &Location) -> String {
