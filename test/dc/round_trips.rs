@@ -20,6 +20,7 @@ tests! {
     changes_read_nothing_when_nobody_interferes,
     a_refusal_is_about_what_is_there_now,
     what_an_account_does_not_see_costs_what_is_not_there_costs,
+    a_moray_that_does_not_answer_keeps_nobody_waiting,
     an_owner_is_looked_up_once,
     a_server_at_rest_asks_moray_for_nothing,
 }
@@ -132,6 +133,37 @@ async fn what_an_account_does_not_see_costs_what_is_not_there_costs(_shared: &Te
         assert_eq!((refused.status, calls), (also_refused.status, also_calls), "{method} {target}");
         assert!(calls <= 1, "{method} {target}: {calls}");
     }
+}
+
+/// Where nothing has been sent yet that might be done.
+async fn a_moray_that_does_not_answer_keeps_nobody_waiting(_shared: &TestApp) {
+    let app = TestApp::start_empty().await;
+    let luke = app.luke();
+    let draft = luke.has_image_with_file(json!({}), b"x").await;
+    let shared = luke.has_active_image(json!({"acl": [VADER]})).await;
+    app.dc.moray().faults().set(Fault::Stall);
+    let asked = async |actor: Actor<'_>, method: Method, target: String| {
+        let began = Instant::now();
+        actor.call(method, &target).send().await.refused(503, "ServiceUnavailableError");
+        // A call of Moray has ten seconds, or thirty.
+        assert!(began.elapsed().as_secs() < 8, "{target}: {:?}", began.elapsed());
+    };
+    let all = async || {
+        tokio::join!(
+            asked(luke, Method::GET, format!("/images/{draft}/file")),
+            asked(luke, Method::GET, format!("/images/{NOBODY}")),
+            asked(luke, Method::POST, format!("/images/{NOBODY}?action=activate")),
+            asked(luke, Method::PUT, format!("/images/{NOBODY}/file?compression=none")),
+            asked(app.vader(), Method::DELETE, format!("/images/{draft}")),
+            asked(app.vader(), Method::POST, format!("/images/{shared}/clone")),
+        );
+    };
+    all().await;
+    // It is known to be away by now.
+    all().await;
+    app.dc.moray().faults().clear();
+    wait_until("Moray is asked again", async || (luke.download(&draft).await.status == 200).then_some(()))
+        .await;
 }
 
 async fn an_owner_is_looked_up_once(_shared: &TestApp) {

@@ -54,8 +54,26 @@ impl MorayDatabase {
 
     /// The record of `uuid`, from Moray itself.
     pub(super) async fn get(&self, uuid: Uuid) -> Result<Option<Stored>, DbError> {
-        let row = self.bucket.get(&uuid.to_string()).await.map_err(failed)?;
+        let row = self.get_row(uuid).await?;
         Ok(row.and_then(|row| load(&row, self.rules)))
+    }
+
+    async fn get_row(&self, uuid: Uuid) -> Result<Option<Object>, DbError> {
+        let bucket = self.bucket.clone();
+        self.ask(async move { bucket.get(&uuid.to_string()).await }).await
+    }
+
+    /// The answer to a question for which a client waits. One that is not waited for any more goes on: when its time is over,
+    /// the client of Moray looks after the connection.
+    async fn ask<T: Send + 'static>(
+        &self,
+        ask: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, DbError> {
+        match self.replica.unless_long_away(tokio::spawn(ask)).await {
+            Some(Ok(answer)) => answer.map_err(failed),
+            Some(Err(stopped)) => Err(DbError::Failed(stopped.into())),
+            None => Err(DbError::Unavailable(Away.into())),
+        }
     }
 
     /// The record as it is known here.
@@ -207,11 +225,7 @@ impl MorayDatabase {
     pub(super) async fn delete(&self, uuid: Uuid, etag: &str) -> Result<(), DbError> {
         match self.write_all(Some((uuid, etag)), &[]).await {
             // Once it is gone, nobody minds by which of two requests.
-            Err(DbError::OutcomeUnknown(_))
-                if matches!(self.bucket.get(&uuid.to_string()).await, Ok(None)) =>
-            {
-                Ok(())
-            }
+            Err(DbError::OutcomeUnknown(_)) if matches!(self.get_row(uuid).await, Ok(None)) => Ok(()),
             deleted => deleted,
         }
     }
@@ -276,9 +290,12 @@ impl MorayDatabase {
     }
 
     pub(super) async fn dependents(&self, uuid: Uuid) -> Result<Vec<Uuid>, DbError> {
-        let (filter, options) = (filter::with_origin(uuid), FindOptions::default());
-        let found = self.bucket.client.find_all(BUCKET, &filter, &options);
-        let rows = self.bucket.timed("find", found).await.map_err(failed)?;
+        let bucket = self.bucket.clone();
+        let find = async move {
+            let (filter, options) = (filter::with_origin(uuid), FindOptions::default());
+            bucket.timed("find", bucket.client.find_all(BUCKET, &filter, &options)).await
+        };
+        let rows = self.ask(find).await?;
         Ok(rows.iter().filter_map(|row| row.key.parse().ok()).collect())
     }
 
@@ -348,6 +365,11 @@ fn connect(config: &config::Moray, metrics: Arc<Metrics>) -> Bucket {
     client.connect_timeout = config.connect_timeout;
     Bucket::new(Client::new(client), metrics)
 }
+
+/// Moray is away.
+#[derive(Debug, thiserror::Error)]
+#[error("moray does not answer")]
+struct Away;
 
 /// Moray is away, and the image is not among those in memory.
 #[derive(Debug, thiserror::Error)]

@@ -195,7 +195,8 @@ impl Replica {
     /// Somebody else was at it at the same moment, or the answer to a write was lost: the record is read again. If
     /// Moray has no answer now, the next round has.
     pub(in crate::db::moray) async fn read_back(&self, uuid: Uuid) {
-        if let Err(error) = self.shared.refresh(&Key::Image(uuid)).await {
+        let read = self.unless_long_away(self.shared.refresh(&Key::Image(uuid))).await;
+        if let Some(Err(error)) = read {
             tracing::debug!(%uuid, %error, "the result of a write was not read back");
         }
     }

@@ -129,6 +129,21 @@ impl Replica {
         }
     }
 
+    /// Asks Moray, but for not much longer than its [`PATIENCE`] allows once Moray is known to be away; then there is no answer.
+    pub(in crate::db::moray) async fn unless_long_away<T>(&self, ask: impl Future<Output = T>) -> Option<T> {
+        let mut state = self.shared.state.subscribe();
+        let away = async {
+            // It may be back, and not known to be yet.
+            tokio::time::sleep(2 * PATIENCE).await;
+            // An error is the end of the process.
+            let _ = state.wait_for(|state| state.is_away).await;
+        };
+        tokio::select! {
+            answer = ask => Some(answer),
+            () = away => None,
+        }
+    }
+
     /// Waits for a state of the replica that is known to be that of Moray from now on or later. Whether it came in time.
     pub(in crate::db::moray) async fn next_round(&self) -> bool {
         let now = Instant::now();
