@@ -22,7 +22,7 @@ use crate::child::Peer;
 
 /// As long as the answer of Ping, and of the same type.
 const PONG: &str =
-    "{\n  \"ping\": \"pong\",\n  \"version\": \"0.1.0\",\n  \"imgapi\": true,\n  \"pid\": 1234567\n}";
+    "{\n  \"ping\": \"pong\",\n  \"version\": \"5.0.0\",\n  \"imgapi\": true,\n  \"pid\": 1234567\n}";
 
 /// Longer than a list of 1,000 images.
 const MAX_CONSTANT: usize = 16 << 20;

@@ -101,6 +101,8 @@ pub(super) async fn get_image_jobs(
 ) -> ApiResult<Json> {
     let (task, execution) = (context.params.non_empty("task")?, context.params.non_empty("execution")?);
     let (app, id) = (state.app(), context.id_text());
+    // How much the Workflow API has to say is not known before.
+    context.size.add(usize::MAX).await;
     let jobs = images::image_jobs(app, image.access.uuid, task, execution, &id).await?;
     Ok(Json::rendered(json::pretty(&jobs)?))
 }

@@ -11,7 +11,7 @@ use axum::http::{HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, on};
 
-use crate::images::{ApiError, Code};
+use crate::images::{ApiError, Code, off_the_runtime};
 use crate::telemetry::Metrics;
 
 /// Classic text format: cmon-agent refuses OpenMetrics.
@@ -19,10 +19,12 @@ const TEXT_FORMAT: &str = "text/plain; version=0.0.4";
 
 /// The metrics service. `refresh` brings those metrics up to date that are read from elsewhere.
 pub fn router(metrics: Arc<Metrics>, refresh: impl Fn() + Clone + Send + Sync + 'static) -> Router {
-    let serve = move || {
-        refresh();
-        let text = text(&metrics);
-        async { text }
+    let serve = move || async move {
+        // There are many thousands of lines after a while.
+        off_the_runtime(usize::MAX, || {
+            refresh();
+            text(&metrics)
+        })
     };
     Router::new()
         .route("/metrics", on(MethodFilter::GET, serve).head(not_allowed).fallback(not_allowed))
