@@ -125,6 +125,12 @@ impl Client {
         self.send(request.body(reqwest::Body::wrap_stream(file.stream()))).await
     }
 
+    /// AddImageFile to Manta, with a body that comes as it pleases.
+    pub(crate) async fn upload_to_manta(&self, uuid: &str, body: reqwest::Body) -> reqwest::Result<Answer> {
+        let path = format!("/images/{uuid}/file?compression=none&storage=manta");
+        self.send(self.request(Method::PUT, &path).body(body)).await
+    }
+
     /// An image with this file, which must succeed; its UUID.
     pub(crate) async fn uploaded(&self, file: TestFile) -> String {
         let uuid = self.created().await;

@@ -5,14 +5,18 @@
 //! Two processes on one Moray and one Manta: what both do to the files of one image at the same time.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::fmt::Debug;
 use std::time::Duration;
 
+use bytes::Bytes;
 use coal::Datacenter;
 use coal::datacenter::MantaMode;
 use futures_util::future::join_all;
+use futures_util::stream;
 use rand::random_range;
-use serde_json::Value;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
 use tokio::time::sleep;
 use uuid::Uuid;
 
@@ -192,5 +196,39 @@ async fn what_was_acknowledged_is_there_and_nothing_else_is_stored() {
     for _ in 0..scaled(ROUNDS) {
         join_all((0..AT_A_TIME).map(|_| pair.live())).await;
     }
+    second.stop().await;
+}
+
+/// The directory in Manta, to which the upload is on its way, goes with the image of before.
+#[tokio::test]
+async fn an_upload_that_another_server_makes_the_image_anew_beside_is_told_so() {
+    let (_datacenter, second, pair) = start().await;
+    let [first, other] = &pair.clients;
+    let (file, uuid) = (TestFile { seed: 1, size: 1000 }, first.created().await);
+    assert!(first.upload_with(&uuid, file, "&storage=manta").await.unwrap().is_success());
+    let (sender, receiver) = mpsc::channel(1);
+    let chunks = stream::unfold(receiver, async |mut receiver: mpsc::Receiver<Bytes>| {
+        Some((Ok::<_, Infallible>(receiver.recv().await?), receiver))
+    });
+    let (client, image) = (first.clone(), uuid.clone());
+    let upload = tokio::spawn(async move {
+        client.upload_to_manta(&image, reqwest::Body::wrap_stream(chunks)).await.unwrap()
+    });
+    // More than fits between the two ends: Manta has begun to take it.
+    for _ in 0..32 {
+        sender.send(vec![b'x'; 1 << 20].into()).await.unwrap();
+    }
+    assert_eq!(other.delete(&uuid).await.unwrap().status, 204);
+    let manifest = json!({"v": 2, "uuid": uuid, "name": "anew", "version": "1", "os": "smartos", "type": "zone-dataset",
+        "owner": first.owner(), "public": false, "published_at": "2024-01-02T03:04:05Z",
+        "files": [{"sha1": file.sha1(), "size": file.size, "compression": "none"}]});
+    let import = format!("/images/{uuid}?action=import");
+    assert_eq!(other.post(&import, &manifest).await.unwrap().outcome(), (200, String::new()));
+    drop(sender);
+    let answer = upload.await.unwrap();
+    assert_eq!(answer.outcome(), (503, "ServiceUnavailableError".to_owned()));
+    other.assert_has_no_file(&uuid).await;
+    assert!(first.upload_with(&uuid, file, "&storage=manta").await.unwrap().is_success());
+    first.assert_holds(&uuid, file).await;
     second.stop().await;
 }
