@@ -158,7 +158,13 @@ async fn an_image_is_copied_with_the_origins_of_its_owner(_: &TestApp) {
     far.on(&format!("/images/{foreign}?account={LUKE}"), Script::json(404, &refusal));
     import(&foreign, "far").await.not_found();
     shows(&foreign, json!({"owner": VADER}));
-    import(&foreign, "far").await.refused(401, "UnauthorizedError");
+    let relayed = import(&foreign, "far").await;
+    relayed.refused(401, "UnauthorizedError");
+    // What another server refuses is no failure of this one.
+    let id = relayed.header("x-request-id").unwrap();
+    app.audit(id).await;
+    let is_alarm = |record: &Value| record["req_id"] == id && record["level"].as_u64() > Some(30);
+    assert!(!app.log().iter().any(is_alarm));
     shows(&foreign, json!({"state": "disabled"}));
     import(&foreign, "far").await.refused_field("ValidationFailed", "state", "Invalid");
     shows(&shared, json!({}));
