@@ -13,8 +13,8 @@ use super::AppState;
 use super::body::{Parsed, read_body};
 use super::context::Context;
 use super::extract::ImagePath;
-use super::images::reply;
 use super::reply::Json;
+use super::reply::reply;
 use crate::images::{self, AclAction, ApiError, ApiResult};
 use crate::manifest::{FieldCode, Uuid};
 

@@ -16,10 +16,10 @@ use super::change_stor;
 use super::conditional;
 use super::context::Context;
 use super::extract::{ImagePath, OwnedImage};
-use super::images::reply;
 use super::imports;
 use super::jobs;
 use super::reply::Json;
+use super::reply::reply;
 use crate::images::{self, ApiError, ApiResult};
 use crate::manifest::{FieldCode, FieldError, Image, Record, json};
 
@@ -52,7 +52,7 @@ pub(super) async fn act_on_image(
 
 /// `POST /images/:uuid?action=export` — ExportImage.
 async fn export(state: &AppState, context: &Context, path: ImagePath, body: &Parsed) -> ApiResult<Response> {
-    let params = context.params.or_from(body, &["manta_path", "account"])?;
+    let params = context.params.or_from(body.members(), &["manta_path", "account"])?;
     let access = path.access(&params)?;
     let image = images::owned(state.app(), access).await?.image;
     let Some(path) = params.one("manta_path")? else {

@@ -23,7 +23,7 @@ pub(super) async fn change_stor(
 ) -> ApiResult<Response> {
     let access = path.visible(context, state).await?.access;
     context.params.operator_only()?;
-    let params = context.params.or_from(body, &["stor"])?;
+    let params = context.params.or_from(body.members(), &["stor"])?;
     let stor = parse_stor(state, params.non_empty("stor")?)?;
     let image = images::change_stor(state.app(), access, stor).await?;
     // As in 4.13.1, always the newer form, and without a tag.

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use axum::http::{HeaderMap, HeaderName, header};
 
-use super::images::etag;
+use super::reply::etag;
 use crate::images::{ApiError, ApiResult, Code, Precondition};
 use crate::manifest::{ApiForm, times};
 

@@ -14,7 +14,6 @@ use bytes::Bytes;
 
 use super::AppState;
 use super::params::Params;
-use super::routes::UNKNOWN;
 use crate::auth::Caller;
 use crate::config::ChannelId;
 use crate::db::Found;
@@ -26,6 +25,9 @@ const REQUEST_ID: [HeaderName; 2] =
 
 /// What a request calls all channels.
 const ALL_CHANNELS: &str = "*";
+
+/// Name of a route that did not match.
+const UNKNOWN: &str = "unknown";
 
 /// The other end of a connection, as the server puts it into every request's extensions.
 #[derive(Debug, Clone, Copy)]

@@ -11,12 +11,12 @@ use serde_json::Value;
 
 use super::AppState;
 use super::body::{self, Parsed};
-use super::body_stream;
 use super::context::Context;
 use super::extract::OwnedImage;
-use super::files::{parse_compression, parse_storage};
-use super::images::reply;
 use super::reply::Json;
+use super::reply::reply;
+use super::upload_params;
+use super::upload_params::{parse_compression, parse_storage};
 use crate::images::{self, Announced, ApiError, ApiResult, Code, FileUpload};
 use crate::import::{FileUrl, InvalidFileUrl, InvalidSource, Source};
 use crate::manifest::{FieldCode, FieldError, Stor, Uuid};
@@ -52,7 +52,7 @@ pub(super) async fn add_image_file_from_url(
     let params = &context.params;
     let compression = parse_compression(params)?;
     let announced =
-        Announced { sha1: body_stream::parse_sha1(params, Code::Download)?, ..Announced::default() };
+        Announced { sha1: upload_params::parse_sha1(params, Code::Download)?, ..Announced::default() };
     let dataset_guid = params.non_empty("dataset_guid")?.map(str::to_owned);
     let url = parse_file_url(&body)?;
     let target = images::target_of_file(state.app(), &image.image, parse_storage(params)?);

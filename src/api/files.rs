@@ -18,11 +18,12 @@ use super::context::Context;
 use super::download::{Download, FileBodies};
 use super::extract::{OwnedImage, VisibleImage};
 use super::fetch;
-use super::images::reply;
 use super::params::Params;
 use super::reply::Json;
+use super::reply::reply;
+use super::upload_params::{self, parse_compression, parse_storage};
 use crate::images::{self, ApiError, ApiResult, Code, FileUpload, OpenFile};
-use crate::manifest::{Compression, FieldCode, FieldError, Image, Stor, times};
+use crate::manifest::{Image, times};
 
 /// `PUT /images/:uuid/file` — AddImageFile, and with a `source` AddImageFileFromSource.
 pub(super) async fn add_image_file(
@@ -51,34 +52,10 @@ fn parse_upload(
 ) -> ApiResult<FileUpload> {
     Ok(FileUpload {
         compression: parse_compression(params)?,
-        announced: body_stream::announced(params, headers, Code::Download)?,
+        announced: upload_params::announced(params, headers, Code::Download)?,
         dataset_guid: params.non_empty("dataset_guid")?.map(str::to_owned),
         target: images::target_of_file(state.app(), image, parse_storage(params)?),
         job: None,
-    })
-}
-
-pub(super) fn parse_compression(params: &Params) -> ApiResult<Compression> {
-    let Some(compression) = params.non_empty("compression")? else {
-        let missing = FieldError::new("compression", FieldCode::Missing);
-        return Err(ApiError::invalid_parameters(vec![missing]));
-    };
-    compression.parse().map_err(|_| {
-        let message = format!("must be gzip, bzip2, xz or none, not {compression:?}");
-        ApiError::invalid_parameter("compression", FieldCode::Invalid, message)
-    })
-}
-
-/// Where an operator wants a file to go. Others cannot choose.
-pub(super) fn parse_storage(params: &Params) -> ApiResult<Option<Stor>> {
-    let Some(storage) = params.non_empty("storage")? else { return Ok(None) };
-    if params.account()?.is_some() {
-        let message = "may only be chosen by operators";
-        return Err(ApiError::invalid_parameter("storage", FieldCode::NotAllowed, message));
-    }
-    storage.parse().map(Some).map_err(|_| {
-        let message = format!("must be local or manta, not {storage:?}");
-        ApiError::invalid_parameter("storage", FieldCode::Invalid, message)
     })
 }
 

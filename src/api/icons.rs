@@ -13,13 +13,13 @@ use axum::http::{HeaderMap, Method, header};
 use axum::response::Response;
 
 use super::AppState;
-use super::body_stream;
 use super::context::Context;
 use super::download::{Download, FileBodies};
 use super::extract::{OwnedImage, VisibleImage};
-use super::files::parse_storage;
-use super::images::reply;
 use super::reply::Json;
+use super::reply::reply;
+use super::upload_params::parse_storage;
+use super::{body_stream, upload_params};
 use crate::images::{self, ApiError, ApiResult, Code, IconUpload, OpenIcon};
 use crate::manifest::times;
 
@@ -38,7 +38,7 @@ pub(super) async fn add_image_icon(
     let storage = parse_storage(&context.params)?;
     let upload = IconUpload {
         content_type: content_type.to_owned(),
-        announced: body_stream::announced(&context.params, &headers, Code::Upload)?,
+        announced: upload_params::announced(&context.params, &headers, Code::Upload)?,
         target: images::target_of_icon(state.app(), &image.image, storage),
     };
     let image =

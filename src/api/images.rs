@@ -8,7 +8,6 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use sha1::{Digest, Sha1};
 
 use super::AppState;
 use super::body::read_body;
@@ -16,11 +15,11 @@ use super::conditional::{self, Outcome, Validators};
 use super::context::Context;
 use super::extract::{OwnedImage, VisibleImage};
 use super::jobs;
-use super::reply::Json;
+use super::reply::{Json, reply};
 use super::unavailable;
 use crate::images::{self, ApiError, ApiResult};
+use crate::manifest::FieldCode;
 use crate::manifest::list::{Caller, ListQuery};
-use crate::manifest::{ApiForm, FieldCode, Image, json};
 
 /// `GET /images` — ListImages.
 pub(super) async fn list_images(
@@ -91,16 +90,6 @@ pub(super) async fn delete_image(
     let force_all_channels = context.params.flag("force_all_channels")?;
     images::delete(state.app(), image.access, force_all_channels).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// The image, with its entity tag.
-pub(super) fn reply(image: &Image, form: &ApiForm) -> ApiResult<Json> {
-    Ok(Json::rendered(json::pretty(&image.api(form))?).with_etag(etag(image, form)?))
-}
-
-/// The tag of an image's representation: the SHA-1 of its compact form, as 4.13.1 computes it.
-pub(super) fn etag(image: &Image, form: &ApiForm) -> ApiResult<String> {
-    Ok(hex::encode(Sha1::digest(json::compact(&image.api(form))?)))
 }
 
 fn not_modified(etag: &str) -> Response {

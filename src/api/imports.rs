@@ -13,7 +13,7 @@ use super::body::Parsed;
 use super::context::Context;
 use super::extract::ImagePath;
 use super::fetch::{job_of, parse_source};
-use super::images::reply;
+use super::reply::reply;
 use crate::images::{self, ApiError, ApiResult, ImportOptions};
 use crate::manifest::import::check_uuid;
 use crate::manifest::{ApiForm, ApiVersion};

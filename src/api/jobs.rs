@@ -30,7 +30,7 @@ pub(super) async fn create_from_vm(
     channel: Option<ChannelId>,
     body: Parsed,
 ) -> ApiResult<Response> {
-    let (app, params) = (state.app(), context.params.or_from(&body, &OF_VM)?);
+    let (app, params) = (state.app(), context.params.or_from(body.members(), &OF_VM)?);
     images::check_vm_images(app)?;
     let invalid = |name, message| ApiError::invalid_parameter(name, FieldCode::Invalid, message);
     let Some(vm) = params.non_empty("vm_uuid")? else { return Err(missing("vm_uuid")) };
@@ -73,7 +73,8 @@ pub(super) async fn import_from_datacenter(
     path: ImagePath,
     body: &Parsed,
 ) -> ApiResult<Response> {
-    let (params, config) = (context.params.or_from(body, &["datacenter", "account"])?, &state.app().config);
+    let (params, config) =
+        (context.params.or_from(body.members(), &["datacenter", "account"])?, &state.app().config);
     let Some(account) = params.account().ok().flatten() else {
         return Err(ApiError::invalid_request(vec![
             FieldError::invalid("account").because("must be a UUID"),

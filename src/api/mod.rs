@@ -42,6 +42,7 @@ mod routes;
 mod state;
 mod static_content;
 mod unavailable;
+mod upload_params;
 mod version;
 mod version_range;
 

@@ -9,9 +9,10 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::Serialize;
+use sha1::{Digest, Sha1};
 
-use crate::images::{ApiError, Code};
-use crate::manifest::{FieldError, json};
+use crate::images::{ApiError, ApiResult, Code};
+use crate::manifest::{ApiForm, FieldError, Image, json};
 
 /// A JSON body, with status 200 unless said otherwise, two spaces of indentation a level.
 #[derive(Debug)]
@@ -88,4 +89,14 @@ impl IntoResponse for ApiError {
         response.extensions_mut().insert(Failure(std::sync::Arc::new(self)));
         response
     }
+}
+
+/// The image, with its entity tag.
+pub(super) fn reply(image: &Image, form: &ApiForm) -> ApiResult<Json> {
+    Ok(Json::rendered(json::pretty(&image.api(form))?).with_etag(etag(image, form)?))
+}
+
+/// The tag of an image's representation: the SHA-1 of its compact form, as 4.13.1 computes it.
+pub(super) fn etag(image: &Image, form: &ApiForm) -> ApiResult<String> {
+    Ok(hex::encode(Sha1::digest(json::compact(&image.api(form))?)))
 }

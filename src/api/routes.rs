@@ -18,9 +18,6 @@ use crate::auth::Demand;
 use crate::config::Config;
 use crate::manifest::Mode;
 
-/// Name of a route that did not match.
-pub(super) const UNKNOWN: &str = "unknown";
-
 /// One row of the table.
 #[derive(Debug, Clone)]
 pub struct Route {

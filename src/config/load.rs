@@ -2,7 +2,6 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
@@ -10,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::problem::Problem;
 use super::read::Reader;
 use super::secret::Masked;
 use super::{
@@ -36,21 +36,6 @@ const MAX_STALE_SECONDS: u64 = 7 * 24 * 3600;
 /// Accounts are practically never deleted.
 const CACHE_SECONDS: u64 = 300;
 const MAX_CACHE_SECONDS: u64 = 24 * 3600;
-
-/// A key with what is wrong about its value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// Dotted path of the key, e.g. `ufds.url`.
-    pub key: String,
-    /// What is wrong, without the value of a secret.
-    pub message: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.key, self.message)
-    }
-}
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]

@@ -12,6 +12,7 @@ mod index;
 mod local;
 mod moray;
 mod records;
+mod stored_record;
 
 use std::io;
 use std::sync::Arc;
@@ -25,7 +26,8 @@ use crate::manifest::{ApiForm, Image, Uuid, View};
 pub use self::index::{ListAnswer, NoSuchMarker};
 pub use self::local::{LocalDatabase, OpenError};
 pub use self::moray::MorayDatabase;
-pub use self::records::{Records, StoredRecord};
+pub use self::records::Records;
+pub use self::stored_record::StoredRecord;
 
 /// A valid record and the version of it that was read.
 #[derive(Debug, Clone)]

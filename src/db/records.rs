@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use super::local::{Content, Directory};
 use super::moray::MorayRecords;
-use super::{Database, DbError, LocalDatabase, MorayDatabase, OpenError, blocking};
+use super::{Database, DbError, LocalDatabase, MorayDatabase, OpenError, StoredRecord, blocking};
 use crate::config::{self, Config};
 use crate::files::DirectoryLock;
-use crate::manifest::{Record, Rules, Uuid};
+use crate::manifest::{Rules, Uuid};
 use crate::telemetry::Metrics;
 
 /// Files read at a time.
@@ -23,15 +23,6 @@ const PAGE: usize = 500;
 /// How long a tool waits for a database that is away.
 const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(200);
-
-/// A record as it is stored.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StoredRecord {
-    /// Its name in the database: the UUID, for those that can be used.
-    pub key: String,
-    /// What is stored; or why it is no JSON object.
-    pub record: Result<Record, String>,
-}
 
 /// Goes over all records. A record that is there all the time comes once, in one of the versions that it had meanwhile.
 #[derive(Debug)]

@@ -32,6 +32,13 @@ pub struct ApiImage<'a> {
     form: ApiForm,
 }
 
+impl Image {
+    /// The form shown to clients; serialise it with [`super::json`].
+    pub fn api(&self, form: &ApiForm) -> ApiImage<'_> {
+        ApiImage::new(self, *form)
+    }
+}
+
 impl<'a> ApiImage<'a> {
     pub(super) fn new(image: &'a Image, form: ApiForm) -> Self {
         Self { image, form }

@@ -6,12 +6,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::api_form::{ApiForm, ApiImage};
 use super::file::{Icon, ImageFile, OwnName};
 use super::kinds::{ImageType, Os, Rules, State, Stor};
 use super::times::Moment;
 use super::uuid::Uuid;
-use super::{FieldError, coerce, tags, validate};
+use super::{FieldError, coerce, tags};
 
 /// The stored form of an image: what a database holds under its UUID.
 pub type Record = Map<String, Value>;
@@ -53,15 +52,6 @@ const RENAMED_FROM: &str = "renamed_from";
 const JOB: &str = "job_uuid";
 
 impl Image {
-    /// Validates a record against the rules of the server that holds it.
-    ///
-    /// # Errors
-    /// Every problem found, in the order 4.13.1 reports them. A stored record that fails is treated as
-    /// if it did not exist.
-    pub fn load(raw: Record, rules: Rules) -> Result<Self, Vec<FieldError>> {
-        validate::load(raw, rules)
-    }
-
     /// A changed copy: the closure edits the stored form, which is then validated as a whole.
     ///
     /// # Errors
@@ -196,11 +186,6 @@ impl Image {
     /// The UUID that the image had before its last one, if it was renamed.
     pub fn former_uuid(&self) -> Option<Uuid> {
         self.raw.get(RENAMED_FROM)?.as_str()?.parse().ok()
-    }
-
-    /// The form shown to clients; serialise it with [`super::json`].
-    pub fn api(&self, form: &ApiForm) -> ApiImage<'_> {
-        ApiImage::new(self, *form)
     }
 
     /// Whether an account may see this image.

@@ -8,6 +8,7 @@
 //! What they set up are seven keys of metadata of the service `imgapi` in SAPI. Config-agents make configuration files
 //! from them, in every zone of the service, within three minutes.
 
+mod account;
 mod environment;
 mod external;
 mod key;

@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::MantaSetup;
+use super::account::Account;
 use super::key::Key;
 use super::sapi_service::Target;
-use super::triton_manta::Account;
 use super::zone::{Zone, read};
 use crate::accounts::AccountKey;
 

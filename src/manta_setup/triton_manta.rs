@@ -15,15 +15,13 @@
 //! step.
 
 use super::MantaSetup;
+use super::account::{Account, told};
 use super::key::Key;
 use super::retire_keys::retire;
 use super::sapi_service::{Place, Settings, Target};
 use super::wait_for_key::until_accepted;
 use super::zone::Zone;
-use crate::accounts::{AccountKey, AccountKeys, AccountsError};
-
-/// LDAP's code for "no such object".
-const NO_SUCH_OBJECT: u32 = 32;
+use crate::accounts::AccountKeys;
 
 pub(super) async fn set_up(setup: &MantaSetup, place: Place) -> Result<(), String> {
     let zone = Zone::read(&setup.config)?;
@@ -95,52 +93,4 @@ fn kept(setup: &MantaSetup, target: &Target, url: &str, login: &str) -> Result<O
         tracing::warn!(keys, "SAPI says otherwise than this command, and is left as it is: {again}");
     }
     Ok(Some(key))
-}
-
-/// The administrator's account, and the name of our keys there.
-pub(super) struct Account {
-    keys: AccountKeys,
-    name: String,
-}
-
-impl Account {
-    async fn of_our_name(&mut self) -> Result<Vec<AccountKey>, String> {
-        let mut keys = self.keys.list().await.map_err(|error| told(&error))?;
-        keys.retain(|key| key.name == self.name);
-        Ok(keys)
-    }
-
-    /// Adds the key unless it is there.
-    async fn ensure(&mut self, key: &Key) -> Result<(), String> {
-        let fingerprint = &key.fingerprint;
-        if self.keys.has(fingerprint).await.map_err(|error| told(&error))? {
-            return Ok(());
-        }
-        let entry = AccountKey { name: self.name.clone(), fingerprint: fingerprint.clone() };
-        self.keys.add(&entry, &key.public).await.map_err(|error| told(&error))?;
-        tracing::info!(fingerprint, name = self.name, "added the key to the administrator's account in UFDS");
-        Ok(())
-    }
-
-    pub(super) async fn delete(&mut self, fingerprint: &str) -> Result<(), String> {
-        self.keys.delete(fingerprint).await.map_err(|error| told(&error))?;
-        tracing::info!(fingerprint, "deleted a key from the administrator's account in UFDS");
-        Ok(())
-    }
-
-    /// Connects anew: a connection that was idle for long may be dead.
-    pub(super) async fn reconnect(&mut self, target: &Target) -> Result<(), String> {
-        let keys = AccountKeys::connect(&target.master_ufds()?, target.admin()?).await;
-        self.keys = keys.map_err(|error| told(&error))?;
-        Ok(())
-    }
-}
-
-fn told(error: &AccountsError) -> String {
-    match error {
-        AccountsError::Refused { code: NO_SUCH_OBJECT, .. } => {
-            "the administrator's account is not in UFDS".to_owned()
-        }
-        error => error.to_string(),
-    }
 }

@@ -9,7 +9,7 @@
 
 mod io;
 mod linger;
-mod state;
+pub(super) mod state;
 #[cfg(test)]
 pub(in crate::server) mod tests;
 
@@ -38,44 +38,14 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt};
 
+use super::events::ConnectionEvents;
 use super::http_refusal::{Refusal, status_of};
-use super::listener::{ConnectionEvents, ServeConfig};
+use super::limits::ServeConfig;
 use super::sendfile::file_body;
 use crate::api::{FileBodies, Peer};
-use crate::config::TransferLimits;
 use io::ConnectionIo;
 pub(super) use state::ConnectionState;
-use state::{Overdue, Phase};
-
-/// How connections are treated. A request may have 100 headers, as hyper has it: a limit of our own would cost every
-/// request the time to clear so many places.
-#[derive(Clone, Debug)]
-pub(super) struct ConnectionConfig {
-    /// From the first byte of a request to the end of its head; then 408.
-    pub header_timeout: Duration,
-    /// How long a connection without a request stays open.
-    pub idle_timeout: Duration,
-    /// How slowly a client may take an answer before it is cut off.
-    pub transfer: TransferLimits,
-    /// Bytes of a request's head; then 431.
-    pub max_header_bytes: usize,
-}
-
-impl Default for ConnectionConfig {
-    fn default() -> ConnectionConfig {
-        ConnectionConfig {
-            header_timeout: Duration::from_secs(30),
-            // Node.js: two minutes, both.
-            idle_timeout: Duration::from_secs(120),
-            transfer: TransferLimits { idle: Duration::from_secs(120), min_rate: 0 },
-            max_header_bytes: 64 << 10,
-        }
-    }
-}
-
-/// The connection of a request, an extension of it, for its files; cheap to clone.
-#[derive(Clone)]
-pub(super) struct ConnectionHandle(pub(super) Arc<ConnectionState>);
+use state::{ConnectionHandle, Overdue, Phase};
 
 /// What connections have in common.
 pub(super) struct Surroundings<'a> {

@@ -7,9 +7,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::http_refusal::Refusal;
-use super::listener::ConnectionEvents;
 use crate::config::Stalled;
 use crate::telemetry::Metrics;
+
+/// Told what happens on connections. Called on the runtime's threads: must not block.
+pub(super) trait ConnectionEvents: Send + Sync + 'static {
+    /// A connection was accepted.
+    fn opened(&self) {}
+    /// A connection of those ended.
+    fn closed(&self) {}
+    /// Something that is no request was answered.
+    fn refused(&self, peer: SocketAddr, refusal: &Refusal);
+    /// A client was cut off because it took its answer too slowly.
+    fn stalled(&self, peer: SocketAddr, stalled: Stalled);
+}
 
 /// What the API's connections tell.
 pub(super) struct Events {

@@ -21,49 +21,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
-use super::connection::{self, ConnectionConfig, Ended, Surroundings};
+use super::connection::{self, Ended, Surroundings};
+use super::events::ConnectionEvents;
 use super::http_refusal::Refusal;
-use crate::config::Stalled;
+use super::limits::ServeConfig;
 
 /// Waits after a failure to accept, such as a lack of file descriptors: the first, and the longest.
 const BACKOFF: [Duration; 2] = [Duration::from_millis(10), Duration::from_secs(1)];
-
-/// How the service listens.
-#[derive(Clone, Debug)]
-pub(super) struct ServeConfig {
-    /// Connections open at the same time, on all listeners together. One more is answered 503 and closed.
-    pub max_connections: usize,
-    /// Connections over the limit that are told so at the same time; more are closed at once. It does not change while the
-    /// server runs.
-    pub max_refused: usize,
-    /// How long a shutdown waits for requests being served.
-    pub drain_limit: Duration,
-    /// How each connection is treated.
-    pub connection: ConnectionConfig,
-}
-
-impl Default for ServeConfig {
-    fn default() -> ServeConfig {
-        ServeConfig {
-            max_connections: 10_000,
-            max_refused: 256,
-            drain_limit: Duration::from_secs(60),
-            connection: ConnectionConfig::default(),
-        }
-    }
-}
-
-/// Told what happens on connections. Called on the runtime's threads: must not block.
-pub(super) trait ConnectionEvents: Send + Sync + 'static {
-    /// A connection was accepted.
-    fn opened(&self) {}
-    /// A connection of those ended.
-    fn closed(&self) {}
-    /// Something that is no request was answered.
-    fn refused(&self, peer: SocketAddr, refusal: &Refusal);
-    /// A client was cut off because it took its answer too slowly.
-    fn stalled(&self, peer: SocketAddr, stalled: Stalled);
-}
 
 /// How a shutdown went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

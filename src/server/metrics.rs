@@ -12,10 +12,11 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::ConnectionConfig;
 use super::descriptors::Descriptors;
+use super::events::ConnectionEvents;
 use super::http_refusal::Refusal;
-use super::listener::{self, ConnectionEvents, ServeConfig};
+use super::limits::{ConnectionConfig, ServeConfig};
+use super::listener;
 use crate::api;
 use crate::config::Stalled;
 use crate::images::CurrentApp;

@@ -11,6 +11,7 @@ mod descriptors;
 mod events;
 mod generation;
 mod http_refusal;
+mod limits;
 mod listener;
 mod metrics;
 mod reload_error;

@@ -25,7 +25,7 @@ use std::ops::Range;
 
 use axum::body::Body;
 
-use super::connection::ConnectionHandle;
+use super::connection::state::ConnectionHandle;
 use read::ReadBody;
 pub(super) use regions::{Next, Regions};
 

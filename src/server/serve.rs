@@ -15,12 +15,12 @@ use tokio_util::sync::CancellationToken;
 use super::base_dir::{self, NoBaseDir};
 use super::descriptors::Descriptors;
 use super::generation::Generation;
-use super::service::{ImgapiService, labels};
+use super::service::{ImgapiService, Start, labels};
 use super::watch::Watch;
 use crate::config::{Config, ConfigError};
 use crate::db::OpenError;
 use crate::platform;
-use crate::telemetry::{self, InitError, Json, Level, LogControl, LogOptions, Metrics, MetricsError};
+use crate::telemetry::{self, InitError, Json, Level, LogOptions, Metrics, MetricsError};
 
 /// How long the last requests to Moray may take once all clients have their answers.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
@@ -57,14 +57,6 @@ pub enum ServeError {
     /// The system refuses what every process needs.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
-}
-
-/// The configuration file at the start, and what the command line says.
-pub(super) struct Start<'a> {
-    pub(super) file: &'a Path,
-    /// Whether the command line has chosen the level of the log.
-    pub(super) has_level: bool,
-    pub(super) log: LogControl,
 }
 
 /// Serves with the configuration file at `path` until SIGTERM or SIGINT. `debug` counts `-d` on the command line. Changes of

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -20,14 +21,13 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
-use super::connection::ConnectionConfig;
 use super::descriptors::Descriptors;
 use super::events::Events;
 use super::generation::Generation;
-use super::listener::{Door, ServeConfig, Server};
+use super::limits::{ConnectionConfig, ServeConfig};
+use super::listener::{Door, Server};
 use super::metrics::MetricsServer;
 use super::reload_error::Refused;
-use super::serve::Start;
 use super::watch::{Reason, Watch};
 use super::workers;
 use crate::api::{Api, AppState};
@@ -40,6 +40,14 @@ use crate::workers::{Prepared, Workers};
 const SETTLE_LIMIT: Duration = Duration::from_secs(2);
 /// Between looks at such a file.
 const SETTLE_STEP: Duration = Duration::from_millis(200);
+
+/// The configuration file at the start, and what the command line says.
+pub(super) struct Start<'a> {
+    pub(super) file: &'a Path,
+    /// Whether the command line has chosen the level of the log.
+    pub(super) has_level: bool,
+    pub(super) log: LogControl,
+}
 
 /// The service, under a configuration that may change.
 pub(super) struct ImgapiService {

@@ -18,25 +18,13 @@ use manta::{NewObject, Path};
 use md5::{Digest, Md5};
 
 use super::manta::{Occupant, is_lost_race, parse};
-use super::temporary::{Content, Leftover, Renamed, Temporary, sync_directory};
+use super::temporary::{Content, Leftover, Renamed, Temporary, Version, sync_directory};
 use super::{LocalStorage, MantaStorage, StorageError, blocking};
 use crate::manifest::Uuid;
-
-/// Far more bytes than a manifest has.
-pub(super) const MAX_MANIFEST: u64 = 16 << 20;
 
 /// The permission that the archive's file of an image has which was deleted: nobody executes a manifest, so it says
 /// nothing else. It tells [`super::Spooled`] that this is the last version and no other one follows.
 pub(super) const LAST: u32 = 0o100;
-
-/// Which version of a manifest it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Version {
-    /// The one that a write makes.
-    Current,
-    /// The one that a write removes: the last one of the image under this UUID.
-    Last,
-}
 
 /// A manifest that is written beside the archive, but not in it yet. Dropping it removes it, unless its record was being
 /// written: then it stays for the next sweep.

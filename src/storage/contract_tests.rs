@@ -20,7 +20,7 @@ use tokio::time::sleep;
 
 use super::{
     Asset, Digests, LocalStorage, Location, MantaConnection, MantaStorage, ReceiveError, Received, Storage,
-    StorageError, StoredFile, Target, reread,
+    StorageError, StoredFile, Target, file_bytes,
 };
 use crate::config;
 use crate::manifest::{Stor, Uuid};
@@ -70,7 +70,7 @@ impl Stage {
 
     async fn read(&self, location: &Location) -> Result<Vec<u8>, StorageError> {
         let chunks: Vec<Bytes> = match self.storage.open(location).await? {
-            StoredFile::Local(file) => reread::chunks(file).map_err(StorageError::from).boxed(),
+            StoredFile::Local(file) => file_bytes::chunks(file).map_err(StorageError::from).boxed(),
             StoredFile::Manta(file) => file.read(None).await?.boxed(),
         }
         .try_collect()

@@ -21,33 +21,24 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt};
-use manta::{ByteRange, Client, ErrorCode, GetOptions, NewObject, Path, Precondition, Stored, Upload};
+use manta::{ByteRange, Client, ErrorCode, GetOptions, NewObject, Path, Precondition, Stored};
 
+use super::claims::Claims;
 use super::condemned::Object;
-use super::ingest::{Digesting, Digests, ingest};
-use super::manta_upload::{Arrived, Claims, Incoming, Placed};
-use super::{Kept, Location, MantaConnection, ReceiveError, Staged, StorageError, Target};
+use super::{Location, MantaConnection, StorageError};
 use crate::config;
 use crate::manifest::{OwnName, Uuid};
 
-const CONTENT_TYPE: &str = "application/octet-stream";
+pub(super) const CONTENT_TYPE: &str = "application/octet-stream";
 
 /// The storage below the root directory of one configuration.
 #[derive(Debug, Clone)]
-pub struct MantaStorage(Arc<MantaStorageInner>);
+pub struct MantaStorage(pub(super) Arc<MantaStorageInner>);
 
 #[derive(Debug)]
-struct MantaStorageInner {
+pub(super) struct MantaStorageInner {
     connection: MantaConnection,
-    claims: Claims,
-}
-
-/// What is known of bytes before they come. Manta refuses others.
-struct Announced {
-    length: Option<u64>,
-    md5: Option<[u8; 16]>,
-    /// Most bytes that may come.
-    limit: u64,
+    pub(super) claims: Claims,
 }
 
 /// What is at a name, so that nothing else is replaced.
@@ -137,7 +128,7 @@ impl MantaStorage {
         parse(&format!("{}/images/{}/{uuid}", self.config().root_dir, &uuid[..3]))
     }
 
-    fn object(&self, uuid: Uuid, name: &str) -> Result<Path, StorageError> {
+    pub(super) fn object(&self, uuid: Uuid, name: &str) -> Result<Path, StorageError> {
         self.directory(uuid)?.join(name).map_err(|_| StorageError::InvalidName)
     }
 
@@ -146,57 +137,6 @@ impl MantaStorage {
             Some(own) => self.object(location.uuid, &own.name),
             None => self.object(location.uuid, &location.asset.to_string()),
         }
-    }
-
-    /// Receives all of a body of at most `limit` bytes, but holds the last of them back.
-    pub(super) async fn receive<S, E>(
-        &self,
-        target: Target,
-        expected: Option<u64>,
-        digesting: Digesting,
-        limit: u64,
-        body: S,
-    ) -> Result<(Digests, Arrived), ReceiveError<E>>
-    where
-        S: Stream<Item = Result<Bytes, E>>,
-    {
-        let md5 = match &digesting {
-            Digesting::Sha256Of(known) => super::md5_bytes(&known.md5),
-            Digesting::All => None,
-        };
-        let mut incoming = self.begin(target, &Announced { length: expected, md5, limit }).await?;
-        let digests = ingest(&mut incoming, digesting, limit, body).await?;
-        Ok((digests, Arrived { incoming, storage: self.clone() }))
-    }
-
-    /// Begins an object: under the final name where there is none yet, else under one of its own.
-    async fn begin(&self, target: Target, announced: &Announced) -> Result<Incoming, StorageError> {
-        if !target.replaces
-            && let Some(claim) = self.0.claims.claim(target.uuid, target.asset)
-        {
-            let path = self.object(target.uuid, &target.asset.to_string())?;
-            match self.put(&path, announced).await {
-                // Somebody's: an upload that no record names yet, or never will.
-                Err(StorageError::Manta(error)) if error.code() == Some(ErrorCode::PreconditionFailed) => {}
-                upload => return Ok(Incoming::new(upload?, path, None, Some(claim))),
-            }
-        }
-        let name = format!("{}.{}", target.asset, Uuid::new_v4());
-        let path = self.object(target.uuid, &name)?;
-        Ok(Incoming::new(self.put(&path, announced).await?, path, Some(name), None))
-    }
-
-    async fn put(&self, path: &Path, announced: &Announced) -> Result<Upload, StorageError> {
-        let new = NewObject {
-            content_type: Some(CONTENT_TYPE.to_owned()),
-            length: announced.length,
-            max_length: announced.length.is_none().then_some(announced.limit),
-            md5: announced.md5,
-            precondition: Precondition::Absent,
-            make_directories: true,
-            ..NewObject::default()
-        };
-        Ok(self.client().await?.put(path, &new).await?)
     }
 
     /// Asks whether there is the directory of all images. That there is none is an answer, too.
@@ -316,26 +256,8 @@ impl MantaStorage {
         }
     }
 
-    /// Copies a file that has a name of its own to its final name, in the place of `occupant`; `None` if that is no longer
-    /// there, because another file of the image was settled meanwhile, or if another one is on its way there.
-    pub async fn settle(
-        &self,
-        location: &Location,
-        occupant: Occupant,
-    ) -> Result<Option<Staged>, StorageError> {
-        let Some(claim) = self.0.claims.claim(location.uuid, location.asset) else { return Ok(None) };
-        let place = self.object(location.uuid, &location.asset.to_string())?;
-        match self.copy_to(location, &place, occupant.precondition, true).await {
-            Err(StorageError::Manta(error)) if is_lost_race(&error) => Ok(None),
-            copied => {
-                let placed = Placed::new(self.clone(), place, copied?.etag, Some(claim));
-                Ok(Some(Staged(Kept::Manta(placed))))
-            }
-        }
-    }
-
     /// Copies a stored file to another path, with its size and MD5, which Manta verifies.
-    async fn copy_to(
+    pub(super) async fn copy_to(
         &self,
         location: &Location,
         path: &Path,

@@ -4,42 +4,23 @@
 
 //! An object on its way to Manta: its bytes but for the last, then the whole of it, then what becomes of it.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
-
 use bytes::Bytes;
-use manta::{Path, Upload};
+use futures_util::Stream;
+use manta::{ErrorCode, NewObject, Path, Precondition, Upload};
 
-use super::ingest::{Digests, Sink};
-use super::manta::{MantaStorage, is_lost_race};
-use super::{Asset, StorageError, md5_bytes};
+use super::claims::Claim;
+use super::ingest::{Digesting, Digests, Sink, ingest};
+use super::manta::{CONTENT_TYPE, MantaStorage, Occupant, is_lost_race};
+use super::{Location, ReceiveError, Staged, StagedIn, StorageError, Target, md5_bytes};
 use crate::manifest::Uuid;
 use crate::telemetry::err;
 
-/// The files whose final names somebody of this process is on the way to, so that another one takes a name of its own.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Claims(Arc<Mutex<HashSet<(Uuid, Asset)>>>);
-
-impl Claims {
-    /// The right to a final name; `None` where somebody has it.
-    pub(super) fn claim(&self, uuid: Uuid, asset: Asset) -> Option<Claim> {
-        let file = (uuid, asset);
-        let is_free = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(file);
-        is_free.then(|| Claim { file, claims: self.clone() })
-    }
-}
-
-/// Somebody is on the way to the final name of a file.
-#[derive(Debug)]
-pub(super) struct Claim {
-    file: (Uuid, Asset),
-    claims: Claims,
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        self.claims.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.file);
-    }
+/// What is known of bytes before they come. Manta refuses others.
+struct Announced {
+    length: Option<u64>,
+    md5: Option<[u8; 16]>,
+    /// Most bytes that may come.
+    limit: u64,
 }
 
 /// Bytes that are in Manta but for the last, so that nobody sees them yet. Dropping them breaks the upload off.
@@ -85,6 +66,77 @@ impl Sink for Incoming {
 
     async fn finish(&mut self) -> Result<(), StorageError> {
         Ok(())
+    }
+}
+
+impl MantaStorage {
+    /// Receives all of a body of at most `limit` bytes, but holds the last of them back.
+    pub(super) async fn receive<S, E>(
+        &self,
+        target: Target,
+        expected: Option<u64>,
+        digesting: Digesting,
+        limit: u64,
+        body: S,
+    ) -> Result<(Digests, Arrived), ReceiveError<E>>
+    where
+        S: Stream<Item = Result<Bytes, E>>,
+    {
+        let md5 = match &digesting {
+            Digesting::Sha256Of(known) => md5_bytes(&known.md5),
+            Digesting::All => None,
+        };
+        let mut incoming = self.begin(target, &Announced { length: expected, md5, limit }).await?;
+        let digests = ingest(&mut incoming, digesting, limit, body).await?;
+        Ok((digests, Arrived { incoming, storage: self.clone() }))
+    }
+
+    /// Begins an object: under the final name where there is none yet, else under one of its own.
+    async fn begin(&self, target: Target, announced: &Announced) -> Result<Incoming, StorageError> {
+        if !target.replaces
+            && let Some(claim) = self.0.claims.claim(target.uuid, target.asset)
+        {
+            let path = self.object(target.uuid, &target.asset.to_string())?;
+            match self.put(&path, announced).await {
+                // Somebody's: an upload that no record names yet, or never will.
+                Err(StorageError::Manta(error)) if error.code() == Some(ErrorCode::PreconditionFailed) => {}
+                upload => return Ok(Incoming::new(upload?, path, None, Some(claim))),
+            }
+        }
+        let name = format!("{}.{}", target.asset, Uuid::new_v4());
+        let path = self.object(target.uuid, &name)?;
+        Ok(Incoming::new(self.put(&path, announced).await?, path, Some(name), None))
+    }
+
+    async fn put(&self, path: &Path, announced: &Announced) -> Result<Upload, StorageError> {
+        let new = NewObject {
+            content_type: Some(CONTENT_TYPE.to_owned()),
+            length: announced.length,
+            max_length: announced.length.is_none().then_some(announced.limit),
+            md5: announced.md5,
+            precondition: Precondition::Absent,
+            make_directories: true,
+            ..NewObject::default()
+        };
+        Ok(self.client().await?.put(path, &new).await?)
+    }
+
+    /// Copies a file that has a name of its own to its final name, in the place of `occupant`; `None` if that is no longer
+    /// there, because another file of the image was settled meanwhile, or if another one is on its way there.
+    pub async fn settle(
+        &self,
+        location: &Location,
+        occupant: Occupant,
+    ) -> Result<Option<Staged>, StorageError> {
+        let Some(claim) = self.0.claims.claim(location.uuid, location.asset) else { return Ok(None) };
+        let place = self.object(location.uuid, &location.asset.to_string())?;
+        match self.copy_to(location, &place, occupant.precondition, true).await {
+            Err(StorageError::Manta(error)) if is_lost_race(&error) => Ok(None),
+            copied => {
+                let placed = Placed::new(self.clone(), place, copied?.etag, Some(claim));
+                Ok(Some(Staged(StagedIn::Manta(placed))))
+            }
+        }
     }
 }
 

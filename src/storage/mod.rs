@@ -10,9 +10,11 @@
 
 mod archive;
 mod asset;
+mod claims;
 mod condemned;
 #[cfg(test)]
 mod contract_tests;
+mod file_bytes;
 mod ingest;
 mod inventory;
 mod local;
@@ -21,7 +23,6 @@ mod manta;
 mod manta_connection;
 mod manta_upload;
 mod placement;
-mod reread;
 mod scrub;
 mod spool;
 mod state_file;
@@ -29,6 +30,7 @@ mod strangers;
 mod temporary;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod writer;
 
 use std::fs::File;
@@ -43,7 +45,7 @@ use futures_util::{Stream, StreamExt, TryStreamExt};
 
 use crate::manifest::{OwnName, Stor, Uuid};
 
-pub use archive::{Archived, Version};
+pub use archive::Archived;
 pub use asset::{Asset, UnknownAsset};
 pub use condemned::Condemned;
 pub use ingest::{Digests, ReceiveError};
@@ -55,7 +57,7 @@ pub use manta_connection::MantaConnection;
 pub use placement::{MantaPlace, Ownership, choose};
 pub use scrub::Throttle;
 pub use spool::{FileId, Spool, Spooled};
-pub use temporary::{Content, Leftover, Owner, Unfinished};
+pub use temporary::{Content, Leftover, Owner, Unfinished, Version};
 
 use ingest::Digesting;
 
@@ -179,10 +181,10 @@ enum Held {
 /// [`Staged::leave`] or [`Staged::discard`].
 #[derive(Debug)]
 #[must_use]
-pub struct Staged(Kept);
+pub struct Staged(StagedIn);
 
 #[derive(Debug)]
-enum Kept {
+enum StagedIn {
     Local(local::Staged),
     Manta(manta_upload::Placed),
 }
@@ -283,15 +285,15 @@ impl Storage {
         asset: impl Into<Asset>,
     ) -> Result<Staged, StorageError> {
         Ok(Staged(match received.held {
-            Held::Local(local) => Kept::Local(self.local.stage(local, uuid, asset).await?),
-            Held::Manta(arrived) => Kept::Manta(arrived.place(&received.digests).await?),
+            Held::Local(local) => StagedIn::Local(self.local.stage(local, uuid, asset).await?),
+            Held::Manta(arrived) => StagedIn::Manta(arrived.place(&received.digests).await?),
         }))
     }
 
     /// Makes a local file of one image, which has these bytes, one of another: the same bytes under a second name. The
     /// caller has the locks of both.
     pub async fn link(&self, from: &Location, to: Uuid) -> Result<Staged, StorageError> {
-        Ok(Staged(Kept::Local(self.local.link(from.uuid, to, from.asset, &from.sha1).await?)))
+        Ok(Staged(StagedIn::Local(self.local.link(from.uuid, to, from.asset, &from.sha1).await?)))
     }
 
     /// Opens a stored file. With Manta nothing is asked yet.
@@ -325,7 +327,7 @@ impl Storage {
         location: &Location,
     ) -> Result<BoxStream<'static, Result<Bytes, StorageError>>, StorageError> {
         Ok(match self.open(location).await? {
-            StoredFile::Local(file) => reread::chunks(file).map_err(StorageError::from).boxed(),
+            StoredFile::Local(file) => file_bytes::chunks(file).map_err(StorageError::from).boxed(),
             StoredFile::Manta(file) => file.read(None).await?.boxed(),
         })
     }
@@ -365,15 +367,15 @@ impl Received {
 impl Staged {
     /// Whether it is in Manta.
     pub fn is_in_manta(&self) -> bool {
-        matches!(self.0, Kept::Manta(_))
+        matches!(self.0, StagedIn::Manta(_))
     }
 
     /// A manifest names the file by now: locally it moves to its final place. It is found in either place, and after a
     /// failure the next sweep tries again.
     pub async fn settle(self) -> Result<(), StorageError> {
         match self.0 {
-            Kept::Local(staged) => staged.settle().await,
-            Kept::Manta(placed) => {
+            StagedIn::Local(staged) => staged.settle().await,
+            StagedIn::Manta(placed) => {
                 placed.keep();
                 Ok(())
             }
@@ -383,8 +385,8 @@ impl Staged {
     /// Leaves the file where it is, because it is not known whether a manifest names it.
     pub fn leave(self) {
         match self.0 {
-            Kept::Local(staged) => staged.leave(),
-            Kept::Manta(placed) => placed.keep(),
+            StagedIn::Local(staged) => staged.leave(),
+            StagedIn::Manta(placed) => placed.keep(),
         }
     }
 
@@ -392,8 +394,8 @@ impl Staged {
     /// may stage the same file.
     pub async fn discard(self) -> Result<(), StorageError> {
         match self.0 {
-            Kept::Local(staged) => staged.discard().await,
-            Kept::Manta(placed) => placed.discard().await,
+            StagedIn::Local(staged) => staged.discard().await,
+            StagedIn::Manta(placed) => placed.discard().await,
         }
     }
 }

@@ -11,7 +11,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::archive::{LAST, MAX_MANIFEST};
+use super::archive::LAST;
+use super::temporary::MAX_MANIFEST;
 use super::temporary::remove_if_there;
 use super::{LocalStorage, StorageError, blocking};
 use crate::files;

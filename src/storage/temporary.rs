@@ -22,9 +22,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::archive::MAX_MANIFEST;
-use super::reread::sha1_of;
-use super::{Asset, Version};
+use super::Asset;
+use super::file_bytes::sha1_of;
 use crate::files;
 use crate::manifest::Uuid;
 use crate::telemetry::err;
@@ -33,6 +32,18 @@ const PART: &str = ".part";
 const SHA1_DIGITS: usize = 40;
 /// How often a directory may be removed under the hands of somebody who moves a file there.
 const ATTEMPTS: usize = 20;
+
+/// Far more bytes than a manifest has.
+pub(super) const MAX_MANIFEST: u64 = 16 << 20;
+
+/// Which version of a manifest it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// The one that a write makes.
+    Current,
+    /// The one that a write removes: the last one of the image under this UUID.
+    Last,
+}
 
 /// A locked file in `incoming`, removed on drop unless it was moved away or left behind on purpose, or is complete: a name
 /// that a manifest may refer to is only removed by who knows that none does, and keeps others away meanwhile.

@@ -12,10 +12,12 @@ mod params;
 mod position;
 mod query;
 mod scopes;
+mod sort;
 #[cfg(test)]
 mod tests;
 
 pub use matcher::Matcher;
 pub use position::{Position, Span};
-pub use query::{Caller, ListQuery, Marker, SortDirection, StateFilter, TextMatch};
+pub use query::{Caller, ListQuery, Marker, StateFilter, TextMatch};
 pub use scopes::{Condition, Flag, ListField, Scope, TextField, scopes};
+pub use sort::SortDirection;

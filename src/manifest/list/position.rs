@@ -4,7 +4,7 @@
 
 //! Where an image stands in results, and the part of them that a page is taken from.
 
-use super::query::SortDirection;
+use super::sort::SortDirection;
 use crate::manifest::times::Moment;
 use crate::manifest::uuid::Uuid;
 

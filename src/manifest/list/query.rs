@@ -8,6 +8,7 @@ use std::cmp::Ordering;
 
 use super::params::Params;
 use super::position::{Position, Span};
+use super::sort::SortDirection;
 use crate::manifest::kinds::{Mode, State};
 use crate::manifest::times::Moment;
 use crate::manifest::uuid::Uuid;
@@ -83,16 +84,6 @@ pub enum Marker {
     Image(Uuid),
     /// At this time.
     Time(Moment),
-}
-
-/// The direction of the sort by `published_at`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum SortDirection {
-    /// Oldest first.
-    #[default]
-    Ascending,
-    /// Newest first.
-    Descending,
 }
 
 impl SortDirection {

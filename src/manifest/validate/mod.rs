@@ -23,6 +23,17 @@ use super::image::{Image, Record};
 use super::kinds::{ImageType, Mode, Rules, State};
 use super::{FieldError, coerce, tags};
 
+impl Image {
+    /// Validates a record against the rules of the server that holds it.
+    ///
+    /// # Errors
+    /// Every problem found, in the order 4.13.1 reports them. A stored record that fails is treated as
+    /// if it did not exist.
+    pub fn load(raw: Record, rules: Rules) -> Result<Self, Vec<FieldError>> {
+        load(raw, rules)
+    }
+}
+
 /// Validates a record; see [`Image::load`].
 pub(super) fn load(raw: Record, rules: Rules) -> Result<Image, Vec<FieldError>> {
     let mut problems = Vec::new();

@@ -7,6 +7,7 @@
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
@@ -14,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 
-use super::ConnectionConfig;
 use crate::config::{Pace, Stalled, TransferLimits};
+use crate::server::limits::ConnectionConfig;
 use crate::server::sendfile::Regions;
 
 /// Bytes of a withheld answer that are kept: its head is much shorter.
@@ -49,6 +50,10 @@ pub(super) enum Overdue {
     Head,
     Stalled(Stalled),
 }
+
+/// The connection of a request, an extension of it, for its files; cheap to clone.
+#[derive(Clone)]
+pub(in crate::server) struct ConnectionHandle(pub(in crate::server) Arc<ConnectionState>);
 
 /// One per connection.
 pub(in crate::server) struct ConnectionState {

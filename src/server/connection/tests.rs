@@ -25,9 +25,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::Peer;
 use crate::config::{Stalled, TransferLimits};
-use crate::server::connection::ConnectionConfig;
+use crate::server::events::ConnectionEvents;
 use crate::server::http_refusal::Refusal;
-use crate::server::listener::{ConnectionEvents, Drained, ServeConfig, serve};
+use crate::server::limits::ConnectionConfig;
+use crate::server::limits::ServeConfig;
+use crate::server::listener::{Drained, serve};
 
 /// Nothing here takes long; a test that waits so long has failed.
 const DEADLINE: Duration = Duration::from_secs(60);

@@ -19,7 +19,7 @@ use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::regions::Region;
-use crate::server::connection::ConnectionState;
+use crate::server::connection::state::ConnectionState;
 
 /// Bytes per frame.
 const WINDOW: u64 = 1 << 20;

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 use crate::server::connection::tests::TestServer;
-use crate::server::listener::ServeConfig;
+use crate::server::limits::ServeConfig;
 
 /// Bytes whose every window is different, several windows long and not a multiple of one.
 fn pattern(length: usize) -> Vec<u8> {

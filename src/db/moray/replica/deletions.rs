@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::ReplicaInner;
-use super::rounds::{Interruption, Newest, PAGE, interruption};
+use super::interruption::{Interruption, interruption};
+use super::newest::{Newest, PAGE};
 use super::rows::Key;
 use crate::db::DbError;
 use crate::db::moray::bucket::{DELETIONS, Walk};

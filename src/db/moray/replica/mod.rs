@@ -18,7 +18,9 @@ mod apply;
 mod compare;
 mod deletions;
 mod freshness;
+mod interruption;
 mod load;
+mod newest;
 mod rounds;
 mod rows;
 

@@ -5,10 +5,12 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use super::ReplicaInner;
 use super::deletions::Deletions;
+use super::interruption::{Interruption, interruption};
+use super::newest::{Newest, PAGE, before};
 use super::rows::{Key, Ticket};
 use crate::db::moray::bucket::{BUCKET, Walk};
 use crate::db::moray::failed;
@@ -45,8 +47,6 @@ const IDLE_COUNT_EVERY: Duration = Duration::from_secs(300);
 /// One in so many rounds looks at some rows although nothing is known to have happened to them.
 const PATROL_EVERY: u64 = 100;
 
-/// Rows asked for at once.
-pub(super) const PAGE: u64 = 500;
 /// How often a difference is searched for in one round.
 const COMPARISONS: usize = 3;
 
@@ -87,20 +87,6 @@ pub(super) async fn keep(shared: Arc<ReplicaInner>) {
     }
 }
 
-/// Why a round did not confirm the replica.
-pub(super) enum Interruption {
-    /// Moray did not answer. Nothing says that what is known is wrong.
-    NoAnswer(DbError),
-    /// What is known is not what is in Moray, nor an earlier state of it.
-    Gap(&'static str),
-}
-
-impl From<DbError> for Interruption {
-    fn from(error: DbError) -> Interruption {
-        Interruption::NoAnswer(error)
-    }
-}
-
 struct Keeper {
     shared: Arc<ReplicaInner>,
     /// `None` before everything was loaded, and after a gap.
@@ -122,40 +108,6 @@ struct Keeper {
 struct Progress {
     newest: Newest,
     deletions: Deletions,
-}
-
-/// The newest write that is known.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Newest {
-    /// Its time, by the clock of the Moray process that made it.
-    pub(super) mtime: i64,
-    /// When it became known.
-    since: Instant,
-}
-
-impl Newest {
-    /// One that has become known just now.
-    pub(super) fn now(mtime: i64) -> Newest {
-        Newest { mtime, since: Instant::now() }
-    }
-
-    /// The one that is the newest now.
-    pub(super) fn advance(&mut self, mtime: i64) {
-        // A clock that is ahead must not keep the changes of others from being asked for.
-        let mtime = mtime.min(now_millis());
-        if mtime > self.mtime {
-            *self = Newest::now(mtime);
-        }
-        // What was the newest may have been deleted.
-        self.mtime = mtime;
-    }
-
-    /// Where a query begins that shows everything that can have been written since the last round began, if clocks differ
-    /// by `overlap`: as time goes by without a write, those of before that time become fewer, and at last only the newest
-    /// one is left.
-    pub(super) fn asked_since(&self, overlap: Duration, last_round: Instant) -> i64 {
-        before(self.mtime, overlap.saturating_sub(last_round.saturating_duration_since(self.since)))
-    }
 }
 
 impl Keeper {
@@ -382,21 +334,4 @@ impl Keeper {
             }
         }
     }
-}
-
-/// What an error of a query says of the replica.
-pub(super) fn interruption(error: moray::Error) -> Interruption {
-    match error.server_kind() {
-        Some(moray::ServerErrorKind::BucketNotFound) => Interruption::Gap("a bucket is gone"),
-        _ => failed(error).into(),
-    }
-}
-
-fn before(mtime: i64, overlap: Duration) -> i64 {
-    mtime.saturating_sub(i64::try_from(overlap.as_millis()).unwrap_or(i64::MAX)).max(0)
-}
-
-fn now_millis() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

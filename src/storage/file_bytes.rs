@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Stored files that are read here: to be copied, or to be compared with what they should be.
+//! The bytes of a stored file, read here.
 
 use std::fs::File;
 use std::io;
@@ -13,32 +13,10 @@ use bytes::Bytes;
 use futures_util::Stream;
 use sha1::{Digest, Sha1};
 
-use super::{Asset, LocalStorage, Location, StorageError, blocking};
+use super::blocking;
 
 /// Bytes read at a time.
 const CHUNK: usize = 512 << 10;
-
-/// Far more bytes than an icon has.
-const LARGEST_ICON: u64 = 16 << 20;
-
-impl LocalStorage {
-    /// Opens a file after a look at all its bytes; `None` if they have another SHA-1. Where another size cannot come from
-    /// 4.13.1, which notes one that is too small now and then, it says enough.
-    pub(super) async fn open_verified(&self, location: &Location) -> Result<Option<File>, StorageError> {
-        let file = self.open(location.uuid, location.asset, &location.sha1).await?;
-        let location = location.clone();
-        let is_from_here = location.sha256.is_some();
-        let verified = blocking(move || {
-            let size = file.metadata()?.len();
-            let is_too_large = location.asset == Asset::Icon && size > LARGEST_ICON;
-            if is_too_large || is_from_here && size != location.size {
-                return Ok(None);
-            }
-            Ok((sha1_of(&file)? == location.sha1).then_some(file))
-        });
-        Ok(verified.await?)
-    }
-}
 
 /// In lower-case hex.
 pub(super) fn sha1_of(file: &File) -> io::Result<String> {

@@ -1,0 +1,76 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! What a request says of a file that it brings.
+
+use axum::http::{HeaderMap, HeaderName, header};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::params::Params;
+use crate::images::{Announced, ApiError, ApiResult, Code};
+use crate::manifest::{Compression, FieldCode, FieldError, Stor};
+
+/// Characters of a SHA-1 in hex.
+const SHA1_LENGTH: usize = 40;
+const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
+/// Bytes of an MD5.
+const MD5_LENGTH: usize = 16;
+
+pub(super) fn parse_compression(params: &Params) -> ApiResult<Compression> {
+    let Some(compression) = params.non_empty("compression")? else {
+        let missing = FieldError::new("compression", FieldCode::Missing);
+        return Err(ApiError::invalid_parameters(vec![missing]));
+    };
+    compression.parse().map_err(|_| {
+        let message = format!("must be gzip, bzip2, xz or none, not {compression:?}");
+        ApiError::invalid_parameter("compression", FieldCode::Invalid, message)
+    })
+}
+
+/// Where an operator wants a file to go. Others cannot choose.
+pub(super) fn parse_storage(params: &Params) -> ApiResult<Option<Stor>> {
+    let Some(storage) = params.non_empty("storage")? else { return Ok(None) };
+    if params.account()?.is_some() {
+        let message = "may only be chosen by operators";
+        return Err(ApiError::invalid_parameter("storage", FieldCode::NotAllowed, message));
+    }
+    storage.parse().map(Some).map_err(|_| {
+        let message = format!("must be local or manta, not {storage:?}");
+        ApiError::invalid_parameter("storage", FieldCode::Invalid, message)
+    })
+}
+
+/// What a request says about the bytes in its body. `code` is that of a wrong SHA-1.
+pub(super) fn announced(params: &Params, headers: &HeaderMap, code: Code) -> ApiResult<Announced> {
+    Ok(Announced {
+        length: headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok()),
+        sha1: parse_sha1(params, code)?,
+        md5: parse_md5(headers)?,
+    })
+}
+
+/// The parameter `sha1`. An empty one would pass for a check that was made. What can be no SHA-1 is a wrong one, and there
+/// is no need to wait for 20 GiB to say so.
+pub(super) fn parse_sha1(params: &Params, code: Code) -> ApiResult<Option<String>> {
+    let Some(text) = params.one("sha1")? else { return Ok(None) };
+    if text.is_empty() {
+        return Err(ApiError::invalid_parameter("sha1", FieldCode::Invalid, "must be a SHA-1 in hex"));
+    }
+    if text.len() != SHA1_LENGTH || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(ApiError::new(code, format!("the parameter sha1 must be a SHA-1 in hex, not {text:?}")));
+    }
+    Ok(Some(text.to_ascii_lowercase()))
+}
+
+/// The `Content-MD5` of a body that is stored as it comes.
+fn parse_md5(headers: &HeaderMap) -> ApiResult<Option<String>> {
+    let mut lines = headers.get_all(CONTENT_MD5).iter();
+    let Some(line) = lines.next() else { return Ok(None) };
+    let is_digest = |text: &str| STANDARD.decode(text).is_ok_and(|digest| digest.len() == MD5_LENGTH);
+    match line.to_str().ok().filter(|text| is_digest(text)) {
+        Some(text) if lines.next().is_none() => Ok(Some(text.to_owned())),
+        _ => Err(ApiError::new(Code::InvalidHeader, "Content-MD5 must be one MD5 in Base64")),
+    }
+}

@@ -1,0 +1,28 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+use crate::db::DbError;
+use crate::db::moray::failed;
+
+/// Why a round did not confirm the replica.
+pub(super) enum Interruption {
+    /// Moray did not answer. Nothing says that what is known is wrong.
+    NoAnswer(DbError),
+    /// What is known is not what is in Moray, nor an earlier state of it.
+    Gap(&'static str),
+}
+
+impl From<DbError> for Interruption {
+    fn from(error: DbError) -> Interruption {
+        Interruption::NoAnswer(error)
+    }
+}
+
+/// What an error of a query says of the replica.
+pub(super) fn interruption(error: moray::Error) -> Interruption {
+    match error.server_kind() {
+        Some(moray::ServerErrorKind::BucketNotFound) => Interruption::Gap("a bucket is gone"),
+        _ => failed(error).into(),
+    }
+}
