@@ -156,7 +156,7 @@ fn the_metrics_of_the_guide_are_exported() {
 
 #[test]
 fn the_codes_of_the_api_are_those_of_the_source() {
-    let source = fs::read_to_string(root().join("src/images/code.rs")).unwrap();
+    let source = fs::read_to_string(root().join("src/images/error_code.rs")).unwrap();
     let row = |line: &str| -> Option<(String, String)> {
         let (code, status) = line.split_once(" => (\"")?.1.split_once("\", ")?;
         Some((code.to_owned(), status.trim_end_matches("),").to_owned()))

@@ -8,9 +8,9 @@ use std::io;
 
 use rustix::io::Errno;
 
-use super::Code;
 use crate::accounts::AccountsError;
 use crate::db::DbError;
+use crate::images::Code;
 use crate::manifest::create::CreateError;
 use crate::manifest::{FieldCode, FieldError, Uuid};
 use crate::storage::StorageError;

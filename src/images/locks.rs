@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use tokio::sync::OwnedMutexGuard;
 
-use super::{ApiError, ApiResult, Code};
+use crate::images::{ApiError, ApiResult, Code};
 use crate::manifest::Uuid;
 
 /// How long to wait for another request that works on the same image.

@@ -1,0 +1,230 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use rand::seq::SliceRandom;
+
+use super::write::{is_manifest_of, text_of};
+use crate::db::{Database, DbError};
+use crate::images::app::ATTEMPTS;
+use crate::images::{ApiError, App, CurrentApp};
+use crate::manifest::Uuid;
+use crate::storage::{FileId, Occupant, Spool, Spooled, StorageError};
+use crate::telemetry::err;
+use crate::workers::{Failure, Next, Progress, Worker};
+
+const INTERVAL: Duration = Duration::from_secs(5 * 60);
+/// An image seldom changes once: those who make one change it some five times within a second.
+const GATHERS: Duration = Duration::from_secs(2);
+/// Manifests on their way at the same time.
+const AT_ONCE: usize = 4;
+/// So many failures one after the other are not those of single images any more.
+const FAILURES_IN_A_ROW: usize = 10;
+/// By more than this the clocks of processes and of Manta do not differ.
+const CLOCKS: Duration = Duration::from_secs(10);
+
+/// Brings the archive of manifests to Manta: at the start, two seconds after a change, and every five minutes, as 4.13.1 does.
+///
+/// A file in the local archive says that its image has changed. What goes to Manta is the record as it is now; and then the
+/// file goes, if it still is the one that was there before the record was read. Where the database is local the archive
+/// stays, because damaged records are restored from it.
+#[derive(Debug)]
+pub struct Shipping {
+    current: CurrentApp,
+    /// That of the unit of work at hand.
+    app: Arc<App>,
+    keeps: bool,
+    /// Files that stay, and of which Manta has everything.
+    settled: HashMap<Uuid, FileId>,
+    /// Files that are no manifests, and were logged.
+    foreign: HashSet<PathBuf>,
+}
+
+/// Why a manifest was not brought to Manta.
+#[derive(Debug, thiserror::Error)]
+enum ShipError {
+    #[error("the image {0} cannot be read")]
+    Database(Uuid, #[source] DbError),
+    #[error("the manifest of image {0} cannot be archived")]
+    Storage(Uuid, #[source] StorageError),
+    #[error("the manifest of image {0} cannot be archived")]
+    Api(Uuid, #[source] ApiError),
+    #[error("the manifest of image {0} is archived by too many at once")]
+    Conflict(Uuid),
+}
+
+impl ShipError {
+    /// Whether the next image would meet the same.
+    fn is_everybodys(&self) -> bool {
+        match self {
+            ShipError::Database(_, error) => {
+                matches!(error, DbError::Unavailable(_) | DbError::OutcomeUnknown(_))
+            }
+            ShipError::Storage(_, error) => error.is_away(),
+            ShipError::Api(..) | ShipError::Conflict(_) => false,
+        }
+    }
+}
+
+/// What became of a file in the local archive.
+enum Shipped {
+    /// Manta has its image's manifest, and it is gone or another one by now.
+    Gone,
+    /// Manta has it, and the file stays.
+    Kept(FileId),
+    /// It is no manifest.
+    Foreign(Spooled),
+}
+
+impl Shipping {
+    /// What operators call it.
+    pub const NAME: &'static str = "archive";
+
+    /// For the images of `app`, whose files may be in Manta.
+    pub fn new(current: CurrentApp) -> Shipping {
+        let app = current.get();
+        let keeps = matches!(*app.db, Database::Local(_));
+        Shipping { current, app, keeps, settled: HashMap::new(), foreign: HashSet::new() }
+    }
+
+    /// The images whose manifests Manta may not have.
+    fn waiting(&mut self, spool: Spool) -> Vec<Uuid> {
+        let there: HashMap<_, _> = spool.manifests.into_iter().collect();
+        self.settled.retain(|uuid, id| there.get(uuid) == Some(id));
+        for path in spool.foreign.difference(&self.foreign) {
+            tracing::warn!(path = %path.display(), "a file in the archive of manifests is none");
+        }
+        self.foreign = spool.foreign;
+        let mut waiting: Vec<_> = there.into_keys().filter(|uuid| !self.settled.contains_key(uuid)).collect();
+        // So that those that fail are not in the way of the others.
+        waiting.shuffle(&mut rand::rng());
+        waiting
+    }
+
+    fn settle(&mut self, uuid: Uuid, shipped: Shipped) {
+        match shipped {
+            Shipped::Gone => {}
+            Shipped::Kept(id) => drop(self.settled.insert(uuid, id)),
+            Shipped::Foreign(file) => {
+                tracing::warn!(path = %file.path().display(), "a file in the archive of manifests is none");
+                self.settled.insert(uuid, file.id());
+            }
+        }
+    }
+}
+
+impl Worker for Shipping {
+    fn name(&self) -> &'static str {
+        Shipping::NAME
+    }
+
+    fn gathers(&self) -> Duration {
+        GATHERS
+    }
+
+    async fn work(&mut self, progress: &Progress) -> Result<Next, Failure> {
+        self.app = self.current.get();
+        let spool = self.app.storage.local.spooled().await?;
+        let waiting = self.waiting(spool);
+        let mut pending = waiting.len() as u64;
+        progress.pending(pending);
+        let (app, keeps) = (Arc::clone(&self.app), self.keeps);
+        let shipments = waiting.into_iter().map(|uuid| {
+            let app = Arc::clone(&app);
+            async move { (uuid, ship(&app, uuid, keeps).await) }
+        });
+        let mut shipments = stream::iter(shipments).buffer_unordered(AT_ONCE);
+        let (mut first, mut in_a_row) = (None, 0);
+        while let Some((uuid, shipped)) = shipments.next().await {
+            match shipped {
+                Ok(shipped) => {
+                    let is_done = !matches!(shipped, Shipped::Foreign(_));
+                    self.settle(uuid, shipped);
+                    pending -= 1;
+                    progress.pending(pending);
+                    progress.done(u64::from(is_done));
+                    in_a_row = 0;
+                }
+                Err(error) => {
+                    in_a_row += 1;
+                    if error.is_everybodys() || in_a_row == FAILURES_IN_A_ROW {
+                        return Err(error.into());
+                    }
+                    tracing::warn!(%uuid, err.json = %err(&error), "a manifest stays in the local archive");
+                    first.get_or_insert(error);
+                }
+            }
+        }
+        match first {
+            Some(error) => Err(error.into()),
+            None => Ok(Next::After(INTERVAL)),
+        }
+    }
+}
+
+/// Lets Manta have the manifest of an image, and removes its file in the local archive unless it is to stay.
+async fn ship(app: &App, uuid: Uuid, keeps: bool) -> Result<Shipped, ShipError> {
+    let storage = |error| ShipError::Storage(uuid, error);
+    let (local, manta) = (&app.storage.local, app.storage.manta().map_err(storage)?);
+    for _ in 0..ATTEMPTS {
+        let Some(file) = local.open_spooled(uuid).await.map_err(storage)? else { return Ok(Shipped::Gone) };
+        // In this order: whoever replaces the object from here on has read the record later than this, or it fails here.
+        let there = manta.archived(uuid).await.map_err(storage)?;
+        let manifest = match manifest(app, &file, uuid, &there).await? {
+            Manifest::Newer(manifest) => manifest,
+            Manifest::Older => return remove(app, file, uuid, keeps).await,
+            Manifest::None => return Ok(Shipped::Foreign(file)),
+        };
+        if there.has_bytes(&manifest) || manta.archive(uuid, manifest, there).await.map_err(storage)? {
+            return remove(app, file, uuid, keeps).await;
+        }
+    }
+    Err(ShipError::Conflict(uuid))
+}
+
+/// A manifest, compared with what Manta has.
+enum Manifest {
+    /// It belongs there.
+    Newer(Bytes),
+    /// Manta has a later one.
+    Older,
+    /// There is none.
+    None,
+}
+
+/// What Manta is to have of an image: its record, which is read here; or what was archived last, if it was deleted.
+async fn manifest(app: &App, file: &Spooled, uuid: Uuid, there: &Occupant) -> Result<Manifest, ShipError> {
+    let stored = app.db.get(uuid).await.map_err(|error| ShipError::Database(uuid, error))?;
+    if let Some(stored) = stored {
+        let text = text_of(app, &stored.image).map_err(|error| ShipError::Api(uuid, error))?;
+        return Ok(Manifest::Newer(text));
+    }
+    let bytes = file.bytes().await.map_err(|error| ShipError::Storage(uuid, error))?;
+    if !is_manifest_of(uuid, &bytes) {
+        return Ok(Manifest::None);
+    }
+    // Another process may have changed the image later, and whoever has deleted it has written its last version. 4.13.1
+    // does not; then it is the later one that counts.
+    if file.is_last() || there.is_absent() || there.was_there_for(CLOCKS, file.written()) {
+        return Ok(Manifest::Newer(bytes.into()));
+    }
+    Ok(Manifest::Older)
+}
+
+/// Removes a file whose image Manta has, unless it is to stay, or a change has put another one into its place.
+async fn remove(app: &App, file: Spooled, uuid: Uuid, keeps: bool) -> Result<Shipped, ShipError> {
+    if keeps {
+        return Ok(Shipped::Kept(file.id()));
+    }
+    let _changing = app.changes.lock(uuid).await.map_err(|error| ShipError::Api(uuid, error))?;
+    let removed = app.storage.local.remove_spooled(file).await;
+    removed.map_err(|error| ShipError::Storage(uuid, error))?;
+    Ok(Shipped::Gone)
+}

@@ -1,0 +1,115 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+use std::sync::Arc;
+
+use super::publish::{NAMED_BY_THEN, delete_replaced, fence, publish};
+use super::reading::verify;
+use crate::db::Stored;
+use crate::images::record::locations::stored_in;
+use crate::images::{Access, ApiError, ApiResult, App, Code, to_the_end};
+use crate::manifest::{FieldError, Image, Stor};
+use crate::storage::{Asset, Location, Target};
+use crate::telemetry::err;
+
+const FILE: Asset = Asset::File(0);
+
+/// How often a move begins again because the file was replaced, or moved, meanwhile.
+const ATTEMPTS: usize = 5;
+
+/// AdminChangeImageStor: moves the file of an image to another storage. A verified copy, then the record, then the old file
+/// goes. If it is interrupted it can be repeated: what it has left behind goes then.
+pub async fn change_stor(app: &Arc<App>, access: Access, stor: Stor) -> ApiResult<Image> {
+    let app = Arc::clone(app);
+    to_the_end(async move {
+        let mut outcome = Err(replaced_meanwhile());
+        for _ in 0..ATTEMPTS {
+            let image = stored(&app, access).await?;
+            let from = movable(&image)?;
+            if from.stor == stor {
+                remove_rest(&app, access, stor).await;
+                return Ok(image);
+            }
+            outcome = move_file(&app, access, &image, &from, stor).await;
+            if outcome.is_ok() || movable(&stored(&app, access).await?)? == from {
+                return outcome;
+            }
+        }
+        outcome
+    })
+    .await
+}
+
+async fn stored(app: &App, access: Access) -> ApiResult<Image> {
+    let stored = app.db.get(access.uuid).await?;
+    stored.map(|stored| stored.image).ok_or_else(|| ApiError::image_not_found(access.uuid))
+}
+
+async fn move_file(
+    app: &App,
+    access: Access,
+    image: &Image,
+    from: &Location,
+    stor: Stor,
+) -> ApiResult<Image> {
+    let target = Target { uuid: access.uuid, asset: FILE, stor, replaces: false };
+    let copy = async { Ok(app.storage.copy(from, target).await?) };
+    let received = app.uploads.while_there(access.uuid, copy).await?;
+    if let [file] = image.files() {
+        verify(access.uuid, &received.digests, file)?;
+    }
+    let object = received.object();
+    let moved = |image: &Image| match movable(image)? {
+        current if current == *from => stored_in(image, FILE, stor, object.as_ref()),
+        _ => Err(replaced_meanwhile()),
+    };
+    publish(app, access, FILE, received, moved).await
+}
+
+fn replaced_meanwhile() -> ApiError {
+    ApiError::new(Code::ServiceUnavailableError, "the file was replaced meanwhile")
+}
+
+/// The one file of an image that can be moved.
+fn movable(image: &Image) -> ApiResult<Location> {
+    let refused = |what: &str| {
+        let message = format!("the storage of an image with {what} cannot be changed");
+        Err(ApiError::new(Code::NotImplemented, message))
+    };
+    if image.icon().is_some() {
+        return refused("an icon");
+    }
+    match image.files() {
+        [file] => Ok(Location::of_file(image.uuid(), 0, file)),
+        [] => Err(ApiError::validation(vec![FieldError::invalid("files").because("the image has no file")])),
+        _ => refused("several files"),
+    }
+}
+
+/// Deletes what an interrupted move has left in the other storages. The file is there, so a failure is ours to tell.
+async fn remove_rest(app: &App, access: Access, stor: Stor) {
+    for other in app.storage.kinds().into_iter().filter(|other| *other != stor) {
+        if let Err(error) = remove_rest_in(app, access, stor, other).await {
+            tracing::warn!(uuid = %access.uuid, err.json = %err(&error), "cannot delete the rest of a moved file");
+        }
+    }
+}
+
+/// Only what the record does not name as it is now, and can never name again: no other request of this process works on
+/// files of the image, and the writes of before are fenced off.
+async fn remove_rest_in(app: &App, access: Access, stor: Stor, other: Stor) -> ApiResult<()> {
+    let _deleting = app.locks.lock(access.uuid).await?;
+    let Some(Stored { image, .. }) = app.db.get(access.uuid).await? else { return Ok(()) };
+    let file = movable(&image)?;
+    if file.stor != stor {
+        return Ok(());
+    }
+    let rest = Location { stor: other, object: None, ..file.clone() };
+    if let Some(rest) = app.storage.condemn_rest(&rest, NAMED_BY_THEN).await?
+        && fence(app, &file).await?
+    {
+        delete_replaced(app, access.uuid, rest).await;
+    }
+    Ok(())
+}

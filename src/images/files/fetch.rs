@@ -1,0 +1,94 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+
+use super::add_file::{FileUpload, MAX_FILE_SIZE, add_file};
+use crate::images::{Access, Announced, ApiError, ApiResult, App, Code, ImportOptions, import, paced};
+use crate::import::{FetchError, FileUrl, Source};
+use crate::manifest::{Image, ImageFile, Uuid};
+use crate::storage::Target;
+
+/// Fetches the file of an image from an https URL; then as [`add_file`]. Length and MD5 are those that the server says.
+pub async fn add_file_from_url(
+    app: &Arc<App>,
+    access: Access,
+    url: &FileUrl,
+    upload: FileUpload,
+) -> ApiResult<Image> {
+    let file = async { app.fetcher.file(url).await.map_err(download_failed) };
+    let file = app.uploads.while_there(access.uuid, file).await?;
+    // It may be the encoding of this file, or the file itself under a wrong label: only a digest tells.
+    if let (None, Some(encoding)) = (&upload.announced.sha1, file.encoding()) {
+        let message =
+            format!("cannot download the file: it is encoded as {encoding:?}, which was not asked for");
+        return Err(ApiError::new(Code::Download, message));
+    }
+    let md5 = file.md5().map_err(download_failed)?;
+    let announced = Announced { length: file.length(), md5, ..upload.announced };
+    let upload = FileUpload { announced, ..upload };
+    let body = paced(app, file.into_stream()).map(|chunk| chunk.map_err(download_failed));
+    add_file(app, access, upload, body).await
+}
+
+/// Fetches the file of an image from another IMGAPI, which says what its bytes have to be; then as [`add_file`].
+pub async fn add_file_from_source(
+    app: &Arc<App>,
+    access: Access,
+    source: &Source,
+    request_id: &str,
+    target: Target,
+    job: Option<Uuid>,
+) -> ApiResult<Image> {
+    let imgapi = app.fetcher.imgapi(source, request_id);
+    let manifest = async { imgapi.get_image(access.uuid).await.map_err(source_failed) };
+    let manifest = app.uploads.while_there(access.uuid, manifest).await?;
+    let entry = manifest.get("files").and_then(|files| ImageFile::read(files.get(0)?));
+    let entry = entry.ok_or_else(|| no_file(access.uuid))?;
+    if entry.size > MAX_FILE_SIZE {
+        let message =
+            format!("a file may have at most {MAX_FILE_SIZE} bytes, and the source's has {}", entry.size);
+        return Err(ApiError::new(Code::Download, message));
+    }
+    let file = async { imgapi.get_image_file(access.uuid).await.map_err(source_failed) };
+    let file = app.uploads.while_there(access.uuid, file).await?;
+    let md5 = file.md5().map_err(source_failed)?;
+    let upload = FileUpload {
+        compression: entry.compression,
+        announced: Announced { length: Some(entry.size), sha1: Some(entry.sha1), md5 },
+        dataset_guid: entry.dataset_guid,
+        target,
+        job,
+    };
+    let body = paced(app, file.into_stream()).map(|chunk| chunk.map_err(source_failed));
+    add_file(app, access, upload, body).await
+}
+
+/// Fetches the manifest of an image from another IMGAPI; then as [`import()`].
+pub async fn import_from_source(
+    app: &Arc<App>,
+    uuid: Uuid,
+    source: &Source,
+    request_id: &str,
+    options: ImportOptions,
+) -> ApiResult<Image> {
+    let manifest = app.fetcher.imgapi(source, request_id).get_image(uuid).await.map_err(source_failed)?;
+    import(app, uuid, manifest, options).await
+}
+
+/// The code of 4.13.1 for whatever goes wrong between this server and that of a URL.
+fn download_failed(error: FetchError) -> ApiError {
+    ApiError::new(Code::Download, format!("cannot download the file: {error}")).because(error)
+}
+
+/// The same for another IMGAPI.
+pub(in crate::images) fn source_failed(error: FetchError) -> ApiError {
+    ApiError::new(Code::RemoteSourceError, format!("cannot import from the source: {error}")).because(error)
+}
+
+fn no_file(uuid: Uuid) -> ApiError {
+    ApiError::new(Code::RemoteSourceError, format!("the source has no usable file of image {uuid}"))
+}

@@ -1,0 +1,98 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use tokio::time::{Instant, timeout};
+
+use crate::config::{Pace, Stalled, TransferLimits};
+use crate::images::App;
+
+/// The bytes of `body`, as long as its sender keeps to the limits of the configuration. When it does not, that is
+/// logged and counted, and becomes the last item.
+pub fn paced<S, E>(app: &App, body: S) -> impl Stream<Item = Result<Bytes, E>>
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin,
+    E: From<Stalled>,
+{
+    let metrics = app.metrics.clone();
+    keep_pace(body, app.config.transfer).map(move |item| {
+        item.map_err(|ended| match ended {
+            Ended::Stalled(stalled) => {
+                tracing::info!("giving up a file on its way in: {stalled}");
+                metrics.transfer_stalled_in();
+                stalled.into()
+            }
+            Ended::Broken(error) => error,
+        })
+    })
+}
+
+enum Ended<E> {
+    Stalled(Stalled),
+    Broken(E),
+}
+
+fn keep_pace<S, E>(body: S, limits: TransferLimits) -> impl Stream<Item = Result<Bytes, Ended<E>>>
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin,
+{
+    let state = Some((body, Pace::new(limits)));
+    futures_util::stream::unfold(state, move |state| async move {
+        let (mut body, mut pace) = state?;
+        let asked = Instant::now();
+        let chunk = match timeout(limits.idle, body.next()).await {
+            Ok(None) => return None,
+            Ok(Some(Ok(chunk))) => chunk,
+            Ok(Some(Err(error))) => return Some((Err(Ended::Broken(error)), None)),
+            Err(_) => return Some((Err(Ended::Stalled(limits.idle_for_too_long())), None)),
+        };
+        match pace.advance(asked.elapsed(), chunk.len() as u64) {
+            Ok(()) => Some((Ok(chunk), Some((body, pace)))),
+            Err(stalled) => Some((Err(Ended::Stalled(stalled)), None)),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::time::Duration;
+
+    use super::*;
+
+    const LIMITS: TransferLimits = TransferLimits { idle: Duration::from_secs(10), min_rate: 100 };
+
+    /// What comes of chunks of `size` bytes that come so many seconds apart: bytes, and how it ended.
+    async fn outcome(seconds: u64, size: usize, chunks: usize) -> (usize, Option<Stalled>) {
+        let body = futures_util::stream::unfold(0, move |sent| async move {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            (sent < chunks).then(|| (Ok::<_, Infallible>(Bytes::from(vec![0; size])), sent + 1))
+        });
+        let mut paced = Box::pin(keep_pace(Box::pin(body), LIMITS));
+        let mut received = 0;
+        while let Some(item) = paced.next().await {
+            match item {
+                Ok(chunk) => received += chunk.len(),
+                Err(Ended::Stalled(stalled)) => return (received, Some(stalled)),
+            }
+        }
+        (received, None)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_may_take_as_long_as_it_likes() {
+        assert_eq!(outcome(9, 1000, 5000).await, (5_000_000, None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_on_which_nothing_comes_is_given_up() {
+        assert_eq!(outcome(11, 1000, 5).await, (0, Some(Stalled::Idle(LIMITS.idle))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_trickles_is_given_up() {
+        assert_eq!(outcome(1, 10, 1000).await, (90, Some(Stalled::Slow(100))));
+    }
+}

@@ -1,0 +1,209 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! Where the files of an image go, and how they get there for good.
+
+use std::time::Duration;
+
+use crate::db::{DbError, Stored};
+use crate::images::record::change::{ChangeError, Changed, change_from};
+use crate::images::record::locations::{location, stored_in};
+use crate::images::{Access, ApiError, ApiResult, App, Code, Precondition, checked, owned};
+use crate::manifest::{Image, OwnName, Stor, Uuid};
+use crate::storage::{Asset, Condemned, Location, Ownership, Received, Staged, Target, choose};
+use crate::telemetry::err;
+
+/// An upload has let its record name an object that has been there for so long, or it never will: what it waits for has
+/// deadlines of seconds.
+pub(in crate::images) const NAMED_BY_THEN: Duration = Duration::from_secs(3600);
+
+/// Where a new first file of `image` is to go, if the operator wishes so.
+pub fn target_of_file(app: &App, image: &Image, wish: Option<Stor>) -> Target {
+    target(app, image, Asset::File(0), wish)
+}
+
+/// The same for an icon.
+pub fn target_of_icon(app: &App, image: &Image, wish: Option<Stor>) -> Target {
+    target(app, image, Asset::Icon, wish)
+}
+
+fn target(app: &App, image: &Image, asset: Asset, wish: Option<Stor>) -> Target {
+    let is_admins = app.config.admin_uuid == Some(image.owner());
+    let ownership = if is_admins { Ownership::Admin } else { Ownership::Other };
+    let stor = choose(ownership, app.storage.manta_place(), wish);
+    let replaces = location(image, asset).is_some_and(|there| there.stor == stor);
+    Target { uuid: image.uuid(), asset, stor, replaces }
+}
+
+/// Makes a received file that of an image, by the change of the record that names it. From here on there is something to
+/// lose: see `docs/architecture.md`.
+pub(in crate::images) async fn publish(
+    app: &App,
+    access: Access,
+    asset: Asset,
+    received: Received,
+    naming: impl Fn(&Image) -> ApiResult<Image>,
+) -> ApiResult<Image> {
+    let publishing = app.locks.lock(access.uuid).await?;
+    // What has no image any more need not be made a file. In Manta there is no directory for it either.
+    checked(app, access, |_| Ok(())).await?;
+    let staged = match app.storage.stage(received, access.uuid, asset).await {
+        Ok(staged) => staged,
+        Err(error) => {
+            // Another process may have deleted it meanwhile; or deleted it, and made it anew.
+            owned(app, access).await?;
+            return Err(error.into());
+        }
+    };
+    let naming = |image: &Image| displacing(image, naming(image)?, asset);
+    let changed = change_from(app, access, &Precondition::default(), naming).await;
+    let Changed { after: image, replaced } = settle(app, access.uuid, staged, changed).await?;
+    delete_replaced(app, access.uuid, replaced).await;
+    // What follows may be a long copy.
+    drop(publishing);
+    settle_name(app, &image, asset).await;
+    Ok(image)
+}
+
+/// Notes what is at the final name of a file in Manta, where the new one got another name because of that.
+fn displacing(before: &Image, after: Image, asset: Asset) -> ApiResult<Image> {
+    let Some(own) = location(&after, asset).and_then(|new| new.object) else { return Ok(after) };
+    let before = location(before, asset).filter(|old| old.stor == Stor::Manta);
+    let displaces = before.and_then(|old| match old.object {
+        // Neither got there.
+        Some(own) => own.displaces,
+        None => old.md5,
+    });
+    stored_in(&after, asset, Stor::Manta, Some(&OwnName { displaces, ..own }))
+}
+
+/// Puts a staged file where the change of the record that names it belongs: to its place when it was made, away when it
+/// was not, and where it is found again when nobody knows.
+async fn settle(
+    app: &App,
+    uuid: Uuid,
+    staged: Staged,
+    changed: Result<Changed, ChangeError>,
+) -> ApiResult<Changed> {
+    match changed {
+        Ok(changed) => {
+            settle_named(uuid, staged).await;
+            Ok(changed)
+        }
+        Err(ChangeError::OutcomeUnknown(error)) => {
+            staged.leave();
+            Err(error)
+        }
+        Err(ChangeError::Unchanged(error)) => {
+            discard(app, uuid, staged).await;
+            Err(error)
+        }
+    }
+}
+
+/// Lets a file that a record names have its final place. It is found without, so a failure is ours to tell.
+pub(in crate::images) async fn settle_named(uuid: Uuid, staged: Staged) {
+    if let Err(error) = staged.settle().await {
+        tracing::warn!(%uuid, err.json = %err(&error), "a file of an image waits for its final place");
+    }
+}
+
+/// Removes a file that no record names, and none will.
+pub(in crate::images) async fn discard(app: &App, uuid: Uuid, staged: Staged) {
+    let was_in_manta = staged.is_in_manta();
+    if let Err(error) = staged.discard().await {
+        tracing::warn!(%uuid, err.json = %err(&error), "cannot remove a file that no image has");
+    }
+    // The image may have gone meanwhile, and could not take its directory along.
+    if was_in_manta && matches!(app.db.get(uuid).await, Ok(None)) {
+        delete_directory(app, uuid).await;
+    }
+}
+
+/// Deletes the directory in Manta of an image that is gone, unless a file is on its way there for one that has come since.
+pub(in crate::images) async fn delete_directory(app: &App, uuid: Uuid) {
+    if app.uploads.any(uuid) {
+        return;
+    }
+    if let Err(error) = app.storage.delete_directory(uuid).await {
+        tracing::warn!(%uuid, err.json = %err(&error), "cannot delete the directory of an image that is gone");
+    }
+}
+
+/// Deletes files that were replaced, under the image's lock. The record is what counts, so a failure is ours to tell.
+pub(in crate::images) async fn delete_replaced(app: &App, uuid: Uuid, replaced: Condemned) {
+    if let Err(error) = app.storage.delete(replaced).await {
+        tracing::error!(%uuid, err.json = %err(&error), "cannot delete a file that was replaced");
+    }
+}
+
+/// Gives a file of an image its final name, if it has not got it.
+pub(in crate::images) async fn settle_name(app: &App, image: &Image, asset: Asset) {
+    if location(image, asset).is_some_and(|location| location.object.is_some()) {
+        move_into_place_or_tell(app, image.uuid(), asset).await;
+    }
+}
+
+/// [`move_into_place`] for a file that can be read without: when it fails, the sweep tries again.
+pub(in crate::images) async fn move_into_place_or_tell(app: &App, uuid: Uuid, asset: Asset) {
+    if let Err(error) = move_into_place(app, uuid, asset).await {
+        tracing::warn!(%uuid, err.json = %err(&error), "an object waits for its final name");
+    }
+}
+
+/// Gives a file in Manta that has a name of its own the final one: a copy, then the record, then the old name goes.
+async fn move_into_place(app: &App, uuid: Uuid, asset: Asset) -> ApiResult<()> {
+    let _moving = app.moves.lock(uuid).await?;
+    let Some(moving) = stored_location(app, uuid, asset).await? else { return Ok(()) };
+    let Some(own) = &moving.object else { return Ok(()) };
+    let manta = app.storage.manta()?;
+    let occupant = manta.occupant(&moving).await?;
+    let may_go = occupant.may_go(own) || occupant.is_older_than(NAMED_BY_THEN) && fence(app, &moving).await?;
+    if !may_go {
+        return Ok(());
+    }
+    // What comes to the final name from here on is not replaced. What came there before was named by the record after.
+    if stored_location(app, uuid, asset).await?.as_ref() != Some(&moving) {
+        return Ok(());
+    }
+    let Some(copy) = manta.settle(&moving, occupant).await? else { return Ok(()) };
+    let access = Access { uuid, channel: None, account: None };
+    let _publishing = app.locks.lock(uuid).await?;
+    let named = |image: &Image| in_place(image, &moving);
+    let changed = change_from(app, access, &Precondition::default(), named).await;
+    let changed = settle(app, uuid, copy, changed).await?;
+    Ok(app.storage.delete(changed.replaced).await?)
+}
+
+/// The image whose file is at its final name by now; or another one is there that displaces it.
+fn in_place(image: &Image, moved: &Location) -> ApiResult<Image> {
+    let replaced = || ApiError::new(Code::ServiceUnavailableError, "the file was replaced meanwhile");
+    let named =
+        location(image, moved.asset).filter(|named| named.stor == Stor::Manta).ok_or_else(replaced)?;
+    if named == *moved {
+        return stored_in(image, moved.asset, Stor::Manta, None);
+    }
+    let own = named.object.ok_or_else(replaced)?;
+    let own = OwnName { displaces: moved.md5.clone(), ..own };
+    stored_in(image, moved.asset, Stor::Manta, Some(&own))
+}
+
+/// Writes the record once more, so that no write of before can still be made; false if it names another file by now.
+pub(in crate::images) async fn fence(app: &App, moving: &Location) -> ApiResult<bool> {
+    let Some(Stored { image, etag }) = app.db.get(moving.uuid).await? else { return Ok(false) };
+    if location(&image, moving.asset).as_ref() != Some(moving) {
+        return Ok(false);
+    }
+    match app.db.replace(&image.fenced().map_err(ApiError::validation)?, &etag).await {
+        Ok(()) => Ok(true),
+        Err(DbError::Conflict) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Where the database says that a file is now.
+async fn stored_location(app: &App, uuid: Uuid, asset: Asset) -> ApiResult<Option<Location>> {
+    let stored = app.db.get(uuid).await?;
+    Ok(stored.and_then(|stored| location(&stored.image, asset)))
+}

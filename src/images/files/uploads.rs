@@ -1,0 +1,117 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::images::{ApiError, ApiResult};
+use crate::manifest::Uuid;
+
+/// The files on their way to images, so that one for an image that is deleted meanwhile, or gets another UUID, ends with
+/// it and not only when all of it has come.
+#[derive(Debug, Clone, Default)]
+pub(in crate::images) struct Uploads(Arc<RunningUploads>);
+
+/// An image is known by a sender as long as somebody listens to it.
+type RunningUploads = Mutex<HashMap<Uuid, watch::Sender<()>>>;
+
+/// One of them. Dropping it ends it.
+struct Upload {
+    uuid: Uuid,
+    running: Arc<RunningUploads>,
+    image: Option<watch::Receiver<()>>,
+}
+
+impl Uploads {
+    /// Does a part of an upload to `uuid`; 404 when the image goes in the middle of it.
+    pub(in crate::images) async fn while_there<T>(
+        &self,
+        uuid: Uuid,
+        part: impl Future<Output = ApiResult<T>>,
+    ) -> ApiResult<T> {
+        let mut upload = self.begin(uuid);
+        tokio::select! {
+            done = part => done,
+            () = upload.image_gone() => Err(ApiError::image_not_found(uuid)),
+        }
+    }
+
+    /// Whether a file is on its way to `uuid` in this process.
+    pub(in crate::images) fn any(&self, uuid: Uuid) -> bool {
+        entries(&self.0).contains_key(&uuid)
+    }
+
+    fn begin(&self, uuid: Uuid) -> Upload {
+        let image = Some(entries(&self.0).entry(uuid).or_default().subscribe());
+        Upload { uuid, running: Arc::clone(&self.0), image }
+    }
+
+    /// Tells the uploads to `uuid` that no image has it any more.
+    pub(in crate::images) fn image_gone(&self, uuid: Uuid) {
+        entries(&self.0).remove(&uuid);
+    }
+}
+
+impl Upload {
+    /// Waits until the image is gone.
+    async fn image_gone(&mut self) {
+        if let Some(image) = &mut self.image {
+            while image.changed().await.is_ok() {}
+        }
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.image = None;
+        let mut running = entries(&self.running);
+        if running.get(&self.uuid).is_some_and(|image| image.receiver_count() == 0) {
+            running.remove(&self.uuid);
+        }
+    }
+}
+
+fn entries(running: &RunningUploads) -> MutexGuard<'_, HashMap<Uuid, watch::Sender<()>>> {
+    // The map is consistent between any two statements.
+    running.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_deletion_ends_the_uploads_to_the_image_and_no_others() {
+        let uploads = Uploads::default();
+        let (uuid, other) = (Uuid::new_v4(), Uuid::new_v4());
+        let (mut first, mut second) = (uploads.begin(uuid), uploads.begin(uuid));
+        let mut elsewhere = uploads.begin(other);
+        assert!(first.image_gone().now_or_never().is_none());
+        uploads.image_gone(uuid);
+        first.image_gone().await;
+        second.image_gone().await;
+        assert!(elsewhere.image_gone().now_or_never().is_none());
+        // The image may come again while the old uploads wind up.
+        let mut third = uploads.begin(uuid);
+        drop((first, second));
+        assert!(third.image_gone().now_or_never().is_none());
+        uploads.image_gone(uuid);
+        third.image_gone().await;
+    }
+
+    #[test]
+    fn what_has_ended_is_forgotten() {
+        let uploads = Uploads::default();
+        let uuid = Uuid::new_v4();
+        let (first, second) = (uploads.begin(uuid), uploads.begin(uuid));
+        drop(first);
+        assert_eq!(entries(&uploads.0).len(), 1);
+        drop(second);
+        assert!(entries(&uploads.0).is_empty());
+    }
+}

@@ -1,0 +1,273 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! Reads all stored files again, round after round, to find those that are damaged, and those that no record names.
+
+mod findings;
+mod image;
+mod orphans;
+mod pace;
+mod round;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use tokio::time::Instant;
+
+use crate::config;
+use crate::images::{App, CurrentApp, now};
+use crate::manifest::{Stor, Uuid, View};
+use crate::telemetry::err;
+use crate::workers::{Failure, Next, Progress, Worker};
+
+pub use findings::{Counts, Finding, Findings, Problem};
+pub(in crate::images) use image::problem_of;
+use pace::Pace;
+use round::{Phase, Round, SavedScrub};
+
+/// The name below the local base directory of what is kept for the next start.
+const FILE: &str = "scrub.json";
+
+/// How much work a crash may cost, not counting the file that was being read.
+const KEPT_EVERY: Duration = Duration::from_secs(30);
+
+/// Before a file that takes longer, what has been done is kept.
+const LONG: Duration = Duration::from_secs(5);
+
+/// Between two rounds, at least.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The scrubber. A unit of its work is one image, or one group of them in the search for files without one.
+#[derive(Debug)]
+pub struct Scrub {
+    current: CurrentApp,
+    /// That of the unit of work at hand.
+    app: Arc<App>,
+    settings: config::Scrub,
+    pace: Pace,
+    round: Round,
+    is_resumed: bool,
+    kept: Instant,
+    /// What is left of a phase, once that has been looked up.
+    left: Left,
+}
+
+#[derive(Debug)]
+enum Left {
+    Unknown,
+    /// Images, with the number of their bytes.
+    Images(VecDeque<(Uuid, u64)>),
+    Groups(VecDeque<String>),
+}
+
+impl Scrub {
+    /// What operators call it.
+    pub const NAME: &'static str = "scrub";
+
+    /// A scrubber of the storages of `app`; `None` where the configuration wants none.
+    pub fn new(current: CurrentApp) -> Option<Scrub> {
+        let app = current.get();
+        let settings = app.config.scrub?;
+        Some(Scrub {
+            current,
+            app,
+            settings,
+            pace: Pace::new(&settings),
+            round: Round::default(),
+            is_resumed: false,
+            kept: Instant::now(),
+            left: Left::Unknown,
+        })
+    }
+}
+
+impl Worker for Scrub {
+    fn name(&self) -> &'static str {
+        Scrub::NAME
+    }
+
+    async fn work(&mut self, progress: &Progress) -> Result<Next, Failure> {
+        self.app = self.current.get();
+        if let Some(settings) = self.app.config.scrub.filter(|settings| *settings != self.settings) {
+            self.pace = Pace::new(&settings);
+            self.settings = settings;
+        }
+        if !self.is_resumed {
+            self.resume().await;
+            self.is_resumed = true;
+        }
+        let next = match self.round.phase {
+            Phase::Over => self.begin().await,
+            Phase::Images { after } => self.next_image(after, progress).await?,
+            Phase::Orphans { storage, .. } => self.next_group(storage).await?,
+        };
+        let pending = self.images_left();
+        progress.pending(pending);
+        progress.detail(self.round.describe(pending, self.app.findings.counts()));
+        if self.kept.elapsed() > KEPT_EVERY && self.round.phase != Phase::Over {
+            self.keep().await;
+        }
+        Ok(next)
+    }
+}
+
+impl Scrub {
+    /// Goes on where the process before this one stopped.
+    async fn resume(&mut self) {
+        let anew = "the scrubber cannot go on where it was, and begins anew";
+        match self.app.storage.local.read_note(FILE).await {
+            Ok(None) => {}
+            Ok(Some(content)) => match SavedScrub::read(&content) {
+                Ok(kept) => {
+                    self.round = kept.round;
+                    self.app.findings.restore(kept.findings);
+                }
+                Err(error) => tracing::warn!(file = FILE, err.json = %err(&error), "{anew}"),
+            },
+            Err(error) => tracing::warn!(file = FILE, err.json = %err(&error), "{anew}"),
+        }
+    }
+
+    /// Keeps what is known for the next start. Nothing is lost without it but time.
+    async fn keep(&mut self) {
+        let kept = SavedScrub { round: self.round.clone(), findings: self.app.findings.known().clone() };
+        let kept = match serde_json::to_vec(&kept) {
+            Ok(content) => self.app.storage.local.keep_note(FILE, content).await,
+            Err(error) => Err(std::io::Error::from(error).into()),
+        };
+        if let Err(error) = kept {
+            tracing::warn!(file = FILE, err.json = %err(&error), "the scrubber cannot keep where it is");
+        }
+        self.kept = Instant::now();
+    }
+
+    /// Begins a round when it is time.
+    async fn begin(&mut self) -> Next {
+        let wait = self.round.wait(OffsetDateTime::now_utc(), self.settings.interval);
+        if !wait.is_zero() {
+            return Next::After(wait);
+        }
+        self.round = self.round.next(now());
+        self.left = Left::Unknown;
+        self.keep().await;
+        Next::Now
+    }
+
+    async fn next_image(&mut self, after: Option<Uuid>, progress: &Progress) -> Result<Next, Failure> {
+        let Left::Images(images) = &self.left else {
+            self.left = Left::Images(self.images(after).await?);
+            return Ok(Next::Now);
+        };
+        let Some((uuid, size)) = images.front().copied() else {
+            self.enter(Phase::Orphans { storage: Stor::Local, after: None }).await;
+            return Ok(Next::Now);
+        };
+        if self.pace.bytes.time(size) > LONG {
+            self.keep().await;
+        }
+        self.verify(uuid).await?;
+        if let Left::Images(images) = &mut self.left {
+            images.pop_front();
+        }
+        self.round.done += 1;
+        self.round.phase = Phase::Images { after: Some(uuid) };
+        progress.done(1);
+        Ok(Next::Now)
+    }
+
+    /// Those that come behind, in order.
+    async fn images(&self, after: Option<Uuid>) -> Result<VecDeque<(Uuid, u64)>, Failure> {
+        let views = self.app.db.filtered(|_| true).await?;
+        let left = views.iter().filter(|view| after.is_none_or(|after| view.uuid() > after));
+        let mut left: Vec<_> = left.map(|view| (view.uuid(), size(view))).collect();
+        left.sort_unstable();
+        Ok(left.into())
+    }
+
+    async fn verify(&mut self, uuid: Uuid) -> Result<(), Failure> {
+        let bytes = AtomicU64::new(0);
+        let read = |more| {
+            bytes.fetch_add(more, Ordering::Relaxed);
+            self.app.metrics.scrub_read(more);
+        };
+        let verified = image::verify(&self.app, uuid, &mut self.pace, read).await;
+        self.round.read += bytes.into_inner();
+        let found = verified?.into_iter().map(|(location, problem)| {
+            let file = match &location.object {
+                Some(own) => own.name.clone(),
+                None => location.asset.to_string(),
+            };
+            tracing::error!(%uuid, %file, storage = %location.stor, %problem, "a stored file is damaged");
+            Finding { uuid: Some(uuid), file, storage: location.stor, problem, time: now() }
+        });
+        self.app.findings.of_image(self.round.number, uuid, found.collect());
+        Ok(())
+    }
+
+    async fn next_group(&mut self, storage: Stor) -> Result<Next, Failure> {
+        // It may have been taken out of the configuration since the last start.
+        if self.app.storage.require(storage).is_err() {
+            return Ok(self.leave(storage).await);
+        }
+        let Left::Groups(groups) = &self.left else {
+            self.left = Left::Groups(self.groups(storage).await?);
+            return Ok(Next::Now);
+        };
+        let Some(group) = groups.front().cloned() else { return Ok(self.leave(storage).await) };
+        for (item, problem) in orphans::find(&self.app, storage, &group, orphans::AGE).await? {
+            let uuid = item.uuid;
+            let image = uuid.map(tracing::field::display);
+            tracing::warn!(uuid = image, file = %item.name, %storage, %problem, "a stored file has no image");
+            let orphan = Finding { uuid, file: item.name, storage, problem, time: now() };
+            self.app.findings.orphan(self.round.number, orphan);
+        }
+        if let Left::Groups(groups) = &mut self.left {
+            groups.pop_front();
+        }
+        self.round.phase = Phase::Orphans { storage, after: Some(group) };
+        Ok(Next::Now)
+    }
+
+    async fn groups(&self, storage: Stor) -> Result<VecDeque<String>, Failure> {
+        let mut groups = self.app.storage.groups(storage).await?;
+        if let Phase::Orphans { after: Some(after), .. } = &self.round.phase {
+            groups.retain(|group| group > after);
+        }
+        Ok(groups.into())
+    }
+
+    /// Goes on with the next storage, or ends the round.
+    async fn leave(&mut self, storage: Stor) -> Next {
+        if storage == Stor::Local && self.app.storage.manta().is_ok() {
+            self.enter(Phase::Orphans { storage: Stor::Manta, after: None }).await;
+            return Next::Now;
+        }
+        self.app.findings.end_round(self.round.number);
+        self.enter(Phase::Over).await;
+        let text = self.round.describe(0, self.app.findings.counts());
+        tracing::info!("all stored files have been looked at: {text}");
+        Next::After(self.round.wait(OffsetDateTime::now_utc(), self.settings.interval).max(PAUSE))
+    }
+
+    async fn enter(&mut self, phase: Phase) {
+        self.round.phase = phase;
+        self.left = Left::Unknown;
+        self.keep().await;
+    }
+
+    fn images_left(&self) -> u64 {
+        match &self.left {
+            Left::Images(images) => images.len() as u64,
+            Left::Unknown | Left::Groups(_) => 0,
+        }
+    }
+}
+
+fn size(view: &View) -> u64 {
+    let files: u64 = view.files().iter().map(|file| file.size).fold(0, u64::saturating_add);
+    files.saturating_add(view.icon().map_or(0, |icon| icon.size))
+}

@@ -1,0 +1,243 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
+
+use super::image_jobs::jobs_failed;
+use super::prepare_image::prepare_image_script;
+use crate::config::ChannelId;
+use crate::db::DbError;
+use crate::images::lifecycle::delete::delete_record_and_files;
+use crate::images::record::acl::refuse_long_acl;
+use crate::images::record::change::change;
+use crate::images::record::create::owner_of;
+use crate::images::record::origin::{NamedBy, find_origin, store};
+use crate::images::{Access, ApiError, ApiResult, App, Code, Precondition, StartedJob, to_the_end};
+use crate::jobs::{JobsError, NewJob, Task, Vm};
+use crate::manifest::create::{CreateContext, given};
+use crate::manifest::placeholder::{placeholder, requested_uuid};
+use crate::manifest::{FieldCode, FieldError, Image, Record, State, Uuid, times};
+use crate::telemetry::err;
+
+/// Members of a body that say what the image is: only the compute node knows.
+const NOT_LOOKED_AT: [&str; 3] = ["type", "os", "state"];
+
+/// What an image is to be made from.
+#[derive(Debug, Clone)]
+pub struct VmImage {
+    /// The VM.
+    pub vm: Uuid,
+    /// Whether the image is to hold only what differs from the image of the VM.
+    pub incremental: bool,
+    /// How many origins it may have; at least 2.
+    pub max_origin_depth: Option<u64>,
+    /// The channel that the image is made in.
+    pub channel: Option<ChannelId>,
+    /// The manifest of the image, as far as the caller makes it.
+    pub manifest: Record,
+}
+
+/// 501 on a server that makes no images of VMs: without Manta it has to be allowed.
+pub fn check_vm_images(app: &App) -> ApiResult<()> {
+    if app.storage.manta().is_ok() || app.config.jobs.allow_local {
+        return Ok(());
+    }
+    Err(ApiError::new(Code::NotAvailable, "images of VMs cannot be made without manta"))
+}
+
+/// CreateImageFromVm: stores a placeholder, and starts the job that lets a compute node make the image.
+pub async fn create_from_vm(
+    app: &Arc<App>,
+    account: Option<Uuid>,
+    image: VmImage,
+    request_id: &str,
+) -> ApiResult<StartedJob> {
+    let image = VmImage { manifest: asked(image.manifest), ..image };
+    let owner = owner_of(app, &image.manifest, account)?;
+    app.check_jobs()?;
+    let vm = find_vm(app, account, image.vm, request_id).await?;
+    check_server(app, &image, &vm, request_id).await?;
+    if vm.docker {
+        return Err(no_vm(image.vm, "is a docker container"));
+    }
+    let script = prepare_image_script(&base_image(app, image.vm, &vm).await?)?;
+    app.check_owner(owner).await?;
+
+    let named_by = NamedBy::caller(account);
+    let origin = find_origin(app, &image.manifest, named_by).await?;
+
+    let uuid = new_uuid(&image.manifest, account)?;
+    let channel = app.channel_name(image.channel);
+    let manifest = completed(image.manifest.clone(), uuid, owner, channel.as_deref(), &vm);
+    let context = CreateContext { uuid, owner: Some(owner), rules: app.rules(), channel };
+    let placeholder = placeholder(manifest.clone(), &context, &expiry(app))?;
+    refuse_long_acl(app, None, &placeholder)?;
+    let job = job(uuid, owner, &image, manifest, script, request_id);
+    let placeholder = placeholder.of_job(Some(job.uuid)).map_err(ApiError::validation)?;
+    let (app, request_id) = (Arc::clone(app), request_id.to_owned());
+    to_the_end(async move {
+        let stored = store(&app, &placeholder, None, origin, named_by).await?;
+        stored.map_err(|error| match error {
+            DbError::Conflict => ApiError::image_exists(uuid),
+            error => error.into(),
+        })?;
+        start(&app, uuid, &job, &request_id).await
+    })
+    .await
+}
+
+/// The members of the body that count: the compute node knows the others, and takes what it is given.
+fn asked(body: Record) -> Record {
+    let mut asked = given(body);
+    for name in NOT_LOOKED_AT {
+        asked.shift_remove(name);
+    }
+    asked
+}
+
+/// The UUID that the body asks for, or a new one. An account could find out by it which images there are.
+fn new_uuid(body: &Record, account: Option<Uuid>) -> ApiResult<Uuid> {
+    match requested_uuid(body).map_err(|problem| ApiError::validation(vec![problem]))? {
+        Some(_) if account.is_some() => Err(ApiError::validation(vec![FieldError::not_allowed("uuid")])),
+        uuid => Ok(uuid.unwrap_or_else(Uuid::new_v4)),
+    }
+}
+
+async fn find_vm(app: &App, account: Option<Uuid>, vm: Uuid, request_id: &str) -> ApiResult<Vm> {
+    app.machines.vm(vm, account, request_id).await.map_err(|error| match error {
+        JobsError::Refused { status: ..500, .. } => no_vm(vm, "does not exist").because(error),
+        error => unavailable("vmapi", error),
+    })
+}
+
+/// The server must run what images of VMs need.
+async fn check_server(app: &App, image: &VmImage, vm: &Vm, request_id: &str) -> ApiResult<()> {
+    let Some(server) = vm.server else { return Err(no_vm(image.vm, "is on no server")) };
+    let server = app.machines.server(server, request_id).await.map_err(|error| match error {
+        JobsError::Refused { .. } | JobsError::Unusable(_) => {
+            ApiError::new(Code::InternalError, "cnapi does not know the server of the VM").because(error)
+        }
+        error => unavailable("cnapi", error),
+    })?;
+    let least = &app.config.jobs.min_platform;
+    if server.platform.is_some_and(|platform| platform >= *least) {
+        return Ok(());
+    }
+    let message =
+        format!("the server of VM {} must have at least the platform {}", image.vm, least.describe());
+    Err(ApiError::new(Code::InsufficientServerVersion, message))
+}
+
+/// The image that the VM was made from.
+async fn base_image(app: &App, vm_uuid: Uuid, vm: &Vm) -> ApiResult<Image> {
+    let Some(base) = vm.image else {
+        let message = format!("the image that VM {vm_uuid} was made from is not known");
+        return Err(ApiError::new(Code::InternalError, message));
+    };
+    let stored = app.db.get(base).await?;
+    stored.map(|stored| stored.image).ok_or_else(|| ApiError::image_not_found(base))
+}
+
+fn no_vm(vm: Uuid, problem: &str) -> ApiError {
+    ApiError::invalid_parameter("vm_uuid", FieldCode::Invalid, format!("VM {vm} {problem}"))
+}
+
+fn unavailable(service: &str, error: JobsError) -> ApiError {
+    ApiError::new(Code::ServiceUnavailableError, format!("{service} is not available")).because(error)
+}
+
+/// The manifest with what the server decides, for the compute node.
+fn completed(mut manifest: Record, uuid: Uuid, owner: Uuid, channel: Option<&str>, vm: &Vm) -> Record {
+    manifest.insert("uuid".to_owned(), json!(uuid));
+    manifest.insert("owner".to_owned(), json!(owner));
+    manifest.shift_remove("channels");
+    if let Some(channel) = channel {
+        manifest.insert("channels".to_owned(), json!([channel]));
+    }
+    if let Some(kernel) = &vm.kernel_version {
+        // What is no object is left to be refused.
+        if let Value::Object(tags) = manifest.entry("tags").or_insert_with(|| json!({})) {
+            tags.insert("kernel_version".to_owned(), json!(kernel));
+        }
+    }
+    manifest
+}
+
+fn job(uuid: Uuid, owner: Uuid, image: &VmImage, manifest: Record, script: &str, request_id: &str) -> NewJob {
+    let mut params = Map::from_iter([
+        ("image_uuid".to_owned(), json!(uuid)),
+        ("owner_uuid".to_owned(), json!(owner)),
+        ("vm_uuid".to_owned(), json!(image.vm)),
+        ("compression".to_owned(), json!("gzip")),
+        ("incremental".to_owned(), json!(image.incremental)),
+        ("prepare_image_script".to_owned(), json!(script)),
+        ("manifest".to_owned(), Value::Object(manifest)),
+        ("req_id".to_owned(), json!(request_id)),
+    ]);
+    if let Some(depth) = image.max_origin_depth {
+        params.insert("max_origin_depth".to_owned(), json!(depth));
+    }
+    NewJob {
+        uuid: Uuid::new_v4(),
+        task: Task::CreateFromVm,
+        target: format!("/create-from-vm-{}", image.vm),
+        params,
+    }
+}
+
+/// No placeholder stays that says an image is being made when no job makes it.
+async fn start(app: &App, uuid: Uuid, job: &NewJob, request_id: &str) -> ApiResult<StartedJob> {
+    let error = match app.start_job(uuid, job, request_id).await {
+        Ok(job) => return Ok(job),
+        Err(error) => error,
+    };
+    let tidied = match &error {
+        JobsError::OutcomeUnknown(reason) => {
+            let message = format!("it is not known whether the job was started: {reason}");
+            mark_failed(app, uuid, None, Code::ServiceUnavailableError.as_str(), &message).await.map(drop)
+        }
+        _ => {
+            let access = Access { uuid, channel: None, account: None };
+            delete_record_and_files(app, access, true, &Precondition::default()).await
+        }
+    };
+    if let Err(failure) = tidied {
+        tracing::error!(image_uuid = %uuid, err.json = %err(&failure), "cannot tidy up the placeholder of an image");
+    }
+    Err(jobs_failed(error))
+}
+
+/// When a placeholder of now expires.
+fn expiry(app: &App) -> String {
+    times::iso_millis(OffsetDateTime::now_utc() + app.config.jobs.placeholder_lifespan)
+}
+
+/// Lets a placeholder say why there is no image, or what `job` has made of it. False for what is none any more.
+pub(in crate::images) async fn mark_failed(
+    app: &App,
+    uuid: Uuid,
+    job: Option<Uuid>,
+    code: &str,
+    message: &str,
+) -> ApiResult<bool> {
+    let access = Access { uuid, channel: None, account: None };
+    let expires_at = expiry(app);
+    let failed = |image: &Image| image.failed(code, message, &expires_at).map_err(ApiError::validation);
+    let marked = change(app, access, |image| match image.state() {
+        State::Creating => failed(image),
+        State::Unactivated if job.is_some() && image.job() == job => failed(image),
+        _ => Err(ApiError::image_not_found(uuid)),
+    });
+    match marked.await.map_err(ApiError::from) {
+        Ok(_) => Ok(true),
+        Err(error) if error.code() == Code::ResourceNotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+pub(in crate::images) mod tests;

@@ -1,0 +1,72 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::db::Stored;
+use crate::images::app::ATTEMPTS;
+use crate::images::files::get_file::read_file;
+use crate::images::files::reading::being_replaced;
+use crate::images::record::change::change_if;
+use crate::images::record::enable::refuse_placeholder;
+use crate::images::record::lookup::{Reading, owned_if};
+use crate::images::{Access, ApiError, ApiResult, App, Code, OpenFile, Precondition, now, to_the_end};
+use crate::manifest::{Image, View};
+use crate::storage::Location;
+
+/// Makes an image usable; from then on its files are immutable.
+pub async fn activate(app: &Arc<App>, access: Access, precondition: Precondition) -> ApiResult<Image> {
+    let app = Arc::clone(app);
+    to_the_end(async move {
+        let may_be_activated = |image: &Image| {
+            precondition.check(image)?;
+            activated(image)
+        };
+        let mut reading = Reading::Known;
+        for _ in 0..ATTEMPTS {
+            let (Stored { image, .. }, _) = owned_if(&app, access, reading, may_be_activated).await?;
+            check_files(&app, access, &image).await?;
+            // The files that were checked are those that are activated.
+            let has_others = AtomicBool::new(false);
+            let with_these_files = |now: &Image| {
+                has_others.store(now.files() != image.files(), Ordering::Relaxed);
+                if has_others.load(Ordering::Relaxed) { Err(being_replaced()) } else { activated(now) }
+            };
+            match change_if(&app, access, &precondition, with_these_files).await {
+                Err(_) if has_others.load(Ordering::Relaxed) => reading = Reading::Current,
+                changed => return Ok(changed?),
+            }
+        }
+        Err(being_replaced())
+    })
+    .await
+}
+
+/// Refuses an image whose file is missing or damaged here: it could never be installed, nor get another file.
+async fn check_files(app: &App, access: Access, image: &Image) -> ApiResult<()> {
+    let view = View::new(image)?;
+    for index in 0..image.files().len() {
+        // Its entry is the one that the file belongs to: another one may have been named since the image was read.
+        let check = |OpenFile { entry, file }| async move {
+            Ok(file.check(&Location::of_file(access.uuid, index, &entry)).await?)
+        };
+        // If another one is named by now, the write finds out.
+        read_file(app, access, &view, index, false, check).await?;
+    }
+    Ok(())
+}
+
+fn activated(image: &Image) -> ApiResult<Image> {
+    let uuid = image.uuid();
+    if image.activated() {
+        let message = format!("image {uuid} is already activated");
+        return Err(ApiError::new(Code::ImageAlreadyActivated, message));
+    }
+    if image.files().is_empty() {
+        return Err(ApiError::new(Code::NoActivationNoFile, format!("image {uuid} has no file")));
+    }
+    refuse_placeholder(image)?;
+    image.activate(&now()).map_err(ApiError::validation)
+}

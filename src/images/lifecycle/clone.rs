@@ -1,0 +1,199 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+use std::sync::Arc;
+
+use super::delete::delete_record_and_files;
+use crate::db::DbError;
+use crate::images::files::publish::{discard, settle_named};
+use crate::images::files::reading::{Named, read_named, verify};
+use crate::images::record::locations::stored_in;
+use crate::images::record::lookup::current;
+use crate::images::record::origin::{MAX_CHAIN, NamedBy, not_there, refuse_unactivated, store};
+use crate::images::{Access, ApiError, ApiResult, App, Code, Precondition, now, to_the_end};
+use crate::manifest::clone::{CloneContext, clone_of};
+use crate::manifest::{FieldCode, FieldError, Image, ImageFile, ImageType, Uuid};
+use crate::storage::{Location, Received, Target};
+use crate::telemetry::err;
+
+/// CloneImage: makes the account of the call its own copy of an image that is shared with it, and of the origins that
+/// are somebody's.
+pub async fn clone_image(app: &Arc<App>, access: Access) -> ApiResult<Image> {
+    let Some(account) = access.account else {
+        return Err(ApiError::invalid_parameter(
+            "account",
+            FieldCode::Invalid,
+            "must be the UUID of an account",
+        ));
+    };
+    let app = Arc::clone(app);
+    to_the_end(async move {
+        let image = current(&app, access).await?.image;
+        check(&image, account)?;
+        app.check_owner(account).await?;
+        let chain = Chain::of(&app, image, account).await?;
+        let mut clones = Vec::new();
+        match chain.copy(&app, account, &mut clones).await {
+            Ok(top) => Ok(top),
+            Err(error) => {
+                clean_up(&app, clones).await;
+                Err(error)
+            }
+        }
+    })
+    .await
+}
+
+fn check(image: &Image, account: Uuid) -> ApiResult<()> {
+    let uuid = image.uuid();
+    let invalid =
+        |field: &str, message: &str| ApiError::validation(vec![FieldError::invalid(field).because(message)]);
+    if !image.activated() {
+        return Err(invalid("active", "the image is not activated"));
+    }
+    if !image.acl().contains(&account) {
+        let message = format!("image {uuid} is not shared with account {account}");
+        return Err(ApiError::new(Code::ImageNotShared, message));
+    }
+    if image.image_type() == Some(ImageType::Docker) {
+        return Err(invalid("type", "images of type docker cannot be cloned"));
+    }
+    Ok(())
+}
+
+/// The images to be copied, the one asked for first, and the origin that the last of them shares with others.
+struct Chain {
+    images: Vec<Image>,
+    shared: Option<Uuid>,
+}
+
+impl Chain {
+    /// Follows the origins up to one that belongs to the operators or to nobody.
+    ///
+    /// Whoever shares an image shares its own images that it is made of, too; any other one must be visible to the
+    /// account itself. One that is not is not there.
+    async fn of(app: &App, image: Image, account: Uuid) -> ApiResult<Chain> {
+        let shared_owners = [Some(Uuid::NIL), app.config.admin_uuid];
+        let sharer = image.owner();
+        let mut next = image.origin();
+        only_file(&image)?;
+        let mut images = vec![image];
+        while let Some(uuid) = next {
+            let origin = app.db.get(uuid).await?.map(|stored| stored.image);
+            let origin = origin.ok_or_else(|| not_there(uuid))?;
+            let is_shared = shared_owners.contains(&Some(origin.owner()));
+            if !is_shared && origin.owner() != sharer && !origin.is_visible_to(account) {
+                return Err(not_there(uuid));
+            }
+            refuse_unactivated(&origin)?;
+            if is_shared {
+                break;
+            }
+            if images.len() == MAX_CHAIN {
+                let message = format!("the image has more than {MAX_CHAIN} origins");
+                return Err(ApiError::new(Code::InternalError, message));
+            }
+            only_file(&origin)?;
+            next = origin.origin();
+            images.push(origin);
+        }
+        Ok(Chain { images, shared: next })
+    }
+
+    /// Copies the images from the base upwards. What was perhaps made is in `clones`, whatever comes of it.
+    async fn copy(self, app: &App, account: Uuid, clones: &mut Vec<Uuid>) -> ApiResult<Image> {
+        let mut origin = self.shared;
+        for (index, source) in self.images.iter().enumerate().rev() {
+            let context = CloneContext {
+                uuid: Uuid::new_v4(),
+                owner: account,
+                origin,
+                is_origin: index > 0,
+                now: now(),
+            };
+            let clone = clone_of(source, &context)?;
+            clones.push(clone.uuid());
+            copy_one(app, source, &clone).await?;
+            if index == 0 {
+                return Ok(clone);
+            }
+            origin = Some(clone.uuid());
+        }
+        Err(ApiError::new(Code::InternalError, "there was nothing to clone"))
+    }
+}
+
+/// The one file of an image that can be cloned.
+fn only_file(image: &Image) -> ApiResult<&ImageFile> {
+    let uuid = image.uuid();
+    match image.files() {
+        [file] => Ok(file),
+        [] => Err(ApiError::new(Code::NoActivationNoFile, format!("image {uuid} has no file"))),
+        _ => {
+            let message = format!("image {uuid} has several files: such images cannot be cloned");
+            Err(ApiError::new(Code::NotImplemented, message))
+        }
+    }
+}
+
+/// The file first, then the record that names it, as for an upload. It stays in its storage.
+async fn copy_one(app: &App, source: &Image, clone: &Image) -> ApiResult<()> {
+    let (from, received) = copy_file(app, source, clone.uuid()).await?;
+    let clone = &stored_in(clone, from.asset, from.stor, received.object().as_ref())?;
+    let uuid = clone.uuid();
+    let _publishing = app.locks.lock(uuid).await?;
+    let staged = app.storage.stage(received, uuid, from.asset).await?;
+    match store(app, clone, None, None, NamedBy::Operator).await {
+        Ok(Ok(())) => {
+            settle_named(uuid, staged).await;
+            Ok(())
+        }
+        Ok(Err(error @ DbError::OutcomeUnknown(_))) => {
+            staged.leave();
+            Err(error.into())
+        }
+        Ok(Err(error)) => {
+            discard(app, uuid, staged).await;
+            Err(error.into())
+        }
+        Err(error) => {
+            discard(app, uuid, staged).await;
+            Err(error)
+        }
+    }
+}
+
+/// A copy of the file of `source`, which may be moved meanwhile, but not become another one.
+async fn copy_file(app: &App, source: &Image, clone: Uuid) -> ApiResult<(Location, Received)> {
+    let (uuid, sha1) = (source.uuid(), &only_file(source)?.sha1);
+    let find = |image: &Image| match only_file(image)? {
+        file if file.sha1 == *sha1 => {
+            Ok(Named { entry: file.clone(), location: Location::of_file(uuid, 0, file) })
+        }
+        _ => Err(ApiError::image_not_found(uuid)),
+    };
+    // The caller may see it, or an image that was made from it.
+    let access = Access { uuid, account: None, channel: None };
+    read_named(app, access, find(source)?, find, false, |Named { entry, location: from }| async move {
+        let target = Target { uuid: clone, asset: from.asset, stor: from.stor, replaces: false };
+        let received = app.storage.copy(&from, target).await?;
+        verify(uuid, &received.digests, &entry)?;
+        Ok((from, received))
+    })
+    .await
+}
+
+/// Deletes what was made, the top first, because each is the origin of the next. Nothing can be done about a failure,
+/// except to tell.
+async fn clean_up(app: &App, clones: Vec<Uuid>) {
+    for uuid in clones.into_iter().rev() {
+        let access = Access { uuid, account: None, channel: None };
+        match delete_record_and_files(app, access, true, &Precondition::default()).await {
+            Err(error) if error.code() != Code::ResourceNotFound => {
+                tracing::error!(%uuid, err.json = %err(&error), "cannot delete a clone whose making failed");
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,171 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+use std::sync::Arc;
+
+use crate::config::ChannelId;
+use crate::db::{DbError, Stored};
+use crate::images::app::ATTEMPTS;
+use crate::images::archive::write::{Copies, archived};
+use crate::images::files::publish::delete_directory;
+use crate::images::record::channels::without_channel;
+use crate::images::record::locations::locations;
+use crate::images::record::lookup::{Reading, owned_if};
+use crate::images::{Access, ApiError, ApiResult, App, Code, Precondition, to_the_end};
+use crate::manifest::{Image, Uuid};
+use crate::storage::{Condemned, Version};
+use crate::telemetry::err;
+
+/// How many dependents an error message names at most; of more, the first few.
+const NAMED: usize = 9;
+const NAMED_OF_MANY: usize = 5;
+
+/// DeleteImage: the record first, then the files. An image in several channels is only taken out of that of the caller,
+/// unless `force_all_channels`.
+pub async fn delete(app: &Arc<App>, access: Access, force_all_channels: bool) -> ApiResult<()> {
+    delete_with(app, access, force_all_channels, Precondition::default()).await
+}
+
+/// The same, out of all channels, for an image whose version that goes meets a condition.
+pub(in crate::images) async fn delete_if(
+    app: &Arc<App>,
+    uuid: Uuid,
+    precondition: Precondition,
+) -> ApiResult<()> {
+    delete_with(app, Access { uuid, channel: None, account: None }, true, precondition).await
+}
+
+async fn delete_with(
+    app: &Arc<App>,
+    access: Access,
+    force_all_channels: bool,
+    precondition: Precondition,
+) -> ApiResult<()> {
+    let app = Arc::clone(app);
+    let deletion =
+        async move { delete_record_and_files(&app, access, force_all_channels, &precondition).await };
+    to_the_end(deletion).await
+}
+
+/// The same for a caller that sees it to its end itself.
+pub(in crate::images) async fn delete_record_and_files(
+    app: &App,
+    access: Access,
+    force_all_channels: bool,
+    precondition: &Precondition,
+) -> ApiResult<()> {
+    let _deleting = app.locks.lock(access.uuid).await?;
+    let _changing = app.changes.lock(access.uuid).await?;
+    let mut reading = Reading::Known;
+    for _ in 0..ATTEMPTS {
+        let check = |image: &Image| precondition.check(image);
+        let (stored, ()) = owned_if(app, access, reading, check).await?;
+        reading = Reading::Current;
+        let several = stored.image.channels().is_some_and(|channels| channels.len() > 1);
+        let deleted = match access.channel.filter(|_| several && !force_all_channels) {
+            Some(channel) => remove_from_channel(app, &stored, channel, access.account).await?,
+            None => delete_record(app, &stored, access.account).await?,
+        };
+        if deleted {
+            return Ok(());
+        }
+    }
+    Err(DbError::Conflict.into())
+}
+
+/// False when somebody else changed the record meanwhile; so below.
+async fn delete_record(app: &App, stored: &Stored, account: Option<Uuid>) -> ApiResult<bool> {
+    let Stored { image, etag } = stored;
+    if app.db.known_dependents(stored).await?.is_none_or(|dependents| !dependents.is_empty()) {
+        refuse_dependents(app, image.uuid(), account).await?;
+    }
+    let files = app.storage.condemn(image.uuid(), &locations(image)).await;
+    let deleted = app.db.delete(image.uuid(), etag);
+    match archived(app, &[(image, Version::Last)], Copies::Before, deleted).await? {
+        Ok(()) => {
+            app.uploads.image_gone(image.uuid());
+            delete_files(app, image.uuid(), files).await;
+            Ok(true)
+        }
+        Err(DbError::Conflict) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn remove_from_channel(
+    app: &App,
+    Stored { image, etag }: &Stored,
+    channel: ChannelId,
+    account: Option<Uuid>,
+) -> ApiResult<bool> {
+    refuse_dependents_in(app, image.uuid(), channel, account).await?;
+    let removed = without_channel(app, image, channel)?;
+    let written = app.db.replace(&removed, etag);
+    match archived(app, &[(&removed, Version::Current)], Copies::Beside, written).await? {
+        Ok(()) => Ok(true),
+        Err(DbError::Conflict) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The same as [`refuse_dependents`] for the images of one channel, which must have their origins there.
+async fn refuse_dependents_in(
+    app: &App,
+    uuid: Uuid,
+    channel: ChannelId,
+    account: Option<Uuid>,
+) -> ApiResult<()> {
+    let mut there = Vec::new();
+    for dependent in app.db.dependents(uuid).await? {
+        let view = app.db.view(dependent).await?.value;
+        if view.is_some_and(|view| app.is_in(Some(channel), view.channels())) {
+            there.push(dependent);
+        }
+    }
+    refuse(app, uuid, &there, account).await
+}
+
+/// 422 `ImageHasDependentImages` for an image that other images need. To be called with the version of the image known
+/// that is to go: see [`crate::images::record::origin`].
+pub(in crate::images) async fn refuse_dependents(
+    app: &App,
+    uuid: Uuid,
+    account: Option<Uuid>,
+) -> ApiResult<()> {
+    refuse(app, uuid, &app.db.dependents(uuid).await?, account).await
+}
+
+async fn refuse(app: &App, uuid: Uuid, dependents: &[Uuid], account: Option<Uuid>) -> ApiResult<()> {
+    if dependents.is_empty() {
+        return Ok(());
+    }
+    let first = if dependents.len() > NAMED { NAMED_OF_MANY } else { NAMED };
+    let mut names = Vec::new();
+    for dependent in dependents.iter().take(first) {
+        // An account is told of those that it sees.
+        let is_told = match account {
+            None => true,
+            Some(account) => {
+                app.db.view(*dependent).await?.value.is_some_and(|view| view.is_visible_to(account))
+            }
+        };
+        names.extend(is_told.then(|| dependent.to_string()));
+    }
+    let mut message = format!("image {uuid} has {} dependent images", dependents.len());
+    if !names.is_empty() {
+        let more = if names.len() < dependents.len() { ", …" } else { "" };
+        message = format!("{message}: {}{more}", names.join(", "));
+    }
+    Err(ApiError::new(Code::ImageHasDependentImages, message))
+}
+
+/// The image is gone for everybody by now: a file that stays behind is ours to report, not the client's to repeat.
+pub(in crate::images) async fn delete_files(app: &App, uuid: Uuid, files: Condemned) {
+    let were_in_manta = files.is_in_manta();
+    if let Err(error) = app.storage.delete(files).await {
+        tracing::error!(%uuid, err.json = %err(&error), "cannot delete the file of a deleted image");
+    } else if were_in_manta {
+        delete_directory(app, uuid).await;
+    }
+}

@@ -1,0 +1,12 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! Operations that change a record and its files together.
+
+pub(super) mod activate;
+pub(super) mod clone;
+pub(super) mod delete;
+pub(super) mod expiry;
+pub(super) mod rename;
+pub(super) mod update;

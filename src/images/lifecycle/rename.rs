@@ -1,0 +1,206 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+use super::delete::{delete_files, refuse_dependents};
+use crate::db::{DbError, Stored};
+use crate::images::app::ATTEMPTS;
+use crate::images::archive::write::{Copies, archived};
+use crate::images::files::publish::{discard, settle_name, settle_named};
+use crate::images::record::locations::{locations, stored_in};
+use crate::images::record::origin::find_new_origins;
+use crate::images::{Access, ApiError, ApiResult, App, Code, Precondition, owned};
+use crate::manifest::{FieldError, Image, Stor, Uuid};
+use crate::storage::{Asset, Location, Received, Staged, StorageError, Target, Version};
+
+/// Gives an image that is not activated another UUID, with everything else that `update` changes.
+///
+/// Its files get a second name for the new UUID, then one write replaces the record, then the first names go. The
+/// record says what it was called before, so that after a crash the sweep can do the rest. In Manta the second name is a
+/// copy, which may take long: it is made before anything is locked.
+pub(in crate::images) async fn rename(
+    app: &App,
+    access: Access,
+    precondition: &Precondition,
+    new: Uuid,
+    new_origin: Option<Uuid>,
+    update: impl Fn(&Image) -> ApiResult<Image>,
+) -> ApiResult<Image> {
+    let request = Request { app, access, precondition, new, new_origin, update };
+    for _ in 0..ATTEMPTS {
+        let Checked { image, .. } = request.checked().await?;
+        let copies = match app.uploads.while_there(access.uuid, copies(app, &image, new)).await {
+            Ok(copies) => copies,
+            Err(error) => {
+                // Another process may have deleted the image meanwhile, or replaced its files.
+                let current = request.checked().await?.image;
+                if locations(&current) == locations(&image) {
+                    return Err(error);
+                }
+                continue;
+            }
+        };
+        if let Some((renamed, assets)) = request.carry_out(copies).await? {
+            for asset in assets {
+                settle_name(app, &renamed, asset).await;
+            }
+            return Ok(renamed);
+        }
+    }
+    Err(DbError::Conflict.into())
+}
+
+struct Request<'a, F> {
+    app: &'a App,
+    access: Access,
+    precondition: &'a Precondition,
+    new: Uuid,
+    new_origin: Option<Uuid>,
+    update: F,
+}
+
+/// What can be done.
+struct Checked {
+    /// The image as it is.
+    image: Image,
+    /// Its version.
+    etag: String,
+    /// What becomes of it.
+    renamed: Image,
+    /// The origin that it gets, and those above.
+    origins: Vec<Stored>,
+}
+
+/// A file under its second name.
+type Linked = (Asset, Staged);
+
+impl<F: Fn(&Image) -> ApiResult<Image>> Request<'_, F> {
+    /// Finds out what is to be done, or why it cannot be.
+    async fn checked(&self) -> ApiResult<Checked> {
+        let (app, access) = (self.app, self.access);
+        let Stored { image, etag } = owned(app, access).await?;
+        self.precondition.check(&image)?;
+        let renamed = (self.update)(&image)?.renamed_from(image.uuid()).map_err(ApiError::validation)?;
+        refuse_immovable(&image)?;
+        refuse_dependents(app, image.uuid(), access.account).await?;
+        let origins = find_new_origins(app, &image, &renamed).await?;
+        match app.db.get(self.new).await? {
+            Some(_) => Err(ApiError::image_exists(self.new)),
+            None => Ok(Checked { image, etag, renamed, origins }),
+        }
+    }
+
+    /// What has to be done while nobody else of this process does something with one of the images; `None` if it has to
+    /// begin again, because somebody of another process did.
+    async fn carry_out(&self, copies: Vec<Copied>) -> ApiResult<Option<(Image, Vec<Asset>)>> {
+        let (app, old) = (self.app, self.access.uuid);
+        let both = [old, self.new];
+        let _locks = app.locks.lock_all(both).await?;
+        let changing = app.changes.lock_all(both.into_iter().chain(self.new_origin)).await?;
+        let checked = self.checked().await?;
+        let mut linked = Vec::new();
+        let written = match link_files(app, &checked, copies, &mut linked).await {
+            Ok(Some(renamed)) => self.write(&checked, renamed, &mut linked).await,
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
+        };
+        drop(changing);
+        let Ok(Some(renamed)) = written else {
+            for (_, staged) in linked {
+                discard(app, self.new, staged).await;
+            }
+            return written.map(|_| None);
+        };
+        let mut assets = Vec::new();
+        for (asset, staged) in linked {
+            settle_named(self.new, staged).await;
+            assets.push(asset);
+        }
+        Ok(Some((renamed, assets)))
+    }
+
+    /// Puts the new record in the place of the old one, and deletes the first names. What nobody knows the outcome of keeps
+    /// both.
+    async fn write(
+        &self,
+        Checked { image, etag, origins, .. }: &Checked,
+        renamed: Image,
+        linked: &mut Vec<Linked>,
+    ) -> ApiResult<Option<Image>> {
+        let (app, old) = (self.app, image.uuid());
+        let files = app.storage.condemn(old, &locations(image)).await;
+        let versions = [(&renamed, Version::Current), (image, Version::Last)];
+        let written = app.db.rename(&renamed, old, etag, origins);
+        match archived(app, &versions, Copies::Before, written).await? {
+            Ok(()) => {
+                app.uploads.image_gone(old);
+                delete_files(app, old, files).await;
+                Ok(Some(renamed))
+            }
+            Err(DbError::Conflict) => Ok(None),
+            Err(error) => {
+                if matches!(error, DbError::OutcomeUnknown(_)) {
+                    linked.drain(..).for_each(|(_, staged)| staged.leave());
+                }
+                Err(error.into())
+            }
+        }
+    }
+}
+
+fn refuse_immovable(image: &Image) -> ApiResult<()> {
+    match image.files() {
+        [] => {
+            let problem =
+                FieldError::invalid("uuid").because("cannot be changed before the image has a file");
+            Err(ApiError::validation(vec![problem]))
+        }
+        [_] => Ok(()),
+        _ => {
+            let message = "the uuid of an image with several files cannot be changed";
+            Err(ApiError::new(Code::NotImplemented, message))
+        }
+    }
+}
+
+/// A file in Manta, and its copy for another image.
+type Copied = (Location, Received);
+
+/// Copies the files that an image has in Manta. Nobody sees the copies before they are staged.
+async fn copies(app: &App, image: &Image, new: Uuid) -> ApiResult<Vec<Copied>> {
+    let mut copies = Vec::new();
+    for file in locations(image).into_iter().filter(|file| file.stor == Stor::Manta) {
+        let target = Target { uuid: new, asset: file.asset, stor: Stor::Manta, replaces: false };
+        let received = app.storage.copy(&file, target).await?;
+        if received.digests.sha1 != file.sha1 {
+            return Err(StorageError::Damaged(format!("{}/{}", file.uuid, file.asset)).into());
+        }
+        copies.push((file, received));
+    }
+    Ok(copies)
+}
+
+/// Makes the files of `image` those of `renamed`, too, and lets its record say where they are. `None` if a file is not the
+/// one that was copied.
+async fn link_files(
+    app: &App,
+    Checked { image, renamed, .. }: &Checked,
+    mut copies: Vec<Copied>,
+    linked: &mut Vec<Linked>,
+) -> ApiResult<Option<Image>> {
+    let mut renamed = renamed.clone();
+    for file in locations(image) {
+        let (staged, object) = match file.stor {
+            Stor::Local => (app.storage.link(&file, renamed.uuid()).await?, None),
+            Stor::Manta => {
+                let Some(at) = copies.iter().position(|(from, _)| *from == file) else { return Ok(None) };
+                let (_, received) = copies.swap_remove(at);
+                let object = received.object();
+                (app.storage.stage(received, renamed.uuid(), file.asset).await?, object)
+            }
+        };
+        linked.push((file.asset, staged));
+        renamed = stored_in(&renamed, file.asset, file.stor, object.as_ref())?;
+    }
+    Ok(Some(renamed))
+}

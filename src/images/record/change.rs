@@ -1,0 +1,124 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+use super::lookup::{Reading, owned_if};
+use super::origin::{find_new_origins, put};
+use crate::db::{DbError, Stored};
+use crate::images::app::ATTEMPTS;
+use crate::images::archive::write::{Copies, archived};
+use crate::images::record::locations::replaced;
+use crate::images::{Access, ApiError, ApiResult, App, Precondition};
+use crate::manifest::{Image, Uuid};
+use crate::storage::{Condemned, Version};
+
+/// The one way to change a record: take it as it is known, with the caller's rights, change it, write it if that is still
+/// the version that is there; otherwise begin again with fresh data. So no write loses another one.
+pub(in crate::images) async fn change(
+    app: &App,
+    access: Access,
+    change: impl Fn(&Image) -> ApiResult<Image>,
+) -> Result<Image, ChangeError> {
+    change_if(app, access, &Precondition::default(), change).await
+}
+
+/// The same for a change of a version that meets a condition. It holds for the very version that is replaced.
+pub(in crate::images) async fn change_if(
+    app: &App,
+    access: Access,
+    precondition: &Precondition,
+    change: impl Fn(&Image) -> ApiResult<Image>,
+) -> Result<Image, ChangeError> {
+    Ok(change_from(app, access, precondition, change).await?.after)
+}
+
+/// A change that was made.
+pub(in crate::images) struct Changed {
+    /// What is there now.
+    pub(in crate::images) after: Image,
+    /// The files that the record named before. It is for the caller to delete them, under the image's lock.
+    pub(in crate::images) replaced: Condemned,
+}
+
+/// The same for a change of the files.
+pub(in crate::images) async fn change_from(
+    app: &App,
+    access: Access,
+    precondition: &Precondition,
+    change: impl Fn(&Image) -> ApiResult<Image>,
+) -> Result<Changed, ChangeError> {
+    change_with_origin(app, access, precondition, None, change).await
+}
+
+/// The same for a change that may give the image another origin, that of this UUID.
+pub(in crate::images) async fn change_with_origin(
+    app: &App,
+    access: Access,
+    precondition: &Precondition,
+    new_origin: Option<Uuid>,
+    change: impl Fn(&Image) -> ApiResult<Image>,
+) -> Result<Changed, ChangeError> {
+    // The changes of this process wait for each other, so that only those of other processes make one start over.
+    let _changing = app.changes.lock_all([access.uuid].into_iter().chain(new_origin)).await?;
+    let mut reading = Reading::Known;
+    for _ in 0..ATTEMPTS {
+        let changed = |image: &Image| {
+            precondition.check(image)?;
+            change(image)
+        };
+        let (Stored { image: before, etag }, after) = owned_if(app, access, reading, changed).await?;
+        let origins = find_new_origins(app, &before, &after).await?;
+        // Looked up before the write: whatever comes to the same names after it is somebody's.
+        let replaced = app.storage.condemn(access.uuid, &replaced(&before, &after)).await;
+        let written = put(app, &after, Some(&etag), &origins);
+        match archived(app, &[(&after, Version::Current)], Copies::Beside, written).await? {
+            Ok(()) => return Ok(Changed { after, replaced }),
+            Err(DbError::Conflict) => reading = Reading::Current,
+            Err(error @ DbError::OutcomeUnknown(_)) => return Err(ChangeError::OutcomeUnknown(error.into())),
+            Err(error) => return Err(ApiError::from(error).into()),
+        }
+    }
+    Err(ApiError::from(DbError::Conflict).into())
+}
+
+/// Changes what no client sees, and so leaves the archive as it is. Nothing happens where there is no such image, or
+/// `change` finds nothing to do.
+pub(in crate::images) async fn annotate(
+    app: &App,
+    uuid: Uuid,
+    change: impl Fn(&Image) -> ApiResult<Option<Image>>,
+) -> ApiResult<()> {
+    let _changing = app.changes.lock(uuid).await?;
+    for _ in 0..ATTEMPTS {
+        let Some(Stored { image, etag }) = app.db.get(uuid).await? else { return Ok(()) };
+        let Some(after) = change(&image)? else { return Ok(()) };
+        match app.db.replace(&after, &etag).await {
+            Err(DbError::Conflict) => {}
+            replaced => return Ok(replaced?),
+        }
+    }
+    Err(DbError::Conflict.into())
+}
+
+/// Why a record was not changed, as far as is known.
+#[derive(Debug)]
+pub(in crate::images) enum ChangeError {
+    /// It was not changed.
+    Unchanged(ApiError),
+    /// It may have been.
+    OutcomeUnknown(ApiError),
+}
+
+impl From<ApiError> for ChangeError {
+    fn from(error: ApiError) -> ChangeError {
+        ChangeError::Unchanged(error)
+    }
+}
+
+impl From<ChangeError> for ApiError {
+    fn from(error: ChangeError) -> ApiError {
+        match error {
+            ChangeError::Unchanged(error) | ChangeError::OutcomeUnknown(error) => error,
+        }
+    }
+}
