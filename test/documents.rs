@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
 /// Documents outside of `docs/`.
-const OTHERS: [&str; 3] = ["README.md", "CHANGES.md", "test/conformance/README.md"];
+const OTHERS: [&str; 4] = ["README.md", "CHANGES.md", "CONTRIBUTING.md", "test/conformance/README.md"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
