@@ -88,9 +88,6 @@ pub struct Config {
     pub find_deadline: Duration,
     /// A connection that received nothing for this long is pinged: 30 s.
     pub idle_ping: Duration,
-    /// A connection is pinged, too, when a request has waited for a frame of its answer for this long: 3 s. So a server that
-    /// hangs keeps nobody waiting until a deadline, and one that is only slow is waited for.
-    pub answer_ping: Duration,
     /// Time for a ping of the client's own, after which the connection is given up: 2 s.
     pub ping_limit: Duration,
     /// Greatest payload of a frame, sent or received, in bytes: 64 MiB.
@@ -125,7 +122,6 @@ impl Config {
             write_deadline: Duration::from_secs(30),
             find_deadline: Duration::from_secs(30),
             idle_ping: Duration::from_secs(30),
-            answer_ping: Duration::from_secs(3),
             ping_limit: Duration::from_secs(2),
             max_payload: DEFAULT_MAX_PAYLOAD,
             queue: 64,
@@ -161,7 +157,6 @@ impl Config {
             &mut self.write_deadline,
             &mut self.find_deadline,
             &mut self.idle_ping,
-            &mut self.answer_ping,
             &mut self.ping_limit,
             &mut self.stall_limit,
         ] {

@@ -164,14 +164,6 @@ async fn next_rows(
     request: &Request,
     deadline: Instant,
 ) -> Result<Option<(Vec<Box<RawValue>>, OwnedSemaphorePermit)>, Error> {
-    let silent = Instant::now() + reply.answer_ping();
-    if silent < deadline {
-        match timeout_at(silent, reply.next()).await {
-            Ok(result) => return result,
-            // The answer is waited for, as long as the server is alive.
-            Err(_) => reply.suspect(),
-        }
-    }
     match timeout_at(deadline, reply.next()).await {
         Ok(result) => result,
         Err(_) => {

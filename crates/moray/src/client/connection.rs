@@ -7,7 +7,6 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -123,11 +122,6 @@ impl Reply {
             }
             None => Err(self.connection.pending().how_it_ended()),
         }
-    }
-
-    /// How long a frame may be waited for without a look at the connection.
-    pub(super) fn answer_ping(&self) -> Duration {
-        self.connection.config.answer_ping
     }
 
     /// Lets the connection be pinged: the request was not answered in time, and maybe nothing is.

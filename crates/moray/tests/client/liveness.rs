@@ -81,35 +81,6 @@ async fn an_unanswered_request_makes_the_client_ping_at_once() {
 }
 
 #[tokio::test]
-async fn a_request_without_an_answer_waits_only_as_long_as_pings_are_answered() {
-    let mut server = Server::start().await;
-    let mut config = server.config();
-    config.answer_ping = Duration::from_millis(20);
-    config.ping_limit = Duration::from_millis(50);
-    let client = Client::new(config);
-    connected(&client, 1).await;
-    let put = |client: &Client| {
-        let client = client.clone();
-        tokio::spawn(async move {
-            let options = PutOptions { precondition: Precondition::MustNotExist, ..PutOptions::default() };
-            client.put_object("b", "k", &json!({}), &options).await
-        })
-    };
-    let slow = put(&client);
-    let call = server.next().await;
-    let pings = server.shared.pings.load(SeqCst);
-    until(|| server.shared.pings.load(SeqCst) > pings).await;
-    call.row(&json!({"etag": "12345678"}));
-    soon(slow).await.unwrap().unwrap();
-    server.shared.mute.store(true, SeqCst);
-    let unanswered = put(&client);
-    let _call = server.next().await;
-    let error = soon(unanswered).await.unwrap().unwrap_err();
-    assert!(matches!(error, moray::Error::OutcomeUnknown { .. }), "{error}");
-    assert!(error.to_string().contains("ping not answered"), "{error}");
-}
-
-#[tokio::test]
 async fn a_server_that_takes_no_bytes_loses_the_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut config = config(listener.local_addr().unwrap());
