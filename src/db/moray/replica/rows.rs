@@ -93,13 +93,15 @@ struct Row {
     changed: u64,
     /// From when on it is settled: see [`Rows::is_settled`].
     settled: Instant,
+    /// The version that this one has replaced here, and from when on that was settled.
+    before: Option<(Box<str>, Instant)>,
 }
 
 impl Row {
     fn of(version: Version, record: Option<Arc<str>>, changed: u64) -> Row {
         let Version { id, mtime, etag } = version;
         let settled = Instant::now() + SETTLING;
-        Row { id: Some(id), mtime: Some(mtime), etag, record, changed, settled }
+        Row { id: Some(id), mtime: Some(mtime), etag, record, changed, settled, before: None }
     }
 }
 
@@ -219,7 +221,8 @@ impl Rows {
         self.put(key, Row::of(version, record, changed), damage);
     }
 
-    fn put(&mut self, key: Key, row: Row, damage: Option<String>) {
+    fn put(&mut self, key: Key, mut row: Row, damage: Option<String>) {
+        row.before = self.rows.get(&key).map(|before| (before.etag.as_ref().into(), before.settled));
         match damage {
             Some(reason) => drop(self.damaged.insert(key.clone(), reason)),
             None => drop(self.damaged.remove(&key)),
@@ -246,8 +249,15 @@ impl Rows {
             (Some(replaced), Some(row)) if *row.etag == *replaced => row.settled,
             _ => now + SETTLING,
         };
-        let (is_older, id) = match self.rows.get(key) {
+        let (is_older, id) = match self.rows.get_mut(key) {
+            // A query was faster than the answer, and took the version for that of another process.
             Some(row) if *row.etag == *etag => {
+                let settled = match (replaced, &row.before) {
+                    (None, _) => Some(now),
+                    (Some(replaced), Some((before, settled))) if **before == *replaced => Some(*settled),
+                    _ => None,
+                };
+                row.settled = settled.unwrap_or(row.settled).min(row.settled);
                 return Written::Known;
             }
             Some(row) => (row.changed <= sent.0 || replaced == Some(&*row.etag), replaced.and(row.id)),
@@ -260,7 +270,8 @@ impl Rows {
             self.unseen.insert(key.clone());
         }
         let changed = self.clock.next();
-        let row = Row { id, mtime: None, etag: etag.into(), record: Some(record), changed, settled };
+        let row =
+            Row { id, mtime: None, etag: etag.into(), record: Some(record), changed, settled, before: None };
         self.put(key.clone(), row, None);
         Written::Newest
     }

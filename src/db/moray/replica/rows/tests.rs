@@ -165,6 +165,20 @@ fn versions_of_others_settle_late_and_own_ones_as_those_in_whose_place_they_are(
     // Somebody else has been there.
     rows.wrote(rows.clock.ticket(), &new, Some("X"), "C", text());
     assert!(!rows.is_settled(&new, "C"));
+    // A query shows a version before this process hears that it has made it.
+    let (made, sent) = (Key::of("made"), rows.clock.ticket());
+    rows.set(made.clone(), version("A", 1), record());
+    assert!(!rows.is_settled(&made, "A"));
+    assert_eq!(rows.wrote(sent, &made, None, "A", text()), Written::Known);
+    assert!(rows.is_settled(&made, "A"));
+    let sent = rows.clock.ticket();
+    rows.set(made.clone(), version("B", 2), record());
+    assert!(!rows.is_settled(&made, "B"));
+    assert_eq!(rows.wrote(sent, &made, Some("A"), "B", text()), Written::Known);
+    assert!(rows.is_settled(&made, "B"));
+    rows.set(made.clone(), version("C", 3), record());
+    assert_eq!(rows.wrote(sent, &made, Some("X"), "C", text()), Written::Known);
+    assert!(!rows.is_settled(&made, "C"));
     // What was written long before the newest row.
     let (late, early) = (Key::of("late"), Key::of("early"));
     let versions =
