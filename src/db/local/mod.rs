@@ -237,7 +237,8 @@ impl LocalDatabaseInner {
         known.iter().try_for_each(|stored| self.check(stored.image.uuid(), &stored.etag))
     }
 
-    /// The same as [`LocalDatabaseInner::check`] for a record that is to go: no image may have got it as its origin since it was read.
+    /// The same as [`LocalDatabaseInner::check`] for a record that is to go: no image may have got it as its origin since it
+    /// was read.
     fn check_unneeded(&self, uuid: Uuid, etag: &str) -> Result<(), DbError> {
         self.check(uuid, etag)?;
         if self.index.dependents(uuid).is_empty() { Ok(()) } else { Err(DbError::Conflict) }

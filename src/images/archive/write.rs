@@ -37,13 +37,12 @@ pub(in crate::images) enum Copies {
 pub(in crate::images) async fn archived(
     app: &App,
     versions: &[(&Image, Version)],
-    copies: Copies,
+    durable: Copies,
     write: impl Future<Output = Result<(), DbError>>,
 ) -> ApiResult<Result<(), DbError>> {
-    let order = copies;
     let mut copies = Vec::with_capacity(versions.len());
     for (image, version) in versions {
-        match (prepare(app, image, *version, order).await, version) {
+        match (prepare(app, image, *version, durable).await, version) {
             (Ok(copy), _) => copies.push((image.uuid(), copy)),
             (Err(error), Version::Current) => return Err(error),
             // Whoever deletes something may do so because the disk is full. The archive has it from the last change.
@@ -51,7 +50,7 @@ pub(in crate::images) async fn archived(
         }
     }
     copies.iter_mut().for_each(|(_, copy)| copy.record_is_written());
-    let written = match order {
+    let written = match durable {
         Copies::Before => write.await,
         Copies::Beside => tokio::join!(write, sync_all(&copies)).0,
     };

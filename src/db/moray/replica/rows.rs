@@ -93,7 +93,7 @@ struct Row {
     changed: u64,
     /// From when on it is settled: see [`Rows::is_settled`].
     settled: Instant,
-    /// The version that this one has replaced here, and from when on that was settled.
+    /// The version in whose place a query has put this one, and from when on that was settled.
     before: Option<(Box<str>, Instant)>,
 }
 
@@ -218,11 +218,12 @@ impl Rows {
             Ok(record) => (Some(record), None),
             Err(reason) => (None, Some(reason)),
         };
-        self.put(key, Row::of(version, record, changed), damage);
+        let mut row = Row::of(version, record, changed);
+        row.before = self.rows.get(&key).map(|before| (before.etag.clone(), before.settled));
+        self.put(key, row, damage);
     }
 
-    fn put(&mut self, key: Key, mut row: Row, damage: Option<String>) {
-        row.before = self.rows.get(&key).map(|before| (before.etag.as_ref().into(), before.settled));
+    fn put(&mut self, key: Key, row: Row, damage: Option<String>) {
         match damage {
             Some(reason) => drop(self.damaged.insert(key.clone(), reason)),
             None => drop(self.damaged.remove(&key)),
