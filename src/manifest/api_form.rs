@@ -14,14 +14,14 @@ use super::image::Image;
 use super::json::{JsObject, JsValue};
 use super::kinds::{ApiVersion, ImageType, Mode, State};
 
-/// What decides which members a client sees.
+/// The options that decide which members a client sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ApiForm {
-    /// The version asked for: 2.x shows `channels`.
+    /// The version of the API that was asked for: 2.x shows `channels`.
     pub version: ApiVersion,
     /// The server's mode: `public` hides `billing_tags` and `traits`.
     pub mode: Mode,
-    /// `inclAdminFields`: shows where files are.
+    /// The parameter `inclAdminFields`: shows where files are stored.
     pub admin_fields: bool,
 }
 
@@ -59,7 +59,7 @@ impl<'a> ApiImage<'a> {
         self.present(map, "name")?;
         self.present(map, "version")?;
         map.serialize_entry("state", &image.state)?;
-        // A placeholder may lack them.
+        // A placeholder may lack these members.
         for (name, flag) in [("disabled", image.disabled), ("public", image.public)] {
             if self.raw(name).is_some() {
                 map.serialize_entry(name, &flag)?;
@@ -92,7 +92,7 @@ impl<'a> ApiImage<'a> {
 
     /// Members that say how to make an instance.
     fn instance<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
-        // 4.13.1 shows it only if the stored value is truthy, which the text "false" is.
+        // 4.13.1 shows this member only if the stored value is truthy, which the string "false" is.
         if let Some(flag) =
             self.raw("generate_passwords").filter(|v| coerce::truthy(v)).and_then(coerce::boolean)
         {
@@ -160,7 +160,7 @@ fn is_empty(traits: &Value) -> bool {
     traits.as_object().map(Map::is_empty).or(traits.as_array().map(Vec::is_empty)).unwrap_or(true)
 }
 
-/// A number that is serialised as an integer where it is one.
+/// A number that is serialised as an integer if it is one.
 struct JsNumber(f64);
 
 impl Serialize for JsNumber {

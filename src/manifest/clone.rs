@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Making the record of a copy of an image for another account.
+//! Builds the record of a clone: a copy of an image for another account.
 
 use serde_json::Value;
 
@@ -13,29 +13,30 @@ use super::import::import;
 use super::kinds::ApiVersion;
 use super::uuid::Uuid;
 
-/// Members that belong to the one image: who else may use it, when it was published, what it is known by elsewhere, and
-/// its icon, whose bytes are not copied.
+/// Members that a clone does not take over: who else may use the image, when it was published, its name in other
+/// systems, and its icon, whose bytes are not copied.
 const OWN: &[&str] = &["acl", "published_at", "urn", "icon"];
 
-/// What is different about a clone.
+/// How a clone differs from its source.
 #[derive(Debug, Clone)]
 pub struct CloneContext {
     /// The clone's UUID.
     pub uuid: Uuid,
-    /// The account that it is made for.
+    /// The account that the clone is made for.
     pub owner: Uuid,
-    /// What its origin is: another clone, or one that everybody shares.
+    /// The clone's origin: another clone, or an image that everybody shares.
     pub origin: Option<Uuid>,
-    /// Whether it is there for the sake of another clone only, and disabled therefore.
+    /// Whether the clone exists only as the origin of another clone. Such a clone is disabled.
     pub is_origin: bool,
-    /// The present, ISO 8601 with milliseconds: when it is published.
+    /// The current time, ISO 8601 with milliseconds. It becomes `published_at`.
     pub now: String,
 }
 
-/// An activated copy of `source`. Its files are those of the source, in local storage, where somebody has to put them.
+/// Returns an activated copy of `source`. It names the same files as the source, in local storage; the caller has to
+/// put them there.
 ///
 /// # Errors
-/// Every problem of the record; the source has them, too.
+/// Every problem of the record. The source has the same problems.
 pub fn clone_of(source: &Image, context: &CloneContext) -> Result<Image, CreateError> {
     let form = ApiForm { version: ApiVersion::V2, mode: source.rules.mode, admin_fields: false };
     let mut manifest = match serde_json::to_value(source.api(&form)) {

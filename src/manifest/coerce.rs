@@ -2,11 +2,11 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! How JavaScript reads loosely typed values. Records made by Node.js IMGAPI depend on it.
+//! How JavaScript reads loosely typed values. Records written by Node.js IMGAPI depend on it.
 
 use serde_json::Value;
 
-/// Whether JavaScript takes the value for true in a condition.
+/// Returns whether JavaScript treats the value as true in a condition.
 pub(super) fn truthy(value: &Value) -> bool {
     match value {
         Value::Null => false,
@@ -17,7 +17,7 @@ pub(super) fn truthy(value: &Value) -> bool {
     }
 }
 
-/// A boolean, or one of the texts `true` and `false`; legacy records hold both.
+/// Reads a boolean, or one of the strings `true` and `false`. Legacy records hold both.
 pub(super) fn boolean(value: &Value) -> Option<bool> {
     match value {
         Value::Bool(flag) => Some(*flag),
@@ -30,7 +30,7 @@ pub(super) fn boolean(value: &Value) -> Option<bool> {
     }
 }
 
-/// `Number(text)`. `None` is not-a-number.
+/// `Number(text)`. `None` if the result is not a number (`NaN`).
 pub(super) fn number_of_text(text: &str) -> Option<f64> {
     let text = text.trim();
     if text.is_empty() {
@@ -46,7 +46,7 @@ pub(super) fn number_of_text(text: &str) -> Option<f64> {
         "-Infinity" => return Some(f64::NEG_INFINITY),
         _ => {}
     }
-    // Rust also reads `inf` and `nan`, JavaScript does not.
+    // Rust also parses `inf` and `nan`; JavaScript does not.
     let decimal = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
     if decimal { text.parse().ok() } else { None }
 }
@@ -58,7 +58,7 @@ fn number_of_digits(digits: &str, radix: u32) -> Option<f64> {
     digits.chars().try_fold(0.0, |sum, c| c.to_digit(radix).map(|d| sum * f64::from(radix) + f64::from(d)))
 }
 
-/// `Number(value)` for the values that occur: objects and arrays are not-a-number.
+/// `Number(value)`, with `None` for `NaN`. Objects and arrays give `None`.
 pub(super) fn number(value: &Value) -> Option<f64> {
     match value {
         Value::Null => Some(0.0),
@@ -72,13 +72,13 @@ pub(super) fn number(value: &Value) -> Option<f64> {
 /// The largest whole number that a JavaScript number holds exactly, 2^53 - 1.
 const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
 
-/// The whole number a float stands for, if JavaScript holds it exactly.
+/// Returns the integer that a float represents, if JavaScript holds it exactly.
 pub(super) fn whole(number: f64) -> Option<i64> {
-    // The cast is exact: the range was checked.
+    // The cast is exact, because the range was checked.
     (number.fract() == 0.0 && number.abs() <= MAX_SAFE_INTEGER).then_some(number as i64)
 }
 
-/// Length of a text in UTF-16 code units, the unit of every limit of a manifest.
+/// Returns the length of a string in UTF-16 code units, the unit of every length limit of a manifest.
 pub(super) fn utf16_len(text: &str) -> usize {
     text.chars().map(char::len_utf16).sum()
 }

@@ -2,9 +2,9 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Making a record from the body of CreateImage.
+//! Builds a record from the body of CreateImage.
 //!
-//! The early steps are functions of their own, because the operation asks other services in between: [`given`],
+//! The early steps are separate functions, because the operation calls other services in between: [`given`],
 //! [`resolve_owner`], [`refuse_state`], [`requested_origin`], then [`create`].
 
 use serde_json::{Map, Value, json};
@@ -19,15 +19,15 @@ use super::{FieldError, coerce, tags};
 pub struct CreateContext {
     /// The new image's UUID.
     pub uuid: Uuid,
-    /// The owner, from [`resolve_owner`]. `None` leaves it to the body, and to validation.
+    /// The owner, from [`resolve_owner`]. With `None` the body decides, and validation checks it.
     pub owner: Option<Uuid>,
-    /// The channel the image is created in, on a server that has channels.
+    /// The channel that the image is created in, on a server with channels.
     pub channel: Option<String>,
-    /// The server's rules.
+    /// The validation rules of the server.
     pub rules: Rules,
 }
 
-/// Why a body does not make an image.
+/// Why no image can be made from a body.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CreateError {
     /// Members that are unknown or not allowed here; an `InvalidParameter` error.
@@ -42,21 +42,21 @@ fn fields(problems: &[FieldError]) -> String {
     problems.iter().map(|problem| problem.field.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-/// An `origin` that is no UUID, so that no image can have it.
+/// An `origin` that is not a UUID, so that no image can have it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("origin image {0} does not exist")]
 pub struct NoSuchOrigin(pub String);
 
-/// The members of a body that are given: newer clients send null for each that is not.
+/// Returns the members of the body without those that are null: newer clients send null for each member they do not set.
 pub fn given(mut body: Record) -> Record {
     body.retain(|_, value| !value.is_null());
     body
 }
 
-/// The owner of a new image: `owner` of the body, else the account of the call.
+/// Returns the owner of a new image: `owner` of the body, otherwise the account of the call.
 ///
 /// # Errors
-/// A problem with `owner`: it differs from the account or is no UUID (`Invalid`), or nobody is named
+/// A problem with `owner`: it differs from the account or is not a UUID (`Invalid`), or neither names an owner
 /// (`MissingParameter`).
 pub fn resolve_owner(body: &Record, account: Option<Uuid>) -> Result<Uuid, FieldError> {
     let Some(given) = body.get("owner").filter(|owner| coerce::truthy(owner)) else {
@@ -72,7 +72,7 @@ pub fn resolve_owner(body: &Record, account: Option<Uuid>) -> Result<Uuid, Field
     }
 }
 
-/// A new image's state is not the client's to say.
+/// Rejects a body with a `state`: a client cannot choose the state of a new image.
 ///
 /// # Errors
 /// A `NotAllowed` problem if the body has a `state`.
@@ -80,10 +80,10 @@ pub fn refuse_state(body: &Record) -> Result<(), FieldError> {
     if body.contains_key("state") { Err(FieldError::not_allowed("state")) } else { Ok(()) }
 }
 
-/// The image that a body names as its origin. A falsy `origin` is left to validation.
+/// Returns the origin that a body names. A falsy `origin` is left to validation.
 ///
 /// # Errors
-/// A text (or other value) that is no UUID: the image does not exist.
+/// The value is not a UUID, so no such image exists.
 pub fn requested_origin(body: &Record) -> Result<Option<Uuid>, NoSuchOrigin> {
     match body.get("origin").filter(|origin| coerce::truthy(origin)) {
         None => Ok(None),
@@ -92,7 +92,7 @@ pub fn requested_origin(body: &Record) -> Result<Option<Uuid>, NoSuchOrigin> {
     }
 }
 
-/// Members that are taken over as given, in the order in which they are stored.
+/// Members that are copied from the body unchanged, in the order in which they are stored.
 const AS_GIVEN: &[&str] = &[
     "requirements",
     "users",
@@ -107,7 +107,7 @@ const AS_GIVEN: &[&str] = &[
 /// Members that are dropped when falsy.
 const UNLESS_FALSY: &[&str] = &["description", "homepage", "eula", "icon"];
 
-/// Members of images of type `zvol`; unknown on others.
+/// Members of images of type `zvol`. On other images they are unknown members.
 const ZVOL: &[&str] = &["nic_driver", "disk_driver", "cpu_type", "image_size"];
 
 /// Other known members. `files` and `channels` are accepted and dropped.
@@ -133,14 +133,14 @@ const KNOWN: &[&str] = &[
 /// Makes a new, unactivated image.
 ///
 /// # Errors
-/// Unknown members first; then every problem of the record, and `state` as [`refuse_state`] has it.
+/// Unknown members first; then every problem of the record, and a `state` as in [`refuse_state`].
 pub fn create(mut body: Record, context: &CreateContext) -> Result<Image, CreateError> {
     refuse_state(&body).map_err(|problem| CreateError::Invalid(vec![problem]))?;
     body.entry("v").or_insert_with(|| json!(2));
     make(body, context, &[])
 }
 
-/// Makes a record that also keeps the members `kept` as they are given.
+/// Makes a record, and also copies the members `kept` unchanged.
 pub(super) fn make(body: Record, context: &CreateContext, kept: &[&str]) -> Result<Image, CreateError> {
     let is_zvol = body.get("type").and_then(Value::as_str) == Some(ImageType::Zvol.as_str());
     refuse_unknown(&body, is_zvol, kept)?;
@@ -156,7 +156,7 @@ pub(super) fn refuse_unknown(body: &Record, is_zvol: bool, kept: &[&str]) -> Res
     if unknown.is_empty() { Ok(()) } else { Err(CreateError::UnknownMembers(unknown)) }
 }
 
-/// The stored form of a new image, members in the order 4.13.1 writes them.
+/// Returns the stored form of a new image, with its members in the order in which 4.13.1 writes them.
 pub(super) fn record(mut body: Record, context: &CreateContext, is_zvol: bool, kept: &[&str]) -> Record {
     let mut raw = Map::new();
     take(&mut body, &mut raw, &["v"]);
@@ -186,7 +186,7 @@ pub(super) fn record(mut body: Record, context: &CreateContext, is_zvol: bool, k
     if let Some(given) = body.shift_remove("tags") {
         let search_list = given.as_object().map(tags::search_list).unwrap_or_default();
         raw.insert("tags".to_owned(), json!(search_list));
-        // A null would read as a record from before the object existed.
+        // A stored null would look like a legacy record, which has no `tagsObj`.
         raw.insert("tagsObj".to_owned(), if given.is_null() { json!(false) } else { given });
     }
     if let Some(given) = body.shift_remove("billing_tags").filter(coerce::truthy) {
@@ -203,13 +203,13 @@ fn take(body: &mut Record, raw: &mut Record, names: &[&str]) {
     }
 }
 
-/// A single text stands for a list of one.
+/// Wraps a single string in a list; other values stay unchanged.
 fn list(value: Value) -> Value {
     if value.is_string() { Value::Array(vec![value]) } else { value }
 }
 
-/// A text that is a number becomes one. An absent size becomes what is no number: 4.13.1 says of it that it is invalid, not
-/// that it is missing.
+/// Converts a numeric string to a number. An absent size becomes a value that is not a number, because 4.13.1 reports
+/// an absent size as invalid, not as missing.
 fn normalise_size(raw: &mut Record) {
     let given = raw.entry("image_size").or_insert_with(|| json!("NaN"));
     if let Some(size) = given.as_str().and_then(coerce::number_of_text).and_then(coerce::whole) {

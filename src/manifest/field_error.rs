@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What is wrong with one member of a manifest or one parameter of a request.
+//! A problem with one member of a manifest or one parameter of a request.
 
 use serde::Serialize;
 
@@ -13,13 +13,13 @@ closed_set! {
     pub enum FieldCode: "code" {
         /// A required member or parameter is absent.
         MissingParameter = "MissingParameter",
-        /// The same, for the few parameters where 4.13.1 spells it so.
+        /// A required parameter is absent, for the few parameters where 4.13.1 uses this code.
         Missing = "Missing",
         /// The format or the value is wrong, or the member is unknown.
         Invalid = "Invalid",
         /// The member exists, but may not be set here.
         NotAllowed = "NotAllowed",
-        /// A malformed LXD `alias`; nothing else uses it.
+        /// A malformed `alias` of an LXD image; nothing else uses this code.
         InvalidParameter = "InvalidParameter",
     }
 }
@@ -31,7 +31,7 @@ pub struct FieldError {
     pub field: String,
     /// What kind of problem it is.
     pub code: FieldCode,
-    /// What would be right, where the code does not say it.
+    /// What a valid value would be, where the code does not say it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
@@ -57,7 +57,7 @@ impl FieldError {
         Self::new(field, FieldCode::NotAllowed)
     }
 
-    /// The same problem with a message.
+    /// Adds a message to the problem.
     #[must_use]
     pub fn because(mut self, message: impl Into<String>) -> Self {
         self.message = Some(message.into());

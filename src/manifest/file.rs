@@ -22,13 +22,13 @@ pub struct ImageFile {
     pub content_md5: Option<String>,
     /// When the file was stored, ISO 8601. Legacy entries lack it.
     pub mtime: Option<String>,
-    /// Where the bytes are. An entry that does not say it is local.
+    /// Where the bytes are stored. An entry without this member is local.
     pub stor: Stor,
     /// GUID of the ZFS dataset the file was made from, as the uploader gave it.
     pub dataset_guid: Option<String>,
     /// SHA-256 of the bytes, lower-case hex. 4.13.1 writes it for LXD images only.
     pub sha256: Option<String>,
-    /// Under which name the bytes are in Manta, while it is not yet that under which 4.13.1 looks for them.
+    /// The object's name in Manta, as long as it differs from the name under which 4.13.1 looks for it.
     pub object: Option<OwnName>,
 }
 
@@ -48,7 +48,7 @@ impl ImageFile {
         })
     }
 
-    /// The stored entry, members in the order 4.13.1 writes them.
+    /// Returns the stored entry, with its members in the order in which 4.13.1 writes them.
     pub(super) fn record(&self) -> Value {
         let mut entry = Map::new();
         let mut put = |name: &str, value: Option<&str>| {
@@ -71,13 +71,13 @@ impl ImageFile {
     }
 }
 
-/// The name of an object in Manta that waits for its final one: the member `object` of an entry, which 4.13.1 keeps and does
-/// not look at.
+/// The temporary name of an object in Manta that has not got its final name yet: the member `object` of an entry, which
+/// 4.13.1 keeps but does not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnName {
-    /// In the image's directory.
+    /// The name within the image's directory.
     pub name: String,
-    /// MD5 in base64 of what is at the final name, if that is known to be of no use any more.
+    /// MD5 in base64 of the object at the final name, if that object is known to be no longer needed.
     pub displaces: Option<String>,
 }
 
@@ -87,7 +87,7 @@ impl OwnName {
         Some(OwnName { name: text(object, "name")?, displaces: text(object, "displaces") })
     }
 
-    /// Puts it into an entry, or takes it out.
+    /// Sets the member in an entry, or removes it.
     pub(super) fn write(own: Option<&OwnName>, entry: &mut Value) {
         let Some(entry) = entry.as_object_mut() else { return };
         match own {
@@ -115,9 +115,9 @@ pub struct Icon {
     pub content_md5: Option<String>,
     /// When the icon was stored, ISO 8601.
     pub mtime: Option<String>,
-    /// Where the bytes are.
+    /// Where the bytes are stored.
     pub stor: Stor,
-    /// As of an [`ImageFile`].
+    /// See [`ImageFile::object`].
     pub object: Option<OwnName>,
 }
 
@@ -137,7 +137,7 @@ impl Icon {
 }
 
 impl Icon {
-    /// The stored icon, members in the order 4.13.1 writes them.
+    /// Returns the stored icon, with its members in the order in which 4.13.1 writes them.
     pub(super) fn record(&self) -> Value {
         let mut icon = json!({
             "contentType": self.content_type,
@@ -152,7 +152,7 @@ impl Icon {
     }
 }
 
-/// A non-empty text member.
+/// Returns a member if it is a string that is not empty.
 fn text(entry: &Value, name: &str) -> Option<String> {
     entry.get(name)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
 }

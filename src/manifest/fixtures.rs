@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Records that tests share: what Node.js IMGAPI 4.13.1 left in a datacenter's Moray, and small ones.
+//! Records that tests share: records that Node.js IMGAPI 4.13.1 left in a datacenter's Moray, and small ones.
 
 use serde_json::{Value, json};
 
@@ -40,12 +40,12 @@ pub(super) fn moray_image(uuid: &str) -> Image {
     moray_images().into_iter().find(|image| image.uuid().to_string() == uuid).unwrap()
 }
 
-/// A UUID from its text.
+/// Parses a UUID.
 pub(super) fn uuid(text: &str) -> Uuid {
     text.parse().unwrap()
 }
 
-/// A record that must be valid in a datacenter.
+/// Loads a record that must be valid in a datacenter.
 pub(super) fn load(record: Value) -> Image {
     Image::load(object(record), DC).unwrap()
 }

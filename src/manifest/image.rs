@@ -17,8 +17,8 @@ pub type Record = Map<String, Value>;
 
 /// A record that passed validation, and the values in it that operations need.
 ///
-/// The record itself is kept exactly as it was stored: unknown members, text booleans and legacy shapes
-/// survive a load and a put, so that 4.13.1 can go on with what it wrote.
+/// The record itself is kept exactly as it was stored: unknown members, booleans stored as strings and legacy shapes
+/// survive a load and a put, so that 4.13.1 can still read what it wrote.
 #[derive(Debug, Clone)]
 pub struct Image {
     pub(super) raw: Record,
@@ -45,24 +45,24 @@ pub struct Image {
     pub(super) rebuilt_tags: Option<Map<String, Value>>,
 }
 
-/// Member of a record that was stored under another UUID before.
+/// The member that holds the image's former UUID, after the image was renamed.
 const RENAMED_FROM: &str = "renamed_from";
 
-/// Member of a record that a job makes.
+/// The member that holds the UUID of the job that makes the image.
 const JOB: &str = "job_uuid";
 
 impl Image {
-    /// A changed copy: the closure edits the stored form, which is then validated as a whole.
+    /// Returns a changed copy: the closure edits the stored form, which is then validated as a whole.
     ///
     /// # Errors
-    /// Every problem of the changed record, also one that was not caused by the change.
+    /// Every problem of the changed record, including those it had before the change.
     pub fn with(&self, change: impl FnOnce(&mut Record)) -> Result<Self, Vec<FieldError>> {
         let mut raw = self.raw.clone();
         change(&mut raw);
         Self::load(raw, self.rules)
     }
 
-    /// A copy whose first file is this one; a second file stays.
+    /// Returns a copy with this file as its first file. A second file stays.
     ///
     /// # Errors
     /// Every problem of the changed record.
@@ -78,7 +78,7 @@ impl Image {
         })
     }
 
-    /// A copy that says where file `index` is stored, and under which name if that is not its own.
+    /// Returns a copy that says where file `index` is stored, and under which name if it has a temporary one.
     ///
     /// # Errors
     /// Every problem of the changed record.
@@ -94,7 +94,7 @@ impl Image {
         })
     }
 
-    /// The same for the icon.
+    /// Returns a copy that says where the icon is stored, and under which name if it has a temporary one.
     ///
     /// # Errors
     /// Every problem of the changed record.
@@ -102,7 +102,7 @@ impl Image {
         self.with(|raw| set_place(raw.get_mut("icon"), stor, object))
     }
 
-    /// A copy whose file `index` has this SHA-256, lower-case hex.
+    /// Returns a copy in which file `index` has this SHA-256, in lower-case hex.
     ///
     /// # Errors
     /// Every problem of the changed record.
@@ -115,7 +115,7 @@ impl Image {
         })
     }
 
-    /// A copy with this icon.
+    /// Returns a copy with this icon.
     ///
     /// # Errors
     /// Every problem of the changed record.
@@ -123,7 +123,7 @@ impl Image {
         self.with(|raw| drop(raw.insert("icon".to_owned(), icon.record())))
     }
 
-    /// A copy without an icon.
+    /// Returns a copy without an icon.
     ///
     /// # Errors
     /// Every problem of the changed record.
@@ -131,11 +131,11 @@ impl Image {
         self.with(|raw| drop(raw.shift_remove("icon")))
     }
 
-    /// An activated copy. `now` (ISO 8601 with milliseconds) becomes `published_at` unless the record has
-    /// one; `expires_at` goes.
+    /// Returns an activated copy. `now` (ISO 8601 with milliseconds) becomes `published_at` unless the record has one;
+    /// `expires_at` is removed.
     ///
     /// # Errors
-    /// Every problem of the changed record; a placeholder always has some, because it has no type.
+    /// Every problem of the changed record. A placeholder always has some, because it has no type.
     pub fn activate(&self, now: &str) -> Result<Self, Vec<FieldError>> {
         let state = State::of_flags(true, self.disabled);
         self.with(|raw| {
@@ -149,11 +149,11 @@ impl Image {
         })
     }
 
-    /// A copy that says which job makes the image, or that none does. Like the others of this kind, the member is one that
-    /// 4.13.1 keeps and does not look at.
+    /// Returns a copy that names the job that makes the image, or no job. As with the other members that only this
+    /// server writes, 4.13.1 keeps the member but does not read it.
     ///
     /// # Errors
-    /// Never for an image that is valid.
+    /// None for a valid image.
     pub fn of_job(&self, job: Option<Uuid>) -> Result<Self, Vec<FieldError>> {
         self.with(|raw| match job {
             Some(job) => drop(raw.insert(JOB.to_owned(), json!(job))),
@@ -161,37 +161,37 @@ impl Image {
         })
     }
 
-    /// The job that makes the image: set until it is activated, or somebody else gives it a file.
+    /// Returns the job that makes the image. It is set until the image is activated or another request gives it a file.
     pub fn job(&self) -> Option<Uuid> {
         self.raw.get(JOB)?.as_str()?.parse().ok()
     }
 
-    /// A copy that says the same and is another version: a conditional write of the version it was made from cannot
-    /// succeed any more. The member is one that 4.13.1 keeps and does not look at.
+    /// Returns a copy with the same content and another etag, so that no conditional write based on the earlier version
+    /// can succeed any more. The member that makes the difference is one that 4.13.1 keeps but does not read.
     ///
     /// # Errors
-    /// Never for an image that is valid.
+    /// None for a valid image.
     pub fn fenced(&self) -> Result<Self, Vec<FieldError>> {
         self.with(|raw| drop(raw.insert("write_fence".to_owned(), json!(Uuid::new_v4()))))
     }
 
-    /// A copy that says which UUID the image had before. The member is one that 4.13.1 keeps and does not look at.
+    /// Returns a copy that names the image's former UUID. 4.13.1 keeps this member but does not read it.
     ///
     /// # Errors
-    /// Never for an image that is valid.
+    /// None for a valid image.
     pub fn renamed_from(&self, old: Uuid) -> Result<Self, Vec<FieldError>> {
         self.with(|raw| drop(raw.insert(RENAMED_FROM.to_owned(), json!(old))))
     }
 
-    /// The UUID that the image had before its last one, if it was renamed.
+    /// Returns the UUID that the image had before it was renamed, if it was.
     pub fn former_uuid(&self) -> Option<Uuid> {
         self.raw.get(RENAMED_FROM)?.as_str()?.parse().ok()
     }
 
-    /// Whether an account may see this image.
+    /// Returns whether an account may see this image.
     ///
-    /// Its owner always; others once it is activated, also when disabled, if it is public or names them
-    /// in its ACL.
+    /// The owner always may. Others may see it once it is activated, even while it is disabled, if it is public or its
+    /// ACL names them.
     pub fn is_visible_to(&self, account: Uuid) -> bool {
         self.owner == account || (self.activated && (self.public || self.acl.contains(&account)))
     }
@@ -211,17 +211,17 @@ impl Image {
         self.owner
     }
 
-    /// The name. A number in the record is given in its text form.
+    /// The name. A number in the record is returned as a string.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The version. A number in the record is given in its text form.
+    /// The version. A number in the record is returned as a string.
     pub fn version(&self) -> &str {
         &self.version
     }
 
-    /// The stored state; an operator's update can make it disagree with the flags.
+    /// The stored state. After an operator's update it can disagree with the flags.
     pub fn state(&self) -> State {
         self.state
     }
@@ -261,7 +261,7 @@ impl Image {
         self.expires_at.as_deref()
     }
 
-    /// The files, at most one, two for LXD images.
+    /// The files: at most one, or two for LXD images.
     pub fn files(&self) -> &[ImageFile] {
         &self.files
     }
@@ -271,7 +271,7 @@ impl Image {
         self.icon.as_ref()
     }
 
-    /// The image that this one was made from, and needs.
+    /// The image that this one is based on and cannot be used without.
     pub fn origin(&self) -> Option<Uuid> {
         self.raw.get("origin")?.as_str()?.parse().ok()
     }
@@ -286,12 +286,12 @@ impl Image {
         &self.billing_tags
     }
 
-    /// The channels the image is in; `None` where the server has none.
+    /// The channels the image is in; `None` if the server has no channels.
     pub fn channels(&self) -> Option<&[String]> {
         self.channels.as_deref()
     }
 
-    /// The tags as submitted, or as rebuilt from the search list of an old record.
+    /// The tags as submitted, or rebuilt from the search list of a legacy record.
     pub fn tags(&self) -> Option<&Map<String, Value>> {
         match self.raw.get("tagsObj") {
             Some(Value::Object(tags)) => Some(tags),
@@ -299,7 +299,7 @@ impl Image {
         }
     }
 
-    /// The `key=value` elements that a search compares with.
+    /// The `key=value` elements that searches compare with.
     pub fn tags_search_list(&self) -> Vec<String> {
         match self.raw.get("tags").and_then(Value::as_array) {
             Some(list) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),

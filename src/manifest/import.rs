@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Making a record from the complete manifest of AdminImportImage.
+//! Builds a record from the complete manifest of AdminImportImage.
 
 use serde_json::Value;
 
@@ -12,13 +12,13 @@ use super::kinds::ImageType;
 use super::uuid::Uuid;
 use super::{FieldError, coerce};
 
-/// Members of an imported manifest that a created one may not have, `urn` last.
+/// Members that an imported manifest may have and a created one may not, `urn` last.
 const KEPT: &[&str] = &["uuid", "published_at", "urn"];
 
-/// Of `requirements`: the lowest platform that an image runs on, by SDC version.
+/// The member of `requirements` with the lowest platform that an image runs on, by SDC version.
 const MIN_PLATFORM: &str = "min_platform";
 
-/// Whether a manifest is about the image that the path names. Checked before anything else in it.
+/// Checks that a manifest describes the image that the path names. This comes before every other check.
 ///
 /// # Errors
 /// A problem with `uuid`.
@@ -30,10 +30,10 @@ pub fn check_uuid(manifest: &Record, uuid: Uuid) -> Result<(), FieldError> {
     Err(FieldError::invalid("uuid").because(format!("is not the {uuid} of the path")))
 }
 
-/// The owner that an imported manifest names.
+/// Returns the owner that an imported manifest names.
 ///
 /// # Errors
-/// A problem with `owner`: absent, or no UUID.
+/// A problem with `owner`: it is absent or not a UUID.
 pub fn requested_owner(manifest: &Record) -> Result<Uuid, FieldError> {
     let Some(owner) = manifest.get("owner").filter(|owner| coerce::truthy(owner)) else {
         return Err(FieldError::missing("owner"));
@@ -42,12 +42,11 @@ pub fn requested_owner(manifest: &Record) -> Result<Uuid, FieldError> {
     owner.ok_or_else(|| FieldError::invalid("owner").because("not a UUID"))
 }
 
-/// Makes an unactivated image with the UUID of `context`. `published_at` and `urn` are kept; `state`, `files` and
-/// `channels`, which a manifest that another server shows has, are dropped; so is an `icon` that such a manifest only
-/// mentions.
+/// Makes an unactivated image with the UUID of `context`. `published_at` and `urn` are kept. `state`, `files` and `channels`,
+/// which a manifest from another server contains, are dropped; so is an `icon`, which such a manifest only mentions.
 ///
 /// # Errors
-/// A `published_at` that is no text, then unknown members, among them an empty `urn`; then every problem of the record.
+/// A `published_at` that is not a string, then unknown members, among them an empty `urn`; then every problem of the record.
 pub fn import(mut manifest: Record, context: &CreateContext) -> Result<Image, CreateError> {
     manifest.shift_remove("state");
     if manifest.get("icon") == Some(&Value::Bool(true)) {
@@ -61,14 +60,14 @@ pub fn import(mut manifest: Record, context: &CreateContext) -> Result<Image, Cr
     make(manifest, context, if has_urn { KEPT } else { &KEPT[..KEPT.len() - 1] })
 }
 
-/// Whether the manifest is one of an LX image that says on which platforms it runs.
+/// Returns whether this is the manifest of an LX image with a `requirements.min_platform`.
 pub fn has_min_platform_of_lx(manifest: &Record) -> bool {
     let kind = manifest.get("type").and_then(Value::as_str);
     kind == Some(ImageType::LxDataset.as_str())
         && manifest.get("requirements").and_then(|requirements| requirements.get(MIN_PLATFORM)).is_some()
 }
 
-/// Takes `requirements.min_platform` from the origin; without one there, or without an origin, it goes.
+/// Copies `requirements.min_platform` from the origin, or removes it if the origin has none or there is no origin.
 pub fn set_min_platform(manifest: &mut Record, origin: Option<&Image>) {
     let platform = origin.and_then(|origin| origin.record().get("requirements")?.get(MIN_PLATFORM).cloned());
     let Some(requirements) = manifest.get_mut("requirements").and_then(Value::as_object_mut) else { return };

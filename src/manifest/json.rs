@@ -4,9 +4,9 @@
 
 //! JSON text exactly as `JSON.stringify` prints it.
 //!
-//! Clients compare manifests and ETags byte for byte, and both servers may run side by side. Three things
-//! differ from `serde_json`: numbers (JavaScript has only doubles: `1.0` prints as `1`, `1e21` as `1e+21`),
-//! the order of members whose names are array indices (they come first, ascending), and nothing else.
+//! Clients compare manifests and ETags byte for byte, and both servers may run side by side. The output differs from
+//! that of `serde_json` in two ways: numbers (JavaScript has only doubles: `1.0` prints as `1`, `1e21` as `1e+21`), and
+//! the order of members whose names are array indices (they come first, ascending).
 
 use std::io;
 
@@ -15,7 +15,7 @@ use serde::{Serialize, Serializer};
 use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter};
 use serde_json::{Map, Number, Value};
 
-/// The text of `JSON.stringify(value)`.
+/// Returns the text of `JSON.stringify(value)`.
 ///
 /// # Errors
 /// Only when a `Serialize` implementation fails; those of this room do not.
@@ -23,7 +23,7 @@ pub fn compact<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::E
     render(value, CompactFormatter)
 }
 
-/// The text of `JSON.stringify(value, null, 2)`.
+/// Returns the text of `JSON.stringify(value, null, 2)`.
 ///
 /// # Errors
 /// Only when a `Serialize` implementation fails; those of this room do not.
@@ -31,7 +31,7 @@ pub fn pretty<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::Er
     render(value, PrettyFormatter::new())
 }
 
-/// The text of `JSON.stringify(value, null, 4)`.
+/// Returns the text of `JSON.stringify(value, null, 4)`.
 ///
 /// # Errors
 /// Only when a `Serialize` implementation fails; those of this room do not.
@@ -85,7 +85,7 @@ impl Serialize for JsObject<'_> {
     }
 }
 
-/// The number a member name stands for, if JavaScript treats it as an array index.
+/// Returns the number that a member name represents, if JavaScript treats it as an array index.
 fn array_index(name: &str) -> Option<u32> {
     let canonical = name == "0" || (name.bytes().all(|b| b.is_ascii_digit()) && !name.starts_with('0'));
     if !canonical {
@@ -94,7 +94,7 @@ fn array_index(name: &str) -> Option<u32> {
     name.parse().ok().filter(|index| *index != u32::MAX)
 }
 
-/// The text of a JSON number as JavaScript prints it.
+/// Returns a JSON number as JavaScript prints it.
 pub fn number_text(number: &Number) -> String {
     number.as_f64().map_or_else(|| number.to_string(), double_text)
 }
@@ -104,10 +104,10 @@ fn double_text(number: f64) -> String {
     ryu_js::Buffer::new().format_finite(number).to_owned()
 }
 
-/// The layout of another formatter with JavaScript's numbers.
+/// Another formatter's layout with JavaScript's numbers.
 struct JsFormatter<F>(F);
 
-/// Hands the layout methods of `Formatter` on to the wrapped one.
+/// Forwards the layout methods of `Formatter` to the wrapped formatter.
 macro_rules! delegate {
     ($( $method:ident ( $($arg:ident : $kind:ty)? ) ),+ $(,)?) => {
         $(
@@ -127,7 +127,7 @@ impl<F: Formatter> Formatter for JsFormatter<F> {
         if value < 1 << 53 {
             return self.0.write_u64(writer, value);
         }
-        // JavaScript rounded it when it parsed it.
+        // JavaScript rounded the number when it parsed it.
         writer.write_all(double_text(value as f64).as_bytes())
     }
 

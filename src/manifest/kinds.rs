@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The closed sets of a manifest, and what a server's mode asks of one.
+//! The enumerations of a manifest, and the rules that a server's mode sets for one.
 
 pub use super::names::UnknownName;
 use super::names::closed_set;
@@ -24,7 +24,7 @@ closed_set! {
 }
 
 impl State {
-    /// The state that follows from the flags, for an image that is no placeholder.
+    /// Returns the state that follows from the flags, for an image that is not a placeholder.
     pub const fn of_flags(activated: bool, disabled: bool) -> Self {
         match (activated, disabled) {
             (false, _) => Self::Unactivated,
@@ -33,7 +33,7 @@ impl State {
         }
     }
 
-    /// Whether `type` and `os` may be `null` in this state.
+    /// Returns whether `type` and `os` may be `null` in this state.
     pub const fn is_placeholder(self) -> bool {
         matches!(self, Self::Creating | Self::Failed)
     }
@@ -58,7 +58,7 @@ closed_set! {
 }
 
 impl ImageType {
-    /// How many files an image of this type may have.
+    /// Returns how many files an image of this type may have.
     pub const fn max_files(self) -> usize {
         match self {
             Self::Lxd => 2,
@@ -86,7 +86,7 @@ closed_set! {
 }
 
 closed_set! {
-    /// How an image file is compressed. Declared by the uploader, never verified.
+    /// How an image file is compressed, as the uploader declares it. It is never verified.
     pub enum Compression: "compression" {
         /// gzip.
         Gzip = "gzip",
@@ -130,12 +130,12 @@ pub enum ApiVersion {
     V2,
 }
 
-/// What a server asks of every record it holds.
+/// The rules that a server sets for every record it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
     /// The server's mode: it fixes `public` and the required members.
     pub mode: Mode,
-    /// Whether the server has channels. Without them a record with `channels` is invalid.
+    /// Whether the server has channels. On a server without channels a record with `channels` is invalid.
     pub channels_configured: bool,
 }
 

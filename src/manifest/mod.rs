@@ -4,10 +4,9 @@
 
 //! The manifest: what an image's record is, when it is valid, and how it looks to a client.
 //!
-//! This room is the vocabulary of the service. It does no I/O and knows nothing of HTTP, Moray or files:
-//! a record comes in as a JSON object and leaves as an [`Image`], whose [API form](ApiForm) is rendered
-//! byte for byte as Node.js IMGAPI 4.13.1 renders it. [`create`](mod@create) makes new records,
-//! [`list`] says which records a ListImages call selects.
+//! This room is the vocabulary of the service. It does no I/O and knows nothing of HTTP, Moray or files: a record comes in as a
+//! JSON object and leaves as an [`Image`], whose [API form](ApiForm) is rendered byte for byte as Node.js IMGAPI 4.13.1 renders
+//! it. [`create`](mod@create) makes new records, and [`list`] says which records a ListImages call selects.
 
 pub mod api_form;
 pub mod clone;

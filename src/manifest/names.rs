@@ -2,17 +2,17 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Closed sets of names: one spelling each, parsed once.
+//! Enumerations of names with one spelling each.
 
-/// A text that is not a member of a closed set.
+/// A string that is not a member of an enumeration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not one of the known values of {set}")]
 pub struct UnknownName {
-    /// What the set is called, e.g. `state`.
+    /// The name of the enumeration, e.g. `state`.
     pub set: &'static str,
 }
 
-/// Defines an enum whose variants have exactly one spelling, with the conversions from and to it.
+/// Defines an enum whose variants have exactly one spelling, with the conversions from and to strings.
 macro_rules! closed_set {
     (
         $(#[$meta:meta])*

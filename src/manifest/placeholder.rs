@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Records of images that are being made from a VM, and of those that were not made after all.
+//! Records of images that are being made from a VM, and of images whose creation failed.
 
 use serde_json::json;
 
@@ -12,10 +12,10 @@ use super::kinds::State;
 use super::uuid::Uuid;
 use super::{FieldError, coerce};
 
-/// What `type` and `os` of a placeholder are, as 4.13.1 stores them: the text.
+/// The value of `type` and `os` of a placeholder. 4.13.1 stores this string.
 const NULL: &str = "null";
 
-/// The UUID that a body asks for; `None` when it does not.
+/// Returns the UUID that a body asks for, or `None` if it asks for none.
 ///
 /// # Errors
 /// A problem with `uuid`.
@@ -25,8 +25,8 @@ pub fn requested_uuid(body: &Record) -> Result<Option<Uuid>, FieldError> {
     uuid.map(Some).ok_or_else(|| FieldError::invalid("uuid").because("not a UUID"))
 }
 
-/// Makes a placeholder of the body of CreateImageFromVm, which expires at this time (ISO 8601). Its `uuid` is that of
-/// `context`, and it has no `type`, `os` and `state` to say.
+/// Makes a placeholder from the body of CreateImageFromVm. It expires at the time `expires_at` (ISO 8601). Its `uuid`
+/// is that of `context`, and the body cannot choose `type`, `os` and `state`.
 ///
 /// # Errors
 /// Unknown members first; then every problem of the record.
@@ -49,7 +49,8 @@ pub fn placeholder(
 }
 
 impl Image {
-    /// A copy that says why the image was not made; it expires then (ISO 8601) if it does not say when.
+    /// Returns a copy that says why the image was not made. If it has no expiry time yet, it expires at `expires_at`
+    /// (ISO 8601).
     ///
     /// # Errors
     /// Every problem of the changed record.

@@ -2,10 +2,10 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! A record from the archive's copy of it, for one that is lost.
+//! Rebuilds a lost record from its copy in the archive.
 //!
-//! The archive holds the API form, which does not have everything: digests other than SHA-1, the icon, what the server's
-//! mode hides, and members that nobody knows are not to be had from it.
+//! The archive holds the API form, which is incomplete: digests other than SHA-1, the icon, members that the server's
+//! mode hides, and unknown members cannot be restored from it.
 
 use serde_json::{Value, json};
 
@@ -13,23 +13,23 @@ use super::image::Record;
 use super::kinds::{Mode, State};
 use super::tags;
 
-/// Where a file of the image is, as far as that can be found out.
+/// The file of an image as it was found in storage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundFile {
     /// When it was stored, ISO 8601.
     pub mtime: String,
 }
 
-/// A restored record, and what it lacks.
+/// A restored record and the members it lacks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Restored {
     /// The stored form, not validated yet.
     pub record: Record,
-    /// For the operator: members that the lost record may have had, or had, and this one has not.
+    /// For the operator: members that the lost record had or may have had, and that this one lacks.
     pub missing: Vec<&'static str>,
 }
 
-/// Makes the stored form again. `local_file` looks for a file of the image, by its index and size, in local storage.
+/// Rebuilds the stored form. `local_file` looks for a file of the image in local storage, by its index and size.
 pub fn restore(
     mut manifest: Record,
     mode: Mode,

@@ -9,15 +9,15 @@ use serde_json::{Map, Value};
 use super::coerce;
 use super::json::number_text;
 
-/// Longest tag value in the search list, in UTF-16 code units. Longer ones are listed with an empty value.
+/// The longest tag value in the search list, in UTF-16 code units. Longer values are listed as empty.
 const MAX_LISTED_VALUE: usize = 100;
 
-/// The element of the search list that stands for a tag with a text value.
+/// Returns the element of the search list for a tag with a string value.
 pub fn listed(key: &str, value: &str) -> String {
     format!("{key}={value}")
 }
 
-/// The search list of a tags object: `key=value` for texts, numbers and booleans, `key=` for the rest.
+/// Returns the search list of a tags object: `key=value` for strings, numbers and booleans, `key=` for other values.
 pub fn search_list(tags: &Map<String, Value>) -> Vec<String> {
     tags.iter().map(|(key, value)| listed(key, &value_text(value))).collect()
 }
@@ -31,7 +31,7 @@ fn value_text(value: &Value) -> String {
     }
 }
 
-/// The tags object of a record from before there was one. `None` if an element is not `key=value`.
+/// Returns the tags object of a legacy record, which has only the list. `None` if an element is not `key=value`.
 pub fn object_of_list(list: &Value) -> Option<Map<String, Value>> {
     let elements = list.as_array()?;
     elements

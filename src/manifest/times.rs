@@ -2,12 +2,12 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Times in manifests and markers: texts that JavaScript wrote and JavaScript's way of reading others.
+//! Times in manifests and markers: formatting and parsing as JavaScript does it.
 
 use time::format_description::well_known::{Iso8601, Rfc2822};
 use time::{Date, Duration, Month, OffsetDateTime, PrimitiveDateTime, Time, UtcOffset};
 
-/// The text of `Date.prototype.toISOString`: UTC with milliseconds, `2012-11-02T22:46:45.992Z`.
+/// Formats a time like `Date.prototype.toISOString`: UTC with milliseconds, `2012-11-02T22:46:45.992Z`.
 pub fn iso_millis(time: OffsetDateTime) -> String {
     let utc = time.to_offset(UtcOffset::UTC);
     format!(
@@ -25,9 +25,9 @@ pub fn iso_millis(time: OffsetDateTime) -> String {
 /// Length of a `published_at` without milliseconds.
 const SECONDS_LEN: usize = 20;
 
-/// Whether a text has the form of `published_at`: `YYYY-MM-DDTHH:MM:SS[.mmm]Z`.
+/// Returns whether a string has the form of `published_at`: `YYYY-MM-DDTHH:MM:SS[.mmm]Z`.
 ///
-/// As in 4.13.1 this is about the form; the calendar is not asked.
+/// As in 4.13.1, only the form is checked. The date need not exist in the calendar.
 pub fn is_published_at(text: &str) -> bool {
     let form: &[u8] = match text.len() {
         SECONDS_LEN => b"0000-00-00T00:00:00Z",
@@ -39,21 +39,21 @@ pub fn is_published_at(text: &str) -> bool {
         .all(|(byte, like)| if *like == b'0' { byte.is_ascii_digit() } else { byte == *like })
 }
 
-/// A moment of publication: the digits of its text, `YYYYMMDDhhmmssmmm`, as a number. Texts that differ only in that one
-/// has no milliseconds may be one moment.
+/// A time of publication: the digits of its text, `YYYYMMDDhhmmssmmm`, as a number. Two texts that differ only in that
+/// one has no milliseconds may be the same moment.
 ///
-/// The calendar is not asked here either, so that every `published_at` has its place, and within a second at most it is
-/// another one than that of its text.
+/// The calendar is not checked here either, so that every `published_at` has a moment. Moments sort as their texts do,
+/// except within one second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(u64);
 
 impl Moment {
-    /// None is before it.
+    /// No moment is before this one.
     pub const FIRST: Moment = Moment(0);
-    /// None is after it.
+    /// No moment is after this one.
     pub const LAST: Moment = Moment(99_999_999_999_999_999);
 
-    /// The moment of a `published_at`; `None` for a text of another form.
+    /// Returns the moment of a `published_at`; `None` if the text has another form.
     pub fn of_published_at(text: &str) -> Option<Moment> {
         if !is_published_at(text) {
             return None;
@@ -63,7 +63,7 @@ impl Moment {
         Some(Moment(if text.len() == SECONDS_LEN { number * 1000 } else { number }))
     }
 
-    /// The text that all times in the second of this moment begin with: `YYYY-MM-DDThh:mm:ss`.
+    /// Returns the prefix that all times in the second of this moment share: `YYYY-MM-DDThh:mm:ss`.
     pub fn second(self) -> String {
         let digits = format!("{:014}", self.0 / 1000);
         let parts = [0..4, 4..6, 6..8, 8..10, 10..12, 12..14].map(|part| &digits[part]);
@@ -72,11 +72,11 @@ impl Moment {
     }
 }
 
-/// `Date.parse` for the usual forms: `2020`, `2020-01`, `2020-01-02`, ISO 8601 times with or without seconds,
-/// fraction and offset, and RFC 1123.
+/// `Date.parse` for the usual forms: `2020`, `2020-01`, `2020-01-02`, ISO 8601 times with or without seconds, fraction
+/// and offset, and RFC 1123.
 ///
-/// A time without an offset is taken as UTC, the zone of every Triton zone. The result is in UTC, and in the years 0 to
-/// 9999, which is what four digits can say.
+/// A time without an offset is taken as UTC, the time zone of every Triton zone. The result is in UTC, and in the years
+/// 0 to 9999, which four digits can express.
 pub fn parse_js_date(text: &str) -> Option<OffsetDateTime> {
     let utc = parse_with_offset(text)?.checked_to_offset(UtcOffset::UTC)?;
     (0..=9999).contains(&utc.year()).then_some(utc)
@@ -110,7 +110,7 @@ fn parse_full_day(text: &str) -> Option<Date> {
     if !shaped {
         return None;
     }
-    // JavaScript takes every month to have 31 days: the 31st of November is the 1st of December.
+    // JavaScript gives every month 31 days: the 31st of November is the 1st of December.
     let first = Date::parse(&format!("{}-01", &text[..7]), &Iso8601::DATE).ok()?;
     let day = two_digits(&text[8..])?;
     if !(1..=31).contains(&day) {
@@ -119,7 +119,7 @@ fn parse_full_day(text: &str) -> Option<Date> {
     first.checked_add(Duration::days(i64::from(day) - 1))
 }
 
-/// `HH:MM`, `HH:MM:SS` or `HH:MM:SS.fraction`; what is finer than a millisecond is cut.
+/// Parses `HH:MM`, `HH:MM:SS` or `HH:MM:SS.fraction`. Digits beyond milliseconds are dropped.
 fn parse_clock(text: &str) -> Option<Time> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let mut parts = whole.split(':');
@@ -162,7 +162,7 @@ fn digits<T: std::str::FromStr>(text: &str) -> Option<T> {
     if text.bytes().all(|b| b.is_ascii_digit()) { text.parse().ok() } else { None }
 }
 
-/// The present, as manifests have it.
+/// Returns the current time in the form that manifests use.
 pub fn now() -> String {
     iso_millis(OffsetDateTime::now_utc())
 }

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Changing a record with the body of UpdateImage.
+//! Changes a record by the body of UpdateImage.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ use super::image::{Image, Record};
 use super::uuid::Uuid;
 use super::{FieldError, coerce, tags};
 
-/// Members that whoever owns the image may change.
+/// Members that the owner of the image may change.
 const BY_OWNER: &[&str] = &[
     "owner",
     "name",
@@ -36,13 +36,13 @@ const BY_OWNER: &[&str] = &[
 /// Members that only operators may change, in the order in which 4.13.1 reports them.
 const BY_OPERATOR: &[&str] = &["state", "error", "billing_tags", "traits"];
 
-/// Members that only operators may change, and only before the activation, in that order.
+/// Members that only operators may change, and only before activation, in the order in which 4.13.1 reports them.
 const UNTIL_ACTIVATION: &[&str] = &["files", "origin", "uuid"];
 
-/// Members of a file's entry that can change without the file changing: digests of a Docker layer.
+/// Members of a file's entry that can change although the file does not: digests of a Docker layer.
 const FILE_DIGESTS: [&str; 2] = ["digest", "uncompressedDigest"];
 
-/// Members that an image can be without.
+/// Members that an image need not have.
 const REMOVABLE: &[&str] = &[
     "description",
     "homepage",
@@ -55,11 +55,11 @@ const REMOVABLE: &[&str] = &[
     "inherited_directories",
 ];
 
-/// The members of the body that ask for a change. Newer clients send null for each that is not set: about a member that
-/// the caller cannot remove it says nothing, if the body says anything else.
+/// Returns the members of the body that ask for a change. Newer clients send null for each member they do not set, so a
+/// null for a member that the caller cannot remove is ignored if the rest of the body is a valid change.
 ///
 /// # Errors
-/// As `refuse_members`, and then for all members of the body.
+/// Those of `refuse_members` for the whole body.
 pub fn asked(image: &Image, body: &Record, is_operator: bool) -> Result<Record, Vec<FieldError>> {
     let is_removable = |name: &str| match name {
         "error" | "billing_tags" | "traits" => is_operator,
@@ -99,10 +99,10 @@ fn refuse_members(image: &Image, body: &Record, is_operator: bool) -> Result<(),
     if refused.is_empty() { Ok(()) } else { Err(refused) }
 }
 
-/// The first entry is compared with the stored one, one problem for each member that differs; further entries do not
-/// count, as in 4.13.1.
+/// Compares the first entry with the stored one and reports each member that differs. Further entries are ignored, as
+/// in 4.13.1.
 fn refuse_files(image: &Image, files: &Value, refused: &mut Vec<FieldError>) {
-    // The characters of a text are members that differ, as 4.13.1 sees it.
+    // 4.13.1 treats the characters of a string as members that differ.
     let is_text = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
     if is_text(files) || first(files).is_some_and(is_text) {
         return refused.push(FieldError::not_allowed("files"));
@@ -117,15 +117,15 @@ fn refuse_files(image: &Image, files: &Value, refused: &mut Vec<FieldError>) {
     refused.extend(given.iter().filter(differs).map(|_| FieldError::not_allowed("files")));
 }
 
-/// The first entry. As in 4.13.1, it may be that of an object, too.
+/// Returns the first entry. As in 4.13.1, `files` may also be an object.
 fn first(files: &Value) -> Option<&Value> {
     files.get(0).or_else(|| files.get("0"))
 }
 
-/// A changed copy of the image. Members that are `null` are removed; objects and arrays are replaced, not merged.
+/// Returns a changed copy of the image. Members that are `null` are removed; objects and arrays are replaced, not merged.
 ///
 /// # Errors
-/// Every problem of the changed record, also one that was there before.
+/// Every problem of the changed record, including those it had before the change.
 pub fn update(image: &Image, body: &Record) -> Result<Image, Vec<FieldError>> {
     image.with(|raw| body.iter().for_each(|(name, value)| set(raw, name, value)))
 }
@@ -134,7 +134,7 @@ fn set(raw: &mut Record, name: &str, value: &Value) {
     match name {
         "tags" => set_tags(raw, value),
         "files" => set_digests(raw, value),
-        // A falsy one says nothing, as when an image is made.
+        // A falsy value is ignored, as in CreateImage.
         "billing_tags" if !coerce::truthy(value) => drop(raw.shift_remove(name)),
         _ if value.is_null() => drop(raw.shift_remove(name)),
         "acl" | "billing_tags" if value.is_string() => {
@@ -142,7 +142,7 @@ fn set(raw: &mut Record, name: &str, value: &Value) {
         }
         "image_size" => {
             let number = value.as_str().and_then(|_| coerce::number(value)).and_then(coerce::whole);
-            // The text of a zero says that there is a size, the number that there is none.
+            // For 4.13.1 the string "0" is a size, and the number 0 means that there is none.
             let number = number.filter(|number| *number != 0);
             raw.insert(name.to_owned(), number.map_or_else(|| value.clone(), Value::from));
         }
@@ -150,7 +150,7 @@ fn set(raw: &mut Record, name: &str, value: &Value) {
     }
 }
 
-/// Both forms: 4.13.1 forgets the object when the tags are removed by a falsy value, and goes on showing it.
+/// Sets both forms of the tags. When a falsy value removes the tags, 4.13.1 keeps the object and goes on showing it.
 fn set_tags(raw: &mut Record, value: &Value) {
     if !coerce::truthy(value) {
         raw.shift_remove("tags");
@@ -175,10 +175,10 @@ fn set_digests(raw: &mut Record, files: &Value) {
 }
 
 impl Image {
-    /// A copy that is disabled or not, with the state that follows from the flags.
+    /// Returns a copy that is disabled or enabled, with the state that follows from the flags.
     ///
     /// # Errors
-    /// Every problem of the changed record; a placeholder has some, because it has no type.
+    /// Every problem of the changed record. A placeholder has some, because it has no type.
     pub fn with_disabled(&self, disabled: bool) -> Result<Image, Vec<FieldError>> {
         let state = super::State::of_flags(self.activated(), disabled);
         self.with(|raw| {
@@ -187,7 +187,7 @@ impl Image {
         })
     }
 
-    /// A copy with this ACL.
+    /// Returns a copy with this ACL.
     ///
     /// # Errors
     /// Every problem of the changed record.
@@ -284,7 +284,7 @@ mod tests {
         let all = names(&image(json!({})), body.clone(), true);
         assert_eq!(all.unwrap(), ["description", "error", "billing_tags", "acl", "origin"]);
         assert_eq!(names(&active(), body.clone(), false).unwrap(), ["description", "acl"]);
-        // What asks for nothing else is as wrong as it was.
+        // A body with only such nulls is as wrong as before.
         assert_eq!(names(&active(), json!({"name": null}), false).unwrap(), ["name"]);
         let refused = |body: Value| names(&active(), body, false).unwrap_err().len();
         assert_eq!((refused(json!({"v": null})), refused(json!({"v": 3, "type": null}))), (1, 2));

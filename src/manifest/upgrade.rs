@@ -2,14 +2,14 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Manifests of version 1, the dataset manifests of SDC 6, as version 2.
+//! Upgrades manifests of version 1, the dataset manifests of SDC 6, to version 2.
 
 use serde_json::{Value, json};
 
 use super::coerce;
 use super::image::Record;
 
-/// Members that version 2 has no use for.
+/// Members that version 2 does not use.
 const DROPPED: &[&str] = &[
     "vendor_uuid",
     "creator_name",
@@ -22,12 +22,12 @@ const DROPPED: &[&str] = &[
     "_url",
 ];
 
-/// Length of a date without seconds, `2011-05-17T11:53Z`, and where they go.
+/// Length of a date without seconds, `2011-05-17T11:53Z`, and the position at which they are inserted.
 const WITHOUT_SECONDS: usize = "2011-05-17T11:53Z".len();
 const SECONDS_AT: usize = "2011-05-17T11:53".len();
 
-/// The manifest in version 2. One that is in version 2, or whose version cannot be told, stays as it is: validation
-/// says what is wrong with it.
+/// Returns the manifest in version 2. A manifest that is in version 2 already, or whose version cannot be determined,
+/// is returned unchanged; validation then reports what is wrong with it.
 #[must_use]
 pub fn upgrade(mut manifest: Record) -> Record {
     if !is_version_1(&manifest) || manifest.contains_key("owner") {
@@ -60,11 +60,11 @@ fn is_version_1(manifest: &Record) -> bool {
     }
 }
 
-/// A manifest for one account becomes a private image with an ACL, any other a public one.
+/// Makes a manifest for one account a private image with an ACL, and any other a public image.
 fn share(manifest: &mut Record) {
     match manifest.shift_remove("restricted_to_uuid") {
         Some(account) => {
-            // Both at once contradict each other, and are reported.
+            // A manifest with both is contradictory, and validation reports it.
             manifest.entry("public").or_insert(json!(false));
             manifest.insert("acl".to_owned(), json!([account]));
         }

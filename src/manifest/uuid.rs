@@ -12,28 +12,29 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A UUID in its one accepted spelling: 36 characters, lower-case hex, hyphens at 8-4-4-4-12.
 ///
-/// Version and variant bits are free: Docker and LXD images have UUIDs cut from a digest.
+/// Version and variant bits are not checked: the UUIDs of Docker and LXD images are cut from a digest.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Uuid(uuid::Uuid);
 
-/// A text that is not a UUID in lower-case canonical form.
+/// A string that is not a UUID in lower-case canonical form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a UUID in lower-case canonical form")]
 pub struct InvalidUuid;
 
 impl Uuid {
-    /// The length of the text form in characters.
+    /// The length of the canonical form in characters.
     const TEXT_LEN: usize = 36;
 
     /// The all-zero UUID: the owner of images that nobody owns.
     pub const NIL: Uuid = Uuid(uuid::Uuid::nil());
 
-    /// The last one in order.
+    /// The largest UUID.
     pub const MAX: Uuid = Uuid(uuid::Uuid::max());
 
-    /// A random UUID.
+    /// Returns a random UUID.
     pub fn new_v4() -> Self {
-        // A generator of this thread: the library's own makes a system call for each, and every request has one.
+        // `rand` uses a generator of this thread. The one in `uuid` makes a system call for each UUID, and every
+        // request has one.
         Self(uuid::Builder::from_random_bytes(rand::random()).into_uuid())
     }
 }
@@ -42,7 +43,7 @@ impl FromStr for Uuid {
     type Err = InvalidUuid;
 
     fn from_str(text: &str) -> Result<Self, InvalidUuid> {
-        // The parser below also takes braces, URNs, upper case and missing hyphens.
+        // The parser below also accepts braces, URNs, upper case and missing hyphens.
         let canonical = text.len() == Self::TEXT_LEN
             && text.bytes().enumerate().all(|(index, byte)| match index {
                 8 | 13 | 18 | 23 => byte == b'-',

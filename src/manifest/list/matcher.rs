@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Whether an image meets a scope.
+//! Decides whether an image meets a scope.
 
 use memchr::memmem::Finder;
 
@@ -11,7 +11,7 @@ use super::scopes::{Condition, Flag, ListField, TextField};
 use crate::manifest::uuid::Uuid;
 use crate::manifest::view::{Flags, View};
 
-/// The conditions of a scope, ready to be asked of many images.
+/// The conditions of a scope, prepared for matching many images.
 #[derive(Debug)]
 pub struct Matcher {
     mask: Flags,
@@ -26,7 +26,7 @@ enum Test {
     Eq(TextField, String),
     Not(TextField, String),
     Contains(TextField, Box<Finder<'static>>),
-    /// `None` stands for a text that is nobody's UUID.
+    /// `None` is a string that is not a UUID, so no image matches.
     Owner(Option<Uuid>),
     Acl(Option<Uuid>),
     Tag(String),
@@ -74,12 +74,12 @@ impl Matcher {
         self.wanted = self.wanted.with(flag, value);
     }
 
-    /// Whether an image with these flags may meet the scope.
+    /// Returns whether an image with these flags may meet the scope.
     pub fn admits(&self, flags: Flags) -> bool {
         !self.never && flags.meet(self.mask, self.wanted)
     }
 
-    /// Whether every condition of the scope holds for the image.
+    /// Returns whether every condition of the scope holds for the image.
     pub fn matches(&self, view: &View) -> bool {
         self.admits(view.flags()) && self.tests.iter().all(|test| test.holds(view))
     }
@@ -109,7 +109,7 @@ impl Test {
     }
 }
 
-/// The owner is no text here: it is compared as a UUID, and no condition excludes one or looks into it.
+/// The owner has no string here: it is compared as a UUID, and no condition negates it or searches within it.
 fn text_of(field: TextField, view: &View) -> Option<&str> {
     match field {
         TextField::Name => Some(view.name()),

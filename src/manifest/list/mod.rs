@@ -4,8 +4,8 @@
 
 //! ListImages: which records a query selects, and in which order.
 //!
-//! A [`ListQuery`] is parsed once from the query string. [`scopes()`] turns it into conjunctions that a
-//! database can search for; the answer is their union, ordered by [`SortDirection::order`].
+//! A [`ListQuery`] is parsed once from the query string. [`scopes()`] turns it into conjunctions that a database can
+//! search for. The answer is their union, ordered by [`SortDirection::order`].
 
 mod matcher;
 mod params;

@@ -8,12 +8,12 @@ use crate::manifest::FieldError;
 
 /// The pairs of a query string in their order, decoded.
 ///
-/// Node.js IMGAPI turns a repeated parameter into an array and a bracketed one (`owner[a]=b`) into an
-/// object, and several such values crashed it. Here each names the parameter in an error.
+/// Node.js IMGAPI turns a repeated parameter into an array and a bracketed one (`owner[a]=b`) into an object, and
+/// crashes on several of these values. Here they give an error that names the parameter.
 pub(super) struct Params<'a>(pub(super) &'a [(String, String)]);
 
 impl<'a> Params<'a> {
-    /// The only value of a parameter.
+    /// Returns the only value of a parameter.
     pub(super) fn one(&self, name: &str) -> Result<Option<&'a str>, FieldError> {
         let values = self.many(name)?;
         match values.as_slice() {
@@ -23,7 +23,7 @@ impl<'a> Params<'a> {
         }
     }
 
-    /// Every value of a parameter that may be repeated.
+    /// Returns every value of a parameter that may be repeated.
     pub(super) fn many(&self, name: &str) -> Result<Vec<&'a str>, FieldError> {
         let bracketed = |given: &str| given.strip_prefix(name).is_some_and(|rest| rest.starts_with('['));
         if self.0.iter().any(|(given, _)| bracketed(given)) {
@@ -32,7 +32,7 @@ impl<'a> Params<'a> {
         Ok(self.0.iter().filter(|(given, _)| given == name).map(|(_, value)| value.as_str()).collect())
     }
 
-    /// The parameters whose name begins with a prefix, without it, each given once.
+    /// Returns the parameters whose names begin with a prefix. The names are returned without the prefix; each may occur once.
     pub(super) fn prefixed(&self, prefix: &str) -> Result<Vec<(&'a str, &'a str)>, FieldError> {
         let mut found: Vec<(&str, &str)> = Vec::new();
         for (given, value) in self.0 {

@@ -2,19 +2,19 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Where an image stands in results, and the part of them that a page is taken from.
+//! The position of an image in the order of results, and the range of positions that a page is taken from.
 
 use super::sort::SortDirection;
 use crate::manifest::times::Moment;
 use crate::manifest::uuid::Uuid;
 
-/// The place of an image in the order of results: by time of publication, images without one first, then by UUID. No two
-/// images share one, so that a page can begin at each.
+/// The position of an image in the order of results: sorted by time of publication, unpublished images first, then by
+/// UUID. No two images share a position, so a page can begin at any image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
-    /// When it was published. `None` is before any time.
+    /// When the image was published. `None` sorts before any time.
     pub published: Option<Moment>,
-    /// Which image it is.
+    /// The image's UUID.
     pub uuid: Uuid,
 }
 
@@ -36,7 +36,7 @@ impl Span {
     /// All images.
     pub const ALL: Span = Span { first: Position::FIRST, last: Position::LAST };
 
-    /// The image at a position and what comes behind it.
+    /// Returns the span that begins at an image and includes everything after it in this direction.
     pub fn from_image(position: Position, direction: SortDirection) -> Span {
         match direction {
             SortDirection::Ascending => Span { first: position, ..Span::ALL },
@@ -44,7 +44,7 @@ impl Span {
         }
     }
 
-    /// What was published at a time or behind it in this direction. An image that was not published never was.
+    /// Returns the span of images published at a time or after it in this direction. Unpublished images are never in it.
     pub fn from_time(time: Moment, direction: SortDirection) -> Span {
         let (from, until) = match direction {
             SortDirection::Ascending => (time, Moment::LAST),
@@ -56,7 +56,7 @@ impl Span {
         }
     }
 
-    /// Whether a position is in it.
+    /// Returns whether a position is in the span.
     pub fn contains(&self, position: Position) -> bool {
         (self.first..=self.last).contains(&position)
     }

@@ -18,9 +18,9 @@ use crate::manifest::{FieldError, coerce, times};
 /// Which images a ListImages call asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct ListQuery {
-    /// The account the call is made for. Not checked: a text that is no UUID owns nothing.
+    /// The account that the call is made for. It is not validated: a string that is not a UUID owns nothing.
     pub account: Option<String>,
-    /// The owner asked for. Not checked either.
+    /// The owner asked for. It is not validated either.
     pub owner: Option<String>,
     /// The state asked for.
     pub state: StateFilter,
@@ -34,23 +34,23 @@ pub struct ListQuery {
     pub os: Option<String>,
     /// The type asked for.
     pub image_type: Option<TextMatch>,
-    /// Tags the images must all have, as key and text of the value. An empty value asks for the key only.
+    /// Tags that the images must all have, as key and value in string form. An empty value matches any value.
     pub tags: Vec<(String, String)>,
     /// Billing tags the images must all have.
     pub billing_tags: Vec<String>,
-    /// The channel the images must be in. It is for the caller to set: its rules are those of every route.
+    /// The channel that the images must be in. The caller sets it, because every route treats channels alike.
     pub channel: Option<String>,
-    /// How many images at most; at least 1.
+    /// The most images to return; at least 1.
     pub limit: Option<u64>,
-    /// Where the page begins, this image or moment included.
+    /// Where the page begins. The image or time itself is included.
     pub marker: Option<Marker>,
     /// The order of the result.
     pub sort: SortDirection,
-    /// Whether the caller may only read images that are active. It is for the caller to set, as the channel.
+    /// Whether the caller may read active images only. The caller sets it, as it sets the channel.
     pub active_only: bool,
 }
 
-/// What a query says about an image's state. Flags decide, not the stored text, except for placeholders.
+/// The state that a query asks for. The flags decide, not the stored state, except for placeholders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum StateFilter {
     /// Activated and not disabled.
@@ -66,7 +66,7 @@ pub enum StateFilter {
     Stored(State),
 }
 
-/// How a text is compared.
+/// How a string is compared.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum TextMatch {
     /// Equal.
@@ -80,14 +80,14 @@ pub enum TextMatch {
 /// Where a page begins.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Marker {
-    /// At this image, whoever owns it.
+    /// At this image, regardless of who owns it.
     Image(Uuid),
     /// At this time.
     Time(Moment),
 }
 
 impl SortDirection {
-    /// The total order of a result, that of [`Position`] or its reverse.
+    /// The total order of a result: the order of [`Position`], or its reverse.
     pub fn order(self, a: &View, b: &View) -> Ordering {
         match self {
             Self::Ascending => a.position().cmp(&b.position()),
@@ -96,24 +96,24 @@ impl SortDirection {
     }
 }
 
-/// Who asks.
+/// Who makes the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caller {
     /// The server's mode.
     pub mode: Mode,
-    /// Whether the request carried no credentials. Without meaning in a datacenter.
+    /// Whether the request carried no credentials. It has no meaning in a datacenter.
     pub anonymous: bool,
 }
 
 impl ListQuery {
-    /// Reads the decoded pairs of a query string. Unknown parameters are ignored.
+    /// Parses the decoded pairs of a query string. Unknown parameters are ignored.
     ///
-    /// `None` is a query whose answer is empty whatever the database holds: an anonymous caller asks for a
-    /// state that only users may list. Parameters after `state` are not looked at then.
+    /// `None` means that the answer is empty whatever the database holds: an anonymous caller asks for a state that
+    /// only users may list. The parameters after `state` are then not checked.
     ///
     /// # Errors
-    /// The first problem, in the order `limit`, `state`, `public`, `sort`, `marker`, then the rest; it
-    /// becomes an `InvalidParameter` error.
+    /// The first problem, in the order `limit`, `state`, `public`, `sort`, `marker`, then the rest. It becomes an
+    /// `InvalidParameter` error.
     pub fn parse(pairs: &[(String, String)], caller: Caller) -> Result<Option<Self>, FieldError> {
         let params = Params(pairs);
         let limit = limit(&params)?;
@@ -128,7 +128,7 @@ impl ListQuery {
             public: public(&params)?,
             sort: sort(&params)?,
             marker: marker(&params)?,
-            // For an account an empty owner is none; for an operator it is nobody.
+            // In a call for an account an empty owner is ignored; in an operator's call it matches no image.
             owner: owned(params.one("owner")?.filter(|owner| account.is_none() || !owner.is_empty())),
             account: owned(account),
             name: params.one("name")?.map(exact_or_substring),
@@ -142,10 +142,10 @@ impl ListQuery {
         }))
     }
 
-    /// The part of all images that the marker leaves. `position_of` is asked for that of an image.
+    /// Returns the span of images that the marker leaves. `position_of` looks up the position of the marker image.
     ///
     /// # Errors
-    /// The marker image, if it has no position.
+    /// The UUID of the marker image, if it has no position.
     pub fn part(&self, position_of: impl FnOnce(Uuid) -> Option<Position>) -> Result<Span, Uuid> {
         match self.marker {
             None => Ok(Span::ALL),
@@ -159,24 +159,24 @@ impl ListQuery {
 }
 
 impl ListQuery {
-    /// Whether a list may begin at this image. For whoever may not read it, it is not there.
+    /// Returns whether a list may begin at this image. For a caller who may not read the image, it does not exist.
     pub fn may_begin_at(&self, image: &View) -> bool {
         let is_visible = match self.account.as_deref().map(str::parse) {
             None => true,
             Some(Ok(account)) => image.is_visible_to(account),
-            // It owns nothing, and nothing is shared with it.
+            // An account that is not a UUID owns nothing, and nothing is shared with it.
             Some(Err(_)) => image.activated() && image.public(),
         };
         is_visible && (image.is_active() || !self.active_only)
     }
 }
 
-/// Numeric text as JavaScript reads it. Empty and 0 are no limit.
+/// Reads a number as JavaScript does. An empty value and 0 mean no limit.
 fn limit(params: &Params<'_>) -> Result<Option<u64>, FieldError> {
     let Some(text) = params.one("limit")? else { return Ok(None) };
     let number = coerce::number_of_text(text).filter(|n| n.fract() == 0.0 && *n >= 0.0);
     match number {
-        // The cast saturates, which is as good as no limit.
+        // The cast saturates, and so large a limit has the same effect as none.
         Some(number) => Ok(Some(number as u64).filter(|limit| *limit > 0)),
         None => Err(FieldError::invalid("limit").because("not a whole number of at least 0")),
     }
@@ -199,7 +199,7 @@ fn state(params: &Params<'_>) -> Result<StateFilter, FieldError> {
     }
 }
 
-/// The filter a caller gets: outside a datacenter an anonymous one sees active images or nothing.
+/// Returns the state filter that applies to a caller. Outside a datacenter an anonymous caller gets active images or nothing.
 fn state_for(asked: StateFilter, caller: Caller) -> Option<StateFilter> {
     match asked {
         _ if !caller.anonymous || caller.mode == Mode::Dc => Some(asked),
@@ -221,7 +221,7 @@ fn sort(params: &Params<'_>) -> Result<SortDirection, FieldError> {
     let Some(text) = params.one("sort")?.filter(|text| !text.is_empty()) else {
         return Ok(SortDirection::Ascending);
     };
-    // Words after the direction are not looked at, as in 4.13.1.
+    // Words after the direction are ignored, as in 4.13.1.
     let mut words = text.split('.');
     match (words.next(), words.next()) {
         (Some("published_at"), None | Some("" | "asc" | "ASC")) => Ok(SortDirection::Ascending),

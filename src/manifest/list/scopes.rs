@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What a query means for a database: a union of conjunctions.
+//! Translates a query for a database: into a union of conjunctions.
 
 use super::position::Span;
 use super::query::{ListQuery, StateFilter, TextMatch};
@@ -10,7 +10,7 @@ use crate::manifest::names::closed_set;
 use crate::manifest::tags;
 
 closed_set! {
-    /// A text member that conditions compare. Spelled as in records.
+    /// A string member that conditions compare, spelled as in records.
     pub enum TextField: "text field" {
         /// The name.
         Name = "name",
@@ -28,7 +28,7 @@ closed_set! {
 }
 
 closed_set! {
-    /// A boolean member that conditions compare. Spelled as in records.
+    /// A boolean member that conditions compare, spelled as in records.
     pub enum Flag: "flag" {
         /// Visible to everybody once activated.
         Public = "public",
@@ -40,9 +40,9 @@ closed_set! {
 }
 
 closed_set! {
-    /// A list of texts that conditions look into. Spelled as in records.
+    /// A list of strings that conditions search, spelled as in records.
     pub enum ListField: "list field" {
-        /// The search list of tags, `key=value` each.
+        /// The search list of tags, with elements `key=value`.
         Tags = "tags",
         /// Billing tags.
         BillingTags = "billing_tags",
@@ -56,11 +56,11 @@ closed_set! {
 /// One thing that must be true of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Condition {
-    /// The text is this one.
+    /// The member equals this string.
     Eq(TextField, String),
-    /// The text is another one, or there is none.
+    /// The member differs from this string, or is absent.
     Not(TextField, String),
-    /// The text contains this one, which is not empty; case counts.
+    /// The member contains this string, which is not empty; case-sensitive.
     Contains(TextField, String),
     /// The flag has this value.
     Bool(Flag, bool),
@@ -68,17 +68,17 @@ pub enum Condition {
     ElementOf(ListField, String),
     /// There is a tag with this key.
     TagKey(String),
-    /// It is in this part of the order of results.
+    /// The image is in this part of the order of results.
     Within(Span),
 }
 
 /// A conjunction: every condition must hold.
 pub type Scope = Vec<Condition>;
 
-/// The scopes of a query. The result is their union by UUID; there may be none, which selects nothing.
+/// Returns the scopes of a query. The result of the query is their union by UUID. Without any scope it is empty.
 ///
-/// `part` is what the query's marker leaves, from [`ListQuery::part`]. Sort order and limit apply to every scope and again
-/// to the union.
+/// `part` is the span that the query's marker leaves, from [`ListQuery::part`]. Sort order and limit apply to every
+/// scope and again to the union.
 pub fn scopes(query: &ListQuery, part: Span) -> Vec<Scope> {
     let filters = filters(query, part);
     let owned_by = |owner: &str| Condition::Eq(TextField::Owner, owner.to_owned());
@@ -103,7 +103,7 @@ pub fn scopes(query: &ListQuery, part: Span) -> Vec<Scope> {
     scopes
 }
 
-/// The `public` and state filters as the query has them, for one's own images and for operators.
+/// The `public` and state filters as the query has them, for an account's own images and for operators.
 fn as_asked(query: &ListQuery) -> Scope {
     let public = query.public.map(|public| Condition::Bool(Flag::Public, public));
     let state = match query.state {
@@ -116,10 +116,10 @@ fn as_asked(query: &ListQuery) -> Scope {
     public.into_iter().chain(state).collect()
 }
 
-/// Other accounts' images that an account sees: public ones, and private ones shared with it.
+/// Images of other accounts that an account may see: public ones, and private ones shared with it.
 fn of_others(query: &ListQuery, account: &str) -> Vec<Scope> {
     let state = match query.state {
-        // Other people's disabled and unactivated images are not listed by that state.
+        // Other accounts' disabled and unactivated images are never listed by those states.
         StateFilter::Disabled | StateFilter::Unactivated => return vec![],
         StateFilter::Active => Some(disabled(false)),
         StateFilter::All => None,
@@ -172,7 +172,7 @@ fn text_condition(field: TextField, asked: &TextMatch) -> Option<Condition> {
     match asked {
         TextMatch::Exact(text) => Some(Condition::Eq(field, text.clone())),
         TextMatch::Not(text) => Some(Condition::Not(field, text.clone())),
-        // Every text contains the empty one.
+        // Every string contains the empty string.
         TextMatch::Substring(part) if part.is_empty() => None,
         TextMatch::Substring(part) => Some(Condition::Contains(field, part.clone())),
     }

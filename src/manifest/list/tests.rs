@@ -40,7 +40,7 @@ fn refused(query: &str) -> String {
     parse_as(query, OPERATOR).unwrap_err().field
 }
 
-/// UUIDs of the images of the query, in the order of the result.
+/// Returns the UUIDs of the images that match the query, in the order of the result.
 fn listed_of(images: &[Image], query: &str) -> Vec<String> {
     let query = parse(query);
     let views: Vec<_> = images.iter().map(|image| View::new(image).unwrap()).collect();
@@ -57,7 +57,7 @@ fn listed(query: &str) -> Vec<String> {
     listed_of(&moray_images(), query)
 }
 
-/// The same without order, restricted to the six images of the classic fixtures.
+/// Returns the matching UUIDs without their order, restricted to the six images of the classic fixtures.
 fn classics(query: &str) -> BTreeSet<String> {
     let classics = [BASE, NODEJS, BASE_2, FATHER, DARK_SIDE, JOIN_US];
     listed(query).into_iter().filter(|uuid| classics.contains(&uuid.as_str())).collect()
@@ -200,7 +200,7 @@ fn a_marker_is_inclusive() {
     let from = listed("state=all&marker=2012-11-02T22:46:45.992Z");
     assert_eq!(from[..2], [FATHER, BASE]);
     assert_eq!(from.len(), 4);
-    // Images that were not published have their place, but no time.
+    // Images that were not published have a position, but no time.
     let until = "state=all&sort=published_at.desc&marker";
     assert_eq!(listed(&format!("{until}={NODEJS}")), [NODEJS, DARK_SIDE, BASE_2, JOIN_US]);
     assert_eq!(listed(&format!("{until}={BASE_2}")), [BASE_2, JOIN_US]);

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Members that are one value.
+//! Checks of members with a single value.
 
 use serde_json::Value;
 
@@ -16,7 +16,7 @@ const MAX_VERSION: usize = 512;
 const MAX_DESCRIPTION: usize = 10240;
 const MAX_URL: usize = 1024;
 
-/// A text, or a number, which 4.13.1 takes for its text.
+/// Returns a string, or a number converted to a string as in 4.13.1.
 pub(super) fn loose_text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
@@ -25,7 +25,7 @@ pub(super) fn loose_text(value: &Value) -> Option<String> {
     }
 }
 
-/// `type` and `os` of a placeholder hold this text.
+/// Returns whether the value is the string that a placeholder has as its `type` and `os`.
 fn is_null(value: &Value) -> bool {
     value.as_str() == Some("null")
 }
@@ -62,7 +62,7 @@ pub(super) fn version(_: &Subject<'_>, value: &Value, problems: &mut Vec<FieldEr
     check_label("version", "._/+-", MAX_VERSION, value, problems);
 }
 
-/// A text of letters, digits and some more characters.
+/// Checks that a string consists of letters, digits and the characters `also`.
 fn check_label(name: &str, also: &str, max: usize, value: &Value, problems: &mut Vec<FieldError>) {
     let Some(text) = loose_text(value) else {
         problems.push(FieldError::invalid(name).because("not a string"));

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Members that are lists or objects.
+//! Checks of members that are lists or objects.
 
 use serde_json::Value;
 
@@ -16,7 +16,7 @@ const MAX_BILLING_TAG: usize = 128;
 const MAX_TAGS_TEXT: usize = 102_400;
 
 pub(super) fn acl(_: &Subject<'_>, value: &Value, problems: &mut Vec<FieldError>) {
-    // Legacy records hold a single account as a text.
+    // Legacy records hold a single account as a string.
     let Some(accounts) = one_or_many(value) else {
         problems.push(FieldError::invalid("acl").because("not an array"));
         return;
@@ -38,7 +38,7 @@ pub(super) fn billing_tags(subject: &Subject<'_>, value: &Value, problems: &mut 
             Some(text) if coerce::utf16_len(text) > MAX_BILLING_TAG => {
                 format!("item {index} is longer than {MAX_BILLING_TAG} characters")
             }
-            // Moray's database takes it for no value, and the record would be none any more.
+            // Moray's database takes this string for a missing value, and would no longer return the record.
             Some(text) if subject.rules.mode == Mode::Dc && text.trim().eq_ignore_ascii_case("null") => {
                 format!("item {index} cannot be {text:?}")
             }
@@ -49,12 +49,12 @@ pub(super) fn billing_tags(subject: &Subject<'_>, value: &Value, problems: &mut 
     }
 }
 
-/// Whether there is a character in it that databases cannot store in the text of an index.
+/// Returns whether the value contains a NUL character, which databases cannot store in an index of strings.
 fn has_nul(text: &str) -> bool {
     text.contains('\0')
 }
 
-/// The elements of an array, or a text as the only element.
+/// Returns the elements of an array, or a string as the only element.
 pub(super) fn one_or_many(value: &Value) -> Option<&[Value]> {
     match value {
         Value::Array(items) => Some(items),
@@ -68,7 +68,7 @@ pub(super) fn users(_: &Subject<'_>, value: &Value, problems: &mut Vec<FieldErro
     check_items("users", value, good, "must have \"name\" and nothing else", problems);
 }
 
-/// Whether a value is an object with these members and no others.
+/// Returns whether a value is an object with exactly these members.
 pub(super) fn has_exactly(value: &Value, names: &[&str]) -> bool {
     value.as_object().is_some_and(|members| {
         members.len() == names.len() && names.iter().all(|name| members.contains_key(*name))
@@ -89,7 +89,7 @@ pub(super) fn channels(subject: &Subject<'_>, value: &Value, problems: &mut Vec<
         problems.push(FieldError::invalid("channels").because("this server has no channels"));
         return;
     }
-    // A name need not be configured, so that removing a channel does not hide its images.
+    // A channel need not be configured, so that images stay visible when their channel is removed.
     check_items("channels", value, Value::is_string, "is not a string", problems);
 }
 
@@ -118,7 +118,7 @@ pub(super) fn traits(_: &Subject<'_>, value: &Value, problems: &mut Vec<FieldErr
         Value::Object(traits) => {
             problems.extend(traits.iter().filter(|(_, value)| bad(value)).map(|(name, _)| complaint(name)));
         }
-        // 4.13.1 takes an array for an object with indices for names.
+        // 4.13.1 treats an array as an object whose member names are indices.
         Value::Array(traits) => {
             let bad = traits.iter().enumerate().filter(|(_, value)| bad(value));
             problems.extend(bad.map(|(index, _)| complaint(&index.to_string())));
@@ -143,7 +143,7 @@ pub(super) fn tags(_: &Subject<'_>, value: &Value, problems: &mut Vec<FieldError
 }
 
 pub(super) fn error(_: &Subject<'_>, value: &Value, problems: &mut Vec<FieldError>) {
-    // What JavaScript calls an object.
+    // The values that JavaScript calls an object.
     if !(value.is_object() || value.is_array() || value.is_null()) {
         problems.push(FieldError::invalid("error").because("not an object"));
     }

@@ -4,9 +4,9 @@
 
 //! Validation of a record as a whole: which members are required, and in which order problems are reported.
 //!
-//! The order is what clients see in `errors` and in the message: first what is wrong with the stored form
-//! itself, then required members, then the others. The checks are as lenient as those of 4.13.1 even where
-//! that is odd, because a stored record that fails is invisible.
+//! Clients see this order in `errors` and in the message: first problems of the stored form itself, then required
+//! members, then the others. The checks are as lenient as those of 4.13.1, even where that is odd, because a stored
+//! record that fails is invisible.
 
 mod fields;
 mod files;
@@ -53,7 +53,7 @@ pub(super) fn load(raw: Record, rules: Rules) -> Result<Image, Vec<FieldError>> 
     if problems.is_empty() { typed::image(raw, rules, rebuilt_tags) } else { Err(problems) }
 }
 
-/// What the members are checked for.
+/// Checks the value of one member.
 type Check = fn(&Subject<'_>, &Value, &mut Vec<FieldError>);
 
 /// Every validated member in the order in which members outside the required set are checked.
@@ -91,10 +91,10 @@ const CHECKS: &[(&str, Check)] = &[
     ("channels", lists::channels),
 ];
 
-/// Members required of a placeholder that is being made.
+/// Members that are required of a placeholder that is being made.
 const CREATING: &[&str] = &["v", "uuid", "name", "version", "type", "os"];
 
-/// Members required of any other record, with `channels` last for the servers that require them.
+/// Members that are required of any other record. `channels` is last, for the servers that require it.
 const FULL: &[&str] = &[
     "v",
     "uuid",
@@ -139,7 +139,7 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// A member as the manifest names it: `tags` is the object, not the search list.
+    /// Returns a member by the manifest's name: `tags` is the object, not the search list.
     fn member(&self, name: &str) -> Option<&Value> {
         match name {
             "tags" => self.raw.get("tagsObj").filter(|tags| !tags.is_null()).or(self.tags.as_ref()),
@@ -166,7 +166,7 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// What is wrong with the absence of a member of the required set.
+    /// Returns the problem with a required member that is absent, if its absence is one.
     fn absence(&self, name: &'static str) -> Option<FieldError> {
         match name {
             "published_at" | "files" if !self.activated => None,
@@ -179,7 +179,7 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// Checks what only the stored form has. Returns the tags object of a record that has just the list.
+/// Checks the members that only the stored form has. Returns the tags object of a record that has just the list.
 fn check_stored_form(raw: &Record, problems: &mut Vec<FieldError>) -> Option<Map<String, Value>> {
     let tags = match (raw.get("tagsObj"), raw.get("tags")) {
         (None | Some(Value::Null), Some(list)) if !list.is_null() => {

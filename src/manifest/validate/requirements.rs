@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! `requirements`: what a machine must offer to run the image.
+//! Checks of `requirements`: what a machine must offer to run the image.
 
 use serde_json::{Map, Value};
 
@@ -10,15 +10,15 @@ use super::Subject;
 use super::lists::has_exactly;
 use crate::manifest::{FieldError, coerce};
 
-/// The requirements that exist.
+/// The supported requirements.
 const KNOWN: &[&str] =
     &["networks", "brand", "ssh_key", "min_ram", "max_ram", "min_platform", "max_platform", "bootrom"];
 
 pub(super) fn requirements(_: &Subject<'_>, value: &Value, problems: &mut Vec<FieldError>) {
     match value {
         Value::Object(requirements) => check(requirements, problems),
-        // 4.13.1 looks at the members of whatever it is given. Those of an array or a text are numbered;
-        // one of them is enough to say so.
+        // 4.13.1 looks at the members of any value. The members of an array or a string are numbered. It is enough to
+        // report one of them.
         Value::Array(items) if !items.is_empty() => problems.push(unsupported("0")),
         Value::String(text) if !text.is_empty() => problems.push(unsupported("0")),
         Value::Null => problems.push(FieldError::invalid("requirements").because("not an object")),
@@ -50,7 +50,7 @@ fn check(requirements: &Map<String, Value>, problems: &mut Vec<FieldError>) {
     problems.extend(unknown.map(|name| unsupported(name)));
 }
 
-/// Unknown requirements are reported under their bare name.
+/// Returns the problem with an unknown requirement. It is reported under its bare name.
 fn unsupported(name: &str) -> FieldError {
     FieldError::invalid(name).because("unsupported requirement")
 }
@@ -104,10 +104,10 @@ fn check_platforms(name: &str, platforms: &Value, problems: &mut Vec<FieldError>
     }
 }
 
-/// `20121218T203452Z`: limits for every part, no calendar.
+/// Checks a stamp such as `20121218T203452Z`: limits for every part, but no calendar.
 ///
-/// A part that is not a number passes: 4.13.1 compares it with its limits, which is false either way,
-/// and records that hold such a stamp must stay readable.
+/// A part that is not a number passes. 4.13.1 compares it with its limits, and both comparisons are false; records with
+/// such a stamp must stay readable.
 fn is_platform_stamp(stamp: &str) -> bool {
     let parts: Option<Vec<&str>> = [0..4, 4..6, 6..8, 8..9, 9..11, 11..13, 13..15, 15..16]
         .into_iter()

@@ -2,8 +2,8 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! `test/data/manifest/validation.json` holds changes to a small record and, per kind of server, the fields
-//! that the validator of 4.13.1 (imgmanifest 3.2.1) reports: a bare name is code `Invalid`.
+//! `test/data/manifest/validation.json` holds changes to a small record and, per kind of server, the fields that the
+//! validator of 4.13.1 (imgmanifest 3.2.1) reports. A bare name means the code `Invalid`.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -13,22 +13,22 @@ use super::super::image::{Image, Record};
 use super::super::kinds::{Mode, Rules, State, Stor};
 use super::super::{ApiForm, ApiVersion, FieldCode, FieldError, json};
 
-/// Cases whose answer differs from 4.13.1 on purpose, with the fields reported in a datacenter.
+/// Cases that differ from 4.13.1 on purpose, with the fields reported in a datacenter.
 const DIFFERENT: &[(&str, &[&str])] = &[
-    // Not converted to text: a name is a text or a number, a description too.
+    // These are not converted to strings: a name is a string or a number, and so is a description.
     ("v_arr", &["v"]),
     ("name_true", &["name"]),
     ("name_arr", &["name"]),
     ("desc_true", &["description"]),
     ("desc_obj", &["description"]),
-    // Every record has an owner, also a placeholder's.
+    // Every record has an owner, including a placeholder.
     ("creating_min", &["owner MissingParameter"]),
-    // A checksum is a text, a size is not negative.
+    // A checksum is a string, and a size is not negative.
     ("files_sha1num", &["files"]),
     ("files_sizeneg", &["files"]),
-    // One entry stands for every numbered member.
+    // One error is reported for all numbered members.
     ("req_text", &["0"]),
-    // The server turns a single text into a list before it validates.
+    // The server turns a single string into a list before it validates.
     ("bt_text", &[]),
 ];
 
@@ -37,7 +37,7 @@ fn case_record(case: &Value) -> Record {
     for name in case["without"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         record.shift_remove(name);
     }
-    // The stored form keeps the object under another name than the manifest.
+    // The stored form keeps the object under another name than the manifest does.
     if let Some(tags) = record.shift_remove("tags") {
         record.insert("tags".to_owned(), json!([]));
         record.insert("tagsObj".to_owned(), if tags.is_null() { json!(false) } else { tags });
@@ -45,7 +45,7 @@ fn case_record(case: &Value) -> Record {
     record
 }
 
-/// Long texts are written as `{"repeat": [before, text, times]}`.
+/// Expands long strings, which are written as `{"repeat": [before, text, times]}`.
 fn expand(value: &Value) -> Value {
     match value {
         Value::Object(members) => match members.get("repeat").and_then(Value::as_array) {
@@ -92,7 +92,7 @@ fn problems_and_their_order_are_those_of_4_13_1() {
             match (&case[column], deliberate) {
                 (_, Some((_, expected))) if column == "dc" => assert_eq!(found, *expected, "{name}"),
                 (_, Some(_)) => {}
-                // What crashed there is an ordinary problem here.
+                // Input that crashed 4.13.1 is an ordinary problem here.
                 (Value::String(_), None) => assert!(!found.is_empty(), "{name} in {column}"),
                 (expected, None) => assert_eq!(json!(found), *expected, "{name} in {column}"),
             }
@@ -163,7 +163,7 @@ fn channels_are_allowed_but_not_required_in_a_datacenter_that_has_them() {
     assert!(Image::load(small_record(json!({"channels": ["dev"]})), dc).is_ok());
 }
 
-/// Any JSON, with the member names and values of manifests often enough to get far.
+/// Generates any JSON, with the member names and values of manifests often enough to reach the later checks.
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),

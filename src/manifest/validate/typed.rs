@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! From a record that passed every check to the values that operations use.
+//! Reads the values that operations use from a record that passed every check.
 
 use serde_json::{Map, Value};
 
@@ -17,8 +17,8 @@ use crate::manifest::{FieldError, coerce};
 /// Reads the typed values.
 ///
 /// # Errors
-/// A member that cannot be read although its check passed. The one known case is a placeholder without an
-/// owner: 4.13.1 does not ask for one, but always writes one.
+/// A member that cannot be read although its check passed. The one known case is a placeholder without an owner: 4.13.1
+/// does not require an owner there, but always writes one.
 pub(super) fn image(
     raw: Record,
     rules: Rules,

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Members that images of type `zvol` must have and others must not.
+//! Checks of members that images of type `zvol` must have and others must not have.
 
 use serde_json::Value;
 
@@ -30,7 +30,7 @@ fn check_driver(subject: &Subject<'_>, name: &str, value: &Value, problems: &mut
     }
 }
 
-/// The size is read as JavaScript reads a number: 4.13.1 converts it before it looks.
+/// Reads the size as JavaScript reads a number, because 4.13.1 converts it before the check.
 pub(super) fn image_size(subject: &Subject<'_>, value: &Value, problems: &mut Vec<FieldError>) {
     if !belongs(subject) && coerce::truthy(value) {
         problems.push(misplaced("image_size"));
@@ -39,7 +39,7 @@ pub(super) fn image_size(subject: &Subject<'_>, value: &Value, problems: &mut Ve
     }
 }
 
-/// What is wrong with the absence of one of these members.
+/// Returns the problem with one of these members that is absent, if its absence is one.
 pub(super) fn absence(subject: &Subject<'_>, name: &str) -> Option<FieldError> {
     belongs(subject).then(|| FieldError::missing(name))
 }

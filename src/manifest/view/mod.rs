@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What reads need of a valid record, in little memory: the values that are compared, and the text that clients get.
+//! The part of a valid record that reads need, in little memory: the values that are compared, and the text that clients get.
 
 #[cfg(test)]
 mod tests;
@@ -21,9 +21,9 @@ use super::list::Position;
 use super::times::Moment;
 use super::uuid::Uuid;
 
-/// An image as reads know it: decoded and rendered once, whoever asks for it later and in which form.
+/// An image as reads use it. It is decoded and rendered once, for all later readers and all forms.
 ///
-/// The record itself is not in it; a change reads that from the database.
+/// The record itself is not part of it; a change reads the record from the database.
 #[derive(Debug)]
 pub struct View {
     uuid: Uuid,
@@ -42,14 +42,14 @@ pub struct View {
     origin: Option<Uuid>,
     files: Box<[ImageFile]>,
     icon: Option<Box<Icon>>,
-    /// The API form of version 2 without admin fields, two spaces a level.
+    /// The API form of version 2 without admin fields, indented by two spaces a level.
     text: Bytes,
     etag: [u8; 20],
-    /// Where it differs from `etag`: the tag of version 1.
+    /// The entity tag of version 1, where it differs from `etag`.
     etag_v1: Option<Box<[u8; 20]>>,
 }
 
-/// The flags of an image in one byte, so that a scan need not look at the image itself.
+/// The flags of an image in one byte, so that a scan need not touch the image itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Flags(u8);
 
@@ -63,28 +63,28 @@ impl Flags {
     /// A job makes the image; see [`Image::job`].
     pub const OF_JOB: Flags = Flags(8);
 
-    /// These flags, and one more if `on`.
+    /// Returns these flags, and also `flag` if `on`.
     #[must_use]
     pub fn with(self, flag: Flags, on: bool) -> Flags {
         if on { Flags(self.0 | flag.0) } else { self }
     }
 
-    /// Whether all of these are set.
+    /// Returns whether all of these flags are set.
     pub fn has(self, flags: Flags) -> bool {
         self.0 & flags.0 == flags.0
     }
 
-    /// Whether the flags of `mask` are set exactly where they are in `wanted`.
+    /// Returns whether the flags in `mask` have the same values as in `wanted`.
     pub fn meet(self, mask: Flags, wanted: Flags) -> bool {
         self.0 & mask.0 == wanted.0
     }
 }
 
 impl View {
-    /// The view of an image.
+    /// Builds the view of an image.
     ///
     /// # Errors
-    /// Only when the image cannot be rendered, which a valid one always can.
+    /// The image cannot be rendered, which does not happen to a valid image.
     pub fn new(image: &Image) -> Result<View, serde_json::Error> {
         let form = ApiForm { version: ApiVersion::V2, mode: image.rules.mode, admin_fields: false };
         let text = super::json::pretty(&image.api(&form))?.into_bytes();
@@ -121,7 +121,7 @@ impl View {
         })
     }
 
-    /// The text of the image in this form, byte for byte as [`super::json::pretty`] renders it.
+    /// Returns the image in this form, byte for byte as [`super::json::pretty`] renders it.
     pub fn text(&self, form: &ApiForm) -> Bytes {
         match self.form_text(form) {
             Cow::Borrowed(_) => self.text.clone(),
@@ -129,12 +129,12 @@ impl View {
         }
     }
 
-    /// Appends the text of the image as an element of a list.
+    /// Appends the image in this form as an element of a list.
     pub fn append_element(&self, form: &ApiForm, list: &mut Vec<u8>) {
         text::append_indented(&self.form_text(form), list);
     }
 
-    /// Bytes of the text that is kept.
+    /// Returns the length of the text that the view holds, in bytes.
     pub fn text_len(&self) -> usize {
         self.text.len()
     }
@@ -152,7 +152,7 @@ impl View {
         versioned
     }
 
-    /// The entity tag of the image in this form: the SHA-1 of its compact text in lower-case hex, as 4.13.1 has it.
+    /// Returns the entity tag of the image in this form: the SHA-1 of its compact text in lower-case hex, as in 4.13.1.
     pub fn etag(&self, form: &ApiForm) -> String {
         if form.admin_fields && !self.files.is_empty() {
             return hex::encode(Sha1::digest(text::compacted(&self.form_text(form))));
@@ -160,7 +160,7 @@ impl View {
         hex::encode(self.etag_bytes(form.version))
     }
 
-    /// The entity tag without admin fields, as the digest that it is.
+    /// Returns the entity tag without admin fields, as the bytes of the digest.
     pub fn etag_bytes(&self, version: ApiVersion) -> &[u8; 20] {
         match (version, &self.etag_v1) {
             (ApiVersion::V1, Some(etag)) => etag,
@@ -168,17 +168,17 @@ impl View {
         }
     }
 
-    /// Its place in the order of results.
+    /// Returns the image's position in the order of results.
     pub fn position(&self) -> Position {
         Position { published: self.published, uuid: self.uuid }
     }
 
-    /// As [`Image::is_visible_to`].
+    /// See [`Image::is_visible_to`].
     pub fn is_visible_to(&self, account: Uuid) -> bool {
         self.owner == account || (self.activated() && (self.public() || self.is_shared_with(account)))
     }
 
-    /// Whether the account is in the ACL.
+    /// Returns whether the account is in the ACL.
     pub fn is_shared_with(&self, account: Uuid) -> bool {
         self.acl.binary_search(&account).is_ok()
     }
@@ -213,7 +213,7 @@ impl View {
         self.flags
     }
 
-    /// Whether the flags say active: activated and not disabled. This is what ListImages selects by.
+    /// Whether the flags say active: activated and not disabled. ListImages selects by this.
     pub fn is_active(&self) -> bool {
         self.flags.meet(Flags(Flags::ACTIVATED.0 | Flags::DISABLED.0), Flags::ACTIVATED)
     }
@@ -238,12 +238,12 @@ impl View {
         self.flags.has(Flags::PUBLIC)
     }
 
-    /// The type as it is stored: the text `null` for a placeholder.
+    /// The type as it is stored: the string `null` for a placeholder.
     pub fn image_type(&self) -> Option<&str> {
         self.image_type.as_deref()
     }
 
-    /// The operating system as it is stored: the text `null` for a placeholder.
+    /// The operating system as it is stored: the string `null` for a placeholder.
     pub fn os(&self) -> Option<&str> {
         self.os.as_deref()
     }
@@ -253,12 +253,12 @@ impl View {
         self.published
     }
 
-    /// Accounts that may use a private image: each once, in the order of UUIDs.
+    /// Accounts that may use a private image, without duplicates, in the order of UUIDs.
     pub fn acl(&self) -> &[Uuid] {
         &self.acl
     }
 
-    /// The `key=value` elements that a search compares with.
+    /// The `key=value` elements that searches compare with.
     pub fn tags_search_list(&self) -> &[Box<str>] {
         &self.tags
     }
@@ -268,17 +268,17 @@ impl View {
         &self.billing_tags
     }
 
-    /// The channels the image is in; `None` where the server has none.
+    /// The channels the image is in; `None` if the server has no channels.
     pub fn channels(&self) -> Option<&[Box<str>]> {
         self.channels.as_deref()
     }
 
-    /// The image this one is a difference from.
+    /// The image that this one is an increment of.
     pub fn origin(&self) -> Option<Uuid> {
         self.origin
     }
 
-    /// The files, at most one, two for LXD images.
+    /// The files: at most one, or two for LXD images.
     pub fn files(&self) -> &[ImageFile] {
         &self.files
     }
@@ -292,7 +292,7 @@ impl View {
 /// Loads a record for reads only.
 ///
 /// # Errors
-/// Why the record does not exist for clients: the fields that are wrong.
+/// The invalid fields, which are why the record does not exist for clients.
 pub fn load(record: super::Record, rules: Rules) -> Result<View, String> {
     let image = Image::load(record, rules).map_err(|problems| {
         let fields: Vec<_> = problems.iter().map(|problem| problem.field.as_str()).collect();
@@ -312,7 +312,7 @@ fn boxed(texts: &[String]) -> Box<[Box<str>]> {
     texts.iter().map(|text| text.as_str().into()).collect()
 }
 
-/// The name of a member of a closed set, or what is stored where it is none.
+/// Returns the name of a known member of the enumeration, otherwise the stored string.
 fn name_of(known: Option<&'static str>, stored: Option<&str>) -> Option<Cow<'static, str>> {
     known.map(Cow::Borrowed).or_else(|| stored.map(|text| Cow::Owned(text.to_owned())))
 }

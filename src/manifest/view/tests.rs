@@ -17,7 +17,7 @@ fn forms(mode: Mode) -> impl Iterator<Item = ApiForm> {
         .flat_map(move |version| [false, true].map(|admin_fields| ApiForm { version, mode, admin_fields }))
 }
 
-/// Every derived form must be what a fresh rendering gives.
+/// Asserts that every derived form equals a fresh rendering.
 fn assert_same(image: &Image) {
     let view = View::new(image).unwrap();
     for form in forms(image.rules.mode) {

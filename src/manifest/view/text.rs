@@ -2,10 +2,10 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Other forms of a manifest's rendered text, made without decoding it.
+//! Derives other forms of a manifest's rendered text without decoding it.
 //!
-//! They rely on the layout of [`crate::manifest::json::pretty`]: a raw line break ends a line and is never within a
-//! text, and the depth of a line is the number of its leading blanks.
+//! This relies on the layout of [`crate::manifest::json::pretty`]: a raw line break always ends a line and never occurs
+//! within a string, and the depth of a line is the number of its leading spaces.
 
 use memchr::{memchr_iter, memmem};
 
@@ -15,17 +15,17 @@ const CHANNELS: &[u8] = b",\n  \"channels\": [";
 const FILES: &[u8] = b"\n  \"files\": [";
 const END_OF_ENTRY: &[u8] = b"\n    }";
 
-/// Where the member `channels` begins, comma included: it is the last one.
+/// Returns the position at which the member `channels` begins, including the comma before it. It is the last member.
 pub(super) fn channels_start<T>(text: &[u8], channels: Option<&[T]>) -> Option<usize> {
     channels.and_then(|_| memmem::rfind(text, CHANNELS))
 }
 
-/// The text of an object whose last members were cut off.
+/// Closes an object whose last members were cut off.
 pub(super) fn closed(members: &[u8]) -> Vec<u8> {
     [members, b"\n}"].concat()
 }
 
-/// The text with the member `stor` at the end of every entry of `files`.
+/// Returns the text with the member `stor` added at the end of every entry of `files`.
 pub(super) fn with_stor(text: &[u8], files: &[ImageFile]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len() + 32 * files.len());
     let Some(mut done) = memmem::find(text, FILES) else { return text.to_vec() };
@@ -43,7 +43,7 @@ pub(super) fn with_stor(text: &[u8], files: &[ImageFile]) -> Vec<u8> {
     out
 }
 
-/// Appends the text one level deeper.
+/// Appends the text, indented by one more level.
 pub(super) fn append_indented(text: &[u8], out: &mut Vec<u8>) {
     let mut start = 0;
     for end in memchr_iter(b'\n', text).chain([text.len().saturating_sub(1)]) {
@@ -53,7 +53,7 @@ pub(super) fn append_indented(text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// The text of `JSON.stringify` without an indent: everything outside texts that is only there for people is left out.
+/// Returns the text as `JSON.stringify` without indentation gives it: without the white space outside strings.
 pub(super) fn compacted(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     for line in text.split(|byte| *byte == b'\n') {
@@ -70,7 +70,7 @@ pub(super) fn compacted(text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Where the colon after the name of a member is, if the line has one.
+/// Returns the position of the colon after a member's name, if the line has one.
 fn name_end(line: &[u8]) -> Option<usize> {
     if line.first() != Some(&b'"') {
         return None;
