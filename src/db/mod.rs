@@ -4,9 +4,9 @@
 
 //! Where manifests live: in the Moray of a datacenter, or in files of a standalone server.
 //!
-//! Both are one [`Database`] to whoever uses it. A change reads the record itself, with the version that was read, and
-//! writes it on condition that it is still that version. Reads go over [views](crate::manifest::View) of all images that
-//! are kept in memory.
+//! Callers see one [`Database`] for both. A change reads the record itself, together with its version, and writes it on
+//! condition that it is still that version. Reads use [views](crate::manifest::View) of all images, which are kept in
+//! memory.
 
 mod index;
 mod local;
@@ -29,17 +29,17 @@ pub use self::moray::MorayDatabase;
 pub use self::records::Records;
 pub use self::stored_record::StoredRecord;
 
-/// A valid record and the version of it that was read.
+/// A valid record, and the version of it that was read.
 #[derive(Debug, Clone)]
 pub struct Stored {
     /// The record.
     pub image: Image,
-    /// Names this version to a conditional write.
+    /// The version, for a conditional write.
     pub etag: String,
 }
 
 impl Stored {
-    /// The view of the record. There always is one: the log says so if there is not.
+    /// Returns the view of the record. A valid record always has one; if not, the log says so.
     pub(in crate::db) fn view(&self) -> Option<View> {
         let uuid = self.image.uuid();
         let failed = |error: &serde_json::Error| {
@@ -49,58 +49,58 @@ impl Stored {
     }
 }
 
-/// What a read found.
+/// The result of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Found<T> {
-    /// It.
+    /// The value found.
     pub value: T,
-    /// How long ago this was known to be current, where the database is away and so nothing newer is to be had.
+    /// How long ago the value was known to be current, if the database is unavailable and nothing newer can be read.
     pub stale: Option<Duration>,
 }
 
 impl<T> Found<T> {
-    /// What is current.
+    /// Wraps a current value.
     pub(in crate::db) fn current(value: T) -> Found<T> {
         Found { value, stale: None }
     }
 
-    /// The same with something else in the place of the value.
+    /// Replaces the value by the result of `change`.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Found<U> {
         Found { value: change(self.value), stale: self.stale }
     }
 }
 
-/// A record that is there and cannot be used.
+/// A record that exists but cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Damaged {
-    /// Its name in the database: a file name, or a key.
+    /// The record's name in the database: a file name, or a key.
     pub name: String,
     /// What is wrong, and what was done about it.
     pub reason: String,
 }
 
-/// How the database is, for operators.
+/// The state of the database, for operators.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
-    /// Images in memory; `None` before all of them are.
+    /// The number of images in memory; `None` until all are loaded.
     pub images: Option<usize>,
-    /// How long ago these were known to be all, and current; `None` before the first time. Zero for files, which nobody
-    /// else writes.
+    /// How long ago the images in memory were known to be complete and current; `None` before the first time. Zero for
+    /// files, because no other process writes them.
     pub age: Option<Duration>,
     /// Records that cannot be used, by name.
     pub damaged: Vec<Damaged>,
 }
 
-/// Why the database did not do what it was asked.
+/// Why the database did not carry out an operation.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
-    /// The database, or the way to it, is down. Nothing was changed.
+    /// The database, or the connection to it, is down. Nothing was changed.
     #[error("the database is unavailable")]
     Unavailable(#[source] Cause),
-    /// A write may have been made or not: the answer to it was lost.
+    /// It is unknown whether a write was made, because the answer to it was lost.
     #[error("the outcome of a write is unknown")]
     OutcomeUnknown(#[source] Cause),
-    /// Somebody else changed, made or deleted the record since it was read. Nothing was changed.
+    /// Another request changed, created or deleted the record since it was read. Nothing was changed.
     #[error("the record has changed")]
     Conflict,
     /// Another record has the same `urn`. Nothing was changed.
@@ -109,21 +109,21 @@ pub enum DbError {
     /// The database cannot store a value of the record. Nothing was changed.
     #[error("the database cannot store a value")]
     Unstorable(#[source] Cause),
-    /// A list cannot begin where it was asked to.
+    /// A list cannot begin at the marker.
     #[error(transparent)]
     NoSuchMarker(#[from] NoSuchMarker),
     /// The disk is full. Nothing was changed.
     #[error("no space left for manifests")]
     NoSpace(#[source] io::Error),
-    /// The database refused.
+    /// Any other failure of the database.
     #[error("the database request failed")]
     Failed(#[source] Cause),
 }
 
-/// What a backend said.
+/// The error of a backend.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// The manifests.
+/// The database of manifests.
 #[derive(Debug)]
 pub enum Database {
     /// In Moray, with a replica in memory.
@@ -132,7 +132,7 @@ pub enum Database {
     Local(LocalDatabase),
 }
 
-/// Calls the method of the same name of whichever database it is.
+/// Calls the method of the same name on the backend in use.
 macro_rules! either {
     ($database:ident . $method:ident ( $($argument:expr),* )) => {
         match $database {
@@ -143,8 +143,8 @@ macro_rules! either {
 }
 
 impl Database {
-    /// The record of `uuid` as it is now, for a change. One that is not valid does not exist for clients, as in 4.13.1,
-    /// and is logged.
+    /// Returns the current record of `uuid`, for a change. As in 4.13.1, an invalid record does not exist for clients;
+    /// it is logged.
     ///
     /// # Errors
     /// `Unavailable`, `Failed`.
@@ -152,8 +152,9 @@ impl Database {
         either!(self.get(uuid))
     }
 
-    /// The record of `uuid` for a change that begins with what is known, without asking Moray; `None` if nothing is. If it is
-    /// another version by now, a write meets a `Conflict`. A refusal needs the record as it is now.
+    /// Returns the record of `uuid` from memory, without asking Moray, for a change that may begin with an outdated
+    /// record; `None` if no record is in memory. If the version is outdated, the write fails with a `Conflict`. Before
+    /// a request is refused the current record has to be read.
     ///
     /// # Errors
     /// `Unavailable`, `Failed`.
@@ -161,8 +162,8 @@ impl Database {
         either!(self.known(uuid))
     }
 
-    /// The image with this UUID, for a read. It is at most a second behind what other processes write, and never behind
-    /// what this one has written.
+    /// Returns the image with this UUID, for a read. It is at most a second behind the writes of other processes, and
+    /// never behind those of this process.
     ///
     /// # Errors
     /// `Unavailable`, `Failed`.
@@ -170,11 +171,11 @@ impl Database {
         self.view_if(uuid, |_| true).await
     }
 
-    /// The same for somebody to whom only some images are shown. One that is not is looked for as if it were not known
-    /// here: neither the answer nor its time tells whether it exists.
+    /// Returns the image only if `is_shown` holds for it. An image that is not shown is looked up as if it were unknown
+    /// here, so that neither the answer nor its time reveals whether the image exists.
     ///
     /// # Errors
-    /// As [`Database::view`].
+    /// The errors of [`Database::view`].
     pub async fn view_if(
         &self,
         uuid: Uuid,
@@ -188,8 +189,8 @@ impl Database {
         Ok(found)
     }
 
-    /// The answer to a ListImages query, as current as [`Database::view`]. Without a limit in the query Moray answers
-    /// at most 1000 images, the local database all.
+    /// Returns the answer to a ListImages query, as current as [`Database::view`]. If the query has no limit, Moray's
+    /// answer has at most 1000 images, and the local database's answer has all.
     ///
     /// # Errors
     /// `NoSuchMarker`, `Unavailable`, `Failed`.
@@ -200,17 +201,17 @@ impl Database {
     /// Stores a new record.
     ///
     /// # Errors
-    /// `Conflict` when the UUID is taken; the others of a write.
+    /// `Conflict` if the UUID is taken; the other errors of a write.
     pub async fn insert(&self, image: &Image) -> Result<(), DbError> {
         either!(self.insert(image))
     }
 
-    /// Stores a record in the place of the version `replaced`, or of none, if its origin, and those above it that are given,
-    /// still are the versions that were read. Whoever has read one of these before, to delete it or to give it another UUID
-    /// or origin, gets a `Conflict` from then on.
+    /// Stores a record in the place of the version `replaced` (or of none), on condition that the given origins still
+    /// are the versions that were read. The write makes these origins new versions: a request that has read one of them
+    /// before, to delete it or to give it another UUID or origin, then gets a `Conflict`.
     ///
     /// # Errors
-    /// `Conflict` when one of them is another version by now; the others of a write.
+    /// `Conflict` if one of them is another version by then; the other errors of a write.
     pub async fn put_with_origins(
         &self,
         image: &Image,
@@ -223,7 +224,7 @@ impl Database {
     /// Stores a changed record in the place of the version that `etag` names.
     ///
     /// # Errors
-    /// `Conflict` when it is another version by now; the others of a write.
+    /// `Conflict` if the record is another version by then; the other errors of a write.
     pub async fn replace(&self, image: &Image, etag: &str) -> Result<(), DbError> {
         either!(self.replace(image, etag))
     }
@@ -231,17 +232,17 @@ impl Database {
     /// Deletes the version of the record that `etag` names.
     ///
     /// # Errors
-    /// `Conflict` when it is another version by now, or gone; the others of a write.
+    /// `Conflict` if the record is another version by then, or deleted; the other errors of a write.
     pub async fn delete(&self, uuid: Uuid, etag: &str) -> Result<(), DbError> {
         either!(self.delete(uuid, etag))
     }
 
-    /// Stores `image`, whose UUID is new, in the place of the version of `old` that `etag` names. The `origins` are those of
-    /// [`Database::put_with_origins`]; none where the image keeps its origin.
+    /// Stores `image`, whose UUID is new, in the place of the version of `old` that `etag` names. The `origins` are as
+    /// in [`Database::put_with_origins`]; they are empty if the image keeps its origin.
     ///
     /// # Errors
-    /// `Conflict` when the new UUID is taken, or the old record or an origin is another version by now; the others of a
-    /// write.
+    /// `Conflict` if the new UUID is taken, or if the old record or an origin is another version by then; the other
+    /// errors of a write.
     pub async fn rename(
         &self,
         image: &Image,
@@ -252,7 +253,8 @@ impl Database {
         either!(self.rename(image, old, etag, origins))
     }
 
-    /// UUIDs of the images whose origin is `uuid`. With Moray: as it has them now, valid or not, a thousand at most.
+    /// Returns the UUIDs of the images whose origin is `uuid`. With Moray: the current ones, valid or not, at most a
+    /// thousand.
     ///
     /// # Errors
     /// `Unavailable`, `Failed`.
@@ -260,24 +262,26 @@ impl Database {
         either!(self.dependents(uuid))
     }
 
-    /// The same for a version of an image that is to be deleted, without asking anybody; `None` where that is not possible.
-    /// One that comes meanwhile makes the image another version: see [`Database::put_with_origins`].
+    /// Returns the dependents of this version of an image from memory, for a deletion; `None` if memory may be
+    /// incomplete. An image that names it as its origin afterwards makes it another version: see
+    /// [`Database::put_with_origins`].
     ///
     /// # Errors
-    /// When the process is being stopped.
+    /// The process is being stopped.
     pub async fn known_dependents(&self, stored: &Stored) -> Result<Option<Vec<Uuid>>, DbError> {
         either!(self.known_dependents(stored))
     }
 
-    /// All images of which `wanted` holds, for work that is repeated. With Moray it waits until all are in memory.
+    /// Returns all images for which `wanted` holds, for repeated background work. With Moray it waits until all images
+    /// are in memory.
     ///
     /// # Errors
-    /// When the process is being stopped.
+    /// The process is being stopped.
     pub async fn filtered(&self, wanted: fn(&View) -> bool) -> Result<Vec<Arc<View>>, DbError> {
         either!(self.filtered(wanted))
     }
 
-    /// Asks whether it works now, Moray with its own database behind it.
+    /// Checks that the database works now. With Moray this includes the database behind it.
     ///
     /// # Errors
     /// `Unavailable`, `Failed`.
@@ -285,7 +289,7 @@ impl Database {
         either!(self.probe())
     }
 
-    /// How it is.
+    /// Returns the state of the database.
     pub fn status(&self) -> Status {
         match self {
             Database::Moray(database) => database.status(),
@@ -293,7 +297,7 @@ impl Database {
         }
     }
 
-    /// Open connections to Moray.
+    /// Returns the number of open connections to Moray.
     pub fn connections(&self) -> usize {
         match self {
             Database::Moray(database) => database.connections(),
@@ -301,7 +305,7 @@ impl Database {
         }
     }
 
-    /// Ends its connections, waiting up to `limit` for calls under way.
+    /// Closes the connections, and waits up to `limit` for calls in progress.
     pub async fn close(&self, limit: Duration) {
         match self {
             Database::Moray(database) => database.close(limit).await,
@@ -310,12 +314,13 @@ impl Database {
     }
 }
 
-/// Renders the answer to a list on a blocking thread, a few at a time: nobody counts the memory of an answer before there is one.
+/// Renders the answer to a list on a blocking thread. Only a few run at a time, because nothing else bounds their
+/// memory.
 async fn rendered<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, DbError> {
     static RENDERING: Semaphore = Semaphore::const_new(4);
     let permit = RENDERING.acquire().await.map_err(|closed| DbError::Failed(closed.into()))?;
     blocking(move || {
-        // The work goes on when its caller does not.
+        // The permit moves into the work, which goes on even if its caller is cancelled.
         let _permit = permit;
         work()
     })
@@ -324,6 +329,6 @@ async fn rendered<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 
 /// Runs `work` on a blocking thread.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, DbError> {
-    // It fails only when the process is being stopped.
+    // This fails only when the process is being stopped.
     tokio::task::spawn_blocking(work).await.map_err(|stopped| DbError::Failed(stopped.into()))
 }

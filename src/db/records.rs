@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The records as they are stored, valid or not, for tools that look at a database beside the service.
+//! The stored records, valid or not, for tools that read a database beside the running service.
 
 use std::collections::VecDeque;
 use std::io;
@@ -17,21 +17,21 @@ use crate::files::DirectoryLock;
 use crate::manifest::{Rules, Uuid};
 use crate::telemetry::Metrics;
 
-/// Files read at a time.
+/// How many files are read at a time.
 const PAGE: usize = 500;
 
-/// How long a tool waits for a database that is away.
+/// How long a tool waits for a database that is unavailable.
 const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Goes over all records. A record that is there all the time comes once, in one of the versions that it had meanwhile.
+/// Iterates over all records. A record that exists the whole time is returned once, in one of its versions of that time.
 #[derive(Debug)]
 pub struct Records(Source);
 
 #[derive(Debug)]
 enum Source {
     Moray(MorayRecords),
-    /// Files, which may be in use by a service, and those that have not come yet.
+    /// Files, which a service may be using, and the UUIDs that have not been read yet.
     Local {
         files: Arc<Directory>,
         left: VecDeque<Uuid>,
@@ -39,10 +39,11 @@ enum Source {
 }
 
 impl Records {
-    /// The records of the database that the configuration names, from the first one. To be called within the runtime.
+    /// Opens the records of the database that the configuration names, from the first one on. Must be called within the
+    /// runtime.
     ///
     /// # Errors
-    /// When there is no directory of files. Moray is asked later.
+    /// There is no directory of files. Moray is contacted later.
     pub fn open(config: &Config, metrics: Arc<Metrics>) -> io::Result<Records> {
         match &config.database {
             config::Database::Moray(moray) => Ok(Records(Source::Moray(MorayRecords::new(moray, metrics)))),
@@ -54,7 +55,7 @@ impl Records {
         }
     }
 
-    /// The next ones; none after the last. Waits half a minute for a database that is away.
+    /// Returns the next records; none after the last. Waits half a minute for a database that is unavailable.
     ///
     /// # Errors
     /// `Unavailable`, `Failed`.
@@ -77,7 +78,7 @@ impl Records {
                 let files = Arc::clone(files);
                 let read = blocking(move || page.into_iter().map(|uuid| read(&files, uuid)).collect());
                 let read: Result<Vec<_>, DbError> = read.await?;
-                // What is gone was deleted meanwhile.
+                // A missing record was deleted in the meantime.
                 let read: Vec<_> = read?.into_iter().flatten().collect();
                 if !read.is_empty() {
                     return Ok(read);
@@ -86,7 +87,7 @@ impl Records {
         }
     }
 
-    /// All that are left.
+    /// Returns all remaining records.
     ///
     /// # Errors
     /// `Unavailable`, `Failed`.
@@ -101,7 +102,7 @@ impl Records {
         }
     }
 
-    /// The record of an image, as it is now.
+    /// Returns the current record of an image.
     ///
     /// # Errors
     /// `Unavailable`, `Failed`.
@@ -115,7 +116,7 @@ impl Records {
         }
     }
 
-    /// Ends its connections.
+    /// Closes the connections.
     pub async fn close(&self) {
         if let Source::Moray(moray) = &self.0 {
             moray.close().await;
@@ -123,7 +124,7 @@ impl Records {
     }
 }
 
-/// Waits for a database that is away, but not for ever.
+/// Waits for a database that is unavailable, up to a limit.
 #[derive(Debug)]
 struct Patience(Instant);
 
@@ -140,11 +141,11 @@ impl Patience {
 }
 
 impl Database {
-    /// The database that the configuration names, for changes by a tool. Files are for one process only: the service must
-    /// not run. Moray is waited for, and its bucket made if there is none. To be called within the runtime.
+    /// Opens the database that the configuration names, for changes by a tool. Files can be used by one process only, so the
+    /// service must not run. Moray is waited for, and its bucket is created if missing. Must be called within the runtime.
     ///
     /// # Errors
-    /// When files cannot be used, or another process uses them. Moray that does not come is for the calls to tell.
+    /// The files cannot be used, or another process uses them. If Moray does not answer, the calls report it.
     pub async fn open(config: &Config, rules: Rules, metrics: Arc<Metrics>) -> Result<Database, OpenError> {
         match &config.database {
             config::Database::Local => {

@@ -4,11 +4,11 @@
 
 use crate::manifest::Record;
 
-/// A record as it is stored.
+/// A record as it is stored, valid or not.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredRecord {
-    /// Its name in the database: the UUID, for those that can be used.
+    /// The record's name in the database: the UUID, for usable records.
     pub key: String,
-    /// What is stored; or why it is no JSON object.
+    /// The stored object, or why it is not a JSON object.
     pub record: Result<Record, String>,
 }

@@ -11,11 +11,11 @@ use sha1::{Digest, Sha1};
 use crate::manifest::list::ListQuery;
 use crate::manifest::{ApiForm, View};
 
-/// Rendered answers may take one byte for so many of the manifests' texts.
+/// The cached answers may take up to this fraction (one in `SHARE`) of the size of all manifest texts.
 const SHARE: usize = 4;
-/// What they may always take.
+/// The bytes that the cached answers may always take.
 const MIN_BYTES: usize = 4 << 20;
-/// What one answer takes beside its text.
+/// The estimated bytes of an answer besides its text.
 const OVERHEAD: usize = 512;
 
 /// The rendered answer to a list query.
@@ -28,7 +28,7 @@ pub struct ListAnswer {
 }
 
 impl ListAnswer {
-    /// Renders the images as [`crate::manifest::json::pretty`] would, and derives the tag from theirs.
+    /// Renders the images as [`crate::manifest::json::pretty`] would, and derives the entity tag from theirs.
     pub(in crate::db) fn render(views: &[Arc<View>], form: ApiForm) -> ListAnswer {
         let mut digest = Sha1::new();
         digest.update([u8::from(form.admin_fields)]);
@@ -42,7 +42,7 @@ impl ListAnswer {
             view.append_element(&form, &mut text);
             digest.update(view.uuid().to_string());
             digest.update(view.etag_bytes(form.version));
-            // The only member that the tag does not cover.
+            // The storage backend is the only shown member that the images' tags do not cover.
             let shown = view.files().iter().filter(|_| form.admin_fields);
             shown.for_each(|file| digest.update(file.stor.as_str()));
         }
@@ -55,7 +55,7 @@ impl ListAnswer {
     }
 }
 
-/// Answers that were rendered since the last change, by query and form.
+/// A cache of the answers rendered since the last change, by query and form.
 #[derive(Debug, Default)]
 pub(super) struct Answers(Mutex<AnswerCache>);
 
@@ -75,7 +75,7 @@ impl Answers {
         kept.answers.get(&(query.clone(), form)).cloned()
     }
 
-    /// Keeps an answer. `manifest_bytes` says how much the images' texts take.
+    /// Stores an answer. `manifest_bytes` is the size of all images' texts.
     pub(super) fn put(
         &self,
         generation: u64,
@@ -85,7 +85,7 @@ impl Answers {
         manifest_bytes: usize,
     ) {
         let most = (manifest_bytes / SHARE).max(MIN_BYTES);
-        // The query is as long as its sender likes.
+        // A query can be as long as its sender likes, so its size counts, too.
         let size = answer.text.len() + format!("{query:?}").len() + OVERHEAD;
         let mut kept = self.kept();
         if size > most || kept.generation > generation {
@@ -100,7 +100,7 @@ impl Answers {
     }
 
     fn kept(&self) -> MutexGuard<'_, AnswerCache> {
-        // Each change of it is complete before anything can fail.
+        // Each change of the cache is complete before anything can panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::manifest::list::Span;
 use crate::manifest::{Flags, View};
 
-/// An image with its flags beside the pointer: a scan that only needs these stays within one array.
+/// An image, with its flags beside the pointer: a scan that needs only the flags stays within one array.
 #[derive(Debug, Clone)]
 pub(super) struct Slot {
     pub(super) view: Arc<View>,
@@ -25,13 +25,13 @@ impl Slot {
 pub(super) struct Group(Vec<Slot>);
 
 impl Group {
-    /// Appends an image that is known to be the last one.
+    /// Appends an image that is known to sort after all others.
     pub(super) fn push(&mut self, view: &Arc<View>) {
         self.0.push(Slot::new(view));
     }
 
     pub(super) fn insert(&mut self, view: &Arc<View>) {
-        // New images are mostly the last ones.
+        // New images mostly sort last.
         let is_last = self.0.last().is_none_or(|last| last.view.position() < view.position());
         let at = if is_last { self.0.len() } else { self.position(view) };
         self.0.insert(at, Slot::new(view));
@@ -64,7 +64,7 @@ impl Group {
         &self.0
     }
 
-    /// The images in this part.
+    /// Returns the images in this span.
     pub(super) fn within(&self, part: Span) -> &[Slot] {
         let start = self.0.partition_point(|slot| slot.view.position() < part.first);
         let end = self.0.partition_point(|slot| slot.view.position() <= part.last);

@@ -2,10 +2,10 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! All images of a database in memory: by UUID for GetImage, in the order of lists, and by what lists select.
+//! All images of a database in memory: by UUID for GetImage, in the order of lists, and by the values that lists select by.
 //!
-//! Look-ups by UUID have a lock of their own, so that they never wait for a list; that lock is held for the time of one
-//! look-up or one insertion. Lists, which take longer, belong on blocking threads, and so do changes.
+//! Look-ups by UUID use a separate lock, which is held only for one look-up or one insertion, so that they never wait
+//! for a list. Lists take longer and belong on blocking threads, and so do changes.
 
 mod answers;
 mod group;
@@ -24,27 +24,27 @@ use answers::Answers;
 pub use answers::ListAnswer;
 use order::Order;
 
-/// What happened to an image.
+/// A change of one image.
 #[derive(Debug, Clone)]
 pub(super) enum Change {
-    /// There is an image, new or in the place of its earlier version.
+    /// Adds an image, or replaces its earlier version.
     Put(Arc<View>),
-    /// There is none any more.
+    /// Removes an image.
     Remove(Uuid),
 }
 
-/// See the module.
+/// See the module documentation.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     images: RwLock<HashMap<Uuid, Arc<View>>>,
     order: RwLock<Order>,
     answers: Answers,
-    /// Goes up when a change is complete, and before anybody else can see it in `order`.
+    /// Incremented when a change is complete, and before any reader can see the change in `order`.
     generation: AtomicU64,
     text_bytes: AtomicUsize,
 }
 
-/// All images of an index, or those that it had before.
+/// All images for an index, indexed in advance, or those that [`Index::swap`] took out of it.
 #[derive(Debug)]
 pub(super) struct Prepared {
     images: HashMap<Uuid, Arc<View>>,
@@ -53,7 +53,7 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// These images, whose UUIDs are different. Takes long; to be called on a blocking thread.
+    /// Indexes these images, whose UUIDs must be distinct. Takes long; call it on a blocking thread.
     pub(super) fn new(views: Vec<Arc<View>>) -> Prepared {
         Prepared {
             text_bytes: views.iter().map(|view| view.text_len()).sum(),
@@ -74,17 +74,17 @@ impl Index {
         read(&self.images).get(&uuid).cloned()
     }
 
-    /// The images that are wanted. To be called on a blocking thread.
+    /// Returns the images for which `wanted` holds. Call it on a blocking thread.
     pub(super) fn filtered(&self, wanted: impl Fn(&View) -> bool) -> Vec<Arc<View>> {
         read(&self.images).values().filter(|view| wanted(view)).cloned().collect()
     }
 
-    /// How many images there are.
+    /// Returns the number of images.
     pub(super) fn len(&self) -> usize {
         read(&self.images).len()
     }
 
-    /// Exchanges all images for others.
+    /// Exchanges all images with `others`.
     pub(super) fn swap(&self, others: &mut Prepared) {
         let mut order = write(&self.order);
         std::mem::swap(&mut *write(&self.images), &mut others.images);
@@ -93,10 +93,10 @@ impl Index {
         self.generation.fetch_add(1, Ordering::Release);
     }
 
-    /// Makes changes, in their order. To be called on a blocking thread.
+    /// Makes changes, in their order. Call it on a blocking thread.
     pub(super) fn apply(&self, changes: impl IntoIterator<Item = Change>) {
         for change in changes {
-            // The lock of the order first: whoever changes the same image waits here, and both maps stay alike.
+            // The lock of the order comes first: concurrent changes of one image wait here, so that both maps stay consistent.
             let mut order = write(&self.order);
             let (before, after) = match change {
                 Change::Put(view) => (write(&self.images).insert(view.uuid(), Arc::clone(&view)), Some(view)),
@@ -114,18 +114,18 @@ impl Index {
         }
     }
 
-    /// UUIDs of the images whose origin is `uuid`.
+    /// Returns the UUIDs of the images whose origin is `uuid`.
     pub(super) fn dependents(&self, uuid: Uuid) -> Vec<Uuid> {
         read(&self.order).dependents(uuid)
     }
 
-    /// The rendered answer to this query, if it was asked before and nothing has changed since.
+    /// Returns the cached answer to this query, if there is one and nothing has changed since.
     pub(super) fn answered(&self, query: &ListQuery, form: ApiForm) -> Option<ListAnswer> {
         self.answers.get(self.generation.load(Ordering::Acquire), query, form)
     }
 
-    /// The rendered answer to a query; `default_limit` is for a query without one. Takes up to milliseconds; to be called
-    /// on a blocking thread.
+    /// Renders the answer to a query; `default_limit` applies to a query without a limit. Takes up to some
+    /// milliseconds; call it on a blocking thread.
     ///
     /// # Errors
     /// The query's marker is an image that does not exist.
@@ -135,7 +135,7 @@ impl Index {
         form: ApiForm,
         per_scope: Option<usize>,
     ) -> Result<ListAnswer, NoSuchMarker> {
-        // Read before the images are: a change in between makes the answer count as old.
+        // Read before the images are, so that a change in between makes the answer count as outdated.
         let generation = self.generation.load(Ordering::Acquire);
         let views = self.select(query, per_scope)?;
         let answer = ListAnswer::render(&views, form);
@@ -154,7 +154,7 @@ impl Index {
     }
 }
 
-/// What the query's marker leaves. An image that the caller may not see is none.
+/// Returns the span that the query's marker leaves. A marker image that the caller may not see is treated as missing.
 pub(super) fn part(
     query: &ListQuery,
     get: impl FnOnce(Uuid) -> Option<Arc<View>>,
@@ -163,28 +163,28 @@ pub(super) fn part(
     query.part(|uuid| named(uuid).map(|view| view.position())).map_err(NoSuchMarker)
 }
 
-/// How many images the answer may have: as many as the query says, or else `per_scope` for each of its scopes.
+/// Returns how many images the answer may have: the limit of the query, otherwise `per_scope` for each of its scopes.
 pub(super) fn limit(query: &ListQuery, scopes: &[Scope], per_scope: Option<usize>) -> usize {
     let asked = query.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let usual = || per_scope.map_or(usize::MAX, |limit| limit.saturating_mul(scopes.len()));
     asked.unwrap_or_else(usual)
 }
 
-/// The union of what the scopes selected, in the order of the result. Each scope has its first `limit` images, so the
-/// first `limit` of all are among them.
+/// Returns the union of what the scopes selected, in the order of the result. Each scope contributes its first `limit`
+/// images, so the first `limit` images of the union are among them.
 pub(super) fn union(mut found: Vec<Vec<Arc<View>>>, query: &ListQuery, limit: usize) -> Vec<Arc<View>> {
     let mut all = match found.len() {
         1 => found.remove(0),
         _ => found.concat(),
     };
-    // An image in several scopes is one view, and equal ones end up side by side.
+    // An image in several scopes is the same view each time, so the sort puts its copies side by side.
     all.sort_by(|a, b| query.sort.order(a, b));
     all.dedup_by_key(|view| view.uuid());
     all.truncate(limit);
     all
 }
 
-// A panic elsewhere leaves no half-made change behind that a reader could mind.
+// A panic of another thread leaves no incomplete change that a reader could notice.
 fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
     lock.read().unwrap_or_else(PoisonError::into_inner)
 }

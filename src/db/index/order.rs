@@ -12,11 +12,11 @@ use super::group::{Group, Slot};
 use crate::manifest::list::{Condition, ListField, Matcher, SortDirection, TextField};
 use crate::manifest::{Uuid, View};
 
-/// A name search goes over the images of the names it finds, unless these are more than one in so many of all images:
-/// then going over all in their order is faster.
+/// A search for a part of a name scans only the images with matching names, unless these are more than one in `FEW` of
+/// all images. Scanning all images in their order is then faster.
 const FEW: usize = 8;
 
-/// Every image in the order of results; the same for the images of each owner, name and account of an ACL.
+/// All images in the order of results, and also the images of each owner, each name and each account in an ACL.
 #[derive(Debug, Default)]
 pub(super) struct Order {
     all: Group,
@@ -27,7 +27,7 @@ pub(super) struct Order {
 }
 
 impl Order {
-    /// The order of these images, whose UUIDs are different.
+    /// Sorts these images, whose UUIDs must be distinct.
     pub(super) fn build(mut views: Vec<Arc<View>>) -> Order {
         views.sort_unstable_by_key(|view| view.position());
         let mut order = Order::default();
@@ -35,7 +35,7 @@ impl Order {
         order
     }
 
-    /// Adds an image that is not there.
+    /// Adds an image, which must not be present yet.
     pub(super) fn insert(&mut self, view: &Arc<View>) {
         self.add(view, Group::insert);
     }
@@ -55,7 +55,7 @@ impl Order {
         }
     }
 
-    /// Removes an image that is there.
+    /// Removes an image, which must be present.
     pub(super) fn remove(&mut self, view: &Arc<View>) {
         self.all.remove(view);
         remove(&mut self.owners, &view.owner(), view);
@@ -73,14 +73,14 @@ impl Order {
         }
     }
 
-    /// UUIDs of the images whose origin is `uuid`, in their order.
+    /// Returns the UUIDs of the images whose origin is `uuid`, in order.
     pub(super) fn dependents(&self, uuid: Uuid) -> Vec<Uuid> {
         let mut dependents = self.origins.get(&uuid).cloned().unwrap_or_default();
         dependents.sort_unstable();
         dependents
     }
 
-    /// The first `limit` images of a scope.
+    /// Returns the first `limit` images of a scope.
     pub(super) fn select(
         &self,
         scope: &[Condition],
@@ -107,7 +107,7 @@ impl Order {
         }
     }
 
-    /// The smallest known set of images that has all of the scope in it.
+    /// Returns the smallest indexed set that contains all images of the scope.
     fn candidates(&self, scope: &[Condition]) -> Candidates<'_> {
         let mut best = &self.all;
         for condition in scope {
@@ -135,9 +135,9 @@ impl Order {
         }
     }
 
-    /// The images with this part in their names, in order; `None` if they are more than `most`.
+    /// Returns the images whose names contain this part, in order; `None` if there are more than `most`.
     fn named(&self, part: &str, most: usize) -> Option<Vec<Slot>> {
-        // Going over the names themselves has its price, too.
+        // Scanning the names themselves costs time, too.
         if self.names.len() / FEW > most {
             return None;
         }
@@ -166,7 +166,7 @@ fn group_of<'a>(groups: &'a HashMap<Uuid, Group>, key: Option<&Uuid>) -> Option<
     groups.get(key?)
 }
 
-/// The part of the group that a marker leaves.
+/// Returns the part of the group that a marker leaves.
 fn within<'a>(group: &'a Group, scope: &[Condition]) -> &'a [Slot] {
     let part = scope.iter().find_map(|condition| match condition {
         Condition::Within(part) => Some(*part),

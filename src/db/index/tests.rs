@@ -17,7 +17,7 @@ fn moment(text: &str) -> Moment {
     Moment::of_published_at(text).unwrap()
 }
 
-/// A UUID of a small number.
+/// Makes a UUID from a small number.
 fn uuid(number: u8) -> Uuid {
     format!("{number:08x}-0000-4000-8000-000000000000").parse().unwrap()
 }
@@ -43,7 +43,7 @@ impl Spec {
             "acl": self.acl.iter().map(|account| uuid(*account)).collect::<Vec<_>>(),
             "files": [{"sha1": "a", "size": 1, "compression": "none"}],
         });
-        // Some within one second, with and without milliseconds.
+        // Some of these are within one second, with and without milliseconds.
         if let Some(time) = self.time {
             let millis = if time % 3 == 0 { String::new() } else { format!(".{:03}", time % 7) };
             record["published_at"] = json!(format!("2020-01-01T00:00:{:02}{millis}Z", time / 8));
@@ -104,7 +104,7 @@ fn any_query() -> impl Strategy<Value = ListQuery> {
         })
 }
 
-/// What the answer is by the rules alone: no index, no shortcut.
+/// Computes the expected answer from the rules alone, without an index or a shortcut.
 fn by_the_rules(views: &[Arc<View>], query: &ListQuery) -> Result<Vec<Uuid>, NoSuchMarker> {
     let part = part(query, |uuid| views.iter().find(|view| view.uuid() == uuid).cloned())?;
     let limit = query.limit.map_or(usize::MAX, |limit| limit as usize);
@@ -119,7 +119,7 @@ fn by_the_rules(views: &[Arc<View>], query: &ListQuery) -> Result<Vec<Uuid>, NoS
     Ok(union(found, query, limit).iter().map(|view| view.uuid()).collect())
 }
 
-/// Follows pages of this size to the end.
+/// Reads all pages of this size.
 fn walk(index: &Index, query: &ListQuery, limit: u64) -> Vec<Uuid> {
     let mut walked: Vec<Uuid> = Vec::new();
     loop {
@@ -135,7 +135,7 @@ fn walk(index: &Index, query: &ListQuery, limit: u64) -> Vec<Uuid> {
     }
 }
 
-/// The last of the specs with the same UUID.
+/// Returns the views of the specs. Of several specs with the same UUID the last one counts.
 fn latest(specs: &[Spec]) -> Vec<Arc<View>> {
     let latest: HashMap<u8, &Spec> = specs.iter().map(|spec| (spec.uuid, spec)).collect();
     latest.values().map(|spec| spec.view()).collect()
@@ -235,7 +235,7 @@ fn a_list_without_a_limit_has_the_default_one() {
     );
 }
 
-/// Nanoseconds that the work takes, at best; where the system says so, without those in which others had the processor.
+/// Returns the shortest time of several runs in nanoseconds; processor time of this thread, where the system reports it.
 fn time_of(mut work: impl FnMut()) -> u64 {
     let began = std::time::Instant::now();
     let now = || match std::fs::read_to_string("/proc/thread-self/schedstat") {
@@ -247,7 +247,7 @@ fn time_of(mut work: impl FnMut()) -> u64 {
         work();
         now() - began
     });
-    // That of the system goes on a few milliseconds at a time.
+    // The system's clock of processor time may advance in steps of a few milliseconds.
     times.min().unwrap().max(4_000_000)
 }
 
@@ -259,7 +259,7 @@ fn a_long_acl_costs_in_proportion_to_its_length() {
             (0..accounts).rev().map(|account| format!("{account:08x}-0000-4000-8000-000000000000")).collect();
         spec(1).image().with(|record| drop(record.insert("acl".to_owned(), json!(acl)))).unwrap()
     };
-    // As many accounts in all, in many short lists and in a long one.
+    // The same number of accounts in total, in many short lists and in one long list.
     let [short, long] = [(1_000, TIMES), (1_000 * TIMES, 1)].map(|(accounts, times)| {
         let image = image(accounts);
         let view = || Arc::new(View::new(&image).unwrap());
@@ -268,7 +268,7 @@ fn a_long_acl_costs_in_proportion_to_its_length() {
         let change = time_of(|| (0..2 * times).for_each(|_| index.apply([Change::Put(Arc::clone(&view))])));
         (load, change)
     });
-    // It would be 32 times as much if each account were compared with each.
+    // If each account were compared with each, it would take 32 times as long.
     assert!(long.0 < 8 * short.0, "load: {short:?} and {long:?} ns");
     assert!(long.1 < 8 * short.1, "change: {short:?} and {long:?} ns");
 }

@@ -15,29 +15,29 @@ use crate::manifest::Uuid;
 use crate::telemetry::err;
 
 const SUFFIX: &str = ".raw";
-/// Of a file that is being written. 4.13.1 ignores it.
+/// The suffix of a file that is being written. 4.13.1 ignores such files.
 const NEW_SUFFIX: &str = ".raw.new";
-/// Of a file that was damaged, perhaps with a number behind it. Ignored by both.
+/// The suffix of a damaged file, perhaps followed by a number. This server and 4.13.1 ignore such files.
 const DAMAGED_SUFFIX: &str = ".raw.damaged";
 
-/// Most bytes of a file that is read: far more than a record has.
+/// The most bytes that are read from a file: far more than any record has.
 pub(super) const LARGEST: u64 = 16 << 20;
 
-/// Changes of different images are made at the same time, up to so many.
+/// How many changes of different images can be made at the same time.
 const LANES: usize = 16;
 
-/// The files themselves: whole, durable, one for each image.
+/// The files of the manifests: complete, durable, one for each image.
 #[derive(Debug)]
 pub(in crate::db) struct Directory {
     path: PathBuf,
     lanes: [Mutex<()>; LANES],
-    /// The disk refuses to remove anything.
+    /// Makes every removal fail, as on a disk that refuses it.
     #[cfg(test)]
     pub(super) keeps_all: std::sync::atomic::AtomicBool,
 }
 
 impl Directory {
-    /// Makes the directory if it is not there, and removes what a crash has left of unfinished writes.
+    /// Creates the directory if necessary, and removes the unfinished files that a crash has left.
     pub(super) fn open(base: &Path) -> io::Result<Directory> {
         let directory = Directory::unlocked(base);
         files::create_below(base, &directory.path)?;
@@ -47,7 +47,7 @@ impl Directory {
             if entry.file_name().to_str().is_some_and(|name| uuid_of(name, NEW_SUFFIX).is_some())
                 && let Err(error) = fs::remove_file(entry.path())
             {
-                // It is in nobody's way but that of changes of the one image, which say so, too.
+                // The file only blocks changes of this one image, and those report it as well.
                 let path = entry.path();
                 tracing::error!(path = %path.display(), err.json = %err(&error), "an unfinished manifest cannot be removed");
             }
@@ -55,7 +55,7 @@ impl Directory {
         Ok(directory)
     }
 
-    /// The directory as it is, which another process may use: only to be read.
+    /// Opens the directory for reading only. Another process may be using it.
     pub(in crate::db) fn unlocked(base: &Path) -> Directory {
         Directory {
             path: base.join("manifests"),
@@ -65,17 +65,17 @@ impl Directory {
         }
     }
 
-    /// Whether the names can be read.
+    /// Checks that the directory can be read.
     pub(super) fn probe(&self) -> Result<(), DbError> {
         fs::read_dir(&self.path).and_then(|mut names| names.next().transpose()).map(drop).map_err(failed)
     }
 
-    /// The name of an image's file.
+    /// Returns the name of an image's file.
     pub(super) fn file_name(uuid: Uuid) -> String {
         format!("{uuid}{SUFFIX}")
     }
 
-    /// UUIDs by the names of the files. Other names are ignored, as by 4.13.1.
+    /// Returns the UUIDs in the names of the files. Other names are ignored, as in 4.13.1.
     pub(in crate::db) fn uuids(&self) -> io::Result<Vec<Uuid>> {
         let mut uuids = Vec::new();
         for entry in fs::read_dir(&self.path)? {
@@ -84,18 +84,18 @@ impl Directory {
         Ok(uuids)
     }
 
-    /// Keeps other changes of the image waiting.
+    /// Locks an image, so that other changes of it wait.
     pub(super) fn lock(&self, uuid: Uuid) -> MutexGuard<'_, ()> {
         lock(&self.lanes[lane_of(uuid)])
     }
 
-    /// The same for several images, in one order, so that two who do so never wait for each other.
+    /// Locks several images, in a fixed order, so that two such calls cannot deadlock.
     pub(super) fn lock_all(&self, uuids: impl IntoIterator<Item = Uuid>) -> Vec<MutexGuard<'_, ()>> {
         let lanes: BTreeSet<usize> = uuids.into_iter().map(lane_of).collect();
         lanes.into_iter().map(|lane| lock(&self.lanes[lane])).collect()
     }
 
-    /// What is there of an image's file; `None` when nothing is.
+    /// Reads an image's file; `None` if there is nothing at its name.
     pub(in crate::db) fn read(&self, uuid: Uuid) -> Result<Option<Content>, DbError> {
         match files::read(&self.path_of(uuid), LARGEST) {
             Ok(bytes) => Ok(Some(Content::Bytes(bytes))),
@@ -109,12 +109,12 @@ impl Directory {
         }
     }
 
-    /// Writes an image's file, in the place of an earlier version: whatever happens, one of the two is there, whole.
+    /// Writes an image's file and replaces an earlier version. Whatever happens, one of the two is there, complete.
     pub(super) fn write(&self, uuid: Uuid, bytes: &[u8]) -> Result<(), DbError> {
         let new = self.path.join(format!("{uuid}{NEW_SUFFIX}"));
         let written = write_new(&new, bytes).and_then(|()| fs::rename(&new, self.path_of(uuid)));
         if let Err(error) = written {
-            // It may not even have been made; and the next start removes it.
+            // The file may not even exist; otherwise the next start removes it.
             let _ = fs::remove_file(&new);
             return Err(failed(error));
         }
@@ -131,11 +131,11 @@ impl Directory {
         self.sync()
     }
 
-    /// Gives an image's file a second name, which is returned: it stays when the file is replaced. What is no file gets
-    /// another name in the place of this one.
+    /// Gives an image's file a second name, which is returned and which stays when the file is replaced. Anything that
+    /// is not a regular file is renamed instead.
     ///
     /// # Errors
-    /// Nothing that counts was changed, whatever they are.
+    /// After any error the record is as it was before.
     pub(super) fn keep_aside(&self, uuid: Uuid) -> Result<String, DbError> {
         let from = self.path_of(uuid);
         let is_file = fs::symlink_metadata(&from).map_err(failed)?.is_file();
@@ -157,7 +157,7 @@ impl Directory {
         Err(failed(io::ErrorKind::AlreadyExists.into()))
     }
 
-    /// Makes the names durable. The change can be seen by then, but may not outlast a crash of the system.
+    /// Makes the names durable. If it fails, the change is visible, but may not survive a crash of the system.
     fn sync(&self) -> Result<(), DbError> {
         sync(&self.path).map_err(|error| DbError::OutcomeUnknown(error.into()))
     }
@@ -167,11 +167,11 @@ impl Directory {
     }
 }
 
-/// What is at the name of a record.
+/// What was found at the name of a record.
 pub(in crate::db) enum Content {
     /// A file.
     Bytes(Vec<u8>),
-    /// Something that is no record, and why.
+    /// Something that is not a record, and the reason.
     NoRecord(String),
 }
 
@@ -195,7 +195,7 @@ fn lane_of(uuid: Uuid) -> usize {
 }
 
 fn lock(lane: &Mutex<()>) -> MutexGuard<'_, ()> {
-    // Nothing is behind it that a panic could break.
+    // The lock protects no data that a panic could leave inconsistent.
     lane.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Manifests in files: `manifests/<uuid>.raw` below the base directory, as 4.13.1 has them.
+//! Manifests in files: `manifests/<uuid>.raw` below the base directory, as in 4.13.1.
 
 mod directory;
 mod open;
@@ -31,7 +31,7 @@ pub use open::OpenError;
 pub struct LocalDatabase {
     shared: Arc<LocalDatabaseInner>,
     metrics: Arc<Metrics>,
-    // Held as long as the database is used.
+    // Held for as long as the database is used.
     _lock: DirectoryLock,
 }
 
@@ -40,7 +40,7 @@ struct LocalDatabaseInner {
     directory: Directory,
     rules: Rules,
     index: Index,
-    /// By file name.
+    /// Damaged records by file name.
     damaged: Mutex<BTreeMap<String, Damaged>>,
 }
 
@@ -50,7 +50,7 @@ impl LocalDatabase {
         self.run("get", move |shared| shared.read(uuid)).await
     }
 
-    /// The same: a file is read at once.
+    /// Reads the file as well: that is fast enough.
     pub(super) async fn known(&self, uuid: Uuid) -> Result<Option<Stored>, DbError> {
         self.get(uuid).await
     }
@@ -102,8 +102,8 @@ impl LocalDatabase {
         self.run("delete", move |shared| shared.delete(uuid, &etag)).await
     }
 
-    /// The new file first: what a crash leaves is both records, and none is lost. The same where the old file cannot be
-    /// removed: then the caller may not take the change for one that was not made.
+    /// Writes the new file first: after a crash there are two records, and none is lost. If the old file cannot be
+    /// removed, the outcome is reported as unknown, because the new record exists already.
     pub(super) async fn rename(
         &self,
         image: &Image,
@@ -130,7 +130,7 @@ impl LocalDatabase {
         self.run("find", move |shared| Ok(shared.index.dependents(uuid))).await
     }
 
-    /// The same: nobody else writes here.
+    /// The index is always current, because no other process writes here.
     pub(super) async fn known_dependents(&self, stored: &Stored) -> Result<Option<Vec<Uuid>>, DbError> {
         self.dependents(stored.image.uuid()).await.map(Some)
     }
@@ -140,7 +140,7 @@ impl LocalDatabase {
         blocking(move || shared.index.filtered(wanted)).await
     }
 
-    /// Whether the directory can be read.
+    /// Checks that the directory can be read.
     pub(super) async fn probe(&self) -> Result<(), DbError> {
         self.run("probe", |shared| shared.directory.probe()).await
     }
@@ -153,7 +153,7 @@ impl LocalDatabase {
         }
     }
 
-    /// Runs `work` on a blocking thread, and counts it.
+    /// Runs `work` on a blocking thread, and records it in the metrics.
     async fn run<T: Send + 'static>(
         &self,
         op: &str,
@@ -163,7 +163,7 @@ impl LocalDatabase {
         self.observed(op, blocking(move || work(&shared))).await
     }
 
-    /// Counts an operation, and how long it took.
+    /// Records an operation and its duration in the metrics.
     async fn observed<T>(
         &self,
         op: &str,
@@ -224,7 +224,7 @@ impl LocalDatabaseInner {
         self.remove(uuid)
     }
 
-    /// A `Conflict` unless the file is the version that `etag` names.
+    /// Returns a `Conflict` unless the file is the version that `etag` names.
     fn check(&self, uuid: Uuid, etag: &str) -> Result<(), DbError> {
         match self.directory.read(uuid)? {
             Some(Content::Bytes(bytes)) if version_of(&bytes) == etag => Ok(()),
@@ -232,19 +232,20 @@ impl LocalDatabaseInner {
         }
     }
 
-    /// The same for several records.
+    /// Does the same for several records.
     fn check_all(&self, known: &[Stored]) -> Result<(), DbError> {
         known.iter().try_for_each(|stored| self.check(stored.image.uuid(), &stored.etag))
     }
 
-    /// The same as [`LocalDatabaseInner::check`] for a record that is to go: no image may have got it as its origin since it
-    /// was read.
+    /// Does the same as [`LocalDatabaseInner::check`] for a record that is about to be removed: in addition, no image
+    /// may have it as its origin.
     fn check_unneeded(&self, uuid: Uuid, etag: &str) -> Result<(), DbError> {
         self.check(uuid, etag)?;
         if self.index.dependents(uuid).is_empty() { Ok(()) } else { Err(DbError::Conflict) }
     }
 
-    /// A file that is there and cannot be used stays, under another name. It is known as damaged until then.
+    /// Writes a record for a new UUID. A damaged file at its name is kept under another name, and is listed as damaged
+    /// until then.
     fn write_new(&self, image: &Image) -> Result<(), DbError> {
         let name = Directory::file_name(image.uuid());
         if self.directory.read(image.uuid())?.is_none() {
@@ -282,12 +283,12 @@ impl LocalDatabaseInner {
     }
 
     fn damaged(&self) -> MutexGuard<'_, BTreeMap<String, Damaged>> {
-        // Every change of it is one step.
+        // Every change of the map is a single step, so a panic cannot leave it inconsistent.
         self.damaged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Names a version of a file: the SHA-1 of its bytes.
+/// Returns the version of a file: the SHA-1 of its bytes.
 fn version_of(bytes: &[u8]) -> String {
     hex::encode(Sha1::digest(bytes))
 }

@@ -24,22 +24,22 @@ pub enum OpenError {
     /// Only one process may use the base directory.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// The system refuses.
+    /// An operation of the file system failed.
     #[error("cannot open the manifests in {}: {source}", path.display())]
     Io {
         /// The base directory.
         path: PathBuf,
-        /// Its reason.
+        /// The error of the system.
         source: io::Error,
     },
 }
 
 impl LocalDatabase {
-    /// Reads all manifests below the base directory whose lock this is, and keeps that. Damaged ones are reported, and restored from the archive where that
-    /// has a copy.
+    /// Takes over the lock of the base directory, and reads all manifests below it. Damaged ones are reported, and
+    /// restored from the archive if it has a copy.
     ///
     /// # Errors
-    /// When they cannot be read at all.
+    /// The manifests cannot be read at all.
     pub async fn open(
         lock: DirectoryLock,
         rules: Rules,
@@ -56,9 +56,9 @@ impl LocalDatabase {
 
 /// Why a file cannot be used.
 pub(super) enum Defect {
-    /// It holds no record at all.
+    /// The file holds no record at all.
     NoRecord(String),
-    /// It holds one that cannot be used here.
+    /// The file holds a record that cannot be used here.
     Unusable(String),
 }
 
@@ -106,7 +106,7 @@ fn read(directory: &Directory, uuid: Uuid, rules: Rules) -> Result<View, Defect>
     }
 }
 
-/// `work` for every item, on all processors, in the order of the items.
+/// Runs `work` for every item, on all processors. The results are in the order of the items.
 fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let part = items.len().div_ceil(processors()).max(1);
     thread::scope(|scope| {
@@ -115,7 +115,7 @@ fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> 
             .map(|part| (part, scope.spawn(|| part.iter().map(&work).collect::<Vec<_>>())))
             .collect();
         let done = parts.into_iter().flat_map(|(part, thread)| {
-            // A thread ends early only by a panic, and that is repeated here.
+            // A thread ends early only by a panic. The work is repeated here, and so is the panic.
             thread.join().unwrap_or_else(|_| part.iter().map(&work).collect())
         });
         done.collect()

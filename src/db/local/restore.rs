@@ -10,8 +10,8 @@ use crate::files;
 use crate::manifest::restore::{FoundFile, restore};
 use crate::manifest::{Image, Rules, Uuid, View, json, times};
 
-/// Restores the record of a file that holds none, from the archive's copy. What is wrong and what was done about it, and
-/// the image if it could be restored. The damaged file stays, under another name if there is a new one.
+/// Restores the record of a file that holds none, from the archive's copy. Returns what is wrong and what was done about it,
+/// and the image if it could be restored. The damaged file is kept, under another name if a new one is written.
 pub(super) fn restored(
     base: &Path,
     directory: &Directory,
@@ -54,7 +54,7 @@ fn try_restore(
     Ok((view, format!("restored from the archive, without {missing}; the damaged file is now {kept}")))
 }
 
-/// The image's file in local storage, if its size is right.
+/// Returns the image's file in local storage, if its size is right.
 fn local_file(directory: &Path, index: usize, size: u64) -> Option<FoundFile> {
     let found = fs::symlink_metadata(directory.join(format!("file{index}"))).ok()?;
     let mtime = time::OffsetDateTime::from(found.modified().ok()?);

@@ -43,7 +43,7 @@ fn image(record: Value) -> Image {
     Image::load(record, RULES).unwrap()
 }
 
-/// Puts a file where 4.13.1 would.
+/// Creates a file where 4.13.1 would.
 fn store(base: &TempDir, name: &str, text: &str) {
     let directory = base.path().join("manifests");
     fs::create_dir_all(&directory).unwrap();
@@ -61,7 +61,7 @@ fn names(base: &TempDir) -> Vec<String> {
     names
 }
 
-/// Puts the API form into the archive, as every change does.
+/// Writes the API form to the archive, as every change does.
 fn archive(base: &TempDir, image: &Image) -> PathBuf {
     let uuid = image.uuid().to_string();
     let path = base.path().join("archive").join(&uuid[..3]).join(format!("{uuid}.json"));
@@ -159,7 +159,7 @@ async fn a_truncated_file_is_restored_from_the_archive() {
         fs::read_to_string(base.path().join("manifests").join(format!("{whole}.raw.damaged"))).unwrap();
     assert_eq!(kept, "{\"v\": 2, \"uu");
 
-    // What could not be restored stays as it is, and is reported again.
+    // A record that could not be restored stays unchanged, and is reported again.
     assert_eq!(fs::read_to_string(raw(&base, no_copy)).unwrap(), "{");
     assert!(database.view(no_copy).await.unwrap().value.is_none());
     drop(database);
@@ -179,7 +179,7 @@ async fn a_record_that_is_not_valid_here_is_reported_and_left_alone() {
     let reasons: Vec<_> = database.status().damaged.into_iter().map(|entry| entry.reason).collect();
     assert!(reasons.contains(&"not valid: channels".to_owned()), "{reasons:?}");
     assert!(reasons.contains(&format!("it is the record of {invalid}")), "{reasons:?}");
-    // Another configuration may well be able to use it, as it is.
+    // With another configuration it may be usable, unchanged.
     assert_eq!(fs::read_to_string(raw(&base, invalid)).unwrap(), text);
     assert!(database.get(invalid).await.unwrap().is_none() && database.get(other).await.unwrap().is_none());
 }
@@ -213,7 +213,7 @@ async fn a_file_that_cannot_be_written_changes_nothing() {
     let base = TempDir::new().unwrap();
     let database = open(&base).await.unwrap();
     let uuid = Uuid::new_v4();
-    // A directory is in the way of the file that is to be written first.
+    // A directory is in the way of the temporary file.
     fs::create_dir(base.path().join("manifests").join(format!("{uuid}.raw.new"))).unwrap();
     assert!(matches!(database.insert(&image(record(uuid, json!({})))).await, Err(DbError::Failed(_))));
     assert!(database.view(uuid).await.unwrap().value.is_none());
@@ -288,6 +288,6 @@ async fn what_is_no_file_stops_nothing_and_can_be_replaced() {
         assert_eq!(kept.symlink_metadata().unwrap().len() > 1 << 30, is_huge, "{odd:?}");
     }
     assert_eq!(database.status().damaged, []);
-    // What was not ours to write through is as it was.
+    // The file outside the directory was not written to.
     assert!(fs::read_to_string("/etc/hostname").is_ok_and(|text| !text.contains("uuid")));
 }

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The bucket, and the calls that it answers.
+//! The bucket, and the calls made to it.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -18,47 +18,47 @@ use crate::manifest::Uuid;
 use crate::telemetry::Metrics;
 
 pub(super) const BUCKET: &str = "imgapi_images";
-/// Which images were deleted lately, by UUID. A row is written in the same transaction as the deletion that it notes.
+/// The bucket of recent deletions, by UUID. A row is written in the same transaction as the deletion it records.
 pub(super) const DELETIONS: &str = "imgapi_deletions";
 
 const ID: Attribute = Attribute::from_static("_id");
 const MTIME: Attribute = Attribute::from_static("_mtime");
 
-/// Deadline of the queries that keep the replica. Each is short, but Moray may have much to do.
+/// The deadline of the queries that keep the replica current. Each is short, but Moray may be busy.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// The bucket in Moray. Calls are counted.
+/// The bucket in Moray. Its calls are recorded in the metrics.
 #[derive(Debug, Clone)]
 pub(super) struct Bucket {
     pub(super) client: Client,
     metrics: Arc<Metrics>,
 }
 
-/// Rows in the order that was asked for.
+/// Some rows, in the order that was asked for.
 #[derive(Debug)]
 pub(super) struct Page {
     pub(super) rows: Vec<Object>,
-    /// Whether there are no more.
+    /// Whether these are the last rows.
     pub(super) is_last: bool,
 }
 
-/// A way through rows by the time of their last write, and those of one moment by `_id`.
+/// A walk over rows by the time of their last write, and by `_id` among rows of the same time.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Walk {
     mtime: i64,
-    /// Rows of that moment that were passed.
+    /// The number of rows with that time that were passed.
     skip: u64,
 }
 
 impl Walk {
-    /// Begins with what was written at `mtime`.
+    /// Starts with the rows written at `mtime`.
     pub(super) fn since(mtime: i64) -> Walk {
         Walk { mtime, skip: 0 }
     }
 
     fn pass(&mut self, rows: &[Object]) {
         let Some(end) = rows.last().map(|row| row.mtime) else { return };
-        // The next page begins with the last moment of this one, some of whose rows are known by then.
+        // The next page begins with the last time of this one, some of whose rows were passed already.
         self.skip = if end == self.mtime { self.skip + rows.len() as u64 } else { 0 };
         self.mtime = end;
     }
@@ -69,7 +69,7 @@ impl Bucket {
         Bucket { client, metrics }
     }
 
-    /// Counts a call, and how long it took.
+    /// Records a call and its duration in the metrics.
     pub(super) async fn timed<T>(
         &self,
         op: &str,
@@ -81,7 +81,7 @@ impl Bucket {
         result
     }
 
-    /// Makes the bucket of 4.13.1 when there is none, and the one beside it. Existing ones are left as they are.
+    /// Creates the bucket of 4.13.1 and the bucket of deletions if they are missing. Existing ones are left unchanged.
     pub(super) async fn ensure(&self) -> Result<(), Error> {
         for (name, schema) in [(BUCKET, schema()), (DELETIONS, BucketConfig::default())] {
             match self.client.get_bucket(name, &CallOptions::default()).await {
@@ -94,12 +94,12 @@ impl Bucket {
         Ok(())
     }
 
-    /// Whether Moray answers, and its database does.
+    /// Checks that Moray and its database answer.
     pub(super) async fn probe(&self) -> Result<(), Error> {
         self.timed("ping", self.client.ping(true, &CallOptions::default())).await
     }
 
-    /// The row of a key.
+    /// Returns the row with this key.
     pub(super) async fn get(&self, key: &str) -> Result<Option<Object>, Error> {
         let got = self.timed("get", self.client.get_object(BUCKET, key, &CallOptions::default())).await;
         match got {
@@ -109,12 +109,12 @@ impl Bucket {
         }
     }
 
-    /// The first rows, about `limit`, whose `_id` is from `first` to `last`, by `_id`.
+    /// Returns about `limit` of the first rows whose `_id` is from `first` to `last`, by `_id`.
     pub(super) async fn page(&self, first: u64, last: Option<u64>, limit: u64) -> Result<Page, Error> {
         self.find(&ids(first, last), vec![ascending(ID)], limit).await
     }
 
-    /// The next rows of a bucket, about `limit`.
+    /// Returns the next rows of a bucket, about `limit`.
     pub(super) async fn next_page(
         &self,
         bucket: &'static str,
@@ -128,17 +128,17 @@ impl Bucket {
         Ok(page)
     }
 
-    /// When the last write was.
+    /// Returns the time of the last write.
     pub(super) async fn last_write(&self) -> Result<Option<i64>, Error> {
         Ok(self.last(BUCKET, MTIME).await?.map(|row| row.mtime))
     }
 
-    /// When the last deletion was that is noted.
+    /// Returns the time of the last deletion that was noted.
     pub(super) async fn last_deletion(&self) -> Result<Option<i64>, Error> {
         Ok(self.last(DELETIONS, MTIME).await?.map(|row| row.mtime))
     }
 
-    /// The greatest `_id`.
+    /// Returns the greatest `_id`.
     pub(super) async fn last_id(&self) -> Result<Option<u64>, Error> {
         Ok(self.last(BUCKET, ID).await?.map(|row| row.id))
     }
@@ -149,7 +149,7 @@ impl Bucket {
         Ok(page.rows.into_iter().next())
     }
 
-    /// Notes the deletion of an image, as a part of the transaction that makes it.
+    /// Makes the request that notes the deletion of an image, for the transaction that deletes it.
     pub(super) fn note_deletion(uuid: Uuid) -> Result<BatchRequest, Error> {
         BatchRequest::put(DELETIONS, uuid.to_string(), &json!({ "uuid": uuid }), Precondition::Any)
     }
@@ -158,24 +158,24 @@ impl Bucket {
     pub(super) async fn forget_deletions(&self, mtime: i64) -> Result<(), Error> {
         let filter = Filter::le(MTIME, mtime.to_string());
         let options = DeleteManyOptions::default();
-        // Moray removes a thousand at most.
+        // Moray removes at most a thousand rows a call.
         while self.timed("delete", self.client.delete_many(DELETIONS, &filter, &options)).await? >= 1000 {}
         Ok(())
     }
 
-    /// How many rows have an `_id` from `first` to `last`.
+    /// Returns how many rows have an `_id` from `first` to `last`.
     pub(super) async fn count(&self, first: u64, last: Option<u64>) -> Result<u64, Error> {
         let options = FindOptions { limit: Some(1), ..options() };
         let rows = self.timed("count", self.client.find_all(BUCKET, &ids(first, last), &options)).await?;
         Ok(rows.first().and_then(|row| row.count).unwrap_or(0))
     }
 
-    /// The first rows, about `limit`, in this order.
+    /// Returns about `limit` of the first rows in this order.
     pub(super) async fn find(&self, filter: &Filter, sort: Vec<Sort>, limit: u64) -> Result<Page, Error> {
         self.find_from(BUCKET, filter, sort, 0, limit).await
     }
 
-    /// As many rows as the client takes at once, where `limit` of them are too long.
+    /// Asks for `limit` rows, or for as many as the client accepts in one answer if they are too long.
     async fn find_from(
         &self,
         bucket: &'static str,
@@ -209,7 +209,7 @@ fn ascending(attribute: Attribute) -> Sort {
     Sort { attribute, order: Order::Ascending }
 }
 
-/// Rows by their number, which Moray has an index of.
+/// Selects rows by `_id`, which Moray has an index of.
 fn ids(first: u64, last: Option<u64>) -> Filter {
     let from = Filter::ge(ID, first.to_string());
     match last {
@@ -232,7 +232,7 @@ pub(super) fn is_no_object(error: &Error) -> bool {
     error.server_kind() == Some(moray::ServerErrorKind::ObjectNotFound)
 }
 
-/// The bucket of 4.13.1: unversioned, without triggers.
+/// The bucket of 4.13.1: no version, no triggers.
 fn schema() -> BucketConfig {
     let unique = ["uuid", "urn"].map(|name| (name, IndexType::String, true));
     let strings = ["name", "version", "owner", "origin", "state", "os", "type", "expires_at", "published_at"]

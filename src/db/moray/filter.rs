@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What a query's conditions are in Moray's filter language.
+//! Translates a query's conditions into Moray's filter language.
 
 use moray::{Attribute, Filter};
 
@@ -11,8 +11,8 @@ use crate::manifest::list::{Condition, Flag, ListField, Scope, TextField};
 const UUID: Attribute = Attribute::from_static("uuid");
 const ORIGIN: Attribute = Attribute::from_static("origin");
 
-/// The filter of a union of scopes; `None` if there are none, which selects nothing. Records that match it still have to be
-/// compared with the conditions themselves: not every condition has a form in Moray.
+/// Returns the filter of a union of scopes; `None` if there are no scopes, which select nothing. Records that match it
+/// still have to be checked against the conditions, because not every condition can be expressed in Moray.
 pub(super) fn of_scopes(scopes: &[Scope]) -> Option<Filter> {
     Filter::any_of(scopes.iter().map(|scope| of_scope(scope)))
 }
@@ -21,7 +21,7 @@ fn of_scope(scope: &[Condition]) -> Filter {
     Filter::all_of(scope.iter().filter_map(of_condition)).unwrap_or(Filter::present(UUID))
 }
 
-/// The filter of the images whose origin is `uuid`.
+/// Returns the filter of the images whose origin is `uuid`.
 pub(super) fn with_origin(uuid: impl ToString) -> Filter {
     Filter::eq(ORIGIN, uuid.to_string())
 }
@@ -32,12 +32,12 @@ fn of_condition(condition: &Condition) -> Option<Filter> {
         Condition::Not(field, text) => Filter::not(Filter::eq(text_attribute(*field), text)),
         Condition::Contains(field, part) => Filter::contains(text_attribute(*field), part),
         Condition::Bool(flag, value) => Filter::eq(flag_attribute(*flag), value.to_string()),
-        // Not indexed: the bucket is that of 4.13.1.
+        // Channels are not indexed in the bucket of 4.13.1.
         Condition::ElementOf(ListField::Channels, _) => return None,
         Condition::ElementOf(field, element) => Filter::eq(list_attribute(*field), element),
-        // A prefix of an element would be needed, and Moray has no substrings in arrays.
+        // This needs a prefix of an element, and Moray does not search within elements of arrays.
         Condition::TagKey(_) => return None,
-        // Moray compares texts; see `scan`.
+        // Moray compares strings; see `scan`.
         Condition::Within(_) => return None,
     })
 }

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Manifests in Moray: one bucket, keyed by UUID, with the indexes of 4.13.1; and a replica of it in memory for reads.
+//! Manifests in Moray: one bucket, keyed by UUID, with the indexes of 4.13.1, and a replica of it in memory for reads.
 
 mod bucket;
 mod filter;
@@ -29,10 +29,10 @@ use bucket::{BUCKET, Bucket, is_no_object};
 pub(super) use records::MorayRecords;
 use replica::{Freshness, KnownRecord, Question, Replica};
 
-/// Most images of each scope of a query without a limit: 4.13.1 searches for the scopes one by one, and Moray ends a search
-/// there. Clients page on from the last image of the answer.
+/// The most images of each scope of a query without a limit. 4.13.1 searches for each scope separately, and Moray ends
+/// a search there. Clients get the next page from the last image of the answer.
 const PER_SCOPE: usize = 1000;
-/// Bytes of a record that is parsed at once; a longer one takes long enough to be parsed elsewhere.
+/// The longest record in bytes that is parsed on a thread of the runtime. Longer ones are parsed on a blocking thread.
 const INLINE: usize = 16 << 10;
 
 /// Manifests in the Moray of a datacenter.
@@ -44,15 +44,15 @@ pub struct MorayDatabase {
 }
 
 impl MorayDatabase {
-    /// Connects in the background, makes the bucket when it is missing, and begins to load it. To be called within the
-    /// runtime.
+    /// Connects in the background, creates the bucket if it is missing, and begins to load it. Must be called within
+    /// the runtime.
     pub fn new(config: &config::Moray, rules: Rules, metrics: Arc<Metrics>) -> MorayDatabase {
         let bucket = connect(config, Arc::clone(&metrics));
         let replica = Replica::start(bucket.clone(), rules, config.stale_reads, metrics);
         MorayDatabase { bucket, rules, replica }
     }
 
-    /// The record of `uuid`, from Moray itself.
+    /// Returns the record of `uuid`, from Moray itself.
     pub(super) async fn get(&self, uuid: Uuid) -> Result<Option<Stored>, DbError> {
         let row = self.get_row(uuid).await?;
         Ok(row.and_then(|row| load(&row, self.rules)))
@@ -63,8 +63,8 @@ impl MorayDatabase {
         self.ask(async move { bucket.get(&uuid.to_string()).await }).await
     }
 
-    /// The answer to a question for which a client waits. One that is not waited for any more goes on: when its time is over,
-    /// the client of Moray looks after the connection.
+    /// Waits for the answer to a call on behalf of a client. When the client stops waiting, the call goes on: after its
+    /// deadline Moray's client takes care of the connection.
     async fn ask<T: Send + 'static>(
         &self,
         ask: impl Future<Output = Result<T, Error>> + Send + 'static,
@@ -76,7 +76,7 @@ impl MorayDatabase {
         }
     }
 
-    /// The record as it is known here.
+    /// Returns the record from memory.
     pub(super) async fn known(&self, uuid: Uuid) -> Result<Option<Stored>, DbError> {
         self.replica.note_use();
         let Some(KnownRecord { record, etag, .. }) = self.replica.record(uuid) else { return Ok(None) };
@@ -87,7 +87,7 @@ impl MorayDatabase {
         Ok(image.map(|image| Stored { image, etag }))
     }
 
-    /// The image, also one of which this does not hold, if Moray itself was asked about it.
+    /// Returns the image. If the replica does not have it, Moray itself is asked.
     pub(super) async fn view(
         &self,
         uuid: Uuid,
@@ -105,7 +105,7 @@ impl MorayDatabase {
             },
             Freshness::Incomplete => self.replica.unless_complete(Question::Image, self.get_view(uuid)).await,
             Freshness::Stale(age) => match self.stale_view(uuid, known(), age) {
-                // Moray may have an answer for some, if not for all.
+                // Moray may be able to answer some calls, if not all.
                 None if self.bucket.client.state().is_connected() => Some(self.look_up(uuid).await),
                 None => return Err(DbError::Unavailable(NotInMemory.into())),
                 Some(found) => return Ok(found),
@@ -124,7 +124,8 @@ impl MorayDatabase {
         }
     }
 
-    /// What is known of an image while Moray is away; `None` if nothing is: somebody may have made it meanwhile.
+    /// Returns what is known of an image while Moray is unavailable; `None` if it is unknown, because another process
+    /// may have created it since.
     fn stale_view(
         &self,
         uuid: Uuid,
@@ -139,8 +140,8 @@ impl MorayDatabase {
         self.replica.freshness().await.map_err(|error| DbError::Unavailable(error.into()))
     }
 
-    /// Looks for an image that is not known, or not well enough: somebody may have made or changed it within the last
-    /// second. When many are looked for, it waits for the next round.
+    /// Looks up an image that the replica does not have or may have in an outdated version: another process may have created or
+    /// changed it within the last second. If too many look-ups are in progress, it waits for the next round instead.
     async fn look_up(&self, uuid: Uuid) -> Result<Option<Arc<View>>, DbError> {
         if self.replica.is_damaged(uuid) {
             return Ok(None);
@@ -173,7 +174,7 @@ impl MorayDatabase {
         Ok(Found { value: self.replica.list(query, form).await?, stale })
     }
 
-    /// How old what is in memory is, if it may be told in the place of this error.
+    /// Returns the age of the replica, if a read may use it instead of returning this error.
     fn without_moray(&self, error: DbError) -> Result<Duration, DbError> {
         match self.replica.without_moray() {
             Ok(Freshness::Stale(age)) => Ok(age),
@@ -189,7 +190,7 @@ impl MorayDatabase {
         self.put(image, Some(etag)).await
     }
 
-    /// Puts a record in the place of this version, or of none.
+    /// Puts a record in the place of the version `replaced`, or of none.
     async fn put(&self, image: &Image, replaced: Option<&str>) -> Result<(), DbError> {
         let precondition =
             replaced.map_or(Precondition::MustNotExist, |etag| Precondition::Etag(etag.to_owned()));
@@ -206,7 +207,7 @@ impl MorayDatabase {
         Ok(())
     }
 
-    /// In one transaction, which makes the origins other versions.
+    /// Makes all writes in one transaction. The origins become new versions.
     pub(super) async fn put_with_origins(
         &self,
         image: &Image,
@@ -217,20 +218,20 @@ impl MorayDatabase {
         for origin in origins {
             writes.push(Write::fence(origin)?);
         }
-        // In one order, so that Moray's transactions never wait for each other.
+        // A fixed order, so that transactions in Moray cannot deadlock.
         writes.sort_by_key(|write| write.image.uuid());
         self.write_all(None, &writes).await
     }
 
     pub(super) async fn delete(&self, uuid: Uuid, etag: &str) -> Result<(), DbError> {
         match self.write_all(Some((uuid, etag)), &[]).await {
-            // Once it is gone, nobody minds by which of two requests.
+            // If the record is gone, it does not matter which of two requests deleted it.
             Err(DbError::OutcomeUnknown(_)) if matches!(self.get_row(uuid).await, Ok(None)) => Ok(()),
             deleted => deleted,
         }
     }
 
-    /// In one transaction.
+    /// Makes all writes in one transaction.
     pub(super) async fn rename(
         &self,
         image: &Image,
@@ -245,9 +246,9 @@ impl MorayDatabase {
         self.write_all(Some((old, etag)), &writes).await
     }
 
-    /// Deletes this version, if there is one to be deleted, and then makes these writes: all, or none.
+    /// Deletes this version, if one is given, and then makes these writes: all, or none.
     async fn write_all(&self, deleted: Option<(Uuid, &str)>, writes: &[Write]) -> Result<(), DbError> {
-        // The delete first: two records may share the unique `urn`.
+        // The delete comes first, because two records may share the unique `urn`.
         let mut requests = Vec::with_capacity(2 + writes.len());
         requests.extend(deleted.map(|(uuid, etag)| {
             BatchRequest::delete(BUCKET, uuid.to_string(), Precondition::Etag(etag.to_owned()))
@@ -255,7 +256,7 @@ impl MorayDatabase {
         for write in writes {
             requests.push(write.request()?);
         }
-        // Other processes look for it.
+        // Other processes look for this note.
         if let Some((uuid, _)) = deleted {
             requests.push(Bucket::note_deletion(uuid).map_err(failed)?);
         }
@@ -283,7 +284,7 @@ impl MorayDatabase {
         Ok(())
     }
 
-    /// The image, from Moray itself.
+    /// Returns the image, from Moray itself.
     async fn get_view(&self, uuid: Uuid) -> Result<Option<Arc<View>>, DbError> {
         let Some(stored) = self.get(uuid).await? else { return Ok(None) };
         Ok(blocking(move || stored.view()).await?.map(Arc::new))
@@ -299,7 +300,7 @@ impl MorayDatabase {
         Ok(rows.iter().filter_map(|row| row.key.parse().ok()).collect())
     }
 
-    /// The same as they are known here, for this version of an image; `None` if others may be on their way.
+    /// Returns the dependents of this version of an image from memory; `None` if memory may not have all of them yet.
     pub(super) async fn known_dependents(&self, stored: &Stored) -> Result<Option<Vec<Uuid>>, DbError> {
         self.replica.dependents(stored.image.uuid(), &stored.etag).await
     }
@@ -326,7 +327,7 @@ impl MorayDatabase {
     }
 }
 
-/// One record of several that are written at once, in the place of this version or of none.
+/// One of several records that are written together, in the place of the version `replaced`, or of none.
 struct Write {
     image: Image,
     replaced: Option<String>,
@@ -337,7 +338,7 @@ impl Write {
         Write { image: image.clone(), replaced: replaced.map(str::to_owned) }
     }
 
-    /// Makes the record another version, and leaves it as it is.
+    /// Makes the record another version without changing its content.
     fn fence(stored: &Stored) -> Result<Write, DbError> {
         let invalid = |problems: Vec<FieldError>| DbError::Failed(format!("{problems:?}").into());
         Ok(Write { image: stored.image.fenced().map_err(invalid)?, replaced: Some(stored.etag.clone()) })
@@ -350,11 +351,11 @@ impl Write {
     }
 }
 
-/// The bucket of this configuration. It is connected to in the background.
+/// Returns the bucket that the configuration names. The connection is made in the background.
 fn connect(config: &config::Moray, metrics: Arc<Metrics>) -> Bucket {
     let host = config.host.clone();
     let port = config.port;
-    // A domain may have SRV records for the processes of Moray; an address or a plain host has none.
+    // A domain may have SRV records for Moray's processes. An address or a simple host name has none.
     let is_domain = host.contains('.') && host.parse::<std::net::IpAddr>().is_err();
     let endpoint = if is_domain {
         Endpoint::Srv { domain: host, fallback_port: port }
@@ -376,7 +377,7 @@ struct Away;
 #[error("moray is away, and the image is not in memory")]
 struct NotInMemory;
 
-/// The record of an object, if it is valid; it is logged if it is not.
+/// Loads the record of an object. An invalid one is logged.
 fn load(object: &Object, rules: Rules) -> Option<Stored> {
     let record = match object.value_as::<Record>() {
         Ok(record) => record,
@@ -405,7 +406,7 @@ fn failed(error: Error) -> DbError {
     } else if error.is_conflict() {
         DbError::Conflict
     } else if error.is_transient() || error.is_not_found() {
-        // Without its bucket the database is not ready yet: it is made in the background.
+        // Without its bucket the database is not ready yet. The bucket is created in the background.
         DbError::Unavailable(error.into())
     } else {
         DbError::Failed(error.into())

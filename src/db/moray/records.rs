@@ -14,17 +14,17 @@ use crate::db::{DbError, StoredRecord, blocking};
 use crate::manifest::Uuid;
 use crate::telemetry::Metrics;
 
-/// Rows asked for at once.
+/// The number of rows that one query asks for.
 const PAGE: u64 = 500;
 
-/// How long the end of the connections may take.
+/// How long closing the connections may take.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
-/// Goes over all rows of the bucket, by their numbers, which stay when a row is written again.
+/// Iterates over all rows of the bucket by `_id`, which does not change when a row is written again.
 #[derive(Debug)]
 pub(in crate::db) struct MorayRecords {
     bucket: Bucket,
-    /// The number of the next row; `None` at the end.
+    /// The `_id` of the next row; `None` at the end.
     next: Option<u64>,
 }
 

@@ -2,11 +2,11 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Rows in the order of results, a page at a time.
+//! Reads rows in the order of results, a page at a time.
 //!
-//! Moray orders `published_at` as a text. That is the order of time, but for one thing: within a second, times without
-//! milliseconds come last instead of first. And rows without a time are where the direction puts them, not first. So these
-//! are read by themselves, and of the others whole seconds.
+//! Moray sorts `published_at` as a string. That is the order of time, with one exception: within a second, times
+//! without milliseconds come last instead of first. Moreover, Moray sorts rows without a time first or last depending
+//! on the direction. So unpublished images are read separately, and published ones by whole seconds.
 
 use moray::{Attribute, Filter, Order, Sort};
 
@@ -15,25 +15,25 @@ use crate::manifest::list::{Position, SortDirection, Span};
 const UUID: Attribute = Attribute::from_static("uuid");
 const PUBLISHED_AT: Attribute = Attribute::from_static("published_at");
 
-/// The least text that a time can begin with. An empty text, which is no time, is less.
+/// The least string that a time can begin with. The empty string, which is not a time, is less.
 const LEAST: &str = "0";
 
 /// Length of a `published_at` up to its second.
 const SECOND_LEN: usize = 19;
 
-/// Where reading goes on.
+/// The position at which reading continues.
 #[derive(Debug, Clone)]
 pub(super) struct Cursor {
     direction: SortDirection,
-    /// Whether it is about images that were published, or the others.
+    /// Whether this reads published images, or the others.
     published: bool,
-    /// What the marker leaves.
+    /// The span that the marker leaves.
     part: Span,
     /// The last row that was read.
     reached: Option<Reached>,
 }
 
-/// The place of a row, in Moray's order.
+/// The position of a row in Moray's order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Reached {
     pub(super) published_at: String,
@@ -41,7 +41,7 @@ pub(super) struct Reached {
 }
 
 impl Cursor {
-    /// Where a search has to begin, one after the other.
+    /// Returns where to start: one cursor for each kind of image, to be read one after the other.
     pub(super) fn beginnings(part: Span, direction: SortDirection) -> Vec<Cursor> {
         let of = |published| Cursor { direction, published, part, reached: None };
         let mut beginnings = Vec::new();
@@ -57,12 +57,12 @@ impl Cursor {
         beginnings
     }
 
-    /// The same behind a row.
+    /// Returns the cursor after a row.
     pub(super) fn after(self, reached: Reached) -> Cursor {
         Cursor { reached: Some(reached), ..self }
     }
 
-    /// The order of its rows.
+    /// Returns the order in which Moray has to sort the rows.
     pub(super) fn order(&self) -> Vec<Sort> {
         let order = match self.direction {
             SortDirection::Ascending => Order::Ascending,
@@ -72,7 +72,7 @@ impl Cursor {
         attributes.iter().map(|attribute| Sort { attribute: attribute.clone(), order }).collect()
     }
 
-    /// The rows that are wanted from here on.
+    /// Returns the filter of the wanted rows from here on.
     pub(super) fn filter(&self, wanted: Filter) -> Filter {
         let mut conditions = vec![wanted.clone(), Filter::present(UUID)];
         conditions.extend(if self.published { self.published() } else { self.unpublished() });
@@ -89,7 +89,7 @@ impl Cursor {
                     SortDirection::Ascending => self.part.first,
                     SortDirection::Descending => self.part.last,
                 };
-                // Where the part ends among those that were published, it has all of these.
+                // If the span ends among published images, all unpublished ones on that side are in it.
                 let bound = bound.published.is_none().then(|| bound.uuid.to_string());
                 conditions.extend(bound.map(|bound| self.at_or_behind(&UUID, bound)));
             }
@@ -101,7 +101,7 @@ impl Cursor {
         let Some(reached) = &self.reached else {
             let bound = match (self.direction, self.part.first.published, self.part.last.published) {
                 (SortDirection::Ascending, Some(first), _) => first.second(),
-                // Any text in that second is less.
+                // Every string of that second is less.
                 (SortDirection::Descending, _, Some(last)) => format!("{}Z", last.second()),
                 _ => LEAST.to_owned(),
             };
@@ -129,11 +129,11 @@ impl Cursor {
         [self.at_or_behind(attribute, bound), Filter::not(Filter::eq(attribute.clone(), bound))]
     }
 
-    /// Whether all images from here on come behind this position.
+    /// Returns whether all further images sort after this position.
     pub(super) fn is_behind(&self, position: Position) -> bool {
         match (position.published, &self.reached) {
             (None, _) if !self.published => self.reached.is_some(),
-            // An image of the first of the two kinds, while the second is read.
+            // The position is of the kind that is read first, and the second kind is being read.
             (None, _) => self.direction == SortDirection::Ascending,
             (Some(_), _) if !self.published => self.direction == SortDirection::Descending,
             (Some(_), None) => false,

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Lists from Moray itself, for as long as there is no replica of it.
+//! Answers lists from Moray itself, for as long as there is no replica.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::db::{DbError, ListAnswer, blocking, rendered};
 use crate::manifest::list::{ListQuery, Marker, Matcher, SortDirection, scopes};
 use crate::manifest::{ApiForm, Record, View};
 
-/// How many rows are asked for at once, at least and at most.
+/// The least and the most rows that one query asks for.
 const PAGE: (usize, usize) = (16, 1000);
 
 /// What a search has found so far.
@@ -28,7 +28,7 @@ struct Found {
 }
 
 impl MorayDatabase {
-    /// The answer to a query, of one search for the union of its scopes.
+    /// Returns the answer to a query, by one search for the union of its scopes.
     pub(super) async fn search(&self, query: &ListQuery, form: ApiForm) -> Result<ListAnswer, DbError> {
         let named = match query.marker {
             Some(Marker::Image(uuid)) => self.get_view(uuid).await?,
@@ -56,7 +56,7 @@ impl MorayDatabase {
 
     /// Reads the rows at the cursor. `None` if these were the last.
     ///
-    /// Moray knows nothing of validity, and not of all conditions; so rows are read until enough of them count.
+    /// Moray knows neither validity nor every condition, so rows are read until enough of them match.
     async fn read_on(
         &self,
         wanted: &moray::Filter,
@@ -67,7 +67,7 @@ impl MorayDatabase {
         let filter = cursor.filter(wanted.clone());
         let page = self.bucket.find(&filter, cursor.order(), limit).await.map_err(failed)?;
         let rules = self.rules;
-        // Off the runtime's threads: a full page takes milliseconds.
+        // This runs off the runtime's threads, because a full page takes milliseconds.
         let (views, last) = blocking(move || {
             let reached = page.rows.last().and_then(reached).filter(|_| !page.is_last);
             let views = page.rows.iter().filter_map(|row| load(row, rules)?.view()).map(Arc::new);
@@ -79,16 +79,16 @@ impl MorayDatabase {
     }
 }
 
-/// Where the search is when it has read a row.
+/// Returns the position of a row that was read.
 fn reached(row: &Object) -> Option<Reached> {
     let record = row.value_as::<Record>().ok()?;
-    // Columns of the bucket, which are texts whatever was stored.
+    // Columns of the bucket are strings, whatever was stored.
     let column = |name: &str| record.get(name)?.as_str().map(str::to_owned);
     Some(Reached { published_at: column("published_at").unwrap_or_default(), uuid: column("uuid")? })
 }
 
 impl Found {
-    /// Adds those that the scopes select.
+    /// Adds the images that the scopes select.
     fn add(&mut self, views: Vec<Arc<View>>) {
         self.views.extend(
             views.into_iter().filter(|view| self.matchers.iter().any(|matcher| matcher.matches(view))),
@@ -96,7 +96,7 @@ impl Found {
         self.views.sort_by(|a, b| self.direction.order(a, b));
     }
 
-    /// Whether nothing that comes behind the cursor can be among the first `limit`.
+    /// Returns whether no image after the cursor can be among the first `limit`.
     fn is_complete(&self, cursor: &Cursor) -> bool {
         match self.limit.checked_sub(1).and_then(|last| self.views.get(last)) {
             Some(last) => cursor.is_behind(last.position()),
@@ -106,7 +106,7 @@ impl Found {
 
     fn into_views(self) -> Vec<Arc<View>> {
         let mut views = self.views;
-        // An image that was published while rows were read may have come twice.
+        // An image that was published while rows were read may occur twice.
         let mut seen = HashSet::new();
         views.retain(|view| seen.insert(view.uuid()));
         views.truncate(self.limit);

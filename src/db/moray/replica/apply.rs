@@ -15,11 +15,11 @@ use crate::db::moray::failed;
 use crate::db::{DbError, blocking};
 use crate::manifest::{Image, Record, Rules, Uuid, View, view};
 
-/// A row that was decoded, if it can be.
+/// A row, decoded if that is possible.
 pub(super) struct Decoded {
     pub(super) key: Key,
     pub(super) version: Version,
-    /// The record as it is stored, and the view of it; or why it cannot be used.
+    /// The stored record and its view, or why the record cannot be used.
     pub(super) image: Result<(Arc<str>, Arc<View>), String>,
 }
 
@@ -50,9 +50,9 @@ pub(super) fn version_of(row: &Object) -> Version {
 }
 
 impl ReplicaInner {
-    /// Takes from rows of a query what is new. Whether there was anything.
+    /// Applies the new rows of a query's result. Returns whether there were any.
     pub(super) async fn take(self: &Arc<Self>, sent: Ticket, rows: Vec<Object>) -> Result<bool, DbError> {
-        // Mostly everything is known, and this is short.
+        // Usually every row is known already, and this is short.
         let new: Vec<Object> = {
             let mut known = self.rows();
             let is_new =
@@ -74,7 +74,7 @@ impl ReplicaInner {
     fn set(&self, sent: Ticket, decoded: Vec<Decoded>) {
         let mut rows = self.rows();
         for Decoded { key, version, image } in decoded {
-            // A write of this process may have been answered meanwhile.
+            // A write of this process may have been answered in the meantime.
             if rows.judge(sent, &key, &version) != Verdict::New {
                 continue;
             }
@@ -88,8 +88,8 @@ impl ReplicaInner {
         }
     }
 
-    /// Removes rows that a query did not show, although it shows all there are, or all in the range of the `_id`s that they
-    /// come with. How many were removed.
+    /// Removes the `known` rows that a query did not show although it covered all rows, or all in the range of the
+    /// given `_id`s. Returns how many were removed.
     pub(super) async fn remove_missing(
         self: &Arc<Self>,
         sent: Ticket,
@@ -113,7 +113,7 @@ impl ReplicaInner {
         .await
     }
 
-    /// Takes a row as it is in Moray now. Whether there is one, and when it was written.
+    /// Reads a row from Moray and applies it. Returns the time of its last write, or `None` if there is no such row.
     pub(super) async fn refresh(self: &Arc<Self>, key: &Key) -> Result<Option<i64>, DbError> {
         let sent = self.clock.ticket();
         let row = self.bucket.get(&key.to_string()).await.map_err(failed)?;
@@ -126,25 +126,25 @@ impl ReplicaInner {
     }
 }
 
-/// Whether Moray gives a record out as it was put: the columns of its indexes make texts of numbers, and everybody else
-/// reads those.
+/// Returns whether Moray returns a record exactly as it was put. Moray's index columns convert numbers to strings, and
+/// other processes read the converted values.
 fn comes_back_as_put(image: &Image) -> bool {
     let record = image.record();
     let texts = ["name", "version", "urn"].iter().all(|name| record.get(*name).is_none_or(Value::is_string));
-    // Elements of lists lose the space around them, and empty ones go.
+    // Elements of lists lose the white space around them, and empty elements are dropped.
     let is_kept = |text: &str| !text.is_empty() && text.trim() == text;
     let lists = ["tags", "billing_tags"].iter().filter_map(|name| record.get(*name)?.as_array());
     texts && lists.flatten().all(|element| element.as_str().is_some_and(is_kept))
 }
 
 impl Replica {
-    /// To be taken before a write is sent.
+    /// Returns a ticket, which must be taken before a write is sent.
     pub(in crate::db::moray) fn ticket(&self) -> Ticket {
         self.shared.clock.ticket()
     }
 
-    /// Takes what this process has put, now that Moray has answered with `etag`: from here on no read is behind it.
-    /// `replaced` is the version in whose place it was put.
+    /// Applies a put of this process that Moray has answered with `etag`. From then on no read returns an older
+    /// version. `replaced` is the version that was replaced.
     pub(in crate::db::moray) async fn wrote(
         &self,
         sent: Ticket,
@@ -159,7 +159,7 @@ impl Replica {
             if !comes_back_as_put(&image) {
                 return Written::Unclear;
             }
-            // Never an error for an image that is valid; reading it says more.
+            // A valid image cannot fail here. If it does, reading the row gives a better error.
             let (Ok(view), Ok(record)) = (View::new(&image), serde_json::to_string(image.record())) else {
                 return Written::Unclear;
             };
@@ -176,7 +176,7 @@ impl Replica {
         }
     }
 
-    /// The same for a delete of the version `deleted`.
+    /// Applies a delete of the version `deleted`, likewise.
     pub(in crate::db::moray) async fn deleted(&self, sent: Ticket, uuid: Uuid, deleted: &str) {
         let (shared, deleted) = (Arc::clone(&self.shared), deleted.to_owned());
         let written = blocking(move || {
@@ -192,8 +192,8 @@ impl Replica {
         }
     }
 
-    /// Somebody else was at it at the same moment, or the answer to a write was lost: the record is read again. If
-    /// Moray has no answer now, the next round has.
+    /// Reads a record again, because another process may have written it at the same time, or because the answer to a
+    /// write was lost. If Moray does not answer now, the next round reads it.
     pub(in crate::db::moray) async fn read_back(&self, uuid: Uuid) {
         let read = self.unless_long_away(self.shared.refresh(&Key::Image(uuid))).await;
         if let Some(Err(error)) = read {

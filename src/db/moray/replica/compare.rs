@@ -10,12 +10,12 @@ use super::rows::Key;
 use crate::db::moray::failed;
 use crate::db::{DbError, blocking};
 
-/// A range with so many rows here is read.
+/// A differing range with at most this many known rows is read instead of divided.
 const LEAF: usize = 128;
-/// Rows asked for at once.
+/// The number of rows that one query asks for.
 const PAGE: u64 = 500;
 
-/// A range of `_id`s, and the part of the known ones in it.
+/// A range of `_id`s, and the known rows in it.
 struct Range<'a> {
     first: u64,
     last: u64,
@@ -23,11 +23,11 @@ struct Range<'a> {
 }
 
 impl ReplicaInner {
-    /// Finds out which rows up to the `_id` `top` are no longer there, or are not known here, and makes it right. How many
-    /// were removed.
+    /// Finds rows up to the `_id` `top` that were deleted, or that are not known here, and corrects the replica.
+    /// Returns how many rows were removed.
     ///
-    /// An `_id` stays with a row for as long as it is there. So ranges of `_id`s are counted: one with as many rows as are
-    /// known here is left alone, another is halved until it is small enough to be read.
+    /// A row keeps its `_id` for as long as it exists, so ranges of `_id`s are counted. A range with as many rows as
+    /// are known here is skipped; any other range is halved until it is small enough to be read.
     pub(super) async fn compare(self: &Arc<Self>, top: u64) -> Result<usize, DbError> {
         let known = self.known_ids(top).await?;
         let mut ranges = vec![Range { first: 0, last: top, known: &known }];
@@ -54,7 +54,7 @@ impl ReplicaInner {
         blocking(move || shared.rows().ids(top)).await
     }
 
-    /// Takes all rows of a range as they are, and removes what is known here and not there. How many were removed.
+    /// Applies all rows of a range, and removes known rows that are no longer in Moray. Returns how many were removed.
     async fn read_range(
         self: &Arc<Self>,
         mut first: u64,
@@ -78,7 +78,8 @@ impl ReplicaInner {
         self.remove_missing(sent, known, shown).await
     }
 
-    /// Compares the next rows from `_id` `first` on with what is known of them, whatever the counts say. Where to go on.
+    /// Compares the next rows, from the `_id` `first` on, even if nothing suggests a difference. Returns where the next
+    /// call begins.
     pub(super) async fn patrol(self: &Arc<Self>, first: u64) -> Result<u64, DbError> {
         let known = self.known_ids(u64::MAX).await?;
         let start = known.partition_point(|(id, _)| *id < first);

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What other processes have deleted, as they have noted it.
+//! Deletions that other processes have noted in Moray.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,38 +18,38 @@ use crate::db::DbError;
 use crate::db::moray::bucket::{DELETIONS, Walk};
 use crate::telemetry::err;
 
-/// How long notes stay: longer than any process goes without a round that asks for them, or else counts the rows.
+/// How long notes are kept. A process that has had no round for this long finds the deletions by counting the rows.
 const KEPT: Duration = Duration::from_secs(3600);
-/// Images that are looked up at a time.
+/// How many images are looked up at a time.
 const AT_A_TIME: usize = 8;
 
-/// The notes that are known.
+/// The notes that were read.
 #[derive(Debug)]
 pub(super) struct Deletions {
     newest: Newest,
-    /// Those that may be shown again, with the times that they had.
+    /// Notes that a query may return again, with their times.
     taken: HashMap<Key, i64>,
-    /// When old ones were removed.
+    /// When old notes were last removed.
     trimmed: Option<Instant>,
 }
 
 impl Deletions {
-    /// What was deleted up to this time is known.
+    /// Starts with the deletions up to this time known.
     pub(super) fn since(mtime: i64) -> Deletions {
         Deletions { newest: Newest::now(mtime), taken: HashMap::new(), trimmed: None }
     }
 
-    /// The newest one.
+    /// Returns the newest deletion.
     pub(super) fn newest(&self) -> Newest {
         self.newest
     }
 
-    /// How many of them may be shown again.
+    /// Returns how many notes a query may return again.
     pub(super) fn recent(&self) -> usize {
         self.taken.len()
     }
 
-    /// Takes those from `since` on. Whether there was anything new.
+    /// Reads and applies the notes from `since` on. Returns whether there were new ones.
     pub(super) async fn take(
         &mut self,
         shared: &Arc<ReplicaInner>,
@@ -76,7 +76,7 @@ impl Deletions {
         Ok(any)
     }
 
-    /// Looks for the images of these notes that are here: they may have been made anew since.
+    /// Looks up the noted images that are still known here. They may have been created again since.
     async fn look_up(&self, shared: &Arc<ReplicaInner>, notes: &[(Key, i64)]) -> Result<(), DbError> {
         let known: Vec<_> = {
             let rows = shared.rows();
@@ -90,7 +90,7 @@ impl Deletions {
         stream::iter(lookups).buffer_unordered(AT_A_TIME).try_for_each(async |_| Ok(())).await
     }
 
-    /// Removes old notes, now and then.
+    /// Removes old notes from time to time.
     async fn trim(&mut self, shared: &ReplicaInner) {
         let is_due = self.trimmed.is_none_or(|trimmed| trimmed.elapsed() >= KEPT);
         if self.newest.mtime == 0 || !is_due {

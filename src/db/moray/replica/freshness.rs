@@ -9,60 +9,60 @@ use tokio::time::timeout_at;
 use super::{Replica, ReplicaInner};
 use crate::db::DbError;
 
-/// What is older than this is no answer while Moray is there.
+/// The greatest age of the replica at which reads may use it while Moray is available.
 const MAX_AGE: Duration = Duration::from_secs(1);
-/// The same while a round is under way: Moray, or this machine, has so much to do that nothing newer is to be had.
+/// The same limit while a round is in progress: Moray, or this machine, is then too busy for anything newer.
 const MAX_BUSY_AGE: Duration = Duration::from_secs(3);
-/// Without a read or a write for so long there are only few rounds.
+/// After this long without a read or a write there are only few rounds.
 const IN_USE: Duration = Duration::from_secs(2);
-/// How long a read waits for a replica that is late.
+/// How long a read waits for a late replica.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How long a read waits for the first load, or for its turn to ask Moray meanwhile.
+/// How long a read waits for the first load, or for its turn to ask Moray in the meantime.
 const LOAD_PATIENCE: Duration = Duration::from_secs(30);
 
-/// How the replica stands to Moray.
+/// How the replica relates to Moray.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct State {
-    /// All images were known at this moment, as they were in Moray.
+    /// The last moment at which the replica was known to match Moray.
     pub(super) confirmed: Option<Instant>,
-    /// Whether all images are there: they were loaded, and there was no gap since.
+    /// Whether all images are present: they were loaded, and there was no gap since.
     pub(super) is_complete: bool,
-    /// Whether Moray did not answer last time, or has not for a while.
+    /// Whether Moray did not answer the last time, or has not answered for a while.
     pub(super) is_away: bool,
-    /// Whether it is being asked.
+    /// Whether a round is in progress.
     pub(super) is_asked: bool,
 }
 
-/// What a read may take from the replica.
+/// What a read may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::db::moray) enum Freshness {
-    /// What is there is at most a second old, or as new as it gets.
+    /// The replica is at most a second old, or as new as possible.
     Fresh,
-    /// It is late: a round takes long. Waiting on is better than asking Moray, which has enough to do.
+    /// The replica is late because a round takes long. Waiting is better than asking Moray, which is busy.
     Late,
-    /// It is not complete: Moray is to be asked, and may well answer.
+    /// The replica is incomplete. Moray has to be asked, and may well answer.
     Incomplete,
-    /// Moray is away, and what is there was current so long ago.
+    /// Moray is unavailable, and the replica was current this long ago.
     Stale(Duration),
 }
 
-/// What Moray is asked while the replica is loaded.
+/// What Moray is asked for while the replica is being loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::db::moray) enum Question {
-    /// For one image.
+    /// One image.
     Image,
-    /// For a list.
+    /// A list.
     List,
 }
 
-/// Moray is away, and what is known of it is too old to be told, or nothing.
+/// Moray is unavailable, and the replica is too old to be used, or empty.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("moray is away, and the images in memory are too old")]
 pub(in crate::db::moray) struct TooOld;
 
 impl Replica {
-    /// What a read may take now. It waits a little for a round under way.
+    /// Returns what a read may use now. It waits a little for a round in progress.
     pub(in crate::db::moray) async fn freshness(&self) -> Result<Freshness, TooOld> {
         let shared = &self.shared;
         self.note_use();
@@ -79,7 +79,7 @@ impl Replica {
                     changed = connections.changed() => changed.is_ok(),
                 }
             };
-            // An error is the end of the process.
+            // An error means that the process is ending.
             let is_late = !timeout_at(deadline, changed).await.unwrap_or(false);
             if let Some(freshness) = shared.judge(is_late) {
                 return freshness;
@@ -87,17 +87,17 @@ impl Replica {
         }
     }
 
-    /// Lets rounds go on for a while.
+    /// Notes a read or a write, so that the rounds continue for a while.
     pub(in crate::db::moray) fn note_use(&self) {
         *self.shared.used() = Instant::now();
     }
 
-    /// What may be told when Moray has not answered.
+    /// Returns what a read may use if Moray has not answered.
     pub(in crate::db::moray) fn without_moray(&self) -> Result<Freshness, TooOld> {
         self.shared.stale()
     }
 
-    /// Asks Moray, in turn with others of the same kind, unless the replica is complete before; then there is no answer.
+    /// Asks Moray, in turn with other questions of this kind. `None` if the replica becomes complete before Moray has answered.
     pub(in crate::db::moray) async fn unless_complete<T>(
         &self,
         kind: Question,
@@ -119,23 +119,23 @@ impl Replica {
         }
     }
 
-    /// Asks Moray, unless it turns out to be away; then there is no answer.
+    /// Asks Moray. `None` if Moray turns out to be unavailable.
     pub(in crate::db::moray) async fn unless_away<T>(&self, ask: impl Future<Output = T>) -> Option<T> {
         let mut state = self.shared.state.subscribe();
         tokio::select! {
             answer = ask => Some(answer),
-            // An error is the end of the process.
+            // An error means that the process is ending.
             _ = state.wait_for(|state| state.is_away) => None,
         }
     }
 
-    /// Asks Moray, but for not much longer than its [`PATIENCE`] allows once Moray is known to be away; then there is no answer.
+    /// Asks Moray. `None` if there is no answer after twice [`PATIENCE`] and Moray is known to be unavailable.
     pub(in crate::db::moray) async fn unless_long_away<T>(&self, ask: impl Future<Output = T>) -> Option<T> {
         let mut state = self.shared.state.subscribe();
         let away = async {
-            // It may be back, and not known to be yet.
+            // Moray may be back, but not known to be back yet.
             tokio::time::sleep(2 * PATIENCE).await;
-            // An error is the end of the process.
+            // An error means that the process is ending.
             let _ = state.wait_for(|state| state.is_away).await;
         };
         tokio::select! {
@@ -144,7 +144,7 @@ impl Replica {
         }
     }
 
-    /// Waits for a state of the replica that is known to be that of Moray from now on or later. Whether it came in time.
+    /// Waits until the replica is known to match Moray as of now or later. Returns whether that happened in time.
     pub(in crate::db::moray) async fn next_round(&self) -> bool {
         let now = Instant::now();
         self.shared.wanted.notify_one();
@@ -155,18 +155,18 @@ impl Replica {
 }
 
 impl ReplicaInner {
-    /// Whether somebody has read or written lately.
+    /// Returns whether there was a read or a write lately.
     pub(super) fn is_in_use(&self) -> bool {
         self.used().elapsed() < IN_USE
     }
 
-    /// Waits until somebody needs a round, but not for longer than this.
+    /// Waits until a round is needed, but at most for `limit`.
     pub(super) async fn wait_for_use(&self, limit: Duration) {
-        // Without anybody there is a round all the same.
+        // After the limit there is a round in any case.
         let _ = tokio::time::timeout(limit, self.wanted.notified()).await;
     }
 
-    /// `None` is to wait: a round is under way.
+    /// Returns what a read may use, or `None` if it has to wait for a round in progress.
     fn judge(&self, is_late: bool) -> Option<Result<Freshness, TooOld>> {
         let state = *self.state.borrow();
         let age = state.confirmed.map(|confirmed| confirmed.elapsed());

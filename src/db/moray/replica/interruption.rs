@@ -5,11 +5,11 @@
 use crate::db::DbError;
 use crate::db::moray::failed;
 
-/// Why a round did not confirm the replica.
+/// Why a round did not confirm that the replica is current.
 pub(super) enum Interruption {
-    /// Moray did not answer. Nothing says that what is known is wrong.
+    /// Moray did not answer. There is no sign that the replica is wrong.
     NoAnswer(DbError),
-    /// What is known is not what is in Moray, nor an earlier state of it.
+    /// The replica matches neither the current content of Moray nor an earlier one.
     Gap(&'static str),
 }
 
@@ -19,7 +19,7 @@ impl From<DbError> for Interruption {
     }
 }
 
-/// What an error of a query says of the replica.
+/// Returns what an error of a query means for the replica.
 pub(super) fn interruption(error: moray::Error) -> Interruption {
     match error.server_kind() {
         Some(moray::ServerErrorKind::BucketNotFound) => Interruption::Gap("a bucket is gone"),

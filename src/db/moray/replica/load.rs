@@ -13,25 +13,26 @@ use crate::db::index::Prepared;
 use crate::db::moray::failed;
 use crate::db::{DbError, blocking};
 
-/// Rows asked for at once.
+/// The number of rows that one query asks for.
 const PAGE: u64 = 500;
-/// How many such queries are under way at a time.
+/// How many such queries run at a time.
 const AT_A_TIME: usize = 4;
-/// Into how many parts the rows are divided at most.
+/// The most ranges that the rows are divided into.
 const RANGES: u64 = 64;
 
 type Loaded = Vec<Decoded>;
 
-/// Up to when everything is known, by the times of the last writes.
+/// The times of the last writes up to which everything is known.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Horizon {
-    /// Of an image.
+    /// The last write of an image.
     pub(super) written: i64,
-    /// Of a note that one was deleted.
+    /// The last note of a deletion.
     pub(super) deleted: i64,
 }
 
-/// Ranges of `_id`s: at most [`RANGES`], with a page of rows or less where that is enough. The last one has no end.
+/// Divides the `_id`s into at most [`RANGES`] ranges, each of at most a page of rows if that suffices. The last one is
+/// open-ended.
 fn ranges(top: u64) -> Vec<(u64, Option<u64>)> {
     let width = PAGE.max(top / RANGES + 1);
     let starts = (0..=top / width).map(|number| number * width);
@@ -39,9 +40,9 @@ fn ranges(top: u64) -> Vec<(u64, Option<u64>)> {
 }
 
 impl ReplicaInner {
-    /// Loads all rows. What is known already and has not changed is not decoded again.
+    /// Loads all rows. Known rows that have not changed are not decoded again.
     ///
-    /// What happens meanwhile is for the next round to find, which is to ask for everything since the returned times.
+    /// The next round finds what changes in the meantime: it has to ask for everything since the returned times.
     pub(super) async fn load(self: &Arc<Self>) -> Result<Horizon, DbError> {
         self.bucket.ensure().await.map_err(failed)?;
         self.state.send_modify(|state| state.is_away = false);
@@ -96,7 +97,7 @@ impl ReplicaInner {
             (key, version, content)
         });
         let mut rows = Rows::loaded(Arc::clone(&self.clock), versions);
-        // A row that was deleted and made anew while it was looked for may have come twice.
+        // A row that was deleted and created again during the load may occur twice.
         views.sort_by_key(|view| view.uuid());
         views.dedup_by_key(|view| view.uuid());
         let mut images = Prepared::new(views);
@@ -105,7 +106,7 @@ impl ReplicaInner {
             std::mem::swap(&mut *current, &mut rows);
             self.index.swap(&mut images);
         }
-        // What was there before takes a while to drop.
+        // The earlier content is dropped here, without the lock, because that takes a while.
     }
 }
 

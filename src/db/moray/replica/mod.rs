@@ -2,17 +2,17 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! All images of the bucket in memory, kept as they are in Moray.
+//! A replica of the bucket: all its images in memory, kept current.
 //!
-//! A task loads all rows once, and from then on asks every 350 ms which rows were written since, and which were deleted:
-//! whoever deletes an image notes that in a second bucket, in the same transaction. So what other processes do is known
-//! here within a second, and costs Moray next to nothing while nobody does anything. While nobody reads either, it asks
-//! every 10 s only, and a read that comes then waits for it to ask again. What this process writes is known here when
-//! Moray has answered.
+//! A task loads all rows once. From then on it asks Moray every 350 ms which rows were written since, and which were
+//! deleted: a process that deletes an image notes that in a second bucket, in the same transaction. So the changes of
+//! other processes are known here within a second, and a round costs Moray next to nothing while nothing changes. While
+//! there are no reads either, the task asks every 10 s only, and a read that comes then waits for the next round. The
+//! writes of this process are known here as soon as Moray has answered.
 //!
-//! 4.13.1 writes to the same bucket as we do, but notes no deletions. So the rows are counted, too, for a fiftieth of the
-//! time: Moray reads all of them for that. If it is another number than here, somebody has deleted some,
-//! and the task finds out which (`compare`).
+//! 4.13.1 writes to the same bucket, but does not note its deletions. So the rows are counted as well, which may take a
+//! fiftieth of the time, because Moray reads all rows for it. If the count differs from the number of rows known here,
+//! some were deleted, and the task finds out which (`compare`).
 
 mod apply;
 mod compare;
@@ -42,12 +42,12 @@ use freshness::State;
 pub(super) use freshness::{Freshness, Question};
 use rows::{Clock, Key, Rows};
 
-/// UUIDs that nobody knows and that are looked for in Moray at the same time.
+/// How many unknown UUIDs are looked up in Moray at the same time.
 const LOOKUPS: usize = 8;
-/// Lists that Moray is asked for at the same time while everything is loaded, so that the load gets its turn, too.
+/// How many lists Moray is asked for at the same time during the load, so that the load makes progress, too.
 const SEARCHES: usize = 2;
 
-/// The replica, and what keeps it.
+/// The replica, and the task that keeps it current.
 #[derive(Debug)]
 pub(super) struct Replica {
     shared: Arc<ReplicaInner>,
@@ -59,33 +59,33 @@ struct ReplicaInner {
     bucket: Bucket,
     rules: Rules,
     metrics: Arc<Metrics>,
-    /// How long reads may go on while Moray is away.
+    /// How long reads may use the replica while Moray is unavailable.
     stale_limit: Duration,
     index: Index,
-    /// Held while `index` is changed, so that both change in the same order.
+    /// Locked while `index` is changed, so that both change in the same order.
     rows: Mutex<Rows>,
     clock: Arc<Clock>,
     state: watch::Sender<State>,
-    /// Since when nobody has read or written.
+    /// The time of the last read or write.
     used: Mutex<Instant>,
-    /// Told when somebody needs a round.
+    /// Notified when a round is needed.
     wanted: Notify,
     lookups: Semaphore,
     searches: Semaphore,
 }
 
-/// A record that is known here.
+/// A record in the replica.
 #[derive(Debug, Clone)]
 pub(super) struct KnownRecord {
-    /// As it is stored.
+    /// The stored record.
     pub(super) record: Arc<str>,
-    /// The version.
+    /// The version of the record.
     pub(super) etag: String,
     view: Arc<View>,
 }
 
 impl Replica {
-    /// Begins to load. To be called within the runtime.
+    /// Begins to load. Must be called within the runtime.
     pub(super) fn start(
         bucket: Bucket,
         rules: Rules,
@@ -111,12 +111,12 @@ impl Replica {
         Replica { shared, keeper: Mutex::new(Some(AbortOnDropHandle::new(keeper))) }
     }
 
-    /// The images, by UUID.
+    /// Returns the images, by UUID.
     pub(super) fn index(&self) -> &Index {
         &self.shared.index
     }
 
-    /// The answer to a query from the images here.
+    /// Returns the answer to a query from the replica.
     pub(super) async fn list(&self, query: &ListQuery, form: ApiForm) -> Result<ListAnswer, DbError> {
         if let Some(answer) = self.shared.index.answered(query, form) {
             return Ok(answer);
@@ -125,7 +125,7 @@ impl Replica {
         Ok(rendered(move || shared.index.list(&query, form, Some(PER_SCOPE))).await??)
     }
 
-    /// The images here of which `wanted` holds, when all are here.
+    /// Returns the images for which `wanted` holds, once all are loaded.
     pub(super) async fn filtered(&self, wanted: fn(&View) -> bool) -> Result<Vec<Arc<View>>, DbError> {
         let mut state = self.shared.state.subscribe();
         state.wait_for(|state| state.is_complete).await.map_err(|stopped| DbError::Failed(stopped.into()))?;
@@ -133,13 +133,13 @@ impl Replica {
         blocking(move || shared.index.filtered(wanted)).await
     }
 
-    /// The record of an image as it was when the last query showed it, or a write of this process was answered.
+    /// Returns the record of an image as the last query showed it or this process last wrote it.
     pub(super) fn record(&self, uuid: Uuid) -> Option<KnownRecord> {
         self.shared.known(&Key::Image(uuid))
     }
 
-    /// UUIDs of the images whose origin is this version of an image; `None` if others may be on their way here. Whoever names an
-    /// origin makes it another version, so there are no others while it is this one.
+    /// Returns the UUIDs of the images whose origin is this version of an image; `None` if the replica may not have all of them
+    /// yet. A write that names an origin makes the origin another version, so while it is this version there are no others.
     pub(super) async fn dependents(&self, uuid: Uuid, etag: &str) -> Result<Option<Vec<Uuid>>, DbError> {
         let (shared, etag) = (Arc::clone(&self.shared), etag.to_owned());
         blocking(move || {
@@ -150,12 +150,12 @@ impl Replica {
         .await
     }
 
-    /// Whether Moray is known to have a row of this UUID that cannot be used.
+    /// Returns whether Moray is known to have an unusable row with this UUID.
     pub(super) fn is_damaged(&self, uuid: Uuid) -> bool {
         self.shared.rows().damaged().contains_key(&Key::Image(uuid))
     }
 
-    /// A place among those who look for an unknown UUID; `None` when all are taken.
+    /// Returns a permit to look up an unknown UUID; `None` if all permits are taken.
     pub(super) fn lookup_permit(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
         self.shared.lookups.try_acquire().ok()
     }
@@ -173,7 +173,7 @@ impl Replica {
         }
     }
 
-    /// Keeps it no more.
+    /// Stops the task that keeps the replica current.
     pub(super) fn stop(&self) {
         self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
@@ -192,7 +192,7 @@ impl ReplicaInner {
     }
 
     fn rows(&self) -> MutexGuard<'_, Rows> {
-        // Each change of a row is complete before anything can fail.
+        // Each change of a row is complete before anything can panic.
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,38 +4,38 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-/// Rows asked for at once.
+/// The number of rows that one query asks for.
 pub(super) const PAGE: u64 = 500;
 
-/// The newest write that is known.
+/// The newest known write.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Newest {
-    /// Its time, by the clock of the Moray process that made it.
+    /// The time of the write, by the clock of the Moray process that made it.
     pub(super) mtime: i64,
     /// When it became known.
     pub(super) since: Instant,
 }
 
 impl Newest {
-    /// One that has become known just now.
+    /// A write that has just become known.
     pub(super) fn now(mtime: i64) -> Newest {
         Newest { mtime, since: Instant::now() }
     }
 
-    /// The one that is the newest now.
+    /// Updates the newest write after a query.
     pub(super) fn advance(&mut self, mtime: i64) {
-        // A clock that is ahead must not keep the changes of others from being asked for.
+        // A clock that is ahead must not hide the later changes of other processes.
         let mtime = mtime.min(now_millis());
         if mtime > self.mtime {
             *self = Newest::now(mtime);
         }
-        // What was the newest may have been deleted.
+        // The time may also go back, because the newest row may have been deleted.
         self.mtime = mtime;
     }
 
-    /// Where a query begins that shows everything that can have been written since the last round began, if clocks differ
-    /// by `overlap`: as time goes by without a write, those of before that time become fewer, and at last only the newest
-    /// one is left.
+    /// Returns the time at which a query has to begin to show everything that can have been written since the last
+    /// round, if clocks differ by up to `overlap`. The longer there is no new write, the less of the overlap is left;
+    /// in the end the query shows only the newest row.
     pub(super) fn asked_since(&self, overlap: Duration, last_round: Instant) -> i64 {
         before(self.mtime, overlap.saturating_sub(last_round.saturating_duration_since(self.since)))
     }

@@ -17,40 +17,40 @@ use crate::db::moray::failed;
 use crate::db::{DbError, blocking};
 use crate::telemetry::err;
 
-/// From the beginning of a round to that of the next.
+/// The time from the start of a round to the start of the next.
 const INTERVAL: Duration = Duration::from_millis(350);
-/// Where rounds take longer, there is a pause of this part of it between them.
+/// After a long round there is a pause of one `PAUSE`th of its duration.
 const PAUSE: u32 = 4;
-/// The same while nobody reads or writes.
+/// The time between rounds without reads and writes.
 const IDLE_INTERVAL: Duration = Duration::from_secs(10);
-/// A pause after a failure.
+/// The pause after a failed round.
 const RETRY: Duration = Duration::from_millis(350);
-/// Moray that has not answered for this long counts as away.
+/// After this long without an answer, Moray counts as unavailable.
 const LATE: Duration = Duration::from_secs(3);
 
-/// Changes are asked for again that are so much older than the newest one. The times are those of the Moray process that
-/// made the change: their clocks differ, and what is written can only be seen after the transaction has ended.
+/// Each round asks again for changes that are up to this much older than the newest known one. Their times are those of
+/// the Moray processes that made them: clocks differ, and a write becomes visible only when its transaction ends.
 const OVERLAP: Duration = Duration::from_secs(2);
-/// The same for clocks that differ more, and transactions that wait for others.
+/// A longer overlap, for clocks that differ more and for transactions that wait for others.
 const WIDE_OVERLAP: Duration = Duration::from_secs(60);
-/// Unless more rows than these were written in that time: all of them would be sent again.
+/// The wide overlap is used only if at most this many rows were written in it, because all of them are sent again.
 const NARROW_ROWS: usize = 100;
-/// The same for one in so many rounds.
+/// The limit of rows in one of every `WIDE_EVERY` rounds.
 const WIDE_ROWS: usize = 5_000;
 const WIDE_EVERY: u64 = 30;
-/// The rows are counted at most once in the first time, and at least once in the second; in between so that it takes this part
-/// of the time. After a while without reads it is more seldom.
+/// The rows are counted between once every `COUNT_EVERY` and once every `COUNT_WITHIN`, so that counting takes one in
+/// `COUNT_SHARE` of the time. After a while without reads they are counted less often.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
 const COUNT_WITHIN: Duration = Duration::from_secs(15);
 const COUNT_SHARE: u32 = 50;
 const IDLE_COUNT_EVERY: Duration = Duration::from_secs(300);
-/// One in so many rounds looks at some rows although nothing is known to have happened to them.
+/// One of so many rounds checks some rows although nothing suggests a change.
 const PATROL_EVERY: u64 = 100;
 
-/// How often a difference is searched for in one round.
+/// How often one round searches for a difference.
 const COMPARISONS: usize = 3;
 
-/// Keeps the replica for as long as the process runs.
+/// Keeps the replica current for as long as the process runs.
 pub(super) async fn keep(shared: Arc<ReplicaInner>) {
     let mut keeper = Keeper {
         shared,
@@ -79,7 +79,7 @@ pub(super) async fn keep(shared: Arc<ReplicaInner>) {
             }
         };
         tokio::time::sleep(pause).await;
-        // One more round after the last use: what has been written is known with its time then.
+        // There is one more round after the last use, which learns the times of the last writes.
         if !was_in_use && !keeper.is_interrupted {
             keeper.shared.wait_for_use(IDLE_INTERVAL.saturating_sub(pause)).await;
             keeper.has_rested = true;
@@ -89,32 +89,32 @@ pub(super) async fn keep(shared: Arc<ReplicaInner>) {
 
 struct Keeper {
     shared: Arc<ReplicaInner>,
-    /// `None` before everything was loaded, and after a gap.
+    /// `None` until everything is loaded, and after a gap.
     progress: Option<Progress>,
-    /// When the last round began that was not interrupted.
+    /// The start of the last round that succeeded.
     last_round: Instant,
-    /// The same of those that looked further back.
+    /// The start of the last successful round that used the wide overlap.
     last_wide: Instant,
     /// When the rows may be counted again.
     count_after: Instant,
     rounds: u64,
     patrol: u64,
     is_interrupted: bool,
-    /// Whether there was no round for a while, so that somebody may wait for the next one.
+    /// Whether there was no round for a while, so that a read may be waiting for the next one.
     has_rested: bool,
 }
 
-/// Up to when everything is known.
+/// The writes and deletions up to which everything is known.
 struct Progress {
     newest: Newest,
     deletions: Deletions,
 }
 
 impl Keeper {
-    /// A round; if it takes long, reads no longer wait for it.
+    /// Makes a round. If it takes long, reads stop waiting for it.
     async fn watched_round(&mut self, began: Instant) -> Result<&'static str, Interruption> {
         let shared = Arc::clone(&self.shared);
-        // Who waits for news has none to hear of.
+        // Readers that wait for a result need not be woken for this.
         shared.state.send_if_modified(|state| {
             state.is_asked = true;
             false
@@ -135,7 +135,7 @@ impl Keeper {
             Some(progress) => progress,
             None => {
                 let known = self.shared.load().await?;
-                // What was read just now is no earlier state.
+                // The rows were just read, so they cannot be an earlier state.
                 self.is_interrupted = false;
                 self.count_after = began;
                 Progress { newest: Newest::now(known.written), deletions: Deletions::since(known.deleted) }
@@ -165,16 +165,16 @@ impl Keeper {
         Ok(outcome)
     }
 
-    /// Takes what has happened. Only rows that may be known are counted: others may insert faster than can be told. An insert
-    /// that becomes visible late makes a difference that is looked into, and is found harmless; or it hides that something was
-    /// deleted, until the next time.
+    /// Applies what has changed. The count covers only rows up to the greatest known `_id`, because other processes may
+    /// insert faster than the rounds can follow. An insert that becomes visible late causes a difference, which is
+    /// examined and found harmless; or it hides a deletion until the next count.
     async fn catch_up(
         &mut self,
         began: Instant,
         progress: &mut Progress,
     ) -> Result<&'static str, Interruption> {
         let is_wide = self.is_interrupted || self.rounds.is_multiple_of(WIDE_EVERY);
-        // While nobody reads it is enough to look for the latest; the next round for somebody does the rest.
+        // Without reads the latest changes suffice. The next round in use looks further back.
         let most = match self.shared.is_in_use() || is_wide {
             true => Some(if is_wide { WIDE_ROWS } else { NARROW_ROWS }),
             false => None,
@@ -211,7 +211,7 @@ impl Keeper {
         Ok(outcome)
     }
 
-    /// Whether it is time to count the rows. A round that somebody may wait for does not.
+    /// Returns whether it is time to count the rows. A round that a read may be waiting for does not count.
     fn is_count_due(&self, began: Instant) -> bool {
         match self.shared.is_in_use() {
             true => began >= self.count_after && !self.has_rested,
@@ -219,9 +219,9 @@ impl Keeper {
         }
     }
 
-    /// Takes what was written from `since` on. Whether there was anything.
+    /// Applies what was written from `since` on. Returns whether there was anything.
     async fn take_changes(&self, newest: &mut Newest, since: i64) -> Result<bool, Interruption> {
-        // What has to be there still, when it is not known what has happened meanwhile.
+        // After an interruption these rows must still be there.
         let before = if self.is_interrupted { self.written_since(since).await? } else { Vec::new() };
         let sent = self.shared.clock.ticket();
         let mut walk = Walk::since(since);
@@ -253,8 +253,8 @@ impl Keeper {
         Ok(any)
     }
 
-    /// The newest rows are not there: they were deleted, or Moray has gone back to an earlier state, of which nothing is
-    /// known here.
+    /// The newest known rows are missing from the result: they were deleted, or Moray has returned to an earlier state,
+    /// which this replica does not match.
     async fn check_newest(&self, since: i64, shown: &HashMap<Key, i64>) -> Result<(), Interruption> {
         let known = self.written_since(since).await?;
         for (key, _) in known.into_iter().filter(|(key, _)| !shown.contains_key(key)) {
@@ -265,12 +265,12 @@ impl Keeper {
         Ok(())
     }
 
-    /// Where a query begins that is to show what was written in [`WIDE_OVERLAP`] before `newest`, if that are at most so many rows
-    /// or so, and in [`OVERLAP`] however many there are. Whether it is as far back as that.
+    /// Returns the time at which the next query begins. It covers the [`WIDE_OVERLAP`] before `newest` if about `most`
+    /// rows or fewer were written in it, and the [`OVERLAP`] in any case. The flag says whether it covers the wide one.
     async fn since(&self, newest: Newest, most: Option<usize>) -> Result<(i64, bool), DbError> {
         let narrowest = newest.asked_since(OVERLAP, self.last_round);
         let Some(rows) = most else { return Ok((narrowest, false)) };
-        // It is not known what has happened during an interruption.
+        // It is unknown what happened during an interruption.
         let widest = match self.is_interrupted {
             true => before(newest.mtime, WIDE_OVERLAP),
             false => newest.asked_since(WIDE_OVERLAP, self.last_wide),
@@ -291,8 +291,8 @@ impl Keeper {
         blocking(move || shared.rows().written_since(since)).await
     }
 
-    /// Searches for what is different among the rows up to an `_id`, until nothing is, or others have changed something
-    /// meanwhile: what happened before this round began is known by then.
+    /// Searches for differences among the rows up to the `_id` `top`, until there are none or another process has
+    /// changed something in the meantime. Everything that happened before this round is then known.
     async fn compare(&self, top: u64) -> Result<(), Interruption> {
         for _ in 0..COMPARISONS {
             let removed = self.shared.compare(top).await?;
@@ -306,16 +306,16 @@ impl Keeper {
         Err(Interruption::Gap("the images in memory are others than those in moray"))
     }
 
-    /// How many rows up to an `_id` are known.
+    /// Returns how many known rows have an `_id` up to `top`.
     async fn known_up_to(&self, top: u64) -> Result<u64, DbError> {
         let shared = Arc::clone(&self.shared);
         Ok(blocking(move || shared.rows().count_up_to(top)).await? as u64)
     }
 
-    /// After a gap everything is loaded again. Where Moray has only not answered, the next round finds out whether there
-    /// was one.
+    /// After a gap everything is loaded again. If Moray only failed to answer, the next round finds out whether there
+    /// was a gap.
     fn interrupted(&mut self, interruption: Interruption) {
-        // Once for each interruption: it is tried again all the time.
+        // Logged once for each interruption, although the rounds go on.
         let is_new = !std::mem::replace(&mut self.is_interrupted, true);
         match interruption {
             Interruption::NoAnswer(error) => {

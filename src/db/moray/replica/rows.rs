@@ -2,12 +2,12 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What is known of every row of the bucket, and which of two pieces of knowledge is the newer one.
+//! What is known of every row of the bucket, and which of two versions of a row is newer.
 //!
-//! A query shows the bucket at some moment while it runs, and a write of this process happens at some moment before its
-//! answer. Neither says when. So every change of a row here has a number, and the moment before a query or a write is
-//! sent has that of the last one: a [`Ticket`]. What a query shows may be older than a row that has changed here since the
-//! query was sent; and a row that has not changed here since before a write was sent is older than that write.
+//! A query shows the bucket at some moment while it runs, and a write of this process takes effect at some moment before its
+//! answer. Neither moment is known. So every change of a row here gets a number, and a [`Ticket`] holds the number of the last
+//! change before a query or a write was sent. A query's result may be older than a row that has changed here since the query
+//! was sent. A row that has not changed here since before a write was sent is older than that write.
 
 #[cfg(test)]
 mod tests;
@@ -19,13 +19,13 @@ use std::time::{Duration, Instant};
 
 use crate::manifest::Uuid;
 
-/// How long after a version of another process has become known everything that happened before it is known, too: longer than any
-/// transaction takes, and clocks differ, and until the rows are counted again.
+/// How long after a version of another process became known everything that happened before it is known, too. It is
+/// longer than any transaction, any difference of clocks, and the time between two counts of the rows.
 const SETTLING: Duration = Duration::from_secs(600);
 /// How long a removal is remembered: longer than any query takes.
 const MEMORY: Duration = Duration::from_secs(60);
 
-/// A key of the bucket. Images have their UUID; what else there may be is only counted.
+/// A key of the bucket. An image's key is its UUID; any other rows are only counted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Key {
     Image(Uuid),
@@ -47,21 +47,21 @@ impl std::fmt::Display for Key {
     }
 }
 
-/// The moment before something was sent to Moray.
+/// The number of the last change before something was sent to Moray.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::db::moray) struct Ticket(u64);
 
-/// Gives the numbers. Apart from the rows, so that nobody has to wait for one.
+/// Assigns the numbers of changes. It is separate from the rows, so that no ticket has to wait for their lock.
 #[derive(Debug, Default)]
 pub(super) struct Clock(AtomicU64);
 
 impl Clock {
-    /// To be taken before a query or a write is sent.
+    /// Returns a ticket, which must be taken before a query or a write is sent.
     pub(super) fn ticket(&self) -> Ticket {
         Ticket(self.0.load(Ordering::Acquire))
     }
 
-    /// The number of a change.
+    /// Returns the number of a new change.
     fn next(&self) -> u64 {
         self.0.fetch_add(1, Ordering::AcqRel) + 1
     }
@@ -78,22 +78,23 @@ pub(super) struct Version {
     pub(super) etag: Box<str>,
 }
 
-/// The text of a record, or why it cannot be used.
+/// The text of a record, or why the record cannot be used.
 pub(super) type Content = Result<Arc<str>, String>;
 
 #[derive(Debug)]
 struct Row {
-    /// Unknown for what this process inserted until a query shows it; so is the time for what it wrote.
+    /// Unknown for a row that this process inserted, until a query shows it. The same holds for `mtime` after any write
+    /// of this process.
     id: Option<u64>,
     mtime: Option<i64>,
     etag: Box<str>,
-    /// The text of the record, if it can be used.
+    /// The text of the record, if the record can be used.
     record: Option<Arc<str>>,
-    /// When it was last changed here.
+    /// The number of the row's last change here.
     changed: u64,
-    /// From when on it is settled: see [`Rows::is_settled`].
+    /// When the version becomes settled; see [`Rows::is_settled`].
     settled: Instant,
-    /// The version in whose place a query has put this one, and from when on that was settled.
+    /// The version that a query's result replaced by this one, and when that version became settled.
     before: Option<(Box<str>, Instant)>,
 }
 
@@ -108,33 +109,33 @@ impl Row {
 /// What to do about a version that a query shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It is there already.
+    /// Nothing: the version is known already.
     Known,
-    /// It is older than what is there, or may be.
+    /// Nothing: the version is, or may be, older than the known one.
     Old,
-    /// It is to be taken.
+    /// Apply it.
     New,
 }
 
-/// What to do about a write of this process that was answered.
+/// What to do about a write of this process that Moray has answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Written {
-    /// It is the newest, and to be taken.
+    /// Apply it: it is the newest version.
     Newest,
-    /// A query was faster and has brought it already.
+    /// Nothing: a query has shown it already.
     Known,
-    /// A query has brought something else meanwhile, and which is newer cannot be told: the row has to be read.
+    /// Read the row: a query has shown another version in the meantime, and it is unclear which one is newer.
     Unclear,
 }
 
-/// See the module.
+/// See the module documentation.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
     rows: HashMap<Key, Row>,
     removed: HashMap<Key, (u64, Instant)>,
     /// Rows without an `_id`.
     unseen: HashSet<Key>,
-    /// Rows of which a query has shown another version than is known, and it cannot be told which one is newer.
+    /// Rows for which a query has shown another version than the known one, and it is unclear which one is newer.
     unclear: HashSet<Key>,
     damaged: BTreeMap<Key, String>,
     /// The greatest `_id` that was ever known.
@@ -143,12 +144,12 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// No rows yet.
+    /// Starts without rows.
     pub(super) fn new(clock: Arc<Clock>) -> Rows {
         Rows { clock, ..Rows::default() }
     }
 
-    /// All rows, from queries that showed all of them. What changes from here on is newer.
+    /// Starts with all rows, from queries that covered all of them. Later changes are newer.
     pub(super) fn loaded(clock: Arc<Clock>, rows: impl IntoIterator<Item = (Key, Version, Content)>) -> Rows {
         let mut loaded = Rows::new(clock);
         let changed = loaded.clock.next();
@@ -157,7 +158,7 @@ impl Rows {
         }
         let newest = loaded.rows.values().filter_map(|row| row.mtime).max().unwrap_or_default();
         for row in loaded.rows.values_mut() {
-            // What was written long before the others settled before.
+            // Rows that were written long before the newest one settled correspondingly earlier.
             let age = u64::try_from(newest - row.mtime.unwrap_or(newest)).unwrap_or_default();
             row.settled =
                 row.settled.checked_sub(Duration::from_millis(age).min(SETTLING)).unwrap_or(row.settled);
@@ -165,13 +166,13 @@ impl Rows {
         loaded
     }
 
-    /// The greatest `_id` that was ever known. Rows that are inserted from now on get greater ones, but for those whose
-    /// transaction has begun already.
+    /// Returns the greatest `_id` that was ever known. Rows inserted from now on get greater ones, except in
+    /// transactions that have begun already.
     pub(super) fn top(&self) -> u64 {
         self.top
     }
 
-    /// How many rows have an `_id` up to `top`.
+    /// Returns how many rows have an `_id` up to `top`.
     pub(super) fn count_up_to(&self, top: u64) -> usize {
         if top >= self.top {
             return self.rows.len() - self.unseen.len();
@@ -179,12 +180,13 @@ impl Rows {
         self.rows.values().filter(|row| row.id.is_some_and(|id| id <= top)).count()
     }
 
-    /// Why rows cannot be used, by key.
+    /// Returns why rows cannot be used, by key.
     pub(super) fn damaged(&self) -> &BTreeMap<Key, String> {
         &self.damaged
     }
 
-    /// Judges a version that a query shows which was sent at `sent`. What is only known better now is noted.
+    /// Judges a version in the result of a query that was sent at `sent`. If the version is known, its `_id` and time
+    /// are updated.
     pub(super) fn judge(&mut self, sent: Ticket, key: &Key, version: &Version) -> Verdict {
         if self.removed.get(key).is_some_and(|(at, _)| *at > sent.0) {
             self.unclear.insert(key.clone());
@@ -206,7 +208,7 @@ impl Rows {
         Verdict::New
     }
 
-    /// Notes a version that was judged new.
+    /// Stores a version that was judged new.
     pub(super) fn set(&mut self, key: Key, version: Version, content: Content) {
         let changed = self.clock.next();
         self.unseen.remove(&key);
@@ -233,8 +235,8 @@ impl Rows {
         self.rows.insert(key, row);
     }
 
-    /// Judges a put of this process that was answered with `etag`. It was sent at `sent`, in the place of the version
-    /// `replaced`; or of none. If it is the newest it is noted.
+    /// Judges a put of this process that Moray answered with `etag`. It was sent at `sent`, and replaced the version
+    /// `replaced`, or none. If it is the newest version, it is stored.
     pub(super) fn wrote(
         &mut self,
         sent: Ticket,
@@ -245,13 +247,13 @@ impl Rows {
     ) -> Written {
         let now = Instant::now();
         let settled = match (replaced, self.rows.get(key)) {
-            // Before an image is there, nobody names it as an origin; whoever imports several begins with the origins.
+            // No image can name one as its origin before that one exists; an import of several begins with the origins.
             (None, _) => now,
             (Some(replaced), Some(row)) if *row.etag == *replaced => row.settled,
             _ => now + SETTLING,
         };
         let (is_older, id) = match self.rows.get_mut(key) {
-            // A query was faster than the answer, and took the version for that of another process.
+            // A query showed the version before the answer came, so it was taken for a version of another process.
             Some(row) if *row.etag == *etag => {
                 let settled = match (replaced, &row.before) {
                     (None, _) => Some(now),
@@ -277,8 +279,8 @@ impl Rows {
         Written::Newest
     }
 
-    /// Judges a delete of this process that was sent at `sent` and answered, of the version `deleted`. If it is the
-    /// newest it is noted.
+    /// Judges an answered delete of the version `deleted` by this process, sent at `sent`. If it is the newest change,
+    /// the row is removed.
     pub(super) fn deleted(&mut self, sent: Ticket, key: &Key, deleted: &str) -> Written {
         match self.rows.get(key) {
             Some(row) if row.changed > sent.0 && *row.etag != *deleted => return Written::Unclear,
@@ -292,9 +294,9 @@ impl Rows {
         Written::Newest
     }
 
-    /// Removes a row that a query sent at `sent` did not show, although it shows all there are. Whether it was
-    /// removed: it stays if it may be newer. Where the query was for a range of `_id`s, `id` is the one in it that the row
-    /// was known to have: under another one, or none that is known yet, it is a row that was made anew, and elsewhere.
+    /// Removes a row that a query sent at `sent` did not show although it covered all rows, unless the row may be newer.
+    /// Returns whether it was removed. If the query covered a range of `_id`s, `id` is the row's known `_id` in that range. A
+    /// row whose `_id` is now another one or unknown was deleted and created again outside the range, and stays.
     pub(super) fn missing(&mut self, sent: Ticket, key: &Key, id: Option<u64>) -> bool {
         let is_older =
             self.rows.get(key).is_some_and(|row| row.changed <= sent.0 && (id.is_none() || row.id == id));
@@ -319,44 +321,44 @@ impl Rows {
         self.removed.insert(key, (self.clock.next(), Instant::now()));
     }
 
-    /// Forgets removals of long ago.
+    /// Forgets old removals.
     pub(super) fn forget(&mut self) {
         self.removed.retain(|_, (_, at)| at.elapsed() < MEMORY);
     }
 
-    /// Rows that have to be read one by one: those that this process has written and no query has shown, although one
-    /// that was sent at `sent` should have; and those that are not clear.
+    /// Returns the rows that have to be read one by one: rows that this process wrote and that no query has shown
+    /// although one sent at `sent` should have, and unclear rows.
     pub(super) fn to_be_read(&self, sent: Ticket) -> Vec<Key> {
         let due = |key: &&Key| self.rows.get(*key).is_some_and(|row| row.changed <= sent.0);
         self.unseen.iter().filter(due).chain(&self.unclear).cloned().collect()
     }
 
-    /// The text of the record of this key, and its etag, if it is known and can be used.
+    /// Returns the text of the record with this key, and its etag, if it is known and can be used.
     pub(super) fn record(&self, key: &Key) -> Option<(Arc<str>, &str)> {
         self.rows.get(key).and_then(|row| Some((Arc::clone(row.record.as_ref()?), &*row.etag)))
     }
 
-    /// Whether this version is the one that is known, and everything is that happened before it. Of what other processes write,
-    /// something may be known before what was written along with it, or earlier: a transaction may have waited, and clocks
-    /// differ. So a version of theirs settles when it has been known for long; and one of this process was settled when it was
-    /// made, if that was in the place of one that is.
+    /// Returns whether this version is the known one and everything that happened before it is known, too. A version
+    /// written by another process may become known before other writes of the same or an earlier time, because
+    /// transactions may wait and clocks differ. So such a version settles after a long time. A version written by this
+    /// process is settled at once if it replaced a settled one.
     pub(super) fn is_settled(&self, key: &Key, etag: &str) -> bool {
         let row = self.rows.get(key).filter(|row| *row.etag == *etag);
         row.is_some_and(|row| row.settled <= Instant::now())
     }
 
-    /// Whether there is a row of this key.
+    /// Returns whether there is a row with this key.
     pub(super) fn is_known(&self, key: &Key) -> bool {
         self.rows.contains_key(key)
     }
 
-    /// Rows whose time of the last write is `mtime` or later, with that time.
+    /// Returns the rows that were last written at `mtime` or later, with these times.
     pub(super) fn written_since(&self, mtime: i64) -> Vec<(Key, i64)> {
         let written = |row: &Row| row.mtime.filter(|at| *at >= mtime);
         self.rows.iter().filter_map(|(key, row)| Some((key.clone(), written(row)?))).collect()
     }
 
-    /// The `_id`s of the rows that have one up to `top`, in ascending order, with their keys.
+    /// Returns the `_id`s up to `top`, in ascending order, with their keys.
     pub(super) fn ids(&self, top: u64) -> Vec<(u64, Key)> {
         let in_range = |row: &Row| row.id.filter(|id| *id <= top);
         let mut ids: Vec<_> =

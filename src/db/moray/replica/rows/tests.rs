@@ -20,7 +20,7 @@ fn record() -> Content {
     Ok(text())
 }
 
-/// Rows that know the version A, written at 1.
+/// Rows with the version A, written at time 1.
 fn known() -> Rows {
     let mut rows = Rows::default();
     rows.set(key(), version("A", 1), record());
@@ -50,8 +50,8 @@ fn a_query_of_before_a_write_brings_nothing_back() {
     assert_eq!(rows.judge(later, &key(), &version("C", 3)), Verdict::New);
 }
 
-/// The query may have been answered after the write, and show what somebody else wrote after that; then no later query
-/// for what was written lately need show it again.
+/// The query may have been answered after the write, and may show what another process wrote after that. No later query
+/// for recent writes needs to show that again.
 #[test]
 fn what_a_query_shows_and_may_be_newer_is_to_be_read() {
     let mut rows = known();
@@ -71,7 +71,7 @@ fn what_a_query_shows_and_may_be_newer_is_to_be_read() {
     assert_eq!(rows.to_be_read(rows.clock.ticket()), []);
 }
 
-/// Between a look at the `_id`s that are known and the query for those in a range of them.
+/// The row changes between the look at the known `_id`s and the query for a range of them.
 #[test]
 fn a_row_that_was_deleted_and_made_anew_is_not_missing_where_it_was() {
     let mut rows = known();
@@ -82,7 +82,7 @@ fn a_row_that_was_deleted_and_made_anew_is_not_missing_where_it_was() {
     let asked = rows.clock.ticket();
     assert!(!rows.missing(asked, &key(), Some(ids[0].0)));
     assert_eq!(rows.record(&key()).unwrap().1, "B");
-    // A query has shown where it is by now.
+    // A query has shown its new `_id` in the meantime.
     assert_eq!(rows.judge(asked, &key(), &Version { id: 9, ..version("B", 2) }), Verdict::Known);
     assert!(!rows.missing(rows.clock.ticket(), &key(), Some(ids[0].0)));
     assert!(rows.missing(rows.clock.ticket(), &key(), Some(9)));
@@ -94,7 +94,7 @@ fn a_query_of_before_a_delete_does_not_bring_the_row_back() {
     let sent = rows.clock.ticket();
     assert_eq!(rows.deleted(sent, &key(), "A"), Written::Newest);
     assert_eq!((rows.judge(sent, &key(), &version("A", 1)), rows.count_up_to(u64::MAX)), (Verdict::Old, 0));
-    // A row that was made anew.
+    // The row was created again.
     let later = rows.clock.ticket();
     assert_eq!(rows.judge(later, &key(), &version("A", 3)), Verdict::New);
 }
@@ -109,7 +109,7 @@ fn a_delete_of_a_row_that_is_not_known_yet_keeps_it_out() {
 
 #[test]
 fn a_write_is_newer_than_what_was_known_before_it_was_sent() {
-    // The version that was replaced was never seen here.
+    // The replaced version was never known here.
     let mut rows = known();
     let sent = rows.clock.ticket();
     assert_eq!(rows.wrote(sent, &key(), Some("X"), "B", text()), Written::Newest);
@@ -162,10 +162,10 @@ fn versions_of_others_settle_late_and_own_ones_as_those_in_whose_place_they_are(
     rows.wrote(rows.clock.ticket(), &new, None, "A", text());
     rows.wrote(rows.clock.ticket(), &new, Some("A"), "B", text());
     assert!(rows.is_settled(&new, "B") && !rows.is_settled(&new, "A"));
-    // Somebody else has been there.
+    // Another process wrote in between.
     rows.wrote(rows.clock.ticket(), &new, Some("X"), "C", text());
     assert!(!rows.is_settled(&new, "C"));
-    // A query shows a version before this process hears that it has made it.
+    // A query shows a version before its write is answered.
     let (made, sent) = (Key::of("made"), rows.clock.ticket());
     rows.set(made.clone(), version("A", 1), record());
     assert!(!rows.is_settled(&made, "A"));
@@ -179,7 +179,7 @@ fn versions_of_others_settle_late_and_own_ones_as_those_in_whose_place_they_are(
     rows.set(made.clone(), version("C", 3), record());
     assert_eq!(rows.wrote(sent, &made, Some("X"), "C", text()), Written::Known);
     assert!(!rows.is_settled(&made, "C"));
-    // What was written long before the newest row.
+    // A row that was written long before the newest one.
     let (late, early) = (Key::of("late"), Key::of("early"));
     let versions =
         [(late.clone(), version("A", 700_000), record()), (early.clone(), version("A", 1), record())];
