@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Where Moray is, and how long and how much a client bears.
+//! Settings of a client: the address of Moray, times and limits.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use crate::fast::{DEFAULT_MAX_PAYLOAD, Version};
 
-/// The longest time that can be added to any clock.
+/// The longest configurable time; adding it to a clock cannot overflow.
 pub(crate) const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Where Moray is found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Endpoint {
-    /// A host name or an IP address, and a port. In a datacenter port 2020 is a balancer in front of the processes of one
+    /// A host name or an IP address, and a port. In a datacenter, port 2020 is a load balancer for the server processes of one
     /// zone.
     Direct {
         /// Name or address.
@@ -24,18 +24,18 @@ pub enum Endpoint {
         /// TCP port.
         port: u16,
     },
-    /// The SRV records `_moray._tcp.<domain>`, one for each server process. A domain without them is taken for a host
+    /// The SRV records `_moray._tcp.<domain>`, one for each server process. A domain without SRV records is resolved as a host
     /// name.
     Srv {
-        /// Domain, such as `moray.coal.example.com`.
+        /// Domain, for example `moray.coal.example.com`.
         domain: String,
-        /// TCP port where there are no SRV records; 2020 in a datacenter.
+        /// TCP port for a domain without SRV records; 2020 in a datacenter.
         fallback_port: u16,
     },
 }
 
 impl Endpoint {
-    /// The name to look up, and the port that goes with its addresses.
+    /// Returns the name to look up, and the port to use with its addresses.
     pub(crate) fn host_and_port(&self) -> (&str, u16) {
         match self {
             Self::Direct { host, port } => (host, *port),
@@ -43,7 +43,7 @@ impl Endpoint {
         }
     }
 
-    /// The address, when there is nothing to look up.
+    /// Returns the address if the host is an IP address, so that no lookup is needed.
     pub(crate) fn literal(&self) -> Option<SocketAddr> {
         let (host, port) = self.host_and_port();
         host.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, port))
@@ -59,55 +59,56 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// Settings of a [`Client`](crate::Client). [`Config::new`] gives the defaults named here.
+/// Settings of a [`Client`](crate::Client). [`Config::new`] sets the defaults named here.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Config {
     /// Where Moray is found.
     pub endpoint: Endpoint,
-    /// DNS servers to ask; none means those of the system.
+    /// DNS servers to ask; empty means those of the system, which is the default.
     pub nameservers: Vec<SocketAddr>,
-    /// Connections to keep up, spread over the addresses: 4. One is enough to be correct.
+    /// Number of connections to keep open, spread over the addresses. Default: 4. Correctness needs only one.
     pub connections: usize,
-    /// Version of FAST to send: 2. Version 1 is for servers older than node-fast 3.0.
+    /// FAST version of requests. Default: 2. Version 1 is for servers older than node-fast 3.0.
     pub version: Version,
-    /// Time to open a TCP connection: 3 s.
+    /// Timeout for opening a TCP connection. Default: 3 s.
     pub connect_timeout: Duration,
-    /// First wait after a failed connection: 100 ms. It doubles with every further failure.
+    /// First wait after a failed connection. Default: 100 ms. The wait doubles with every further failure.
     pub backoff_initial: Duration,
-    /// Longest wait after a failed connection: 3 s, so that a server that comes back is found within seconds.
-    /// Waits are spread by 20 % either way. They start again at the first one when a ping was answered.
+    /// Longest wait after a failed connection. Default: 3 s, so that a returning server is found within seconds. Waits have a
+    /// jitter of 20 % in both directions. An answered ping resets the wait to the first one.
     pub backoff_max: Duration,
-    /// Time for a call to wait for a connection when there is none: 2 s.
+    /// Time for which a call waits for a connection if there is none. Default: 2 s.
     pub unavailable_wait: Duration,
-    /// Deadline of calls that read one thing (`getObject`, `getBucket`, `ping`): 10 s.
+    /// Deadline of calls that read one thing (`getObject`, `getBucket`, `ping`). Default: 10 s.
     pub read_deadline: Duration,
-    /// Deadline of calls that write: 30 s.
+    /// Deadline of calls that write. Default: 30 s.
     pub write_deadline: Duration,
-    /// Deadline of `findObjects`, from its start to its last row: 30 s.
+    /// Deadline of `findObjects`, from its start to its last row. Default: 30 s.
     pub find_deadline: Duration,
-    /// A connection that received nothing for this long is pinged: 30 s.
+    /// Time without received data after which a connection is pinged. Default: 30 s.
     pub idle_ping: Duration,
-    /// Time for a ping of the client's own, after which the connection is given up: 2 s.
+    /// Timeout of the client's own pings; a connection that exceeds it is closed. Default: 2 s.
     pub ping_limit: Duration,
-    /// Greatest payload of a frame, sent or received, in bytes: 64 MiB.
+    /// Maximum payload of a frame, sent or received, in bytes. Default: 64 MiB.
     pub max_payload: usize,
-    /// Requests queued for writing on one connection: 64. When they are as many, calls wait.
+    /// Maximum number of requests queued for writing on one connection. Default: 64. While the queue is full, calls wait.
     pub queue: usize,
-    /// Requests under way on one connection: 1024. When all connections have as many, calls fail with
+    /// Maximum number of requests in flight on one connection. Default: 1024. If all connections are full, calls fail with
     /// [`Error::Overloaded`](crate::Error::Overloaded).
     pub max_in_flight: usize,
-    /// Rows of one request that wait to be taken, in bytes: 16 MiB. When they are as many, the connection waits.
+    /// Maximum size of the rows of one request that wait to be taken, in bytes. Default: 16 MiB. While it is reached, the
+    /// connection waits.
     pub row_buffer: usize,
-    /// Time for which one request, in all, may make its connection wait: 1 s. Then it fails with
-    /// [`Error::SlowConsumer`](crate::Error::SlowConsumer) and the others on the connection go on.
+    /// Total time for which one request may make its connection wait. Default: 1 s. Then the request fails with
+    /// [`Error::SlowConsumer`](crate::Error::SlowConsumer), and the other requests on the connection continue.
     pub stall_limit: Duration,
-    /// Greatest answer to collect, in bytes: 64 MiB. Streams have no such limit.
+    /// Maximum size of a collected answer, in bytes. Default: 64 MiB. Streams have no such limit.
     pub max_result: usize,
 }
 
 impl Config {
-    /// The defaults for an endpoint.
+    /// The default settings for an endpoint.
     pub fn new(endpoint: Endpoint) -> Self {
         Self {
             endpoint,
@@ -132,17 +133,17 @@ impl Config {
         }
     }
 
-    /// [`Config::new`] for a host and a port.
+    /// The default settings for a host and a port.
     pub fn direct(host: impl Into<String>, port: u16) -> Self {
         Self::new(Endpoint::Direct { host: host.into(), port })
     }
 
-    /// [`Config::new`] for a domain with SRV records, or port 2020 where there are none.
+    /// The default settings for a domain with SRV records. Without SRV records, port 2020 is used.
     pub fn srv(domain: impl Into<String>) -> Self {
         Self::new(Endpoint::Srv { domain: domain.into(), fallback_port: 2020 })
     }
 
-    /// The same within what works, where a caller set less or more.
+    /// Moves values that are too small or too large into the range that works.
     pub(crate) fn within_reason(mut self) -> Self {
         for size in [&mut self.connections, &mut self.queue, &mut self.max_in_flight, &mut self.row_buffer] {
             *size = (*size).max(1);

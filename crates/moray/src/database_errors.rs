@@ -2,33 +2,33 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What Moray says when its database is away, takes no writes, or cannot store a value.
+//! Classifies errors by which Moray reports that its database is unavailable, read-only, or cannot store a value.
 //!
-//! Moray has few words of its own for this: mostly it passes on what PostgreSQL, or the client of PostgreSQL, says. Each text
-//! here was seen on Moray 2.6 while its database was stopped, restarted, or turned into a standby, or is in its source.
+//! Moray has few error names of its own for this: mostly it passes on the messages of PostgreSQL or of its PostgreSQL client.
+//! Each text here was seen on Moray 2.6 while its database was stopped, restarted, or turned into a standby, or is in its source.
 
 use crate::server_error::ServerErrorKind;
 
-/// The message by which Moray 2.6 says that it has no database, under the name `Error`. It is exact: old consumers
-/// compare it.
+/// Message under the name `Error` by which Moray 2.6 reports that it has no database. It is compared exactly, as older clients
+/// do.
 const NO_DATABASE: &str = "connect ECONNREFUSED";
 
-/// Begins what Moray says of its connection to the database, under the name `VError`.
+/// Start of Moray's messages about its connection to the database, under the name `VError`.
 const CLIENT_FAILED: &str = "Postgres client failed";
 
-/// Begins what the client of PostgreSQL says, under the name `Error`, when a connection ends in the middle of a query.
+/// Start of the PostgreSQL client's messages, under the name `Error`, when a connection ends during a query.
 const ENDED: &str = "Connection terminated";
 
-/// What it says when the system ended the connection.
+/// Messages of the PostgreSQL client, under the name `Error`, when the operating system ended the connection.
 const BROKEN: [&str; 4] = ["read ECONNRESET", "read ETIMEDOUT", "write EPIPE", "write ECONNRESET"];
 
-/// Begins what a database that is being stopped says of a connection, under the name `error`.
+/// Start of the messages, under the name `error`, by which a database that is shutting down ends its connections.
 const TERMINATING: &str = "terminating connection";
 
-/// Ends what a standby says to a change, under the name `error`.
+/// End of a standby's message, under the name `error`, when it receives a write.
 const READ_ONLY: &str = "in a read-only transaction";
 
-/// What a Moray, or a client of one, says that has lost a connection or cannot get one.
+/// Messages by which Moray, or a Moray client, reports that it lost a connection or cannot get one.
 const NO_CONNECTION: [&str; 7] = [
     "unexpected end of transport stream",
     "unexpected error on transport",
@@ -39,12 +39,12 @@ const NO_CONNECTION: [&str; 7] = [
     "unable to acquire backend connection",
 ];
 
-/// Begin what a database says, under the name `error`, to a value that no index of it can have: a NUL character, an array that it
-/// cannot read, a text that is too long.
+/// Start of PostgreSQL's messages about a value that an index cannot hold: a text with a NUL character, an array that cannot be
+/// parsed, a text that is too long.
 const UNSTORABLE: [&str; 4] =
     ["invalid byte sequence for encoding", "malformed array literal", "index row requires", "index row size"];
 
-/// The kind of an error, if it is the database's.
+/// Returns the kind of an error that the database caused; `None` for other errors.
 pub(crate) fn kind(name: &str, message: &str) -> Option<ServerErrorKind> {
     match name {
         "Error" if message == NO_DATABASE => Some(ServerErrorKind::DatabaseDown),
@@ -59,10 +59,10 @@ pub(crate) fn kind(name: &str, message: &str) -> Option<ServerErrorKind> {
     }
 }
 
-/// Whether a service that keeps its data in Moray means, by this message of an error, that Moray or Moray's database is
-/// away: such services pass on what Moray says, with words of their own around it.
+/// Returns whether an error message of a service that stores its data in Moray means that Moray or its database is unavailable.
+/// Such services pass on Moray's message with words of their own around it.
 ///
-/// What was asked may have been done nevertheless.
+/// The requested operation may have been done nevertheless.
 pub fn is_about_lost_database(message: &str) -> bool {
     let texts = [NO_DATABASE, CLIENT_FAILED, ENDED, TERMINATING, READ_ONLY];
     texts.iter().chain(&BROKEN).chain(&NO_CONNECTION).any(|text| message.contains(text))

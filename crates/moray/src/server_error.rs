@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What Moray answers when it refuses a request.
+//! The errors that Moray sends.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::database_errors;
 use crate::fast::ErrorPayload;
 
-/// Start of the message about a key that came into being meanwhile.
+/// Start of the message if another client created the key meanwhile.
 const KEY_EXISTS: &str = "\"_key\" is a unique attribute";
 
 /// An error that the server sent.
@@ -23,27 +23,27 @@ pub struct ServerError {
 }
 
 impl ServerError {
-    /// What happened, to decide by.
+    /// Returns the kind of the error, for decisions.
     pub fn kind(&self) -> ServerErrorKind {
         self.kind
     }
 
-    /// The name as sent.
+    /// Returns the error name as sent.
     pub fn name(&self) -> &str {
         &self.payload.name
     }
 
-    /// The text for people, as sent.
+    /// Returns the message for people as sent.
     pub fn message(&self) -> &str {
         &self.payload.message
     }
 
-    /// Everything that was sent.
+    /// Returns the complete error as sent.
     pub fn payload(&self) -> &ErrorPayload {
         &self.payload
     }
 
-    /// The details of an etag conflict; `None` for other errors.
+    /// Returns the details of an etag conflict; `None` for other errors.
     pub fn etag_conflict(&self) -> Option<EtagConflict<'_>> {
         if self.kind != ServerErrorKind::EtagConflict {
             return None;
@@ -59,7 +59,8 @@ impl ServerError {
         })
     }
 
-    /// Whether the loser of two first writes of one key got this: the row lock cannot protect a row that is not there.
+    /// Returns whether this write lost a race between two first writes of one key. Moray's row lock cannot protect a row that
+    /// does not exist yet.
     pub(crate) fn is_lost_insert(&self) -> bool {
         self.kind == ServerErrorKind::UniqueAttribute && self.message().starts_with(KEY_EXISTS)
     }
@@ -83,37 +84,37 @@ impl fmt::Display for ServerError {
 
 impl std::error::Error for ServerError {}
 
-/// The two sides of an etag conflict, as far as the server told them.
+/// The two sides of an etag conflict, as far as the server named them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EtagConflict<'a> {
     /// Name of the bucket.
     pub bucket: Option<&'a str>,
     /// Key of the object.
     pub key: Option<&'a str>,
-    /// The etag that the request named; `None` when it wanted no object.
+    /// The etag that the request named; `None` if it required that there is no object.
     pub expected: Option<&'a str>,
-    /// The etag that is stored; `None` when there is no object.
+    /// The stored etag; `None` if there is no object.
     pub actual: Option<&'a str>,
 }
 
 macro_rules! kinds {
     ($($(#[$doc:meta])+ $kind:ident = $name:literal,)+) => {
-        /// Every error that Moray 2.6 sends, by name.
+        /// The errors that Moray 2.6 sends. Most kinds are determined by the error name, those about the database by the message.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum ServerErrorKind {
             $($(#[$doc])+ $kind,)+
-            /// The database is down: `Error`, with the message `connect ECONNREFUSED`. Nothing was done.
+            /// The database is down. Moray sends `Error` with the message `connect ECONNREFUSED`. Nothing was done.
             DatabaseDown,
-            /// The connection to the database was lost: before, during or after what was asked for. What a write did is
-            /// unknown.
+            /// The connection to the database was lost before, during or after the requested operation. It is unknown whether a
+            /// write was done.
             DatabaseLost,
-            /// The database takes no writes, as during a failover. Nothing was done.
+            /// The database accepts no writes, for example during a failover. Nothing was done.
             DatabaseReadOnly,
-            /// The database cannot have a value in an index. Nothing was done.
+            /// An index of the database cannot hold a value. Nothing was done.
             Unstorable,
-            /// A name that Moray 2.6 does not send, or `Error` with another message: a filter refused while it was
-            /// being prepared.
+            /// A name that Moray 2.6 does not send, or `Error` with another message: a filter was rejected while Moray prepared
+            /// it.
             Other,
         }
 
@@ -136,39 +137,39 @@ kinds! {
     BucketConflict = "BucketConflictError",
     /// The stored bucket has this version or a later one.
     BucketVersion = "BucketVersionError",
-    /// The object has not the etag that the request named; see [`ServerError::etag_conflict`].
+    /// The etag of the object differs from the one in the request; see [`ServerError::etag_conflict`].
     EtagConflict = "EtagConflictError",
-    /// `updateObjects` without fields.
+    /// `updateObjects` was called without fields.
     FieldUpdate = "FieldUpdateError",
-    /// The bucket's configuration is refused.
+    /// The bucket's configuration is invalid.
     InvalidBucketConfig = "InvalidBucketConfigError",
-    /// The bucket's name is refused.
+    /// The bucket's name is invalid.
     InvalidBucketName = "InvalidBucketNameError",
     /// The bucket's stored index is inconsistent.
     InvalidIndexDefinition = "InvalidIndexDefinitionError",
     /// A value does not fit the type of its index.
     InvalidIndexType = "InvalidIndexTypeError",
-    /// The filter cannot be parsed, or has no part that the database could answer.
+    /// The filter cannot be parsed, or has no part that the database can evaluate.
     InvalidQuery = "InvalidQueryError",
-    /// Wrong arguments or options.
+    /// The arguments or options are wrong.
     Invocation = "InvocationError",
     /// The source of a trigger is not a function.
     NotFunction = "NotFunctionError",
-    /// The filter needs an index that is not there, or is being rebuilt.
+    /// The filter needs an index that does not exist, or that is being rebuilt.
     NotIndexed = "NotIndexedError",
-    /// `updateObjects` with a null.
+    /// `updateObjects` was called with a null.
     NotNullable = "NotNullableError",
     /// There is no such object.
     ObjectNotFound = "ObjectNotFoundError",
     /// Another object has this value in a unique index.
     UniqueAttribute = "UniqueAttributeError",
-    /// The database took longer than the request allowed. What a write did is unknown.
+    /// The database took longer than the request allowed. It is unknown whether a write was done.
     QueryTimeout = "QueryTimeoutError",
-    /// There is no database, or its queue is full.
+    /// There is no database, or the queue for it is full.
     NoDatabasePeers = "NoDatabasePeersError",
     /// The server got no database connection in time.
     ConnectTimeout = "ConnectTimeoutError",
-    /// Anything unexpected.
+    /// An unexpected error.
     Internal = "InternalError",
     /// Another error of PostgreSQL that Moray did not translate.
     Postgres = "error",
@@ -177,7 +178,7 @@ kinds! {
 }
 
 impl ServerErrorKind {
-    /// Whether the same request may succeed later, with nothing done about it.
+    /// Returns whether the same request may succeed later without any other change.
     pub fn is_transient(self) -> bool {
         matches!(
             self,
@@ -189,7 +190,7 @@ impl ServerErrorKind {
         )
     }
 
-    /// Whether a write that is answered so may have been done.
+    /// Returns whether a write that gets this answer may have been done.
     pub(crate) fn leaves_outcome_unknown(self) -> bool {
         matches!(self, Self::DatabaseLost | Self::QueryTimeout)
     }

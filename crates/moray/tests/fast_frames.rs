@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The frames of the reference encoder, and frames that arrive in any pieces.
+//! The frames of the reference encoder, and frames that arrive in pieces of any size.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking")]
 
@@ -14,7 +14,7 @@ use moray::fast::{
 use proptest::prelude::*;
 use tokio_util::codec::{Decoder, Encoder};
 
-/// Bytes of the frames F1 to F9.
+/// Returns the bytes of the frames F1 to F9.
 fn reference_frames() -> Vec<Vec<u8>> {
     let paragraphs = include_str!("data/frames.txt").split("\n\n").skip(1);
     paragraphs

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The decoder on bytes that nobody meant as FAST, or that were damaged on the way.
+//! The decoder on bytes that are not FAST, or that were damaged on the way.
 
 mod decoder_contract;
 

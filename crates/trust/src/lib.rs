@@ -13,28 +13,29 @@ use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_native_certs::{CertificateResult, load_certs_from_paths, load_native_certs};
 
-/// What chooses the authorities, in the place of the system.
+/// Environment variables that name the authorities and so replace the system's.
 const VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
-/// Where the packages `mozilla-rootcerts-openssl` and `mozilla-rootcerts` of pkgsrc have them: in one file, or each in its own.
+/// Where the pkgsrc packages `mozilla-rootcerts-openssl` and `mozilla-rootcerts` install certificates: all in one file, or one
+/// file for each.
 const PKGSRC_FILES: [&str; 2] =
     ["/opt/local/etc/openssl/certs/ca-certificates.crt", "/opt/local/share/mozilla-rootcerts/cacert.pem"];
 const PKGSRC_DIRECTORY: &str = "/opt/local/etc/openssl/certs";
 
-/// There is nobody to trust, so TLS cannot be verified.
+/// No usable authority certificate was found, so TLS peers cannot be verified.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "there are no certificates of authorities to verify TLS with: SSL_CERT_FILE and SSL_CERT_DIR say where they are{reason}"
 )]
 pub struct NoAuthorities {
-    /// Why those that were looked at could not be used.
+    /// The first error of loading certificates, formatted for the message; empty if there was none.
     reason: String,
 }
 
-/// The certificates of those who are trusted, of which there is at least one. Reads files: blocks.
+/// Returns the certificates of the trusted authorities; there is at least one. Reads files, so it blocks.
 ///
 /// # Errors
-/// Without any.
+/// [`NoAuthorities`] if no usable certificate is found.
 pub fn authorities() -> Result<Vec<CertificateDer<'static>>, NoAuthorities> {
     let is_chosen = VARIABLES.iter().any(|name| env::var_os(name).is_some_and(|value| !value.is_empty()));
     let pkgsrc = || {
@@ -45,10 +46,10 @@ pub fn authorities() -> Result<Vec<CertificateDer<'static>>, NoAuthorities> {
     first([load_native_certs()].into_iter().chain(others))
 }
 
-/// A client's settings that verify with [`authorities`]. Reads files: blocks.
+/// Returns a TLS client configuration that verifies servers against [`authorities`]. Reads files, so it blocks.
 ///
 /// # Errors
-/// Without any authority.
+/// [`NoAuthorities`] if no usable certificate is found.
 pub fn client_config() -> Result<ClientConfig, NoAuthorities> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(authorities()?);
@@ -58,7 +59,7 @@ pub fn client_config() -> Result<ClientConfig, NoAuthorities> {
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// What the first place has that has any. One certificate that cannot be used does not make the others unusable.
+/// Returns the usable certificates of the first place that has any. Certificates that cannot be used are skipped.
 fn first(
     places: impl Iterator<Item = CertificateResult>,
 ) -> Result<Vec<CertificateDer<'static>>, NoAuthorities> {
@@ -111,7 +112,8 @@ mod tests {
         assert!(refused.contains("SSL_CERT_FILE") && refused.contains("none"), "{refused}");
     }
 
-    /// What a process trusts depends on its environment, which only another process can have.
+    /// The environment decides what a process trusts, and a test must not change its own. So the test runs itself as a child
+    /// process.
     #[test]
     fn the_environment_decides_before_the_system() {
         if env::var_os("TRUST_TEST").is_some() {
@@ -135,7 +137,7 @@ mod tests {
         };
         assert_eq!(trusted("SSL_CERT_FILE", &directory.path().join("a.pem")), "Some(1)");
         assert_eq!(trusted("SSL_CERT_DIR", directory.path()), "Some(1)");
-        // Nobody else is trusted in the place of one who was named.
+        // An authority that was named and cannot be used is not replaced by the system's.
         assert_eq!(trusted("SSL_CERT_FILE", &directory.path().join("none")), "None");
     }
 }

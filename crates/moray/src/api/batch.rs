@@ -26,11 +26,11 @@ enum Item {
 }
 
 impl BatchRequest {
-    /// As [`Client::put_object`].
+    /// A write as by [`Client::put_object`].
     ///
     /// # Errors
     ///
-    /// [`Error::Serialize`] when the value cannot be written as a JSON object.
+    /// [`Error::Serialize`] if the value cannot be serialized as a JSON object.
     pub fn put<T: Serialize + ?Sized>(
         bucket: impl Into<String>,
         key: impl Into<String>,
@@ -41,18 +41,18 @@ impl BatchRequest {
         Ok(Self(Item::Put { bucket: bucket.into(), key: key.into(), value, precondition }))
     }
 
-    /// As [`Client::del_object`].
+    /// A delete as by [`Client::del_object`].
     pub fn delete(bucket: impl Into<String>, key: impl Into<String>, precondition: Precondition) -> Self {
         Self(Item::Delete { bucket: bucket.into(), key: key.into(), precondition })
     }
 
-    /// As [`Client::delete_many`], with Moray's limit of 1000 objects.
+    /// A delete as by [`Client::delete_many`], with Moray's default limit of 1000 objects.
     pub fn delete_many(bucket: impl Into<String>, filter: &Filter) -> Self {
         Self(Item::DeleteMany { bucket: bucket.into(), filter: filter.to_string() })
     }
 }
 
-/// What became of one write of a batch.
+/// The result of one write of a batch.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct BatchEtag {
@@ -64,7 +64,7 @@ pub struct BatchEtag {
     /// The new etag; absent for deletes.
     #[serde(default)]
     pub etag: Option<String>,
-    /// Number of objects, for deletes by a filter.
+    /// Number of deleted objects; absent except for deletes by a filter.
     #[serde(default)]
     pub count: Option<u64>,
 }
@@ -101,13 +101,13 @@ impl<'a> From<&'a BatchRequest> for WireItem<'a> {
 }
 
 impl Client {
-    /// `batch`: does all of the writes, in order, or none. The answer has one entry for each of them.
+    /// Calls `batch`: does all of the writes, in order, or none. The result has one entry for each write.
     ///
-    /// It is not sent again when its answer is lost.
+    /// The request is not sent again if its answer is lost.
     ///
     /// # Errors
     ///
-    /// Those of the single writes, and [`Error::OutcomeUnknown`].
+    /// The errors of the single writes, and [`Error::OutcomeUnknown`].
     pub async fn batch(
         &self,
         requests: &[BatchRequest],

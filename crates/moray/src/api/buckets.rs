@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Buckets.
+//! The methods on buckets.
 
 use std::collections::BTreeMap;
 
@@ -16,16 +16,16 @@ use crate::client::{Client, Effect, Request, Shape};
 use crate::error::Error;
 use crate::server_error::ServerErrorKind;
 
-/// What a bucket is made of.
+/// Configuration of a bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
 pub struct BucketConfig {
-    /// Indexes by the name of their attribute.
+    /// Indexes, by attribute name.
     pub index: BTreeMap<String, Index>,
-    /// JavaScript sources run before a write.
+    /// Sources of JavaScript triggers that run before a write.
     pub pre: Vec<String>,
-    /// JavaScript sources run after a write.
+    /// Sources of JavaScript triggers that run after a write.
     pub post: Vec<String>,
-    /// Version and such.
+    /// Version and other options.
     pub options: BucketOptions,
 }
 
@@ -35,7 +35,7 @@ pub struct Index {
     /// Type of the column.
     #[serde(rename = "type")]
     pub index_type: IndexType,
-    /// Whether no two objects may have the same value.
+    /// Whether two objects must not have the same value.
     #[serde(default, skip_serializing_if = "is_false")]
     pub unique: bool,
 }
@@ -44,7 +44,7 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
-/// Types of an index.
+/// Type of an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -55,7 +55,7 @@ pub enum IndexType {
     Number,
     /// True or false.
     Boolean,
-    /// ISO 8601.
+    /// A date in ISO 8601.
     Date,
     /// An IPv4 or IPv6 address.
     Ip,
@@ -69,25 +69,25 @@ pub enum IndexType {
     NumRange,
     /// A range of dates.
     DateRange,
-    /// Texts.
+    /// A list of texts.
     #[serde(rename = "[string]")]
     Strings,
-    /// Numbers.
+    /// A list of numbers.
     #[serde(rename = "[number]")]
     Numbers,
-    /// Truth values.
+    /// A list of truth values.
     #[serde(rename = "[boolean]")]
     Booleans,
-    /// Dates.
+    /// A list of dates.
     #[serde(rename = "[date]")]
     Dates,
-    /// Addresses.
+    /// A list of IP addresses.
     #[serde(rename = "[ip]")]
     Ips,
-    /// MAC addresses.
+    /// A list of MAC addresses.
     #[serde(rename = "[mac]")]
     Macs,
-    /// Subnets.
+    /// A list of subnets.
     #[serde(rename = "[subnet]")]
     Subnets,
 }
@@ -96,11 +96,11 @@ pub enum IndexType {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
 pub struct BucketOptions {
-    /// 0 for a bucket that anybody may update to anything; otherwise an update must have a greater one.
+    /// Version of the configuration. An update must have a greater version, unless the stored version is 0.
     pub version: u64,
-    /// Whether `_txn_snap` is kept.
+    /// Whether Moray maintains `_txn_snap`, the transaction snapshot of each write.
     pub guarantee_order: bool,
-    /// Whether updates are serialised.
+    /// Whether Moray serializes updates.
     pub sync_updates: bool,
 }
 
@@ -108,15 +108,15 @@ pub struct BucketOptions {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Bucket {
-    /// Its name.
+    /// Name of the bucket.
     pub name: String,
-    /// What it is made of.
+    /// Configuration of the bucket.
     pub config: BucketConfig,
-    /// Indexes that are being filled, by the version that brought them. A filter cannot use them yet.
+    /// Indexes that are still being filled, by the bucket version that added them. A filter cannot use them yet.
     pub reindex_active: BTreeMap<String, Vec<String>>,
 }
 
-/// A bucket's row: everything but the name is JSON inside a string.
+/// The row of a bucket. Every member but the name is JSON inside a string.
 #[derive(Deserialize)]
 struct Row {
     name: String,
@@ -140,12 +140,12 @@ fn json_in_json<'de, T: DeserializeOwned + Default, D: Deserializer<'de>>(
 }
 
 impl Client {
-    /// `createBucket`. A request whose answer was lost is sent again; that the bucket exists by then is a success.
+    /// Calls `createBucket`. The request is sent again if its answer was lost; if the bucket then exists, the call succeeds.
     ///
     /// # Errors
     ///
-    /// `BucketConflictError`, or `InternalError` when another client created it at the same time;
-    /// `InvalidBucketNameError`, `InvalidBucketConfigError`; [`Error::OutcomeUnknown`].
+    /// `BucketConflictError`, or `InternalError` if another client created the bucket at the same time; `InvalidBucketNameError`;
+    /// `InvalidBucketConfigError`; [`Error::OutcomeUnknown`].
     pub async fn create_bucket(
         &self,
         bucket: &str,
@@ -162,7 +162,7 @@ impl Client {
         }
     }
 
-    /// `updateBucket`. It is not sent again when its answer is lost.
+    /// Calls `updateBucket`. The request is not sent again if its answer is lost.
     ///
     /// # Errors
     ///
@@ -194,7 +194,7 @@ impl Client {
         })
     }
 
-    /// `getBucket`.
+    /// Calls `getBucket`.
     ///
     /// # Errors
     ///
@@ -203,7 +203,7 @@ impl Client {
         const METHOD: &str = "getBucket";
         let request = Request {
             method: METHOD,
-            // The one method that has its options first.
+            // This is the only method whose options come first.
             payload: payload(METHOD, &(WireOptions::new(options), bucket))?,
             effect: Effect::Read,
             shape: Shape::Object,

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Many objects by a filter.
+//! The methods that select many objects by a filter.
 
 use std::fmt;
 use std::pin::Pin;
@@ -20,8 +20,8 @@ use crate::filter::Filter;
 
 const FIND: &str = "findObjects";
 
-/// The objects that a filter matches, as they come. After an error there is nothing more, and the objects before it are
-/// only a part of the result.
+/// The objects that a filter matches, as they arrive. An error ends the stream; the objects before it are then only a part of the
+/// result.
 pub struct ObjectStream(Pin<Box<dyn Stream<Item = Result<Object, Error>> + Send>>);
 
 impl Stream for ObjectStream {
@@ -39,16 +39,16 @@ impl fmt::Debug for ObjectStream {
 }
 
 impl Client {
-    /// `findObjects`, row by row. It is sent when the first row is asked for, and sent again when the connection is lost before
-    /// the first row came.
+    /// Calls `findObjects` and streams the rows. The request is sent when the stream is first polled. It is sent again if the
+    /// connection is lost before the first row arrived.
     ///
-    /// Rows wait in a buffer of the configured size. When it is full the connection waits, and with it the other requests on
-    /// it; how long one request may cause that is configured as well, and then it fails with
-    /// [`Error::SlowConsumer`]. The deadline counts from the first poll to the last row.
+    /// Rows wait in a buffer of the configured size. While the buffer is full, the connection waits, and with it all other
+    /// requests on the connection. If one request makes it wait longer than [`Config::stall_limit`](crate::Config::stall_limit),
+    /// the request fails with [`Error::SlowConsumer`]. The deadline counts from the first poll to the last row.
     ///
     /// # Errors
     ///
-    /// `BucketNotFoundError`, `NotIndexedError`, `InvalidQueryError` as items of the stream.
+    /// `BucketNotFoundError`, `NotIndexedError`, `InvalidQueryError`; all errors are items of the stream.
     pub fn find_objects(&self, bucket: &str, filter: &Filter, options: &FindOptions) -> ObjectStream {
         match self.find_request(bucket, filter, options) {
             Ok(request) => {
@@ -62,11 +62,11 @@ impl Client {
         }
     }
 
-    /// `findObjects`, collected. It is sent again when the connection is lost at any row.
+    /// Calls `findObjects` and collects the rows. The request is sent again if the connection is lost at any row.
     ///
     /// # Errors
     ///
-    /// As [`Client::find_objects`], and [`Error::ResultTooLarge`].
+    /// The errors of [`Client::find_objects`], and [`Error::ResultTooLarge`].
     pub async fn find_all(
         &self,
         bucket: &str,
@@ -87,8 +87,8 @@ impl Client {
         })
     }
 
-    /// `deleteMany`: deletes what the filter matches and returns how many objects that were. Every attribute of the filter
-    /// needs a usable index. It is not sent again when its answer is lost.
+    /// Calls `deleteMany`: deletes the objects that the filter matches and returns their number. Every attribute of the filter
+    /// needs a usable index. The request is not sent again if its answer is lost.
     ///
     /// # Errors
     ///

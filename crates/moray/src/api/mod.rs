@@ -24,11 +24,11 @@ use crate::client::{Client, Effect, Request, Shape};
 use crate::error::Error;
 
 impl Client {
-    /// `ping`: whether a server process answers; with `deep`, whether its database does.
+    /// Calls `ping`, which checks that a server process answers; with `deep`, that its database answers as well.
     ///
     /// # Errors
     ///
-    /// Server errors only with `deep`.
+    /// Moray sends an error only with `deep`.
     pub async fn ping(&self, deep: bool, options: &CallOptions) -> Result<(), Error> {
         let payload = ping_payload(deep, options.req_id)?;
         let limit = options.limit(self.shared.config.read_deadline);

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Single objects.
+//! The methods on single objects.
 
 use std::time::Instant;
 
@@ -24,30 +24,30 @@ pub struct Object {
     pub bucket: String,
     /// Key within the bucket.
     pub key: String,
-    /// The value, a JSON object. Members that are indexed come from the index: a number under a string index is a
-    /// string, for one.
+    /// The value, a JSON object. Indexed members are read from their index, so their type may differ from the stored one: under a
+    /// string index, a number becomes a string.
     pub value: Box<RawValue>,
-    /// Number of the row. It stays when the object is written again, and changes when it is deleted and made anew.
+    /// Row number. It stays the same when the object is overwritten, and changes when the object is deleted and created again.
     #[serde(rename = "_id")]
     pub id: u64,
-    /// Etag, to be named in a [`Precondition`].
+    /// The etag, for use in a [`Precondition`].
     #[serde(rename = "_etag")]
     pub etag: String,
     /// Time of the last write, in milliseconds since 1970.
     #[serde(rename = "_mtime")]
     pub mtime: i64,
-    /// Number of objects that match the filter, limit and offset aside. Absent for `getObject` and with `no_count`. The database
-    /// counts before Moray applies what has no index, so it can be too great.
+    /// Number of objects that match the filter, regardless of limit and offset. Absent for `getObject` and with `no_count`. It
+    /// can be too great: the database counts before Moray applies the parts of the filter that have no index.
     #[serde(rename = "_count", default)]
     pub count: Option<u64>,
 }
 
 impl Object {
-    /// The value, parsed.
+    /// Parses the value.
     ///
     /// # Errors
     ///
-    /// When it has not the shape of `T`.
+    /// Fails if the value cannot be deserialized as `T`.
     pub fn value_as<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
         serde_json::from_str(self.value.get())
     }
@@ -58,7 +58,7 @@ impl Object {
 }
 
 impl Client {
-    /// `getObject`, past the caches of the server process.
+    /// Calls `getObject`, bypassing the object cache of the server process.
     ///
     /// # Errors
     ///
@@ -77,15 +77,15 @@ impl Client {
         Object::parse(METHOD, only_row(METHOD, &rows)?)
     }
 
-    /// `putObject`: stores `value`, which must be written as a JSON object, and returns its etag.
+    /// Calls `putObject`: stores `value`, which must serialize as a JSON object, and returns its etag.
     ///
-    /// Without a precondition a request whose answer was lost is sent again, as the result is the same; and so is, once, one
-    /// that lost the race of two first writes of a key. With a precondition it is not: the second would meet the
-    /// etag of the first. Read the object then, and decide by what is there.
+    /// Without a precondition, repeating the write gives the same result. So the request is sent again if its answer was lost,
+    /// and once more if it lost a race between two first writes of the key. With a precondition it is not sent again, because a
+    /// repeated request would meet the etag that the first one stored. Read the object then, and decide by what it contains.
     ///
     /// # Errors
     ///
-    /// `EtagConflictError`, also when the race of two first writes was lost under [`Precondition::MustNotExist`];
+    /// `EtagConflictError`, also for a lost race between two first writes under [`Precondition::MustNotExist`];
     /// `UniqueAttributeError`; `InvalidIndexTypeError`; [`Error::OutcomeUnknown`]; [`Error::Serialize`].
     pub async fn put_object<T: Serialize + ?Sized>(
         &self,
@@ -127,7 +127,7 @@ impl Client {
         Ok(row.etag)
     }
 
-    /// `delObject`. A request whose answer was lost is sent again; that the object is gone by then is a success.
+    /// Calls `delObject`. The request is sent again if its answer was lost; if the object is then gone, the call succeeds.
     ///
     /// # Errors
     ///
@@ -152,7 +152,7 @@ impl Client {
     }
 }
 
-/// The row of an answer that has one.
+/// Returns the row of an answer that must have exactly one.
 pub(super) fn only_row<'a>(method: &'static str, rows: &'a [Box<RawValue>]) -> Result<&'a RawValue, Error> {
     match rows {
         [row] => Ok(row),

@@ -14,9 +14,9 @@ use crate::filter::Attribute;
 /// Options of every call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CallOptions {
-    /// Request id for the server's log; a new one when absent. Moray refuses what is not a UUID.
+    /// Request id for the server's log, a UUID. By default, each call gets a new one.
     pub req_id: Option<Uuid>,
-    /// Deadline of the call with all its attempts; the configured one when absent.
+    /// Deadline of the call including all attempts. By default, the one in [`Config`](crate::Config).
     pub deadline: Option<Duration>,
 }
 
@@ -26,13 +26,13 @@ impl CallOptions {
     }
 }
 
-/// What must hold for a write to be done.
+/// The condition under which a write is done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Precondition {
-    /// Nothing.
+    /// No condition.
     #[default]
     Any,
-    /// There is no object with this key. For `delObject` and deletes in a batch Moray takes it for [`Any`](Self::Any).
+    /// There is no object with this key. For `delObject`, and for deletes in a batch, Moray treats this as [`Any`](Self::Any).
     MustNotExist,
     /// The object has this etag.
     Etag(String),
@@ -41,7 +41,7 @@ pub enum Precondition {
 /// Options of [`Client::put_object`](crate::Client::put_object).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PutOptions {
-    /// What must hold.
+    /// Condition of the write.
     pub precondition: Precondition,
     /// Request id and deadline.
     pub call: CallOptions,
@@ -50,7 +50,7 @@ pub struct PutOptions {
 /// Options of [`Client::del_object`](crate::Client::del_object).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeleteOptions {
-    /// What must hold.
+    /// Condition of the delete.
     pub precondition: Precondition,
     /// Request id and deadline.
     pub call: CallOptions,
@@ -59,17 +59,18 @@ pub struct DeleteOptions {
 /// Options of [`Client::find_objects`](crate::Client::find_objects).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FindOptions {
-    /// Greatest number of rows. Moray's own default is 1000.
+    /// Maximum number of rows. Moray's default is 1000.
     pub limit: Option<u64>,
-    /// No limit, not even Moray's own.
+    /// Whether to lift all limits, including Moray's default.
     pub no_limit: bool,
-    /// Rows to skip. A large number is slow: the database reads them.
+    /// Number of rows to skip. A large number is slow, because the database reads the skipped rows.
     pub offset: Option<u64>,
-    /// Order of the rows; none means no particular one. Attributes must have an index or be `_id`, `_key` or `_mtime`.
+    /// Sort order of the rows; empty for no particular order. Attributes must have an index or be `_id`, `_key` or `_mtime`.
     pub sort: Vec<Sort>,
-    /// Do not count the matches: [`Object::count`](crate::Object::count) is absent.
+    /// Whether to skip counting the matches; then [`Object::count`](crate::Object::count) is absent.
     pub no_count: bool,
-    /// Fail with `NotIndexedError` when a part of the filter has no usable index, instead of applying it after the limit.
+    /// Whether to fail with `NotIndexedError` if a part of the filter has no usable index. Otherwise Moray applies that part
+    /// after the limit.
     pub require_indexes: bool,
     /// Request id and deadline.
     pub call: CallOptions,
@@ -78,30 +79,30 @@ pub struct FindOptions {
 /// Options of [`Client::delete_many`](crate::Client::delete_many).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeleteManyOptions {
-    /// Greatest number of objects. Moray's own default is 1000.
+    /// Maximum number of objects. Moray's default is 1000.
     pub limit: Option<u64>,
-    /// No limit, not even Moray's own.
+    /// Whether to lift all limits, including Moray's default.
     pub no_limit: bool,
     /// Request id and deadline.
     pub call: CallOptions,
 }
 
-/// An order of rows.
+/// A sort criterion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sort {
     /// The attribute to sort by.
     pub attribute: Attribute,
-    /// Direction.
+    /// Sort direction.
     pub order: Order,
 }
 
-/// Direction of an order. Absent values are last when ascending and first when descending.
+/// Sort direction. Objects without a value come last in ascending and first in descending order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Order {
-    /// Least first.
+    /// From the least to the greatest value.
     #[serde(rename = "ASC")]
     Ascending,
-    /// Greatest first.
+    /// From the greatest to the least value.
     #[serde(rename = "DESC")]
     Descending,
 }

@@ -2,9 +2,9 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Options as Moray reads them.
+//! The wire form of the options.
 //!
-//! Absent is not null: Moray refuses a null option, and a null `etag` means something of its own.
+//! An absent option differs from a null one: Moray rejects null options, and a null `etag` has a meaning of its own.
 
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
@@ -15,7 +15,7 @@ use super::options::{CallOptions, DeleteManyOptions, FindOptions, Order, Precond
 use crate::error::Error;
 use crate::fast;
 
-/// Options of any method; members that a method does not know stay absent.
+/// Options of all methods. Members that a method does not have stay absent.
 #[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct WireOptions<'a> {
@@ -46,7 +46,7 @@ impl<'a> WireOptions<'a> {
         Self { req_id: options.req_id.unwrap_or_else(Uuid::new_v4), ..Self::default() }
     }
 
-    /// Options of a `getObject` past the object cache, which is 30 s old and another one in each server process.
+    /// Options of a `getObject` that bypasses the object cache. Each server process has a cache of its own, up to 30 s old.
     pub(super) fn uncached(options: &CallOptions) -> Self {
         Self { no_cache: Some(true), ..Self::new(options) }
     }
@@ -80,7 +80,7 @@ fn as_text<S: Serializer>(id: &Uuid, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(id)
 }
 
-/// A precondition that is there: a text, or null.
+/// The `etag` option where there is a precondition: a text, or null for "must not exist".
 pub(super) struct WireEtag<'a>(Option<&'a str>);
 
 impl<'a> WireEtag<'a> {
@@ -99,7 +99,7 @@ impl Serialize for WireEtag<'_> {
     }
 }
 
-/// The number 0 counts as absent, the text "0" does not.
+/// A limit. Moray treats the number 0 as absent, but not the text "0".
 struct Limit(u64);
 
 impl Serialize for Limit {
@@ -123,18 +123,18 @@ impl<'a> From<&'a Sort> for WireSort<'a> {
     }
 }
 
-/// Payload of a request with its arguments.
+/// Encodes the payload of a request with its arguments.
 pub(super) fn payload(method: &str, arguments: &impl Serialize) -> Result<Bytes, Error> {
     fast::encode(method, arguments).map_err(|error| Error::Serialize(error.to_string()))
 }
 
-/// Payload of a `ping`.
+/// Encodes the payload of a `ping`.
 pub(crate) fn ping_payload(deep: bool, req_id: Option<Uuid>) -> Result<Bytes, Error> {
     let options = CallOptions { req_id, deadline: None };
     payload("ping", &[WireOptions { deep: Some(deep), ..WireOptions::new(&options) }])
 }
 
-/// A value as JSON text. Moray stores objects only, and its refusal of others does not say so.
+/// Serializes a value as JSON text. Moray stores only objects, and its error for other values does not say so.
 pub(super) fn object_text(value: &(impl Serialize + ?Sized)) -> Result<Box<RawValue>, Error> {
     let text = serde_json::value::to_raw_value(value).map_err(|error| Error::Serialize(error.to_string()))?;
     if text.get().starts_with('{') { Ok(text) } else { Err(Error::Serialize("not an object".to_owned())) }

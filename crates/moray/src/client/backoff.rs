@@ -2,14 +2,14 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Waits between attempts to connect.
+//! Exponential backoff between attempts to connect.
 
 use std::time::Duration;
 
-/// Spread of a wait, either way: clients that lost one server together should not come back together.
+/// Relative jitter of a wait in both directions, so that clients that lost the same server do not all return at once.
 const SPREAD: f64 = 0.2;
 
-/// Waits that double up to a limit.
+/// Waits that double up to a maximum.
 pub(super) struct Backoff {
     initial: Duration,
     max: Duration,
@@ -21,7 +21,7 @@ impl Backoff {
         Self { initial, max, next: initial.min(max) }
     }
 
-    /// The next wait, spread.
+    /// Returns the next wait, with jitter.
     pub(super) fn next_wait(&mut self) -> Duration {
         let wait = self.next;
         self.next = wait.saturating_mul(2).min(self.max);

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! One call: a connection, a deadline, and another attempt where that is safe.
+//! One call: it takes a connection, has a deadline, and is tried again where that is safe.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,17 +20,17 @@ use super::connection::{Reply, unwatched, was_written};
 use crate::config::FOREVER;
 use crate::error::Error;
 
-/// Attempts at one call.
+/// Maximum number of attempts at one call.
 const ATTEMPTS: usize = 3;
 
-/// What a request does to the store, which decides whether it may be sent again when its answer is lost.
+/// The effect of a request on the store. It decides whether the request may be sent again if its answer is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effect {
-    /// Nothing.
+    /// The request changes nothing.
     Read,
-    /// The same when it is done twice.
+    /// Doing the request twice has the same effect as doing it once.
     Idempotent,
-    /// Something that must not be done twice.
+    /// The request must not be done twice.
     Once,
 }
 
@@ -43,20 +43,20 @@ pub(crate) struct Request {
     pub(crate) limit: Duration,
 }
 
-/// What the answer to a request is.
+/// The shape of the answer to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// One object, with which the answer is complete. The server sends the end of the answer in a packet of its own, which
-    /// may be 40 ms late: it waits for the acknowledgement of the first one, and that for something to go along with.
+    /// One object, which completes the answer. The client does not wait for the END frame. It may arrive 40 ms later, because the
+    /// server's socket holds it back until the first packet is acknowledged, and delayed acknowledgements take that long.
     Object,
-    /// Any number of rows, or nothing: the end says that it is all.
+    /// Any number of rows, including none. Only the END frame completes the answer.
     Rows,
 }
 
-/// A complete answer.
+/// The result of a call, with all its attempts.
 pub(crate) struct Answer {
     pub(crate) result: Result<Vec<Box<RawValue>>, Error>,
-    /// The request was sent before and that answer was lost: what it wanted may have been done by then.
+    /// Whether the request was sent before and its answer was lost. Then the earlier request may have been done.
     pub(crate) repeated: bool,
 }
 
@@ -66,7 +66,7 @@ impl Client {
         self.call_and_tell(request).await.result
     }
 
-    /// As [`Client::call`], for callers that must know whether the request was repeated.
+    /// Calls like [`Client::call`], and also reports whether the request was repeated.
     pub(crate) async fn call_and_tell(&self, request: &Request) -> Answer {
         let mut repeated = false;
         let result = match self.begin(request) {
@@ -94,7 +94,7 @@ impl Client {
         }
     }
 
-    /// A write that may have been done must not look like one that failed.
+    /// Turns an error into [`Error::OutcomeUnknown`] if the write may have been done, so that it does not look like a failed one.
     fn judge(&self, request: &Request, error: Error, written: bool, repeated: bool) -> Error {
         let answered = error.says_nothing_was_done() && !repeated;
         if request.effect == Effect::Read || !written || answered || !error.is_transient() {
@@ -126,7 +126,7 @@ impl Client {
         Ok(rows)
     }
 
-    /// Waits for a connection and sends.
+    /// Waits for a connection and sends the request.
     async fn send(
         &self,
         request: &Request,
@@ -141,7 +141,7 @@ impl Client {
         timeout_at(deadline, send).await.unwrap_or_else(|_| Err(timed_out(request)))
     }
 
-    /// Refuses what need not be tried, and counts the call as under way.
+    /// Rejects requests that cannot succeed, and counts the call as in flight.
     fn begin(&self, request: &Request) -> Result<TaskTrackerToken, Error> {
         let shared = &self.shared;
         if shared.calls.is_closed() {
@@ -173,13 +173,13 @@ async fn next_rows(
     }
 }
 
-/// Rows of an answer as they come. The request is sent when the first one is asked for.
+/// The rows of an answer as they arrive. The request is sent when the first row is requested.
 pub(crate) struct RowStream {
     client: Client,
     request: Request,
     state: Progress,
     attempt: usize,
-    /// Rows of the last frame, and the room in the row buffer that they take up.
+    /// Rows of the last frame, and the space that they take in the row buffer.
     rows: VecDeque<Box<RawValue>>,
     room: Option<OwnedSemaphorePermit>,
     deadline: Option<Instant>,
@@ -188,7 +188,7 @@ pub(crate) struct RowStream {
 
 enum Progress {
     Unsent,
-    /// Sent; some rows were handed on, or none.
+    /// The request was sent. The flag says whether rows were handed to the caller.
     Open(Reply, bool),
     Done,
 }
@@ -207,7 +207,7 @@ impl RowStream {
         }
     }
 
-    /// The next row. After a failure there is none.
+    /// Returns the next row. After an error there are no more rows.
     pub(crate) async fn next(&mut self) -> Option<Result<Box<RawValue>, Error>> {
         loop {
             if let Some(row) = self.rows.pop_front() {
@@ -220,7 +220,7 @@ impl RowStream {
                     self.finish();
                     return None;
                 }
-                // With no row handed on, nobody sees the difference.
+                // As long as no row was handed to the caller, the request can be repeated unnoticed.
                 Err(error) if error.is_connection_loss() && self.is_fresh() && self.attempt < ATTEMPTS => {
                     self.state = Progress::Unsent;
                 }
@@ -241,7 +241,7 @@ impl RowStream {
         self.token = None;
     }
 
-    /// One step; `false` when there is nothing more.
+    /// Does one step. Returns `false` if the answer is complete.
     async fn advance(&mut self) -> Result<bool, Error> {
         match &mut self.state {
             Progress::Done => Ok(false),

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! A connection as the callers see it.
+//! A connection as its callers see it.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::fast::{Frame, Status};
 
-/// Requests given up and not ended by the server, per connection. A server that leaves more is broken.
+/// Maximum number of abandoned requests that the server has not ended, per connection. A server that leaves more is broken.
 pub(super) const MAX_ABANDONED: usize = 4096;
 
 /// One connection. Its [driver](super::driver) moves the bytes.
@@ -28,14 +28,15 @@ pub(super) struct Connection {
     queue: mpsc::Sender<Frame>,
     pending: Mutex<Pending>,
     last_received: Mutex<Instant>,
-    /// Something is wrong, such as a request that was not answered in time: the driver looks after the connection at once.
+    /// Notified if something seems wrong, such as a request without an answer in time. The driver then checks the connection at
+    /// once.
     pub(super) suspicion: Notify,
-    /// Told when a request gets its last frame or is given up.
+    /// Notified when a request receives its last frame or is abandoned.
     pub(super) request_done: Notify,
 }
 
 impl Connection {
-    /// A connection, and its queue of requests to be written.
+    /// Creates a connection, and the queue of requests that its driver writes.
     pub(super) fn new(address: SocketAddr, config: Arc<Config>) -> (Arc<Self>, mpsc::Receiver<Frame>) {
         let (queue, requests) = mpsc::channel(config.queue);
         let connection = Self {
@@ -50,15 +51,15 @@ impl Connection {
         (Arc::new(connection), requests)
     }
 
-    /// Queues a request, waiting for room in the queue. `written` is set when it goes to the socket.
+    /// Queues a request, waiting for space in the queue. `written` is set when the request goes to the socket.
     ///
-    /// Dropping the future leaves nothing behind; dropping the reply abandons the request.
+    /// Dropping the future leaves nothing behind. Dropping the reply abandons the request.
     pub(super) async fn request(
         self: &Arc<Self>,
         payload: Bytes,
         written: Arc<AtomicBool>,
     ) -> Result<Reply, Error> {
-        // The queue is reserved first: once there is an id, nothing can stop the frame from being queued.
+        // The queue slot is reserved first: once there is an id, nothing can stop the frame from being queued.
         let slot = self.queue.reserve().await.map_err(|_| self.pending().how_it_ended())?;
         let (events, receiver) = mpsc::unbounded_channel();
         let room = Arc::new(Semaphore::new(self.config.row_buffer));
@@ -71,7 +72,7 @@ impl Connection {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Requests that somebody waits for.
+    /// Number of requests that a caller waits for.
     pub(super) fn load(&self) -> usize {
         self.pending().waiting()
     }
@@ -84,7 +85,7 @@ impl Connection {
         *self.last_received.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
-    /// Waits until no request is under way.
+    /// Waits until no request is in flight.
     pub(super) async fn drained(&self) {
         loop {
             let done = self.request_done.notified();
@@ -104,11 +105,11 @@ pub(super) struct Reply {
     open: bool,
 }
 
-/// The objects of one frame; the permit keeps their room in the row buffer taken.
+/// The objects of one frame. The permit holds their space in the row buffer.
 pub(super) type Rows = (Vec<Box<RawValue>>, OwnedSemaphorePermit);
 
 impl Reply {
-    /// The objects of the next frame that has some; `None` after the last one.
+    /// Returns the objects of the next frame that has any; `None` after the last frame.
     pub(super) async fn next(&mut self) -> Result<Option<Rows>, Error> {
         match self.events.recv().await {
             Some(Event::Rows(rows, permit)) => Ok(Some((rows, permit))),
@@ -124,7 +125,7 @@ impl Reply {
         }
     }
 
-    /// Lets the connection be pinged: the request was not answered in time, and maybe nothing is.
+    /// Makes the driver ping the connection: the request was not answered in time, so the server may be unreachable.
     pub(super) fn suspect(&self) {
         self.connection.suspicion.notify_one();
     }
@@ -143,12 +144,12 @@ impl Drop for Reply {
     }
 }
 
-/// A flag for requests of which nobody asks whether they were written.
+/// Creates a flag for a request whose caller does not ask whether it was written.
 pub(super) fn unwatched() -> Arc<AtomicBool> {
     Arc::new(AtomicBool::new(false))
 }
 
-/// Whether a request went to a socket.
+/// Returns whether a request was written to a socket.
 pub(super) fn was_written(written: &AtomicBool) -> bool {
     written.load(Ordering::Acquire)
 }

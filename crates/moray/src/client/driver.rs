@@ -2,9 +2,9 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Moves the bytes of one connection: a reader, a writer and a keeper, driven together by one task.
+//! Moves the bytes of one connection. One task runs three loops: a reader, a writer and a keeper that pings.
 //!
-//! Each of them only ever waits for its own thing, so that none holds up another; the first one to fail ends all.
+//! Each loop waits only for its own events, so none delays another. The first one to fail ends the connection.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -26,10 +26,10 @@ use crate::api::ping_payload;
 use crate::error::{Error, TransportError};
 use crate::fast::{Envelope, ErrorPayload, Frame, FrameCodec, Status};
 
-/// Bookkeeping of a frame and of a row in the row buffer, in bytes, so that empty ones are not free.
+/// Bytes charged for each frame and each row in the row buffer, so that empty ones are not free.
 const OVERHEAD: usize = 128;
 
-/// Runs the connection until it ends, and fails its requests.
+/// Runs the connection until it ends, then fails its requests and returns the reason.
 pub(super) async fn drive(
     connection: Arc<Connection>,
     stream: TcpStream,
@@ -88,7 +88,7 @@ async fn receive(connection: &Connection, frame: Frame) -> Result<(), Error> {
     Ok(())
 }
 
-/// Hands rows to the request, waiting for room as long as the request may still hold up the connection.
+/// Hands rows to the request. Waits for space in the row buffer, as long as the request may still delay the connection.
 async fn deliver(
     connection: &Connection,
     msgid: u32,
@@ -111,7 +111,7 @@ async fn deliver(
     };
     match permit {
         Some(permit) => {
-            // A request that was given up meanwhile takes nothing.
+            // A request that was abandoned meanwhile receives nothing.
             let _ = waiter.events.send(Event::Rows(rows, permit));
         }
         None => {
@@ -182,7 +182,7 @@ async fn keep(connection: &Arc<Connection>) -> Result<Infallible, Error> {
     }
 }
 
-/// Asks the server for a sign of life. Any frame is one.
+/// Pings the server. Any frame counts as a sign of life, not only the answer.
 pub(super) async fn ping(connection: &Arc<Connection>) -> Result<(), Error> {
     let limit = connection.config.ping_limit;
     let start = Instant::now();

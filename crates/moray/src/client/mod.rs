@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Connections to Moray: which are there, how they come and go, and how a request finds one.
+//! Connections to Moray: how they are opened, kept and replaced, and how a request gets one.
 
 mod backoff;
 mod call;
@@ -30,27 +30,28 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 
-/// A client of Moray. Clones are cheap and share the connections.
+/// A Moray client. Clones are cheap and share the connections.
 ///
-/// Requests of all clones are multiplexed over a few connections, which are kept up in the background. When Moray is away
-/// calls fail with [`Error::Unavailable`](crate::Error::Unavailable) after a short wait, and succeed again when it is
-/// back. Connections end with [`Client::close`], or when the last clone is dropped.
+/// Requests of all clones are multiplexed over a few connections, which are kept open in the background. While Moray is
+/// unreachable, calls fail with [`Error::Unavailable`](crate::Error::Unavailable) after a short wait; they succeed again when it
+/// is back. Connections end with [`Client::close`], or when the last clone is dropped.
 ///
 /// # Cancellation
 ///
-/// Dropping the future of a call, or a stream of rows, gives the request up. If it is still queued it is never sent. If
-/// it was sent, the server finishes it all the same; its answer is discarded.
+/// Dropping the future of a call, or a stream of rows, abandons the request. A request that is still queued is never sent. A
+/// request that was sent is still done by the server; its answer is discarded.
 ///
 /// # Repeated requests
 ///
-/// A call whose connection is lost, or Moray's connection to its database, tries up to three times within its deadline if
-/// nothing of it went to the socket, or if doing it twice is the same as once: reads, `putObject` and `delObject`, `createBucket`, as each method says. Other writes
-/// fail with [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown). What the server refused is not tried again: its
-/// transient errors last longer than a caller would wait.
+/// A call is tried up to three times within its deadline if it loses its connection, or if Moray loses its connection to the
+/// database. It is repeated only if nothing of it was written to the socket, or if repeating it is safe: this holds for reads,
+/// `putObject` without a precondition, `delObject` and `createBucket`, as each method says. Other writes fail with
+/// [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown). Other errors that the server sends are not tried again: the transient
+/// ones last longer than a caller would wait.
 #[derive(Clone)]
 pub struct Client {
     pub(crate) shared: Arc<ClientInner>,
-    /// Stops the tasks, which hold `shared` themselves, with the last clone.
+    /// Stops the tasks when the last clone is dropped. The tasks hold `shared` themselves.
     _stop: Arc<DropGuard>,
 }
 
@@ -58,18 +59,18 @@ pub(crate) struct ClientInner {
     pub(crate) config: Arc<Config>,
     pool: Arc<Pool>,
     resolver: Resolver,
-    /// Calls under way. Closed when the client is.
+    /// Calls in flight. It is closed when the client is.
     calls: TaskTracker,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
 impl Client {
-    /// Starts a client. It never fails and does not wait: connections come up in the background.
+    /// Starts a client. It neither fails nor waits: connections are opened in the background.
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime.
+    /// Panics outside a tokio runtime.
     pub fn new(config: Config) -> Self {
         let config = Arc::new(config.within_reason());
         let stop = CancellationToken::new();
@@ -96,20 +97,21 @@ impl Client {
         Self { shared, _stop: Arc::new(stop.drop_guard()) }
     }
 
-    /// How the connections are doing.
+    /// Returns the current state of the connections.
     pub fn state(&self) -> State {
         self.shared.pool.watch().borrow().clone()
     }
 
-    /// Tells of every change of [`Client::state`].
+    /// Returns a receiver that is notified of every change of [`Client::state`].
     pub fn watch_state(&self) -> watch::Receiver<State> {
         self.shared.pool.watch()
     }
 
-    /// Takes no more calls, waits up to `limit` for those under way, and ends the connections. What is left then fails.
+    /// Closes the client: accepts no more calls, waits up to `limit` for those in flight, and ends the connections. Calls that
+    /// are still in flight then fail.
     pub async fn close(&self, limit: Duration) {
         self.shared.calls.close();
-        // What is not done within the limit is ended by the stop.
+        // Calls that exceed the limit are ended by `stop`.
         let _ = timeout(limit, self.shared.calls.wait()).await;
         self.shared.stop.cancel();
         self.shared.tasks.wait().await;

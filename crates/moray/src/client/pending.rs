@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The requests of one connection that have no last frame yet.
+//! The requests of one connection that have not received their last frame.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,9 +15,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use crate::error::{Error, TransportError};
 use crate::fast::{MAX_MSGID, ProtocolError};
 
-/// What a request hears.
+/// An event that is reported to a waiting request.
 pub(super) enum Event {
-    /// Objects of one frame. The permit is room in the row buffer, given back when they are taken.
+    /// Objects of one frame. The permit holds their space in the row buffer until the caller takes them.
     Rows(Vec<Box<RawValue>>, OwnedSemaphorePermit),
     /// The request succeeded; nothing follows.
     End,
@@ -25,33 +25,33 @@ pub(super) enum Event {
     Failed(Error),
 }
 
-/// The side of a request that the connection holds.
+/// The connection's side of a request.
 #[derive(Clone)]
 pub(super) struct Waiter {
-    /// Unbounded itself; [`Waiter::room`] bounds what is in it.
+    /// The channel is unbounded; [`Waiter::room`] bounds its content.
     pub(super) events: mpsc::UnboundedSender<Event>,
     /// Bytes that rows may still take up.
     pub(super) room: Arc<Semaphore>,
-    /// Set when the request goes to the socket: from then on it may be done although no answer comes.
+    /// Set when the request goes to the socket. From then on the server may do it even if no answer arrives.
     pub(super) written: Arc<AtomicBool>,
 }
 
 enum Entry {
     Waiting {
         waiter: Waiter,
-        /// Time for which the connection has waited for this request.
+        /// Total time for which the connection has waited for this request.
         stalled: Duration,
     },
-    /// Nobody waits any more, but the server will still answer: the id is not free and its frames are dropped.
+    /// The caller no longer waits, but the server will still answer. The id is not free, and its frames are dropped.
     Abandoned { written: Arc<AtomicBool> },
 }
 
-/// Message ids in use, and who waits for them.
+/// The message ids in use, and the requests that wait for them.
 pub(super) struct Pending {
     entries: HashMap<u32, Entry>,
     next: u32,
     abandoned: usize,
-    /// How the connection ended.
+    /// Why the connection ended; `None` while it is open.
     ended: Option<Error>,
 }
 
@@ -60,7 +60,7 @@ impl Pending {
         Self { entries: HashMap::new(), next: 1, abandoned: 0, ended: None }
     }
 
-    /// Takes a free message id. Fails when the connection has ended.
+    /// Assigns a free message id. Fails if the connection has ended.
     pub(super) fn insert(&mut self, waiter: Waiter) -> Result<u32, Error> {
         if let Some(error) = &self.ended {
             return Err(error.clone());
@@ -74,8 +74,7 @@ impl Pending {
         Ok(msgid)
     }
 
-    /// Notes that a request goes to the socket. `false` when nobody waits for it any more: it need not be sent, and its
-    /// id is free.
+    /// Marks a request as written. Returns `false` if its caller no longer waits: then it need not be sent, and its id is free.
     pub(super) fn begin_writing(&mut self, msgid: u32) -> bool {
         match self.entries.get(&msgid) {
             Some(Entry::Waiting { waiter, .. }) => {
@@ -90,7 +89,8 @@ impl Pending {
         }
     }
 
-    /// Who waits for the frames of a message id: `None` when nobody does any more.
+    /// Returns the request that waits for frames with this message id, and how long it has delayed the connection; `None` if it
+    /// was abandoned.
     pub(super) fn waiter(&self, msgid: u32) -> Result<Option<(Waiter, Duration)>, ProtocolError> {
         match self.entries.get(&msgid) {
             Some(Entry::Waiting { waiter, stalled }) => Ok(Some((waiter.clone(), *stalled))),
@@ -109,12 +109,12 @@ impl Pending {
     /// Frees a message id after its last frame.
     pub(super) fn finish(&mut self, msgid: u32, event: Event) {
         if let Some(Entry::Waiting { waiter, .. }) = self.remove(msgid) {
-            // Nobody there to hear it is as good.
+            // It does not matter if the caller is gone.
             let _ = waiter.events.send(event);
         }
     }
 
-    /// Stops waiting for a request and remembers its id. Does nothing after its last frame.
+    /// Abandons a request but keeps its id in use. Does nothing if the last frame has arrived.
     pub(super) fn abandon(&mut self, msgid: u32) {
         if let Some(entry) = self.entries.get_mut(&msgid)
             && let Entry::Waiting { waiter, .. } = entry
@@ -125,7 +125,7 @@ impl Pending {
         }
     }
 
-    /// Fails all requests, and those to come.
+    /// Fails all current and future requests of the connection.
     pub(super) fn end(&mut self, error: &Error) {
         self.ended.get_or_insert_with(|| error.clone());
         self.abandoned = 0;
@@ -136,17 +136,17 @@ impl Pending {
         }
     }
 
-    /// Why the connection ended, or that it did.
+    /// Returns why the connection ended, or a general error if that is not known.
     pub(super) fn how_it_ended(&self) -> Error {
         self.ended.clone().unwrap_or(Error::Transport(TransportError::Retired))
     }
 
-    /// Requests that somebody waits for.
+    /// Number of requests that a caller waits for.
     pub(super) fn waiting(&self) -> usize {
         self.entries.len() - self.abandoned
     }
 
-    /// Requests that nobody waits for.
+    /// Number of abandoned requests.
     pub(super) fn abandoned(&self) -> usize {
         self.abandoned
     }
@@ -160,7 +160,7 @@ impl Pending {
     }
 }
 
-/// Ids go from 1 to the greatest one and start again.
+/// Returns the message id after this one. Ids run from 1 to [`MAX_MSGID`] and start again.
 fn following(msgid: u32) -> u32 {
     if msgid >= MAX_MSGID { 1 } else { msgid + 1 }
 }

@@ -16,7 +16,7 @@ use super::connection::Connection;
 use super::state::State;
 use crate::error::Error;
 
-/// Connections that take requests, and how many go to which address.
+/// The connections that accept requests, and the number of connections per address.
 pub(super) struct Pool {
     connections: Mutex<Vec<Arc<Connection>>>,
     claims: Mutex<HashMap<SocketAddr, usize>>,
@@ -38,7 +38,7 @@ impl Pool {
         self.state.subscribe()
     }
 
-    /// The connection with the fewest requests, waiting up to `limit` when there is none.
+    /// Returns the connection with the fewest requests. Waits up to `limit` if there is none.
     pub(super) async fn connection(&self, limit: Duration) -> Result<Arc<Connection>, Error> {
         let mut state = self.state.subscribe();
         let wait = async {
@@ -73,7 +73,7 @@ impl Pool {
         self.state.send_modify(|state| state.connections = connections.len());
     }
 
-    /// Takes a connection out, so that it gets no further requests.
+    /// Removes a connection, so that it receives no more requests.
     pub(super) fn remove(&self, connection: &Arc<Connection>) {
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         connections.retain(|other| !Arc::ptr_eq(other, connection));
@@ -87,7 +87,7 @@ impl Pool {
         self.state.send_modify(|state| state.last_error = Some(reason));
     }
 
-    /// Chooses the address with the fewest connections, or the next ones after it when those failed.
+    /// Chooses the address with the fewest connections. After failures it moves on to the next addresses in that order.
     pub(super) fn claim(self: &Arc<Self>, addresses: &[SocketAddr], failures: usize) -> Option<Claim> {
         let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
         let mut by_claims: Vec<_> = addresses.to_vec();
@@ -98,7 +98,7 @@ impl Pool {
     }
 }
 
-/// A connection that goes to an address, or tries to.
+/// Counts one connection, or an attempt to open one, for an address until it is dropped.
 pub(super) struct Claim {
     pool: Arc<Pool>,
     pub(super) address: SocketAddr,

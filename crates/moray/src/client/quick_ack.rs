@@ -2,11 +2,10 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Acknowledging at once what the server sends.
+//! Acknowledges received data at once.
 //!
-//! Moray writes the rows of an answer and its end one after the other, on a socket that holds back what is small until the
-//! packet before it is acknowledged. An acknowledgement that waits for data to go along with keeps the end for 40 ms on
-//! Linux.
+//! Moray writes the rows of an answer and its end separately, to a socket with Nagle's algorithm: a small packet is held back
+//! until the one before it is acknowledged. On Linux a delayed acknowledgement holds back the end of the answer for 40 ms.
 
 use std::io;
 use std::pin::Pin;
@@ -16,7 +15,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 
-/// The reading half of a connection. What was read is acknowledged, where the system can be told to.
+/// The reading half of a connection. Received data is acknowledged at once where the system supports that.
 #[derive(Debug)]
 pub(super) struct QuickAck(pub(super) OwnedReadHalf);
 
@@ -32,12 +31,12 @@ impl AsyncRead for QuickAck {
     }
 }
 
-/// Linux falls back to waiting by itself, so it is told again each time. Without it everything works, only later.
+/// Linux returns to delayed acknowledgements by itself, so the option is set after every read. A failure only costs time.
 #[cfg(target_os = "linux")]
 fn acknowledge(stream: &TcpStream) {
     let _ = rustix::net::sockopt::set_tcp_quickack(stream, true);
 }
 
-/// Other systems have no such option; illumos has one for the whole machine.
+/// Other systems have no such socket option; illumos has a setting for the whole machine.
 #[cfg(not(target_os = "linux"))]
 fn acknowledge(_stream: &TcpStream) {}

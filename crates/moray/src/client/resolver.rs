@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Addresses of an endpoint, kept fresh.
+//! Resolves an endpoint to addresses and keeps them up to date.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,27 +17,27 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::config::{Config, Endpoint};
 
-/// Shortest and longest time to believe an answer; binder's own cache is up to 60 s old.
+/// Minimum and maximum time for which an answer is used. The cache of binder, Triton's DNS server, is itself up to 60 s old.
 const TTL: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
 
-/// Time between two lookups, however many connections fail, and after a lookup that failed.
+/// Minimum time between two lookups, however many connections fail. Also the wait after a failed lookup.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Time for one lookup. It is longer than the 5 s after which the resolver asks the next server.
+/// Timeout of one lookup. It exceeds the 5 s after which the resolver asks the next server.
 const LOOKUP_LIMIT: Duration = Duration::from_secs(12);
 
-/// What is known about the addresses.
+/// The current knowledge about the addresses of an endpoint.
 #[derive(Clone)]
 pub(super) enum Addresses {
-    /// Nothing yet.
+    /// No lookup has ended yet.
     Unknown,
-    /// The last answer, which stays when later lookups fail.
+    /// The addresses of the last successful lookup. They stay if later lookups fail.
     Known(Arc<[SocketAddr]>),
-    /// No lookup succeeded so far; why the last one failed.
+    /// No lookup has succeeded so far. Holds why the last one failed.
     Failed(Arc<str>),
 }
 
-/// Looks up an endpoint whenever its last answer is old, or a connection failed.
+/// Looks up an endpoint when its last answer expires or a connection fails.
 pub(super) struct Resolver {
     addresses: watch::Sender<Addresses>,
     refresh: Notify,
@@ -56,12 +56,12 @@ impl Resolver {
         self.addresses.subscribe()
     }
 
-    /// Asks for a lookup soon.
+    /// Requests a lookup soon.
     pub(super) fn refresh(&self) {
         self.refresh.notify_one();
     }
 
-    /// Looks up for ever. Returns only when there is nothing to look up.
+    /// Looks up addresses for ever. Returns only if the endpoint is an IP address.
     pub(super) async fn run(&self, config: &Config) {
         if config.endpoint.literal().is_some() {
             return;
@@ -83,7 +83,7 @@ impl Resolver {
         }
     }
 
-    /// Takes an answer for the present one.
+    /// Replaces the current addresses.
     pub(super) fn publish(&self, addresses: Vec<SocketAddr>) {
         self.addresses.send_if_modified(|known| {
             let same = matches!(known, Addresses::Known(old) if **old == *addresses);
@@ -108,7 +108,7 @@ impl Resolver {
     }
 }
 
-/// Sorted addresses, at least one, and when to ask again.
+/// Returns the sorted addresses, at least one, and the time of the next lookup.
 async fn look_up(config: &Config) -> Result<(Vec<SocketAddr>, Instant), String> {
     let (host, port) = config.endpoint.host_and_port();
     let Some(dns) = dns_client(&config.nameservers)? else { return look_up_by_system(host, port).await };
@@ -131,8 +131,8 @@ async fn look_up(config: &Config) -> Result<(Vec<SocketAddr>, Instant), String> 
     Ok((addresses, valid_until.clamp(now + TTL.0, now + TTL.1)))
 }
 
-/// Addresses by SRV records; `None` when there are none or they cannot be had, so that the host name must do. Priorities and
-/// weights are not looked at: binder gives the same to all.
+/// Returns the addresses from the SRV records. Returns `None` if there are no records or the lookup fails; then the caller
+/// resolves the host name. Priorities and weights are ignored, because binder gives all records the same.
 async fn look_up_srv(dns: &TokioResolver, domain: &str) -> Option<(Vec<SocketAddr>, Instant)> {
     let answer = dns.srv_lookup(format!("_moray._tcp.{}.", domain.trim_end_matches('.'))).await;
     let answer = match answer {
@@ -157,7 +157,7 @@ async fn look_up_srv(dns: &TokioResolver, domain: &str) -> Option<(Vec<SocketAdd
     (!addresses.is_empty()).then_some((addresses, Instant::from_std(valid_until)))
 }
 
-/// A new client for every lookup: its cache would hide that an instance died, and `/etc/resolv.conf` may change.
+/// Creates a new DNS client for every lookup: its cache would hide that an instance died, and `/etc/resolv.conf` may change.
 fn dns_client(nameservers: &[SocketAddr]) -> Result<Option<TokioResolver>, String> {
     let builder = if nameservers.is_empty() {
         match TokioResolver::builder_tokio() {

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What a client can be seen to do, for health checks and metrics.
+//! The observable state of a client, for health checks and metrics.
 
 use std::sync::Arc;
 
@@ -10,16 +10,16 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct State {
-    /// Connections that take requests: each has answered a ping.
+    /// Number of connections that accept requests; each has answered a ping.
     pub connections: usize,
-    /// Connections that the client tries to keep up.
+    /// Number of connections that the client tries to keep open.
     pub wanted: usize,
-    /// Why the last attempt to connect failed, or the last connection ended; `None` if that never happened.
+    /// Why the last attempt to connect failed, or why the last connection ended; `None` if neither has happened.
     pub last_error: Option<Arc<str>>,
 }
 
 impl State {
-    /// Whether there is a connection.
+    /// Returns whether there is at least one connection.
     pub fn is_connected(&self) -> bool {
         self.connections > 0
     }

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Keeps one connection up, for ever.
+//! Keeps one connection open, for as long as the client lives.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,21 +18,21 @@ use super::driver::{drive, ping};
 use super::resolver::{Addresses, Resolver};
 use crate::error::{Error, TransportError};
 
-/// Time for which a connection is kept after its address left the name service: an instance that is only slow to
-/// renew its registration comes back within it.
+/// Time for which a connection is kept after its address left DNS. An instance that is only slow to renew its registration
+/// returns within that time.
 const GRACE: Duration = Duration::from_secs(15);
 
 /// How one connection ended, with the reason.
 enum Ending {
-    /// It never answered a ping.
+    /// The connection never answered a ping.
     NotUp(Arc<str>),
-    /// It was up.
+    /// The connection was open and failed.
     Lost(Arc<str>),
-    /// It was up, and its address left the name service.
+    /// The connection was open, and its address left DNS.
     Retired,
 }
 
-/// Runs until the client stops.
+/// Connects and reconnects until the client stops.
 pub(super) async fn keep_connected(shared: Arc<ClientInner>) {
     let config = &shared.config;
     let mut backoff = Backoff::new(config.backoff_initial, config.backoff_max);
@@ -58,7 +58,7 @@ pub(super) async fn keep_connected(shared: Arc<ClientInner>) {
     }
 }
 
-/// Only the first of several failures is worth a warning.
+/// Logs the end of a connection. Only the first of several failures is a warning.
 fn note(shared: &ClientInner, ending: &Ending, failures: usize) {
     let endpoint = &shared.config.endpoint;
     let (reason, first) = match ending {
@@ -93,7 +93,7 @@ async fn connect_and_serve(shared: &Arc<ClientInner>, failures: usize) -> Ending
 
 async fn known_addresses(shared: &ClientInner) -> Result<Arc<[SocketAddr]>, Arc<str>> {
     let mut watch = shared.resolver.watch();
-    // The resolver answers or fails; it does not stay silent.
+    // The resolver always reports addresses or a failure.
     let known = watch.wait_for(|addresses| !matches!(addresses, Addresses::Unknown)).await;
     match known.as_deref() {
         Ok(Addresses::Known(addresses)) => Ok(Arc::clone(addresses)),
@@ -109,7 +109,7 @@ async fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
     socket.connect(address).await
 }
 
-/// Lets the connection take requests once it answered a ping: a balancer without back ends accepts and hangs up.
+/// Serves requests once the connection has answered a ping: a load balancer without backends accepts connections and closes them.
 async fn serve(shared: &Arc<ClientInner>, address: SocketAddr, stream: TcpStream) -> Ending {
     let (connection, requests) = Connection::new(address, Arc::clone(&shared.config));
     let connection = InPool { shared, connection };
@@ -130,7 +130,7 @@ async fn serve(shared: &Arc<ClientInner>, address: SocketAddr, stream: TcpStream
     }
 }
 
-/// Takes the connection out of the pool however its task ends, and fails what is left of its requests.
+/// Removes the connection from the pool however its task ends, and fails its remaining requests.
 struct InPool<'a> {
     shared: &'a ClientInner,
     connection: Arc<Connection>,
@@ -143,7 +143,7 @@ impl Drop for InPool<'_> {
     }
 }
 
-/// Returns when the address left the name service for good and the requests that were under way are done.
+/// Returns when the address has left DNS for good and the requests in flight are done.
 async fn retire(connection: &InPool<'_>) {
     gone(&connection.shared.resolver, connection.connection.address).await;
     tracing::debug!(address = %connection.connection.address, "moray instance is gone from the name service");
@@ -152,7 +152,7 @@ async fn retire(connection: &InPool<'_>) {
     let _ = timeout(limit, connection.connection.drained()).await;
 }
 
-/// Returns when the address has been missing from the name service for the time of grace.
+/// Returns when the address has been missing from DNS for [`GRACE`].
 async fn gone(resolver: &Resolver, address: SocketAddr) {
     let listed =
         |addresses: &Addresses| matches!(addresses, Addresses::Known(list) if list.contains(&address));

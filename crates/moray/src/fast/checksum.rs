@@ -4,8 +4,8 @@
 
 //! The two checksums of FAST.
 //!
-//! Version 1 was defined by accident: a library hashed a JavaScript string, taking the low byte of every UTF-16 unit.
-//! A later version of that library hashed bytes, with another polynomial, which became version 2.
+//! Version 1 arose by accident: a library hashed a JavaScript string by taking the low byte of every UTF-16 code unit. A later
+//! version of that library hashed bytes, with a different polynomial; that became version 2.
 
 use crc::{CRC_16_ARC, CRC_16_XMODEM, Crc, Table};
 
@@ -15,14 +15,14 @@ use super::frame::Version;
 static V1: Crc<u16, Table<16>> = Crc::<u16, Table<16>>::new(&CRC_16_XMODEM);
 static V2: Crc<u16, Table<16>> = Crc::<u16, Table<16>>::new(&CRC_16_ARC);
 
-/// Units hashed at a time in version 1: hashing single bytes is several times slower.
+/// Number of code units hashed at a time in version 1. Hashing single bytes is several times slower.
 const CHUNK: usize = 256;
 
-/// Checksum of a payload.
+/// Returns the checksum of a payload.
 ///
 /// # Errors
 ///
-/// [`ProtocolError::InvalidJson`] in version 1 when the payload is not UTF-8: its checksum is one of characters.
+/// [`ProtocolError::InvalidJson`] in version 1 if the payload is not UTF-8, because version 1 hashes characters.
 pub fn checksum(version: Version, payload: &[u8]) -> Result<u16, ProtocolError> {
     match version {
         Version::V2 => Ok(V2.checksum(payload)),

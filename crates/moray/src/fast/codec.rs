@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Bytes to frames and frames to bytes.
+//! Decodes bytes into frames and encodes frames into bytes.
 
 use bytes::{Buf, BufMut, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
@@ -13,28 +13,28 @@ use super::frame::{Frame, MAX_MSGID, Status, Version};
 
 /// Length of a frame's header in bytes.
 ///
-/// VERSION, TYPE, STATUS (1 byte each), MSGID, CRC, DATALEN (4 bytes each, big-endian).
+/// Fields: VERSION, TYPE, STATUS (1 byte each), MSGID, CRC, DATALEN (4 bytes each, big-endian).
 pub const HEADER_LEN: usize = 15;
 
-/// Greatest accepted payload in bytes, unless told otherwise: 64 MiB. The protocol itself has no limit.
+/// Default maximum payload in bytes: 64 MiB. The protocol itself has no limit.
 pub const DEFAULT_MAX_PAYLOAD: usize = 64 << 20;
 
-/// The only TYPE there is.
+/// The only defined value of TYPE.
 const TYPE_JSON: u8 = 1;
 
-/// Room made for a payload before its bytes are there. A peer that announces much and sends nothing costs no memory.
+/// Bytes reserved ahead for a payload, so that a peer that announces much and sends nothing costs no memory.
 const RESERVE_AHEAD: usize = 64 << 10;
 
 /// Codec for either side of a connection.
 ///
-/// A header is judged as soon as it is complete, so that a bad one is refused without waiting for its payload.
+/// A header is checked as soon as it is complete, so that a bad one is rejected without waiting for its payload.
 #[derive(Debug, Clone)]
 pub struct FrameCodec {
     max_payload: usize,
 }
 
 impl FrameCodec {
-    /// A codec that accepts and sends payloads of at most `max_payload` bytes.
+    /// Creates a codec that accepts and sends payloads of at most `max_payload` bytes.
     pub const fn new(max_payload: usize) -> Self {
         Self { max_payload }
     }

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The JSON inside a frame: `{"m": {"uts": …, "name": …}, "d": …}`.
+//! The JSON in the payload of a frame: `{"m": {"uts": …, "name": …}, "d": …}`.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -15,11 +15,11 @@ use super::error::ProtocolError;
 
 /// The payload of a frame.
 ///
-/// The elements of `d` stay JSON texts: whoever knows their shape parses them, once.
+/// The elements of `d` stay JSON texts, so that the caller, who knows their type, parses them only once.
 #[derive(Debug)]
 pub struct Envelope {
-    /// `m.name`: the RPC method. Absent when the peer sent none, or one that is not a string; a server answers that
-    /// with an error and keeps the connection.
+    /// `m.name`: the RPC method. Absent if the peer sent none, or one that is not a string. A server answers such a request with
+    /// an error and keeps the connection.
     pub method: Option<String>,
     /// `d`: the arguments of a request, or objects of a reply.
     pub items: Vec<Box<RawValue>>,
@@ -30,7 +30,7 @@ impl Envelope {
     ///
     /// # Errors
     ///
-    /// [`ProtocolError::InvalidJson`], or [`ProtocolError::BadData`] when there is no object `m` or `d` is not an array.
+    /// [`ProtocolError::InvalidJson`]; [`ProtocolError::BadData`] if `m` is not an object or `d` is not an array.
     pub fn parse(payload: &[u8]) -> Result<Self, ProtocolError> {
         let mut wire: WireIn<Vec<Box<RawValue>>> = parse_object(payload, ProtocolError::BadData)?;
         let method = match wire.m.remove("name") {
@@ -40,7 +40,7 @@ impl Envelope {
         Ok(Self { method, items: wire.d })
     }
 
-    /// The objects of a reply: `items` without the nulls that a sharding front end appends.
+    /// Returns the objects of a reply: `items` without the nulls that a sharding front end appends.
     pub fn into_objects(self) -> impl Iterator<Item = Box<RawValue>> {
         self.items.into_iter().filter(|item| item.get() != "null")
     }
@@ -49,17 +49,17 @@ impl Envelope {
 /// `d` of an ERROR frame.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 pub struct ErrorPayload {
-    /// Class of the error, the only thing to decide by.
+    /// Class of the error, for programs to decide by.
     pub name: String,
-    /// Text for people.
+    /// Message for people.
     pub message: String,
-    /// Details in the form of Moray's own errors.
+    /// Details in the format of Moray's own errors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<Value>,
-    /// Details in the form of newer error libraries.
+    /// Details in the format of newer error libraries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub info: Option<Value>,
-    /// The single errors, when the failure is a list of them. Elements without a name or a message are left out.
+    /// The single errors if the failure is a list of errors. Elements without a name or a message are left out.
     #[serde(default, deserialize_with = "well_formed_errors", skip_serializing_if = "Vec::is_empty")]
     pub ase_errors: Vec<ErrorPayload>,
 }
@@ -74,7 +74,7 @@ impl ErrorPayload {
     ///
     /// # Errors
     ///
-    /// [`ProtocolError::InvalidJson`], or [`ProtocolError::BadError`] when `d` has no string `name` and `message`.
+    /// [`ProtocolError::InvalidJson`]; [`ProtocolError::BadError`] if `d` has no string `name` and `message`.
     pub fn parse(payload: &[u8]) -> Result<Self, ProtocolError> {
         let wire: WireIn<Map<String, Value>> = parse_object(payload, ProtocolError::BadError)?;
         serde_json::from_value(Value::Object(wire.d))
@@ -82,7 +82,7 @@ impl ErrorPayload {
     }
 }
 
-/// Payload with `d` as given; `uts`, which nobody checks, is the present time in microseconds.
+/// Encodes a payload with the given `d`. `uts` is the current time in microseconds; no peer checks it.
 pub(crate) fn encode(method: &str, d: &(impl Serialize + ?Sized)) -> serde_json::Result<Bytes> {
     #[derive(Serialize)]
     struct MetaOut<'a> {
@@ -113,7 +113,7 @@ fn well_formed_errors<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<
     Ok(errors.into_iter().filter_map(|error| serde_json::from_value(error).ok()).collect())
 }
 
-/// Parses a JSON object. Structs are read from arrays as well, which the protocol does not allow.
+/// Parses a JSON object. Serde also reads structs from arrays, which the protocol does not allow.
 fn parse_object<'a, T: Deserialize<'a>>(
     payload: &'a [u8],
     otherwise: fn(String) -> ProtocolError,

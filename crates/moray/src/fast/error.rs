@@ -2,11 +2,11 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What can be wrong with bytes that claim to be FAST.
+//! The ways in which received bytes can violate FAST.
 
 use std::io;
 
-/// The peer broke the protocol. The connection cannot be used any further: there is no way to find the next frame.
+/// The peer violated the protocol. The connection is unusable from then on, because the next frame cannot be found.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProtocolError {
@@ -16,18 +16,18 @@ pub enum ProtocolError {
     /// The TYPE byte is not 1 (JSON).
     #[error("unsupported payload type {0}")]
     UnsupportedType(u8),
-    /// The STATUS byte is not DATA, END or ERROR, or not one that this side may send.
+    /// The STATUS byte is not DATA, END or ERROR, or is one that this side must not send.
     #[error("unsupported status {0}")]
     UnsupportedStatus(u8),
     /// The message id has its top bit set.
     #[error("message id {0} is out of range")]
     InvalidMsgid(u32),
-    /// The payload does not match the checksum of its header.
+    /// The payload does not match the checksum in its header.
     #[error("bad checksum: header says {expected:#06x}, payload has {actual:#06x}")]
     BadCrc {
-        /// The value of the header.
+        /// The checksum in the header.
         expected: u32,
-        /// The value computed from the payload.
+        /// The checksum computed from the payload.
         actual: u16,
     },
     /// The payload is longer than this side accepts or sends.
@@ -47,16 +47,16 @@ pub enum ProtocolError {
     /// The payload is JSON but not an envelope.
     #[error("payload is not a valid envelope: {0}")]
     BadData(String),
-    /// An ERROR frame without a string `name` and a string `message`.
+    /// An ERROR frame has no string `name` and string `message`.
     #[error("error frame without a name and a message: {0}")]
     BadError(String),
-    /// A reply to a message id that is not in use.
+    /// The message id of a reply is not in use.
     #[error("reply to message id {0}, which is not in use")]
     UnknownMsgid(u32),
 }
 
 impl ProtocolError {
-    /// The name by which Node.js peers know this failure (`fastReason`). `TooLarge` has no counterpart there.
+    /// Returns Node.js's name for this failure (`fastReason`). `TooLarge` has no counterpart there.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::UnsupportedVersion(_) => "unsupported_version",

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The unit of transmission.
+//! The unit of transmission of FAST.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -13,12 +13,12 @@ use super::error::ProtocolError;
 /// The greatest message id: 2^31 - 1.
 pub const MAX_MSGID: u32 = 0x7fff_ffff;
 
-/// Version of the protocol. It decides the checksum and nothing else.
+/// Protocol version. It only determines the checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Version {
-    /// CRC-16/XMODEM over the low 8 bits of every UTF-16 unit; what node-fast before 3.0 speaks.
+    /// CRC-16/XMODEM over the low byte of every UTF-16 code unit. Used by node-fast before 3.0.
     V1,
-    /// CRC-16/ARC over the bytes; what every current Moray speaks.
+    /// CRC-16/ARC over the bytes. Used by every current Moray.
     #[default]
     V2,
 }
@@ -45,14 +45,14 @@ impl TryFrom<u8> for Version {
     }
 }
 
-/// What a frame means in the life of its request.
+/// The role of a frame in its request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Status {
-    /// A request, or some objects of a reply that goes on.
+    /// A request, or objects of a reply that continues.
     Data,
-    /// The last frame of a reply that succeeded. It may carry objects.
+    /// The last frame of a successful reply. It may carry objects.
     End,
-    /// The last frame of a reply that failed.
+    /// The last frame of a failed reply.
     Error,
 }
 
@@ -83,22 +83,22 @@ impl TryFrom<u8> for Status {
 /// One FAST frame: a 15-byte header and a JSON text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
-    /// A server answers in the version of the request.
+    /// Protocol version. A server answers in the version of the request.
     pub version: Version,
-    /// Place in the life of the request.
+    /// The role of the frame in its request.
     pub status: Status,
-    /// Names a request on its connection; chosen by the client, at most [`MAX_MSGID`].
+    /// Identifies a request on its connection. The client chooses it; at most [`MAX_MSGID`].
     pub msgid: u32,
     /// UTF-8 JSON text of an [`Envelope`](super::Envelope).
     pub payload: Bytes,
 }
 
 impl Frame {
-    /// A DATA frame with `items` (an array or a tuple) as `d`: a request with its arguments, or objects of a reply.
+    /// Builds a DATA frame with `items` (an array or a tuple) as `d`: a request with its arguments, or objects of a reply.
     ///
     /// # Errors
     ///
-    /// When `items` cannot be written as JSON.
+    /// Fails if `items` cannot be serialized as JSON.
     pub fn data(
         version: Version,
         msgid: u32,
@@ -109,21 +109,21 @@ impl Frame {
         Ok(Self { version, status: Status::Data, msgid, payload })
     }
 
-    /// An END frame without objects.
+    /// Builds an END frame without objects.
     ///
     /// # Errors
     ///
-    /// When `method` cannot be written as JSON, which does not happen.
+    /// Fails if `method` cannot be serialized as JSON, which does not happen.
     pub fn end(version: Version, msgid: u32, method: &str) -> serde_json::Result<Self> {
         let payload = envelope::encode(method, &[(); 0])?;
         Ok(Self { version, status: Status::End, msgid, payload })
     }
 
-    /// An ERROR frame.
+    /// Builds an ERROR frame.
     ///
     /// # Errors
     ///
-    /// When `error` cannot be written as JSON, which does not happen.
+    /// Fails if `error` cannot be serialized as JSON, which does not happen.
     pub fn error(
         version: Version,
         msgid: u32,

@@ -2,10 +2,10 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! FAST, the RPC protocol that Moray speaks, for clients and servers.
+//! FAST, the RPC protocol of Moray, for clients and servers.
 //!
-//! A connection carries [`Frame`]s in both directions, back to back, over plain TCP; [`FrameCodec`] turns bytes
-//! into frames and back. The payload of a frame is a JSON [`Envelope`]. Nothing here does any input or output.
+//! A connection carries [`Frame`]s in both directions over plain TCP, one after the other. [`FrameCodec`] converts between bytes
+//! and frames. The payload of a frame is a JSON [`Envelope`]. This module does no input or output.
 
 mod checksum;
 mod codec;

@@ -10,17 +10,17 @@ use std::fmt;
 /// Name of an attribute in a filter or a sort: an index of the bucket, a member of the value, or an internal field
 /// such as `_mtime`.
 ///
-/// It has ASCII letters, digits and underscores only. Moray's filters know the hyphen too; it is left out because Moray 2.6
-/// pastes the name of a sort into its SQL, where two hyphens start a comment, and no index can have one.
+/// A name consists of ASCII letters, digits and underscores. Moray's filters also allow the hyphen. It is excluded here because
+/// Moray 2.6 pastes the name of a sort into its SQL, where two hyphens start a comment. No index name can contain a hyphen anyway.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Attribute(Cow<'static, str>);
 
 impl Attribute {
-    /// A name that is known when the program is written.
+    /// Creates a name that is known at compile time.
     ///
     /// # Panics
     ///
-    /// When the name is not valid. In a `const` that is an error of the compiler:
+    /// Panics if the name is not valid. In a `const`, that is a compile error:
     ///
     /// ```compile_fail
     /// const STATE: moray::Attribute = moray::Attribute::from_static("state)(");
@@ -30,17 +30,17 @@ impl Attribute {
         Self(Cow::Borrowed(name))
     }
 
-    /// A name that is known when the program runs.
+    /// Creates a name that is known only at run time.
     ///
     /// # Errors
     ///
-    /// [`InvalidAttribute`] when it is empty or has another character than those allowed.
+    /// [`InvalidAttribute`] if the name is empty or contains a character that is not allowed.
     pub fn new(name: impl Into<String>) -> Result<Self, InvalidAttribute> {
         let name = name.into();
         if is_valid(name.as_bytes()) { Ok(Self(Cow::Owned(name))) } else { Err(InvalidAttribute) }
     }
 
-    /// The name.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -52,7 +52,7 @@ impl fmt::Display for Attribute {
     }
 }
 
-/// A name has characters that an attribute cannot have, or none at all.
+/// The name is empty, or contains a character that an attribute name cannot have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("invalid attribute name")]
 pub struct InvalidAttribute;

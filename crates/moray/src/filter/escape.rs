@@ -2,14 +2,14 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Values inside a filter's text.
+//! Escapes values in the text of a filter.
 
 use std::fmt::{self, Write as _};
 
-/// A value with everything escaped that means something to the parser.
+/// A value in which every character that is special to the parser is escaped.
 ///
-/// The hexadecimal style is the one without an ambiguity: Moray tries it first. One escape is one character in
-/// Latin-1, so text outside ASCII must not be escaped.
+/// Hexadecimal escapes are used because they are unambiguous: Moray tries them first. One escape stands for one Latin-1
+/// character, so characters outside ASCII must not be escaped.
 pub(super) struct Escaped<'a>(pub(super) &'a str);
 
 impl fmt::Display for Escaped<'_> {

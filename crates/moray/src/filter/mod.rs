@@ -2,10 +2,10 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Filters of `findObjects` and `deleteMany`, built from typed parts so that no value can change what is asked.
+//! Filters for `findObjects` and `deleteMany`. They are built from typed parts, so that no value can change their meaning.
 //!
-//! The text form is RFC 4515's as Moray 2.6 reads it; it differs from LDAP in that an escape stands for a
-//! character, not for a byte, so that text outside ASCII is written as it is.
+//! The text form is RFC 4515 as Moray 2.6 reads it. It differs from LDAP in one point: an escape stands for a character, not for
+//! a byte. Characters outside ASCII are therefore written unescaped.
 
 mod attribute;
 mod escape;
@@ -17,7 +17,7 @@ use std::fmt;
 pub use attribute::{Attribute, InvalidAttribute};
 use escape::Escaped;
 
-/// A condition on objects of a bucket. [`Display`](fmt::Display) gives the text that Moray reads.
+/// A condition on the objects of a bucket. [`Display`](fmt::Display) writes the text that Moray reads.
 ///
 /// ```
 /// use moray::{Attribute, Filter};
@@ -43,19 +43,19 @@ enum Node {
 }
 
 impl Filter {
-    /// All of the conditions; `None` when there are none, which Moray has no form for.
+    /// All of the conditions hold. Returns `None` if there are no conditions: Moray has no form for that.
     pub fn all_of(filters: impl IntoIterator<Item = Self>) -> Option<Self> {
         let filters: Vec<_> = filters.into_iter().collect();
         (!filters.is_empty()).then_some(Self(Node::And(filters)))
     }
 
-    /// One of the conditions at least; `None` when there are none, which Moray has no form for.
+    /// At least one of the conditions holds. Returns `None` if there are no conditions: Moray has no form for that.
     pub fn any_of(filters: impl IntoIterator<Item = Self>) -> Option<Self> {
         let filters: Vec<_> = filters.into_iter().collect();
         (!filters.is_empty()).then_some(Self(Node::Or(filters)))
     }
 
-    /// Not the condition.
+    /// The condition does not hold.
     #[expect(clippy::should_implement_trait, reason = "a constructor like the others, not an operator")]
     pub fn not(filter: Self) -> Self {
         Self(Node::Not(Box::new(filter)))
@@ -66,17 +66,17 @@ impl Filter {
         Self(Node::Present(attribute))
     }
 
-    /// The attribute has this value, or this element when it is an array.
+    /// The attribute has this value; an array attribute contains it.
     pub fn eq(attribute: Attribute, value: impl Into<String>) -> Self {
         Self(Node::Equal(attribute, value.into()))
     }
 
-    /// The attribute is this or greater.
+    /// The attribute is greater than or equal to this value.
     pub fn ge(attribute: Attribute, value: impl Into<String>) -> Self {
         Self(Node::GreaterOrEqual(attribute, value.into()))
     }
 
-    /// The attribute is this or less.
+    /// The attribute is less than or equal to this value.
     pub fn le(attribute: Attribute, value: impl Into<String>) -> Self {
         Self(Node::LessOrEqual(attribute, value.into()))
     }
@@ -91,13 +91,13 @@ impl Filter {
         Self::substring(attribute, "", [], suffix)
     }
 
-    /// The attribute has `part` in it. Array indexes cannot answer it (`NotIndexedError`).
+    /// The attribute contains `part`. Array indexes cannot answer it (`NotIndexedError`).
     pub fn contains(attribute: Attribute, part: impl Into<String>) -> Self {
         Self::substring(attribute, "", [part.into()], "")
     }
 
-    /// The attribute starts with `initial`, ends with `last`, and has the parts of `any` between them in this order.
-    /// Empty ends ask for nothing; with no part at all the attribute must be present.
+    /// The attribute starts with `initial`, ends with `last`, and contains the parts of `any` between them in this order. An
+    /// empty `initial` or `last` matches anything. Without any part, the attribute must be present.
     pub fn substring(
         attribute: Attribute,
         initial: impl Into<String>,

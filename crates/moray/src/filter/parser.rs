@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! A reader of filters, for tests only: what was built must be what Moray would read.
+//! A parser of filters for tests: Moray must read exactly the filter that was built.
 
 use proptest::prelude::*;
 
@@ -88,7 +88,7 @@ impl Input<'_> {
         }
     }
 
-    /// The value up to its parenthesis, split at unescaped asterisks.
+    /// Reads the value up to its closing parenthesis and splits it at unescaped asterisks.
     fn parts(&mut self) -> Result<Vec<String>, String> {
         let mut parts = vec![String::new()];
         loop {

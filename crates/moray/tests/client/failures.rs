@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Answers that are lost, and connections that break.
+//! Lost answers and broken connections.
 
 use std::time::Duration;
 
@@ -80,7 +80,7 @@ async fn a_read_without_an_answer_ends_at_its_deadline() {
     jump(Duration::from_secs(11)).await;
     let error = soon(read).await.unwrap().unwrap_err();
     assert!(matches!(error, Error::Timeout { method: "getObject", .. }), "{error:?}");
-    // The connection goes on.
+    // The connection stays usable.
     let get = get(&client);
     let call = server.next().await;
     late.row(&record("late", &json!({})));
@@ -189,7 +189,7 @@ async fn a_transient_refusal_of_a_repeated_write_does_not_hide_the_first_one() {
     assert!(!soon(write).await.unwrap().unwrap_err().is_outcome_unknown());
 }
 
-/// Moray has lost its database: before, during or after what was asked for.
+/// Answers that Moray lost its connection to the database.
 fn lose_database(call: &Call) {
     call.error("VError", "Postgres client failed: Connection terminated unexpectedly");
 }
@@ -236,7 +236,7 @@ async fn a_database_that_takes_no_writes_has_done_nothing() {
     assert!(!server.has_calls());
 }
 
-/// Lets two writes wait, answers one of them as told, and returns how both failed. The client must connect again.
+/// Starts two writes, lets `answer` break the protocol on one of them, and returns both errors. The client must reconnect.
 async fn break_protocol(answer: impl Fn(&Call)) -> Vec<Error> {
     let mut server = Server::start().await;
     let client = server.client();

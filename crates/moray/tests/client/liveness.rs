@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Connections that fall silent.
+//! Connections on which the server falls silent.
 
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
@@ -97,7 +97,7 @@ async fn a_server_that_takes_no_bytes_loses_the_connection() {
         let options = PutOptions { precondition: Precondition::MustNotExist, call };
         client.put_object("b", "k", &json!({"text": "x".repeat(48 << 20)}), &options).await
     });
-    // Nothing tells when the socket is full: the clock jumps until the writer has waited for too long.
+    // Nothing reports that the socket is full, so the clock is advanced until the writer has waited too long.
     while !put.is_finished() {
         jump(Duration::from_secs(31)).await;
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The client against servers that do what a test tells them, over real sockets.
+//! Tests the client over real sockets, against servers that do what the test tells them.
 
 #![expect(
     clippy::unwrap_used,

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What goes out and what comes in, when nothing goes wrong with the connection.
+//! Requests and answers on a connection without failures.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ fn everything() -> Filter {
     Filter::present(Attribute::from_static("uuid"))
 }
 
-/// The options of a call, which are an object with a request id and the members given.
+/// Asserts that the options of a call are an object with a request id and the expected members.
 fn assert_options(options: &Value, expected: &Value) {
     let mut options = options.clone();
     let req_id = options.as_object_mut().unwrap().remove("req_id").unwrap();
@@ -61,7 +61,7 @@ async fn many_requests_never_share_an_id() {
     let mut server = Server::start().await;
     let client = server.client();
     let gets: Vec<_> = (0..300).map(|number| get(&client, &number.to_string())).collect();
-    // The server fails the test when an id comes twice before it is free.
+    // The server fails the test if an id is used again before it is free.
     let mut calls = Vec::new();
     for _ in 0..gets.len() {
         calls.push(server.next().await);
@@ -187,7 +187,7 @@ async fn a_put_tells_its_etag_and_its_precondition() {
     assert!(matches!(error, Error::Serialize(_)), "{error}");
 }
 
-/// Puts with a precondition and answers as told, until the put is done.
+/// Puts an object with a precondition, and sends the given answers until the put returns.
 async fn put_answered(precondition: Precondition, answers: &[Option<(&str, &str)>]) -> Result<String, Error> {
     let mut server = Server::start().await;
     let client = server.client();
@@ -297,7 +297,7 @@ async fn closing_waits_for_what_is_under_way_and_refuses_the_rest() {
     let call = server.next().await;
     let closing = client.clone();
     let close = tokio::spawn(async move { closing.close(Duration::from_secs(30)).await });
-    // Calls are refused from the moment on in which the close has begun.
+    // Calls are rejected as soon as the close has begun.
     let refused = async {
         loop {
             match client.ping(false, &CallOptions::default()).await {
@@ -313,7 +313,7 @@ async fn closing_waits_for_what_is_under_way_and_refuses_the_rest() {
     assert_eq!(client.state().connections, 0);
 }
 
-/// The end of an answer may come 40 ms after its one object, which says everything.
+/// The END frame may arrive 40 ms after the only object of an answer, and adds nothing to it.
 #[tokio::test]
 async fn an_answer_of_one_object_does_not_wait_for_its_end() {
     let mut server = Server::start().await;
@@ -336,7 +336,7 @@ async fn an_answer_of_one_object_does_not_wait_for_its_end() {
     last.data(&json!([{"etags": []}]));
     assert!(soon(batch).await.unwrap().unwrap().is_empty());
 
-    // The ends still belong to their requests.
+    // The late END frames still belong to their requests.
     for call in [getting, call, last] {
         call.end();
     }

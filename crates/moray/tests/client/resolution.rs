@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Names to addresses, with a DNS server.
+//! Name resolution, with a DNS server.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;

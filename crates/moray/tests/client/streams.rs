@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Rows as they come.
+//! Streams of rows.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn find(client: &Client) -> ObjectStream {
     client.find_objects("b", &filter, &FindOptions::default())
 }
 
-/// Polls a stream, in a task, until the request is at the server.
+/// Polls a stream in a task until the request reaches the server.
 async fn started(
     server: &mut Server,
     mut stream: ObjectStream,

@@ -2,20 +2,20 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What the decoder owes to any bytes whatever; shared by a property test and by the fuzz target.
+//! What must hold for the decoder on any input. A property test and the fuzz target share this check.
 
 use bytes::BytesMut;
 use moray::fast::{Envelope, ErrorPayload, FrameCodec, FrameError, HEADER_LEN, MAX_MSGID};
 use tokio_util::codec::Decoder;
 
-/// Cap on payloads in this check, in bytes.
+/// Maximum payload in this check, in bytes.
 pub(crate) const CAP: usize = 1 << 16;
 
-/// Room that a buffer may have beyond what was received, in bytes: what is made ahead of a payload, and a doubling.
+/// Bytes that a buffer may hold beyond the received ones: the reserve ahead of a payload, and a doubling of the buffer.
 const SLACK: usize = 4 * CAP;
 
-/// Feeds `bytes` in pieces of `piece` bytes. Panics when the decoder takes more memory than it may, invents bytes,
-/// or yields what it should have refused.
+/// Feeds `bytes` in pieces of `piece` bytes. Panics if the decoder takes too much memory, invents bytes, or yields a frame that
+/// it should have rejected.
 pub(crate) fn check(bytes: &[u8], piece: usize) {
     let mut codec = FrameCodec::new(CAP);
     let mut buffer = BytesMut::new();
@@ -30,7 +30,7 @@ pub(crate) fn check(bytes: &[u8], piece: usize) {
                     assert_eq!(before - buffer.len(), HEADER_LEN + frame.payload.len());
                     assert!(frame.payload.len() <= CAP && frame.msgid <= MAX_MSGID);
                     yielded += HEADER_LEN + frame.payload.len();
-                    // Whatever these say, they say it without a panic.
+                    // The result does not matter here; only a panic would be an error.
                     let _ = Envelope::parse(&frame.payload).map(|envelope| envelope.into_objects().count());
                     let _ = ErrorPayload::parse(&frame.payload);
                 }

@@ -37,7 +37,7 @@ impl DnsServer {
         self.set(name, RecordType::A, data);
     }
 
-    /// SRV records: port and target.
+    /// Sets the SRV records of a name to these ports and targets.
     pub(crate) fn set_srv(&self, name: &str, targets: &[(u16, &str)]) {
         let data = targets
             .iter()

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! A FAST server that answers pings by itself and hands everything else to the test.
+//! A FAST server that answers pings by itself and passes every other request to the test.
 
 mod dns;
 
@@ -24,12 +24,12 @@ use tokio::sync::mpsc;
 use tokio_util::codec::{FramedRead, FramedWrite};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// Waits for what must come, on however slow a machine.
+/// Waits for something that must happen. The limit is generous enough for a slow machine.
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(30), future).await.expect("not within 30 s")
 }
 
-/// Lets the clock jump, so that deadlines pass whatever the speed of the machine.
+/// Advances the clock, so that deadlines pass regardless of the machine's speed.
 pub(crate) async fn jump(time: Duration) {
     tokio::time::pause();
     tokio::time::advance(time).await;
@@ -48,7 +48,7 @@ pub(crate) async fn connected(client: &Client, connections: usize) {
     soon(state.wait_for(|state| state.connections == connections)).await.unwrap();
 }
 
-/// A listener, and what its connections received.
+/// A listener, and the requests that its connections received.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     calls: mpsc::UnboundedReceiver<Call>,
@@ -60,9 +60,9 @@ pub(crate) struct Server {
 pub(crate) struct ServerState {
     pub(crate) accepted: AtomicUsize,
     pub(crate) pings: AtomicUsize,
-    /// Pings are not answered.
+    /// Whether pings stay unanswered.
     pub(crate) mute: AtomicBool,
-    /// Connections are closed at once, as by a balancer without back ends.
+    /// Whether connections are closed at once, as by a load balancer without backends.
     pub(crate) closed: AtomicBool,
 }
 
@@ -82,7 +82,7 @@ impl Server {
         Self { address, calls, shared, _stop: stop.drop_guard() }
     }
 
-    /// Settings with one connection and short waits between attempts.
+    /// Returns settings with one connection and short waits between attempts.
     pub(crate) fn config(&self) -> Config {
         config(self.address)
     }
@@ -91,7 +91,7 @@ impl Server {
         Client::new(self.config())
     }
 
-    /// The next request that is not a ping.
+    /// Returns the next request that is not a ping.
     pub(crate) async fn next(&mut self) -> Call {
         soon(self.calls.recv()).await.unwrap()
     }
@@ -105,7 +105,7 @@ impl Server {
     }
 }
 
-/// As [`Server::config`], for a server that need not be there.
+/// Returns the settings of [`Server::config`] for any address, even one where no server listens.
 pub(crate) fn config(address: SocketAddr) -> Config {
     let mut config = Config::direct(address.ip().to_string(), address.port());
     config.connections = 1;
@@ -115,7 +115,7 @@ pub(crate) fn config(address: SocketAddr) -> Config {
     config
 }
 
-/// An address where nobody listens.
+/// Returns an address where no server listens.
 pub(crate) async fn deserted_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }
@@ -179,7 +179,7 @@ enum Output {
     HangUp,
 }
 
-/// One request, with its connection to be answered on.
+/// One request, and the connection on which to answer it.
 pub(crate) struct Call {
     pub(crate) msgid: u32,
     pub(crate) version: Version,
@@ -206,7 +206,7 @@ impl Call {
         let _ = self.output.send(Output::Frame(frame));
     }
 
-    /// A frame with any status and `d`.
+    /// Builds a frame with the given status and `d`.
     pub(crate) fn frame(&self, status: Status, d: &Value) -> Frame {
         let frame = Frame::data(self.version, self.msgid, &self.method, d).unwrap();
         Frame { status, ..frame }
@@ -224,7 +224,7 @@ impl Call {
         self.send(self.frame(Status::End, d));
     }
 
-    /// One row, and the end.
+    /// Answers with one row and the end.
     pub(crate) fn row(&self, row: &Value) {
         self.data(&json!([row]));
         self.end();
@@ -244,7 +244,7 @@ impl Call {
     }
 }
 
-/// A record as Moray sends it.
+/// Builds a record as Moray sends it.
 pub(crate) fn record(key: &str, value: &Value) -> Value {
     json!({"bucket": "b", "key": key, "value": value, "_id": 7, "_etag": "5DAE9F3A", "_mtime": 1_700_000_000_123_i64,
         "_txn_snap": null, "_count": null})
