@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Where Manta is, who asks, and how long and how often a client tries.
+//! Settings of a client: the address of Manta, the account, times and limits.
 
 use std::time::Duration;
 
@@ -10,46 +10,48 @@ use http::Uri;
 use http::uri::{Authority, Scheme};
 use http_signature::PrivateKey;
 
-/// Settings of a [`Client`](crate::Client). [`Config::new`] gives the defaults named here.
+/// Settings of a [`Client`](crate::Client). [`Config::new`] sets the defaults named here.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Config {
-    /// `https://HOST[:PORT]`, or `http` for a Manta on an internal address.
+    /// URL of Manta: `https://HOST[:PORT]`, or `http` for a Manta on an internal address.
     pub url: String,
-    /// Login of the account whose key signs.
+    /// Login of the account in whose name requests are signed.
     pub account: String,
-    /// Login of a sub-user of the account, if the key is that user's: none.
+    /// Login of a sub-user of the account, if the key belongs to the sub-user. Default: none.
     pub subuser: Option<String>,
-    /// The key to sign with. Manta knows it by the MD5 fingerprint of its public part.
+    /// The key that signs requests. Manta identifies it by the MD5 fingerprint of its public part.
     pub key: PrivateKey,
-    /// Whether to take any certificate for the server's: no.
+    /// Whether to accept any server certificate. Default: `false`.
     pub insecure: bool,
-    /// What the client calls itself in `user-agent`: `manta/` and the version of this crate.
+    /// The `user-agent` header. Default: `manta/` and the version of this crate.
     pub user_agent: String,
-    /// Connections without a request that are kept: 100.
+    /// Maximum number of idle connections to keep. Default: 100.
     pub idle_connections: usize,
-    /// Time for which they are kept: 30 s. Load balancers close them after 60 s.
+    /// Time for which an idle connection is kept. Default: 30 s. Load balancers close idle connections after 60 s.
     pub idle_connection_limit: Duration,
-    /// Time to look up the name, connect, and agree on encryption: 5 s.
+    /// Timeout for name lookup, connection and TLS handshake together. Default: 5 s.
     pub connect_timeout: Duration,
-    /// Time without progress, when sending or receiving, after which a request is given up: 60 s. There is no total
-    /// one.
+    /// Time without progress, sending or receiving, after which a request fails. Default: 60 s. There is no limit for the total
+    /// time.
     pub idle_timeout: Duration,
-    /// Time for the server to say `100 Continue`, after which an upload begins without: 1 s.
+    /// Time to wait for `100 Continue`. After it, the upload begins without it. Default: 1 s.
     pub continue_timeout: Duration,
-    /// Attempts for what is safe to repeat: 3. For a download these are attempts in a row that bring no byte.
+    /// Maximum number of attempts at requests that are safe to repeat. Default: 3. For a download, attempts in a row without data
+    /// count.
     pub attempts: u32,
-    /// First wait between attempts: 200 ms. It doubles with every further one. Waits are spread by half either way.
+    /// First wait between attempts. Default: 200 ms. It doubles with each further attempt. Waits have a jitter of 50 % in both
+    /// directions.
     pub backoff_initial: Duration,
-    /// Longest wait between attempts: 4 s.
+    /// Longest wait between attempts. Default: 4 s.
     pub backoff_max: Duration,
-    /// Longest `retry-after` to wait for: 10 s. If the server asks for more the call fails at once, and the error says
-    /// how much.
+    /// Longest `retry-after` that the client waits for. Default: 10 s. If the server asks for more, the call fails at once; the
+    /// error contains the requested time.
     pub retry_after_max: Duration,
 }
 
 impl Config {
-    /// The defaults for a server, an account and its key.
+    /// The default settings for a server, an account and its key.
     pub fn new(url: impl Into<String>, account: impl Into<String>, key: PrivateKey) -> Config {
         Config {
             url: url.into(),
@@ -70,7 +72,7 @@ impl Config {
         }
     }
 
-    /// Scheme and host of the URL, which has to be without anything else.
+    /// Returns the scheme and host of the URL, which must not contain anything else.
     pub(crate) fn origin(&self) -> Result<(Scheme, Authority), ConfigError> {
         let uri: Uri = self.url.parse().map_err(|_| ConfigError::Url)?;
         let parts = uri.into_parts();
@@ -87,7 +89,7 @@ impl Config {
         }
     }
 
-    /// What requests name the key by.
+    /// Returns the name of the key in requests.
     pub(crate) fn key_id(&self) -> Result<String, ConfigError> {
         let fingerprint = self.key.md5_fingerprint();
         let mut names = vec![login(&self.account)?];
@@ -106,23 +108,23 @@ fn login(name: &str) -> Result<&str, ConfigError> {
     Ok(name)
 }
 
-/// Why there can be no client with these settings.
+/// Why no client can be created with these settings.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The URL is no bare `http` or `https` one. It is not shown: it may contain a password.
+    /// The URL is not `http` or `https` with a host only. It is not shown, because it may contain a password.
     #[error("the url must be http or https and a host, without user, path and query")]
     Url,
-    /// The login of the account or the sub-user.
+    /// The login of the account or of the sub-user is invalid.
     #[error("{0:?} cannot be a login")]
     Login(String),
-    /// The user agent cannot stand in a header.
+    /// The user agent cannot be sent in a header.
     #[error("the user agent cannot stand in a header")]
     UserAgent,
     /// The key cannot be used.
     #[error("the key cannot be used: {0}")]
     Key(String),
-    /// The system's certificates cannot be read.
+    /// No certificates to verify servers with could be read.
     #[error("no certificates to verify servers with: {0}")]
     Certificates(String),
 }

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The one error of the client.
+//! The error type of the client.
 
 use std::time::Duration;
 
@@ -11,67 +11,67 @@ use tokio::task::JoinError;
 
 use crate::server_error::{ErrorCode, ServerError};
 
-/// Why a call failed. No secret is in it, nor anything of a body.
+/// Why a call failed. The error contains no secret and no content of a body.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The server refused the request.
+    /// The server answered with an error.
     #[error(transparent)]
     Server(Box<ServerError>),
-    /// There is no connection. Nothing was sent.
+    /// No connection could be opened. Nothing was sent.
     #[error("cannot connect to manta: {0}")]
     Connect(String),
     /// The connection was lost. A write may have been done nevertheless.
     #[error("connection to manta lost: {0}")]
     Connection(String),
-    /// The server did not go on. A write may have been done nevertheless.
+    /// There was no progress with the server. A write may have been done nevertheless.
     #[error("no progress with manta for {limit:?} while {doing}")]
     Stalled {
-        /// What was under way.
+        /// What the client was doing.
         doing: &'static str,
-        /// How long it was waited for.
+        /// How long it waited.
         limit: Duration,
     },
-    /// The server wants the request to go elsewhere. A signature is good for any request of the next minutes, so it is
-    /// given to nobody else; and Manta has no reason to redirect these requests.
+    /// The server redirected the request, which is not followed. Others could use a signature for other requests for some
+    /// minutes, so it is given only to Manta; and Manta has no reason to redirect these requests.
     #[error("manta redirects with status {}, which is not followed", .0.as_u16())]
     Redirect(StatusCode),
-    /// The answer is not what it is documented to be.
+    /// The answer does not match Manta's documentation.
     #[error("manta broke the protocol: {0}")]
     Protocol(&'static str),
     /// The object was replaced while it was being read.
     #[error("the object changed while it was read")]
     Changed,
-    /// A body ended early, or would be longer than announced.
+    /// A body ended early, or exceeded the announced length.
     #[error("{actual} bytes instead of {expected}")]
     Length {
-        /// Announced, in bytes.
+        /// Announced number of bytes.
         expected: u64,
-        /// Counted, in bytes; of what is too long, as much as was seen.
+        /// Counted number of bytes; for a body that is too long, the bytes seen so far.
         actual: u64,
     },
-    /// What arrived is something else than what was sent, though as long.
+    /// The received bytes differ from the sent ones, although their number is right.
     #[error("the MD5 of what arrived is not that of what was sent")]
     Md5,
-    /// The path of a listing is an object.
+    /// The path of a listing names an object.
     #[error("not a directory")]
     NotADirectory,
-    /// What the caller gave cannot stand in a header.
+    /// A value from the caller cannot be sent in a header.
     #[error("the {0} cannot stand in a header")]
     Unprintable(&'static str),
     /// The request could not be signed.
     #[error("cannot sign: {0}")]
     Sign(String),
-    /// The runtime takes no more work.
+    /// The runtime is shutting down and accepts no more work.
     #[error("the runtime is shutting down")]
     ShuttingDown,
-    /// This upload has failed before.
+    /// This upload has already failed.
     #[error("the upload has failed before")]
     UploadFailed,
 }
 
 impl Error {
-    /// Whether the same call may succeed later, with nothing done about it but waiting. An upload has to begin anew.
+    /// Returns whether the same call may succeed later without any other change. An upload has to start again.
     pub fn is_retriable(&self) -> bool {
         match self {
             Error::Server(error) => error.is_retriable(),
@@ -80,7 +80,7 @@ impl Error {
         }
     }
 
-    /// Whether the service itself is in trouble, and not this request.
+    /// Returns whether the service itself has a problem, rather than this request.
     pub fn is_unavailable(&self) -> bool {
         match self {
             Error::Server(error) => error.status.is_server_error() && error.code != ErrorCode::NotImplemented,
@@ -89,7 +89,7 @@ impl Error {
         }
     }
 
-    /// The code that the server sent; none for failures of another kind.
+    /// Returns the code that the server sent; `None` for other failures.
     pub fn code(&self) -> Option<ErrorCode> {
         match self {
             Error::Server(error) => Some(error.code),
@@ -97,12 +97,12 @@ impl Error {
         }
     }
 
-    /// Whether there is nothing at the path.
+    /// Returns whether there is nothing at the path.
     pub fn is_not_found(&self) -> bool {
         self.code() == Some(ErrorCode::ResourceNotFound)
     }
 
-    /// For how long the server asks to be left alone.
+    /// Returns the time for which the server asks the client to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Error::Server(error) => error.retry_after,
@@ -110,7 +110,7 @@ impl Error {
         }
     }
 
-    /// By what Manta's logs know the request, if it was answered with an error.
+    /// Returns the id of the request in Manta's logs, if Manta answered with an error.
     pub fn request_id(&self) -> Option<&str> {
         match self {
             Error::Server(error) => error.request_id.as_deref(),
@@ -118,7 +118,7 @@ impl Error {
         }
     }
 
-    /// Whether a request may have been carried out although it failed.
+    /// Returns whether a request may have been done although it failed.
     pub(crate) fn is_outcome_unknown(&self) -> bool {
         matches!(self, Error::Connection(_) | Error::Stalled { .. } | Error::Protocol(_))
             || self.code() == Some(ErrorCode::InternalError)
@@ -137,7 +137,7 @@ impl From<ServerError> for Error {
     }
 }
 
-/// The innermost reason, which is what tells something.
+/// Returns the innermost error of the chain, which is the informative one.
 pub(crate) fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
     let chain = std::iter::successors(Some(error), |error| error.source());
     chain.last().map(ToString::to_string).unwrap_or_default()

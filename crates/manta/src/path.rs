@@ -2,34 +2,34 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Names of objects and directories.
+//! Paths of objects and directories.
 
 use std::fmt;
 use std::str::FromStr;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// Everything but the unreserved characters of RFC 3986.
+/// Characters to percent-encode: all except the unreserved ones of RFC 3986.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Components of a path that exist from the start: the account, and its `stor`.
+/// Number of leading components that always exist: the account, and its `stor`.
 const GIVEN: usize = 2;
 
-/// An absolute path in Manta, such as `/admin/stor/imgapi/images`: the account first, and no component that is empty,
-/// `.` or `..`. Decoded; requests encode it by component.
+/// An absolute path in Manta, such as `/admin/stor/imgapi/images`. It starts with the account and has no component that is empty,
+/// `.` or `..`. It is stored decoded; requests encode each component.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Path(String);
 
-/// Not a path in Manta.
+/// The text is not a path in Manta.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a path in manta")]
 pub struct InvalidPath(String);
 
 impl Path {
-    /// Checks a path. A slash at the end is refused like any other empty component.
+    /// Checks a path. A trailing slash is rejected, because it makes an empty component.
     ///
     /// # Errors
-    /// [`InvalidPath`].
+    /// [`InvalidPath`] if the text is not a valid path.
     pub fn new(path: impl Into<String>) -> Result<Path, InvalidPath> {
         let path = path.into();
         match path.strip_prefix('/') {
@@ -38,15 +38,15 @@ impl Path {
         }
     }
 
-    /// The path below this one: one component, or several with slashes between.
+    /// Returns a path below this one. `below` is one component, or several separated by slashes.
     ///
     /// # Errors
-    /// [`InvalidPath`].
+    /// [`InvalidPath`] if `below` is not valid.
     pub fn join(&self, below: &str) -> Result<Path, InvalidPath> {
         Path::new(format!("{}/{below}", self.0))
     }
 
-    /// The directory it is in; none for an account.
+    /// Returns the parent directory; `None` for an account.
     pub fn parent(&self) -> Option<Path> {
         match self.0.rsplit_once('/') {
             Some((parent, _)) if !parent.is_empty() => Some(Path(parent.to_owned())),
@@ -54,22 +54,22 @@ impl Path {
         }
     }
 
-    /// Its last component.
+    /// Returns the last component.
     pub fn name(&self) -> &str {
         self.0.rsplit_once('/').map_or("", |(_, name)| name)
     }
 
-    /// Its first component, the login of the account it belongs to.
+    /// Returns the first component, the login of the account that owns the path.
     pub fn account(&self) -> &str {
         self.0[1..].split('/').next().unwrap_or_default()
     }
 
-    /// The whole path, decoded.
+    /// Returns the whole path, decoded.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// As a request line has it.
+    /// Returns the path as it is written in a request line.
     pub(crate) fn encoded(&self) -> String {
         let mut target = String::with_capacity(self.0.len());
         for component in self.0[1..].split('/') {
@@ -79,7 +79,7 @@ impl Path {
         target
     }
 
-    /// This directory and those it is in, the innermost first, without those that exist from the start.
+    /// Returns this directory and its ancestors, the innermost first, without those that always exist.
     pub(crate) fn lineage(&self) -> impl Iterator<Item = Path> + use<> {
         let depth = self.0.matches('/').count();
         let from_inside = std::iter::successors(Some(self.clone()), Path::parent);
@@ -87,7 +87,7 @@ impl Path {
     }
 }
 
-/// Encodes a value of a query.
+/// Percent-encodes a query value.
 pub(crate) fn encode(value: &str) -> impl fmt::Display {
     utf8_percent_encode(value, ENCODED)
 }

@@ -2,31 +2,31 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What Manta answers when it refuses.
+//! The errors that Manta sends.
 
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 
-/// Longest text to keep of an answer, in characters.
+/// Maximum length of a message, in characters.
 const MAX_TEXT: usize = 1024;
-/// Longest request id to keep.
+/// Maximum length of a request id, in characters.
 const MAX_ID: usize = 128;
 
 /// An answer with a status of 400 or more.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("manta answered {}: {message}{}", status.as_u16(), of_request(.request_id))]
 pub struct ServerError {
-    /// What is wrong; where the answer has no code, as to a HEAD or from a load balancer, what its status says.
+    /// Error code. If the answer has none, as after a HEAD or from a load balancer, it is derived from the status.
     pub code: ErrorCode,
     /// Status of the answer.
     pub status: StatusCode,
-    /// The code as it was sent, if it was, and the server's message: up to 1024 characters, none of them a control character.
+    /// The code as sent, if any, and the server's message: up to 1024 characters, without control characters.
     pub message: String,
-    /// `x-request-id` of the answer, by which Manta's own logs know the request.
+    /// `x-request-id` of the answer, which identifies the request in Manta's logs.
     pub request_id: Option<String>,
-    /// For how long the server asks to be left alone.
+    /// Time for which the server asks the client to wait.
     pub retry_after: Option<Duration>,
 }
 
@@ -36,12 +36,12 @@ fn of_request(id: &Option<String>) -> String {
 
 macro_rules! codes {
     ($($name:ident $wire:literal $doc:literal)*) => {
-        /// The codes of Manta's errors. Named as the server names them, but for a suffix `Error`.
+        /// Manta's error codes, named as the server names them, but without a suffix `Error`.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum ErrorCode {
             $(#[doc = $doc] $name,)*
-            /// Another one, or an answer that has none and whose status says nothing.
+            /// Another code, or an answer that has no code and whose status does not determine one.
             Unknown,
         }
 
@@ -58,51 +58,51 @@ macro_rules! codes {
 
 codes! {
     AccountBlocked "AccountBlocked" "The account is blocked."
-    AccountDoesNotExist "AccountDoesNotExist" "There is no account of this login."
-    AuthorizationFailed "AuthorizationFailed" "The caller may not do this."
+    AccountDoesNotExist "AccountDoesNotExist" "There is no account with this login."
+    AuthorizationFailed "AuthorizationFailed" "The caller is not allowed to do this."
     AuthorizationRequired "AuthorizationRequired" "The request is not signed."
-    BadRequest "BadRequest" "The request makes no sense."
-    ConcurrentRequest "ConcurrentRequest" "Another request changed the same at the same time."
-    ContentLengthRequired "ContentLengthRequired" "The body needs a length."
-    ContentMd5Mismatch "ContentMD5Mismatch" "What arrived is not what was announced."
+    BadRequest "BadRequest" "The request is malformed."
+    ConcurrentRequest "ConcurrentRequest" "Another request changed the same path at the same time."
+    ContentLengthRequired "ContentLengthRequired" "The request must announce the length of its body."
+    ContentMd5Mismatch "ContentMD5Mismatch" "The received bytes do not match the announced MD5."
     DirectoryDoesNotExist "DirectoryDoesNotExist" "The parent directory does not exist."
     DirectoryLimitExceeded "DirectoryLimitExceeded" "The directory is full."
     DirectoryNotEmpty "DirectoryNotEmpty" "The directory has entries."
     InternalError "InternalError" "The server failed."
     InvalidAlgorithm "InvalidAlgorithm" "The signature's algorithm is not accepted."
-    InvalidArgument "InvalidArgumentError" "A parameter of a listing."
-    InvalidDurabilityLevel "InvalidDurabilityLevel" "The number of copies."
-    InvalidHeader "InvalidHeader" "A header; most often the clocks differ by over 300 s."
-    InvalidKeyId "InvalidKeyId" "The key is named in a wrong way."
-    InvalidMaxContentLength "InvalidMaxContentLength" "The announced limit of a body."
-    InvalidParameter "InvalidParameter" "A parameter."
-    InvalidResource "InvalidResource" "The path."
+    InvalidArgument "InvalidArgumentError" "A parameter of a listing is invalid."
+    InvalidDurabilityLevel "InvalidDurabilityLevel" "The number of copies is invalid."
+    InvalidHeader "InvalidHeader" "A header is invalid; most often the clocks differ by over 300 s."
+    InvalidKeyId "InvalidKeyId" "The key id has a wrong form."
+    InvalidMaxContentLength "InvalidMaxContentLength" "The announced maximum length is invalid."
+    InvalidParameter "InvalidParameter" "A parameter is invalid."
+    InvalidResource "InvalidResource" "The path is invalid."
     InvalidRole "InvalidRole" "There is no such role."
-    InvalidRoleTag "InvalidRoleTag" "There is no such role to tag with."
-    InvalidSignature "InvalidSignature" "The signature is another key's."
-    KeyDoesNotExist "KeyDoesNotExist" "The account has no such key. A new one takes up to a minute to be known."
+    InvalidRoleTag "InvalidRoleTag" "A role to tag the object with does not exist."
+    InvalidSignature "InvalidSignature" "The signature was not made with this key."
+    KeyDoesNotExist "KeyDoesNotExist" "The account has no such key. Manta may need up to a minute to see a new key."
     MaxContentLengthExceeded "MaxContentLengthExceeded" "The body is longer than announced."
     MissingPermission "MissingPermission" "A permission is missing."
     NoMatchingRoleTag "NoMatchingRoleTag" "None of the caller's roles is one of the object's."
-    NotAcceptable "NotAcceptable" "The object is of a type that was not asked for."
+    NotAcceptable "NotAcceptable" "The object has a type that the request does not accept."
     NotEnoughSpace "NotEnoughSpace" "The storage is full."
-    NotImplemented "NotImplemented" "The server does not do this."
+    NotImplemented "NotImplemented" "The server does not support this."
     OperationNotAllowedOnDirectory "OperationNotAllowedOnDirectory" "The path is a directory."
     OperationNotAllowedOnRootDirectory "OperationNotAllowedOnRootDirectory" "The path is a directory that always exists."
     ParentNotDirectory "ParentNotDirectory" "The parent is an object."
-    PreconditionFailed "PreconditionFailed" "The object is not, or not any more, what the request is for."
-    RangeNotSatisfiable "RangeNotSatisfiable" "The object is shorter than that."
+    PreconditionFailed "PreconditionFailed" "The object does not meet the request's precondition."
+    RangeNotSatisfiable "RangeNotSatisfiable" "The requested range is beyond the end of the object."
     ResourceNotFound "ResourceNotFound" "There is nothing at this path."
     SecureTransportRequired "SecureTransportRequired" "Only https is accepted."
-    ServiceUnavailable "ServiceUnavailable" "The server, or all behind a load balancer, is away."
-    SnaplinksDisabled "SnaplinksDisabledError" "There are no links."
-    Throttled "ThrottledError" "The server has too much to do."
-    UploadTimeout "UploadTimeout" "The body did not come."
-    UserDoesNotExist "UserDoesNotExist" "The account has no sub-user of this login."
+    ServiceUnavailable "ServiceUnavailable" "The server, or every server behind a load balancer, is unavailable."
+    SnaplinksDisabled "SnaplinksDisabledError" "Snaplinks are disabled."
+    Throttled "ThrottledError" "The server is overloaded."
+    UploadTimeout "UploadTimeout" "The body did not arrive in time."
+    UserDoesNotExist "UserDoesNotExist" "The account has no sub-user with this login."
 }
 
 impl ErrorCode {
-    /// What an answer without a code means. A load balancer answers 502, 503 and 504 in HTML.
+    /// Derives the code from the status. A load balancer answers 502, 503 and 504 in HTML.
     fn from_status(status: StatusCode) -> ErrorCode {
         match status.as_u16() {
             400 => ErrorCode::BadRequest,
@@ -123,7 +123,7 @@ impl ErrorCode {
         }
     }
 
-    /// Whether the same request may succeed later.
+    /// Returns whether the same request may succeed later.
     fn is_retriable(self) -> bool {
         matches!(
             self,
@@ -138,7 +138,7 @@ impl ErrorCode {
 }
 
 impl ServerError {
-    /// Reads an answer. `body` is what came of it, perhaps cut.
+    /// Reads an answer. `body` is its body, possibly truncated.
     pub(crate) fn read(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> ServerError {
         #[derive(Deserialize)]
         struct Wire {
@@ -159,25 +159,25 @@ impl ServerError {
         }
     }
 
-    /// Whether the same request may succeed later.
+    /// Returns whether the same request may succeed later.
     pub fn is_retriable(&self) -> bool {
         self.code.is_retriable()
     }
 }
 
-/// The id that Manta gave a request.
+/// Returns the id that Manta gave to the request.
 fn request_id(headers: &HeaderMap) -> Option<String> {
     let id = headers.get("x-request-id")?.to_str().ok()?;
     Some(printable(id, MAX_ID))
 }
 
-/// Seconds; Manta sends no dates there.
+/// Reads `retry-after` in seconds; Manta sends no dates there.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
     seconds.trim().parse().ok().map(Duration::from_secs)
 }
 
-/// What somebody else wrote, so that it can stand in a line of a log.
+/// Makes a text from outside fit for a line of a log.
 pub(crate) fn printable(text: &str, limit: usize) -> String {
     text.chars().take(limit).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
@@ -204,7 +204,7 @@ mod tests {
         assert_eq!(error.to_string(), "manta answered 503: InternalError: no storage nodes (request abc)");
     }
 
-    /// With the statuses that they come with.
+    /// Checks all codes together with their statuses.
     #[test]
     fn every_code_is_known_and_only_some_are_worth_another_try() {
         let table = [

@@ -10,8 +10,9 @@ use crate::path::Path;
 use crate::server_error::ErrorCode;
 
 impl Client {
-    /// Removes an object, only if it is the one of this etag where one is given; or an empty directory. Tried again: if
-    /// after an attempt whose outcome is not known it is missing, or another one is there, it was removed.
+    /// Removes an object or an empty directory. If `etag` is given, an object is removed only if it has this etag. The request is
+    /// retried. If the outcome of an attempt is unknown and the next one finds no object, or one with another etag, the call
+    /// succeeds.
     ///
     /// # Errors
     /// `ResourceNotFound`, `PreconditionFailed`, `DirectoryNotEmpty`.
@@ -36,7 +37,8 @@ impl Client {
     }
 }
 
-/// A condition is checked before anything else: it fails also if there is nothing.
+/// Reports whether the object was removed by an earlier attempt. A precondition is checked first, so it fails also for a missing
+/// object.
 fn is_gone(error: &Error) -> bool {
     matches!(error.code(), Some(ErrorCode::ResourceNotFound | ErrorCode::PreconditionFailed))
 }

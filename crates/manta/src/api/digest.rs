@@ -6,12 +6,12 @@ use bytes::Bytes;
 use md5::{Digest, Md5};
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
-/// As much is digested at once, in bytes: enough to make little of what a change of threads costs.
+/// Number of bytes to digest at once: enough to make the cost of switching threads negligible.
 const BATCH: usize = 1 << 20;
-/// As many pieces at most make a batch, however small they are.
+/// Maximum number of pieces in a batch, however small they are.
 const PIECES: usize = 64;
 
-/// An MD5 that is computed on blocking threads, a batch at a time, while the next one comes. No thread waits for bytes.
+/// Computes an MD5 on blocking threads, one batch at a time, while the next batch arrives. No thread waits for bytes.
 pub(super) struct BackgroundMd5 {
     batch: Vec<Bytes>,
     length: usize,
@@ -28,7 +28,7 @@ impl BackgroundMd5 {
         BackgroundMd5 { batch: Vec::new(), length: 0, running: DigestState::Idle(Md5::new()) }
     }
 
-    /// Adds some bytes. Waits while the batch before the last one is not done.
+    /// Adds bytes. Waits while the batch before the last one is still being digested.
     pub(super) async fn update(&mut self, bytes: Bytes) -> Result<(), JoinError> {
         self.length += bytes.len();
         self.batch.push(bytes);
@@ -38,7 +38,7 @@ impl BackgroundMd5 {
         Ok(())
     }
 
-    /// The digest of everything.
+    /// Returns the digest of all bytes.
     pub(super) async fn finish(mut self) -> Result<[u8; 16], JoinError> {
         self.start().await?;
         Ok(self.idle().await?.finalize().into())
@@ -55,7 +55,7 @@ impl BackgroundMd5 {
         Ok(())
     }
 
-    /// The state when the running batch is done.
+    /// Waits for the running batch and returns the digest state.
     async fn idle(&mut self) -> Result<Md5, JoinError> {
         match std::mem::replace(&mut self.running, DigestState::Idle(Md5::new())) {
             DigestState::Idle(md5) => Ok(md5),

@@ -10,12 +10,12 @@ use crate::path::Path;
 use crate::server_error::ErrorCode;
 
 impl Client {
-    /// Makes one directory. Tried again; it does not matter if it exists.
+    /// Creates one directory. The request is retried. It is not an error if the directory exists.
     ///
-    /// An *object* of that name is replaced by the directory, without a word: Manta looks at the parent only.
+    /// If an *object* of that name exists, Manta replaces it without a warning, because it only checks the parent.
     ///
     /// # Errors
-    /// `DirectoryDoesNotExist` or `ParentNotDirectory`, of the parent.
+    /// `DirectoryDoesNotExist` or `ParentNotDirectory`; both are about the parent.
     pub async fn put_directory(&self, path: &Path) -> Result<(), Error> {
         let mut request = Request::new(Method::PUT, path, "application/json");
         request.set(header::CONTENT_TYPE, HeaderValue::from_static("application/json; type=directory"));
@@ -29,14 +29,14 @@ impl Client {
         }
     }
 
-    /// Makes a directory and those it is in, but for those that this client has seen. As [`Client::put_directory`] it
-    /// replaces objects.
+    /// Creates a directory and its ancestors, except those that this client has seen. Like [`Client::put_directory`], it replaces
+    /// objects.
     ///
     /// # Errors
-    /// As of [`Client::put_directory`].
+    /// The errors of [`Client::put_directory`].
     pub async fn mkdirp(&self, path: &Path) -> Result<(), Error> {
         match self.make_unknown(path).await {
-            // One that was known is gone: now that it is forgotten, once more.
+            // A known directory no longer exists. It is forgotten by now, so the second attempt creates it.
             Err(error) if error.code() == Some(ErrorCode::DirectoryDoesNotExist) => {
                 self.make_unknown(path).await
             }
@@ -53,7 +53,7 @@ impl Client {
         Ok(())
     }
 
-    /// Forgets what an error about `path` shows to be missing.
+    /// Forgets the directories that may be missing according to an error about `path`.
     pub(super) fn notice(&self, path: &Path, error: Error) -> Error {
         if let (Some(ErrorCode::DirectoryDoesNotExist), Some(parent)) = (error.code(), path.parent()) {
             self.directories().forget_lineage(&parent);

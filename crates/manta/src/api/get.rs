@@ -10,25 +10,25 @@ use crate::client::{Client, Request};
 use crate::error::Error;
 use crate::path::Path;
 
-/// Which object is wanted, and how much of it.
+/// Options of [`Client::get`].
 #[derive(Debug, Clone, Default)]
 pub struct GetOptions {
-    /// A part of it; the whole if none is given.
+    /// The part to read; the whole object if absent.
     pub range: Option<ByteRange>,
-    /// Only if it is the object of this etag.
+    /// The etag that the object must have.
     pub etag: Option<String>,
-    /// Whether the MD5 is left to the caller, who computes it anyway.
+    /// Whether to skip the MD5 check, for a caller who computes the MD5 anyway.
     pub unverified: bool,
-    /// The MD5 that a whole object must have. It is compared where the server tells none, whoever else compares.
+    /// Expected MD5 of the whole object. It is checked if the server sends no MD5, even with `unverified`.
     pub md5: Option<[u8; 16]>,
 }
 
-/// A part of an object.
+/// A range of bytes of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ByteRange {
-    /// Offset of its first byte.
+    /// Offset of the first byte.
     pub first: u64,
-    /// Offset of its last byte; none for the object's last.
+    /// Offset of the last byte; `None` for the end of the object.
     pub last: Option<u64>,
 }
 
@@ -36,15 +36,15 @@ pub struct ByteRange {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Object {
-    /// What is known of it, and of the part.
+    /// Metadata of the object and of the part.
     pub metadata: Metadata,
-    /// Its bytes.
+    /// Content of the object or of the part.
     pub body: Body,
 }
 
 impl Client {
-    /// Reads an object, or a part of one. Tried again; how the body goes on, see [`Body`]. Of a directory it is the
-    /// first page of its listing: see [`Metadata::is_directory`].
+    /// Reads an object or a part of it. The request is retried; [`Body`] describes how a broken download continues. For a
+    /// directory, the body is the first page of its listing: see [`Metadata::is_directory`].
     ///
     /// # Errors
     /// `ResourceNotFound`, `PreconditionFailed`, `RangeNotSatisfiable`.
@@ -63,7 +63,7 @@ impl Client {
             (Some(asked), Some(sent))
                 if answer.status == StatusCode::PARTIAL_CONTENT && asked.first == sent.first =>
             {
-                // Of a part it would be the MD5 of something else.
+                // The MD5 is the one of the whole object, so it does not fit a part.
                 metadata.md5 = None;
             }
             _ => return Err(Error::Protocol("the answer is another part than was asked for")),
@@ -76,10 +76,10 @@ impl Client {
         Ok(Object { metadata, body })
     }
 
-    /// What is known of an object or a directory. Tried again.
+    /// Returns the metadata of an object or a directory. The request is retried.
     ///
     /// # Errors
-    /// As the status says, because there is no body: `ResourceNotFound`, `AuthorizationFailed`.
+    /// `ResourceNotFound` or `AuthorizationFailed`. They are derived from the status, because the answer has no body.
     pub async fn head(&self, path: &Path) -> Result<Metadata, Error> {
         let request = Request::new(Method::HEAD, path, "application/json, */*");
         Ok(Metadata::read(&self.repeated(&request).await?.headers))

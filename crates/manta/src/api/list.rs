@@ -21,30 +21,30 @@ use crate::client::{Client, Request, Retry, next_frame};
 use crate::error::Error;
 use crate::path::{Path, encode};
 
-/// Entries to ask for at once: as many as Manta gives.
+/// Number of entries to request at once: the maximum that Manta sends.
 const PAGE: usize = 1024;
-/// Longest line of a listing, in bytes. A name has at most 1 KiB.
+/// Maximum length of a line of a listing, in bytes. A name has at most 1 KiB.
 const MAX_LINE: usize = 64 << 10;
 
-/// Something in a directory.
+/// An entry of a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Entry {
-    /// Its name, to be put behind the directory's path with [`Path::join`].
+    /// Name of the entry. [`Path::join`] appends it to the path of the directory.
     pub name: String,
-    /// What it is.
+    /// Whether it is an object or a directory.
     pub kind: EntryKind,
-    /// Identifies the content of an object.
+    /// Etag of an object; identifies its content.
     pub etag: Option<String>,
     /// Length of an object, in bytes.
     pub size: Option<u64>,
-    /// MD5 of an object, where it is recorded.
+    /// MD5 of an object, if Manta has recorded it.
     pub md5: Option<[u8; 16]>,
-    /// When it was stored, or made.
+    /// Time at which the object was stored or the directory was created.
     pub modified: Option<SystemTime>,
 }
 
-/// What an entry is.
+/// Kind of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EntryKind {
@@ -54,15 +54,15 @@ pub enum EntryKind {
     Directory,
 }
 
-/// The entries of a directory, in the order of their names; pages are fetched as they are needed. What is there all the
-/// time comes once. What comes or goes meanwhile may be missing or not.
+/// The entries of a directory, sorted by name. Pages are fetched on demand. An entry that exists all the time is listed exactly
+/// once. An entry that is added or removed during the listing may or may not be listed.
 pub struct Listing(BoxStream<'static, Result<Entry, Error>>);
 
 impl Client {
-    /// Lists a directory. A page whose connection breaks is asked for again, from where it was.
+    /// Lists a directory. If the connection breaks, the current page is requested again from the last entry on.
     ///
     /// # Errors
-    /// In the stream: `ResourceNotFound`, [`Error::NotADirectory`].
+    /// `ResourceNotFound`, [`Error::NotADirectory`]; all errors are items of the stream.
     pub fn list(&self, path: &Path) -> Listing {
         let pages =
             Pages { client: self.clone(), path: path.clone(), marker: None, page: None, retry: self.retry() };
@@ -87,7 +87,7 @@ impl fmt::Debug for Listing {
 struct Pages {
     client: Client,
     path: Path,
-    /// The last name that was seen. A page begins with it, if it is still there.
+    /// The last name that was listed. The next page starts with it if it still exists.
     marker: Option<String>,
     page: Option<Page>,
     retry: Retry,
@@ -96,7 +96,7 @@ struct Pages {
 struct Page {
     lines: Lines,
     seen: usize,
-    /// The marker that it was asked for with.
+    /// The marker with which the page was requested.
     marker: Option<String>,
 }
 
@@ -124,7 +124,7 @@ impl Pages {
         }
     }
 
-    /// The next entry of the page, which is fetched if there is none.
+    /// Returns the next entry of the page. Fetches a page if there is none.
     async fn more(&mut self) -> Result<Option<Entry>, Error> {
         let page = match &mut self.page {
             Some(page) => page,
@@ -160,11 +160,11 @@ impl Pages {
     }
 }
 
-/// The lines of a body.
+/// Splits a body into lines.
 struct Lines {
     incoming: Incoming,
     buffer: BytesMut,
-    /// As much of the buffer has no end of line.
+    /// Length of the part of the buffer that is known to contain no end of line.
     searched: usize,
 }
 

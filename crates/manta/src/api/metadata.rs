@@ -9,42 +9,42 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, header};
 
-/// Headers `m-*` of an object, without `m-` in lower case. Manta takes 4 KiB of them.
+/// The `m-*` headers of an object: names in lower case without `m-`, and their values. Manta accepts up to 4 KiB of them.
 pub type UserMetadata = BTreeMap<String, String>;
 
-/// What is said of an object or a directory, or of a part of an object. Everything can be missing: of a directory most is.
+/// Metadata of an object, a directory, or a part of an object. Every member may be absent; for a directory most are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metadata {
-    /// Bytes of the object, or of the part that was asked for.
+    /// Number of bytes of the object, or of the requested part.
     pub length: Option<u64>,
-    /// Identifies the content; to be given back as it is.
+    /// Etag of the object; identifies its content. An opaque text.
     pub etag: Option<String>,
-    /// MD5 of the whole object; not sent with a part.
+    /// MD5 of the whole object; absent for a part.
     pub md5: Option<[u8; 16]>,
-    /// The type it was stored with; see [`Metadata::is_directory`].
+    /// Type with which the object was stored; see [`Metadata::is_directory`].
     pub content_type: Option<String>,
-    /// When it was stored, to the second.
+    /// Time at which the object was stored, in whole seconds.
     pub last_modified: Option<SystemTime>,
-    /// Which part it is.
+    /// The part of the object, if a part was requested.
     pub content_range: Option<ContentRange>,
-    /// What its owner had to say of it.
+    /// Metadata that the object's owner stored with it.
     pub user: UserMetadata,
 }
 
 /// A part of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ContentRange {
-    /// Offset of its first byte.
+    /// Offset of the first byte.
     pub first: u64,
-    /// Offset of its last byte.
+    /// Offset of the last byte.
     pub last: u64,
     /// Length of the whole object, in bytes.
     pub total: u64,
 }
 
 impl Metadata {
-    /// Whether it is a directory, whose body is a listing.
+    /// Returns whether this is a directory, whose body is a listing.
     pub fn is_directory(&self) -> bool {
         let mut parts = self.content_type.iter().flat_map(|kind| kind.split(';'));
         parts.any(|part| part.trim() == "type=directory")
@@ -65,7 +65,7 @@ impl Metadata {
 }
 
 impl ContentRange {
-    /// `bytes 0-9/20`.
+    /// Parses a `content-range` header, such as `bytes 0-9/20`.
     fn read(value: &str) -> Option<ContentRange> {
         let (range, total) = value.strip_prefix("bytes ")?.split_once('/')?;
         let (first, last) = range.split_once('-')?;
@@ -75,7 +75,7 @@ impl ContentRange {
     }
 }
 
-/// An MD5 as Manta writes it, in base64.
+/// Decodes an MD5 in base64, as Manta sends it, from a header.
 pub(super) fn digest(headers: &HeaderMap, name: &'static str) -> Option<[u8; 16]> {
     decode_md5(headers.get(name)?.to_str().ok()?)
 }

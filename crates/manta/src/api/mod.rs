@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What can be asked of Manta, one kind of request a file.
+//! The operations on Manta, one file for each kind.
 
 mod delete;
 mod digest;

@@ -20,16 +20,17 @@ use crate::error::Error;
 use crate::path::Path;
 use crate::server_error::ErrorCode;
 
-/// The bytes of an object, or of a part of it.
+/// The content of an object, or of a part of it.
 ///
-/// After a broken connection it goes on by itself where it was, for as long as every few attempts bring something. Only
-/// the object that it began with will do: if there is another one now, it ends with [`Error::Changed`]. At its end length
-/// and, of a whole object, MD5 are what the server announced, or it ends with an error, without its last bytes; the MD5 is left
-/// out on demand: [`GetOptions::unverified`](crate::GetOptions::unverified).
+/// After a broken connection, the download continues from where it stopped. It fails after
+/// [`Config::attempts`](crate::Config::attempts) attempts in a row without data. It continues only with the same object: if the
+/// object was replaced, it ends with [`Error::Changed`]. At the end, the length and, for a whole object, the MD5 are compared
+/// with what the server announced. If they differ, the body ends with an error instead of its last bytes. The MD5 check can be
+/// skipped: [`GetOptions::unverified`](crate::GetOptions::unverified).
 pub struct Body(BoxStream<'static, Result<Bytes, Error>>);
 
 impl Body {
-    /// Of an object that was asked for with these results, and that must have this MD5.
+    /// Creates the body of an answer with this metadata. `md5` is the MD5 that the content must have.
     pub(super) fn new(
         client: Client,
         path: &Path,
@@ -75,10 +76,10 @@ struct Reading {
     path: Path,
     etag: Option<String>,
     incoming: Option<Incoming>,
-    /// Offset in the object of the next byte, and the one behind the last.
+    /// Offset in the object of the next byte, and the offset after the last byte.
     position: u64,
     end: Option<u64>,
-    /// Of what was read, and as it must be.
+    /// The MD5 of the bytes read so far, and the expected one.
     md5: Option<(BackgroundMd5, [u8; 16])>,
     retry: Retry,
 }
@@ -89,14 +90,15 @@ impl Reading {
             match self.more().await {
                 Ok(Some(bytes)) => {
                     self.take(&bytes).await?;
-                    // Whoever passes bytes on must not have passed on all of something else.
+                    // Checked before the last bytes are returned: a caller that forwards bytes must not have forwarded a complete
+                    // wrong object.
                     if self.end == Some(self.position) {
                         self.verify().await?;
                     }
                     return Ok(Some((bytes, self)));
                 }
                 Ok(None) => return self.verify().await.map(|()| None),
-                // Without an etag it could be another object.
+                // Without an etag, the rest could belong to another object.
                 Err(error) if self.etag.is_none() => return Err(error),
                 Err(error) => {
                     self.incoming = None;
@@ -123,7 +125,7 @@ impl Reading {
         }
     }
 
-    /// Asks for the rest.
+    /// Requests the rest of the object.
     async fn go_on(&self) -> Result<Incoming, Error> {
         let rest = ByteRange { first: self.position, last: self.end.map(|end| end.saturating_sub(1)) };
         let mut request = Request::new(Method::GET, &self.path, "*/*");
@@ -167,7 +169,7 @@ impl Reading {
     }
 }
 
-/// An object that is not there any more, or not as long, is another one by now.
+/// Turns the errors about a missing or shorter object into [`Error::Changed`]: the object was replaced or removed.
 fn changed(error: Error) -> Error {
     match error.code() {
         Some(

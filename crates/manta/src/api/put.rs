@@ -15,49 +15,49 @@ use crate::server_error::ErrorCode;
 /// An object to store.
 #[derive(Debug, Clone, Default)]
 pub struct NewObject {
-    /// Its type; `application/octet-stream` if none is given.
+    /// Content type. Default: `application/octet-stream`.
     pub content_type: Option<String>,
-    /// Its length in bytes. Without it Manta keeps room for `max_length`.
+    /// Length in bytes. Without it, Manta reserves space for `max_length`.
     pub length: Option<u64>,
-    /// The greatest length it can have, where it is not known. Without both Manta keeps room for 50 GiB.
+    /// Maximum length in bytes, if the length is unknown. Without both, Manta reserves space for 50 GiB.
     pub max_length: Option<u64>,
-    /// Its MD5: Manta then refuses anything else.
+    /// MD5 of the content. Manta then rejects any other content.
     pub md5: Option<[u8; 16]>,
-    /// What has to be at the path before.
+    /// Condition on the object that is at the path now.
     pub precondition: Precondition,
-    /// Headers `m-*` to store with it, without `m-`.
+    /// Headers `m-*` to store with the object; the names are without `m-`.
     pub metadata: UserMetadata,
-    /// Whether to make the directories it is in, as [`Client::mkdirp`] does.
+    /// Whether to create missing parent directories, as [`Client::mkdirp`] does.
     pub make_directories: bool,
 }
 
-/// What has to be at a path before it is written.
+/// The condition under which a path is written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Precondition {
-    /// Anything or nothing.
+    /// No condition.
     #[default]
     Any,
-    /// Nothing.
+    /// There is no object at the path.
     Absent,
-    /// The object of this etag.
+    /// The object at the path has this etag.
     Etag(String),
 }
 
-/// What was stored.
+/// The result of storing an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stored {
-    /// The etag of the new object. Manta always tells it.
+    /// Etag of the new object. Manta always sends one.
     pub etag: Option<String>,
-    /// The MD5 of what Manta received, to be compared with what was sent.
+    /// MD5 of the bytes that Manta received, for comparison with the sent ones.
     pub md5: Option<[u8; 16]>,
 }
 
 impl Client {
-    /// Stores a small object, whose bytes are at hand. Length and MD5 are taken from them, whatever `object` says.
+    /// Stores a small object whose bytes are in memory. Its length and MD5 are computed; those in `object` are ignored.
     ///
-    /// Tried again. With a precondition this is only done if the first attempt cannot have been carried out, because it
-    /// would make the second one fail.
+    /// The request is retried. With a precondition, it is retried only if the earlier attempt cannot have stored the object;
+    /// otherwise that object would make the precondition fail.
     ///
     /// # Errors
     /// `PreconditionFailed`, `DirectoryDoesNotExist`, `ParentNotDirectory`, `OperationNotAllowedOnDirectory`.
@@ -83,8 +83,8 @@ impl Client {
         }
     }
 
-    /// Puts something, and makes the directories it is in before, if that is wanted. If one that was known is gone, once
-    /// more.
+    /// Runs `put`, after creating the parent directories if `object` asks for it. If a directory that was known is missing, both
+    /// are repeated once.
     pub(super) async fn in_directories<T, F: Future<Output = Result<T, Error>>>(
         &self,
         path: &Path,
@@ -106,7 +106,7 @@ impl Client {
 }
 
 impl NewObject {
-    /// The head of a request that stores this.
+    /// Builds the head of a request that stores this object.
     pub(super) fn request(&self, path: &Path) -> Result<Request, Error> {
         let mut request = Request::new(Method::PUT, path, "application/json");
         let content_type = self.content_type.as_deref().unwrap_or("application/octet-stream");
@@ -121,7 +121,7 @@ impl NewObject {
         }
         match &self.precondition {
             Precondition::Any => {}
-            // An empty etag is no object's.
+            // No object has an empty etag.
             Precondition::Absent => request.set(header::IF_MATCH, HeaderValue::from_static("\"\"")),
             Precondition::Etag(etag) => request.set_text(header::IF_MATCH, etag, "etag")?,
         }
@@ -133,10 +133,10 @@ impl NewObject {
         Ok(request)
     }
 
-    /// What an answer says was stored.
+    /// Reads the result from the answer.
     ///
     /// # Errors
-    /// `Md5` if it is something else than what was announced. A server that checks does not let it come to that.
+    /// [`Error::Md5`] if the MD5 differs from the announced one. A server that checks the MD5 itself rejects the upload earlier.
     pub(super) fn stored(&self, answer: &Answer) -> Result<Stored, Error> {
         let md5 = digest(&answer.headers, "computed-md5");
         if md5.is_some() && self.md5.is_some() && md5 != self.md5 {

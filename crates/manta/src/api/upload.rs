@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! A body that is sent while it is made.
+//! Uploads whose body is sent while it is produced.
 
 use std::io;
 use std::pin::Pin;
@@ -22,23 +22,24 @@ use crate::client::{Answer, Answering, Client, Request};
 use crate::error::Error;
 use crate::path::Path;
 
-/// Greatest piece that is handed over at once, in bytes: within one idle deadline at least as much has to go.
+/// Maximum size of a piece that is passed to the connection at once, in bytes. The connection must accept at least this much
+/// within one idle timeout.
 const PIECE: usize = 128 << 10;
-/// Pieces that wait to be sent.
+/// Maximum number of pieces that wait to be sent.
 const QUEUE: usize = 4;
 
-/// An object that is being stored. Until [`Upload::finish`] nothing of it can be seen; if it is dropped before, the
-/// connection is closed in the middle of the body, and Manta keeps what was there.
+/// An object that is being stored. Nothing of it is visible before [`Upload::finish`]. If the upload is dropped earlier, the
+/// connection is closed in the middle of the body, and Manta keeps the old object.
 pub struct Upload {
-    /// As it was announced.
+    /// The object as it was announced.
     object: NewObject,
-    /// What has to be written.
+    /// Number of bytes that must be written, if known.
     length: Option<u64>,
     pieces: mpsc::Sender<Piece>,
-    /// None while something is being written, and for ever if that failed.
+    /// The pending answer. `None` during a write, and permanently after a failed one.
     answering: Option<Answering>,
     sent: u64,
-    /// What completes a body of known length: it would be stored as soon as this is sent.
+    /// The last byte of a body of known length. It is held back because Manta stores the object as soon as the body is complete.
     last: Bytes,
     limit: Duration,
 }
@@ -49,16 +50,16 @@ enum Piece {
 }
 
 impl Client {
-    /// Begins to store an object. Returns when the server is ready for the body, or has not said so within
-    /// [`Config::continue_timeout`](crate::Config::continue_timeout). Until then it is tried again as any other request:
-    /// nothing can have been stored.
+    /// Begins to store an object. Returns when the server is ready for the body, or when
+    /// [`Config::continue_timeout`](crate::Config::continue_timeout) has passed. Until then the request is retried like any
+    /// other, because nothing can have been stored.
     ///
     /// # Errors
-    /// `DirectoryDoesNotExist`, `ParentNotDirectory`, `OperationNotAllowedOnDirectory`, `PreconditionFailed`,
-    /// `NotEnoughSpace`, `AuthorizationFailed`; no byte of the body was sent then.
+    /// `DirectoryDoesNotExist`, `ParentNotDirectory`, `OperationNotAllowedOnDirectory`, `PreconditionFailed`, `NotEnoughSpace`,
+    /// `AuthorizationFailed`. In these cases no byte of the body was sent.
     pub async fn put(&self, path: &Path, object: &NewObject) -> Result<Upload, Error> {
         let announced = match object.length {
-            // With its head such a request would be complete: so the length is not announced.
+            // A request of length 0 would be complete with its head, so the length is not announced.
             Some(0) => &NewObject { length: None, max_length: Some(1), ..object.clone() },
             _ => object,
         };
@@ -87,7 +88,7 @@ impl Client {
         let mut answering = answering.await?;
         let (patience, limit) = (self.config().continue_timeout, self.config().idle_timeout);
         let ready = async {
-            // The connection asks for the body when it has the head.
+            // The connection polls the body as soon as it has sent the head.
             let _ = started.await;
             sleep(patience).await;
         };
@@ -110,13 +111,14 @@ impl Client {
 const ANSWERED_EARLY: Error = Error::Protocol("success before the end of the body");
 
 impl Upload {
-    /// Sends some more. Waits while the connection takes nothing, and fails if that lasts for the idle deadline. If its
-    /// future is dropped, the upload has failed.
+    /// Sends the next bytes. Waits while the connection accepts no data; fails if that lasts longer than
+    /// [`Config::idle_timeout`](crate::Config::idle_timeout). If the future is dropped, the upload has failed.
     ///
     /// # Errors
-    /// What the server answered, if it did; `Length` if it is more than was announced. The upload is over then.
+    /// The server's error if it answered early; [`Error::Length`] if the body exceeds the announced length. Then the upload has
+    /// failed.
     pub async fn write(&mut self, mut bytes: Bytes) -> Result<(), Error> {
-        // It comes back when everything went well.
+        // `answering` is put back only after success.
         let mut answering = self.answering.take().ok_or(Error::UploadFailed)?;
         self.sent += bytes.len() as u64;
         if let Some(length) = self.length.filter(|length| self.sent > *length) {
@@ -133,11 +135,11 @@ impl Upload {
         Ok(())
     }
 
-    /// Ends the body, and waits for Manta to say that it is stored; what is on the way still has to arrive within the idle
-    /// deadline. If the connection breaks meanwhile, it may be stored.
+    /// Ends the body and waits until Manta reports that the object is stored. Bytes in transit must still arrive within the idle
+    /// timeout. If the connection breaks meanwhile, the object may have been stored.
     ///
     /// # Errors
-    /// What the server answered; `Length` if it is less than was announced; `Md5` if Manta stored something else.
+    /// The server's error; [`Error::Length`] if the body is shorter than announced; [`Error::Md5`] if Manta stored other bytes.
     pub async fn finish(mut self) -> Result<Stored, Error> {
         let mut answering = self.answering.take().ok_or(Error::UploadFailed)?;
         if let Some(length) = self.length.filter(|length| self.sent < *length) {
@@ -147,7 +149,7 @@ impl Upload {
         if !last.is_empty() {
             answering = self.hand_over(answering, Piece::Data(last)).await?;
         }
-        // A body of known length is complete already, and nobody takes this.
+        // A body of known length is complete already, and the connection takes no further piece.
         if self.object.length.is_none() {
             answering = self.hand_over(answering, Piece::End).await?;
         }
@@ -155,12 +157,12 @@ impl Upload {
         self.object.stored(&answer)
     }
 
-    /// Bytes that were written.
+    /// Returns the number of bytes written so far.
     pub fn sent(&self) -> u64 {
         self.sent
     }
 
-    /// Puts a piece into the queue, unless the answer comes before there is room.
+    /// Queues a piece for sending. Fails if the answer arrives before there is space in the queue.
     async fn hand_over(&mut self, mut answering: Answering, piece: Piece) -> Result<Answering, Error> {
         let limit = self.limit;
         let early = tokio::select! {
@@ -176,7 +178,7 @@ impl Upload {
     }
 }
 
-/// The answer that ended an upload: it is there, or the connection takes no more of the body because of it.
+/// Reads the answer that ended an upload. Either its head is here, or the connection stopped taking the body because of it.
 async fn refusal(
     answering: Answering,
     early: Option<Result<http::Response<hyper::body::Incoming>, Error>>,
@@ -196,7 +198,7 @@ impl std::fmt::Debug for Upload {
     }
 }
 
-/// The body as the connection sees it.
+/// The upload's body as hyper reads it.
 struct Pieces {
     queue: mpsc::Receiver<Piece>,
     starting: Option<oneshot::Sender<()>>,
@@ -212,7 +214,7 @@ impl Body for Pieces {
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         if let Some(starting) = self.starting.take() {
-            // Nobody listens any more if the server was quicker.
+            // If the server was quicker, the receiver is gone.
             let _ = starting.send(());
         }
         Poll::Ready(match ready!(self.queue.poll_recv(context)) {
@@ -221,7 +223,7 @@ impl Body for Pieces {
                 Some(Ok(Frame::data(bytes)))
             }
             Some(Piece::End) => None,
-            // An end without a word must not look like the end of the body.
+            // A dropped upload must not look like the end of the body.
             None if self.left != Some(0) => Some(Err(io::Error::other("the upload was given up"))),
             None => None,
         })

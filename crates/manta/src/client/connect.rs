@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! How connections are made.
+//! Opens connections.
 
 use std::time::Duration;
 
@@ -20,20 +20,20 @@ use crate::config::{Config, ConfigError};
 
 /// A connection, encrypted or not.
 pub(super) type Connection = HalfBroken<MaybeHttpsStream<TokioIo<TcpStream>>>;
-/// Makes connections within the configured time.
+/// Opens connections within the configured time.
 pub(super) type Connector = BoxCloneSyncService<Uri, Connection, BoxError>;
 
-/// Reads the certificates of those whom [`trust`] names, if any will be verified.
+/// Creates the connector. Reads the certificates of [`trust`] only if server certificates are verified.
 pub(super) fn connector(config: &Config, encrypted: bool) -> Result<Connector, ConfigError> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_keepalive(Some(config.idle_timeout));
-    // So that an address which does not answer leaves time for another one.
+    // An address that does not answer must leave time to try another one.
     tcp.set_connect_timeout(Some(config.connect_timeout));
     let builder = HttpsConnectorBuilder::new();
     let unreadable = |error: rustls::Error| ConfigError::Certificates(error.to_string());
-    // Without encryption no certificate is looked at, and reading the system's would be in vain.
+    // If no certificate is verified, the system's need not be read.
     let builder = if config.insecure || !encrypted {
         builder.with_tls_config(tls::insecure().map_err(unreadable)?)
     } else {
@@ -45,7 +45,7 @@ pub(super) fn connector(config: &Config, encrypted: bool) -> Result<Connector, C
     Ok(BoxCloneSyncService::new(within(config.connect_timeout, https)))
 }
 
-/// The limit holds for the name, the connection and the encryption together, which each can hang.
+/// Limits the total time of name lookup, connection and TLS handshake, each of which can hang.
 fn within(
     limit: Duration,
     connector: HttpsConnector<HttpConnector>,

@@ -20,10 +20,10 @@ use super::{Client, Request, RequestBody};
 use crate::error::{Error, root_cause};
 use crate::server_error::ServerError;
 
-/// As much of an error's body is read, in bytes.
+/// Maximum number of bytes to read of an error's body.
 const MAX_ERROR: usize = 64 << 10;
 
-/// An answer that is no error.
+/// An answer with a success status.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -31,23 +31,23 @@ pub(crate) struct Answer {
     pub(crate) body: Incoming,
 }
 
-/// An answer to come: the head, of whatever status.
+/// A pending answer; its head may have any status.
 pub(crate) struct Answering {
     head: BoxFuture<'static, Result<http::Response<Incoming>, Error>>,
     limit: Duration,
 }
 
 impl Client {
-    /// Sends a request once. Its body is at hand, so the deadline is for the head of the answer.
+    /// Sends a request once. Its body is in memory, so the idle timeout applies to the wait for the head of the answer.
     ///
     /// # Errors
-    /// Any status of 300 or more.
+    /// Any status of 300 or more is an error.
     pub(crate) async fn once(&self, request: &Request) -> Result<Answer, Error> {
         let body = Full::new(request.body.clone()).map_err(|never| match never {}).boxed_unsync();
         self.start(request, body, None).await?.answer("waiting for the answer").await
     }
 
-    /// [`Client::once`], again and again while it may help.
+    /// Sends a request as [`Client::once`] does, and retries it where that may help.
     pub(crate) async fn repeated(&self, request: &Request) -> Result<Answer, Error> {
         let mut retry = self.retry();
         loop {
@@ -58,7 +58,7 @@ impl Client {
         }
     }
 
-    /// Begins to send a request with some body. `may_continue` is told when the server says so.
+    /// Begins to send a request with any body. `may_continue` is notified when the server answers `100 Continue`.
     pub(crate) async fn start(
         &self,
         request: &Request,
@@ -89,22 +89,22 @@ impl Client {
 }
 
 impl Answering {
-    /// The head, without a deadline: for a selection with other things. Not to be called again after it was ready.
+    /// Waits for the head without a timeout, for use in a `select!`. Must not be called again after it returned.
     pub(crate) async fn head(&mut self) -> Result<http::Response<Incoming>, Error> {
         Pin::new(&mut self.head).await
     }
 
-    /// The answer.
+    /// Waits for the answer.
     ///
     /// # Errors
-    /// Any status of 300 or more; `Stalled` after the idle deadline, `doing` this.
+    /// Any status of 300 or more is an error; `Stalled` after the idle timeout, which names what it was `doing`.
     pub(crate) async fn answer(mut self, doing: &'static str) -> Result<Answer, Error> {
         let limit = self.limit;
         let head = timeout(limit, self.head()).await.map_err(|_| Error::Stalled { doing, limit })??;
         self.judge(head).await
     }
 
-    /// Makes an error of a head that is one.
+    /// Returns the answer, or an error if its status is not a success.
     pub(crate) async fn judge(self, head: http::Response<Incoming>) -> Result<Answer, Error> {
         let (parts, body) = head.into_parts();
         if parts.status.is_success() {
@@ -118,10 +118,10 @@ impl Answering {
     }
 }
 
-/// What comes of a body, within limits. That it ends early does not matter: the status counts more.
+/// Reads the beginning of an error's body, within limits. A body that ends early is accepted: the status matters more.
 async fn beginning(mut body: Incoming, limit: Duration) -> Vec<u8> {
     let mut text = Vec::new();
-    // For all of it, because nobody waits for an error as for an object.
+    // The timeout also applies to the whole body, because an error is not worth as long a wait as an object.
     let _ = timeout(limit, async {
         while let Ok(Some(bytes)) = next_frame(&mut body, limit).await {
             let room = MAX_ERROR - text.len();
@@ -135,17 +135,17 @@ async fn beginning(mut body: Incoming, limit: Duration) -> Vec<u8> {
     text
 }
 
-/// The next bytes of a body; none at its end.
+/// Returns the next bytes of a body; `None` at its end.
 ///
 /// # Errors
-/// `Stalled` if they do not come within `limit`, `Connection` if the body ends before its end.
+/// `Stalled` if no bytes arrive within `limit`; `Connection` if the body ends before its announced end.
 pub(crate) async fn next_frame(body: &mut Incoming, limit: Duration) -> Result<Option<Bytes>, Error> {
     loop {
         match timeout(limit, body.frame()).await {
             Err(_) => return Err(Error::Stalled { doing: "reading the answer", limit }),
             Ok(None) => return Ok(None),
             Ok(Some(Err(error))) => return Err(Error::Connection(root_cause(&error))),
-            // What is no data is a trailer, which Manta does not use.
+            // A frame without data is a trailer, which Manta does not use.
             Ok(Some(Ok(frame))) => {
                 if let Ok(bytes) = frame.into_data() {
                     return Ok(Some(bytes));

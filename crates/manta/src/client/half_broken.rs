@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! A connection that can still be read when it cannot be written any more.
+//! A connection that can still be read when it can no longer be written.
 
 use std::io;
 use std::pin::Pin;
@@ -11,9 +11,9 @@ use std::task::{Context, Poll};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 
-/// A server that refuses an upload midway answers and closes, and writing to it fails before the answer was read. HTTP
-/// libraries end the exchange then. Here such a write waits instead, for ever: what comes to read, the answer or the end
-/// of the connection, decides.
+/// A server that rejects an upload midway answers and closes the connection, so a write may fail before the answer was read. HTTP
+/// libraries then end the exchange. Here such a write stays pending for ever instead, so that the next read decides: it returns
+/// the answer or the end of the connection.
 #[derive(Debug)]
 pub(super) struct HalfBroken<T> {
     inner: T,

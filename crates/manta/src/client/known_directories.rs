@@ -2,17 +2,17 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Which directories are there.
+//! Remembers which directories exist.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
 use crate::path::Path;
 
-/// As many as are remembered. Then all are forgotten: to make them again costs a request each.
+/// Maximum number of remembered directories. Beyond it all are forgotten; creating one again costs one request.
 const MAX: usize = 10_000;
 
-/// Directories that were seen, so that they need not be made again. Another client may have removed them since.
+/// Directories that were seen and need not be created. Another client may have removed them since.
 #[derive(Debug, Default)]
 pub(crate) struct KnownDirectories(Mutex<HashSet<Path>>);
 
@@ -29,7 +29,7 @@ impl KnownDirectories {
         known.insert(path);
     }
 
-    /// Forgets a path and those it is in: one of them is missing.
+    /// Forgets a path and its ancestors, because one of them is missing.
     pub(crate) fn forget_lineage(&self, path: &Path) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for directory in path.lineage() {

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Connections and requests: how one is signed, sent, answered, and tried again.
+//! Connections and requests: how a request is signed, sent, answered, and retried.
 
 mod connect;
 mod exchange;
@@ -31,23 +31,22 @@ pub(crate) use request::Request;
 pub(crate) use retry::Retry;
 use signing::Signing;
 
-/// What a connection reads at once, and the longest head of an answer, in bytes. Digests of as much take a fraction of a
-/// millisecond.
+/// Number of bytes that a connection reads at once, and the maximum length of an answer's head. Digesting this many bytes takes a
+/// fraction of a millisecond.
 const READ_SIZE: usize = 128 << 10;
 
 /// The body of a request.
 pub(crate) type RequestBody = UnsyncBoxBody<bytes::Bytes, std::io::Error>;
 
-/// A client of Manta. Clones are cheap and share connections and what is known of directories.
+/// A Manta client. Clones are cheap and share the connections and the known directories.
 ///
-/// It connects when it has to: Manta may be away when it is made, and come back at any time. Where a deadline has passed,
-/// or a future, a [`Body`](crate::Body) or an [`Upload`](crate::Upload) is dropped before its end, its connection is
-/// closed.
+/// The client connects on demand. Manta may be unreachable when the client is created, and return at any time. A connection is
+/// closed if a timeout passes, or if a future, a [`Body`](crate::Body) or an [`Upload`](crate::Upload) is dropped before its end.
 ///
 /// # Repeated requests
 ///
-/// What can be done twice without harm, as each method says, is tried up to [`Config::attempts`] times when the
-/// connection fails or the server says that it is in trouble. Each attempt has its own date and signature.
+/// Requests that can safely be done twice, as each method says, are tried up to [`Config::attempts`] times if the connection
+/// fails or the server reports trouble. Each attempt has a date and a signature of its own.
 #[derive(Clone)]
 pub struct Client {
     shared: Arc<ClientInner>,
@@ -64,10 +63,10 @@ struct ClientInner {
 }
 
 impl Client {
-    /// Makes a client. It reads the system's certificates from disk, if the URL is `https` and not `insecure`.
+    /// Creates a client. For an `https` URL without `insecure` it reads the system's certificates, so it blocks.
     ///
     /// # Errors
-    /// What cannot be in a configuration.
+    /// [`ConfigError`] if the configuration is invalid or the certificates cannot be read.
     pub fn new(config: Config) -> Result<Client, ConfigError> {
         let (scheme, host) = config.origin()?;
         let signer = Signer::new(config.key_id()?, config.key.clone());
@@ -103,7 +102,7 @@ impl Client {
         Retry::new(&self.shared.config)
     }
 
-    /// The headers that every request has, signed.
+    /// Adds the headers of every request and the signature.
     async fn sign(&self, headers: &mut HeaderMap) -> Result<(), crate::Error> {
         let id = HeaderValue::try_from(uuid::Uuid::new_v4().to_string());
         headers.insert("x-request-id", id.map_err(|_| crate::Error::Unprintable("request id"))?);

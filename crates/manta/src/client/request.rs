@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What is asked, before it is signed.
+//! A request before it is signed.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -20,7 +20,7 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// `accept` is what the Node.js client sends with this method.
+    /// Creates a request. `accept` is the value that the Node.js client sends with this method.
     pub(crate) fn new(method: Method, path: &Path, accept: &'static str) -> Request {
         let mut headers = HeaderMap::new();
         headers.insert(http::header::ACCEPT, HeaderValue::from_static(accept));
@@ -31,7 +31,7 @@ impl Request {
         self.headers.insert(name.into(), value.into());
     }
 
-    /// Sets what a caller, or an earlier answer, gave; `what` it is goes into the error.
+    /// Sets a header from a caller's value or an earlier answer. `what` names the value in the error.
     pub(crate) fn set_text(
         &mut self,
         name: impl Into<HeaderName>,

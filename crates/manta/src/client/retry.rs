@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! When to try again.
+//! When to retry a request.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::server_error::ErrorCode;
 
-/// Spread of a wait, either way: clients that lost one server together should not come back together.
+/// Relative jitter of a wait in both directions, so that clients that lost the same server do not all return at once.
 const SPREAD: f64 = 0.5;
-/// Where two requests met, one of them has to wait.
+/// Minimum wait after `ConcurrentRequest`: of two concurrent requests, one has to wait.
 const CONCURRENT: Duration = Duration::from_millis(250);
 
 /// The attempts of one call.
@@ -36,10 +36,10 @@ impl Retry {
         }
     }
 
-    /// Waits for the next attempt.
+    /// Waits until the next attempt.
     ///
     /// # Errors
-    /// The same error, if there should be none.
+    /// Returns `error` if there should be no further attempt.
     pub(crate) async fn pause(&mut self, error: Error) -> Result<(), Error> {
         match self.wait_after(&error) {
             Some(wait) => {
@@ -51,7 +51,7 @@ impl Retry {
         }
     }
 
-    /// Something came of the last attempt: the next failure is a first one.
+    /// Starts the count anew after an attempt that made progress.
     pub(crate) fn reset(&mut self) {
         self.failures = 0;
     }

@@ -12,7 +12,7 @@ use http_signature::{Head, Signer};
 
 use crate::error::Error;
 
-/// Signs the date of requests, which is all that Manta wants signed. So all requests of a second have one signature.
+/// Signs the date of requests. Manta requires no more, so all requests of one second share a signature.
 #[derive(Debug, Clone)]
 pub(super) struct Signing {
     signer: Arc<Signer>,
@@ -31,7 +31,7 @@ impl Signing {
         Signing { signer: Arc::new(signer), last: Arc::default() }
     }
 
-    /// Adds `date` and `authorization`. A long RSA key takes milliseconds, so it is done on a blocking thread.
+    /// Adds `date` and `authorization`. It signs on a blocking thread, because a long RSA key takes milliseconds.
     pub(super) async fn sign(&self, headers: &mut HeaderMap) -> Result<(), Error> {
         let now = SystemTime::now();
         let second = now.duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());

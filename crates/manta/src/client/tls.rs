@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Whose certificate is taken for the server's.
+//! TLS without verification of the server's certificate.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 
-/// Takes any certificate. The other end still has to own it.
+/// Accepts any certificate. The server still has to prove that it has the certificate's private key.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 
@@ -50,7 +50,7 @@ impl ServerCertVerifier for AnyCertificate {
     }
 }
 
-/// The settings of a client that takes any certificate.
+/// Returns a TLS client configuration that accepts any certificate.
 pub(super) fn insecure() -> Result<ClientConfig, Error> {
     let provider = Arc::new(ring::default_provider());
     let config =

@@ -2,14 +2,14 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Directories that are made on the way, and those that are known.
+//! Directories that are created on the way, and known directories.
 
 use bytes::Bytes;
 use manta::{Client, ErrorCode, NewObject};
 
 use crate::support::{Peer, both, path};
 
-/// What a call asks for, every request answered with success.
+/// Returns the request lines of a call whose requests are all answered with success.
 async fn lines<T>(
     peer: &mut Peer,
     call: impl Future<Output = Result<T, manta::Error>>,
@@ -101,7 +101,7 @@ async fn an_object_brings_its_directories() {
     assert_eq!(lines(&mut peer, put, 2).await, ["PUT /admin/stor/a", "PUT /admin/stor/a/f"]);
     let put = client.put_bytes(&target, Bytes::from("abc"), &object);
     assert_eq!(lines(&mut peer, put, 1).await, ["PUT /admin/stor/a/f"]);
-    // The directory is gone meanwhile.
+    // The directory was removed meanwhile.
     let (upload, _exchange) = both(client.put(&target, &object), async {
         peer.next().await.refuse("404 Not Found", "DirectoryDoesNotExist").await;
         let request = peer.next().await;

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Objects that come in one go, and what is made of those that are not what they should be.
+//! Downloads over one connection, and answers that are not as they should be.
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
@@ -11,7 +11,7 @@ use manta::{ByteRange, Client, Error, GetOptions, Object};
 use crate::support::{Exchange, Peer, both, path, soon};
 
 const TARGET: &str = "/admin/stor/f";
-/// Of `abc`.
+/// The MD5 of `abc`.
 const MD5: &str = "content-md5: kAFQmDzST7DWlj99KOF/cg==";
 
 async fn asked(
@@ -54,7 +54,7 @@ async fn the_md5_may_be_left_to_the_caller() {
     assert_eq!(parts.concat(), b"abd");
 }
 
-/// The etag allows to go on, but there is one attempt only.
+/// The etag would allow the download to continue, but there is only one attempt.
 #[tokio::test]
 async fn an_object_that_ends_early_is_an_error() {
     let mut peer = Peer::start().await;
@@ -88,7 +88,7 @@ async fn a_part_is_the_one_that_was_asked_for() {
     let part = ["content-range: bytes 5-7/8", MD5];
     let (exchange, object) = asked(&client, &mut peer, &options).await;
     assert_eq!(exchange.header("range"), Some("bytes=5-"));
-    // The MD5 is that of something else.
+    // The MD5 does not match, and is ignored for a part.
     exchange.reply("206 Partial Content", &part, "xyz").await;
     let parts: Vec<Bytes> = soon(object).await.unwrap().body.try_collect().await.unwrap();
     assert_eq!(parts.concat(), b"xyz");

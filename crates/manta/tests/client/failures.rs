@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What is tried again, what is not, and what odd answers come to.
+//! Which requests are retried, and how unusual answers are treated.
 
 use std::time::Duration;
 
@@ -103,7 +103,7 @@ async fn what_is_gone_after_a_lost_answer_was_deleted() {
     }
 }
 
-/// The first attempt may have been carried out, and its object would fail the condition of the second.
+/// The first attempt may have stored the object, which would make the second one fail its precondition.
 #[tokio::test]
 async fn a_conditional_put_is_repeated_only_if_it_was_not_done() {
     let mut peer = Peer::start().await;
@@ -169,7 +169,7 @@ async fn a_load_balancer_is_understood() {
     config.attempts = 1;
     let (client, target) = (Client::new(config).unwrap(), path("/admin/stor/x"));
     for status in ["502 Bad Gateway", "503 Service Unavailable", "504 Gateway Time-out"] {
-        // More than is read of it.
+        // The page is longer than the part that is read.
         let page = format!("<html>{}</html>", "x".repeat(100_000));
         let (refused, ()) = both(client.get(&target, &GetOptions::default()), async {
             peer.next().await.reply(status, &["content-type: text/html"], page).await;

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Directories, page by page.
+//! Listings of directories, page by page.
 
 use futures_util::TryStreamExt;
 use manta::{Entry, EntryKind, Error};
@@ -17,7 +17,7 @@ fn line(name: &str) -> String {
     )
 }
 
-/// Answers as Manta does when the directory has these names.
+/// Answers as Manta does if the directory contains these names.
 async fn page(exchange: Exchange, names: &[String]) {
     let (_, query) = exchange.target.split_once("?limit=1024").unwrap();
     let marker = query.strip_prefix("&marker=").unwrap_or_default().to_owned();
@@ -31,7 +31,7 @@ fn names(range: std::ops::Range<usize>) -> Vec<String> {
     range.map(|number| format!("n{number:05}")).collect()
 }
 
-/// Lists a directory that is different with each page.
+/// Lists a directory whose content changes with each page.
 async fn listed(pages: &[Vec<String>]) -> Vec<String> {
     let mut peer = Peer::start().await;
     let client = peer.client();
@@ -63,17 +63,17 @@ async fn every_entry_comes_once() {
 
 #[tokio::test]
 async fn entries_may_come_and_go_between_the_pages() {
-    // The marker is gone.
+    // The marker was removed.
     let later: Vec<String> = names(0..1500).into_iter().filter(|name| name != "n01023").collect();
     assert_eq!(listed(&[names(0..1500), later]).await, names(0..1500));
-    // Something came before the marker, and something behind.
+    // One name was added before the marker, and one after it.
     let mut later = names(0..1500);
     later.extend(["a".to_owned(), "n01023b".to_owned()]);
     later.sort();
     let mut expected = names(0..1500);
     expected.insert(1024, "n01023b".into());
     assert_eq!(listed(&[names(0..1500), later]).await, expected);
-    // All of the rest is gone.
+    // All remaining names were removed.
     assert_eq!(listed(&[names(0..1500), names(0..1000)]).await, names(0..1024));
 }
 
@@ -148,7 +148,7 @@ async fn a_listing_that_does_not_go_on_ends() {
     let mut peer = Peer::start().await;
     let body: String = names(0..1024).iter().map(|name| line(name)).collect();
     let (client, directory) = (peer.client(), path("/admin/stor/d"));
-    // The marker is not looked at.
+    // The server ignores the marker.
     let (refused, ()) = both(client.list(&directory).try_collect::<Vec<Entry>>(), async {
         for _ in 0..2 {
             peer.next().await.reply("200 OK", &[DIRECTORY], &body).await;

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The head of every request, compared with those of the Node.js client, and what comes of the answer.
+//! The head of every request, compared with the Node.js client's, and the result of the answer.
 
 use std::time::{Duration, SystemTime};
 
@@ -184,7 +184,7 @@ async fn requests_share_a_connection_and_differ_in_their_id() {
     assert_eq!((ids.len(), peer.accepted()), (5, 1));
 }
 
-/// What a server of the service spawns has to be `Send`.
+/// A future must be `Send` to be spawned in a service.
 #[tokio::test]
 async fn calls_can_be_spawned() {
     fn spawnable<T: Send>(_: &T) {}

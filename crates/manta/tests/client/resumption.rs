@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Downloads that break and go on.
+//! Downloads that break and continue.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::support::{Exchange, Numbers, Peer, both, noise, path, soon};
 
 const TARGET: &str = "/admin/stor/f";
 
-/// The head of an answer with the rest of an object, or the whole, whichever is asked for.
+/// Returns the head of an answer with the whole object or the requested rest.
 fn head(exchange: &Exchange, length: usize, etag: &str) -> (usize, String) {
     let Some(range) = exchange.header("range") else {
         return (0, format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\netag: {etag}\r\n\r\n"));
@@ -30,7 +30,7 @@ fn head(exchange: &Exchange, length: usize, etag: &str) -> (usize, String) {
     (first, head)
 }
 
-/// Answers once, with this many bytes of the body, and breaks the connection.
+/// Answers once with this many bytes of the body, then breaks the connection.
 async fn cut(mut exchange: Exchange, bytes: &[u8], sent: usize) {
     let (first, head) = head(&exchange, bytes.len(), "e-1");
     exchange.send(head).await;
@@ -132,7 +132,7 @@ async fn attempts_in_a_row_that_bring_nothing_are_counted() {
     let options = GetOptions::default();
     let (refused, ()) = both(read(&client, &options), async {
         cut(peer.next().await, b"abcdef", 1).await;
-        // Progress: the count begins anew.
+        // Progress resets the count of attempts.
         cut(peer.next().await, b"abcdef", 0).await;
         cut(peer.next().await, b"abcdef", 1).await;
         cut(peer.next().await, b"abcdef", 0).await;

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Every kind of key, verified as a server does.
+//! Signatures with every kind of key, verified as a server does.
 
 use std::time::SystemTime;
 

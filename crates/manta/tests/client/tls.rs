@@ -89,7 +89,7 @@ async fn an_answer_in_the_middle_of_an_encrypted_body_is_told() {
     }
 }
 
-/// It accepts, and says nothing.
+/// The server accepts the connection and sends nothing.
 #[tokio::test]
 async fn a_server_that_does_not_shake_hands_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

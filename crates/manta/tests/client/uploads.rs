@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Bodies that are sent while they are made: when they begin, how they end, and what comes between.
+//! Uploads whose body is sent while it is produced: when it begins, how it ends, and early answers.
 
 use std::time::Duration;
 
@@ -123,7 +123,7 @@ async fn a_refusal_costs_no_byte() {
     }
 }
 
-/// Nothing can have been stored before the body has begun.
+/// Nothing can have been stored before the body began.
 #[tokio::test]
 async fn a_server_in_trouble_is_asked_again_before_the_body_begins() {
     let mut peer = Peer::start().await;
@@ -163,7 +163,7 @@ async fn a_server_that_never_says_continue_gets_the_body() {
     stored.unwrap();
 }
 
-/// Other informational answers say nothing about the body.
+/// Other informational answers do not allow the body.
 #[tokio::test]
 async fn only_continue_means_continue() {
     let mut peer = Peer::start().await;
@@ -179,7 +179,7 @@ async fn only_continue_means_continue() {
     assert_eq!(rest, b"");
 }
 
-/// The server reads no more, answers, and closes, so that writing fails.
+/// The server stops reading, answers and closes the connection, so that writing fails.
 #[tokio::test]
 async fn an_answer_in_the_middle_of_the_body_is_told() {
     let mut peer = Peer::start().await;
@@ -244,7 +244,7 @@ async fn an_upload_that_is_dropped_ends_before_its_end() {
     }
 }
 
-/// As when a client has hung up while Manta takes nothing.
+/// This happens when a client has hung up while Manta accepts no data.
 #[tokio::test]
 async fn an_upload_that_is_dropped_while_nobody_reads_is_closed() {
     let mut peer = Peer::start().await;
@@ -266,12 +266,12 @@ async fn an_upload_that_is_dropped_while_nobody_reads_is_closed() {
     assert!(!rest.ends_with(b"0\r\n\r\n"));
 }
 
-/// What was being written is not known to be sent, so the end must not look like one.
+/// It is unknown whether the bytes of a dropped write were sent, so the body must not look complete.
 #[tokio::test]
 async fn a_write_that_is_given_up_ends_the_upload() {
     let mut peer = Peer::start().await;
     let (mut upload, mut exchange) = begun(&peer.client(), &mut peer, &NewObject::default()).await;
-    // Far more than any buffer takes: this waits for the server.
+    // The bytes exceed every buffer, so this waits for the server.
     assert!(upload.write(Bytes::from(noise(64 << 20))).now_or_never().is_none());
     assert!(matches!(upload.finish().await, Err(Error::UploadFailed)));
     assert!(soon(exchange.body()).await.is_err());

@@ -7,11 +7,11 @@ use std::io;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::sync::mpsc::UnboundedSender;
 
-/// A connection of any kind.
+/// A connection, encrypted or not.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
-/// A request whose head was read, and the connection it came on.
+/// A request whose head was read, and its connection.
 pub(crate) struct Exchange {
     pub(crate) method: String,
     pub(crate) target: String,
@@ -22,7 +22,7 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    /// Reads a head and hands it to the test, unless the connection ends.
+    /// Reads a head and passes it to the test, unless the connection ends.
     pub(crate) async fn read(io: Box<dyn Io>, back: UnboundedSender<Exchange>) {
         Exchange::read_buffered(BufReader::new(io), back).await;
     }
@@ -45,7 +45,7 @@ impl Exchange {
         let header =
             |line: &String| line.split_once(": ").map(|(n, v)| (n.to_owned(), v.to_owned())).unwrap();
         let headers = lines[1..].iter().map(header).collect();
-        // The test may be over.
+        // The test may have ended.
         let _ = back.clone().send(Exchange { method, target, headers, body_read: false, io, back });
     }
 
@@ -57,7 +57,7 @@ impl Exchange {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// The head but for what differs every time and what every request has, sorted.
+    /// Returns the sorted headers, without those that vary or that every request has.
     pub(crate) fn own_headers(&self) -> Vec<String> {
         const COMMON: [&str; 6] =
             ["accept-version", "authorization", "date", "host", "user-agent", "x-request-id"];
@@ -70,7 +70,7 @@ impl Exchange {
         own
     }
 
-    /// The whole body.
+    /// Reads the whole body.
     pub(crate) async fn body(&mut self) -> io::Result<Vec<u8>> {
         self.body_read = true;
         let mut body = Vec::new();
@@ -96,21 +96,21 @@ impl Exchange {
         }
     }
 
-    /// Everything until the client closes.
+    /// Reads everything until the client closes the connection.
     pub(crate) async fn until_closed(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
-        // A reset is an end, too.
+        // A reset counts as an end as well.
         let _ = self.io.read_to_end(&mut rest).await;
         rest
     }
 
-    /// This many bytes of the body.
+    /// Reads this many bytes of the body.
     pub(crate) async fn some(&mut self, length: usize) {
         let mut bytes = vec![0; length];
         self.io.read_exact(&mut bytes).await.unwrap();
     }
 
-    /// Sends bytes as they are. The client may be gone.
+    /// Sends bytes unchanged. The client may be gone.
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.io.write_all(bytes.as_ref()).await;
         let _ = self.io.flush().await;
@@ -120,7 +120,7 @@ impl Exchange {
         self.send("HTTP/1.1 100 Continue\r\n\r\n").await;
     }
 
-    /// Sends an answer, and goes on with the connection. A body that comes without being asked for is read before.
+    /// Sends an answer and keeps the connection. A body that the client sends without waiting for `100 Continue` is read first.
     pub(crate) async fn reply(mut self, status: &str, headers: &[&str], body: impl AsRef<[u8]>) {
         let comes = self.header("content-length").is_some() && self.header("expect").is_none();
         if comes && !self.body_read {
@@ -146,7 +146,7 @@ impl Exchange {
         self.reply("204 No Content", &[], "").await;
     }
 
-    /// Refuses as Manta does.
+    /// Answers with an error as Manta does.
     pub(crate) async fn refuse(self, status: &str, code: &str) {
         let body = format!(r#"{{"code":"{code}","message":"because"}}"#);
         self.reply(status, &["content-type: application/json", "x-request-id: r-1"], body).await;

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! A server whose every answer a test writes.
+//! A server whose every answer the test writes.
 
 mod exchange;
 
@@ -21,12 +21,12 @@ use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::DropGuard;
 
-/// Waits for what must come, on however slow a machine.
+/// Waits for something that must happen. The limit is generous enough for a slow machine.
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), future).await.expect("not within 60 s")
 }
 
-/// Both sides of something.
+/// Runs both sides of an exchange.
 pub(crate) async fn both<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> (A, B) {
     soon(async { tokio::join!(a, b) }).await
 }
@@ -35,7 +35,7 @@ pub(crate) fn path(text: &str) -> Path {
     Path::new(text).unwrap()
 }
 
-/// A file of the keys that `http-signature` is tested with.
+/// Returns the content of a key file from the tests of `http-signature`.
 pub(crate) fn key_file(name: &str) -> String {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../http-signature/tests/data/keys");
     fs::read_to_string(format!("{folder}/{name}")).unwrap()
@@ -49,7 +49,7 @@ pub(crate) fn public_key(name: &str) -> PublicKey {
     PublicKey::from_openssh(&key_file(&format!("{name}.pub"))).unwrap()
 }
 
-/// A listener, and the requests that came.
+/// A listener, and the requests that it received.
 pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
     exchanges: mpsc::UnboundedReceiver<Exchange>,
@@ -93,22 +93,22 @@ impl Peer {
         Peer { address, exchanges, accepted, _stop: stop.drop_guard() }
     }
 
-    /// The next request, of whatever connection.
+    /// Returns the next request on any connection.
     pub(crate) async fn next(&mut self) -> Exchange {
         soon(self.exchanges.recv()).await.unwrap()
     }
 
-    /// Whether another request came already.
+    /// Returns whether another request has arrived.
     pub(crate) fn has_more(&mut self) -> bool {
         self.exchanges.try_recv().is_ok()
     }
 
-    /// Connections that were made.
+    /// Returns the number of accepted connections.
     pub(crate) fn accepted(&self) -> usize {
         self.accepted.load(Ordering::SeqCst)
     }
 
-    /// Settings that do not make a test wait.
+    /// Returns settings that do not make a test wait.
     pub(crate) fn config(&self) -> Config {
         let mut config = Config::new(format!("http://{}", self.address), "admin", private_key("ed25519"));
         config.backoff_initial = Duration::from_millis(1);
@@ -120,7 +120,7 @@ impl Peer {
         Client::new(self.config()).unwrap()
     }
 
-    /// With a deadline that passes soon, for tests in which nothing else can happen.
+    /// Returns a client with a short timeout, for tests in which nothing else can happen.
     pub(crate) fn impatient(&self) -> Client {
         let mut config = self.config();
         config.idle_timeout = Duration::from_millis(200);
@@ -129,7 +129,7 @@ impl Peer {
     }
 }
 
-/// Reproducible bytes of which no two parts are alike.
+/// Returns reproducible bytes, no two parts of which are equal.
 pub(crate) fn noise(length: usize) -> Vec<u8> {
     let mut numbers = Numbers(88_172_645_463_325_252);
     let mut bytes = Vec::with_capacity(length + 8);
@@ -140,7 +140,7 @@ pub(crate) fn noise(length: usize) -> Vec<u8> {
     bytes
 }
 
-/// Xorshift: the same numbers every time.
+/// A xorshift generator, which yields the same numbers every time.
 pub(crate) struct Numbers(pub(crate) u64);
 
 impl Numbers {
