@@ -2,9 +2,9 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! FAST frames from garbage. The contract is the one of the property tests of `moray`.
+//! Decodes FAST frames from arbitrary bytes. It checks the same contract as the property tests of `moray`.
 //!
-//! Run with `cargo +nightly fuzz run fast_decoder`. The first byte is the size of the pieces.
+//! Run it with `cargo +nightly fuzz run fast_decoder`. The first byte is the size of the pieces.
 
 #![no_main]
 

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// Which kind of key makes a signature.
+/// The kind of key that makes a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Family {
     /// RSA with PKCS #1 v1.5 padding.
@@ -16,34 +16,34 @@ pub enum Family {
     Ed25519,
 }
 
-/// What is signed of a message.
+/// The hash function that is applied to a message before it is signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Hash {
-    /// Only for RSA, where old clients use it.
+    /// SHA-1. Only for RSA, where old clients use it.
     Sha1,
     /// SHA-256.
     Sha256,
-    /// Only for ECDSA, where some clients use it with P-384.
+    /// SHA-384. Only for ECDSA, where some clients use it with P-384.
     Sha384,
     /// SHA-512.
     Sha512,
 }
 
-/// An algorithm as the header names it, such as `rsa-sha256`.
+/// A signature algorithm as the header names it, such as `rsa-sha256`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Algorithm {
-    /// The key's kind.
+    /// The kind of key.
     pub family: Family,
-    /// The hash.
+    /// The hash function.
     pub hash: Hash,
 }
 
-/// The name is not one of an algorithm that is accepted. HMAC and DSA are not.
+/// The algorithm is not supported; HMAC and DSA are examples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the algorithm is not supported")]
 pub struct UnknownAlgorithm;
 
-/// Every algorithm with its name. Ed25519 hashes by itself; its name is that of npm `http-signature`.
+/// All algorithms and their names. Ed25519 hashes by itself; its name is the one that npm `http-signature` uses.
 const NAMES: [(&str, Algorithm); 7] = [
     ("rsa-sha1", Algorithm { family: Family::Rsa, hash: Hash::Sha1 }),
     ("rsa-sha256", Algorithm { family: Family::Rsa, hash: Hash::Sha256 }),
@@ -57,7 +57,7 @@ const NAMES: [(&str, Algorithm); 7] = [
 impl FromStr for Algorithm {
     type Err = UnknownAlgorithm;
 
-    /// Case does not matter.
+    /// Parses a name. Case does not matter.
     fn from_str(name: &str) -> Result<Algorithm, UnknownAlgorithm> {
         let found = NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
         found.map(|(_, algorithm)| *algorithm).ok_or(UnknownAlgorithm)

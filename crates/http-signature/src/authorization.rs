@@ -10,31 +10,31 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::Algorithm;
 
-/// Bytes of the longest header value that is looked at. The largest RSA signatures take a third of it.
+/// Maximum length of a header value, in bytes. The largest RSA signatures take a third of it.
 pub const MAX_AUTHORIZATION: usize = 8 * 1024;
 
 const SCHEME: &str = "Signature";
 
-/// The value of an `Authorization` header:
-/// `Signature keyId="…",algorithm="…",headers="…",signature="…"`, in any order, without further spaces.
+/// The value of an `Authorization` header: `Signature keyId="…",algorithm="…",headers="…",signature="…"`. The parameters may come
+/// in any order; no other spaces are allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authorization {
-    /// Whose key it is. For an image server, the name of a user.
+    /// Name of the key. For an image server it is the name of a user.
     pub key_id: String,
-    /// How it was signed, as the client says.
+    /// The algorithm that the client says it used.
     pub algorithm: Algorithm,
-    /// What was signed, in lower case, in this order; empty when the client leaves it at the date.
+    /// Names of the signed headers in lower case, in signing order. Empty if the client names none; then only the date is signed.
     pub headers: Vec<String>,
-    /// The signature's bytes.
+    /// The bytes of the signature.
     pub signature: Vec<u8>,
 }
 
-/// Why a header value is not what it should be.
+/// Why a header value is malformed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("malformed authorization: {0}")]
 pub struct Malformed(pub(crate) &'static str);
 
-/// The parameters as they stand in the header.
+/// The parameters as they are written in the header.
 #[derive(Debug, Default)]
 struct Params<'a> {
     key_id: Option<&'a str>,
@@ -46,7 +46,7 @@ struct Params<'a> {
 impl FromStr for Authorization {
     type Err = Malformed;
 
-    /// Parameters with other names are ignored; one that is there twice is refused.
+    /// Parses a header value. Unknown parameters are ignored; a duplicate parameter is an error.
     fn from_str(value: &str) -> Result<Authorization, Malformed> {
         if value.len() > MAX_AUTHORIZATION {
             return Err(Malformed("it is too long"));

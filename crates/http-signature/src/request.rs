@@ -4,32 +4,31 @@
 
 use http::{HeaderMap, HeaderName, Version};
 
-/// The method and target of a request, in a signing string. Not a header, but signed like one.
+/// Name of the method and target in a signing string. It is not a header, but is signed like one.
 pub(crate) const REQUEST_TARGET: &str = "(request-target)";
-/// The request line in a signing string, as the draft had it first.
+/// Name of the request line in a signing string, from the first version of the draft.
 const REQUEST_LINE: &str = "request-line";
 
-/// The head of a request, as both sides sign it.
+/// The head of a request, as client and server sign it.
 #[derive(Debug, Clone, Copy)]
 pub struct Head<'a> {
     /// The method, in upper case.
     pub method: &'a str,
-    /// Path and query, as they stand in the request line.
+    /// Path and query, as in the request line.
     pub target: &'a str,
-    /// The version of HTTP in the request line.
+    /// HTTP version in the request line.
     pub version: Version,
-    /// The headers.
+    /// All headers of the request.
     pub headers: &'a HeaderMap,
 }
 
-/// A signed header is not in the request.
+/// A signed header is missing from the request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("there is no header {0:?} in the request")]
 pub struct MissingHeader(pub String);
 
 impl Head<'_> {
-    /// The bytes that are signed for these `names`: a line each. A header that is there several times is signed as one
-    /// list.
+    /// Returns the bytes to sign for these `names`, one line for each. A header with several values is signed as one list.
     pub(crate) fn signing_string(&self, names: &[String]) -> Result<Vec<u8>, MissingHeader> {
         let mut text = Vec::new();
         for name in names {
@@ -61,7 +60,7 @@ impl Head<'_> {
         Ok(())
     }
 
-    /// All values of a header, separated by commas.
+    /// Returns all values of a header, separated by commas.
     pub(crate) fn value(&self, name: &str) -> Option<Vec<u8>> {
         let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
         let values: Vec<&[u8]> = self.headers.get_all(name).iter().map(|value| value.as_bytes()).collect();

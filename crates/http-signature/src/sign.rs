@@ -13,25 +13,25 @@ pub struct Signer {
     key: PrivateKey,
 }
 
-/// Why a request could not be signed.
+/// Why a request cannot be signed.
 #[derive(Debug, thiserror::Error)]
 pub enum SignError {
-    /// The name cannot stand in a header.
+    /// The key id cannot be sent in a header.
     #[error("a key id may not contain quotes or control characters")]
     KeyId,
-    /// What is to be signed is not there.
+    /// A header to be signed is missing.
     #[error(transparent)]
     Missing(#[from] MissingHeader),
-    /// The key does not sign.
+    /// The key failed to sign.
     #[error(transparent)]
     Key(#[from] KeyError),
 }
 
 impl Signer {
-    /// Signs as `key_id`: a user's name for IMGAPI, `/USER/keys/FINGERPRINT` for Manta.
+    /// Creates a signer whose requests name the key `key_id`: a user's name for IMGAPI, `/USER/keys/FINGERPRINT` for Manta.
     ///
     /// # Errors
-    /// `KeyId`.
+    /// [`SignError::KeyId`] if the name contains quotes or control characters.
     pub fn new(key_id: impl Into<String>, key: PrivateKey) -> Result<Signer, SignError> {
         let key_id = key_id.into();
         if key_id.chars().any(|c| c == '"' || c.is_control()) {
@@ -40,11 +40,11 @@ impl Signer {
         Ok(Signer { key_id, key })
     }
 
-    /// The `Authorization` of a request: a signature over these headers, in lower case. Servers want the date among
-    /// them.
+    /// Returns the `Authorization` header of a request: a signature over these headers, named in lower case. Servers require the
+    /// date among them.
     ///
     /// # Errors
-    /// `Missing`, `Key`.
+    /// [`SignError::Missing`], [`SignError::Key`].
     pub fn sign(&self, head: &Head<'_>, headers: &[&str]) -> Result<HeaderValue, SignError> {
         let headers: Vec<String> = headers.iter().map(|name| (*name).to_owned()).collect();
         let message = head.signing_string(&headers)?;

@@ -11,15 +11,15 @@ use time::format_description::well_known::{Rfc2822, Rfc3339};
 use crate::request::REQUEST_TARGET;
 use crate::{Authorization, Head, Malformed, MissingHeader, PublicKey};
 
-/// How far a signed date may be from the present, unless a [`Policy`] says otherwise.
+/// Default maximum difference between a signed date and the current time.
 pub const DEFAULT_CLOCK_SKEW: Duration = Duration::from_secs(300);
 
-/// What a server asks of a signature beside being right.
+/// What a server requires of a signed request, besides a valid signature.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
-    /// How far the date may be from the present, in either direction.
+    /// Maximum difference between the signed date and the current time, in either direction.
     pub clock_skew: Duration,
-    /// Whether `(request-target)` has to be signed.
+    /// Whether `(request-target)` must be signed.
     pub require_request_target: bool,
 }
 
@@ -29,22 +29,22 @@ impl Default for Policy {
     }
 }
 
-/// Why a request cannot be taken for signed, whatever the key.
+/// Why a request is rejected before any key is tried.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// There is no `Authorization`, or more than one.
+    /// There is no `Authorization` header, or more than one.
     #[error("there must be exactly one authorization header")]
     NotOne,
-    /// The `Authorization` cannot be read.
+    /// The `Authorization` header is malformed.
     #[error(transparent)]
     Malformed(#[from] Malformed),
-    /// A signed header is not there.
+    /// A signed header is missing from the request.
     #[error(transparent)]
     Missing(#[from] MissingHeader),
-    /// What has to be signed is not.
+    /// A header that must be signed is not.
     #[error("{0} is not signed")]
     NotSigned(&'static str),
-    /// The date cannot be read.
+    /// The date cannot be parsed.
     #[error("the date cannot be read")]
     BadDate,
     /// The date is too far in the past or in the future.
@@ -52,7 +52,7 @@ pub enum Refusal {
     Skew,
 }
 
-/// A request that says who signed it, in the right form and at the right time. Whether that is true, the keys decide.
+/// A request with a well-formed, timely signature. Whether the signature is valid is checked with the keys.
 #[derive(Debug, Clone)]
 pub struct SignedRequest {
     authorization: Authorization,
@@ -60,10 +60,10 @@ pub struct SignedRequest {
 }
 
 impl SignedRequest {
-    /// Reads the signature of a request and checks what can be checked without keys.
+    /// Reads the signature of a request and checks everything that needs no key.
     ///
     /// # Errors
-    /// The first thing that is wrong.
+    /// [`Refusal`] with the first problem found.
     pub fn read(head: &Head<'_>, policy: Policy, now: SystemTime) -> Result<SignedRequest, Refusal> {
         let mut values = head.headers.get_all(AUTHORIZATION).iter();
         let (Some(value), None) = (values.next(), values.next()) else { return Err(Refusal::NotOne) };
@@ -91,12 +91,12 @@ impl SignedRequest {
         Ok(SignedRequest { authorization, message })
     }
 
-    /// Whose key it is said to be.
+    /// Returns the name of the key that the request claims to be signed with.
     pub fn key_id(&self) -> &str {
         &self.authorization.key_id
     }
 
-    /// Whether one of these keys made the signature. Takes up to a few milliseconds for each.
+    /// Returns whether one of these keys made the signature. Takes up to a few milliseconds for each key.
     pub fn is_signed_by_one_of<'a>(&self, keys: impl IntoIterator<Item = &'a PublicKey>) -> bool {
         let Authorization { algorithm, signature, .. } = &self.authorization;
         keys.into_iter().any(|key| key.verify(*algorithm, &self.message, signature))
@@ -107,7 +107,7 @@ fn distance(a: SystemTime, b: SystemTime) -> Duration {
     a.duration_since(b).unwrap_or_else(|earlier| earlier.duration())
 }
 
-/// A date as HTTP has it, or as scripts make one: `date -R`, `date -Is`.
+/// Parses a date in HTTP's format, or in a format that scripts produce with `date -R` or `date -Is`.
 fn parse_date(value: &[u8]) -> Option<SystemTime> {
     let text = std::str::from_utf8(value).ok()?;
     if let Ok(date) = httpdate::parse_http_date(text) {

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! ECDSA over the three curves that SSH knows, with any hash.
+//! ECDSA over the three curves of SSH, with any hash function.
 
 use p256::ecdsa::signature::hazmat::{PrehashSigner, PrehashVerifier};
 use p256::elliptic_curve::pkcs8::{DecodePrivateKey, EncodePublicKey, LineEnding};
@@ -12,7 +12,7 @@ use {p256::ecdsa as nistp256, p384::ecdsa as nistp384, p521::ecdsa as nistp521};
 
 use super::KeyError;
 
-/// A point of a curve.
+/// A public key: a point on a curve.
 #[derive(Debug, Clone)]
 pub(super) enum PublicKey {
     P256(nistp256::VerifyingKey),
@@ -20,7 +20,7 @@ pub(super) enum PublicKey {
     P521(nistp521::VerifyingKey),
 }
 
-/// The number that belongs to a point.
+/// A private key: the scalar that belongs to a point.
 #[derive(Clone)]
 pub(super) enum PrivateKey {
     P256(nistp256::SigningKey),
@@ -29,7 +29,7 @@ pub(super) enum PrivateKey {
 }
 
 impl PublicKey {
-    /// Reads a point as SEC 1 writes it. One that is not on the curve is refused.
+    /// Reads a point in SEC 1 encoding. A point that is not on the curve is rejected.
     pub(super) fn from_point(curve: EcdsaCurve, point: &[u8]) -> Result<PublicKey, KeyError> {
         Ok(match curve {
             EcdsaCurve::NistP256 => PublicKey::P256(nistp256::VerifyingKey::from_sec1_bytes(point)?),
@@ -46,7 +46,7 @@ impl PublicKey {
         }
     }
 
-    /// The point as SEC 1 writes it, uncompressed.
+    /// Returns the point in uncompressed SEC 1 encoding.
     pub(super) fn point(&self) -> Vec<u8> {
         match self {
             PublicKey::P256(key) => key.to_sec1_point(false).as_bytes().to_vec(),
@@ -63,7 +63,7 @@ impl PublicKey {
         }?)
     }
 
-    /// Whether the signature, in DER, is one of this digest.
+    /// Returns whether `signature`, in DER, is a valid signature of this digest.
     pub(super) fn verify(&self, digest: &[u8], signature: &[u8]) -> bool {
         match self {
             PublicKey::P256(key) => is_right(key, digest, nistp256::DerSignature::try_from(signature)),
@@ -78,21 +78,21 @@ fn is_right<S, E>(key: &impl PrehashVerifier<S>, digest: &[u8], signature: Resul
 }
 
 impl PrivateKey {
-    /// A new one over P-256.
+    /// Generates a new key over P-256.
     pub(super) fn generate() -> Result<PrivateKey, KeyError> {
         let mut secret = [0; 32];
         loop {
             SystemRandom::new()
                 .fill(&mut secret)
                 .map_err(|_| KeyError::Crypto("there are no random numbers"))?;
-            // Next to none is too large.
+            // Almost no random number is too large for the curve.
             if let Ok(key) = nistp256::SigningKey::from_slice(&secret) {
                 return Ok(PrivateKey::P256(key));
             }
         }
     }
 
-    /// The number of a key over a curve.
+    /// Creates a key from its scalar.
     pub(super) fn from_secret(curve: EcdsaCurve, secret: &[u8]) -> Result<PrivateKey, KeyError> {
         Ok(match curve {
             EcdsaCurve::NistP256 => PrivateKey::P256(nistp256::SigningKey::from_slice(secret)?),
@@ -101,7 +101,7 @@ impl PrivateKey {
         })
     }
 
-    /// Reads what SEC 1 calls `ECPrivateKey`, with the curve's name in it.
+    /// Reads an `ECPrivateKey` of SEC 1 that names its curve.
     pub(super) fn from_sec1(der: &[u8]) -> Result<PrivateKey, KeyError> {
         let read = p256::SecretKey::from_sec1_der(der).map(|key| PrivateKey::P256(key.into()));
         let read =
@@ -111,7 +111,7 @@ impl PrivateKey {
         read.map_err(|_| other_curve())
     }
 
-    /// Reads PKCS #8.
+    /// Reads a key in PKCS #8.
     pub(super) fn from_pkcs8(der: &[u8]) -> Result<PrivateKey, KeyError> {
         let read = p256::SecretKey::from_pkcs8_der(der).map(|key| PrivateKey::P256(key.into()));
         let read =
@@ -121,7 +121,7 @@ impl PrivateKey {
         read.map_err(|_| other_curve())
     }
 
-    /// SEC 1 in PEM.
+    /// Writes the key as SEC 1 in PEM.
     pub(super) fn to_pem(&self) -> Result<String, KeyError> {
         let failed = |_| KeyError::Crypto("it cannot be written");
         let pem = match self {
@@ -146,7 +146,7 @@ impl PrivateKey {
         }
     }
 
-    /// The signature of a digest, in DER.
+    /// Returns the signature of a digest, in DER.
     pub(super) fn sign(&self, digest: &[u8]) -> Result<Vec<u8>, KeyError> {
         Ok(match self {
             PrivateKey::P256(key) => signature::<nistp256::DerSignature>(key, digest)?.as_bytes().to_vec(),

@@ -9,19 +9,19 @@ use sha2::Sha256;
 
 use super::Public;
 
-/// The MD5 of a key's public part as SSH sends it (RFC 4253, section 6.6; RFC 5656; RFC 8709), in pairs of hexadecimal
+/// Returns the MD5 of the public key in SSH wire format (RFC 4253, section 6.6; RFC 5656; RFC 8709), as pairs of hexadecimal
 /// digits with colons between.
 pub(super) fn md5(key: &Public) -> String {
     let pairs: Vec<String> = Md5::digest(blob(key)).iter().map(|byte| format!("{byte:02x}")).collect();
     pairs.join(":")
 }
 
-/// Its SHA-256 in base64 without padding.
+/// Returns the SHA-256 of the public key in SSH wire format, in base64 without padding.
 pub(super) fn sha256(key: &Public) -> String {
     STANDARD_NO_PAD.encode(Sha256::digest(blob(key)))
 }
 
-/// The public part as it stands in `~/.ssh/*.pub`.
+/// Returns the public key as a line of `~/.ssh/*.pub`.
 pub(super) fn line(key: &Public, comment: &str) -> String {
     let comment: String = comment.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let line = format!("{} {} {comment}", kind(key), STANDARD.encode(blob(key)));
@@ -45,13 +45,13 @@ fn blob(key: &Public) -> Vec<u8> {
     }
 }
 
-/// SSH writes numbers with their sign: a zero byte keeps a high first bit from being one.
+/// Encodes a number for SSH, which writes numbers with a sign: a leading zero byte keeps the first bit clear.
 fn signed(number: &[u8]) -> Vec<u8> {
     let is_high = number.first().is_some_and(|first| first & 0x80 != 0);
     if is_high { [&[0], number].concat() } else { number.to_vec() }
 }
 
-/// Each with its length before it. Parts of a key are far shorter than four gigabytes.
+/// Encodes each part with its length before it. Parts of a key are far shorter than four gigabytes.
 fn strings(parts: &[&[u8]]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for part in parts {

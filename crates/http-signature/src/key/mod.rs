@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Keys, as SSH and OpenSSL write them.
+//! Keys in the formats of SSH and OpenSSL.
 
 mod ecdsa;
 mod fingerprint;
@@ -24,26 +24,26 @@ use crate::Hash;
 pub use private::PrivateKey;
 pub use public::PublicKey;
 
-/// RFC 8410: Ed25519 in X.509 and PKCS #8. A text that is none would not compile.
+/// Object identifier of Ed25519 in X.509 and PKCS #8 (RFC 8410). An invalid one would not compile.
 const ED25519: AlgorithmIdentifierRef<'static> =
     AlgorithmIdentifierRef { oid: ObjectIdentifier::new_unwrap("1.3.101.112"), parameters: None };
 
-/// Why a text is no key that can be used.
+/// Why a text cannot be used as a key.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum KeyError {
-    /// It is no key at all.
+    /// The text is not a key.
     #[error("the key cannot be read: {0}")]
     Format(String),
-    /// It is a key of a kind that is not accepted.
+    /// The kind of key is not supported.
     #[error("keys of the kind {0} are not supported")]
     Unsupported(String),
-    /// It is an RSA key that is too short or too long.
+    /// An RSA key is too short or too long.
     #[error("an RSA key must have between 1024 and 16384 bits, not {0}")]
     RsaBits(u32),
-    /// A passphrase protects it.
+    /// The key is protected by a passphrase.
     #[error("the key is protected by a passphrase")]
     Encrypted,
-    /// It does not do what a key does.
+    /// The cryptography library rejected the key.
     #[error("the key cannot be used: {0}")]
     Crypto(&'static str),
 }
@@ -76,12 +76,12 @@ impl From<p256::ecdsa::Error> for KeyError {
 #[derive(Debug, Clone)]
 enum Public {
     Rsa(rsa::PublicKey),
-    // Far larger than the others.
+    // Boxed because it is far larger than the others.
     Ecdsa(Box<ecdsa::PublicKey>),
     Ed25519([u8; 32]),
 }
 
-/// A positive number of a key. Zero, or a negative one, makes it no key.
+/// Returns a number of a key, which must be positive.
 fn positive(number: &Mpint) -> Result<&[u8], KeyError> {
     let bytes = number.as_positive_bytes().ok_or(ssh_key::Error::FormatEncoding)?;
     Ok(bytes)
@@ -96,7 +96,7 @@ fn digest(hash: Hash, message: &[u8]) -> Vec<u8> {
     }
 }
 
-/// `SubjectPublicKeyInfo` in PEM.
+/// Writes a `SubjectPublicKeyInfo` in PEM.
 fn public_pem(algorithm: AlgorithmIdentifierRef<'_>, key: &[u8]) -> Result<String, KeyError> {
     let subject_public_key = BitStringRef::from_bytes(key)?;
     pem("PUBLIC KEY", &SubjectPublicKeyInfoRef { algorithm, subject_public_key }.to_der()?)

@@ -2,9 +2,9 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! RSA for the sizes of keys that ring does not take: signing with fewer than 2048 or more than 4096 bits, verifying with more than
-//! 8192. Old accounts have such keys. How long it takes depends on how
-//! long the numbers of a key are, and on nothing else that is secret.
+//! RSA for key sizes that ring does not support: signing with fewer than 2048 or more than 4096 bits, verifying with more than
+//! 8192. Old accounts have such keys. The running time depends only on the lengths of the key's numbers, not on their secret
+//! values.
 
 use crypto_bigint::modular::{BoxedMontyForm, BoxedMontyParams};
 use crypto_bigint::{BoxedUint, NonZero, Odd};
@@ -13,7 +13,7 @@ use super::KeyError;
 use super::rsa::PublicKey;
 use crate::Hash;
 
-/// Before a digest (RFC 8017, section 9.2, note 1): which hash made it, in DER.
+/// Returns the DER prefix that names the hash before a digest (RFC 8017, section 9.2, note 1).
 fn digest_info(hash: Hash) -> &'static [u8] {
     match hash {
         Hash::Sha1 => b"\x30\x21\x30\x09\x06\x05\x2b\x0e\x03\x02\x1a\x05\x00\x04\x14",
@@ -23,7 +23,7 @@ fn digest_info(hash: Hash) -> &'static [u8] {
     }
 }
 
-/// What is signed of a message: as many bytes as the modulus has (EMSA-PKCS1-v1_5).
+/// Returns the padded digest that is signed. It is as long as the modulus (EMSA-PKCS1-v1_5).
 fn padded(hash: Hash, message: &[u8], length: usize) -> Vec<u8> {
     let info = [digest_info(hash), &super::digest(hash, message)].concat();
     // The shortest modulus has 128 bytes, and the longest info 83.
@@ -31,14 +31,14 @@ fn padded(hash: Hash, message: &[u8], length: usize) -> Vec<u8> {
     [&[0, 1], filling.as_slice(), &[0], &info].concat()
 }
 
-/// Whether the signature is one of this message.
+/// Returns whether the signature is valid for this message.
 pub(super) fn verify(key: &PublicKey, hash: Hash, message: &[u8], signature: &[u8]) -> bool {
     let number = (signature.len() == key.n.len()).then(|| Modulus::new(&key.n).ok()).flatten();
     let opened = number.and_then(|modulus| modulus.power(signature, &key.e));
     opened.is_some_and(|opened| opened == padded(hash, message, key.n.len()))
 }
 
-/// A private exponent.
+/// A private key that signs with its private exponent.
 pub(super) struct PrivateKey {
     modulus: Modulus,
     d: Vec<u8>,
@@ -53,13 +53,13 @@ impl PrivateKey {
     pub(super) fn sign(&self, hash: Hash, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         let padded = padded(hash, message, self.public.n.len());
         let signature = self.modulus.power(&padded, &self.d);
-        // A wrong one would tell something of the key.
+        // A wrong signature would reveal information about the key.
         let signature = signature.filter(|signature| verify(&self.public, hash, message, signature));
         signature.ok_or(KeyError::Crypto("its numbers do not belong together"))
     }
 }
 
-/// The private exponent reduced for one prime: `d mod (p - 1)`.
+/// Returns the private exponent reduced for one prime: `d mod (p - 1)`.
 pub(super) fn short_exponent(d: &[u8], prime: &[u8]) -> Result<Vec<u8>, KeyError> {
     let less_one = BoxedUint::from_be_slice_vartime(prime).wrapping_sub(BoxedUint::one());
     let less_one = NonZero::new(less_one).into_option().ok_or(KeyError::Crypto("it has no prime"))?;
@@ -68,7 +68,7 @@ pub(super) fn short_exponent(d: &[u8], prime: &[u8]) -> Result<Vec<u8>, KeyError
     Ok(short[zeros..].to_vec())
 }
 
-/// What is calculated modulo.
+/// A modulus, prepared for Montgomery multiplication.
 struct Modulus {
     params: BoxedMontyParams,
     bytes: usize,
@@ -81,7 +81,7 @@ impl Modulus {
         Ok(Modulus { params, bytes: n.len() })
     }
 
-    /// `base` to the power of `exponent`, in as many bytes as the modulus has; `None` when `base` is not below it.
+    /// Returns `base` to the power of `exponent`, in as many bytes as the modulus has; `None` if `base` is not below the modulus.
     fn power(&self, base: &[u8], exponent: &[u8]) -> Option<Vec<u8>> {
         let base = BoxedUint::from_be_slice(base, self.params.bits_precision()).ok()?;
         if base >= *self.params.modulus().as_ref() {

@@ -17,10 +17,10 @@ use ssh_key::private::{EcdsaKeypair, KeypairData};
 use super::{KeyError, Public, digest, ecdsa, fingerprint, pem, rsa};
 use crate::{Algorithm, Family, Hash};
 
-/// RFC 5480: ECDSA in X.509 and PKCS #8. A text that is none would not compile.
+/// Object identifier of ECDSA in X.509 and PKCS #8 (RFC 5480). An invalid one would not compile.
 const ECDSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 
-/// A key to sign with. `Debug` shows its kind only.
+/// A private key. `Debug` shows only its algorithm.
 #[derive(Clone)]
 pub struct PrivateKey {
     public: Public,
@@ -30,25 +30,25 @@ pub struct PrivateKey {
 #[derive(Clone)]
 enum Secret {
     Rsa(rsa::PrivateKey),
-    // Far larger than the others.
+    // Boxed because it is far larger than the others.
     Ecdsa(Box<ecdsa::PrivateKey>),
     Ed25519(Zeroizing<[u8; 32]>, Arc<Ed25519KeyPair>),
 }
 
 impl PrivateKey {
-    /// Reads a file as `ssh-keygen` and `openssl` write it: OpenSSH, PKCS #1, SEC 1 or PKCS #8, in PEM.
+    /// Reads a PEM file as `ssh-keygen` and `openssl` write it: OpenSSH, PKCS #1, SEC 1 or PKCS #8.
     ///
     /// # Errors
-    /// `Format`, `Unsupported`, `RsaBits`, `Encrypted`, `Crypto`.
+    /// [`KeyError::Format`], [`KeyError::Unsupported`], [`KeyError::RsaBits`], [`KeyError::Encrypted`], [`KeyError::Crypto`].
     pub fn from_pem(pem: &str) -> Result<PrivateKey, KeyError> {
         let secret = if pem.contains("BEGIN OPENSSH PRIVATE KEY") { openssh(pem)? } else { openssl(pem)? };
         Ok(PrivateKey::of(secret))
     }
 
-    /// A new key of the kind that everything in a Triton datacenter reads: ECDSA over P-256.
+    /// Generates an ECDSA key over P-256, the kind that every service of a Triton datacenter can read.
     ///
     /// # Errors
-    /// `Crypto`.
+    /// [`KeyError::Crypto`] if there are no random numbers.
     pub fn generate() -> Result<PrivateKey, KeyError> {
         Ok(PrivateKey::of(Secret::Ecdsa(ecdsa::PrivateKey::generate()?.into())))
     }
@@ -66,11 +66,11 @@ impl PrivateKey {
         PrivateKey { public, secret }
     }
 
-    /// The key in PEM without a passphrase, as old readers of it know it: SEC 1 for ECDSA, PKCS #1 for RSA, and PKCS #8 for
-    /// Ed25519.
+    /// Writes the key in PEM without a passphrase, in the format that old programs read: SEC 1 for ECDSA, PKCS #1 for RSA, and
+    /// PKCS #8 for Ed25519.
     ///
     /// # Errors
-    /// `Format`, `Crypto`.
+    /// [`KeyError::Format`], [`KeyError::Crypto`].
     pub fn to_pem(&self) -> Result<String, KeyError> {
         match &self.secret {
             Secret::Rsa(key) => key.to_pem(),
@@ -84,39 +84,40 @@ impl PrivateKey {
         }
     }
 
-    /// Its public part as a line of `~/.ssh/*.pub`.
+    /// Returns the public key as a line of `~/.ssh/*.pub`.
     pub fn public_openssh(&self, comment: &str) -> String {
         fingerprint::line(&self.public, comment)
     }
 
-    /// What this key signs with: a hash that fits its size.
+    /// Returns the algorithm that this key signs with. Its hash fits the size of the key.
     pub fn algorithm(&self) -> Algorithm {
         let (family, hash) = match &self.secret {
             Secret::Rsa(_) => (Family::Rsa, Hash::Sha256),
             Secret::Ed25519(..) => (Family::Ed25519, Hash::Sha512),
             Secret::Ecdsa(key) => match **key {
                 ecdsa::PrivateKey::P256(_) => (Family::Ecdsa, Hash::Sha256),
-                // Many servers know no SHA-384.
+                // Many servers do not support SHA-384.
                 _ => (Family::Ecdsa, Hash::Sha512),
             },
         };
         Algorithm { family, hash }
     }
 
-    /// What `ssh-keygen -E md5 -l` prints of its public part behind `MD5:`, the name that Manta knows a key by.
+    /// Returns the MD5 fingerprint of the public key, by which Manta identifies it. `ssh-keygen -E md5 -l` prints it after
+    /// `MD5:`.
     pub fn md5_fingerprint(&self) -> String {
         fingerprint::md5(&self.public)
     }
 
-    /// What `ssh-keygen -l` prints of its public part behind `SHA256:`.
+    /// Returns the SHA-256 fingerprint of the public key, as `ssh-keygen -l` prints it after `SHA256:`.
     pub fn sha256_fingerprint(&self) -> String {
         fingerprint::sha256(&self.public)
     }
 
-    /// The signature of a message. Takes up to some milliseconds.
+    /// Signs a message. Takes up to several milliseconds.
     ///
     /// # Errors
-    /// `Crypto`.
+    /// [`KeyError::Crypto`].
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         match &self.secret {
             Secret::Rsa(key) => key.sign(message),
@@ -133,7 +134,7 @@ impl fmt::Debug for PrivateKey {
 }
 
 fn openssl(pem: &str) -> Result<Secret, KeyError> {
-    // Both forms say so: PKCS #8 in the first line, the older ones in the second.
+    // Both formats contain the word: PKCS #8 in the first line, the older ones in the second.
     if pem.contains("ENCRYPTED") {
         return Err(KeyError::Encrypted);
     }
@@ -160,7 +161,7 @@ fn pkcs8(der: &[u8]) -> Result<Secret, KeyError> {
 }
 
 fn openssh(pem: &str) -> Result<Secret, KeyError> {
-    // A template leaves a blank line at the end, which is too much for this reader.
+    // Templates leave a blank line at the end, which this parser does not accept.
     let key = ssh_key::PrivateKey::from_openssh(pem.trim())?;
     match key.key_data() {
         KeypairData::Rsa(pair) => Ok(Secret::Rsa(rsa::PrivateKey::from_openssh(pair)?)),

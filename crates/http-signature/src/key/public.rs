@@ -8,15 +8,15 @@ use ssh_key::public::KeyData;
 use super::{KeyError, Public, digest, ecdsa, fingerprint, positive, public_pem, rsa};
 use crate::{Algorithm, Family};
 
-/// A key to verify with.
+/// A public key, which verifies signatures.
 #[derive(Debug, Clone)]
 pub struct PublicKey(Public);
 
 impl PublicKey {
-    /// Reads a line as it stands in `~/.ssh/*.pub`: kind, base64, and perhaps a comment.
+    /// Reads a line of `~/.ssh/*.pub`: kind, base64, and an optional comment.
     ///
     /// # Errors
-    /// Everything but `Encrypted`.
+    /// Any [`KeyError`] except [`KeyError::Encrypted`].
     pub fn from_openssh(line: &str) -> Result<PublicKey, KeyError> {
         let key = ssh_key::PublicKey::from_openssh(line.trim())?;
         Ok(PublicKey(match key.key_data() {
@@ -29,20 +29,20 @@ impl PublicKey {
         }))
     }
 
-    /// What `ssh-keygen -E md5 -l` prints behind `MD5:`.
+    /// Returns the MD5 fingerprint, as `ssh-keygen -E md5 -l` prints it after `MD5:`.
     pub fn md5_fingerprint(&self) -> String {
         fingerprint::md5(&self.0)
     }
 
-    /// What `ssh-keygen -l` prints behind `SHA256:`.
+    /// Returns the SHA-256 fingerprint, as `ssh-keygen -l` prints it after `SHA256:`.
     pub fn sha256_fingerprint(&self) -> String {
         fingerprint::sha256(&self.0)
     }
 
-    /// The key in PEM, as `ssh-keygen -e -m PKCS8` prints it.
+    /// Writes the key in PEM, as `ssh-keygen -e -m PKCS8` prints it.
     ///
     /// # Errors
-    /// `Format`.
+    /// [`KeyError::Format`].
     pub fn to_pem(&self) -> Result<String, KeyError> {
         match &self.0 {
             Public::Rsa(key) => key.to_pem(),
@@ -51,7 +51,7 @@ impl PublicKey {
         }
     }
 
-    /// Whether this key made the signature. Never, if the algorithm is of another family than the key.
+    /// Returns whether this key made the signature. It is `false` if the algorithm belongs to another kind of key.
     pub fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
         match (&self.0, algorithm.family) {
             (Public::Rsa(key), Family::Rsa) => key.verify(algorithm.hash, message, signature),

@@ -2,7 +2,8 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! RSA with the padding of PKCS #1 v1.5. The usual keys are ring's work; those that it does not take are [`super::plain_rsa`]'s.
+//! RSA with the padding of PKCS #1 v1.5. ring does the usual keys; [`super::plain_rsa`] does the sizes that ring does not
+//! support.
 
 use std::sync::Arc;
 
@@ -15,29 +16,29 @@ use ring::signature::{self, RsaKeyPair, RsaPublicKeyComponents};
 use super::{KeyError, plain_rsa};
 use crate::Hash;
 
-/// Shorter keys are broken, longer ones take too long.
+/// Allowed key sizes in bits. Shorter keys are broken, longer ones take too long.
 const BITS: std::ops::RangeInclusive<u32> = 1024..=16384;
 
-/// Bits of the longest public exponent. Real ones have 2 to 17.
+/// Maximum length of a public exponent in bits. Real ones have 2 to 17.
 const EXPONENT_BITS: u32 = 64;
 
-/// The longest keys that ring verifies with, in bits.
+/// Maximum length in bits of a key that ring verifies with.
 const RING_BITS: u32 = 8192;
 
-/// The longest exponent that ring verifies with, in bits.
+/// Maximum length in bits of an exponent that ring verifies with.
 const RING_EXPONENT_BITS: u32 = 33;
 
-/// A modulus and an exponent, as numbers without zeros before them.
+/// A public key: modulus and exponent, as numbers without leading zeros.
 #[derive(Debug, Clone)]
 pub(super) struct PublicKey {
     pub(super) n: Vec<u8>,
     pub(super) e: Vec<u8>,
 }
 
-/// The key that belongs to a modulus.
+/// A private key.
 #[derive(Clone)]
 pub(super) struct PrivateKey {
-    /// `RSAPrivateKey` of PKCS #1.
+    /// The key as an `RSAPrivateKey` of PKCS #1.
     der: Zeroizing<Vec<u8>>,
     public: PublicKey,
     signs: Signs,
@@ -49,14 +50,14 @@ enum Signs {
     Plain(Arc<plain_rsa::PrivateKey>),
 }
 
-/// How many bits a number has, without zeros before it.
+/// Returns the length of a number in bits, without leading zeros.
 fn bits(number: &[u8]) -> u32 {
     let first = number.first().map_or(0, |first| first.leading_zeros());
     u32::try_from(number.len() * 8).unwrap_or(u32::MAX).saturating_sub(first)
 }
 
 impl PublicKey {
-    /// Takes numbers without zeros before them.
+    /// Creates a key from numbers without leading zeros.
     pub(super) fn new(n: &[u8], e: &[u8]) -> Result<PublicKey, KeyError> {
         if !BITS.contains(&bits(n)) {
             return Err(KeyError::RsaBits(bits(n)));
@@ -68,14 +69,14 @@ impl PublicKey {
         Ok(PublicKey { n: n.to_vec(), e: e.to_vec() })
     }
 
-    /// What `ssh-keygen -e -m PKCS8` prints.
+    /// Writes the key in PEM, as `ssh-keygen -e -m PKCS8` prints it.
     pub(super) fn to_pem(&self) -> Result<String, KeyError> {
         let (modulus, public_exponent) = (UintRef::new(&self.n)?, UintRef::new(&self.e)?);
         let key = RsaPublicKeyRef { modulus, public_exponent }.to_der()?;
         super::public_pem(pkcs1::ALGORITHM_ID, &key)
     }
 
-    /// Whether the signature is one of this message.
+    /// Returns whether the signature is valid for this message.
     pub(super) fn verify(&self, hash: Hash, message: &[u8], signature: &[u8]) -> bool {
         let takes_ring = bits(&self.n) <= RING_BITS && bits(&self.e) <= RING_EXPONENT_BITS;
         let algorithm = match hash {
@@ -94,11 +95,11 @@ impl PublicKey {
 }
 
 impl PrivateKey {
-    /// Reads what PKCS #1 calls `RSAPrivateKey`.
+    /// Reads an `RSAPrivateKey` of PKCS #1.
     pub(super) fn from_pkcs1(der: &[u8]) -> Result<PrivateKey, KeyError> {
         let key = RsaPrivateKeyRef::from_der(der)?;
         let public = PublicKey::new(key.modulus.as_bytes(), key.public_exponent.as_bytes())?;
-        // It signs with keys of 2048 to 4096 bits only, and with the usual exponents.
+        // ring signs only with keys of 2048 to 4096 bits and the usual exponents.
         let signs = match RsaKeyPair::from_der(der) {
             Ok(pair) => Signs::Ring(Arc::new(pair)),
             Err(_) => {
@@ -108,7 +109,8 @@ impl PrivateKey {
         Ok(PrivateKey { der: Zeroizing::new(der.to_vec()), public, signs })
     }
 
-    /// Takes the numbers of a key as OpenSSH has them: without the two exponents that make signing fast.
+    /// Creates a key from the numbers in OpenSSH's format. It lacks the two exponents that make signing fast, so they are
+    /// computed.
     pub(super) fn from_openssh(pair: &ssh_key::private::RsaKeypair) -> Result<PrivateKey, KeyError> {
         let (public, private) = (&pair.public, &pair.private);
         let [d, p, q] = [&private.d, &private.p, &private.q].map(super::positive);
@@ -133,12 +135,12 @@ impl PrivateKey {
         &self.public
     }
 
-    /// PKCS #1 in PEM.
+    /// Writes the key as PKCS #1 in PEM.
     pub(super) fn to_pem(&self) -> Result<String, KeyError> {
         super::pem("RSA PRIVATE KEY", &self.der)
     }
 
-    /// The signature of a message, with SHA-256.
+    /// Signs a message with SHA-256.
     pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         let pair = match &self.signs {
             Signs::Ring(pair) => pair,

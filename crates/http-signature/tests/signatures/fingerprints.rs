@@ -2,13 +2,13 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The names that keys have in accounts.
+//! Fingerprints of keys.
 
 use http_signature::{PrivateKey, PublicKey};
 
 use crate::support::{key_file, public_key};
 
-/// The MD5 and the SHA-256 that `ssh-keygen -l` prints.
+/// The MD5 and SHA-256 fingerprints that `ssh-keygen -l` prints.
 const FINGERPRINTS: [(&str, &str, &str); 6] = [
     ("rsa", "f3:39:35:9b:af:1f:10:8f:1f:30:8c:3d:03:7e:55:92", "VTfPaOfCoYhC/QpySEyTcD4OPSkmhObia7I7uSoUtw0"),
     (

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Signatures that others made, our own, and what is left of them when a byte changes.
+//! Signatures made by other programs and by this crate, and requests with one changed byte.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod fingerprints;

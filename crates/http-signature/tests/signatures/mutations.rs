@@ -2,14 +2,14 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! A request of which a byte was changed is not signed any more.
+//! A request with one changed byte is no longer correctly signed.
 
 use proptest::prelude::*;
 
 use crate::support::{Request, public_key};
 use crate::vectors::vectors;
 
-/// A vector that signs its target, with the name of its key.
+/// Returns a vector that signs its target, and the name of its key.
 fn vector(index: usize) -> (String, Request) {
     let all: Vec<_> = vectors()
         .into_iter()
@@ -20,7 +20,7 @@ fn vector(index: usize) -> (String, Request) {
     all[index % all.len()].clone()
 }
 
-/// `text` with another printable character at a place; `None` when it would be the same one.
+/// Returns `text` with another printable character at `place`; `None` if the character would be the same.
 fn altered(text: &str, place: usize, to: u8) -> Option<String> {
     let mut bytes = text.as_bytes().to_vec();
     let place = place % bytes.len();
@@ -29,7 +29,7 @@ fn altered(text: &str, place: usize, to: u8) -> Option<String> {
     (from != to).then(|| String::from_utf8(bytes).unwrap())
 }
 
-/// The authorization with the value of one of its parameters altered.
+/// Returns the request with one changed character in the value of a parameter of its authorization.
 fn with_altered_parameter(request: &Request, name: &str, place: usize, to: u8) -> Option<Request> {
     let text = request.headers["authorization"].to_str().unwrap().to_owned();
     let start = text.find(&format!("{name}=\"")).unwrap() + name.len() + 2;
@@ -83,7 +83,7 @@ proptest! {
         let (key, request) = vector(index);
         let Some(changed) = with_altered_parameter(&request, "headers", place, to) else { return Ok(()) };
         let lower = |request: &Request| request.headers["authorization"].to_str().unwrap().to_ascii_lowercase();
-        // Names are the same in any case.
+        // Header names are case-insensitive.
         if lower(&changed) != lower(&request) {
             prop_assert!(!changed.is_signed_by(&public_key(&key)), "{changed:?}");
         }

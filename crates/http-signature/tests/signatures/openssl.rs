@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Signatures and keys that OpenSSL made: `tests/data/make-signatures.sh`.
+//! Signatures and keys made by OpenSSL: see `tests/data/make-signatures.sh`.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,11 +10,11 @@ use http_signature::{Algorithm, Family, Hash, PrivateKey};
 
 use crate::support::{key_file, public_key};
 
-/// Every signature of the word "message": key, algorithm, signature.
+/// Returns every signature of the word "message": key, algorithm, signature.
 fn signatures() -> Vec<(&'static str, Algorithm, Vec<u8>)> {
     let lines = include_str!("../data/signatures.txt").lines().map(|line| {
         let words: Vec<&str> = line.split(' ').collect();
-        // No client names this one.
+        // No client uses this name, so the crate does not parse it.
         let algorithm = match words[1] {
             "rsa-sha384" => Algorithm { family: Family::Rsa, hash: Hash::Sha384 },
             name => name.parse().unwrap(),
@@ -43,12 +43,12 @@ fn signatures_of_every_size_and_hash_are_right() {
         }
         let other_hash = if algorithm.hash == Hash::Sha256 { Hash::Sha512 } else { Hash::Sha256 };
         let other = Algorithm { hash: other_hash, ..algorithm };
-        // Ed25519 hashes by itself.
+        // Ed25519 hashes by itself, so the hash of the algorithm does not matter.
         assert_eq!(key.verify(other, b"message", &signature), algorithm.family == Family::Ed25519, "{name}");
     }
 }
 
-/// Those of RSA and Ed25519 are the same whoever makes them.
+/// RSA and Ed25519 signatures are deterministic.
 #[test]
 fn keys_of_every_size_sign_as_openssl_does() {
     let mut compared = 0;
@@ -112,7 +112,7 @@ fn numbers_that_do_not_belong_together_make_no_signature() {
     let other = key_file("rsa");
     let mut der =
         STANDARD.decode(key.lines().filter(|line| !line.starts_with('-')).collect::<String>()).unwrap();
-    // Inside of the private exponent, which is the key of this size signed with.
+    // This byte is inside the private exponent, with which a key of this size signs.
     der[300] ^= 1;
     let text = format!(
         "-----BEGIN RSA PRIVATE KEY-----\n{}\n-----END RSA PRIVATE KEY-----\n",

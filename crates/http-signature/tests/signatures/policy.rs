@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What a server asks beside a right signature.
+//! What a server requires besides a valid signature.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ fn the_date_has_to_be_signed_and_readable() {
     assert_eq!(read(&[("date", DATE), ("host", "x")], &["host"]), Err(Refusal::NotSigned("date")));
     assert_eq!(read(&[("date", "yesterday")], &["date"]), Err(Refusal::BadDate));
     assert_eq!(read(&[("host", "x")], &["host"]), Err(Refusal::NotSigned("date")));
-    // Where a browser or a library sets the date itself, x-date stands for it.
+    // `x-date` replaces the date where a browser or a library sets `date` itself.
     assert_eq!(read(&[("x-date", DATE)], &["x-date"]), Ok(()));
     assert_eq!(read(&[("date", "old"), ("x-date", DATE)], &["x-date"]), Ok(()));
     assert_eq!(read(&[("date", DATE), ("x-date", DATE)], &["date"]), Err(Refusal::NotSigned("x-date")));

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Keys to sign with, in every form, and what comes of them.
+//! Private keys in every format, and their signatures.
 
 use http_signature::{Authorization, Family, KeyError, PrivateKey, PublicKey, SignError, Signer};
 
@@ -34,7 +34,7 @@ fn what_is_signed_is_verified() {
     }
 }
 
-/// Those of RSA and Ed25519 are the same every time they are made.
+/// RSA and Ed25519 signatures are deterministic.
 #[test]
 fn signatures_are_those_of_the_usual_client_library() {
     let mut compared = 0;

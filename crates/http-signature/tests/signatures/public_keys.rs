@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Keys to verify with.
+//! Public keys.
 
 use http_signature::{KeyError, PublicKey};
 
@@ -36,7 +36,7 @@ fn what_is_no_key_is_refused() {
     let line = key_file("ecdsa256.pub");
     let (kind, rest) = line.split_once(' ').unwrap();
     let private = key_file("rsa");
-    // A point that is not on the curve: the last of its bytes changed.
+    // With a changed last byte, the point is not on the curve.
     let off_the_curve = line.replace("gZro=", "gZrk=");
     let other_kind = format!("ssh-rsa {rest}");
     for text in ["", "#", "ssh-rsa", "ssh-rsa AAAA", kind, rest, &private, &off_the_curve, &other_kind] {

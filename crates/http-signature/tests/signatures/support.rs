@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Requests as data.
+//! Requests as data that tests can change.
 
 use std::fs;
 use std::time::{Duration, SystemTime};
@@ -10,15 +10,15 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use http_signature::{Head, Policy, PublicKey, Refusal, SignedRequest};
 
-/// The date of every request here.
+/// The date of every request in these tests.
 pub(crate) const DATE: &str = "Tue, 02 Jan 2024 03:04:05 GMT";
 
-/// [`DATE`], and a little later.
+/// Returns a time 3 s after [`DATE`].
 pub(crate) fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_704_164_645 + 3)
 }
 
-/// A file of the folder of keys.
+/// Returns the content of a file in the folder of keys.
 pub(crate) fn key_file(name: &str) -> String {
     fs::read_to_string(format!("{}/tests/data/keys/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
@@ -59,7 +59,7 @@ impl Request {
         SignedRequest::read(&self.head(), Policy::default(), now())
     }
 
-    /// Whether a server takes it for signed with this key.
+    /// Returns whether a server accepts the request as signed with this key.
     pub(crate) fn is_signed_by(&self, key: &PublicKey) -> bool {
         self.read().is_ok_and(|request| request.is_signed_by_one_of([key]))
     }

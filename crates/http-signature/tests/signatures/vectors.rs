@@ -2,13 +2,13 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Requests that npm `http-signature` signed: `tests/data/make-vectors.js` made them.
+//! Requests that npm `http-signature` signed: see `tests/data/make-vectors.js`.
 
 use serde_json::Value;
 
 use crate::support::{Request, public_key};
 
-/// Every vector, with the name of its key.
+/// Returns every vector, with the name of its key.
 pub(crate) fn vectors() -> Vec<(String, Request)> {
     let all: Vec<Value> = serde_json::from_str(include_str!("../data/vectors.json")).unwrap();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -42,7 +42,7 @@ fn no_other_key_has_made_them() {
         let others: Vec<_> = names.into_iter().filter(|name| *name != key).map(public_key).collect();
         let signed = request.read().unwrap();
         assert!(!signed.is_signed_by_one_of(&others), "{request:?}");
-        // The right one is found among others, wherever it stands.
+        // The right key is found among others, at any position.
         assert!(signed.is_signed_by_one_of(others.iter().chain([&public_key(&key)])));
         assert!(signed.is_signed_by_one_of([&public_key(&key)].into_iter().chain(&others)));
     }
