@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use crate::config::{Config, NamedBy};
 
-/// Why there is no base directory.
+/// Why the base directory cannot be created.
 #[derive(Debug, thiserror::Error)]
 #[error("the local base directory {path} ({named_by}) {problem}", path = .path.display())]
 pub struct NoBaseDir {
@@ -27,8 +27,8 @@ enum Problem {
     NotMade(io::Error),
 }
 
-/// Sees to it that the directory of local data is there. One that somebody has named is made, and nothing above it: what is
-/// missing there may be a file system that is not mounted yet, and data would be hidden below it later.
+/// Makes sure that the directory of local data exists. A directory named in the configuration is created, but none
+/// above it: a missing parent may be a file system that is not mounted yet, and would later hide the data.
 pub(super) fn prepare(config: &Config) -> Result<(), NoBaseDir> {
     let (path, named_by) = (&config.local_base_dir, config.local_base_dir_named_by);
     let failed = |problem| Err(NoBaseDir { path: path.clone(), named_by, problem });
@@ -41,7 +41,7 @@ pub(super) fn prepare(config: &Config) -> Result<(), NoBaseDir> {
                 fs::create_dir(path).or_else(|error| failed(Problem::NotMade(error)))
             }
         },
-        // Local storage says what is wrong whenever it is needed.
+        // Local storage reports the problem whenever it is used.
         Err(_) => Ok(()),
     }
 }

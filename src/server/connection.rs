@@ -2,10 +2,10 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! One HTTP/1 connection: hyper in the middle, and around it deadlines, refusals and a close that loses no answer.
+//! One HTTP/1 connection: hyper, surrounded by deadlines, refusals and a close that loses no answer.
 //!
-//! A client may close its sending side after the request and still gets its answer, as with Node.js; hence a
-//! client that goes away is noticed when the answer is written.
+//! As in Node.js, a client may close its sending side after the request and still gets its answer. Therefore a client
+//! that has gone away is noticed only when the answer is written.
 
 mod io;
 mod linger;
@@ -47,17 +47,17 @@ use io::ConnectionIo;
 pub(super) use state::ConnectionState;
 use state::{ConnectionHandle, Overdue, Phase};
 
-/// What connections have in common.
+/// What all connections share.
 pub(super) struct Surroundings<'a> {
-    /// How connections are treated; each request takes it as it is when it begins.
+    /// How connections are treated. Each request uses the version that is current when it begins.
     pub(super) config: &'a ArcSwap<ServeConfig>,
-    /// Told about refusals and stalls.
+    /// Notified of refusals and stalls.
     pub(super) events: &'a dyn ConnectionEvents,
-    /// Ends the connection after the request at hand.
+    /// Ends the connection after the current request.
     pub(super) shutdown: &'a CancellationToken,
-    /// Ends it at once.
+    /// Ends the connection at once.
     pub(super) abort: &'a CancellationToken,
-    /// Whether the answer to the next request is the last one.
+    /// Whether the connection ends after its next answer.
     pub(super) is_leaving: &'a AtomicBool,
 }
 
@@ -70,7 +70,7 @@ pub(super) enum Ended {
     Cut,
 }
 
-/// What is left to do once hyper is done with a connection.
+/// What is left to do once hyper has finished with a connection.
 enum Rest {
     Refuse(Refusal),
     Linger,
@@ -108,7 +108,7 @@ where
     Ended::Finished
 }
 
-/// Sends a refusal, if there is one, and closes so that the client sees the last answer.
+/// Sends a refusal, if there is one, and closes the connection so that the client receives the last answer.
 pub(super) async fn finish(stream: TcpStream, refusal: Option<&Refusal>, shutdown: &CancellationToken) {
     let written = match refusal {
         Some(refusal) => linger::write_all(&stream, &refusal.to_bytes()).await,
@@ -119,7 +119,7 @@ pub(super) async fn finish(stream: TcpStream, refusal: Option<&Refusal>, shutdow
     }
 }
 
-/// Runs hyper, and watches the deadlines and the tokens meanwhile. `shared` has the socket afterwards.
+/// Runs hyper while watching the deadlines and the tokens. Afterwards `shared` has the socket.
 async fn drive<S>(
     stream: TcpStream,
     shared: &Arc<ConnectionState>,
@@ -171,8 +171,8 @@ where
                 return Rest::Close;
             }
         };
-        // Polls what is in it only when that has happened. The connection is polled for every piece of input, and
-        // looking at a token each time would take locks that all connections share.
+        // `FuturesUnordered` polls a future only when it was woken. The connection is polled for every piece of input,
+        // and polling a token each time would take locks that all connections share.
         let mut event = FuturesUnordered::from_iter([next_event(around, told, wait)]);
         tokio::select! {
             result = connection.as_mut() => return rest_of(shared, result),
@@ -188,15 +188,15 @@ where
     }
 }
 
-/// What happens beside a connection.
+/// What can happen to a connection besides its traffic.
 enum Event {
     Abort,
     Shutdown,
-    /// It is time to look at the deadlines.
+    /// It is time to check the deadlines.
     Look,
 }
 
-/// Waits for the next event; not for the shutdown when the connection has been `told` about it.
+/// Waits for the next event. The shutdown is not one if the connection has already been `told` about it.
 async fn next_event(around: &Surroundings<'_>, told: bool, wait: Duration) -> Event {
     tokio::select! {
         () = around.abort.cancelled() => Event::Abort,
@@ -205,14 +205,14 @@ async fn next_event(around: &Surroundings<'_>, told: bool, wait: Duration) -> Ev
     }
 }
 
-/// Decides what the client still has to get.
+/// Decides what the client still has to receive.
 fn rest_of(shared: &ConnectionState, result: Result<(), hyper::Error>) -> Rest {
     let withheld = shared.withheld();
     match result {
         Err(error) if !withheld.is_empty() => {
             Rest::Refuse(Refusal::from_parser(status_of(&withheld), &error.to_string()))
         }
-        // hyper gives no answer to the preface of HTTP/2.
+        // hyper does not answer the preface of HTTP/2.
         Err(error) if error.is_parse() && shared.phase().awaits_head() => {
             Rest::Refuse(Refusal::from_parser(StatusCode::HTTP_VERSION_NOT_SUPPORTED, &error.to_string()))
         }
@@ -225,7 +225,7 @@ fn rest_of(shared: &ConnectionState, result: Result<(), hyper::Error>) -> Rest {
     }
 }
 
-/// A response body that tells the connection when hyper has taken all of it.
+/// A response body that notifies the connection when hyper has taken all of it.
 struct TrackedBody {
     body: Body,
     shared: Arc<ConnectionState>,

@@ -2,52 +2,52 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! File descriptors: as many as the system allows, and what they are enough for.
+//! File descriptors: raises their limit as far as the system allows, and shares them out.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// More than any number of connections needs.
 const ENOUGH: u64 = 1 << 22;
 
-/// What a connection may have open: its socket, its file, and one more file or a connection to Manta or another server.
+/// The descriptors of one connection: its socket, its file, and one more file or a connection to Manta or another server.
 const OF_A_CONNECTION: u64 = 3;
 
-/// What connections leave to others: the backends, the log, the work in the background.
+/// Descriptors reserved for the backends, the log and background work.
 const RESERVE: u64 = 128;
 
 /// How many files this process may have open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Descriptors(u64);
 
-/// How many connections there may be at a time.
+/// How many connections of each kind there may be at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Share {
-    /// Those that are served.
+    /// Connections that are served.
     pub(super) served: usize,
-    /// Those that are told that there are too many.
+    /// Connections over the limit, which get a 503.
     pub(super) refused: usize,
-    /// Those of scrapers.
+    /// Connections of metrics scrapers.
     pub(super) metrics: usize,
 }
 
 impl Descriptors {
-    /// Raises the limit to what the system lets the process have, and returns it.
+    /// Raises the limit to the most that the system allows this process, and returns it.
     pub(super) fn raise() -> Descriptors {
         let limit = getrlimit(Resource::Nofile);
         let wanted = limit.maximum.unwrap_or(ENOUGH).min(ENOUGH);
         if limit.current.is_some_and(|current| current < wanted) {
-            // What cannot be raised stays as it is; the limit counts that is in force afterwards.
+            // If raising fails, the limit stays; the value read afterwards counts.
             let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum });
         }
         Descriptors::in_force()
     }
 
-    /// The limit as it is.
+    /// Returns the current limit.
     pub(super) fn in_force() -> Descriptors {
         Descriptors(getrlimit(Resource::Nofile).current.unwrap_or(ENOUGH))
     }
 
-    /// What connections may have of it, at most `max_connections` of clients: with 1,024 descriptors some 250.
+    /// Returns the connections that the limit allows, at most `max_connections` of clients: 261 for 1,024 descriptors.
     pub(super) fn share(self, max_connections: usize) -> Share {
         let left = self.0.saturating_sub(RESERVE.min(self.0 / 2));
         let number = |share: u64| usize::try_from(share.max(1)).unwrap_or(usize::MAX);

@@ -10,25 +10,25 @@ use super::http_refusal::Refusal;
 use crate::config::Stalled;
 use crate::telemetry::Metrics;
 
-/// Told what happens on connections. Called on the runtime's threads: must not block.
+/// Is notified of what happens on connections. The methods run on the runtime's threads and must not block.
 pub(super) trait ConnectionEvents: Send + Sync + 'static {
     /// A connection was accepted.
     fn opened(&self) {}
-    /// A connection of those ended.
+    /// An accepted connection ended.
     fn closed(&self) {}
-    /// Something that is no request was answered.
+    /// Input that is not a request was refused.
     fn refused(&self, peer: SocketAddr, refusal: &Refusal);
     /// A client was cut off because it took its answer too slowly.
     fn stalled(&self, peer: SocketAddr, stalled: Stalled);
 }
 
-/// What the API's connections tell.
+/// Reports the events of the API's connections.
 pub(super) struct Events {
     metrics: Arc<Metrics>,
 }
 
 impl Events {
-    /// Told to the log and these.
+    /// Reports to the log and to these metrics.
     pub(super) fn new(metrics: Arc<Metrics>) -> Events {
         Events { metrics }
     }

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What answers requests under one configuration, and how it follows from that of the configuration before.
+//! A generation: everything that answers requests under one configuration, and how the next one is made from it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,24 +20,24 @@ use crate::storage::{LocalStorage, MantaConnection, MantaStorage, Storage};
 use crate::telemetry::{self, Metrics};
 use crate::workers::Prepared;
 
-/// How long a change waits for backends that are new. One that takes longer answers as it does at a start.
+/// How long a change waits for new backends. A slower backend answers as it does after a start.
 const READY_LIMIT: Duration = Duration::from_secs(3);
 
-/// An app and those who are let in to it. Dropping the last one who uses a backend ends its connections.
+/// An app and its authenticator. A backend's connections end when its last user is dropped.
 #[derive(Debug)]
 pub(super) struct Generation {
     pub(super) app: Arc<App>,
     pub(super) auth: Arc<Authenticator>,
     manta: Option<MantaConnection>,
-    /// Absent where the directory could not be used at the start.
+    /// Absent if the directory could not be used at the start.
     lock: Option<DirectoryLock>,
 }
 
 impl Generation {
-    /// Connects the backends; none of them has to answer. The worker is that of `auth`, if it has one.
+    /// Creates the backends, none of which has to answer yet. The worker returned is the authenticator's, if it has one.
     ///
     /// # Errors
-    /// When another process uses the local directory, or the manifests are local and cannot be used.
+    /// Another process uses the local directory, or the manifests are local and cannot be used.
     pub(super) async fn first(
         config: Arc<Config>,
         metrics: Arc<Metrics>,
@@ -71,11 +71,11 @@ impl Generation {
         Ok((Generation { app: Arc::new(app), auth: Arc::new(auth), manta, lock }, key_worker))
     }
 
-    /// The one of another configuration. Of its backends those are new whose settings are; there is no waiting for them. The
-    /// worker is that of `auth`, if that is new and has one.
+    /// Makes the generation of another configuration. Backends with unchanged settings are kept; new ones are not
+    /// waited for. The worker returned is the authenticator's, if the authenticator is new and has one.
     ///
     /// # Errors
-    /// When there cannot be one in this process, or Manta's key cannot be used.
+    /// This process cannot use the configuration, or Manta's key cannot be used.
     pub(super) async fn next(
         &self,
         config: Arc<Config>,
@@ -114,7 +114,7 @@ impl Generation {
         Ok((Generation { app: Arc::new(app), auth, manta, lock }, key_worker))
     }
 
-    /// The way to the Manta of a configuration, with the key that is there now.
+    /// Returns the connection to the Manta of a configuration, with the current key.
     async fn next_manta(&self, config: &Config) -> Result<Option<MantaConnection>, Refused> {
         let Some(wanted) = &config.manta else { return Ok(None) };
         match &self.manta {
@@ -143,25 +143,25 @@ impl Generation {
         Storage::new(self.app.storage.local.clone(), next)
     }
 
-    /// Reads Manta's key again; whether it is another one.
+    /// Reads Manta's key again. Returns whether it has changed.
     ///
     /// # Errors
-    /// When it cannot be used and the former one could.
+    /// The key cannot be used, and the earlier one could be.
     pub(super) async fn renew_key(&self) -> Result<bool, Refused> {
         let Some(manta) = &self.manta else { return Ok(false) };
         match manta.renew().await {
             Ok(is_another) => Ok(is_another),
-            // As it has been since the start: that is told whenever Manta is needed.
+            // The key was unusable from the start, which is reported whenever Manta is needed.
             Err(_) if !manta.has_key() => Ok(false),
             Err(reason) => Err(Refused::Key { file: manta.config().key.clone(), reason }),
         }
     }
 
-    /// Waits some seconds for the backends that are not those of `before`.
+    /// Waits some seconds for the backends that `before` does not have.
     pub(super) async fn ready(&self, before: &Generation) {
         let images = async {
             if !self.has_database_of(before) {
-                // It fails when the process is being stopped.
+                // This fails only when the process is being stopped.
                 let _ = self.app.db.filtered(|_| false).await;
             }
         };
@@ -179,7 +179,7 @@ impl Generation {
         Arc::ptr_eq(&self.app.db, &other.app.db)
     }
 
-    /// Whether all that work in the background depends on is the same.
+    /// Returns whether everything that background work depends on is the same.
     pub(super) fn has_backends_of(&self, other: &Generation) -> bool {
         let same_storage = match (self.app.storage.manta(), other.app.storage.manta()) {
             (Ok(mine), Ok(theirs)) => mine.ptr_eq(theirs),

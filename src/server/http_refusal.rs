@@ -2,11 +2,11 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Answers to what never becomes a request: bytes that are no HTTP, heads that are too large or too slow, and
+//! Answers to input that never becomes a request: bytes that are not HTTP, heads that are too large or too slow, and
 //! connections over the limit.
 //!
-//! hyper answers some of these itself, with an empty body. The connection withholds that answer and sends one
-//! of these instead, so that every answer of the service has a JSON body with a code.
+//! hyper answers some of these itself, with an empty body. The connection withholds that answer and sends one of these
+//! instead, so that every answer of the service has a JSON body with a code.
 
 use std::time::SystemTime;
 
@@ -20,12 +20,12 @@ pub(super) struct Refusal {
     pub status: StatusCode,
     /// The code in its body, for example `BadRequestError`.
     pub code: &'static str,
-    /// The message in its body. Holds nothing that the client sent.
+    /// The message in its body. It contains nothing that the client sent.
     pub message: String,
 }
 
 impl Refusal {
-    /// For what the HTTP parser does not accept.
+    /// The answer to bytes that the HTTP parser does not accept.
     pub(super) fn from_parser(status: StatusCode, reason: &str) -> Refusal {
         let code = match status {
             StatusCode::URI_TOO_LONG => "RequestURITooLargeError",
@@ -36,7 +36,7 @@ impl Refusal {
         Refusal { status, code, message: format!("cannot read the request: {reason}") }
     }
 
-    /// For a head that has not arrived in time.
+    /// The answer to a head that has not arrived in time.
     pub(super) fn timeout() -> Refusal {
         Refusal {
             status: StatusCode::REQUEST_TIMEOUT,
@@ -45,7 +45,7 @@ impl Refusal {
         }
     }
 
-    /// For a connection over the limit.
+    /// The answer to a connection over the limit.
     pub(super) fn overloaded() -> Refusal {
         Refusal {
             status: StatusCode::SERVICE_UNAVAILABLE,
@@ -54,7 +54,7 @@ impl Refusal {
         }
     }
 
-    /// The whole HTTP/1.1 response.
+    /// Returns the complete HTTP/1.1 response.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         #[derive(Serialize)]
         struct Wire<'a> {
@@ -76,7 +76,7 @@ impl Refusal {
     }
 }
 
-/// The status of a response head that hyper wrote; 400 if there is none.
+/// Returns the status in a response head that hyper wrote, or 400 if there is none.
 pub(super) fn status_of(head: &[u8]) -> StatusCode {
     let digits =
         head.strip_prefix(b"HTTP/1.1 ").or(head.strip_prefix(b"HTTP/1.0 ")).and_then(|rest| rest.get(..3));

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Accepting connections, and ending all of them.
+//! Accepts connections, and ends all of them at a shutdown.
 
 use std::convert::Infallible;
 use std::io;
@@ -26,10 +26,10 @@ use super::events::ConnectionEvents;
 use super::http_refusal::Refusal;
 use super::limits::ServeConfig;
 
-/// Waits after a failure to accept, such as a lack of file descriptors: the first, and the longest.
+/// The first and the longest pause after a failure to accept, such as a lack of file descriptors.
 const BACKOFF: [Duration; 2] = [Duration::from_millis(10), Duration::from_secs(1)];
 
-/// How a shutdown went.
+/// The result of a shutdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Drained {
     /// Connections that were cut off after [`ServeConfig::drain_limit`].
@@ -53,7 +53,7 @@ struct ServerInner<S> {
     cut: AtomicUsize,
 }
 
-/// An address that connections are accepted on, until this is closed or the server shuts down.
+/// An address on which connections are accepted until it is closed or the server shuts down.
 #[derive(Debug)]
 pub(super) struct Door {
     close: CancellationToken,
@@ -61,15 +61,15 @@ pub(super) struct Door {
 }
 
 impl Door {
-    /// Accepts no more connections there. Those that have come are served on; each ends with the answer to its next request,
-    /// or when it is idle for too long.
+    /// Stops accepting connections there. Existing connections are still served; each ends after its next answer, or
+    /// when it is idle for too long.
     pub(super) fn close(self) {
         self.is_closed.store(true, Ordering::Relaxed);
         self.close.cancel();
     }
 }
 
-/// Serves HTTP/1 on all listeners until `shutdown` is cancelled and the requests at hand are done.
+/// Serves HTTP/1 on all listeners until `shutdown` is cancelled and the current requests are done.
 ///
 /// Requests carry the extensions [`crate::api::Peer`] and [`crate::api::FileBodies`].
 pub(super) async fn serve<S>(
@@ -95,7 +95,7 @@ where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send,
 {
-    /// One that listens nowhere yet. It ends when `shutdown` is cancelled.
+    /// Makes a server without listeners. It ends when `shutdown` is cancelled.
     pub(super) fn new(
         service: S,
         config: ServeConfig,
@@ -116,7 +116,7 @@ where
         }))
     }
 
-    /// Accepts connections there, too. To be called within the runtime.
+    /// Accepts connections on this listener as well. Must be called within the runtime.
     pub(super) fn open(&self, listener: TcpListener) -> Door {
         let door = Door { close: self.0.shutdown.child_token(), is_closed: Arc::default() };
         let (close, is_closed) = (door.close.clone(), Arc::clone(&door.is_closed));
@@ -124,7 +124,7 @@ where
         door
     }
 
-    /// Changes how the service listens, for requests that come from now on.
+    /// Changes the settings for requests from now on.
     pub(super) fn set_config(&self, config: ServeConfig) {
         self.0.config.store(Arc::new(config));
     }
@@ -145,7 +145,7 @@ where
     }
 }
 
-/// Accepts connections until the door is closed.
+/// Accepts connections until the address is closed.
 async fn accept<S>(
     server: Arc<ServerInner<S>>,
     listener: TcpListener,
@@ -177,7 +177,7 @@ async fn accept<S>(
             }
         }
     }
-    // Whoever the system has let in already is not turned away because of another address.
+    // Connections that the system has already accepted are served, although the address is being closed.
     while is_closed.load(Ordering::Relaxed)
         && let Some(Ok((stream, peer))) = listener.accept().now_or_never()
     {
@@ -185,7 +185,7 @@ async fn accept<S>(
     }
 }
 
-/// Errors of a connection that ended before it was accepted.
+/// Returns whether the error is that of a connection that ended before it was accepted.
 fn belongs_to_the_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
@@ -196,7 +196,7 @@ where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send,
 {
-    // Failures mean that the connection is gone already, which reading from it will show.
+    // If this fails, the connection is gone already, which the first read will show.
     let _ = stream.set_nodelay(true);
     let _ = rustix::net::sockopt::set_socket_keepalive(&stream, true);
     let server = Arc::clone(server);
@@ -215,14 +215,14 @@ where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send,
 {
-    /// Takes a place among the open connections, if there is one.
+    /// Returns whether another connection may be opened, and counts it if so.
     fn has_place(&self) -> bool {
         let limit = self.config.load().max_connections;
         let take = |open: usize| (open < limit).then_some(open + 1);
         self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
 
-    /// Serves a connection that has a place.
+    /// Serves a connection that was counted as open.
     async fn connection(&self, stream: TcpStream, peer: SocketAddr, is_leaving: &AtomicBool) {
         self.events.opened();
         let around = Surroundings {

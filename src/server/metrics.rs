@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Serving metrics, on a listener of its own.
+//! Serves metrics on a separate listener.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,9 +22,9 @@ use crate::config::Stalled;
 use crate::images::CurrentApp;
 use crate::telemetry::{self, LogControl, Metrics};
 
-/// Between attempts to listen for metrics.
+/// The pause between attempts to listen for metrics.
 const RETRY: Duration = Duration::from_secs(10);
-/// Scrapers are few.
+/// There are only few scrapers.
 const CONNECTIONS: usize = 100;
 const DRAIN: Duration = Duration::from_secs(1);
 
@@ -32,12 +32,12 @@ const DRAIN: Duration = Duration::from_secs(1);
 pub(super) struct MetricsServer {
     router: Router,
     shutdown: CancellationToken,
-    /// Of the one at the present address.
+    /// Stops serving at the current address.
     stop: CancellationToken,
 }
 
 impl MetricsServer {
-    /// Serves nothing yet. It ends with `shutdown`.
+    /// Makes a server that does not listen yet. It ends with `shutdown`.
     pub(super) fn new(
         metrics: &Arc<Metrics>,
         app: CurrentApp,
@@ -47,8 +47,8 @@ impl MetricsServer {
         MetricsServer { router: router(metrics, app, log), stop: shutdown.child_token(), shutdown }
     }
 
-    /// Serves at this address. One that is not to be had is tried again, because the API does not depend on it; why it is
-    /// not is told once, and again when the reason is another one.
+    /// Serves at this address. If the address cannot be used, it is tried again, because the API does not depend on it.
+    /// The reason is logged once, and again when it changes.
     pub(super) fn start(&mut self, address: SocketAddr) {
         let (router, stop) = (self.router.clone(), self.stop.clone());
         tokio::spawn(async move {
@@ -72,7 +72,7 @@ impl MetricsServer {
         });
     }
 
-    /// Serves there from now on, and nowhere else.
+    /// Serves on this listener only from now on, or not at all.
     pub(super) fn move_to(&mut self, listener: Option<TcpListener>) {
         let stop = self.shutdown.child_token();
         std::mem::replace(&mut self.stop, stop).cancel();
@@ -111,7 +111,7 @@ fn router(metrics: &Arc<Metrics>, current: CurrentApp, log: LogControl) -> Route
     })
 }
 
-/// The metrics' connections are not counted.
+/// Connections for metrics are not counted.
 struct Quiet;
 
 impl ConnectionEvents for Quiet {

@@ -2,8 +2,8 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The process: builds an [`App`](crate::images::App) from a [`Config`](crate::config::Config), listens, takes another
-//! configuration, and stops, without breaking what is under way.
+//! The running process: builds an [`App`](crate::images::App) from a [`Config`](crate::config::Config), listens,
+//! reloads the configuration, and stops, without breaking requests in progress.
 
 mod base_dir;
 mod connection;

@@ -8,27 +8,27 @@ use std::path::PathBuf;
 
 use crate::config::ConfigError;
 
-/// Why a configuration cannot be put in force.
+/// Why a configuration cannot be applied.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refused {
-    /// There is none in the file.
+    /// The file holds no valid configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// It is for another process.
+    /// The change needs a restart.
     #[error("{0} cannot be changed without a restart")]
     Restart(&'static str),
-    /// An address is not to be had.
+    /// An address cannot be used.
     #[error("cannot listen on {address}: {source}")]
     Listen {
         /// The address.
         address: SocketAddr,
-        /// The system's reason.
+        /// The error of the system.
         source: io::Error,
     },
-    /// Manta's key is not to be had.
+    /// Manta's key cannot be used.
     #[error("the key in {} cannot be used: {reason}", file.display())]
     Key {
-        /// Where it should be.
+        /// The path of the key.
         file: PathBuf,
         /// What is wrong with it.
         reason: Box<dyn std::error::Error + Send + Sync>,
@@ -36,7 +36,7 @@ pub(super) enum Refused {
 }
 
 impl Refused {
-    /// Whether somebody may be in the middle of writing a file.
+    /// Returns whether the cause may be a file that is still being written.
     pub(super) fn may_be_unfinished(&self) -> bool {
         match self {
             Refused::Config(ConfigError::Read { .. } | ConfigError::Parse { .. }) | Refused::Key { .. } => {

@@ -2,16 +2,16 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Downloads: files as response bodies, and the way of their bytes into the socket without copying them.
+//! Downloads: files as response bodies, and how their bytes reach the socket without being copied.
 //!
-//! On Linux a body is a sequence of slices of a read-only mapping of its file, which it registers with the
-//! connection. The connection recognises such slices by their address and sends them with `sendfile(2)`, so that
-//! nothing ever touches the mapped memory. Whatever else reads a slice (hyper, a middleware) reads the right bytes,
-//! so correctness does not depend on being recognised.
+//! On Linux a body is a sequence of slices of a read-only mapping of its file, which it registers with the connection.
+//! The connection recognises such slices by their address and sends them with `sendfile(2)`, so that the mapped memory
+//! is never touched. Anything else that reads a slice (hyper, a middleware) reads the right bytes, so correctness does
+//! not depend on the slice being recognised.
 //!
-//! Elsewhere, and for a client on the same host, the body is read in pieces on blocking threads. There `sendfile`
-//! saves no copy, it only leaves the whole of it to the client: measured on two cores over loopback, reading
-//! costs the two together as much time on the CPU and is a quarter faster, because both work on it.
+//! On other systems, and for a client on the same host, the body is read in pieces on blocking threads. For a local
+//! client `sendfile` saves no copy, but moves all of it to the client: measured on two cores over loopback, reading
+//! costs the same total CPU time and is a quarter faster, because both processes share the work.
 
 mod read;
 mod regions;
@@ -29,14 +29,14 @@ use super::connection::state::ConnectionHandle;
 use read::ReadBody;
 pub(super) use regions::{Next, Regions};
 
-/// A response body of the bytes `range` of a file, with an exact size hint.
+/// Returns a response body with the bytes `range` of a file and an exact size hint.
 ///
-/// With the handle of the connection (an extension of the request) the bytes go from the file to the socket
-/// without a copy where that helps. The file must not be truncated while the body exists: see `mapped.rs`.
-/// Memory per body is about 2 MiB at most, whatever the file's size.
+/// With the handle of the connection (an extension of the request) the bytes go from the file to the socket without a
+/// copy where that helps. The file must not be truncated while the body exists: see `mapped.rs`. A body uses at most
+/// about 2 MiB of memory, regardless of the file's size.
 ///
 /// # Errors
-/// When the range does not lie within the file (`InvalidInput`), or the file has no length.
+/// The range does not lie within the file (`InvalidInput`), or the file has no length.
 pub(super) fn file_body(
     file: File,
     range: Range<u64>,
@@ -52,7 +52,7 @@ pub(super) fn file_body(
     })
 }
 
-/// A body that is sent from the file itself; none where that is not possible.
+/// Returns a body that is sent from the file itself, or `None` if that is not possible.
 #[cfg(target_os = "linux")]
 fn mapped_body(file: &File, range: &Range<u64>, connection: &ConnectionHandle) -> Option<Body> {
     if range.is_empty() {

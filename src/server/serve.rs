@@ -22,10 +22,10 @@ use crate::db::OpenError;
 use crate::platform;
 use crate::telemetry::{self, InitError, Json, Level, LogOptions, Metrics, MetricsError};
 
-/// How long the last requests to Moray may take once all clients have their answers.
+/// How long the last calls to Moray may take once all clients have their answers.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
-/// How long a disk may take that stands still, at the end. What is not done by then is left to the next start.
+/// How long a shutdown waits for a disk that does not respond. The next start does the work that is left.
 const DISK_LIMIT: Duration = Duration::from_secs(5);
 
 /// Why the service could not run.
@@ -43,29 +43,29 @@ pub enum ServeError {
     /// The manifests cannot be used.
     #[error(transparent)]
     Manifests(#[from] OpenError),
-    /// There is no place for local data.
+    /// The base directory cannot be created.
     #[error(transparent)]
     BaseDir(#[from] NoBaseDir),
-    /// The API's address is not to be had.
+    /// The API's address cannot be used.
     #[error("cannot listen on {address}: {source}")]
     Listen {
         /// The address.
         address: SocketAddr,
-        /// The system's reason.
+        /// The error of the system.
         source: io::Error,
     },
-    /// The system refuses what every process needs.
+    /// The system refused something that every process needs.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
 }
 
-/// Serves with the configuration file at `path` until SIGTERM or SIGINT. `debug` counts `-d` on the command line. Changes of
-/// the file are put in force while it serves.
+/// Runs the service with the configuration file at `path` until SIGTERM or SIGINT. `debug` counts `-d` on the command
+/// line. Changes of the file are applied while the service runs.
 ///
-/// Moray and UFDS may be away at the start and later: requests that need them are answered 503 meanwhile.
+/// Moray and UFDS may be unavailable, at the start and later: requests that need them are then answered 503.
 ///
 /// # Errors
-/// When the service cannot start.
+/// The service cannot start.
 pub fn serve(path: &Path, debug: u8) -> Result<(), ServeError> {
     let config = Config::load(path)?;
     let level = if debug > 0 { Level::from_debug_flags(debug) } else { config.log_level };
@@ -113,7 +113,8 @@ async fn run(start: Start<'_>, config: Arc<Config>) -> Result<(), ServeError> {
     Ok(())
 }
 
-/// The first signal lets running transfers finish, within the limit of the configuration; a second one ends at once.
+/// The first signal lets running transfers finish, within the limit of the configuration. The second one ends the
+/// process at once.
 fn stop_on_signals(shutdown: CancellationToken) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

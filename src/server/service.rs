@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The running service: what of it a change of the configuration replaces, and what it keeps.
+//! The running service: which parts a change of the configuration replaces, and which it keeps.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -36,20 +36,20 @@ use crate::images::{App, CurrentApp};
 use crate::telemetry::{Json, LogControl, Metrics, StaticLabels, err};
 use crate::workers::{Prepared, Workers};
 
-/// For how long a file that makes no sense is taken for one that is being written.
+/// For how long an invalid file is assumed to be still being written.
 const SETTLE_LIMIT: Duration = Duration::from_secs(2);
-/// Between looks at such a file.
+/// The pause between two reads of such a file.
 const SETTLE_STEP: Duration = Duration::from_millis(200);
 
-/// The configuration file at the start, and what the command line says.
+/// The configuration file at the start, and the options of the command line.
 pub(super) struct Start<'a> {
     pub(super) file: &'a Path,
-    /// Whether the command line has chosen the level of the log.
+    /// Whether the command line sets the log level.
     pub(super) has_level: bool,
     pub(super) log: LogControl,
 }
 
-/// The service, under a configuration that may change.
+/// The service, whose configuration may change while it runs.
 pub(super) struct ImgapiService {
     generation: Generation,
     current: CurrentApp,
@@ -60,13 +60,13 @@ pub(super) struct ImgapiService {
     workers: Arc<Workers>,
     metrics: Arc<Metrics>,
     in_force: Arc<InForce>,
-    /// A key that a refused configuration waits for.
+    /// A key file that a rejected configuration needs.
     missing_key: Option<PathBuf>,
-    /// Absent where the command line has chosen the level.
+    /// Absent if the command line sets the log level.
     log: Option<LogControl>,
 }
 
-/// Answers each request with the API of the configuration that is in force when it comes.
+/// Passes each request to the API of the configuration that is active when the request arrives.
 #[derive(Clone)]
 pub(super) struct CurrentApi(Arc<ArcSwap<Api>>);
 
@@ -76,7 +76,7 @@ impl Service<Request> for CurrentApi {
     type Future = <Api as Service<Request>>::Future;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        // As the API is.
+        // The API itself is always ready.
         Poll::Ready(Ok(()))
     }
 
@@ -86,28 +86,28 @@ impl Service<Request> for CurrentApi {
     }
 }
 
-/// A configuration that can be put in force, with everything that could have failed.
+/// A new configuration that can be applied: everything that could fail has been done.
 struct Change {
     next: Generation,
-    /// That of its authenticator.
+    /// The worker of the new authenticator.
     key_worker: Option<Prepared>,
-    /// Where the API listens from now on, if it is somewhere else.
+    /// The new listener of the API, if its address changes.
     api: Option<TcpListener>,
-    /// The same for the metrics, which may be nowhere.
+    /// The new listener of the metrics, if their address changes; the inner `None` if they are no longer served.
     metrics: Option<Option<TcpListener>>,
 }
 
-/// What a look at the files has come to.
+/// The result of reading the files.
 enum Found {
     Change(Box<Change>),
-    /// The file says what is in force.
+    /// The file holds the active configuration.
     Nothing,
-    /// The same; but a key is another one.
+    /// The file holds the active configuration, but a key has changed.
     Key,
 }
 
 impl ImgapiService {
-    /// Serves with the first generation on this listener, until `shutdown`. To be called within the runtime.
+    /// Serves with the first generation on this listener, until `shutdown`. Must be called within the runtime.
     pub(super) fn start(
         start: Start<'_>,
         first: (Generation, Option<Prepared>),
@@ -145,17 +145,17 @@ impl ImgapiService {
         }
     }
 
-    /// What accepts connections.
+    /// Returns the server, which accepts connections.
     pub(super) fn server(&self) -> Arc<Server<CurrentApi>> {
         Arc::clone(&self.server)
     }
 
-    /// The app in force.
+    /// Returns the app of the active configuration.
     pub(super) fn app(&self) -> &App {
         &self.generation.app
     }
 
-    /// Puts what the file says in force whenever it changes, until `shutdown`.
+    /// Applies the configuration file whenever it changes, until `shutdown`.
     pub(super) async fn follow(mut self, mut watch: Watch, shutdown: CancellationToken) -> ImgapiService {
         loop {
             watch.follow(self.files());
@@ -183,14 +183,14 @@ impl ImgapiService {
         }
     }
 
-    /// The files that matter.
+    /// Returns the files to watch.
     fn files(&self) -> BTreeSet<PathBuf> {
         let manta = self.generation.app.config.manta.as_ref();
         let keys = manta.map(|manta| manta.key.clone()).into_iter().chain(self.missing_key.clone());
         keys.chain([self.in_force.file().to_owned()]).collect()
     }
 
-    /// Looks at the files, and again for a while if somebody may be writing them; but at once when that is asked for.
+    /// Reads the files. If they may still be being written, it reads them again for a while, but not after a hangup.
     async fn look(&self, reason: Reason, watch: &mut Watch) -> Result<Found, Refused> {
         let mut until = Instant::now();
         if reason == Reason::Changed {
@@ -208,10 +208,10 @@ impl ImgapiService {
         }
     }
 
-    /// Gets everything ready for what the file says. What is in force is not touched, but for keys.
+    /// Prepares everything for the configuration in the file. Nothing active is changed, except for keys.
     async fn prepare(&self) -> Result<Found, Refused> {
         let file = self.in_force.file().to_owned();
-        // It fails when the process is being stopped.
+        // This fails only when the process is being stopped.
         let Ok(config) = tokio::task::spawn_blocking(move || Config::load(&file)).await else {
             return Ok(Found::Nothing);
         };
@@ -235,8 +235,8 @@ impl ImgapiService {
         Ok(Found::Change(Box::new(Change { next, key_worker, api, metrics })))
     }
 
-    /// Requests that come from now on are answered under the new configuration. Those at hand go on under the former one, whose
-    /// backends go with the last of them.
+    /// Applies a change. New requests are answered under the new configuration. Current ones continue under the earlier
+    /// one, whose backends are dropped with the last of them.
     async fn put_in_force(&mut self, change: Change) {
         let Change { next, key_worker, api, metrics } = change;
         let config = Arc::clone(&next.app.config);
@@ -264,7 +264,7 @@ impl ImgapiService {
         self.generation = next;
     }
 
-    /// The file says what is in force.
+    /// Reports that the file holds the active configuration.
     fn is_again(&self) {
         if self.in_force.is_again() {
             self.metrics.config_is_again();
@@ -318,7 +318,7 @@ fn limits(config: &Config) -> ServeConfig {
     }
 }
 
-/// What every metric is labelled with.
+/// Returns the labels of every metric.
 pub(super) fn labels(config: &Config) -> StaticLabels {
     StaticLabels {
         datacenter: config.datacenter_name.clone(),
@@ -332,7 +332,7 @@ fn host_name() -> String {
     String::from_utf8_lossy(rustix::system::uname().nodename().to_bytes()).into_owned()
 }
 
-/// The names of the keys that have another value.
+/// Returns the names of the keys whose values differ.
 fn changed_keys(before: &Config, after: &Config) -> String {
     let (before, after) = (before.merged(), after.merged());
     let others = after.iter().filter(|(key, value)| before.get(*key) != Some(*value)).map(|(key, _)| key);

@@ -2,10 +2,10 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Noticing that files have changed, however that is done: written in place, replaced, or reached by another symbolic link.
+//! Notices changes of files, however they are made: written in place, replaced, or reached by another symbolic link.
 //!
-//! What counts is what the files are, looked at every two seconds. The system's events only make that sooner: they can get
-//! lost, and not every system, or file system, has them.
+//! Every two seconds the state of the files is compared. The system's events only make that faster: they can get lost,
+//! and not every system or file system has them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -22,44 +22,44 @@ use tokio::time::{Instant, sleep};
 
 use crate::telemetry::err;
 
-/// Between looks without an event.
+/// The pause between two checks without an event.
 const POLL: Duration = Duration::from_secs(2);
-/// Files that have not changed for so long may be read. Less than that is not noticed between two looks.
+/// A changed file is read once it has not changed for this long. The checks for that are this far apart.
 const QUIET: Duration = Duration::from_millis(100);
-/// How long to wait for that at most.
+/// The longest wait for that.
 const MAX_UNREST: Duration = Duration::from_secs(2);
 
-/// Why to look at the configuration.
+/// Why the configuration has to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reason {
     /// A file has changed.
     Changed,
-    /// An operator, or the service manager, asks for it.
+    /// An operator or the service manager asks for it, with SIGHUP.
     Hangup,
 }
 
-/// Watches files that need not be there.
+/// Watches files, which need not exist.
 pub(super) struct Watch {
     files: BTreeSet<PathBuf>,
     seen: Vec<Option<Stamp>>,
     events: Option<Events>,
     hangup: Signal,
-    /// Between looks without an event.
+    /// The pause between two checks without an event.
     poll: Duration,
 }
 
-/// What the system tells of directories.
+/// The system's events about directories.
 struct Events {
     watcher: RecommendedWatcher,
-    /// With the identity of each that is watched.
+    /// The watched directories, and the identity of each.
     directories: BTreeMap<PathBuf, Identity>,
     arrived: Arc<Notify>,
 }
 
-/// Device and number of a file.
+/// Device and inode number of a file.
 type Identity = (u64, u64);
 
-/// Changes with every change of a file.
+/// A value that differs after every change of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     identity: Identity,
@@ -81,8 +81,8 @@ impl Stamp {
 }
 
 impl Watch {
-    /// Watches `file` and waits for `hangup`; `with_events` if the system can tell of changes. The first look finds a change:
-    /// nobody knows what has happened since the file was read.
+    /// Watches `file`, and waits for `hangup`. `with_events` enables the events of the system. The first check reports
+    /// a change, because the file may have changed since it was read.
     pub(super) async fn new(file: PathBuf, hangup: Signal, with_events: bool) -> Watch {
         let events = with_events.then(Events::new).flatten();
         let mut watch = Watch { files: BTreeSet::from([file]), seen: Vec::new(), events, hangup, poll: POLL };
@@ -90,7 +90,7 @@ impl Watch {
         watch
     }
 
-    /// Watches these from now on. A file that was not watched before counts as changed if it is there.
+    /// Watches these files from now on. A file that was not watched before counts as changed if it exists.
     pub(super) fn follow(&mut self, files: BTreeSet<PathBuf>) {
         if files != self.files {
             let seen: BTreeMap<_, _> = self.files.iter().zip(&self.seen).collect();
@@ -99,7 +99,7 @@ impl Watch {
         }
     }
 
-    /// Waits until a file has changed and then not for a moment, or for a hangup.
+    /// Waits until a file has changed and then stayed unchanged for a moment, or for a hangup.
     pub(super) async fn reason(&mut self) -> Reason {
         loop {
             tokio::select! {
@@ -132,14 +132,14 @@ impl Watch {
         }
     }
 
-    /// What the files are now.
+    /// Returns the current state of the files.
     async fn look(&mut self) -> Vec<Option<Stamp>> {
         let files = self.files.clone();
         let looked = tokio::task::spawn_blocking(move || {
             let stamps = files.iter().map(|file| Stamp::of(file)).collect();
             (stamps, directories_of(&files))
         });
-        // It fails when the process is being stopped.
+        // This fails only when the process is being stopped.
         let Ok((stamps, directories)) = looked.await else { return self.seen.clone() };
         if let Some(events) = &mut self.events {
             events.watch(directories);
@@ -148,8 +148,8 @@ impl Watch {
     }
 }
 
-/// The directories where a change of the files shows, with the identity of each: those that they are in, and those that links
-/// lead to.
+/// Returns the directories in which a change of the files becomes visible, and the identity of each: the directories of
+/// the files, and those that symbolic links lead to.
 fn directories_of(files: &BTreeSet<PathBuf>) -> BTreeMap<PathBuf, Identity> {
     let real = files.iter().filter_map(|file| fs::canonicalize(file).ok());
     let parents = files.iter().cloned().chain(real).filter_map(|file| {
@@ -164,7 +164,7 @@ fn directories_of(files: &BTreeSet<PathBuf>) -> BTreeMap<PathBuf, Identity> {
 }
 
 impl Events {
-    /// `None` where the system has none.
+    /// Returns `None` if the system has no events.
     fn new() -> Option<Events> {
         if RecommendedWatcher::kind() == WatcherKind::PollWatcher {
             return None;
@@ -182,7 +182,7 @@ impl Events {
         Some(Events { watcher: watcher.ok()?, directories: BTreeMap::new(), arrived })
     }
 
-    /// Waits for the next event, or for ever where there are none.
+    /// Waits for the next event; for ever if there are none.
     async fn arrival(events: Option<&Events>) {
         match events {
             Some(events) => events.arrived.notified().await,
@@ -190,14 +190,14 @@ impl Events {
         }
     }
 
-    /// Watches these directories, and no others. One that has been replaced is another one.
+    /// Watches exactly these directories. A directory that was replaced counts as another one.
     fn watch(&mut self, wanted: BTreeMap<PathBuf, Identity>) {
         if wanted == self.directories {
             return;
         }
         let gone = self.directories.iter().filter(|(path, identity)| wanted.get(*path) != Some(*identity));
         for (path, _) in gone {
-            // With its directory the watch may be gone, too.
+            // The watch may have disappeared together with its directory.
             let _ = self.watcher.unwatch(path);
         }
         let watched = wanted.into_iter().filter(|(path, identity)| {
@@ -208,7 +208,7 @@ impl Events {
     }
 }
 
-/// Reading, ours above all, changes nothing.
+/// Returns whether an event means a change. Reading, which the server itself does most, does not.
 fn tells_of_a_change(kind: EventKind) -> bool {
     !matches!(kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write))
 }

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Which workers there are.
+//! The list of workers.
 
 use std::sync::Arc;
 
@@ -14,16 +14,16 @@ use crate::images::{CurrentApp, Expiry, Placeholders, Scrub, Shipping, Sweep};
 use crate::jobs::Watch;
 use crate::workers::{Next, Poke, Prepared, Worker, Workers};
 
-/// Starts the workers of the first generation, with the one of its authenticator. Each takes the current app anew with every
-/// unit of work.
+/// Starts the workers of the first generation, including that of its authenticator. A worker gets the current app for
+/// every unit of work.
 pub(super) fn start(workers: &Workers, current: &CurrentApp, key_worker: Option<Prepared>) {
     let always = [prepare(Sweep::new(current.clone())), prepare(Expiry::new(current.clone()))];
     let others = [shipping(current), scrub(current), watch(current), placeholders(current), key_worker];
     always.into_iter().chain(others.into_iter().flatten()).for_each(|worker| workers.start(worker));
 }
 
-/// Stops the workers that know what only the generation `before` has, and then starts those of `now`. There are never two of
-/// a kind.
+/// Stops the workers that hold backends of the generation `before`, and then starts those of `now`. There are never two
+/// workers of the same kind.
 pub(super) async fn change(
     workers: &Workers,
     current: &CurrentApp,

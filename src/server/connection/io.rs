@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The socket as hyper sees it: withholds hyper's own answers, sends file mappings without copying them, and keeps
+//! The socket as hyper sees it. It withholds hyper's own answers, sends file mappings without copying them, and keeps
 //! the connection's state up to date.
 
 use std::io::{self, IoSlice};
@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use super::state::ConnectionState;
 use crate::server::sendfile::Next;
 
-/// hyper's end of a connection. Gives the socket back to [`ConnectionState`] when hyper drops it.
+/// hyper's side of a connection. It returns the socket to [`ConnectionState`] when hyper drops it.
 pub(super) struct ConnectionIo {
     stream: Option<TcpStream>,
     shared: Arc<ConnectionState>,
@@ -27,12 +27,12 @@ impl ConnectionIo {
         ConnectionIo { stream: Some(stream), shared }
     }
 
-    /// The socket; absent only while this is dropped.
+    /// The socket; absent only while `self` is being dropped.
     fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
         self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    /// Sends one of the steps that bypass memory.
+    /// Makes one of the writes that bypass memory.
     #[cfg(target_os = "linux")]
     fn poll_send(stream: &TcpStream, cx: &mut Context<'_>, next: &Next<'_>) -> Poll<io::Result<usize>> {
         loop {
@@ -92,7 +92,7 @@ impl AsyncWrite for ConnectionIo {
     }
 
     fn is_write_vectored(&self) -> bool {
-        // Makes hyper hand over the body's own memory instead of copies of it.
+        // This makes hyper pass the body's own memory instead of copies of it.
         true
     }
 
@@ -102,7 +102,7 @@ impl AsyncWrite for ConnectionIo {
         Poll::Ready(Ok(()))
     }
 
-    /// The connection is closed later, see [`super::linger`].
+    /// Does nothing: the connection is closed later, see [`super::linger`].
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }

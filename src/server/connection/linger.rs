@@ -2,12 +2,12 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The end of a connection on which the client may still be sending.
+//! Closes a connection on which the client may still be sending.
 //!
-//! Closing a socket with unread input makes the system send a reset, and a reset makes the client's system throw
-//! away an answer that it has received but not yet read: an upload refused early would look like a network
-//! failure. So the sending side is closed first, and input is read and thrown away until the client closes too,
-//! within limits: 64 MiB, 30 seconds, and 5 seconds (half a second during a shutdown) without a byte.
+//! If a socket is closed with unread input, the system sends a reset, and on a reset the client's system discards an
+//! answer that it has received but not yet read: an upload refused early would look like a network failure. So the
+//! sending side is closed first, and input is read and discarded until the client closes too, within limits: 64 MiB, 30
+//! seconds, and 5 seconds (half a second during a shutdown) without a byte.
 
 use std::io;
 use std::time::Duration;
@@ -23,7 +23,7 @@ const MAX_SILENCE: Duration = Duration::from_secs(5);
 const MAX_SILENCE_IN_SHUTDOWN: Duration = Duration::from_millis(500);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Writes all bytes; false when the client does not take them in time.
+/// Writes all bytes. Returns false if the client does not take them in time.
 pub(super) async fn write_all(stream: &TcpStream, bytes: &[u8]) -> bool {
     matches!(timeout(WRITE_TIMEOUT, try_write_all(stream, bytes)).await, Ok(Ok(())))
 }

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What hyper's side and the service's side of a connection know of each other.
+//! The state that hyper's side and the service's side of a connection share.
 
 use std::io;
 use std::mem;
@@ -19,25 +19,25 @@ use crate::config::{Pace, Stalled, TransferLimits};
 use crate::server::limits::ConnectionConfig;
 use crate::server::sendfile::Regions;
 
-/// Bytes of a withheld answer that are kept: its head is much shorter.
+/// The most bytes kept of a withheld answer. Its head is much shorter.
 const MAX_WITHHELD: usize = 4096;
 
-/// Where a connection is in the life of a request.
+/// The phase of a connection in the life of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(in crate::server) enum Phase {
-    /// Nothing of a request has come.
+    /// No byte of a request has arrived.
     Idle,
-    /// Some of its head has come.
+    /// A part of the request's head has arrived.
     Head,
-    /// The service has it.
+    /// The service is handling the request.
     Serving,
     /// hyper has the whole answer, but may not have written all of it.
     Flushing,
 }
 
 impl Phase {
-    /// Whether no request is being served. What hyper writes now is its own answer to bytes it cannot parse.
+    /// Returns whether no request is being handled. Anything hyper writes now is its own answer to bytes that it cannot parse.
     pub(super) fn awaits_head(self) -> bool {
         matches!(self, Phase::Idle | Phase::Head)
     }
@@ -51,11 +51,11 @@ pub(super) enum Overdue {
     Stalled(Stalled),
 }
 
-/// The connection of a request, an extension of it, for its files; cheap to clone.
+/// A handle of the request's connection, for the files in its answer. It is an extension of the request, and cheap to clone.
 #[derive(Clone)]
 pub(in crate::server) struct ConnectionHandle(pub(in crate::server) Arc<ConnectionState>);
 
-/// One per connection.
+/// The state of one connection.
 pub(in crate::server) struct ConnectionState {
     pub(in crate::server) regions: Regions,
     /// Whether the client is on this host.
@@ -64,7 +64,7 @@ pub(in crate::server) struct ConnectionState {
     phase: AtomicU8,
     /// When the phase began, in milliseconds since `opened`.
     phase_since: AtomicU64,
-    /// Since when no byte could be written, in milliseconds since `opened`; `u64::MAX` when not.
+    /// Since when no byte could be written, in milliseconds since `opened`; `u64::MAX` if the socket is writable.
     blocked_since: AtomicU64,
     /// Bytes written since the last wait.
     written: AtomicU64,
@@ -76,10 +76,10 @@ pub(in crate::server) struct ConnectionState {
     stream: Mutex<Option<TcpStream>>,
 }
 
-/// What the client has to keep to while it takes an answer, and whether it does.
+/// The limits for a client that receives an answer, and whether it keeps to them.
 struct TransferWatch {
     limits: TransferLimits,
-    /// Until it is too slow.
+    /// An error once the client was too slow.
     pace: Result<Pace, Stalled>,
 }
 
@@ -125,7 +125,7 @@ impl ConnectionState {
         }
     }
 
-    /// Notes that bytes, or the end, came from the client.
+    /// Notes that the client has sent bytes, or the end of its input.
     pub(super) fn received(&self, bytes: usize) {
         if bytes == 0 {
             self.at_eof.store(true, Ordering::Relaxed);
@@ -139,14 +139,14 @@ impl ConnectionState {
         self.at_eof.load(Ordering::Relaxed)
     }
 
-    /// Notes that everything hyper had to write is written.
+    /// Notes that everything from hyper is written.
     pub(super) fn flushed(&self) {
         if self.phase() == Phase::Flushing {
             self.enter(Phase::Idle);
         }
     }
 
-    /// Notes an attempt to write: how much was written, or that the client is to be waited for.
+    /// Notes an attempt to write: the number of bytes written, or that the socket is blocked.
     pub(super) fn wrote(&self, result: &Poll<io::Result<usize>>) {
         let blocked_since = self.blocked_since.load(Ordering::Relaxed);
         match result {
@@ -174,7 +174,7 @@ impl ConnectionState {
         }
     }
 
-    /// From now on the client has to keep to these.
+    /// Sets the limits that the client has to keep to from now on.
     pub(super) fn keep_to(&self, limits: TransferLimits) {
         let mut kept = self.kept();
         if kept.limits != limits {
@@ -186,14 +186,14 @@ impl ConnectionState {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps what hyper writes on its own account.
+    /// Keeps an answer that hyper writes by itself.
     pub(super) fn withhold(&self, bytes: &[u8]) {
         let mut withheld = self.withheld.lock().unwrap_or_else(PoisonError::into_inner);
         let room = MAX_WITHHELD.saturating_sub(withheld.len());
         withheld.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
-    /// Takes what was kept.
+    /// Takes the withheld answer.
     pub(super) fn withheld(&self) -> Vec<u8> {
         mem::take(&mut *self.withheld.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -203,12 +203,12 @@ impl ConnectionState {
         *self.stream.lock().unwrap_or_else(PoisonError::into_inner) = stream;
     }
 
-    /// The socket that hyper's side has given back.
+    /// Returns the socket that hyper's side has given back.
     pub(super) fn take_stream(&self) -> Option<TcpStream> {
         self.stream.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// How long until the next look at the deadlines, or the one that has passed.
+    /// Returns how long to wait until the next check of the deadlines, or the deadline that has passed.
     pub(super) fn overdue(&self, config: &ConnectionConfig) -> Result<Duration, Overdue> {
         let now = self.now();
         let left =
@@ -217,7 +217,7 @@ impl ConnectionState {
             TransferWatch { pace: Err(slow), .. } => return Err(Overdue::Stalled(*slow)),
             TransferWatch { limits, .. } => *limits,
         };
-        // Whatever begins after this look is looked at before its limit passes.
+        // If something begins after this check, it is checked again before its limit passes.
         let mut next = config.header_timeout.min(transfer.idle);
         let blocked_since = self.blocked_since.load(Ordering::Relaxed);
         if blocked_since != u64::MAX {
@@ -230,7 +230,7 @@ impl ConnectionState {
             Phase::Head => next = next.min(left(phase_since, config.header_timeout).ok_or(Overdue::Head)?),
             Phase::Serving | Phase::Flushing => {}
         }
-        // Both clocks are cut to milliseconds: one more makes sure that the limit has passed then.
+        // Both clocks are rounded down to milliseconds. One more makes sure that the limit has passed by then.
         Ok(next + Duration::from_millis(1))
     }
 

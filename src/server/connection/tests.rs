@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Raw sockets against a real server: what no well-behaved client sends, and how connections end.
+//! Raw sockets against a real server: input that no well-behaved client sends, and the ways a connection can end.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -31,7 +31,7 @@ use crate::server::limits::ConnectionConfig;
 use crate::server::limits::ServeConfig;
 use crate::server::listener::{Drained, serve};
 
-/// Nothing here takes long; a test that waits so long has failed.
+/// Nothing here takes long. A test that waits this long has failed.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
@@ -160,7 +160,7 @@ async fn read_to_end(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// Checks that an answer is one whole refusal.
+/// Checks that an answer is one complete refusal.
 fn check_refusal(answer: &str, status: u16, code: &str) {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head: {answer:?}"));
     assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
@@ -300,7 +300,7 @@ async fn deadlines_do_not_touch_a_request_being_served() {
     let mut stream = server.connect().await;
     stream.write_all(b"GET /gate HTTP/1.0\r\n\r\n").await.unwrap();
     server.gate.entered.notified().await;
-    // Another connection runs into its deadline meanwhile.
+    // Another connection exceeds its deadline in the meantime.
     assert_eq!(server.exchange(b"").await, "");
     server.gate.leave.notify_one();
     assert!(read_to_end(&mut stream).await.ends_with("through the gate"));
@@ -313,7 +313,7 @@ async fn an_upload_refused_early_still_shows_its_answer() {
     let length = 24 << 20;
     let head = format!("PUT /refuse HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
     stream.write_all(head.as_bytes()).await.unwrap();
-    // A client that sends everything before it looks at the answer.
+    // This client sends everything before it reads the answer.
     stream.write_all(&vec![0; length]).await.unwrap();
     let answer = read_to_end(&mut stream).await;
     assert!(answer.starts_with("HTTP/1.1 409 ") && answer.ends_with("refused early"), "{answer}");
@@ -339,7 +339,7 @@ async fn a_client_that_waits_for_100_continue_gets_it_only_if_its_body_is_wanted
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\n3"), "{answer}");
 }
 
-/// Requests with a few bytes changed, cut or doubled, the same ones in every run.
+/// Generates requests with a few bytes changed, cut or doubled; the same ones in every run.
 fn damaged_requests(count: u64) -> impl Iterator<Item = Vec<u8>> {
     let whole = b"PUT /upload?x=%41 HTTP/1.1\r\nHost: a:80\r\nTransfer-Encoding: chunked\r\nAccept: */*\r\n\r\n4\r\nabcd\r\n0\r\n\r\n";
     (1..=count).map(move |seed| {
@@ -393,7 +393,7 @@ async fn a_client_that_takes_too_little_is_cut_off() {
     let mut stream = server.connect().await;
     stream.write_all(b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     server.until_open(1).await;
-    // It goes on taking some, but far less than a gigabyte a second.
+    // The client goes on taking some bytes, but far less than a gigabyte a second.
     let mut pieces = tokio::time::interval(Duration::from_millis(10));
     let mut piece = vec![0; 64 << 10];
     let end = timeout(DEADLINE, async {

@@ -21,14 +21,14 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use super::regions::Region;
 use crate::server::connection::state::ConnectionState;
 
-/// Bytes per frame.
+/// The bytes of a frame.
 const WINDOW: u64 = 1 << 20;
-/// One byte in so many is probed for being in memory.
+/// The distance in bytes between the bytes that are probed for being in memory.
 const PROBE_STEP: u64 = 256 << 10;
-/// Bytes read at once while loading a window into memory.
+/// The bytes that are read at once while a window is loaded into memory.
 const LOAD_BUFFER: usize = 256 << 10;
 
-/// The mapping, registered with the connection as long as it exists.
+/// The mapping, registered with the connection for as long as it exists.
 struct Mapping {
     map: Mmap,
     file: Arc<File>,
@@ -39,10 +39,10 @@ impl Mapping {
     fn new(file: &File, range: &Range<u64>, connection: &Arc<ConnectionState>) -> io::Result<Mapping> {
         let length = usize::try_from(range.end - range.start).map_err(io::Error::other)?;
         let file = Arc::new(file.try_clone()?);
-        // SAFETY: the memory is only read, and only while the file's bytes stay as they are: a published file is
-        // never written, and is removed by unlinking, which keeps the bytes of open files. Reading behind the end
-        // of a file that somebody truncated by hand would raise SIGBUS, but nothing here reads the memory: the
-        // connection sends these slices with sendfile(2), which reports the missing bytes as an error.
+        // SAFETY: the memory is only read, and only while the file's bytes do not change: a published file is never
+        // written, and it is removed by unlinking, which keeps the bytes of open files. Reading beyond the end of a
+        // file that was truncated by hand would raise SIGBUS, but nothing here reads the memory: the connection sends
+        // these slices with sendfile(2), which reports the missing bytes as an error.
         let map = unsafe { MmapOptions::new().offset(range.start).len(length).map(&*file)? };
         connection.regions.enter(Region {
             address: map.as_ptr() as usize,
@@ -62,7 +62,7 @@ impl Drop for Mapping {
     }
 }
 
-/// A part of the mapping that keeps all of it alive.
+/// A part of the mapping. It keeps the whole mapping alive.
 struct Window {
     mapping: Arc<Mapping>,
     part: Range<usize>,
@@ -74,18 +74,18 @@ impl AsRef<[u8]> for Window {
     }
 }
 
-/// Hands out windows of a mapping, each only when its bytes are in memory, since `sendfile` waits for the disk on
-/// the thread that calls it.
+/// Returns windows of a mapping, each only when its bytes are in memory, because `sendfile` waits for the disk on the
+/// thread that calls it.
 pub(super) struct MappedBody {
     mapping: Arc<Mapping>,
-    /// Where the mapping begins in the file.
+    /// The offset in the file at which the mapping begins.
     start: u64,
     rest: Range<u64>,
     loading: Option<JoinHandle<io::Result<()>>>,
 }
 
 impl MappedBody {
-    /// None when the file cannot be mapped.
+    /// Returns `None` if the file cannot be mapped.
     pub(super) fn new(
         file: &File,
         range: Range<u64>,
@@ -136,14 +136,14 @@ impl Body for MappedBody {
     }
 }
 
-/// Whether a sample of a range can be read without waiting. A page that is missing in between costs one short
-/// wait for the disk; asking for every page would cost more on every download than that.
+/// Returns whether a sample of a range can be read without waiting. A missing page between the samples costs one short
+/// wait for the disk. Checking every page would cost more than that on every download.
 fn is_in_memory(file: &File, range: &Range<u64>) -> bool {
     let step = usize::try_from(PROBE_STEP).unwrap_or(usize::MAX);
     range.clone().step_by(step).chain([range.end - 1]).all(|at| {
         let mut byte = [0];
         let read = preadv2(file, &mut [IoSliceMut::new(&mut byte)], at, ReadWriteFlags::NOWAIT);
-        // Some file systems cannot tell; nor is an error here, which the read that follows reports.
+        // Some file systems cannot answer this. Other errors are reported by the read that follows.
         !matches!(read, Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::INVAL) | Ok(0))
     })
 }

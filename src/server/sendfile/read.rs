@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! A file body by plain reads on blocking threads.
+//! A file body that reads the file on blocking threads.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -17,18 +17,18 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-/// Bytes per read; one read is under way while the one before is being sent.
+/// The bytes of one read. The next read runs while the previous piece is being sent.
 const PIECE: u64 = 512 << 10;
 
 /// Reads a range of a file piece by piece, one piece ahead.
 pub(super) struct ReadBody {
     file: Arc<File>,
-    /// What has not been read.
+    /// The range that has not been read yet.
     rest: Range<u64>,
-    /// What has not been handed out.
+    /// The bytes that have not been returned yet.
     left: u64,
     reading: Option<JoinHandle<io::Result<Bytes>>>,
-    /// Pieces that may still be on their way, the oldest first.
+    /// Pieces that may still be in transmission, the oldest first.
     sent: VecDeque<Bytes>,
 }
 
@@ -48,8 +48,8 @@ impl ReadBody {
         }
     }
 
-    /// The buffer of the oldest piece if that has been sent, because fresh memory costs the system a fault and a
-    /// clearing for every page.
+    /// Reuses the buffer of the oldest piece once that has been sent: for fresh memory the system has a page fault and
+    /// a page to clear for every page.
     fn buffer(&mut self) -> BytesMut {
         let done = self.sent.front().is_some_and(Bytes::is_unique);
         let oldest = if done { self.sent.pop_front() } else { None };
@@ -85,7 +85,7 @@ impl Body for ReadBody {
                 Poll::Ready(Some(Ok(Frame::data(piece))))
             }
             Err(e) => {
-                // The stream is over: hyper closes the connection before the announced length.
+                // The stream ends here: hyper closes the connection before the announced length.
                 self.rest.start = self.rest.end;
                 self.left = 0;
                 Poll::Ready(Some(Err(e)))

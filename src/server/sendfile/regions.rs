@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Which memory belongs to which file, per connection, and what that means for the next write to the socket.
+//! Maps memory to files, per connection, and derives how the next write to the socket is made.
 
 use std::io::IoSlice;
 
@@ -11,33 +11,33 @@ pub(super) use linux::Region;
 #[cfg(target_os = "linux")]
 pub(in crate::server) use linux::Regions;
 
-/// How the first of some buffers go to the socket.
+/// How the first of several buffers is sent to the socket.
 pub(in crate::server) enum Next<'a> {
     /// From memory, with an ordinary write.
     Memory(&'a [IoSlice<'a>]),
-    /// From memory, and a piece of a file follows at once.
+    /// From memory, with a piece of a file directly after it.
     #[cfg(target_os = "linux")]
     BeforeFile(&'a [u8]),
     /// From a file.
     #[cfg(target_os = "linux")]
     File {
-        /// The file that the memory shows.
+        /// The file that is mapped to the memory.
         file: std::sync::Arc<std::fs::File>,
-        /// Where in it the buffer begins.
+        /// The offset in the file at which the buffer begins.
         offset: u64,
         /// The buffer's length.
         length: usize,
     },
 }
 
-/// Knows of no mappings: there is no zero-copy path on this system.
+/// Has no mappings, because this system has no zero-copy path.
 #[cfg(not(target_os = "linux"))]
 #[derive(Default)]
 pub(in crate::server) struct Regions;
 
 #[cfg(not(target_os = "linux"))]
 impl Regions {
-    /// What to do with the first of the buffers.
+    /// Returns how to send the first of the buffers.
     pub(in crate::server) fn next<'a>(&self, bufs: &'a [IoSlice<'a>]) -> Next<'a> {
         Next::Memory(bufs)
     }
@@ -55,26 +55,26 @@ mod linux {
     use tokio::io::Interest;
     use tokio::net::TcpStream;
 
-    /// Memory that shows a part of a file.
+    /// Memory that is mapped to a part of a file.
     pub(in crate::server::sendfile) struct Region {
         /// The address of its first byte.
         pub(in crate::server::sendfile) address: usize,
         pub(in crate::server::sendfile) length: usize,
         pub(in crate::server::sendfile) file: Arc<File>,
-        /// Where the first byte is in the file.
+        /// The offset of the first byte in the file.
         pub(in crate::server::sendfile) offset: u64,
     }
 
     impl Region {
-        /// Where in the region a buffer begins that lies in it.
+        /// Returns the position of a buffer in the region, if it lies in it.
         fn position(&self, buf: &[u8]) -> Option<usize> {
             let inside = (buf.as_ptr() as usize).checked_sub(self.address)?;
             (inside.checked_add(buf.len())? <= self.length).then_some(inside)
         }
     }
 
-    /// The mappings whose slices may come by on a connection. Each is entered before its first slice exists and
-    /// removed before it is unmapped, so an address in it cannot be anything else.
+    /// The mappings whose slices a connection may have to send. Each is entered before its first slice exists and
+    /// removed before it is unmapped, so an address within it cannot belong to anything else.
     #[derive(Default)]
     pub(in crate::server) struct Regions(Mutex<Vec<Region>>);
 
@@ -87,7 +87,7 @@ mod linux {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|region| region.address != address);
         }
 
-        /// What to do with the first of the buffers.
+        /// Returns how to send the first of the buffers.
         pub(in crate::server) fn next<'a>(&self, bufs: &'a [IoSlice<'a>]) -> Next<'a> {
             let regions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             let find = |buf: &[u8]| regions.iter().find_map(|region| Some((region, region.position(buf)?)));
@@ -108,11 +108,11 @@ mod linux {
     }
 
     impl Next<'_> {
-        /// Sends as much as the socket takes now.
+        /// Sends as much as the socket accepts now.
         pub(in crate::server) fn send(&self, stream: &TcpStream) -> io::Result<usize> {
             stream.try_io(Interest::WRITABLE, || match self {
                 Next::Memory(bufs) => Ok(rustix::io::writev(stream, bufs)?),
-                // Lets the head of a response share a packet with the first bytes of the file.
+                // The flag lets the head of a response share a packet with the first bytes of the file.
                 Next::BeforeFile(head) => {
                     Ok(rustix::net::send(stream, head, SendFlags::MORE | SendFlags::NOSIGNAL)?)
                 }

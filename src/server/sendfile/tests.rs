@@ -15,7 +15,7 @@ use super::*;
 use crate::server::connection::tests::TestServer;
 use crate::server::limits::ServeConfig;
 
-/// Bytes whose every window is different, several windows long and not a multiple of one.
+/// Returns bytes in which no two windows are equal, several windows long and not a multiple of one.
 fn pattern(length: usize) -> Vec<u8> {
     (0..length as u64)
         .flat_map(|n| n.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes())
@@ -29,14 +29,14 @@ fn temporary(bytes: &[u8]) -> File {
     file
 }
 
-/// As for a client on another host.
+/// Returns the body for a client on another host.
 fn remote_body(file: &File, range: Range<u64>, handle: &ConnectionHandle) -> Body {
     let body = mapped_body(file, &range, handle);
     assert_eq!(body.is_some(), cfg!(target_os = "linux") && !range.is_empty());
     body.unwrap_or_else(|| file_body(file.try_clone().unwrap(), range, None).unwrap())
 }
 
-/// `/mapped/START/END` as for a client on another host, `/read/START/END` as for one on this.
+/// Answers `/mapped/START/END` as for a client on another host, and `/read/START/END` as for a client on this host.
 async fn server(bytes: &[u8]) -> TestServer {
     let (mapped, read) = (Arc::new(temporary(bytes)), Arc::new(temporary(bytes)));
     let mapped = move |Path((start, end)): Path<(u64, u64)>,
@@ -151,7 +151,7 @@ async fn a_file_cut_by_hand_ends_the_download_and_not_the_process() {
     let mut stream = server.connect().await;
     stream.write_all(b"GET /cut HTTP/1.0\r\n\r\n").await.unwrap();
     let mut answer = Vec::new();
-    // The end comes as a close or a reset, but before the announced length.
+    // The stream ends with a close or a reset, but before the announced length.
     let _ = stream.read_to_end(&mut answer).await;
     assert!(answer.len() < 5_000_000, "{}", answer.len());
     assert!(server.exchange(b"GET /ping HTTP/1.0\r\n\r\n").await.ends_with("pong"));

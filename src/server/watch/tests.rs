@@ -11,10 +11,10 @@ use tokio::time::timeout;
 use super::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
-/// Nothing here takes long; a test that waits so long has failed.
+/// Nothing here takes long. A test that waits this long has failed.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Where nothing but events, or nothing but looks, tell of changes.
+/// Watches a file in such a way that only events, or only the regular checks, report changes.
 async fn watch(file: &Path, with_events: bool) -> Watch {
     let hangup = signal(SignalKind::hangup()).unwrap();
     let mut watch = Watch::new(file.to_owned(), hangup, with_events).await;
@@ -25,7 +25,7 @@ async fn watch(file: &Path, with_events: bool) -> Watch {
 }
 
 async fn sees_a_change(watch: &mut Watch, what: &str) {
-    // The clock of a test without events goes on by itself when there is nothing to do.
+    // In a test without events the paused clock advances by itself when there is nothing to do.
     let deadline = if watch.events.is_some() { DEADLINE } else { HOUR };
     let change = async {
         // Another test sends hangups to this process.
@@ -40,7 +40,7 @@ fn replace(file: &Path, text: &str) {
     fs::rename(other, file).unwrap();
 }
 
-/// Swaps the link as a container's volume does: all files are links through `data`, which is a link, too.
+/// Swaps the link as a container volume does: all files are links through `data`, which is a link, too.
 fn swap(directory: &Path, version: &str, text: &str) {
     fs::create_dir(directory.join(version)).unwrap();
     fs::write(directory.join(version).join("config"), text).unwrap();
