@@ -17,38 +17,38 @@ use serde_json::value::RawValue;
 use super::error::{ErrorRecord, Json};
 use super::mask::{MASK, is_secret_header, is_secret_name, mask_host, mask_url, names_a_host};
 
-/// Bodies over this many bytes are replaced by a marker, so that a record stays one `write`.
+/// Longer bodies, in bytes, are replaced by a marker, so that a record stays a single `write`.
 const MAX_BODY: usize = 64 << 10;
 
-/// Everything an audit record says. [`Audit::write`] masks credentials; give it the plain values.
+/// The content of an audit record. [`Audit::write`] masks credentials; give it the plain values.
 ///
-/// GET and HEAD of `/ping` and of paths below `/docs/` are not audited: that is the caller's choice to make.
+/// GET and HEAD of `/ping` and of paths below `/docs/` are not audited. The caller decides that.
 #[derive(Debug)]
 pub struct Audit<'a> {
-    /// The id of the request, also of its other records.
+    /// The id of the request, which its other log records have, too.
     pub req_id: &'a str,
-    /// The route's name (`getimage`); none when no route matched.
+    /// The route's name (`getimage`); `None` if no route matched.
     pub route: Option<&'a str>,
     /// The query parameter `action`.
     pub action: Option<&'a str>,
     /// The authenticated user of a standalone server.
     pub remote_user: Option<&'a str>,
-    /// The other end of the TCP connection.
+    /// The client's end of the TCP connection.
     pub peer: Option<SocketAddr>,
-    /// What was asked.
+    /// The request.
     pub request: AuditRequest<'a>,
-    /// What was answered.
+    /// The response.
     pub response: AuditResponse<'a>,
-    /// The error behind the answer.
+    /// The error that led to the response.
     pub err: Option<&'a ErrorRecord>,
-    /// From the head of the request to the end of the answer.
+    /// The time from the head of the request to the end of the response.
     pub latency: Duration,
 }
 
-/// The request's side of an [`Audit`].
+/// The request in an [`Audit`].
 #[derive(Debug)]
 pub struct AuditRequest<'a> {
-    /// Decoded query parameters; none when no route matched.
+    /// Decoded query parameters; `None` if no route matched.
     pub query: Option<&'a [(String, String)]>,
     /// The method as received.
     pub method: &'a str,
@@ -60,13 +60,13 @@ pub struct AuditRequest<'a> {
     pub http_version: Version,
     /// The header `accept-version`, or `~1`.
     pub api_version: &'a str,
-    /// The body, if it was JSON and has been read whole.
+    /// The body, if it was JSON and was read completely.
     pub body: Option<&'a [u8]>,
-    /// Name of a step and its time. Without steps the latency stands for `handler-0`.
+    /// The name and duration of each step. Without steps the latency is recorded as `handler-0`.
     pub timers: &'a [(&'a str, Duration)],
 }
 
-/// The answer's side of an [`Audit`].
+/// The response in an [`Audit`].
 #[derive(Debug)]
 pub struct AuditResponse<'a> {
     /// The status.
@@ -78,14 +78,14 @@ pub struct AuditResponse<'a> {
 }
 
 impl Audit<'_> {
-    /// About how many bytes the record is made from: what writing it costs.
+    /// Returns about how many bytes the record is made from, which determines the cost of writing it.
     pub fn size(&self) -> usize {
         let body = |body: Option<&[u8]>| body.map_or(0, <[u8]>::len).min(MAX_BODY);
         let headers = |headers: &HeaderMap| {
             headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>()
         };
         let (request, response) = (&self.request, &self.response);
-        // The query is there twice.
+        // The query occurs twice in the record.
         2 * request.url.len()
             + headers(request.headers)
             + headers(response.headers)
@@ -93,7 +93,7 @@ impl Audit<'_> {
             + body(response.body)
     }
 
-    /// Writes the record at level info. Bodies are left out for a GET that succeeded.
+    /// Writes the record at level info. The bodies of a successful GET are left out.
     pub fn write(&self) {
         let request = RequestRecord { audit: self, body: self.body(self.request.body) };
         let response = ResponseRecord { response: &self.response, body: self.body(self.response.body) };
@@ -121,7 +121,7 @@ impl Audit<'_> {
     }
 }
 
-/// A body as a JSON value: as it is when it is JSON, text otherwise, a marker when it is too long.
+/// Returns a body as a JSON value: unchanged if it is JSON, otherwise as a string, or a marker if it is too long.
 fn body_record(body: &[u8]) -> Option<Box<RawValue>> {
     if body.len() > MAX_BODY {
         return to_raw(&format!("body of {} bytes left out", body.len()));
@@ -139,8 +139,8 @@ fn to_raw<T: Serialize + ?Sized>(value: &T) -> Option<Box<RawValue>> {
     serde_json::value::to_raw_value(value).ok()
 }
 
-/// Masks URLs, and members named like secrets whatever is in them but for truth values, at any depth (`serde_json` limits
-/// it to 128).
+/// Masks URLs, and the values of members with secret names unless they are booleans, at any depth (`serde_json` limits
+/// the depth to 128).
 fn mask_value(value: &mut Value) {
     match value {
         Value::String(text) => {
@@ -207,7 +207,7 @@ impl Serialize for ResponseRecord<'_> {
     }
 }
 
-/// Parameters as restify parses them: a repeated one is an array.
+/// Parameters as restify parses them: a repeated one becomes an array.
 struct Query<'a>(&'a [(String, String)]);
 
 impl Serialize for Query<'_> {
@@ -236,7 +236,7 @@ impl Serialize for Query<'_> {
 
 struct Headers<'a> {
     headers: &'a HeaderMap,
-    /// Node.js sets the response's `content-length` as a number.
+    /// Node.js writes the response's `content-length` as a number.
     numeric_length: bool,
 }
 
@@ -272,7 +272,7 @@ impl Serialize for Headers<'_> {
     }
 }
 
-/// Microseconds per step.
+/// The duration of each step in microseconds.
 struct Timers<'a>(&'a Audit<'a>);
 
 impl Serialize for Timers<'_> {

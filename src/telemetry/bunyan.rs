@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The one place where records of `tracing-bunyan-formatter` become records as node-bunyan writes them.
+//! Converts records of `tracing-bunyan-formatter` to records as node-bunyan writes them. No other code does so.
 //!
 //! The library's record is a flat JSON object: its core fields first, then the event's fields, then those of the
 //! span. [`EventsOnly`] keeps its span records out, and [`Corrector`] rewrites each line once:
@@ -39,12 +39,12 @@ const JSON_SUFFIX: &str = ".json";
 const EVENT_MARK: &str = " - EVENT] ";
 
 thread_local! {
-    /// The span in which the event that is being formatted happened. The library puts its name in front of the
-    /// message and hands the writer nothing but text, on the same thread.
+    /// The span of the event that is being formatted. The library puts the span's name in front of the message and
+    /// passes nothing but text to the writer, on the same thread.
     static SPAN_NAME: Cell<Option<&'static str>> = const { Cell::new(None) };
 }
 
-/// Passes events to a layer, and nothing of spans.
+/// Passes events to a layer, and drops everything about spans.
 pub(super) struct EventsOnly<L>(pub(super) L);
 
 impl<S, L> Layer<S> for EventsOnly<L>
@@ -89,7 +89,7 @@ struct Origin {
     own: bool,
 }
 
-/// Takes one record per `write`: the library writes each with a single call.
+/// Takes one record per `write`, because the library writes each record with a single call.
 pub(super) struct RecordWriter<'a> {
     corrector: &'a Corrector,
     origin: Origin,
@@ -111,10 +111,10 @@ impl Write for RecordWriter<'_> {
     }
 }
 
-/// The members of a JSON object in their order, values unparsed.
+/// The members of a JSON object in their order, with unparsed values.
 struct Members<'a>(Vec<(Key<'a>, &'a RawValue)>);
 
-/// A member's name; borrowed unless it has escapes, which `Cow` alone would not do.
+/// The name of a member. It is borrowed unless it contains escapes, which `Cow` alone does not achieve.
 struct Key<'a>(Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
@@ -156,7 +156,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     }
 }
 
-/// The parts of a record, sorted by what becomes of them.
+/// The parts of a record, by how they are treated.
 #[derive(Default)]
 struct Parts<'a> {
     name: &'a str,
@@ -195,7 +195,7 @@ impl<'a> Parts<'a> {
             "level" => self.level = value,
             "msg" => self.msg = value,
             "time" => self.time = value,
-            // The library's own come first; fields of that name follow.
+            // The library's own fields come first; the event's fields with the same names follow.
             "target" if self.target.is_none() => self.target = Some(value),
             "line" if self.line.is_none() => self.line = Some(value),
             "file" if self.file.is_none() => self.file = Some(value),
@@ -216,7 +216,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// The corrected line with its line end, or none when only fatal records are wanted and this is not one.
+/// Returns the corrected line with its line end, or `None` if only fatal records are wanted and this is not one.
 fn correct(members: &Members<'_>, origin: Origin, settings: &Settings, size: usize) -> Option<Vec<u8>> {
     let parts = Parts::of(members);
     if settings.level() == Level::Fatal && !parts.fatal {
@@ -224,7 +224,7 @@ fn correct(members: &Members<'_>, origin: Origin, settings: &Settings, size: usi
     }
     let level = match parts.level {
         _ if parts.fatal => "60",
-        // Level 50 is an alarm for the operators. A library cannot know whether its error is one.
+        // Level 50 raises an alarm for operators. A library cannot know whether its error deserves one.
         "50" if !origin.own => "40",
         level => level,
     };
@@ -265,13 +265,13 @@ fn push_key(out: &mut Vec<u8>, key: &str) {
         out.extend_from_slice(key.as_bytes());
         out.push(b'"');
     } else {
-        // Writing to memory cannot fail, and text always serialises.
+        // Writing to memory cannot fail, and a string can always be serialised.
         let _ = serde_json::to_writer(&mut *out, key);
     }
     out.push(b':');
 }
 
-/// Writes the JSON that a JSON string holds; the string itself if that is not one line of JSON.
+/// Writes the JSON that a string contains, or the string itself if it is not one line of JSON.
 fn splice(out: &mut Vec<u8>, string: &str) {
     match serde_json::from_str::<String>(string) {
         Ok(json) if !json.contains(['\n', '\r']) && serde_json::from_str::<&RawValue>(&json).is_ok() => {
@@ -295,14 +295,14 @@ fn push_message(out: &mut Vec<u8>, message: &str, origin: Origin) {
     }
 }
 
-/// The text of a JSON string after `"[SPAN - EVENT] `. The library writes the name in upper case.
+/// Returns the rest of a message after `"[SPAN - EVENT] `. The library writes the span's name in upper case.
 fn without_span<'a>(message: &'a str, span: &str) -> Option<&'a str> {
     let name_and_rest = message.strip_prefix("\"[")?;
     let (name, rest) = name_and_rest.split_at_checked(span.len())?;
     rest.strip_prefix(EVENT_MARK).filter(|_| name.eq_ignore_ascii_case(span))
 }
 
-/// Cuts a quoted RFC 3339 time in UTC, with any number of fraction digits, to milliseconds.
+/// Truncates a quoted RFC 3339 time in UTC, with any number of fraction digits, to milliseconds.
 fn push_time(out: &mut Vec<u8>, time: &str) {
     let bare = time.trim_matches('"').trim_end_matches('Z');
     let (seconds, fraction) = bare.split_once('.').unwrap_or((bare, ""));

@@ -24,7 +24,7 @@ impl Write for Memory {
     }
 }
 
-/// The lines that `work` logs at a level.
+/// Returns the lines that `work` logs at a level.
 fn lines(level: Level, source: bool, work: impl FnOnce()) -> Vec<String> {
     let memory = Memory::default();
     let pipeline = Pipeline::start("imgapi", level, source, memory.clone()).unwrap();

@@ -11,16 +11,16 @@ use serde::{Serialize, Serializer};
 
 use super::mask::mask_url;
 
-/// Characters of a text of somebody else's, at most.
+/// The most characters that are quoted from the text of another process.
 const MAX_EXCERPT: usize = 500;
 
-/// A text of another process in one line of bounded length, to be told to operators and clients.
+/// Shortens a text of another process to one line of bounded length, for operators and clients.
 #[must_use]
 pub fn excerpt(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_EXCERPT).collect()
 }
 
-/// What the innermost of the errors that led to this one says, as an [`excerpt`].
+/// Returns the message of the innermost source of an error, as an [`excerpt`].
 #[must_use]
 pub fn root_cause(error: &(dyn Error + 'static)) -> String {
     let mut cause = error;
@@ -32,7 +32,7 @@ pub fn root_cause(error: &(dyn Error + 'static)) -> String {
 
 /// Displays a value as compact JSON, for fields whose name ends in `.json`.
 ///
-/// What cannot be serialised (a map with keys that are not text) appears as `null`.
+/// A value that cannot be serialised (a map whose keys are not strings) appears as `null`.
 #[derive(Clone, Copy, Debug)]
 pub struct Json<'a, T: ?Sized>(pub &'a T);
 
@@ -52,7 +52,7 @@ pub struct ErrorRecord {
     chain: Vec<String>,
 }
 
-/// The `err` object of an error and its sources, named `Error`.
+/// Returns the `err` object of an error and its sources, named `Error`.
 #[must_use]
 pub fn err(error: &(dyn Error + 'static)) -> ErrorRecord {
     let errors = std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| (*error).source());
@@ -61,7 +61,7 @@ pub fn err(error: &(dyn Error + 'static)) -> ErrorRecord {
 }
 
 impl ErrorRecord {
-    /// An error that exists only as text, such as a panic.
+    /// Makes the record of an error that exists only as text, such as a panic.
     #[must_use]
     pub fn from_message(name: &str, message: &str) -> ErrorRecord {
         ErrorRecord { name: name.to_owned(), chain: vec![message.to_owned()] }
@@ -74,7 +74,7 @@ impl ErrorRecord {
         self
     }
 
-    /// The message of the whole chain. A source whose text the outer message already ends with is not repeated.
+    /// Returns the message of the whole chain. A source whose text already ends the outer message is not repeated.
     #[must_use]
     pub fn message(&self) -> String {
         let mut message = String::new();

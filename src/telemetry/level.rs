@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Log levels: Bunyan's names and numbers, and the layer that decides what is recorded.
+//! Log levels: Bunyan's names and numbers, and the layer that decides which records are written.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,10 +16,10 @@ use tracing::{Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
-/// The crates of this project. What other crates write is library chatter: see [`LevelLayer`].
+/// The crates of this project. Records of other crates are filtered more strictly: see [`LevelLayer`].
 const OWN_CRATES: [&str; 5] = ["imgapi", "moray", "manta", "http_signature", "coal"];
 
-/// The least severe records that are written (`logLevel` in the configuration).
+/// The lowest level that is written (`logLevel` in the configuration).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Level {
@@ -43,7 +43,7 @@ pub enum Level {
 pub struct ParseLevelError(String);
 
 impl Level {
-    /// The level for a number of `-d` flags: none is info, one is debug, more are trace.
+    /// Returns the level for a number of `-d` flags: info for none, debug for one, trace for more.
     #[must_use]
     pub fn from_debug_flags(count: u8) -> Level {
         match count {
@@ -53,7 +53,7 @@ impl Level {
         }
     }
 
-    /// The level for a number. Bunyan allows any; a record is written if its level is at least as high.
+    /// Returns the level for a number. Bunyan allows any number; a record is written if its level is at least that high.
     #[must_use]
     pub fn from_number(number: u64) -> Level {
         match number {
@@ -72,7 +72,7 @@ impl Level {
             Level::Debug => LevelFilter::DEBUG,
             Level::Info => LevelFilter::INFO,
             Level::Warn => LevelFilter::WARN,
-            // tracing has no level 60: fatal records are errors with a mark.
+            // `tracing` has no level 60. Fatal records are errors with a marker.
             Level::Error | Level::Fatal => LevelFilter::ERROR,
         }
     }
@@ -110,7 +110,7 @@ impl fmt::Display for Level {
     }
 }
 
-/// What may change while the process runs. Shared by the layer, the writer and [`super::LogControl`].
+/// Settings that may change while the process runs. The layer, the writer and [`super::LogControl`] share them.
 #[derive(Debug)]
 pub(super) struct Settings {
     level: AtomicU8,
@@ -126,7 +126,7 @@ impl Settings {
         Level::from_number(u64::from(self.level.load(Ordering::Relaxed)))
     }
 
-    /// Whether records name the line of code that wrote them (`src`).
+    /// Whether records name the source line that wrote them (`src`).
     pub(super) fn source(&self) -> bool {
         self.source.load(Ordering::Relaxed)
     }
@@ -142,14 +142,14 @@ impl Settings {
     }
 }
 
-/// Whether a target belongs to this project.
+/// Returns whether a target belongs to this project.
 pub(super) fn is_own(target: &str) -> bool {
     OWN_CRATES.contains(&target.split("::").next().unwrap_or(target))
 }
 
-/// Drops events below the level. Spans up to info stay in any case: they carry `req_id` to the warnings inside
-/// them. Other crates' events below info appear only at level trace, because the default level is debug and a
-/// busy HTTP library would drown the service's own records.
+/// Drops events below the level. Spans up to info are always kept, because they carry `req_id` to the warnings inside
+/// them. Events of other crates below info appear only at level trace: the default level is debug, and the records of a
+/// busy HTTP library would drown the service's own.
 pub(super) struct LevelLayer(pub(super) Arc<Settings>);
 
 impl LevelLayer {

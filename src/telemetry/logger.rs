@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Putting the log together: layers, queue, panics, and changing the level of a running process.
+//! Sets up the log: layers, queue and panics, and changes of the level while the process runs.
 
 use std::io::{self, Write};
 use std::panic::{self, PanicHookInfo};
@@ -22,7 +22,7 @@ use super::error::ErrorRecord;
 use super::level::{Level, LevelLayer, Settings};
 use super::queue::Queue;
 
-/// How long the end of the process waits for the last records.
+/// How long the process waits for the last records when it ends.
 const FLUSH_LIMIT: Duration = Duration::from_secs(2);
 
 /// How the process logs.
@@ -30,7 +30,7 @@ const FLUSH_LIMIT: Duration = Duration::from_secs(2);
 pub struct LogOptions {
     /// The `name` of every record, `imgapi` for the service.
     pub name: &'static str,
-    /// Records below it are not written.
+    /// Records below this level are not written.
     pub level: Level,
     /// Adds `src` (file and line) to every record, as `-ddd` does.
     pub source: bool,
@@ -45,10 +45,10 @@ impl Default for LogOptions {
 /// Why logging could not be set up.
 #[derive(Debug, Error)]
 pub enum InitError {
-    /// Standard output or the writing thread is not to be had.
+    /// Standard output or the writing thread cannot be used.
     #[error("cannot start the log writer")]
     Writer(#[from] io::Error),
-    /// Another part of the process has set a `tracing` subscriber or a logger before.
+    /// Another part of the process has already set a `tracing` subscriber or a logger.
     #[error("logging is set up already")]
     Already,
 }
@@ -56,7 +56,7 @@ pub enum InitError {
 /// The log of the process. Dropping it waits up to two seconds for the last records.
 pub struct Logger(LogControl);
 
-/// Looks after the log of a running process; cheap to clone.
+/// Controls the log of a running process; cheap to clone.
 #[derive(Clone)]
 pub struct LogControl {
     queue: Arc<Queue>,
@@ -64,32 +64,32 @@ pub struct LogControl {
 }
 
 impl LogControl {
-    /// Records dropped since the start because the output was too slow or broken.
+    /// Returns the number of records dropped since the start because the output was too slow or broken.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.queue.dropped()
     }
 
-    /// Changes the level from now on.
+    /// Changes the level of all further records.
     pub fn set_level(&self, level: Level) {
         self.settings.set_level(level);
     }
 
-    /// Waits on this thread until all records so far are written; false if that takes longer than `limit`.
+    /// Blocks this thread until all records so far are written. Returns false if that takes longer than `limit`.
     pub fn flush(&self, limit: Duration) -> bool {
         self.queue.flush(limit)
     }
 }
 
 impl Logger {
-    /// A handle for other parts of the process.
+    /// Returns a handle for other parts of the process.
     #[must_use]
     pub fn control(&self) -> LogControl {
         self.0.clone()
     }
 
-    /// Makes a panic anywhere, also in a task or in a worker, a record of level 60 and the end of the process by abort, so
-    /// that the service manager restarts it and the alarm fires, instead of a service that lives on with a part missing.
+    /// Makes a panic in any thread, task or worker a record of level 60, and aborts the process. Then the service
+    /// manager restarts it and the alarm is raised, instead of a service that continues with a part missing.
     pub fn install_panic_hook(&self) {
         let control = self.control();
         panic::set_hook(Box::new(move |info| {
@@ -122,7 +122,7 @@ fn panic_record(info: &PanicHookInfo<'_>) -> ErrorRecord {
 /// See [`InitError`].
 pub fn init(options: &LogOptions) -> Result<Logger, InitError> {
     let stdout = std::fs::File::from(rustix::io::dup(io::stdout()).map_err(io::Error::from)?);
-    // The bridge from the `log` crate keeps the level it finds now, so it has to find the widest.
+    // The bridge from the `log` crate keeps the level that it finds at the start, so that has to be the lowest one.
     let Pipeline { subscriber, queue, settings } =
         Pipeline::start(options.name, Level::Trace, options.source, stdout)?;
     subscriber.try_init().map_err(|_| InitError::Already)?;
@@ -130,7 +130,7 @@ pub fn init(options: &LogOptions) -> Result<Logger, InitError> {
     Ok(Logger(LogControl { queue, settings }))
 }
 
-/// The layers over one output.
+/// The layers above one output.
 pub(super) struct Pipeline<S> {
     pub(super) subscriber: S,
     pub(super) queue: Arc<Queue>,
@@ -163,7 +163,7 @@ mod tests {
 
     const CHILD: &str = "IMGAPI_TEST_PANIC_CHILD";
 
-    /// Runs itself again as a process that may die.
+    /// Runs the test again in a process of its own, which may abort.
     #[test]
     fn a_panic_is_a_fatal_record_and_an_abort() {
         if std::env::var_os(CHILD).is_some() {
@@ -173,7 +173,7 @@ mod tests {
                 let _span = tracing::info_span!("request", req_id = "R9").entered();
                 panic!("no {}", "luck");
             };
-            // The runtime catches panics of tasks, where it gets them.
+            // The runtime catches panics of tasks in its threads.
             let runtime = tokio::runtime::Runtime::new().unwrap();
             runtime.block_on(async { tokio::spawn(task).await.unwrap_err() });
             return;

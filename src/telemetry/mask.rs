@@ -2,10 +2,10 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Keeping secrets out of the log: credentials in headers, URLs and query parameters, and in JSON within any of them.
+//! Keeps secrets out of the log: credentials in headers, URLs and query parameters, and in JSON within any of them.
 //!
-//! Whoever can open a connection chooses these texts, so each is read once from its beginning to its end: the work grows
-//! with the length of the text and with nothing else.
+//! Anyone who can open a connection chooses these texts. So each is read once, from start to end: the cost is
+//! proportional to the length of the text, whatever it contains.
 
 mod member;
 mod names;
@@ -23,11 +23,11 @@ pub(super) use names::{is_secret_header, names_a_host};
 use token::{Token, tokens};
 use value::{Part, Value};
 
-/// What stands in place of a secret.
+/// The replacement for a secret.
 pub const MASK: &str = "***";
 
-/// A URL, request target or text with URLs or JSON in it, without what stands before an `@` in front of a host and without
-/// the values of parameters and members with secret names, encoded or not. The rest stays verbatim.
+/// Masks the credentials in a URL, a request target, or a text that contains URLs or JSON: the part before an `@` in front of a
+/// host, and the values of parameters and members with secret names, encoded or not. Everything else is unchanged.
 #[must_use]
 pub fn mask_url(text: &str) -> Cow<'_, str> {
     if !text.bytes().any(|byte| matches!(byte, b'@' | b'=' | b'%' | b'"' | b'\'' | b'\\')) {
@@ -39,7 +39,7 @@ pub fn mask_url(text: &str) -> Cow<'_, str> {
     without(text, &finder.hidden)
 }
 
-/// The value of a header that holds the name of a host, without what stands before an `@`.
+/// Masks everything before an `@` in a header that holds the name of a host, and credentials in the rest.
 pub(super) fn mask_host(value: &str) -> Cow<'_, str> {
     match value.rfind('@') {
         Some(at) => Cow::Owned(format!("{MASK}{}", mask_url(&value[at..]))),
@@ -47,7 +47,7 @@ pub(super) fn mask_host(value: &str) -> Cow<'_, str> {
     }
 }
 
-/// The text with a mask in the place of each of these ranges, which follow one another.
+/// Replaces each of these ranges by a mask. They are in ascending order.
 fn without<'a>(text: &'a str, hidden: &[Range<usize>]) -> Cow<'a, str> {
     if hidden.is_empty() {
         return Cow::Borrowed(text);
@@ -63,32 +63,32 @@ fn without<'a>(text: &'a str, hidden: &[Range<usize>]) -> Cow<'a, str> {
     Cow::Owned(out)
 }
 
-/// Finds what is to be hidden in one pass over a text.
+/// Finds everything that has to be hidden, in one pass over a text.
 struct Finder<'a> {
     text: &'a str,
     hidden: Vec<Range<usize>>,
     authority: Option<Authority>,
-    /// The value of a secret that has begun.
+    /// The value of a secret, if one has begun.
     value: Option<Value>,
-    /// Where the name of the next parameter begins.
+    /// The position at which the name of the next parameter begins.
     name: usize,
-    /// The names of members.
+    /// The names of JSON members.
     names: Names,
-    /// How many backslashes stand before the next token, and where they begin.
+    /// The number of backslashes before the next token, and the position of the first one.
     backslashes: usize,
     begin: usize,
     /// Whether the last token was a slash.
     after_slash: bool,
 }
 
-/// What follows a colon or two slashes and may hold a password, up to the name of a host.
+/// The text from a colon or two slashes up to the name of a host, which may hold a password.
 struct Authority {
     start: usize,
-    /// How often the marks before it are encoded: what is encoded more often is a part of it.
+    /// How often the delimiters before it are percent-encoded. Delimiters that are encoded more often are part of it.
     depth: usize,
-    /// Whether the text is one URL, in whose password there may be blanks and `&`.
+    /// Whether the text is a single URL, whose password may contain white space and `&`.
     is_whole: bool,
-    /// The last `@` so far.
+    /// The position of the last `@` so far.
     at: Option<usize>,
 }
 
@@ -172,7 +172,7 @@ impl<'a> Finder<'a> {
         }
     }
 
-    /// Begins the value of a member, if this colon stands behind a secret's name.
+    /// Begins the value of a member if this colon follows a secret's name.
     fn member(&mut self, name: Option<Range<usize>>, colon: Token) {
         let in_password = self.authority.as_ref().is_some_and(|authority| authority.is_whole);
         if !in_password && name.is_some_and(|name| is_secret_name(&self.text[name])) {
@@ -195,10 +195,10 @@ impl<'a> Finder<'a> {
     }
 }
 
-/// Whether `text`, up to the first slash at `end`, is nothing but a scheme with its colon. It has been found out before if
-/// it is not the first slash.
+/// Returns whether `text` up to the slash at `end` is only a scheme with its colon. After the first slash, `before`
+/// holds the answer already.
 fn is_scheme(text: &str, end: usize, before: bool) -> bool {
-    /// No scheme is longer, and so a text of nothing but colons and slashes costs no more than others.
+    /// No scheme is longer. The limit keeps a text of many colons and slashes as cheap as any other.
     const LONGEST: usize = 32;
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
     let scheme = text[..end].strip_suffix(':').filter(|scheme| !scheme.is_empty() && end <= LONGEST);

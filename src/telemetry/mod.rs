@@ -2,10 +2,10 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What operators see of the process: Bunyan log records, audit records and metrics.
+//! The output of the process for operators: Bunyan log records, audit records and metrics.
 //!
-//! Everything is written with the `tracing` macros. A field whose name ends in `.json` carries JSON text and
-//! appears as that JSON under the name without the suffix; `fatal = true` raises an error to level 60:
+//! All records are written with the `tracing` macros. A field whose name ends in `.json` carries JSON text and appears
+//! as that JSON under the name without the suffix; `fatal = true` raises an error to level 60:
 //!
 //! ```
 //! use imgapi::telemetry::{Json, err};

@@ -2,11 +2,11 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The way of records to standard output: a bounded buffer that never blocks, and one thread that writes.
+//! Passes records to standard output: a bounded buffer that never blocks, and one thread that writes.
 //!
-//! A log that nobody reads (a full pipe, a stopped terminal) must not stop the service: what does not fit is
-//! dropped and counted. The thread writes whole lines only, so that a log rotated by copy-and-truncate never holds half
-//! a record. It takes what has gathered at intervals, because waking it for each record costs more than the record.
+//! A log that nobody reads (a full pipe, a stopped terminal) must not stop the service, so records that do not fit are
+//! dropped and counted. The thread writes whole lines only, so that a log rotated by copy-and-truncate never holds a
+//! partial record. It writes at intervals, because waking it for each record costs more than the record.
 
 use std::io::{self, Write};
 use std::mem;
@@ -15,22 +15,22 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Bytes that may wait, and as many may be with the thread; audit records with bodies are up to about 130 KiB each.
+/// The most bytes that wait, and the most that the thread holds. Audit records with bodies are up to about 130 KiB each.
 const MAX_BYTES: usize = 8 << 20;
 /// How long records gather before they are written.
 const GATHER: Duration = Duration::from_millis(5);
-/// Memory that the buffers keep after a burst.
+/// The memory in bytes that the buffers keep after a burst.
 const KEPT_BYTES: usize = 256 << 10;
-/// How long to wait before trying a non-blocking descriptor again.
+/// The pause before a non-blocking descriptor is tried again.
 const WOULD_BLOCK_PAUSE: Duration = Duration::from_millis(5);
 
-/// Records on their way to the output. Dropping it lets the thread end after the rest is written.
+/// The queue of records for the output. When it is dropped, the thread writes the rest and ends.
 pub(super) struct Queue(Arc<QueueInner>);
 
 #[derive(Default)]
 struct QueueInner {
     waiting: Mutex<Waiting>,
-    /// Notified when the first record comes, when nobody can push any more, and when somebody waits for a flush.
+    /// Notified when the first record arrives, when the queue is closed, and when a flush begins.
     pushed: Condvar,
     /// Notified when records have been written.
     written: Condvar,
@@ -43,10 +43,10 @@ struct Waiting {
     lines: Vec<u8>,
     /// Records in `lines`.
     records: u64,
-    /// Records accepted since the start, and those of them that are dealt with.
+    /// The number of records accepted since the start. `finished` counts those that were written or dropped.
     accepted: u64,
     finished: u64,
-    /// Somebody waits for a flush: nothing is to gather.
+    /// Whether a flush is waiting, so that records must not gather.
     urgent: bool,
     closed: bool,
 }
@@ -61,7 +61,7 @@ impl Queue {
     /// Starts the thread that writes to `out`.
     ///
     /// # Errors
-    /// When the thread cannot be started.
+    /// The thread cannot be started.
     pub(super) fn start(out: impl Write + Send + 'static) -> io::Result<Arc<Queue>> {
         let shared = Arc::new(QueueInner::default());
         let writer = Arc::clone(&shared);
@@ -69,7 +69,7 @@ impl Queue {
         Ok(Arc::new(Queue(shared)))
     }
 
-    /// Queues one record with its line end. Never blocks; drops it when there is no room.
+    /// Queues one record with its line end. Never blocks: the record is dropped if there is no room.
     pub(super) fn push(&self, record: &[u8]) {
         let mut waiting = self.0.waiting();
         if waiting.lines.len() + record.len() > MAX_BYTES {
@@ -86,12 +86,12 @@ impl Queue {
         }
     }
 
-    /// Records dropped since the start, for lack of room or because of write errors.
+    /// Returns the number of records dropped since the start, for lack of room or because of write errors.
     pub(super) fn dropped(&self) -> u64 {
         self.0.dropped.load(Ordering::Relaxed)
     }
 
-    /// Waits until everything queued so far is written; false if that takes longer than `limit`.
+    /// Waits until everything queued so far is written. Returns false if that takes longer than `limit`.
     pub(super) fn flush(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         let mut waiting = self.0.waiting();
@@ -137,8 +137,8 @@ fn write_all_records(shared: &QueueInner, mut out: impl Write) {
     }
 }
 
-/// Takes the records that wait, and says how many they are; waits for the first, and a little for more. `None` when there
-/// will be no more.
+/// Takes the waiting records and returns their number. It waits for the first one, and a little for more. `None` if
+/// there will be no more.
 fn gather(shared: &QueueInner, lines: &mut Vec<u8>) -> Option<u64> {
     lines.clear();
     lines.shrink_to(KEPT_BYTES);
@@ -160,7 +160,7 @@ fn write_batch(out: &mut impl Write, mut rest: &[u8]) -> io::Result<()> {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(n) => rest = &rest[n..],
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            // Standard output may be a non-blocking pipe that another process shares.
+            // Standard output may be a non-blocking pipe that is shared with another process.
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => thread::sleep(WOULD_BLOCK_PAUSE),
             Err(e) => return Err(e),
         }
@@ -195,7 +195,7 @@ mod tests {
         let queue = Queue::start(Gate(gate, seen_tx)).unwrap();
         let record = vec![b'x'; 1 << 20];
         queue.push(b"first\n");
-        // The thread has taken it, and waits for the output.
+        // The thread has taken the record and is waiting for the output.
         wait_until(|| queue.0.waiting().records == 0);
         for _ in 0..40 {
             queue.push(&record);

@@ -6,28 +6,28 @@
 
 use super::token::tokens;
 
-/// Headers that are secret though their names do not sound so.
+/// Headers that hold a secret although their names do not suggest it.
 const SECRET_HEADERS: [&str; 1] = ["x-registry-config"];
 
-/// Words that say so wherever they stand.
+/// Words that mark a secret anywhere in a name.
 const SECRET_WORDS: [&str; 6] = ["sig", "pass", "jwt", "session", "authorization", "apikey"];
-/// Ends of such words, also in the plural. `root_pw` is what SmartOS calls a password.
+/// Endings of words that mark a secret, in the singular and plural. `root_pw` is SmartOS's name of a password.
 const SECRET_ENDS: [&str; 7] = ["token", "secret", "signature", "credential", "cookie", "pw", "pwd"];
-/// Parts of such words.
+/// Parts of words that mark a secret.
 const SECRET_PARTS: [&str; 4] = ["password", "passwd", "passphrase", "passcode"];
 
-/// Whether a header (name in lower case) holds a credential.
+/// Returns whether a header (name in lower case) holds a credential.
 pub(in crate::telemetry) fn is_secret_header(name: &str) -> bool {
     SECRET_HEADERS.contains(&name) || is_secret_name(name)
 }
 
-/// Whether a header (name in lower case) holds the name of a host, perhaps with a password before it.
+/// Returns whether a header (name in lower case) holds the name of a host, perhaps with a password before it.
 pub(in crate::telemetry) fn names_a_host(name: &str) -> bool {
     name.ends_with("host")
 }
 
-/// Whether a parameter, header or member of this name, percent-encoded or not, holds a credential: passwords, tokens,
-/// keys, cookies, and the signatures of pre-signed URLs (`signature` of Manta, `X-Amz-Signature`, `sig` of Azure).
+/// Returns whether a parameter, header or member with this name, percent-encoded or not, holds a credential: a password, token,
+/// key or cookie, or the signature of a pre-signed URL (`signature` of Manta, `X-Amz-Signature`, `sig` of Azure).
 pub(crate) fn is_secret_name(name: &str) -> bool {
     let mut words = Words::default();
     let mut before = 0_u8;
@@ -44,12 +44,12 @@ pub(crate) fn is_secret_name(name: &str) -> bool {
     words.has_secret || words.last_is_secret
 }
 
-/// The words of a name, split at what is no letter or digit and at capital letters.
+/// The words of a name, split before capital letters and at characters that are not letters or digits.
 #[derive(Default)]
 struct Words {
     word: String,
     has_secret: bool,
-    /// Whether the last one says so for being the last one: an `accessKey` is a secret, an `accessKeyId` is none.
+    /// Whether the last word marks a secret in that position only: `accessKey` is a secret, `accessKeyId` is not.
     last_is_secret: bool,
 }
 

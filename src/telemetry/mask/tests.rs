@@ -12,7 +12,7 @@ thread_local! {
     static WORK: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Counts the bytes that are looked at.
+/// Counts the bytes that are read.
 pub(super) fn count(bytes: usize) {
     WORK.set(WORK.get() + bytes);
 }
@@ -45,11 +45,11 @@ fn credentials_before_the_host_are_masked() {
 #[test]
 fn a_password_may_have_any_characters() {
     check(&[
-        // Encoded, as they are in a URL.
+        // Encoded, as in a URL.
         ("https://u:a%2Fb%3Fc%23d@h/x", "https://***@h/x"),
         ("see https://u:a%2Fb@h/x", "see https://***@h/x"),
         ("/x?source=https%3A%2F%2Fu%3Aa%26b%20c%22%40h%2Fx&e=f", "/x?source=https%3A%2F%2F***%40h%2Fx&e=f"),
-        // Decoded, as parameters are.
+        // Decoded, as in parameters.
         ("https://u:a&b c\"d;token=e@h/x", "https://***@h/x"),
         ("HTTPS://u:é@h", "HTTPS://***@h"),
     ]);
@@ -85,14 +85,14 @@ fn secret_members_of_json_are_masked() {
         (r#"{"root_pw" : "x"}"#, r#"{"root_pw" : "***"}"#),
         (r#"{"password":"a\"b\\","c":"d"}"#, r#"{"password":"***","c":"d"}"#),
         (r#"{"pin_pw": 12, "secrets": {"a": ["}", 1]}, "c": 1}"#, r#"{"pin_pw":***, "secrets":***, "c": 1}"#),
-        // As a text of other JSON, once and twice.
+        // As a string in other JSON, once and twice.
         (r#"{"a":"{\"password\":\"x\",\"b\":1}"}"#, r#"{"a":"{\"password\":\"***\",\"b\":1}"}"#),
         (
             r#"{"a":"{\"b\":\"{\\\"password\\\":\\\"x\\\",\\\"c\\\":1}\"}"}"#,
             r#"{"a":"{\"b\":\"{\\\"password\\\":\\\"***\\\",\\\"c\\\":1}\"}"}"#,
         ),
         (r#"{"a":"{\n \"password\":\n \"x\"\n}"}"#, r#"{"a":"{\n \"password\":\n \"***\"\n}"}"#),
-        // With other characters than the usual ones.
+        // With escaped characters.
         (r#"{"p\u0061ssword":"x"}"#, r#"{"p\u0061ssword":"***"}"#),
         (r#"{\u0022password\u0022:\u0022x\u0022,"#, r#"{\u0022password\u0022:\u0022***\u0022,"#),
         ("{'password': 'x', 'a': 'b'}", "{'password': '***', 'a': 'b'}"),
@@ -101,7 +101,7 @@ fn secret_members_of_json_are_masked() {
             "/x?a=%7B%22password%22%3A%22***%22%2C%22b%22%3A1%7D&c=%22d%22",
         ),
         ("/x?a=%22password%22%3A%22x&b=c", "/x?a=%22password%22%3A%22***&b=c"),
-        // In the midst of a text, or cut off.
+        // In the middle of a text, or truncated.
         (r#"got {"token":"x"} from https://u:p@h/"#, r#"got {"token":"***"} from https://***@h/"#),
         (r#"{"password":"x"#, r#"{"password":"***"#),
         (r#"token="x y", a="b""#, r#"token="***", a="b""#),
@@ -246,7 +246,7 @@ fn the_work_grows_with_the_length_of_the_text_alone() {
     }
 }
 
-/// Pieces from which hostile and harmless texts are made.
+/// Generates hostile and harmless texts from such pieces.
 fn any_text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         Just("://"),
@@ -276,7 +276,7 @@ fn any_text() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    /// Whatever stands around it.
+    /// A secret is hidden, whatever the text around it is.
     #[test]
     fn a_secret_is_hidden_in_any_surroundings(before in any_text(), after in any_text()) {
         for secret in [
@@ -294,7 +294,7 @@ proptest! {
         }
     }
 
-    /// A text that was masked says no less when it is masked again.
+    /// Masking adds nothing to a text but masks.
     #[test]
     fn nothing_is_invented(text in any_text()) {
         let masked = mask_url(&text).into_owned();

@@ -2,28 +2,29 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! A text as characters that are plain, percent-encoded, or escaped as in JSON.
+//! Splits a text into characters that are plain, percent-encoded, or escaped as in JSON.
 
-/// A byte of a text, as it stands there, as a `\u003d` of JSON, or percent-encoded, once (`%3D`) or more often (`%253D`).
+/// A byte of a text: plain, as `\u003d` of JSON, or percent-encoded, once (`%3D`) or more often (`%253D`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Token {
-    /// What it stands for.
+    /// The decoded byte.
     pub(super) byte: u8,
     pub(super) start: usize,
     pub(super) end: usize,
-    /// How often it is percent-encoded.
+    /// How often the byte is percent-encoded.
     pub(super) depth: usize,
-    /// Whether it is escaped by a backslash of its own.
+    /// Whether the byte is a `\u` escape.
     pub(super) is_escaped: bool,
 }
 
 impl Token {
-    /// `\` is taken for a slash by those who fetch https URLs.
+    /// Returns whether the byte is a slash. URL parsers also accept `\` as a slash in https URLs.
     pub(super) fn is_slash(self) -> bool {
         matches!(self.byte, b'/' | b'\\')
     }
 
-    /// Whether it says nothing between the names and values of JSON, also where that is a text of other JSON, with `\n` in it.
+    /// Returns whether the byte is white space between names and values of JSON. In a string within other JSON that
+    /// includes `\n`.
     pub(super) fn is_blank_in_json(self, backslashes: usize) -> bool {
         self.byte.is_ascii_whitespace() || backslashes > 0 && matches!(self.byte, b'n' | b'r' | b't')
     }
@@ -37,7 +38,7 @@ impl Token {
     }
 }
 
-/// The bytes of a text, each once.
+/// Iterates over the tokens of a text.
 pub(super) fn tokens(text: &str) -> impl Iterator<Item = Token> + '_ {
     let bytes = text.as_bytes();
     let mut next = 0;

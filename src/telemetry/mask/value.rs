@@ -2,57 +2,57 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The value of a secret, and where it ends.
+//! Finds where the value of a secret ends.
 
 use super::member::Quote;
 use super::token::Token;
 
-/// The value of a secret that has begun: of a parameter, or of a member of JSON.
+/// The value of a secret that has begun: of a parameter, or of a JSON member.
 pub(super) struct Value {
     pub(super) start: usize,
-    /// Whether what comes before the value is percent-encoded.
+    /// Whether the delimiter before the value is percent-encoded.
     is_encoded: bool,
     is_member: bool,
     form: Form,
 }
 
 enum Form {
-    /// It has not come yet.
+    /// The value has not begun yet.
     None,
-    /// A text in quotes, up to the one that ends it.
+    /// A string in quotation marks, and the mark that begins it.
     Quoted(Quote),
-    /// An object or array: how many brackets are open, and the text within that is open.
+    /// An object or array: the number of open brackets, and the open string in it.
     Nested { brackets: usize, text: Option<Quote> },
-    /// Anything else.
+    /// Any other value.
     Bare,
 }
 
-/// What a token is to a value.
+/// How a token relates to a value.
 pub(super) enum Part {
-    /// A part of it.
+    /// The token is part of the value.
     Inner,
-    /// It stands before the value, which begins behind it.
+    /// The token comes before the value, which begins after it.
     Before,
-    /// The last part.
+    /// The token is the end of the value.
     Last,
-    /// The value has ended before it, and before its backslashes.
+    /// The value ended before the token and before its backslashes.
     Behind,
-    /// The value has ended before it, and some of its backslashes are part of the value.
+    /// The value ended before the token, but some of its backslashes are part of the value.
     BehindBackslashes,
 }
 
 impl Value {
-    /// The value of a parameter, behind this equals sign.
+    /// The value of a parameter, after this equals sign.
     pub(super) fn of_parameter(equals: Token) -> Value {
         Value { start: equals.end, is_encoded: equals.depth > 0, is_member: false, form: Form::None }
     }
 
-    /// The value of a member, behind this colon.
+    /// The value of a member, after this colon.
     pub(super) fn of_member(colon: Token) -> Value {
         Value { start: colon.end, is_encoded: colon.depth > 0, is_member: true, form: Form::None }
     }
 
-    /// Takes the next token, before which there are so many backslashes.
+    /// Takes the next token, which has this many backslashes before it.
     pub(super) fn take(&mut self, token: Token, backslashes: usize) -> Part {
         if self.is_encoded && token.byte == b'&' && token.depth == 0 {
             return Part::Behind;
@@ -92,7 +92,7 @@ impl Value {
             return Part::Before;
         }
         match token.byte {
-            // Of the quote that comes.
+            // The backslash belongs to the quotation mark that follows.
             b'\\' => return Part::Before,
             b'{' | b'[' => self.form = Form::Nested { brackets: 1, text: None },
             _ if self.ends_bare(token) => return Part::Behind,
@@ -106,7 +106,7 @@ impl Value {
         if self.is_member {
             return matches!(byte, b',' | b'}' | b']' | b'"' | b'&') || byte.is_ascii_whitespace();
         }
-        // Of a parameter within another one everything is hidden up to the next one of the outer URL.
+        // If a URL is itself a parameter, its secret is hidden up to the next parameter of the outer URL.
         let ends = match byte {
             b'&' | b'"' => true,
             b';' | b'#' => !self.is_encoded,

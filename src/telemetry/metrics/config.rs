@@ -8,7 +8,7 @@ use prometheus::{Gauge, IntCounter, IntGauge, Opts};
 
 use super::{Builder, Metrics};
 
-/// How changes of the configuration went.
+/// Metrics of changes of the configuration.
 pub(super) struct ConfigMetrics {
     applied: IntCounter,
     refused: IntCounter,
@@ -50,19 +50,19 @@ impl ConfigMetrics {
 }
 
 impl Metrics {
-    /// Counts a configuration that is in force now.
+    /// Counts a configuration that was applied.
     pub fn config_applied(&self) {
         self.config.applied.inc();
         self.config.is_in_force(true);
     }
 
-    /// Counts one that cannot be.
+    /// Counts a configuration that was rejected.
     pub fn config_refused(&self) {
         self.config.refused.inc();
         self.config.is_in_force(false);
     }
 
-    /// The file says again what is in force.
+    /// Notes that the file holds the active configuration again.
     pub fn config_is_again(&self) {
         self.config.is_in_force.set(1);
     }

@@ -8,7 +8,7 @@ use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, Opts};
 
 use super::{Builder, Metrics};
 
-/// What is known of the manifests' database, beside the calls to it.
+/// Metrics of the manifests' database, other than those of calls to it.
 pub(super) struct DatabaseMetrics {
     images: IntGauge,
     damaged: IntGauge,
@@ -39,16 +39,16 @@ impl DatabaseMetrics {
 }
 
 impl Metrics {
-    /// Sets how many images are in memory, how many records cannot be used, and how long ago the images were known to be
-    /// those of the database.
+    /// Sets how many images are in memory, how many records cannot be used, and how long ago the images in memory were
+    /// known to match the database.
     pub fn set_database(&self, images: usize, damaged: usize, age: Duration) {
         self.database.images.set(i64::try_from(images).unwrap_or(i64::MAX));
         self.database.damaged.set(i64::try_from(damaged).unwrap_or(i64::MAX));
         self.database.age.set(age.as_secs_f64());
     }
 
-    /// Counts a comparison of the images in memory with Moray. `outcome` is `same`, `changed`, `compared` (a difference
-    /// had to be searched for) or `failed`.
+    /// Counts a comparison of the images in memory with Moray. `outcome` is `same`, `changed`, `compared` (if a
+    /// difference had to be searched for) or `failed`.
     pub fn replica_round(&self, outcome: &'static str) {
         self.database.rounds.with_label_values(&[outcome]).inc();
     }

@@ -12,9 +12,9 @@ use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts};
 use super::{Builder, Series, http_buckets};
 
 const REQUEST_LABELS: [&str; 4] = ["route", "method", "user_agent", "status_code"];
-/// Any client can send any `User-Agent`. So many are told apart, the rest is `other`.
+/// The most `User-Agent` values with a label of their own; any further ones are `other`. Clients can send any value.
 const MAX_USER_AGENTS: usize = 100;
-/// Bytes of a `User-Agent` that are kept.
+/// The most bytes of a `User-Agent` in a label.
 const MAX_USER_AGENT_LENGTH: usize = 64;
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"];
 const OTHER: &str = "other";
@@ -23,12 +23,12 @@ const UNKNOWN: &str = "unknown";
 pub(super) struct HttpMetrics {
     completed: IntCounterVec,
     duration: HistogramVec,
-    /// Text up to the first blank, as received, to the number of its label.
+    /// The text up to the first space, as received, and the number of its label.
     user_agents: RwLock<HashMap<String, u16>>,
     series: RwLock<HashMap<Key, Series>>,
 }
 
-/// A combination of labels. The user agent is a number so that a look-up hashes little.
+/// A combination of labels. The user agent is a number, so that a look-up hashes few bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Key {
     route: &'static str,
@@ -79,7 +79,7 @@ impl HttpMetrics {
         self.series.write().unwrap_or_else(PoisonError::into_inner).insert(key, series);
     }
 
-    /// The number and the label of a user agent; those beyond the limit share one.
+    /// Returns the number and the label of a user agent. All beyond the limit share one.
     fn user_agent_label<'a>(&self, user_agent: &'a str) -> (u16, &'a str) {
         if let Some(number) = self.user_agents.read().unwrap_or_else(PoisonError::into_inner).get(user_agent)
         {
@@ -106,7 +106,7 @@ impl Series {
     }
 }
 
-/// Printable ASCII only, and not too long: label values end up in queries and dashboards.
+/// Keeps printable ASCII only, up to the limit, because label values are used in queries and dashboards.
 fn clean(text: &str) -> String {
     text.chars().filter(char::is_ascii_graphic).take(MAX_USER_AGENT_LENGTH).collect()
 }

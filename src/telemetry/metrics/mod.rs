@@ -2,9 +2,9 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Metrics for cmon-agent and Prometheus: the two HTTP metrics that every Triton service has, and our own.
+//! Metrics for cmon-agent and Prometheus: the two HTTP metrics that every Triton service has, and those of this service.
 //!
-//! cmon-agent's parser discards the whole text at the first thing it does not know, so there are only counters,
+//! cmon-agent's parser discards the whole text at the first element that it does not know. So there are only counters,
 //! gauges and histograms in text format 0.0.4, without `# EOF`.
 
 mod config;
@@ -92,7 +92,7 @@ pub struct Metrics {
     resident_memory: IntGauge,
 }
 
-/// Registers metrics as they are made.
+/// Registers each metric when it is created.
 struct Builder(Registry);
 
 impl Builder {
@@ -115,10 +115,10 @@ impl Builder {
     }
 }
 
-/// `buckets_version` and the buckets of triton-metrics 1.0.3, in seconds.
+/// Returns the buckets of `buckets_version` 1 of triton-metrics 1.0.3, in seconds.
 fn http_buckets() -> Vec<f64> {
     let decade = [1.0, 2.0, 4.0, 6.0, 8.0];
-    // Divided, not multiplied: 6 / 1000 is printed as 0.006, 6 * 0.001 is not.
+    // By division, because 6 / 1000 is printed as 0.006, and 6 * 0.001 is not.
     let below_one = [1000.0, 100.0, 10.0].into_iter().flat_map(|by| decade.map(|step| step / by));
     let above = [1.0, 10.0, 100.0, 1000.0].into_iter().flat_map(|by| decade.map(|step| step * by));
     below_one.chain(above).filter(|bound| *bound <= 4000.0).collect()
@@ -128,7 +128,7 @@ impl Metrics {
     /// Defines all metrics.
     ///
     /// # Errors
-    /// When the registry refuses a definition.
+    /// The registry rejects a definition.
     pub fn new(labels: &StaticLabels) -> Result<Metrics, MetricsError> {
         let builder = Builder(Registry::new());
         let file_bytes = builder.counter(
@@ -188,13 +188,13 @@ impl Metrics {
         })
     }
 
-    /// Changes the labels that all metrics have.
+    /// Changes the labels of all metrics.
     pub fn set_labels(&self, labels: &StaticLabels) {
         *self.labels.write().unwrap_or_else(PoisonError::into_inner) = labels.pairs();
     }
 
-    /// Counts a finished request. `route` is the route's name or `unknown`, `user_agent` the whole header.
-    /// Cheap: two look-ups under shared locks once a combination has been seen.
+    /// Counts a finished request. `route` is the route's name or `unknown`, `user_agent` the complete header. Cheap:
+    /// two look-ups under shared locks once a combination has been seen.
     pub fn observe_request(
         &self,
         route: &'static str,
@@ -211,7 +211,7 @@ impl Metrics {
         self.open_connections.inc();
     }
 
-    /// Counts it no more.
+    /// Stops counting an HTTP connection as open.
     pub fn connection_closed(&self) {
         self.open_connections.dec();
     }
@@ -222,8 +222,8 @@ impl Metrics {
         GaugeGuard::of(&self.in_flight)
     }
 
-    /// Counts a call to another service: `backend` is `moray`, `ufds`…, `op` its operation, `outcome` is `ok` or
-    /// the kind of error. All three must come from small closed sets.
+    /// Records a call to another service: `backend` is `moray`, `ufds`…, `op` its operation, `outcome` is `ok` or the
+    /// kind of error. All three must come from small sets of names.
     pub fn observe_backend(&self, backend: &str, op: &str, outcome: &str, duration: Duration) {
         self.backend_requests.with_label_values(&[backend, op, outcome]).inc();
         self.backend_seconds.with_label_values(&[backend, op]).observe(duration.as_secs_f64());
@@ -234,36 +234,36 @@ impl Metrics {
         self.moray_connections.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
-    /// Counts bytes of image files that came in.
+    /// Counts received bytes of image files.
     pub fn file_bytes_in(&self, bytes: u64) {
         self.file_bytes[0].inc_by(bytes);
     }
 
-    /// Counts bytes of image files that went out.
+    /// Counts sent bytes of image files.
     pub fn file_bytes_out(&self, bytes: u64) {
         self.file_bytes[1].inc_by(bytes);
     }
 
-    /// Counts a file that came in too slowly.
+    /// Counts an upload that was too slow.
     pub fn transfer_stalled_in(&self) {
         self.stalled[0].inc();
     }
 
-    /// Counts an answer that was taken too slowly.
+    /// Counts a response that was read too slowly.
     pub fn transfer_stalled_out(&self) {
         self.stalled[1].inc();
     }
 
-    /// Takes over the number of log records dropped since the start ([`super::LogControl::dropped`]).
+    /// Sets the number of log records dropped since the start ([`super::LogControl::dropped`]).
     pub fn set_log_dropped(&self, total: u64) {
         let before = self.log_dropped_seen.fetch_max(total, Ordering::Relaxed);
         self.log_dropped.inc_by(total.saturating_sub(before));
     }
 
-    /// The text of all metrics, `text/plain; version=0.0.4`.
+    /// Returns all metrics as text, `text/plain; version=0.0.4`.
     ///
     /// # Errors
-    /// When a metric cannot be encoded.
+    /// A metric cannot be encoded.
     pub fn encode(&self) -> Result<String, MetricsError> {
         if let Some(bytes) = platform::resident_memory() {
             self.resident_memory.set(i64::try_from(bytes).unwrap_or(i64::MAX));
@@ -285,7 +285,7 @@ impl fmt::Debug for Metrics {
     }
 }
 
-/// One unit of a gauge, given back when dropped.
+/// A guard that adds one to a gauge until it is dropped.
 #[derive(Debug)]
 pub struct GaugeGuard(IntGauge);
 

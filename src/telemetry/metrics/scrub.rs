@@ -6,7 +6,7 @@ use prometheus::{IntCounter, IntGauge, Opts};
 
 use super::{Builder, Metrics};
 
-/// What was found by reading stored files again.
+/// Metrics of reading stored files again to verify them.
 pub(super) struct ScrubMetrics {
     damaged: IntGauge,
     orphans: IntGauge,
@@ -28,13 +28,13 @@ impl ScrubMetrics {
 }
 
 impl Metrics {
-    /// Sets how many stored files are known to be damaged, and how many are nobody's.
+    /// Sets how many stored files are known to be damaged, and how many belong to no image.
     pub fn set_scrub_findings(&self, damaged: u64, orphans: u64) {
         self.scrub.damaged.set(i64::try_from(damaged).unwrap_or(i64::MAX));
         self.scrub.orphans.set(i64::try_from(orphans).unwrap_or(i64::MAX));
     }
 
-    /// Counts bytes of stored files that were read again.
+    /// Counts bytes of stored files that were read to verify them.
     pub fn scrub_read(&self, bytes: u64) {
         self.scrub.read.inc_by(bytes);
     }

@@ -16,7 +16,7 @@ fn metrics() -> Metrics {
     Metrics::new(&labels).unwrap()
 }
 
-/// Accepts what cmon-agent accepts: HELP, TYPE, then samples of that metric.
+/// Accepts exactly what cmon-agent accepts: HELP, TYPE, then samples of that metric.
 fn check_format(text: &str) {
     let mut types: HashMap<&str, &str> = HashMap::new();
     let mut helped = "";
@@ -40,7 +40,7 @@ fn check_format(text: &str) {
     }
 }
 
-/// The value of the one sample that has a name and all given labels.
+/// Returns the value of the only sample with this name and all given labels.
 fn sample(text: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
     let has = |line: &&str| {
         line.starts_with(&format!("{name}{{"))

@@ -8,7 +8,7 @@ use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeV
 
 use super::{Builder, Metrics};
 
-/// What is known of the work in the background, by worker.
+/// Metrics of the background workers.
 pub(super) struct WorkersMetrics {
     done: IntCounterVec,
     failures: IntCounterVec,
@@ -44,7 +44,7 @@ impl WorkersMetrics {
 }
 
 impl Metrics {
-    /// The metrics of a worker. There must be a small set of names.
+    /// Returns the metrics of a worker. The names must come from a small set.
     pub fn worker(&self, name: &'static str) -> WorkerMetrics {
         WorkerMetrics {
             done: self.workers.done.with_label_values(&[name]),
@@ -65,17 +65,17 @@ pub struct WorkerMetrics {
 }
 
 impl WorkerMetrics {
-    /// Counts what has been done.
+    /// Counts work that was done.
     pub fn done(&self, count: u64) {
         self.done.inc_by(count);
     }
 
-    /// Sets how much is left.
+    /// Sets how much work is left.
     pub fn pending(&self, count: u64) {
         self.pending.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
-    /// Notes that a unit of work was done.
+    /// Notes that a unit of work succeeded.
     pub fn succeeded(&self) {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         self.last_success.set(now.map_or(0.0, |time| time.as_secs_f64()));
@@ -86,7 +86,7 @@ impl WorkerMetrics {
         self.failures.inc();
     }
 
-    /// What has been done, and how often that failed.
+    /// Returns how much work was done, and how many units failed.
     pub fn counts(&self) -> (u64, u64) {
         (self.done.get(), self.failures.get())
     }
