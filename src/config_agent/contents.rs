@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What a file is to contain.
+//! Renders the contents of a file.
 
 use std::path::Path;
 
@@ -16,18 +16,18 @@ use super::template::{Template, Values};
 #[derive(Debug)]
 pub(super) struct Contents {
     pub text: String,
-    /// Metadata that had to be escaped for the file to be JSON.
+    /// The metadata whose values had to be escaped so that the file is JSON.
     pub escaped: Vec<String>,
 }
 
 /// Renders the template of `manifest`.
 ///
-/// A file whose name ends in `.json` must be JSON. If it is not, or a value ends the string that it stands in, it is
-/// rendered once more with values inside of strings escaped: templates have no means to do so. Otherwise this makes what
-/// 4.13.1's agent makes, so that a value that somebody has escaped by hand, for other services' sake, is right, too.
+/// A file whose name ends in `.json` must be JSON. If it is not, or if a value ends the string that contains it, the
+/// file is rendered again with the values inside of strings escaped, which templates cannot do. Otherwise the result is
+/// that of 4.13.1's agent, so that values that were escaped by hand, because of other services, also work.
 ///
 /// # Errors
-/// What is wrong with the template, or with what came of it; without values of metadata.
+/// What is wrong with the template or its result, without values of metadata.
 pub(super) fn contents(manifest: &Manifest, metadata: &Map<String, Value>) -> Result<Contents, String> {
     let template = Template::parse(&manifest.template).map_err(|error| format!("template, {error}"))?;
     let render = |values| template.render(metadata, values).map_err(|error| format!("template, {error}"));
@@ -79,7 +79,7 @@ mod tests {
         let template = r#"{"pw": "{{{pw}}}"}"#;
         let text = |pw: &str| render("/c.json", template, &json!({"pw": pw})).unwrap();
         assert_eq!(text("a&b").text, r#"{"pw": "a&b"}"#);
-        // It is JSON as it is, as with other services' agents.
+        // The value is escaped already and the result is JSON, as with the agents of other services.
         assert_eq!(text(r#"a\"b"#).text, r#"{"pw": "a\"b"}"#);
         let safe = text("a\"b\\");
         assert_eq!(text("x\", \"y\": \"z").text, r#"{"pw": "x\", \"y\": \"z"}"#);

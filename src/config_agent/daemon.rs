@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! When passes are made.
+//! Decides when passes are made.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use tokio::time::{sleep, timeout};
 
 use super::pass::{Agent, Outcome};
 
-/// The first wait after SAPI was found to be away; each further one is twice as long, up to the poll interval.
+/// The first pause after SAPI was found to be unavailable. Each further pause is twice as long, up to the poll interval.
 const FIRST_RETRY: Duration = Duration::from_secs(2);
 
-/// After a signal to stop, a pass may go on for so long.
+/// How long a pass may continue after a signal to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
-/// One pass; while SAPI is away more of them, as long as `limit` lets.
+/// Makes one pass. While SAPI is unavailable, it makes further ones for up to `limit`.
 ///
 /// # Errors
 /// Not all files are as they should be.
@@ -48,8 +48,8 @@ pub(super) async fn once(mut agent: Agent, limit: Option<Duration>) -> Result<()
     Ok(())
 }
 
-/// Passes until a signal to stop: with each SIGHUP, and in between at random times, so that the agents of a datacenter
-/// do not ask SAPI all at once.
+/// Makes passes until a signal to stop: after each SIGHUP, and in between at random intervals, so that the agents of a
+/// datacenter do not all ask SAPI at the same time.
 ///
 /// # Errors
 /// Signals cannot be received.
@@ -78,7 +78,7 @@ pub(super) async fn run(mut agent: Agent) -> Result<(), String> {
         let outcome = tokio::select! {
             outcome = &mut pass => outcome,
             _ = async { tokio::select! { s = terminate.recv() => s, s = interrupt.recv() => s } } => {
-                // Files are whole in any case; a command that did not come to run is run by the next agent.
+                // Files are complete in any case. If a command was not run yet, the next agent runs it.
                 let _ = timeout(STOP_LIMIT, pass).await;
                 break;
             }
@@ -95,7 +95,7 @@ pub(super) async fn run(mut agent: Agent) -> Result<(), String> {
     Ok(())
 }
 
-/// Waits while SAPI is away.
+/// The pauses while SAPI is unavailable.
 struct Backoff {
     next: Duration,
     max: Duration,
@@ -113,7 +113,7 @@ impl Backoff {
     }
 }
 
-/// Between half and one and a half of it.
+/// Returns a random duration between half and one and a half of `time`.
 fn jittered(time: Duration) -> Duration {
     time.mul_f64(0.5 + rand::random::<f64>())
 }

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! A file on disk: whether it is as it should be, and how it becomes so, wholly or not at all.
+//! A file on disk: compares it with what it should be, and replaces it atomically.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -13,32 +13,32 @@ use rustix::fs::{Gid, Uid};
 
 use super::manifests::Access;
 
-/// Mode of a file that was not there, if nothing is said about it.
+/// The mode of a new file, unless the manifest sets one.
 const DEFAULT_MODE: u32 = 0o644;
 
-/// Links are followed so often.
+/// The most symbolic links that are followed.
 const MAX_LINKS: usize = 16;
 
 const PASSWD: &str = "/etc/passwd";
 const GROUP: &str = "/etc/group";
 
-/// What is to be done about a file.
+/// What has to be done about a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Need {
     /// Nothing.
     Nothing,
-    /// It has the right content, and wrong mode or owner.
+    /// The file has the right content, but a wrong mode or owner.
     Access,
-    /// It has other content.
+    /// The file has the wrong content.
     Content,
-    /// It is not there.
+    /// The file does not exist.
     Creation,
 }
 
-/// A file and what it should be.
+/// A file and its required mode and owner.
 #[derive(Debug)]
 pub(super) struct Target {
-    /// Where it is, behind all links.
+    /// The path of the file after all links.
     path: PathBuf,
     present: Option<fs::Metadata>,
     mode: Option<u32>,
@@ -47,10 +47,10 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// The file at `path`, which may be a link to it.
+    /// Looks up the file at `path`, which may be a link to it.
     ///
     /// # Errors
-    /// Something that is no file is there, or the owner is nobody that this system knows.
+    /// There is something other than a regular file at the path, or this system does not know the owner.
     pub(super) fn new(path: &Path, access: &Access) -> io::Result<Target> {
         let path = follow(path)?;
         let present = match fs::symlink_metadata(&path) {
@@ -59,13 +59,13 @@ impl Target {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        // Nobody else can give files away, as in a datacenter for tests.
+        // Only root can change owners. In a datacenter for tests the agent is not root.
         let (owner, group) =
             if rustix::process::geteuid().is_root() { resolve(access)? } else { (None, None) };
         Ok(Target { path, present, mode: access.mode, owner, group })
     }
 
-    /// What is to be done for it to have `content`.
+    /// Returns what has to be done so that the file has `content`.
     pub(super) fn need(&self, content: &[u8]) -> io::Result<Need> {
         let Some(present) = &self.present else { return Ok(Need::Creation) };
         if present.len() != content.len() as u64 || !has(&self.path, content)? {
@@ -77,19 +77,19 @@ impl Target {
         Ok(if right { Need::Nothing } else { Need::Access })
     }
 
-    /// The content that is there, as far as it is text and no longer than `max` bytes.
+    /// Returns the current content if it is text, at most `max` bytes of it.
     pub(super) fn present_text(&self, max: u64) -> Option<String> {
         let mut text = String::new();
         File::open(&self.path).ok()?.take(max).read_to_string(&mut text).ok()?;
         Some(text)
     }
 
-    /// Corrects mode and owner of the file that is there.
+    /// Corrects the mode and owner of the existing file.
     pub(super) fn set_access(&self) -> io::Result<()> {
         self.apply(&File::open(&self.path)?)
     }
 
-    /// Gives it `content`: durably, and at no moment is there anything but the old file or the new one.
+    /// Writes `content` durably. At any moment there is either the old file or the new one, complete.
     pub(super) fn write(&self, content: &[u8]) -> io::Result<()> {
         let dir = self.path.parent().unwrap_or(Path::new("/"));
         fs::create_dir_all(dir)?;
@@ -102,7 +102,7 @@ impl Target {
         File::open(dir)?.sync_all()
     }
 
-    /// A file beside it that only we write to; one that was left by a process that died is used again.
+    /// Opens a temporary file beside the target and locks it. A file left by a process that died is used again.
     fn temporary(&self) -> io::Result<(PathBuf, File)> {
         let mut name = std::ffi::OsString::from(".");
         name.push(self.path.file_name().unwrap_or_default());
@@ -117,7 +117,7 @@ impl Target {
             .open(&path)?;
         let busy = || io::Error::other("another config-agent is writing the same file");
         file.try_lock().map_err(|_| busy())?;
-        // Between the two steps the other one may have renamed it.
+        // Between the open and the lock another agent may have renamed the file.
         if fs::symlink_metadata(&path)
             .is_ok_and(|there| file.metadata().is_ok_and(|ours| there.ino() == ours.ino()))
         {
@@ -147,13 +147,13 @@ fn has(path: &Path, content: &[u8]) -> io::Result<bool> {
     Ok(there == content)
 }
 
-/// Where the links that begin at `path` end.
+/// Returns the end of the chain of links that begins at `path`.
 fn follow(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..MAX_LINKS {
         match fs::read_link(&path) {
             Ok(link) => path = path.parent().unwrap_or(Path::new("/")).join(link),
-            // It is no link, or nothing.
+            // The path is not a link, or does not exist.
             Err(_) => return Ok(path),
         }
     }
@@ -179,7 +179,7 @@ fn resolve(access: &Access) -> io::Result<(Option<u32>, Option<u32>)> {
     Ok((owner, group))
 }
 
-/// The third field, and the fourth one if it is a number, of the line of `name`.
+/// Returns the third field of the line of `name`, and the fourth if it is a number.
 fn numbers(file: &str, name: &str) -> io::Result<Option<(u32, Option<u32>)>> {
     let text = fs::read_to_string(file)?;
     Ok(text.lines().find_map(|line| {

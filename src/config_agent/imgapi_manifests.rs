@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The manifests in `sapi_manifests`, with every combination of what metadata may be.
+//! Renders the manifests in `sapi_manifests` with every combination of possible metadata.
 
 use std::path::Path;
 
@@ -22,7 +22,7 @@ fn manifest(name: &str) -> Manifest {
     manifests().into_iter().find(|manifest| manifest.name == name).unwrap()
 }
 
-/// What every datacenter has.
+/// Metadata that every datacenter has.
 fn base() -> Map<String, Value> {
     let metadata = json!({
         "datacenter_name": "coal", "dns_domain": "example.com", "SERVICE_NAME": "imgapi",
@@ -37,7 +37,7 @@ fn base() -> Map<String, Value> {
     metadata.as_object().unwrap().clone()
 }
 
-/// The rendered configuration, which is JSON, and what the service makes of it.
+/// Returns the rendered configuration, which must be JSON, and the service's interpretation of it.
 fn render(manifest: &Manifest, metadata: &Map<String, Value>) -> (Value, Config) {
     let text = contents(manifest, metadata).unwrap_or_else(|problem| panic!("{problem}: {metadata:?}")).text;
     let value: Value = serde_json::from_str(&text).unwrap();
@@ -45,7 +45,7 @@ fn render(manifest: &Manifest, metadata: &Map<String, Value>) -> (Value, Config)
     (value, config.unwrap_or_else(|problem| panic!("{problem}: {metadata:?}")))
 }
 
-/// Rows of keys, each with all that it may be; `None` is absent.
+/// Returns rows of keys, each with all its possible values; `None` means that the key is absent.
 fn options() -> Vec<(&'static str, Vec<Option<Value>>)> {
     let flag =
         || vec![None, Some(json!(true)), Some(json!(false)), Some(json!("true")), Some(json!("false"))];
@@ -67,7 +67,7 @@ fn is_true(value: Option<&Value>) -> bool {
     value.is_some_and(|value| *value == json!(true) || *value == json!("true"))
 }
 
-/// Each value of an option meets all values of the others.
+/// Every value of an option is combined with all values of the others.
 #[test]
 fn every_combination_of_optional_keys_is_a_configuration() {
     let manifest = manifest("imgapi");
@@ -126,7 +126,7 @@ fn what_must_be_text_may_hold_anything() {
         assert_eq!(value["ufds"]["bindPassword"], hostile);
         assert_eq!(config.ufds.unwrap().bind_password.expose(), hostile);
     }
-    // What is escaped already is taken as it stands, as all services of a datacenter take it.
+    // A value that is already escaped is copied unchanged, as for all services of a datacenter.
     let mut metadata = base();
     metadata.insert("ufds_ldap_root_pw".to_owned(), json!("a\\\"b"));
     assert_eq!(render(&manifest, &metadata).0["ufds"]["bindPassword"], "a\"b");
@@ -148,7 +148,7 @@ fn what_cannot_be_a_configuration_is_an_error() {
     }
 }
 
-/// What 4.13.1 renders, and scripts look for.
+/// Scripts look for the keys that 4.13.1 renders.
 #[test]
 fn all_keys_are_there() {
     let mut metadata = base();
@@ -198,6 +198,6 @@ fn manifests_are_ascii_and_keep_the_private_key_private() {
     }
     let access = manifest("imgapi_private_key").access;
     assert_eq!((access.mode, access.owner.as_deref()), (Some(0o600), Some("nobody")));
-    // It holds the password of UFDS.
+    // The file holds the password of UFDS.
     assert_eq!(manifest("imgapi").access.mode, Some(0o600));
 }

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Manifests: what they are, those in local directories, and which count.
+//! Manifests: their definition, those in local directories, and which of several applies.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -13,37 +13,37 @@ use serde::Deserialize;
 use super::template::MAX_TEMPLATE;
 use crate::sapi;
 
-/// So many manifests has an instance at most.
+/// The most manifests of an instance.
 pub(super) const MAX_MANIFESTS: usize = 256;
 
 const MAX_MANIFEST_JSON: u64 = 64 * 1024;
 
-/// Where manifests are below a local directory.
+/// The directory of the manifests below a local directory.
 const DIR: &str = "sapi_manifests";
 
-/// How a file is made.
+/// A manifest, which describes how a file is made.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Manifest {
     pub name: String,
     pub path: PathBuf,
     pub template: String,
     pub post_cmd: Option<String>,
-    /// Ours: what the file's mode and owner must be. Without, those of the file that is there stay.
+    /// The required mode and owner, an extension of this agent. Without it an existing file keeps its own.
     pub access: Access,
 }
 
-/// Permissions of a file, where a manifest says something about them.
+/// The permissions of a file that a manifest sets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Access {
-    /// The nine bits.
+    /// The nine permission bits.
     pub mode: Option<u32>,
     /// A name or a number.
     pub owner: Option<String>,
-    /// A name or a number; without, but with an owner, the owner's own.
+    /// A name or a number. If only the owner is set, it is the owner's group.
     pub group: Option<String>,
 }
 
-/// What `manifest.json` has.
+/// The content of `manifest.json`.
 #[derive(Deserialize)]
 struct ManifestFile {
     name: String,
@@ -61,16 +61,16 @@ impl From<sapi::Manifest> for Manifest {
     }
 }
 
-/// An entry of a local directory that is no manifest.
+/// An entry of a local directory that is not a manifest.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Invalid {
     pub path: PathBuf,
     pub reason: String,
-    /// It was meant to be one: a file that ought to be kept is not. Otherwise it merely is in the way.
+    /// Whether the entry was meant as a manifest, so that a file is not kept up to date. Otherwise it is only a stray file.
     pub missed: bool,
 }
 
-/// The manifests below `dirs`, in the order of directories and names, and what is none.
+/// Returns the manifests below `dirs`, in the order of directories and names, and the entries that are not manifests.
 pub(super) fn read_local(dirs: &[PathBuf]) -> (Vec<Manifest>, Vec<Invalid>) {
     let mut manifests = Vec::new();
     let mut invalid = Vec::new();
@@ -127,7 +127,7 @@ fn read(dir: &Path) -> Result<Manifest, String> {
     manifest.check().map(|()| manifest)
 }
 
-/// Octal, as `chmod` takes it; without bits that would let others execute it as somebody else.
+/// Parses an octal mode as `chmod` does, but without the setuid, setgid and sticky bits.
 fn parse_mode(text: &str) -> Result<u32, String> {
     let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
     mode.ok_or_else(|| "manifest.json: mode must be octal, up to 0777, as a string".to_owned())
@@ -145,7 +145,7 @@ fn read_text(path: &Path, max: u64) -> Result<String, String> {
 }
 
 impl Manifest {
-    /// What a manifest must be, wherever it comes from.
+    /// Checks what holds for every manifest, from SAPI or local.
     pub(super) fn check(&self) -> Result<(), String> {
         if self.name.is_empty() {
             return Err("its name is empty".to_owned());
@@ -157,8 +157,8 @@ impl Manifest {
     }
 }
 
-/// The manifests that count, SAPI's first: a local one replaces one of SAPI with the same name or path. Of several with
-/// one path the first one stays. The others come back, too.
+/// Returns the manifests that apply, with SAPI's first: a local one replaces one from SAPI with the same name or path.
+/// Of several with the same path the first one applies. The manifests that do not apply are returned as well.
 pub(super) fn resolve(from_sapi: Vec<Manifest>, local: Vec<Manifest>) -> (Vec<Manifest>, Vec<Manifest>) {
     let mut chosen: Vec<Manifest> = Vec::new();
     let mut left_out = Vec::new();

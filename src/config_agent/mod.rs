@@ -2,9 +2,9 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! `imgapi config-agent`: keeps the files that a zone's services are configured with as SAPI says.
+//! `imgapi config-agent`: keeps the files that configure a zone's services up to date with SAPI.
 //!
-//! It takes the place of 4.13.1's config-agent: the same configuration, flags, manifests and templates.
+//! It replaces 4.13.1's config-agent, and has the same configuration, flags, manifests and templates.
 
 mod contents;
 mod daemon;
@@ -33,7 +33,7 @@ use crate::telemetry::{self, LogOptions};
 use pass::Agent;
 use settings::Settings;
 
-/// Where an installed agent's configuration is.
+/// The path of an installed agent's configuration.
 const DEFAULT_FILE: &str = "/opt/smartdc/config-agent/etc/config.json";
 
 const MAX_TIMEOUT: u64 = 24 * 3600;
@@ -59,10 +59,10 @@ pub struct ConfigAgent {
     test: bool,
 }
 
-/// Does what the command line says.
+/// Runs the agent with the options of the command line.
 ///
 /// # Errors
-/// The configuration is wrong; or, where it runs once, not all files are as they should be.
+/// The configuration is invalid; or, with `--synchronous`, not all files are as they should be.
 pub fn run(options: &ConfigAgent) -> Result<(), String> {
     let settings = Settings::load(&options.file, options.url.as_deref())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

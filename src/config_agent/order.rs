@@ -2,23 +2,23 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The order in which files are written: one that others name comes before them, so that a key is there when a
-//! configuration tells of it.
+//! The order in which files are written: a file that others name is written before them, so that, for example, a key
+//! exists when a configuration names it.
 
-/// Where a file stands among those that are to be written.
+/// The index of a file among those to be written.
 type Index = usize;
 
-/// The order, and what there can be none for.
+/// The order of the files, and the circles in it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Order {
-    /// All files: each behind those that it names, and otherwise as they were.
+    /// All files. Each comes after those that it names; otherwise the order is unchanged.
     pub files: Vec<Index>,
-    /// Files that name each other, each the next one, and the last one the first. The first of them is written before what it
-    /// names.
+    /// Circles of files: each file names the next one, and the last names the first. The first of them is written
+    /// before the file it names.
     pub circles: Vec<Vec<Index>>,
 }
 
-/// Puts files in order. `names` says of each which others it names.
+/// Sorts files. `names` lists for each file which others it names.
 pub(super) fn order(names: &[Vec<Index>]) -> Order {
     let mut order = Order { files: Vec::with_capacity(names.len()), circles: Vec::new() };
     let mut is_written = vec![false; names.len()];
@@ -37,7 +37,7 @@ pub(super) fn order(names: &[Vec<Index>]) -> Order {
     order
 }
 
-/// The circle that following `next` from `start` ends in, from the first of the files in it.
+/// Follows `next` from `start` until a circle closes, and returns the circle, beginning with its smallest index.
 fn circle(start: Index, next: impl Fn(Index) -> Index) -> Vec<Index> {
     let mut way = vec![start];
     loop {
@@ -52,12 +52,12 @@ fn circle(start: Index, next: impl Fn(Index) -> Index) -> Vec<Index> {
     }
 }
 
-/// Whether a text names a path: that path, and none that only begins like it.
+/// Returns whether a text names exactly this path, and not only a longer path that begins with it.
 pub(super) fn is_named(path: &str, text: &str) -> bool {
     text.match_indices(path).any(|(at, _)| {
         let mut rest = text[at + path.len()..].chars();
         match rest.next() {
-            // The end of a sentence, or of the first part of a name.
+            // A dot at the end of a sentence ends the path. A dot before an extension does not.
             Some('.') => !rest.next().is_some_and(char::is_alphanumeric),
             Some(c) => !(c.is_alphanumeric() || matches!(c, '_' | '-')),
             None => true,
@@ -80,7 +80,7 @@ mod tests {
         assert!(in_order(&[]).is_empty());
         assert_eq!(in_order(&[&[], &[], &[]]), [0, 1, 2], "as they were");
         assert_eq!(in_order(&[&[1, 2], &[], &[1]]), [1, 2, 0]);
-        // The one that names two is named by one that names only that.
+        // The file that names two others is named by one that names only it.
         assert_eq!(in_order(&[&[2, 3], &[0], &[], &[]]), [2, 3, 0, 1]);
         assert_eq!(in_order(&[&[1], &[2], &[3], &[]]), [3, 2, 1, 0]);
         assert_eq!(in_order(&[&[0], &[0]]), [0, 1], "a file may name itself");
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn files_that_name_each_other_are_reported_and_written() {
         assert_eq!(order(&[vec![1], vec![0]]), Order { files: vec![0, 1], circles: vec![vec![0, 1]] });
-        // The first one only leads there.
+        // The first file leads to the circle, but is not part of it.
         let names = [vec![2], vec![], vec![3], vec![4], vec![2], vec![1]];
         let Order { files, circles } = order(&names);
         assert_eq!((files, circles), (vec![1, 5, 2, 0, 4, 3], vec![vec![2, 3, 4]]));

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! One pass: ask SAPI, render, write what has changed, run what follows.
+//! One pass: asks SAPI, renders the files, writes those that have changed, and runs their commands.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,10 +22,10 @@ use crate::manifest::Uuid;
 use crate::sapi::{ConfigAnswer, InstanceConfig, Sapi, SapiError};
 use crate::telemetry::err;
 
-/// All files of an instance together are not longer than this, in bytes, but for the last one.
+/// The most bytes of all files of an instance together; the last one may exceed it.
 const MAX_TOTAL: usize = 64 * 1024 * 1024;
 
-/// The agent: its settings, and what it remembers of earlier passes.
+/// The agent: its settings, and its memory of earlier passes.
 pub(super) struct Agent {
     settings: Settings,
     sapi: Sapi,
@@ -33,33 +33,33 @@ pub(super) struct Agent {
     pending: Pending,
 }
 
-/// What is remembered of an instance.
+/// What the agent remembers of an instance.
 struct Instance {
     uuid: Uuid,
-    /// Of the metadata that all files were made from.
+    /// The etag of the metadata that all files were made from.
     etag: Option<String>,
     /// The local manifests that all files were made from.
     local: Vec<Manifest>,
     auto: Option<Map<String, Value>>,
 }
 
-/// How a pass went.
+/// The result of a pass.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Outcome {
     /// Files that were written, or whose mode or owner was corrected.
     pub changed: usize,
-    /// Files, manifests and instances that something is wrong with. Each has been logged.
+    /// Files, manifests and instances with a problem. Each has been logged.
     pub failed: usize,
-    /// SAPI is in trouble, so that another try is worth while.
+    /// Whether SAPI has a problem, so that another attempt is worthwhile.
     pub away: bool,
 }
 
-/// All that a pass knows of an instance.
+/// Everything that a pass knows of an instance.
 pub(super) struct Material {
     pub manifests: Vec<Manifest>,
     pub metadata: Map<String, Value>,
     pub secrets: Secrets,
-    /// Manifests that are none.
+    /// The number of invalid manifests.
     pub failed: usize,
     etag: Option<String>,
     local: Vec<Manifest>,
@@ -80,7 +80,7 @@ pub(super) enum NoMaterial {
 
 impl Agent {
     /// # Errors
-    /// Nothing tells which instance this is; or there is no HTTP client.
+    /// It is unknown which instance this is, or no HTTP client can be made.
     pub(super) async fn new(settings: Settings) -> Result<Agent, String> {
         let user_agent = concat!("config-agent/", env!("CARGO_PKG_VERSION"));
         let sapi = Sapi::new(settings.sapi_url.clone(), user_agent).map_err(|error| error.to_string())?;
@@ -97,7 +97,7 @@ impl Agent {
         self.settings.poll_interval
     }
 
-    /// One pass over all instances; a `full` one renders everything, whatever was there before.
+    /// Makes one pass over all instances. A `full` pass renders everything, regardless of earlier passes.
     pub(super) async fn pass(&mut self, full: bool) -> Outcome {
         let mut outcome = Outcome::default();
         for at in 0..self.instances.len() {
@@ -124,7 +124,7 @@ impl Agent {
         outcome
     }
 
-    /// What every instance's files would be made from, whether or not it is new.
+    /// Returns the material for the files of every instance, whether or not it is new.
     pub(super) async fn all_material(&mut self) -> Vec<(Uuid, Result<Material, NoMaterial>)> {
         let mut all = Vec::new();
         for at in 0..self.instances.len() {
@@ -135,7 +135,7 @@ impl Agent {
         all
     }
 
-    /// Nothing, if nothing is new since the last pass without a failure.
+    /// Returns the material, or `None` if nothing is new since the last pass without a failure.
     async fn material(&mut self, at: usize) -> Result<Option<Material>, NoMaterial> {
         let instance = &mut self.instances[at];
         let dirs: Vec<PathBuf> = self.settings.dirs.of(instance.uuid).to_vec();
@@ -184,7 +184,7 @@ impl Agent {
         Ok(Some(Material { manifests: usable, metadata, secrets, failed, etag, local }))
     }
 
-    /// Writes all files first, and runs commands then: they find all files as they should be.
+    /// Writes all files before it runs any command, so that commands find all files up to date.
     async fn apply(&mut self, at: usize, material: Material, outcome: &mut Outcome) {
         let Material { manifests, metadata, secrets, mut failed, etag, local } = material;
         let pending = self.pending.clone();
@@ -204,12 +204,12 @@ impl Agent {
         }
         outcome.failed += failed;
         let instance = &mut self.instances[at];
-        // As long as something is missing, the next pass does everything again.
+        // As long as something failed, the next pass does everything again.
         instance.etag = etag.filter(|_| failed == 0);
         instance.local = local;
     }
 
-    /// It is run once, however it ends.
+    /// Runs a command once, however it ends.
     async fn run(&self, manifest: &str, command: &str, secrets: &Secrets) {
         let done = match post_cmd::run(command, self.settings.post_cmd_timeout).await {
             Ok(done) => done,
@@ -243,13 +243,13 @@ impl Agent {
     }
 }
 
-/// What became of a file.
+/// What happened to a file.
 struct FileOutcome {
     name: String,
     path: PathBuf,
     changed: bool,
     failed: bool,
-    /// What is to be run now.
+    /// The command to run now.
     command: Option<String>,
 }
 
@@ -269,7 +269,7 @@ fn render(manifests: Vec<Manifest>, metadata: &Map<String, Value>) -> Vec<Render
     manifests.into_iter().map(render).collect()
 }
 
-/// In the order in which they are to be written. A file that cannot be made names nothing.
+/// Sorts files into the order in which they are written. A file that cannot be rendered names no others.
 fn in_order(rendered: Vec<Rendered>) -> Vec<Rendered> {
     let paths: Vec<String> =
         rendered.iter().map(|(manifest, _)| manifest.path.display().to_string()).collect();
@@ -290,7 +290,7 @@ fn in_order(rendered: Vec<Rendered>) -> Vec<Rendered> {
     files.into_iter().filter_map(|at| rendered[at].take()).collect()
 }
 
-/// Sees to it that the file of `manifest` is as it should be.
+/// Brings the file of `manifest` up to date.
 fn keep(manifest: Manifest, contents: Result<Contents, String>, pending: &Pending) -> FileOutcome {
     let done = contents.and_then(|contents| bring_about(&manifest, &contents, pending));
     let Manifest { name, path, post_cmd, .. } = manifest;
@@ -311,7 +311,7 @@ fn keep(manifest: Manifest, contents: Result<Contents, String>, pending: &Pendin
             (false, false)
         }
     };
-    // A file that failed may be marked from before; then its command waits until it is right.
+    // A file may still be marked from an earlier pass. If it fails, its command waits until the file is right.
     let left = done.is_ok() && !wanted && pending.is_marked(&path);
     if left {
         tracing::warn!(manifest = name, "the last agent has not come to run post_cmd");

@@ -2,8 +2,8 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Which commands are still to be run: a mark on disk from before a file is changed until its command has ended, so that
-//! the next process runs the command when this one dies in between.
+//! Commands that still have to be run. A mark on disk exists from before a file is changed until its command has ended,
+//! so that the next process runs the command if this one dies in between.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ impl Pending {
         Pending(dir)
     }
 
-    /// Marks the file at `path`. Without the mark the command is run all the same, unless the process dies.
+    /// Marks the file at `path`. If that fails, the command is still run, unless the process dies.
     pub(super) fn mark(&self, path: &Path) {
         let marked = fs::create_dir_all(&self.0)
             .and_then(|()| fs::write(self.of(path), path.as_os_str().as_encoded_bytes()));
@@ -29,14 +29,14 @@ impl Pending {
         }
     }
 
-    /// Whether it is marked.
+    /// Returns whether the file is marked.
     pub(super) fn is_marked(&self, path: &Path) -> bool {
         self.of(path).exists()
     }
 
-    /// Takes the mark away.
+    /// Removes the mark.
     pub(super) fn clear(&self, path: &Path) {
-        // It may not be there: see above.
+        // The mark may not exist, because marking can fail.
         let _ = fs::remove_file(self.of(path));
     }
 
@@ -59,7 +59,7 @@ mod tests {
         assert!(pending.is_marked(one) && !pending.is_marked(other));
         pending.clear(one);
         assert!(!pending.is_marked(one));
-        // Where no marks can be made, there are none.
+        // If marks cannot be made, nothing is marked.
         let pending = Pending::new("/proc/nowhere".into());
         pending.mark(one);
         assert!(!pending.is_marked(one));

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Commands that follow a change.
+//! Runs the command that follows a change of a file.
 
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -12,30 +12,30 @@ use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep_until};
 
-/// So much of what a command prints is kept.
+/// The most bytes of a command's output that are kept.
 const MAX_OUTPUT: usize = 8 * 1024;
 
-/// Whatever a command leaves running in the background may hold its output open for so long.
+/// How long a background process of a command may hold its output open.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// How a command ended.
 #[derive(Debug)]
 pub(super) enum End {
-    /// By itself.
+    /// The command ended by itself.
     Exit(ExitStatus),
-    /// It was killed, with all that it had started, when its time was over.
+    /// The command was killed at its time limit, together with all its child processes.
     Timeout,
 }
 
-/// What a command did.
+/// The result of a command.
 #[derive(Debug)]
 pub(super) struct Done {
     pub end: End,
-    /// What it has printed, both kinds, the beginning.
+    /// The beginning of its standard output and standard error.
     pub output: String,
 }
 
-/// Has a shell run `command`, for no longer than `limit`.
+/// Runs `command` in a shell, for at most `limit`.
 ///
 /// # Errors
 /// There is no shell.
@@ -69,7 +69,7 @@ pub(super) async fn run(command: &str, limit: Duration) -> std::io::Result<Done>
         Some(status) => End::Exit(status),
         None => {
             if let Some(group) = group {
-                // It may have ended in this moment.
+                // The command may have ended just now.
                 let _ = kill_process_group(group, Signal::KILL);
             }
             child.wait().await?;
@@ -79,7 +79,7 @@ pub(super) async fn run(command: &str, limit: Duration) -> std::io::Result<Done>
     Ok(Done { end, output: String::from_utf8_lossy(&output).trim_end().to_owned() })
 }
 
-/// Never ends without a pipe.
+/// Reads from the pipe. Without a pipe it never returns.
 async fn read<R: AsyncReadExt + Unpin>(pipe: Option<&mut R>, buffer: &mut [u8]) -> usize {
     match pipe {
         Some(pipe) => pipe.read(buffer).await.unwrap_or(0),

@@ -2,23 +2,23 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What must not be shown of metadata.
+//! Finds the secrets in metadata, so that they are not shown.
 
 use serde_json::{Map, Value};
 
 use crate::telemetry::{MASK, mask_url};
 
-/// Words in the names of metadata, and of members of files, whose values are secret.
+/// Words that mark a secret in the names of metadata, and of members of files.
 const WORDS: [&str; 6] = ["pw", "pass", "secret", "token", "private", "credential"];
 
-/// Shorter texts are not looked for: they would be found everywhere.
+/// Shorter secrets are not searched for, because they would match everywhere.
 const MIN_LEN: usize = 5;
 
-/// The secret texts of some metadata.
+/// The secret texts in some metadata.
 #[derive(Default)]
 pub(super) struct Secrets(Vec<String>);
 
-/// Whether values of this name are secret.
+/// Returns whether values with this name are secret.
 pub(super) fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     WORDS.iter().any(|word| name.contains(word))
@@ -30,13 +30,13 @@ impl Secrets {
         for (name, value) in metadata {
             collect(value, is_secret(name), &mut found);
         }
-        // Of two secrets, the one that contains the other first.
+        // A secret that contains another one comes before it.
         found.sort_by_key(|text| std::cmp::Reverse(text.len()));
         found.dedup();
         Secrets(found)
     }
 
-    /// `text` without them, and without passwords in URLs.
+    /// Returns `text` with all secrets and all passwords in URLs masked.
     pub(super) fn hide(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for secret in &self.0 {

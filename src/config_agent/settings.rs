@@ -24,14 +24,14 @@ const DEFAULT_POST_CMD_TIMEOUT: u64 = 60_000;
 const MAX_POST_CMD_TIMEOUT: u64 = 3600 * 1000;
 const DEFAULT_STATE_DIR: &str = "/var/config-agent/pending";
 
-/// More bytes than such a file has.
+/// The largest file that is read, in bytes.
 const MAX_SIZE: u64 = 4 << 20;
 
-/// More than one has in a datacenter.
+/// More instances than a datacenter has.
 const MAX_INSTANCES: usize = 64;
 const MAX_DIRS: usize = 64;
 
-/// What the agent's file says; keys are those of 4.13.1's agent, but for the last two.
+/// The agent's settings. The keys are those of 4.13.1's agent, except for the last two.
 #[derive(Debug)]
 pub(super) struct Settings {
     /// `logLevel`.
@@ -42,25 +42,25 @@ pub(super) struct Settings {
     pub sapi_url: Url,
     /// `localManifestDirs`.
     pub dirs: Dirs,
-    /// `localMetadata`: takes precedence over SAPI's.
+    /// `localMetadata`: takes precedence over SAPI's metadata.
     pub local_metadata: Map<String, Value>,
-    /// `autoMetadata`: takes precedence over what the zone says of itself; for systems that do not know zones.
+    /// `autoMetadata`: takes precedence over the zone's own data. For systems without zones.
     pub auto_metadata: Map<String, Value>,
-    /// `instances`; without, the one that is named as the zone.
+    /// `instances`; by default the one named like the zone.
     pub instances: Vec<Uuid>,
-    /// `stateDir`: what must survive the process.
+    /// `stateDir`: the directory of data that must survive the process.
     pub state_dir: PathBuf,
     /// `postCmdTimeout`, in milliseconds in the file.
     pub post_cmd_timeout: Duration,
 }
 
-/// Where an instance's manifests are, beside SAPI's.
+/// The directories of an instance's local manifests.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Dirs {
-    /// Those of the one instance.
+    /// The directories of the only instance.
     One(Vec<PathBuf>),
-    /// Those of each of several.
+    /// The directories of each of several instances.
     Each(BTreeMap<Uuid, Vec<PathBuf>>),
 }
 
@@ -88,10 +88,10 @@ struct SapiFile {
 }
 
 impl Settings {
-    /// Reads `file`; `sapi_url` replaces what it says about SAPI.
+    /// Reads `file`. `sapi_url` overrides SAPI's URL in the file.
     ///
     /// # Errors
-    /// What is wrong with the file, with the key's name.
+    /// What is wrong with the file, with the name of the key.
     pub(super) fn load(file: &Path, sapi_url: Option<&str>) -> Result<Settings, String> {
         let name = file.display();
         let text = files::read_linked(file, MAX_SIZE)
@@ -140,7 +140,7 @@ impl Settings {
 }
 
 impl Dirs {
-    /// Those of `instance`.
+    /// Returns the directories of `instance`.
     pub(super) fn of(&self, instance: Uuid) -> &[PathBuf] {
         match self {
             Dirs::One(dirs) => dirs,

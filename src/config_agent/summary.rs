@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! `--test`: what a pass would do, without doing it and without showing secrets.
+//! `--test`: shows what a pass would do, without doing it and without showing secrets.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
@@ -17,13 +17,13 @@ use super::secrets::{Secrets, is_secret};
 use super::template::MAX_OUTPUT;
 use crate::telemetry::MASK;
 
-/// Longer values are cut.
+/// Longer values are truncated.
 const SHOWN: usize = 80;
 
-/// So many lines are shown of one file.
+/// The most lines that are shown for one file.
 const MAX_LINES: usize = 100;
 
-/// What would become of the files, as text, and how many cannot be made.
+/// Returns a text that says what would happen to the files, and the number of files that cannot be made.
 pub(super) fn summary(material: &Material) -> (String, usize) {
     let mut text = String::new();
     let mut failed = material.failed;
@@ -64,7 +64,7 @@ fn describe(manifest: &Manifest, metadata: &Map<String, Value>, secrets: &Secret
     Ok(text)
 }
 
-/// Of JSON the keys with their values; of other text only how much.
+/// Compares two texts. For JSON it shows the keys and their values, for other text only how many lines differ.
 fn differences(old: &str, new: &str, secrets: &Secrets) -> Vec<String> {
     if let (Ok(old), Ok(new)) = (serde_json::from_str(old), serde_json::from_str(new)) {
         let (old, new) = (leaves(&old), leaves(&new));
@@ -94,7 +94,7 @@ fn counts(text: &str) -> HashMap<&str, usize> {
     counts
 }
 
-/// Every value that has no members, by its dotted path.
+/// Returns every value without members, by its dotted path.
 fn leaves(value: &Value) -> BTreeMap<String, Value> {
     fn collect(prefix: &str, value: &Value, found: &mut BTreeMap<String, Value>) {
         match value {

@@ -2,9 +2,9 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What a zone says of itself: its name, and the metadata `auto`.
+//! The zone's own data: its name, and the metadata `auto`.
 //!
-//! It is asked by the commands `zonename` and `mdata-get`. On a system without them the agent's configuration tells.
+//! They come from the commands `zonename` and `mdata-get`. On a system without them they come from the agent's configuration.
 
 use std::io;
 use std::process::{Output, Stdio};
@@ -20,13 +20,13 @@ use crate::manifest::Uuid;
 
 const COMMAND_LIMIT: Duration = Duration::from_secs(10);
 
-/// What `mdata-get` says when there is no such metadata.
+/// The exit status of `mdata-get` if there is no such metadata.
 const NOT_FOUND: i32 = 1;
 
-/// The instances that `settings` name, or the one that is this zone.
+/// Returns the instances in `settings`, or the one of this zone.
 ///
 /// # Errors
-/// Nothing names one.
+/// There is no instance.
 pub(super) async fn instances(settings: &Settings) -> Result<Vec<Uuid>, String> {
     if !settings.instances.is_empty() {
         return Ok(settings.instances.clone());
@@ -38,10 +38,10 @@ pub(super) async fn instances(settings: &Settings) -> Result<Vec<Uuid>, String> 
     Ok(vec![instance])
 }
 
-/// The metadata `auto` of `instance`.
+/// Returns the metadata `auto` of `instance`.
 ///
 /// # Errors
-/// A command that is there has failed: a file made without what it would have said would be wrong.
+/// An existing command has failed: a file made without its output would be wrong.
 pub(super) async fn auto(settings: &Settings, instance: Uuid) -> Result<Map<String, Value>, String> {
     let mut auto = Map::new();
     let texts = [
@@ -79,7 +79,7 @@ async fn mdata(key: &str) -> Result<Option<String>, String> {
     }
 }
 
-/// What a command has printed; nothing if there is no such command.
+/// Returns the output of a command, or `None` if there is no such command.
 async fn run(program: &str, arguments: &[&str]) -> Result<Option<Output>, String> {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
@@ -108,7 +108,7 @@ struct Nic {
     ips: Option<Vec<String>>,
 }
 
-/// `PRIMARY_IP`, and `<TAG>_IP` and `<TAG>_IPS` of every tag.
+/// Returns `PRIMARY_IP`, and `<TAG>_IP` and `<TAG>_IPS` of every tag.
 fn addresses(nics: &str) -> Result<Map<String, Value>, serde_json::Error> {
     let nics: Vec<Nic> = serde_json::from_str(nics)?;
     let mut found = Map::new();
@@ -118,7 +118,7 @@ fn addresses(nics: &str) -> Result<Map<String, Value>, serde_json::Error> {
     for nic in &nics {
         let (Some(tag), Some(ips)) = (&nic.nic_tag, &nic.ips) else { continue };
         let tag = tag.to_uppercase();
-        // A tag of one rack stands for that tag.
+        // The tag of a single rack counts as the tag without the rack.
         let tag = tag.split_once("_RACK_").map_or(tag.as_str(), |(tag, _)| tag);
         if let Some(ip) = nic.ip.as_ref().or(ips.first()) {
             found.insert(format!("{tag}_IP"), bare(ip).into());
@@ -129,7 +129,7 @@ fn addresses(nics: &str) -> Result<Map<String, Value>, serde_json::Error> {
     Ok(found)
 }
 
-/// An address without the length of its network's prefix.
+/// Returns an address without its prefix length.
 fn bare(ip: &str) -> &str {
     ip.split('/').next().unwrap_or(ip)
 }

@@ -2,18 +2,18 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! JavaScript's view of JSON values, as far as a template shows it.
+//! JavaScript's treatment of JSON values, as far as templates depend on it.
 
 use std::borrow::Cow;
 
 use serde_json::{Map, Number, Value};
 
-/// White space for `trim` and `\s`.
+/// Returns whether `trim` and `\s` treat the character as white space.
 pub(super) fn is_space(c: char) -> bool {
     (c.is_whitespace() && c != '\u{85}') || c == '\u{feff}'
 }
 
-/// Whether a section over `value` is shown.
+/// Returns whether a section over `value` is rendered.
 pub(super) fn is_true(value: &Value) -> bool {
     match value {
         Value::Null => false,
@@ -25,7 +25,7 @@ pub(super) fn is_true(value: &Value) -> bool {
     }
 }
 
-/// The member `name` of `value`: objects and arrays have some.
+/// Returns the member `name` of `value`. Objects and arrays have members.
 pub(super) fn member<'a>(value: &'a Value, name: &str) -> Option<Cow<'a, Value>> {
     match value {
         Value::Object(members) => members.get(name).map(Cow::Borrowed),
@@ -35,7 +35,7 @@ pub(super) fn member<'a>(value: &'a Value, name: &str) -> Option<Cow<'a, Value>>
     }
 }
 
-/// The text of a value between other texts; `None` for null.
+/// Returns the text that a value is rendered as; `None` for null.
 pub(super) fn text(value: &Value) -> Option<Cow<'_, str>> {
     Some(match value {
         Value::Null => return None,
@@ -86,7 +86,7 @@ fn json(value: &Value, out: &mut String) {
     }
 }
 
-/// Names that are array indexes come first, in their order, as in every JavaScript object.
+/// Names that are array indexes come first, in ascending order, as in every JavaScript object.
 fn object(members: &Map<String, Value>, out: &mut String) {
     let mut members: Vec<(&String, &Value)> = members.iter().collect();
     members.sort_by_key(|(name, _)| index(name).map_or(u64::MAX, u64::from));
@@ -102,19 +102,19 @@ fn object(members: &Map<String, Value>, out: &mut String) {
     out.push('}');
 }
 
-/// The array index that `name` spells, as JavaScript would spell it.
+/// Returns the array index that `name` represents, if it is spelled as JavaScript would spell it.
 fn index(name: &str) -> Option<u32> {
     name.parse().ok().filter(|index: &u32| *index < u32::MAX && index.to_string() == name)
 }
 
-/// `text` as a JSON string.
+/// Appends `text` as a JSON string.
 pub(super) fn quoted(text: &str, out: &mut String) {
     out.push('"');
     escaped(text, out);
     out.push('"');
 }
 
-/// `text` as the inside of a JSON string.
+/// Appends `text` as the inside of a JSON string.
 pub(super) fn escaped(text: &str, out: &mut String) {
     use std::fmt::Write as _;
     for c in text.chars() {

@@ -4,8 +4,8 @@
 
 //! The language of SAPI's templates: Mustache as Hogan.js renders it, with objects printed as JSON.
 //!
-//! Whatever Hogan.js renders, this renders to the same bytes; what it renders to garbage (a tag that is not closed) or
-//! dies of (null) is an error that names line and tag.
+//! The output is the same as that of Hogan.js, byte for byte. Where Hogan.js renders garbage (a tag that is not closed)
+//! or crashes (null), this returns an error that names the line and the tag.
 
 mod js;
 mod render;
@@ -18,26 +18,26 @@ use serde_json::{Map, Value};
 
 pub(super) use render::Values;
 
-/// A template may be as long as this, in bytes.
+/// The longest template, in bytes.
 pub(super) const MAX_TEMPLATE: usize = 1024 * 1024;
 
-/// What comes of it may be as long as this, in bytes.
+/// The longest output of a template, in bytes.
 pub(super) const MAX_OUTPUT: usize = 8 * 1024 * 1024;
 
-/// Why a template has no result.
+/// Why a template cannot be rendered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {tag}: {problem}")]
 pub(super) struct TemplateError {
-    /// The line of the template, from 1.
+    /// The line of the template, counted from 1.
     pub line: usize,
-    /// The tag as it would be written with the usual delimiters; shortened.
+    /// The tag as written with the usual delimiters; shortened.
     pub tag: String,
-    /// What is wrong about it.
+    /// What is wrong with the tag.
     pub problem: String,
 }
 
 impl TemplateError {
-    /// An error about the tag `{{` `inside` `}}`.
+    /// Makes an error about the tag `{{` `inside` `}}`.
     fn new(line: usize, inside: &str, problem: impl Into<String>) -> TemplateError {
         const SHOWN: usize = 60;
         let mut shown: String = inside.chars().take(SHOWN).collect();
@@ -57,9 +57,9 @@ pub(super) struct Template(Vec<tree::Node>);
 pub(super) struct Rendered {
     /// The text.
     pub text: String,
-    /// Names of the values that [`Values::JsonSafe`] has changed, in the order of the template.
+    /// The names of the values that [`Values::JsonSafe`] has escaped, in the order of the template.
     pub escaped: Vec<String>,
-    /// A value ends the JSON string that it stands in; nothing to wonder at in a file that is no JSON.
+    /// Whether a value ends the JSON string that contains it. In a file that is not JSON that means nothing.
     pub unsafe_in_json: bool,
 }
 
@@ -76,13 +76,13 @@ impl Template {
         tree::build(scan::scan(text)?).map(Template)
     }
 
-    /// Renders it with the metadata `root`.
+    /// Renders the template with the metadata `root`.
     pub(super) fn render(
         &self,
         root: &Map<String, Value>,
         values: Values,
     ) -> Result<Rendered, TemplateError> {
-        // A section needs a value to stand on.
+        // Sections are evaluated relative to a value.
         let root = Value::Object(root.clone());
         render::render(&self.0, &root, values)
     }

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! From a tree and metadata to text.
+//! Renders a tree with metadata.
 
 use std::borrow::Cow;
 
@@ -11,20 +11,20 @@ use serde_json::Value;
 use super::tree::Node;
 use super::{MAX_OUTPUT, Rendered, TemplateError, js};
 
-/// So many nodes are looked at: nested sections over long arrays multiply.
+/// The most nodes that are visited, because nested sections over long arrays multiply.
 const MAX_STEPS: usize = 1_000_000;
 
-/// How values are put between the template's text.
+/// How values are inserted into the template's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::config_agent) enum Values {
-    /// As Hogan.js does.
+    /// As in Hogan.js.
     Plain,
-    /// The same, but a value within a JSON string is escaped as the inside of one.
+    /// As in Hogan.js, but a value within a JSON string is escaped.
     JsonSafe,
 }
 
 struct Renderer<'a> {
-    /// From the metadata to the innermost section's value.
+    /// The values of the open sections, from the metadata to the innermost one.
     stack: Vec<&'a Value>,
     values: Values,
     json: JsonPlace,
@@ -101,7 +101,7 @@ impl<'a> Renderer<'a> {
         Ok(())
     }
 
-    /// Anything but an object or an array leaves the innermost value what it was; and that one may be an array.
+    /// Only an object or an array becomes the innermost value. Other values leave it unchanged, and it may be an array.
     fn section(
         &mut self,
         value: Option<Cow<'a, Value>>,
@@ -128,7 +128,7 @@ impl<'a> Renderer<'a> {
         Ok(())
     }
 
-    /// The value that `name` has where we are; null is a value.
+    /// Looks up `name` from the innermost value outwards. Null counts as a value.
     fn look_up(&self, name: &str) -> Option<Cow<'a, Value>> {
         if name == "." && self.in_array() {
             return self.stack.last().copied().map(Cow::Borrowed);
@@ -168,17 +168,17 @@ fn html_escaped(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// Where in JSON text the end of the output is.
+/// The position of the end of the output within JSON text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum JsonPlace {
     Outside,
     String,
-    /// Behind a backslash in a string.
+    /// After a backslash in a string.
     Backslash,
 }
 
 impl JsonPlace {
-    /// Goes on over `text`; false if the string that it begins in does not go on behind it.
+    /// Advances over `text`. Returns false if the string in which `text` begins ends within it.
     fn pass(&mut self, text: &str) -> bool {
         let mut inside = true;
         for byte in text.bytes() {

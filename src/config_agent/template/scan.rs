@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! From text to tags and text between them; lines that hold nothing but tags are taken out.
+//! Splits text into tags and the text between them. Lines with nothing but tags are removed.
 
 use super::TemplateError;
 use super::js::is_space;
@@ -12,15 +12,15 @@ use super::js::is_space;
 pub(super) enum Token {
     /// Text without an end of line.
     Text(String),
-    /// The end of a line that stays.
+    /// The end of a line that is kept.
     Newline,
     /// `{{#name}}`, or `{{^name}}`.
     Open { name: String, inverted: bool, line: usize },
     /// `{{/name}}`.
     Close { name: String, line: usize },
-    /// `{{name}}`, or without escaping `{{{name}}}` and `{{&name}}`.
+    /// `{{name}}`, or `{{{name}}}` and `{{&name}}` without escaping.
     Variable { name: String, html: bool, line: usize },
-    /// A comment or a partial, which leave nothing.
+    /// A comment or a partial, which render nothing.
     Nothing,
 }
 
@@ -28,10 +28,10 @@ struct Scanner<'a> {
     rest: &'a str,
     open: &'a str,
     close: &'a str,
-    /// From 1.
+    /// The current line, counted from 1.
     line: usize,
     tokens: Vec<Token>,
-    /// The first token of the present line.
+    /// The first token of the current line.
     line_start: usize,
     tag_seen: bool,
 }
@@ -70,7 +70,7 @@ pub(super) fn scan(text: &str) -> Result<Vec<Token>, TemplateError> {
 }
 
 impl<'a> Scanner<'a> {
-    /// Takes `len` bytes.
+    /// Takes `len` bytes of the rest.
     fn take(&mut self, len: usize) -> &'a str {
         let (taken, rest) = self.rest.split_at(len);
         self.rest = rest;
@@ -84,7 +84,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// A line of white space and tags that print nothing is left out, its end, too.
+    /// Ends a line. A line that has only white space and tags that render nothing is removed, together with its end.
     fn end_line(&mut self, newline: bool) {
         let silent = |token: &Token| match token {
             Token::Text(text) => text.chars().all(is_space),
@@ -92,7 +92,7 @@ impl<'a> Scanner<'a> {
             Token::Open { .. } | Token::Close { .. } | Token::Nothing => true,
         };
         if self.tag_seen && self.tokens[self.line_start..].iter().all(silent) {
-            // Of two texts in a row, with a change of delimiters between them, Hogan.js leaves the second one.
+            // If two texts follow each other, with a change of delimiters between them, Hogan.js keeps the second one.
             let mut left_out = false;
             let line = self.tokens.split_off(self.line_start);
             for token in line {
@@ -108,7 +108,7 @@ impl<'a> Scanner<'a> {
         self.line_start = self.tokens.len();
     }
 
-    /// The tag at the beginning of the rest.
+    /// Reads the tag at the beginning of the rest.
     fn tag(&mut self) -> Result<(), TemplateError> {
         let line = self.line;
         self.take(self.open.len());
@@ -144,7 +144,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// The name in `{{{name}}}`, of which the last brace is still to come, or in `<%{name}%>`.
+    /// Reads the name in `{{{name}}}`, whose last brace is still unread, or in `<%{name}%>`.
     fn unbraced(&mut self, name: &'a str, line: usize) -> Result<&'a str, TemplateError> {
         if self.close != "}}" {
             return Ok(name.strip_suffix('}').unwrap_or(name));
@@ -156,7 +156,7 @@ impl<'a> Scanner<'a> {
         Ok(name)
     }
 
-    /// `{{=<% %>=}}`.
+    /// Reads a change of delimiters, `{{=<% %>=}}`.
     fn delimiters(&mut self, line: usize) -> Result<(), TemplateError> {
         let end = format!("={}", self.close);
         let inside = self.rest.strip_prefix('=').and_then(|rest| rest.split_once(&end));

@@ -25,7 +25,7 @@ fn metadata() -> Value {
     })
 }
 
-/// The table of what Hogan.js, in config-agent's version, was seen to do.
+/// A table of templates and what Hogan.js, in config-agent's version, rendered for them.
 #[test]
 fn every_construct_renders_as_hogan_does() {
     let table = [
@@ -116,7 +116,7 @@ fn depth_and_size_are_bounded() {
     let deep = format!("{}{}", "{{#t}}".repeat(65), "{{/t}}".repeat(65));
     assert!(render(&deep, &metadata()).unwrap_err().ends_with("nested at most 64 deep"));
     assert!(render(&"x".repeat(super::MAX_TEMPLATE + 1), &metadata()).is_err());
-    // Ten items, eight levels of the same section over them.
+    // Eight nested sections over the same ten items.
     let wide = json!({"a": [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]});
     let template = format!("{}{}{}", "{{#a}}".repeat(8), "{{n}}", "{{/a}}".repeat(8));
     assert!(render(&template, &wide).unwrap_err().ends_with("the result is too large"));

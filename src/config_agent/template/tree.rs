@@ -2,15 +2,15 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! From tags to nested sections.
+//! Builds the tree of nested sections from tags.
 
 use super::TemplateError;
 use super::scan::Token;
 
-/// Sections may be nested as deep as this.
+/// The deepest nesting of sections.
 const MAX_DEPTH: usize = 64;
 
-/// A piece of a template that prints something, or decides about it.
+/// A piece of a template that renders something, or decides whether something is rendered.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Node {
     Text(String),
@@ -22,7 +22,7 @@ struct Opened {
     name: String,
     inverted: bool,
     line: usize,
-    /// What was before it, in the same section.
+    /// The nodes before it in the outer section.
     before: Vec<Node>,
 }
 
