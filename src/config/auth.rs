@@ -11,31 +11,31 @@ use serde_json::{Map, Value};
 use super::Secret;
 use super::read::{Reader, member};
 
-/// KiB of memory that checking a password may take, lanes, and KiB that are written in all passes together: about half a
-/// second. `imgapi hash-password` makes hashes of 19 MiB and two passes.
+/// The limits of a password hash: memory in KiB, lanes, and KiB written in all passes together, which take about half a
+/// second. `imgapi hash-password` makes hashes with 19 MiB and two passes.
 const MAX_HASH_MEMORY: u32 = 64 * 1024;
 const MAX_HASH_LANES: u32 = 16;
 const MAX_HASH_WORK: u64 = 256 * 1024;
 
-/// `authType`: how the server knows its callers.
+/// `authType`: how the server authenticates its callers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Auth {
-    /// `none`: it does not, and everybody may do everything.
+    /// `none`: callers are not authenticated, and everybody may do everything.
     None,
     /// `signature`: by HTTP Signatures.
     Signature(SignatureAuth),
     /// `basic`: by name and password. `userdb` is a list of `{name, password}`; each password is an Argon2 hash in PHC
-    /// form, as `imgapi hash-password` makes it.
+    /// form, as made by `imgapi hash-password`.
     Basic(BTreeMap<String, Secret>),
 }
 
-/// What HTTP Signatures need.
+/// The settings of HTTP Signatures.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SignatureAuth {
-    /// `authKeys`: public keys of each user, a line each as OpenSSH has them. They are not checked here: one that cannot
-    /// be used is left out.
+    /// `authKeys`: the public keys of each user, one OpenSSH line for each. They are not validated here: an unusable
+    /// key is ignored.
     pub keys: BTreeMap<String, Vec<String>>,
-    /// `authRequireRequestTarget`: whether method and path have to be signed.
+    /// `authRequireRequestTarget`: whether the method and path have to be signed.
     pub require_request_target: bool,
 }
 
@@ -78,7 +78,7 @@ fn users(root: &mut Reader<'_>) -> BTreeMap<String, Secret> {
 fn user(entry: &Map<String, Value>) -> Result<(String, Secret), &'static str> {
     let text = |name: &str| member(entry, "userdb[].", name).and_then(Value::as_str).unwrap_or_default();
     let name = text("name");
-    // The form of Basic authentication ends a name at the first colon.
+    // In Basic authentication the name ends at the first colon.
     if name.is_empty() || name.contains(':') {
         return Err("whose name is no text, empty, or has a colon");
     }

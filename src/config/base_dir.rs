@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Where data are that are not in other services: files, and in a standalone server manifests.
+//! The directory of data that are not stored in other services: files, and on a standalone server the manifests.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -12,19 +12,19 @@ use serde_json::{Map, Value};
 
 use super::read::Reader;
 
-/// In a zone: its delegated dataset.
+/// The delegated dataset of a zone.
 const DEFAULT: &str = "/data/imgapi";
 const KEY: &str = "localBaseDir";
 const VARIABLE: &str = "IMGAPI_LOCAL_BASE_DIR";
 
-/// Who has said where the local base directory is.
+/// What sets the local base directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NamedBy {
-    /// The environment of this process, which no other process need have.
+    /// The environment of this process, which other processes may not share.
     Variable,
     /// The configuration.
     Key,
-    /// Nobody: it is the default.
+    /// Nothing; it is the default.
     Nobody,
 }
 
@@ -38,7 +38,7 @@ impl fmt::Display for NamedBy {
     }
 }
 
-/// The variable of the environment, else the key, else the default.
+/// Returns the directory in the environment variable, otherwise in the key, otherwise the default.
 pub(super) fn read(root: &mut Reader<'_>) -> (PathBuf, NamedBy) {
     choose(root, std::env::var_os(VARIABLE))
 }
@@ -49,14 +49,14 @@ fn choose(root: &mut Reader<'_>, variable: Option<OsString>) -> (PathBuf, NamedB
         root.problem(KEY, "must be an absolute path");
     }
     if let Some(directory) = variable.filter(|directory| !directory.is_empty()) {
-        // Without a current directory it is for the system to refuse.
+        // If there is no current directory, the system rejects the path when it is used.
         let absolute = std::path::absolute(&directory).unwrap_or_else(|_| directory.into());
         return (absolute, NamedBy::Variable);
     }
     key.map_or_else(|| (DEFAULT.into(), NamedBy::Nobody), |path| (path, NamedBy::Key))
 }
 
-/// What `imgapi config` prints is the directory in use, whoever has named it.
+/// Sets the directory in use, whatever sets it, in the configuration that `imgapi config` prints.
 pub(super) fn complete(merged: &mut Map<String, Value>, directory: &Path) {
     merged.insert(KEY.to_owned(), Value::from(directory.to_string_lossy()));
 }

@@ -9,7 +9,7 @@ use crate::manifest::Mode;
 
 const KEY: &str = "channels";
 
-/// The channels of a server: partitions of its images. Without any, images are in none.
+/// The channels of a server, which partition its images. On a server without channels images have none.
 #[derive(Debug, Clone, Default)]
 pub struct Channels(Vec<Channel>);
 
@@ -17,38 +17,38 @@ pub struct Channels(Vec<Channel>);
 #[derive(Debug, Clone)]
 struct Channel {
     name: String,
-    /// Whether it is meant by a request that names none.
+    /// Whether the channel applies to requests that name none.
     is_default: bool,
-    /// As configured.
+    /// The channel as configured.
     object: Value,
 }
 
-/// A configured channel, by its place in the configuration that it was found in.
+/// A configured channel, by its index in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChannelId(usize);
 
 impl Channels {
-    /// Whether there are any.
+    /// Returns whether there are no channels.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The channel of this name.
+    /// Returns the channel with this name.
     pub fn find(&self, name: &str) -> Option<ChannelId> {
         self.0.iter().position(|channel| channel.name == name).map(ChannelId)
     }
 
-    /// The channel that is meant when none is named.
+    /// Returns the channel that applies to requests that name none.
     pub fn default_channel(&self) -> Option<ChannelId> {
         self.0.iter().position(|channel| channel.is_default).map(ChannelId)
     }
 
-    /// The name of a channel. Empty for one of another configuration, which no image is in.
+    /// Returns the name of a channel. For a channel of another configuration it is empty, which matches no image.
     pub fn name(&self, id: ChannelId) -> &str {
         self.0.get(id.0).map_or("", |channel| &channel.name)
     }
 
-    /// The channels as they are configured, members that mean nothing here included.
+    /// Returns the channels as configured, including unknown members.
     pub fn objects(&self) -> Vec<&Value> {
         self.0.iter().map(|channel| &channel.object).collect()
     }

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! `docs/configuration.md` has every key that is read, with its true default, and tells truly which keys need a restart.
+//! Checks that `docs/configuration.md` lists every key that is read, its default, and whether it needs a restart.
 
 use std::collections::BTreeSet;
 
@@ -41,7 +41,7 @@ fn rows() -> Vec<Row> {
     rows
 }
 
-/// Configurations that together have every key, each with another value than the default.
+/// Configurations that together contain every key, each with another value than the default.
 fn examples() -> [Map<String, Value>; 2] {
     let datacenter = json!({
         "mode": "dc", "address": "127.0.0.2", "port": 80, "serverName": "x", "logLevel": "info", "adminIp": "127.0.0.2",
@@ -71,7 +71,7 @@ fn examples() -> [Map<String, Value>; 2] {
     [datacenter, standalone].map(|example| example.as_object().unwrap().clone())
 }
 
-/// The value at a path such as `a.b` or `a[].b`, which is in the first element of `a`.
+/// Returns the object and the name of the member at a path such as `a.b`, or `a[].b` for the first element of `a`.
 fn at<'a>(example: &'a mut Map<String, Value>, path: &str) -> Option<(&'a mut Map<String, Value>, String)> {
     let Some((first, rest)) = path.split_once('.') else {
         return example.contains_key(path).then(|| (example, path.to_owned()));
@@ -83,7 +83,7 @@ fn at<'a>(example: &'a mut Map<String, Value>, path: &str) -> Option<(&'a mut Ma
     at(section.as_object_mut()?, rest)
 }
 
-/// The example that has the key, without it or with another value.
+/// Loads the example that has the key, without it or with another value.
 fn changed(path: &str, value: Option<Value>) -> Result<Config, ConfigError> {
     let mut example = example_with(path);
     let (object, key) = at(&mut example, path).unwrap();
@@ -99,12 +99,12 @@ fn example_with(path: &str) -> Map<String, Value> {
     example.unwrap_or_else(|| panic!("no example has {path}"))
 }
 
-/// What the service makes of a configuration.
+/// Returns what the service uses of a configuration.
 fn meaning(config: Config) -> String {
     format!("{:?}", Config { merged: Masked::default(), local_base_dir_named_by: NamedBy::Nobody, ..config })
 }
 
-/// A value of the same type.
+/// Returns another value of the same type.
 fn another(path: &str) -> Value {
     let mut example = example_with(path);
     let (object, key) = at(&mut example, path).unwrap();

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What jobs need: the services that do the work, and the rules for images of VMs.
+//! The configuration of jobs: the services that carry them out, and the rules for images of VMs.
 
 use std::cmp::Ordering;
 use std::time::Duration;
@@ -20,7 +20,7 @@ const WORKFLOWS: [&str; 2] = ["create-from-vm", "import-remote-image"];
 /// Settings of jobs.
 #[derive(Debug, Clone)]
 pub struct Jobs {
-    /// `wfapi`: where jobs run. Without it there are none.
+    /// `wfapi`: where jobs run. Without it there are no jobs.
     pub wfapi: Option<Wfapi>,
     /// `vmapi.url`.
     pub vmapi: Option<Url>,
@@ -28,28 +28,28 @@ pub struct Jobs {
     pub cnapi: Option<Url>,
     /// `allowLocalCreateImageFromVm`: images of VMs without Manta.
     pub allow_local: bool,
-    /// `minImageCreationPlatform`: what a server must run for images of its VMs.
+    /// `minImageCreationPlatform`: the lowest platform of servers whose VMs can be made images of.
     pub min_platform: Platform,
-    /// `placeholderImageLifespanDays`: how long the placeholder of an image that is never made may stay.
+    /// `placeholderImageLifespanDays`: how long the placeholder of an unfinished image is kept.
     pub placeholder_lifespan: Duration,
 }
 
 /// The Workflow API of the datacenter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wfapi {
-    /// `wfapi.url`, as clients are told it, who poll their jobs there.
+    /// `wfapi.url` as configured. Clients get it to poll their jobs.
     pub text: String,
-    /// The same.
+    /// `wfapi.url`, parsed.
     pub url: Url,
-    /// `wfapi.workflows`: the tasks that there are, without repetition; all of them where the key is absent.
+    /// `wfapi.workflows`: the supported tasks without duplicates; all of them if the key is absent.
     pub workflows: Vec<&'static str>,
-    /// `wfapi.forceMd5Check`: a stored workflow that is not as it should be is replaced.
+    /// `wfapi.forceMd5Check`: replaces a stored workflow whose content differs.
     pub force_md5_check: bool,
-    /// `wfapi.forceReplace`: it is replaced at each start.
+    /// `wfapi.forceReplace`: replaces the stored workflows at each start.
     pub force_replace: bool,
 }
 
-/// What a compute node runs: a version as `7.0` and the time stamp of its platform image.
+/// The platform of a compute node: a version such as `7.0`, and the time stamp of its platform image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Platform {
     version: Vec<u64>,
@@ -58,13 +58,13 @@ pub struct Platform {
 }
 
 impl Platform {
-    /// `None` when `version` is not made of numbers and dots.
+    /// Returns `None` if `version` does not consist of numbers and dots.
     pub fn new(version: &str, stamp: &str) -> Option<Platform> {
         let parts: Result<Vec<u64>, _> = version.split('.').map(str::parse).collect();
         Some(Platform { version: parts.ok()?, text: version.to_owned(), stamp: stamp.to_owned() })
     }
 
-    /// The version and the time stamp, for messages.
+    /// Returns the version and the time stamp, for messages.
     pub fn describe(&self) -> String {
         format!("{} {}", self.text, self.stamp)
     }
@@ -77,7 +77,7 @@ impl PartialOrd for Platform {
 }
 
 impl Ord for Platform {
-    /// By number, so that 10 is more than 7; then by time.
+    /// Compares versions by number, so that 10 is greater than 7, and then time stamps.
     fn cmp(&self, other: &Platform) -> Ordering {
         (&self.version, &self.stamp).cmp(&(&other.version, &other.stamp))
     }
@@ -97,7 +97,7 @@ impl Jobs {
     }
 }
 
-/// The Workflow API of a section; `None` where a template has rendered no URL into it.
+/// Reads the section of the Workflow API; `None` if a template has rendered an empty URL.
 fn wfapi(section: &mut Reader<'_>) -> Option<Wfapi> {
     let named = section.texts("workflows");
     let has_all = !section.has("workflows");
@@ -117,7 +117,8 @@ fn service(root: &mut Reader<'_>, key: &str) -> Option<Url> {
     http_url(&mut root.section(key), "url")
 }
 
-/// The `http` or `https` URL under `key`. It has no password: those of services have none, and it may be logged.
+/// Reads the `http` or `https` URL under `key`. It must not have a password, because it may be logged, and Triton's
+/// services need none.
 pub(super) fn http_url(reader: &mut Reader<'_>, key: &str) -> Option<Url> {
     let text = reader.text(key)?;
     let url = Url::parse(&text)

@@ -23,21 +23,21 @@ use crate::telemetry::Level;
 /// The defaults that every configuration starts from.
 const DEFAULTS: &str = include_str!("../../etc/defaults.json");
 
-/// Bytes of the largest file that is read: a thousand datacenters, channels and keys.
+/// The largest file that is read, in bytes: enough for a thousand datacenters, channels and keys.
 const MAX_FILE: u64 = 4 << 20;
 const MIN_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const MAX_CONNECT_TIMEOUT_MS: u64 = 60_000;
 const MAX_CONNECTIONS: u64 = 1_000_000;
-/// As many as fit into a body, and more.
+/// More accounts than fit into a request body.
 const MAX_ACL_ACCOUNTS: u64 = 100_000;
 const MAX_ANSWER_BYTES: u64 = 1 << 40;
 const MAX_GRACE_SECONDS: u64 = 3600;
 const MAX_STALE_SECONDS: u64 = 7 * 24 * 3600;
-/// Accounts are practically never deleted.
+/// Accounts are almost never deleted.
 const CACHE_SECONDS: u64 = 300;
 const MAX_CACHE_SECONDS: u64 = 24 * 3600;
 
-/// Why there is no configuration.
+/// Why a configuration cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file could not be read.
@@ -45,18 +45,18 @@ pub enum ConfigError {
     Read {
         /// The file.
         path: PathBuf,
-        /// The system's reason.
+        /// The error of the system.
         source: std::io::Error,
     },
     /// The file, or the built-in defaults, are not a JSON object.
     #[error("{name} is not a JSON object: {reason}")]
     Parse {
-        /// What was parsed.
+        /// The name of the parsed text.
         name: String,
-        /// Position and kind of the mistake.
+        /// The position and kind of the error.
         reason: String,
     },
-    /// Values are missing or wrong.
+    /// Some values are missing or invalid.
     #[error("invalid configuration: {}", .0.iter().map(Problem::to_string).collect::<Vec<_>>().join("; "))]
     Invalid(Vec<Problem>),
 }
@@ -67,8 +67,8 @@ impl Config {
         Config::from_instance(parse(&path.display().to_string(), &read_file(path)?)?)
     }
 
-    /// Completes and validates the defaults overlaid with `instance`. Top-level keys of the instance replace the
-    /// defaults wholesale, as in 4.13.1; a null replaces nothing.
+    /// Completes and validates the defaults overlaid with `instance`. As in 4.13.1, top-level keys of the instance
+    /// replace those of the defaults as a whole, and a null replaces nothing.
     pub fn from_instance(instance: Map<String, Value>) -> Result<Config, ConfigError> {
         let mut merged = parse("the built-in defaults", DEFAULTS)?;
         merged.extend(instance.into_iter().filter(|(_, value)| !value.is_null()));
@@ -82,7 +82,7 @@ fn default_server_name() -> String {
     format!("imgapi/{}", env!("CARGO_PKG_VERSION"))
 }
 
-/// The text of the configuration file at `path`, unless it is too large to be one.
+/// Reads the configuration file at `path`, unless it is too large.
 fn read_file(path: &Path) -> Result<String, ConfigError> {
     let read = || {
         let bytes = files::read_linked(path, MAX_FILE)?;
@@ -91,7 +91,7 @@ fn read_file(path: &Path) -> Result<String, ConfigError> {
     read().map_err(|source| ConfigError::Read { path: path.to_owned(), source })
 }
 
-/// What is wrong with a text is told without quoting it: it may be a secret.
+/// Parses a JSON object. Errors do not quote the text, which may contain secrets.
 fn parse(name: &str, text: &str) -> Result<Map<String, Value>, ConfigError> {
     let problem = |reason: String| ConfigError::Parse { name: name.to_owned(), reason };
     match serde_json::from_str(text) {
@@ -189,7 +189,7 @@ fn ufds(root: &mut Reader<'_>) -> Ufds {
     }
 }
 
-/// A datacenter has a name; elsewhere there is none to have.
+/// Reads the name of the datacenter. In the other modes it is empty.
 fn datacenter_name(root: &mut Reader<'_>, mode: Mode) -> String {
     match mode {
         Mode::Dc => root.required_text("datacenterName"),

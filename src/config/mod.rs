@@ -2,8 +2,8 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The configuration: built-in defaults, overlaid with the instance's file key by key, completed with computed
-//! values, and validated. A problem names the key that has it.
+//! The configuration: the built-in defaults, overlaid with the keys of the instance's file, completed with computed
+//! values, and validated. A problem names its key.
 
 mod auth;
 mod base_dir;
@@ -44,7 +44,7 @@ pub use secret::Secret;
 pub use storage::Manta;
 pub use transfer::{Pace, Stalled, TransferLimits};
 
-/// Where the configuration of an installed service is.
+/// The path of an installed service's configuration.
 pub const DEFAULT_FILE: &str = "/data/imgapi/etc/imgapi.config.json";
 
 /// A validated configuration.
@@ -64,46 +64,46 @@ pub struct Config {
     pub mode: Mode,
     /// `datacenterName`; empty outside a datacenter.
     pub datacenter_name: String,
-    /// Identity of this instance, as metrics and logs carry it.
+    /// The identity of this instance in metrics and logs.
     pub identity: Identity,
     /// `adminIp` and `metricsPort`: where metrics are served. Absent without `adminIp`.
     pub metrics: Option<(IpAddr, u16)>,
     /// `adminUuid`: the account of the operators.
     pub admin_uuid: Option<Uuid>,
-    /// `ufds`: where a datacenter's accounts are. Absent in the other modes, whose owners nobody knows.
+    /// `ufds`: the directory of a datacenter's accounts. Absent in the other modes, where owners are not looked up.
     pub ufds: Option<Ufds>,
-    /// `authType`, with what it needs.
+    /// `authType` and its settings.
     pub auth: Auth,
-    /// `databaseType`, with what it needs.
+    /// `databaseType` and its settings.
     pub database: Database,
-    /// `manta`, and whether `storageTypes` names it. Local storage is always there.
+    /// `manta`, and whether `storageTypes` contains it. Local storage is always available.
     pub manta: Option<Manta>,
     /// `channels`.
     pub channels: Channels,
-    /// `maxConnections`: open client connections at a time.
+    /// `maxConnections`: the most open client connections at a time.
     pub max_connections: usize,
-    /// `maxAclAccounts`: accounts in the ACL of an image that is made or changed.
+    /// `maxAclAccounts`: the most accounts in the ACL of an image that is created or changed.
     pub max_acl_accounts: usize,
-    /// `maxAnswerBytes`: memory of all answers that wait for their clients to read them.
+    /// `maxAnswerBytes`: the most memory of all answers that clients have not read yet.
     pub max_answer_bytes: usize,
-    /// `shutdownGraceSeconds`: how long running transfers may go on after a signal to stop.
+    /// `shutdownGraceSeconds`: how long running transfers may continue after a signal to stop.
     pub shutdown_grace: Duration,
-    /// How other servers are called.
+    /// The settings of calls to other servers.
     pub outgoing: Outgoing,
     /// `wfapi`, `vmapi`, `cnapi`, and the rules for images of VMs.
     pub jobs: Jobs,
-    /// What uploads and downloads have to keep to.
+    /// The limits of uploads and downloads.
     pub transfer: TransferLimits,
-    /// How stored files are read again; `None` for not at all.
+    /// How stored files are verified in the background; `None` if they are not.
     pub scrub: Option<Scrub>,
-    /// `$IMGAPI_LOCAL_BASE_DIR`, else `localBaseDir`, else `/data/imgapi`: the directory of local data.
+    /// The directory of local data: `$IMGAPI_LOCAL_BASE_DIR`, otherwise `localBaseDir`, otherwise `/data/imgapi`.
     pub local_base_dir: PathBuf,
-    /// Which of these it is.
+    /// Which of these sets it.
     pub local_base_dir_named_by: NamedBy,
     merged: secret::Masked,
 }
 
-/// What the metrics' static labels say about this instance. Empty where the configuration is silent.
+/// The labels of this instance in the metrics. Empty if not configured.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Identity {
     /// `instanceUuid`.
@@ -123,11 +123,11 @@ pub struct Ufds {
     pub bind_dn: String,
     /// `ufds.bindPassword`.
     pub bind_password: Secret,
-    /// `ufds.cacheSeconds`: for how long an account that was there counts as being there.
+    /// `ufds.cacheSeconds`: how long an account that was found is assumed to exist.
     pub remembered: Duration,
 }
 
-/// Where manifests live.
+/// Where manifests are stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Database {
     /// `databaseType` `moray`: in the Moray of a datacenter.
@@ -136,38 +136,39 @@ pub enum Database {
     Local,
 }
 
-/// The manifests' database.
+/// The Moray that stores the manifests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moray {
     /// `moray.host`: a host name, a domain with `_moray._tcp` SRV records, or an address.
     pub host: String,
     /// `moray.port`.
     pub port: u16,
-    /// `moray.connectTimeout`, in milliseconds in the file. 4.13.1's 200 ms is too tight under load, so less
-    /// than a second counts as a second.
+    /// `moray.connectTimeout`, in milliseconds in the file. A value below one second counts as one second, because the
+    /// 4.13.1 default of 200 ms is too short under load.
     pub connect_timeout: Duration,
-    /// `staleReadSeconds`: how long reads are answered from memory while Moray is away; 0 for never.
+    /// `staleReadSeconds`: how long reads are answered from memory while Moray is unavailable; 0 disables that.
     pub stale_reads: Duration,
 }
 
 impl Config {
-    /// The file that takes this server out of service while it is there: balancers are told so, and requests are answered.
+    /// Returns the path of the file that takes this server out of service while it exists: balancers see it as
+    /// unavailable, but it still answers requests.
     pub fn drain_file(&self) -> PathBuf {
         self.local_base_dir.join("run").join("drain")
     }
 
-    /// The defaults overlaid with the file's keys, with the computed values filled in: what `imgapi config` prints.
-    /// It holds secrets.
+    /// Returns the defaults overlaid with the file's keys, including computed values: the output of `imgapi config`. It
+    /// contains secrets.
     pub fn merged(&self) -> &serde_json::Map<String, Value> {
         &self.merged.0
     }
 
-    /// Whether it says the same.
+    /// Returns whether both configurations have the same content.
     pub fn says_the_same_as(&self, other: &Config) -> bool {
         self.merged() == other.merged()
     }
 
-    /// The merged configuration as it may be logged: every secret masked.
+    /// Returns the merged configuration for the log, with every secret masked.
     pub fn masked(&self) -> Value {
         self.merged.masked()
     }

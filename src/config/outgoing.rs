@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! How other servers are called.
+//! The settings of calls to other servers.
 
 use std::net::IpAddr;
 
@@ -15,32 +15,32 @@ use super::read::Reader;
 
 const MAX_SOCKETS: u64 = 100_000;
 
-/// Settings of the calls that fetch manifests and files from elsewhere.
+/// Settings of the calls that fetch manifests and files from other servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
-    /// `httpProxy`: URL of the proxy through which other IMGAPIs are called; it may hold a password. A `file_url` is
-    /// fetched without it, as by 4.13.1.
+    /// `httpProxy`: URL of the proxy for calls to other IMGAPIs; it may contain a password. As in 4.13.1, a `file_url`
+    /// is fetched without it.
     pub http_proxy: Option<Secret>,
-    /// `allowInsecure`: other IMGAPIs may have any certificate; `None` where nothing is said. The server of a `file_url` may
-    /// not.
+    /// `allowInsecure`: accepts any certificate of other IMGAPIs; `None` if not configured. It does not apply to the
+    /// server of a `file_url`.
     pub allow_insecure: Option<bool>,
     /// `imgapiUrlFromDatacenter`: the datacenters that an account may import its images from.
     pub datacenters: Vec<RemoteDatacenter>,
-    /// `maxSockets`: calls at a time.
+    /// `maxSockets`: the most calls at a time.
     pub max_sockets: usize,
-    /// `fileUrlDeny`: addresses that no `file_url` leads to.
+    /// `fileUrlDeny`: addresses that a `file_url` must not lead to.
     pub file_url_deny: Vec<IpNet>,
-    /// `sourceDeny`: addresses that no `source` leads to. Empty by default: the IMGAPIs of operators are in admin
-    /// networks.
+    /// `sourceDeny`: addresses that a `source` must not lead to. Empty by default, because operators' IMGAPIs are in
+    /// admin networks.
     pub source_deny: Vec<IpNet>,
 }
 
 /// Another datacenter of the same cloud.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteDatacenter {
-    /// What callers name.
+    /// The name that callers use.
     pub name: String,
-    /// Its IMGAPI, as jobs are told it.
+    /// The URL of its IMGAPI, as passed to jobs.
     pub url: String,
 }
 
@@ -65,7 +65,7 @@ impl Outgoing {
     }
 }
 
-/// In the order of the file. A name without a URL, as a template may render it, is none.
+/// Reads the datacenters in the order of the file. A name without a URL, which a template may render, is ignored.
 fn datacenters(section: &mut Reader<'_>) -> Vec<RemoteDatacenter> {
     let mut datacenters = Vec::new();
     for name in section.keys() {

@@ -11,10 +11,11 @@ use serde_json::ser::{PrettyFormatter, Serializer};
 use super::Config;
 use crate::console;
 
-/// Prints the merged and computed configuration as JSON with four spaces a level, or the value of one dotted `key`: a
-/// text as it is, anything else as JSON. Scripts rely on nothing being printed when there is no such key.
+/// Prints the merged configuration, including computed values, as JSON with four spaces a level, or the value of one
+/// dotted `key`: a string without quotation marks, any other value as JSON. If there is no such key nothing is printed,
+/// which scripts rely on.
 ///
-/// Like the file itself, the output holds secrets.
+/// Like the file itself, the output contains secrets.
 ///
 /// # Errors
 /// What is wrong with the file, its values, or the key.

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-/// A key with what is wrong about its value.
+/// A key, and what is wrong with its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// Dotted path of the key, e.g. `ufds.url`.

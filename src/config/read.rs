@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! A reader of typed values that collects every problem instead of stopping at the first.
+//! Reads typed values, and collects every problem instead of stopping at the first.
 
 use std::borrow::Cow;
 
@@ -22,7 +22,7 @@ impl<'a> Reader<'a> {
         Reader { object: Cow::Borrowed(object), prefix: String::new(), problems }
     }
 
-    /// A reader of the object under `key`. A missing one is read as empty, so that its required members are
+    /// Returns a reader of the object under `key`. A missing object is read as empty, so that its required members are
     /// reported by name.
     pub(super) fn section(&mut self, key: &str) -> Reader<'_> {
         let prefix = format!("{}{key}.", self.prefix);
@@ -41,12 +41,12 @@ impl<'a> Reader<'a> {
         self.problems.push(Problem { key: format!("{}{key}", self.prefix), message: message.into() });
     }
 
-    /// The value under `key`. A null is as good as nothing.
+    /// Returns the value under `key`. A null counts as absent.
     fn value(&self, key: &str) -> Option<&Value> {
         member(&self.object, &self.prefix, key).filter(|value| !value.is_null())
     }
 
-    /// A text, or `None` when absent or empty: templates render missing metadata as empty text.
+    /// Reads a string; `None` if it is absent or empty, because templates render missing metadata as an empty string.
     pub(super) fn text(&mut self, key: &str) -> Option<String> {
         match self.value(key) {
             None => None,
@@ -72,7 +72,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A whole number from 0 to `max`.
+    /// Reads an integer from 0 to `max`.
     pub(super) fn integer(&mut self, key: &str, max: u64) -> Option<u64> {
         match self.value(key) {
             None => None,
@@ -86,7 +86,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A text or a whole number, as text.
+    /// Reads a string or an integer, as a string.
     pub(super) fn text_or_integer(&mut self, key: &str) -> Option<String> {
         match self.value(key) {
             Some(Value::Number(number)) if number.is_u64() => Some(number.to_string()),
@@ -94,7 +94,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Parses the text under `key`; what cannot be parsed is a problem that says what was `expected`.
+    /// Parses the string under `key`. If that fails, the problem says what was `expected`.
     pub(super) fn parsed<T: std::str::FromStr>(&mut self, key: &str, expected: &str) -> Option<T> {
         let text = self.text(key)?;
         let parsed = text.parse().ok();
@@ -104,7 +104,7 @@ impl<'a> Reader<'a> {
         parsed
     }
 
-    /// The array of texts under `key`; empty when absent.
+    /// Reads the array of strings under `key`; empty if absent.
     pub(super) fn texts(&mut self, key: &str) -> Vec<String> {
         let texts = match self.value(key) {
             None => return Vec::new(),
@@ -119,7 +119,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The array of objects under `key`; empty when absent.
+    /// Reads the array of objects under `key`; empty if absent.
     pub(super) fn objects(&mut self, key: &str) -> Vec<Map<String, Value>> {
         let objects = match self.value(key) {
             None => return Vec::new(),
@@ -132,12 +132,12 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// `true` or `false`; `false` when absent.
+    /// Reads `true` or `false`; `false` if absent.
     pub(super) fn flag(&mut self, key: &str) -> bool {
         match self.value(key) {
             None => false,
             Some(Value::Bool(flag)) => *flag,
-            // As templates render metadata, whose values are texts.
+            // Templates render metadata, whose values are strings.
             Some(Value::String(text)) if text == "true" => true,
             Some(Value::String(text)) if text.is_empty() || text == "false" => false,
             Some(_) => {
@@ -147,7 +147,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The names of all members.
+    /// Returns the names of all members.
     pub(super) fn keys(&self) -> Vec<String> {
         self.object.keys().cloned().collect()
     }
@@ -157,8 +157,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// One member of an object, which is at the dotted path `prefix`. Every value of the configuration is read by this, so that
-/// the tests know which keys there are.
+/// Returns a member of an object at the dotted path `prefix`. Every value of the configuration is read by this
+/// function, so that the tests can record all keys.
 pub(super) fn member<'a>(object: &'a Map<String, Value>, prefix: &str, key: &str) -> Option<&'a Value> {
     #[cfg(test)]
     KEYS_READ.with_borrow_mut(|keys| keys.insert(format!("{prefix}{key}")));
@@ -169,7 +169,7 @@ pub(super) fn member<'a>(object: &'a Map<String, Value>, prefix: &str, key: &str
 
 #[cfg(test)]
 thread_local! {
-    /// The dotted paths of all keys that this thread has looked for.
+    /// The dotted paths of all keys that this thread has read.
     pub(super) static KEYS_READ: std::cell::RefCell<std::collections::BTreeSet<String>> =
         const { std::cell::RefCell::new(std::collections::BTreeSet::new()) };
 }

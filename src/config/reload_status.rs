@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use time::OffsetDateTime;
 
-/// Which configuration is in force, and whether the file has another one that cannot be.
+/// The active configuration, and whether the file has another one that was rejected.
 #[derive(Debug)]
 pub struct InForce {
     file: PathBuf,
@@ -17,23 +17,23 @@ pub struct InForce {
 /// See [`InForce`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Situation {
-    /// When the configuration in force was taken from the file.
+    /// When the active configuration was read from the file.
     pub loaded_at: OffsetDateTime,
-    /// Why what the file says since then is not in force.
+    /// Why the current content of the file was rejected, if it was.
     pub last_error: Option<LastError>,
 }
 
-/// Why a configuration was refused.
+/// Why a configuration was rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastError {
-    /// When that was.
+    /// When it was rejected.
     pub time: OffsetDateTime,
     /// The reason, without secrets.
     pub message: String,
 }
 
 impl InForce {
-    /// That of the file, taken now.
+    /// The status of a file that has just been loaded.
     pub fn now(file: PathBuf) -> InForce {
         let situation = Situation { loaded_at: OffsetDateTime::now_utc(), last_error: None };
         InForce { file, situation: Mutex::new(situation) }
@@ -44,28 +44,28 @@ impl InForce {
         &self.file
     }
 
-    /// How it is now.
+    /// Returns the current status.
     pub fn situation(&self) -> Situation {
         self.lock().clone()
     }
 
-    /// What the file says is in force from now on.
+    /// Notes that the content of the file is active now.
     pub fn loaded(&self) {
         *self.lock() = Situation { loaded_at: OffsetDateTime::now_utc(), last_error: None };
     }
 
-    /// The file says again what has been in force all the time. Returns whether that is news.
+    /// Notes that the file holds the active configuration. Returns whether it held a rejected one before.
     pub fn is_again(&self) -> bool {
         self.lock().last_error.take().is_some()
     }
 
-    /// What the file says cannot be in force.
+    /// Notes that the content of the file was rejected.
     pub fn refused(&self, message: String) {
         self.lock().last_error = Some(LastError { time: OffsetDateTime::now_utc(), message });
     }
 
     fn lock(&self) -> MutexGuard<'_, Situation> {
-        // Every change of it is one step.
+        // Every change is a single step, so a panic cannot leave it inconsistent.
         self.situation.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! How stored files are read again.
+//! How stored files are verified in the background.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -14,19 +14,19 @@ const MAX_DIGESTS_PER_MINUTE: u64 = 1_000_000;
 const MAX_INTERVAL_DAYS: u64 = 3650;
 const DAY: u64 = 24 * 3600;
 
-/// How the scrubber works.
+/// The settings of the scrubber.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scrub {
-    /// `scrubRate`: bytes per second.
+    /// `scrubRate`: the bytes read per second.
     pub rate: NonZeroU64,
-    /// `scrubDigestsPerMinute`: records that get the digest that they lack; `None` for none.
+    /// `scrubDigestsPerMinute`: how many records without a SHA-256 get one per minute; `None` if none do.
     pub digests_per_minute: Option<NonZeroU64>,
-    /// `scrubIntervalDays`: from the beginning of a round to that of the next one.
+    /// `scrubIntervalDays`: the time from the start of one round to the start of the next.
     pub interval: Duration,
 }
 
 impl Scrub {
-    /// `None` for rate 0.
+    /// Returns `None` for rate 0.
     pub(super) fn read(root: &mut Reader<'_>) -> Option<Scrub> {
         let days = root.integer("scrubIntervalDays", MAX_INTERVAL_DAYS).unwrap_or_default();
         let digests = root.integer("scrubDigestsPerMinute", MAX_DIGESTS_PER_MINUTE).unwrap_or_default();

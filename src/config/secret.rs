@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::telemetry::{MASK, is_secret_name, mask_url};
 
-/// A text that must not be shown: `Debug` masks it and there is no `Display`.
+/// A string that must not be shown: `Debug` masks it, and there is no `Display`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -18,7 +18,7 @@ impl Secret {
         Secret(text)
     }
 
-    /// The text itself, for the peer that it is meant for.
+    /// Returns the string itself, for the peer that needs it.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -46,7 +46,7 @@ impl fmt::Debug for Masked {
     }
 }
 
-/// `value` with every secret member's text, and every password in a URL, replaced by a mask.
+/// Returns `value` with every secret member, and every password in a URL, replaced by a mask.
 fn mask(value: Value) -> Value {
     match value {
         Value::Object(map) => Value::Object(

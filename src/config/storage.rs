@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Where files may be stored.
+//! The backends that files may be stored in.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,41 +14,41 @@ use super::read::Reader;
 use super::transfer::TransferLimits;
 use crate::manifest::{Mode, Stor};
 
-/// Where IMGAPI keeps its things in Manta, below the user's `stor`, unless `manta.baseDir` says otherwise.
+/// The default of `manta.baseDir`: the directory of IMGAPI in Manta, below the user's `stor`.
 const DEFAULT_BASE_DIR: &str = "imgapi";
 
-/// The Manta that the configuration describes.
+/// The configured Manta.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manta {
     /// `manta.url`.
     pub url: String,
-    /// `manta.user`: the login of the account whose area is used.
+    /// `manta.user`: the login of the account that owns the objects.
     pub user: String,
-    /// `manta.key`: the file of the account's private SSH key. It is read when it is needed.
+    /// `manta.key`: the path of the account's private SSH key, which is read when it is needed.
     pub key: PathBuf,
-    /// `manta.keyId`: the fingerprint of the key, as people know it. Manta is told the one of the key itself.
+    /// `manta.keyId`: the configured fingerprint of the key. Requests to Manta carry the fingerprint of the key itself.
     pub key_id: Option<String>,
-    /// `manta.insecure`: the server may have any certificate.
+    /// `manta.insecure`: accepts any certificate of the server.
     pub insecure: bool,
-    /// `transferIdleSeconds`: the longest wait for it to send or take anything.
+    /// `transferIdleSeconds`: the longest wait for Manta to send or receive anything.
     pub idle: Duration,
-    /// `manta.remote`: it is far away, perhaps another datacenter's.
+    /// `manta.remote`: whether Manta is far away, perhaps in another datacenter.
     pub remote: bool,
     /// `manta.rootDir`, computed: the directory of this IMGAPI.
     pub root_dir: String,
-    /// Whether `storageTypes` names it: files are stored there. Without, only keys of callers come from there.
+    /// Whether `storageTypes` contains it, so that files are stored there. Otherwise only the keys of callers are read from it.
     pub stores_files: bool,
 }
 
 impl Manta {
-    /// Whether what is used of it is the same: the fingerprint in `keyId` is only compared.
+    /// Returns whether all used settings are equal. `keyId` is only compared with the key, and does not count.
     pub fn is_same_as(&self, other: &Manta) -> bool {
         let used = |manta: &Manta| Manta { key_id: None, ..manta.clone() };
         used(self) == used(other)
     }
 }
 
-/// Reads `manta` and `storageTypes`. Local storage is always there: the archive of manifests needs it.
+/// Reads `manta` and `storageTypes`. Local storage is always enabled, because the archive of manifests needs it.
 pub(super) fn read(
     root: &mut Reader<'_>,
     mode: Mode,
@@ -112,7 +112,7 @@ fn root_dir(user: &str, base_dir: &str, mode: Mode, datacenter_name: &str) -> St
     }
 }
 
-/// Adds the computed value to what `imgapi config` prints, where scripts of 4.13.1 look for it.
+/// Adds the computed value to the output of `imgapi config`, where scripts of 4.13.1 look for it.
 pub(super) fn complete(merged: &mut Map<String, Value>, manta: Option<&Manta>) {
     let section = merged.get_mut("manta").and_then(Value::as_object_mut);
     if let (Some(section), Some(manta)) = (section, manta) {

@@ -106,7 +106,7 @@ fn a_wrong_value_is_named() {
     );
 }
 
-/// A section `manta` with some members changed.
+/// Returns a section `manta` with some members changed.
 fn manta(changes: Value) -> Value {
     let mut section =
         json!({"url": "https://manta", "user": "admin", "key": "/key", "keyId": "SHA256:x", "remote": true});

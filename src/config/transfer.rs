@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! How slow the other end of a transfer may be.
+//! How slow the peer of a transfer may be.
 
 use std::time::Duration;
 
@@ -11,12 +11,13 @@ use super::read::Reader;
 const MAX_IDLE_SECONDS: u64 = 3600;
 const MAX_MIN_RATE: u64 = 1 << 30;
 
-/// What a transfer has to keep to. It may take as long as it likes otherwise.
+/// The limits of a transfer. Its total duration is not limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TransferLimits {
-    /// `transferIdleSeconds`: the longest wait for the other end to send or take anything.
+    /// `transferIdleSeconds`: the longest wait for the peer to send or receive anything.
     pub idle: Duration,
-    /// `transferMinRate`: bytes per second, averaged over `idle` of waiting for the other end; 0 for any.
+    /// `transferMinRate`: the lowest rate in bytes per second, averaged over a time `idle` of waiting for the peer; 0
+    /// for no limit.
     pub min_rate: u64,
 }
 
@@ -32,25 +33,25 @@ impl TransferLimits {
         }
     }
 
-    /// A transfer that waited for longer than it may.
+    /// Returns the error of a transfer that waited too long.
     pub fn idle_for_too_long(self) -> Stalled {
         Stalled::Idle(self.idle)
     }
 }
 
-/// Why a transfer was given up.
+/// Why a transfer was aborted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Stalled {
-    /// Nothing moved for too long.
+    /// No byte was transferred for too long.
     #[error("nothing moved for {} s", .0.as_secs_f64())]
     Idle(Duration),
-    /// Too little moved.
+    /// The rate was too low.
     #[error("fewer than {0} bytes per second moved")]
     Slow(u64),
 }
 
-/// Watches the rate of one transfer. The clock runs only while the other end is waited for, so that nobody pays for a
-/// slow disk of ours.
+/// Measures the rate of one transfer. Only the time spent waiting for the peer counts, so that a slow local disk is not
+/// held against it.
 #[derive(Debug, Clone)]
 pub struct Pace {
     limits: TransferLimits,
@@ -59,15 +60,15 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Of a transfer that begins.
+    /// Starts the measurement of a transfer.
     pub fn new(limits: TransferLimits) -> Pace {
         Pace { limits, waited: Duration::ZERO, moved: 0 }
     }
 
-    /// Notes that the other end moved `bytes` after it was waited for.
+    /// Notes that the peer has transferred `bytes` after a wait.
     ///
     /// # Errors
-    /// When too little has moved in all the waiting since the last look.
+    /// Too few bytes were transferred in the waiting time since the last check.
     pub fn advance(&mut self, waited: Duration, bytes: u64) -> Result<(), Stalled> {
         self.waited += waited;
         self.moved += bytes;
