@@ -10,16 +10,16 @@ use crate::workers::{Failure, Next, Progress, Worker};
 
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// Looks every ten seconds whether the Workflow API can be used, and gives it the workflows when it can again.
+/// Checks every ten seconds whether the Workflow API can be used, and stores the workflows in it when it becomes usable.
 #[derive(Debug)]
 pub struct Watch {
     shared: Arc<JobsInner>,
-    /// Whether each workflow has been replaced, where the configuration asks for that.
+    /// Whether each workflow has been replaced, if the configuration asks for that.
     replaced: bool,
 }
 
 impl Watch {
-    /// What operators call it.
+    /// The worker's name for operators.
     pub const NAME: &'static str = "workflow-api";
 
     pub(super) fn new(shared: Arc<JobsInner>) -> Watch {
@@ -41,7 +41,7 @@ impl Watch {
 }
 
 impl Watch {
-    /// Looks, and notes whether jobs can be started.
+    /// Checks whether jobs can be started, and records the result.
     pub(super) async fn look_and_note(&mut self) -> Result<(), super::JobsError> {
         let looked = self.look().await;
         if self.shared.set_down(looked.as_ref().err().map(ToString::to_string)) {

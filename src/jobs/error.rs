@@ -2,19 +2,19 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-/// Why the Workflow API, VMAPI or CNAPI did not do what it was asked.
+/// Why a call to the Workflow API, VMAPI or CNAPI failed.
 #[derive(Debug, thiserror::Error)]
 pub enum JobsError {
     /// The configuration does not name the service.
     #[error("this server has no such service")]
     Absent,
-    /// It cannot be reached, or says itself that it cannot work. Nothing has happened there.
+    /// The service cannot be reached, or reports that it cannot work. It has done nothing.
     #[error("the service is down: {0}")]
     Down(String),
-    /// It has been asked, and what came of it is not known.
+    /// The call was sent, and its result is unknown.
     #[error("the outcome is unknown: {0}")]
     OutcomeUnknown(String),
-    /// It refused, or failed.
+    /// The service rejected the call, or failed.
     #[error("the service answered {status} {code}: {message}")]
     Refused {
         /// HTTP status, from 400 on.
@@ -24,13 +24,13 @@ pub enum JobsError {
         /// Its message.
         message: String,
     },
-    /// The answer makes no sense.
+    /// The answer cannot be understood.
     #[error("the answer of the service is not usable: {0}")]
     Unusable(String),
 }
 
 impl JobsError {
-    /// Whether it is the service's failure, not that of what it was asked.
+    /// Returns whether the service itself failed, independently of the call.
     pub(super) fn is_of_the_service(&self) -> bool {
         match self {
             JobsError::Absent => false,

@@ -8,22 +8,22 @@ use time::OffsetDateTime;
 use super::Task;
 use crate::manifest::times;
 
-/// What is to be expected of a job.
+/// What can still happen in a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fate {
-    /// Nothing is done for it any more.
+    /// Nothing more is done for the job.
     Over,
-    /// It was cancelled, and what it has begun may go on all the same: no longer than [`Task::limit`] from the time it was begun.
+    /// The job was cancelled, but what it has started may go on: until [`Task::limit`] after its start at most.
     Unsure,
-    /// It waits, or runs.
+    /// The job is waiting or running.
     GoesOn,
 }
 
 impl Fate {
-    /// That of a job as the Workflow API tells it.
+    /// Returns the state of a job from the Workflow API.
     ///
-    /// The mark of a cancelled job does not reach the runner that works for it: until it lets go of the job it goes on, and may
-    /// finish it. When that runner dies, the compute node that it has told to make an image does not.
+    /// The runner that works on a job does not notice that it was cancelled. It continues until it releases the job,
+    /// and may finish it. If that runner dies, the compute node that was told to make an image still continues.
     pub fn of(job: &Value, now: OffsetDateTime) -> Fate {
         let text = |name: &str| job.get(name).and_then(Value::as_str).unwrap_or_default();
         match text("execution") {

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! VMAPI and CNAPI: what images of VMs need to know of a VM and its server.
+//! Clients of VMAPI and CNAPI, for what images of VMs need to know of a VM and its server.
 
 use std::sync::Arc;
 
@@ -14,13 +14,13 @@ use crate::config::{Config, Platform};
 use crate::manifest::Uuid;
 use crate::telemetry::Metrics;
 
-/// The SDC version of servers that do not tell theirs: it is older than the first one that does.
+/// The SDC version of servers that do not report one. It is older than the first version that is reported.
 const UNTOLD_VERSION: &str = "6.5";
 
-/// Brands whose disks have images.
+/// Brands whose VMs have disks that are made from images.
 const WITH_DISKS: [&str; 2] = ["kvm", "bhyve"];
 
-/// Asks VMAPI and CNAPI.
+/// The clients of VMAPI and CNAPI.
 #[derive(Debug)]
 pub struct Machines {
     vmapi: Option<Service>,
@@ -30,25 +30,25 @@ pub struct Machines {
 /// A VM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vm {
-    /// Where it is; `None` for one that was never placed, or is destroyed.
+    /// The server of the VM; `None` if it was never placed, or is destroyed.
     pub server: Option<Uuid>,
     /// Whether it is a Docker container.
     pub docker: bool,
-    /// The Linux kernel that it says it is; only VMs of brand `lx` do.
+    /// The Linux kernel version that the VM reports; only VMs of brand `lx` have one.
     pub kernel_version: Option<String>,
-    /// The image that it was made from, as far as VMAPI knows.
+    /// The image that the VM was made from, as far as VMAPI knows.
     pub image: Option<Uuid>,
 }
 
 /// A server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
-    /// What it runs; `None` when its version cannot be read.
+    /// The server's platform; `None` if its version cannot be parsed.
     pub platform: Option<Platform>,
 }
 
 impl Machines {
-    /// Those of `vmapi` and `cnapi` of the configuration, which need not be there.
+    /// Makes the clients of the configured `vmapi` and `cnapi`, either of which may be absent.
     pub fn new(config: &Config, metrics: &Arc<Metrics>) -> Machines {
         let service = |name, url: &Option<url::Url>| {
             url.clone().map(|url| Service::new(name, url, &config.server_name, metrics))
@@ -56,36 +56,36 @@ impl Machines {
         Machines { vmapi: service("vmapi", &config.jobs.vmapi), cnapi: service("cnapi", &config.jobs.cnapi) }
     }
 
-    /// Which of the two, VMAPI and CNAPI, there are.
+    /// Returns whether VMAPI and CNAPI are configured.
     pub fn names(&self) -> [bool; 2] {
         [&self.vmapi, &self.cnapi].map(Option::is_some)
     }
 
-    /// Asks VMAPI whether it works now, and returns what it says that it is.
+    /// Checks that VMAPI works now, and returns the name and version that it reports.
     ///
     /// # Errors
-    /// `Absent`, and why it does not.
+    /// `Absent`, or why it does not work.
     pub async fn probe_vmapi(&self) -> Result<Option<String>, JobsError> {
         probe(self.vmapi.as_ref()).await
     }
 
-    /// The same of CNAPI.
+    /// Checks that CNAPI works now, and returns the name and version that it reports.
     ///
     /// # Errors
-    /// `Absent`, and why it does not.
+    /// `Absent`, or why it does not work.
     pub async fn probe_cnapi(&self) -> Result<Option<String>, JobsError> {
         probe(self.cnapi.as_ref()).await
     }
 
-    /// Those of one VMAPI alone.
+    /// Makes a client of VMAPI only.
     pub fn of_vmapi(vmapi: url::Url, user_agent: &str, metrics: &Arc<Metrics>) -> Machines {
         Machines { vmapi: Some(Service::new("vmapi", vmapi, user_agent, metrics)), cnapi: None }
     }
 
-    /// Of each running VM of an account with this tag, the first address in the network `nic_tag`, if it has any.
+    /// Returns, for each running VM of an account with this tag, its first address in the network `nic_tag`, if it has one.
     ///
     /// # Errors
-    /// All of them.
+    /// Any error of VMAPI.
     pub async fn addresses(
         &self,
         owner: Uuid,
@@ -102,10 +102,10 @@ impl Machines {
         Ok(vms.iter().map(|vm| address(vm, nic_tag).map(str::to_owned)).collect())
     }
 
-    /// The VM, if it is one of `owner`'s; `None` for the owner means anybody's.
+    /// Returns the VM if `owner` owns it; if `owner` is `None`, anybody may.
     ///
     /// # Errors
-    /// `Refused` with 404 when there is no such VM.
+    /// `Refused` with 404 if there is no such VM.
     pub async fn vm(&self, vm: Uuid, owner: Option<Uuid>, request_id: &str) -> Result<Vm, JobsError> {
         let vmapi = self.vmapi.as_ref().ok_or(JobsError::Absent)?;
         let owner = owner.map(|owner| owner.to_string());
@@ -118,10 +118,10 @@ impl Machines {
         }
     }
 
-    /// The server.
+    /// Returns the server.
     ///
     /// # Errors
-    /// `Refused` with 404 when there is no such server.
+    /// `Refused` with 404 if there is no such server.
     pub async fn server(&self, server: Uuid, request_id: &str) -> Result<Server, JobsError> {
         let cnapi = self.cnapi.as_ref().ok_or(JobsError::Absent)?;
         let call = Call { request_id, ..Call::get("get_server", format!("/servers/{server}")) };
@@ -162,7 +162,7 @@ fn address<'a>(vm: &'a Value, nic_tag: &str) -> Option<&'a str> {
     nics.find(|nic| text(nic, "nic_tag") == Some(nic_tag)).and_then(|nic| text(nic, "ip"))
 }
 
-/// A text that says something.
+/// Returns a member if it is a string that is not empty.
 fn text<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
     object.get(name)?.as_str().filter(|text| !text.is_empty())
 }

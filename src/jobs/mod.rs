@@ -2,8 +2,8 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Jobs: work that goes on for minutes in the datacenter's Workflow API. The client of it, the workflows that it runs for
-//! IMGAPI, and the clients of VMAPI and CNAPI, which know the machines that such work is about.
+//! Jobs: long work in the datacenter's Workflow API. This room has its client, the workflows that it runs for IMGAPI,
+//! and the clients of VMAPI and CNAPI, which know the machines that this work concerns.
 
 mod availability;
 mod error;
@@ -33,20 +33,20 @@ use service::Service;
 use wfapi::{Created, Wfapi};
 use workflows::Workflow;
 
-/// How often a job is sent to the Workflow API before it is given up, when it is not known whether it has arrived.
+/// How often a job is sent to the Workflow API as long as it is unknown whether it has arrived.
 const ATTEMPTS: usize = 3;
 
-/// Most bytes of a list of jobs: a thousand, each with the script that prepares its image.
+/// The most bytes of a list of jobs: a thousand jobs, each with the script that prepares its image.
 const MAX_LIST: usize = 64 << 20;
 
-/// The jobs of a server. One without a Workflow API has none.
+/// The jobs of a server. A server without a Workflow API has none.
 #[derive(Debug, Clone)]
 pub struct Jobs(Option<Arc<JobsInner>>);
 
 #[derive(Debug)]
 struct JobsInner {
     api: Wfapi,
-    /// As clients are told it.
+    /// The URL that clients get.
     url: String,
     tasks: Vec<Task>,
     force_md5_check: bool,
@@ -58,27 +58,27 @@ struct JobsInner {
 /// What is known of the Workflow API.
 #[derive(Debug)]
 struct WfapiStatus {
-    /// Why no jobs can be started; `None` while they can.
+    /// Why no jobs can be started; `None` if they can.
     down: Option<String>,
-    /// The UUIDs that the workflows have there.
+    /// The UUIDs of the stored workflows.
     workflows: HashMap<Task, Uuid>,
 }
 
 /// A job to be started.
 #[derive(Debug, Clone)]
 pub struct NewJob {
-    /// Under which UUID. Chosen here, so that it can be asked for whatever becomes of the answer.
+    /// The job's UUID. It is chosen here, so that the job can be looked up even if the answer is lost.
     pub uuid: Uuid,
-    /// What it is to do.
+    /// The kind of work.
     pub task: Task,
-    /// What it is about, for people and for the Workflow API's own check against doubles.
+    /// The object of the work, for people and for the Workflow API's check for duplicates.
     pub target: String,
-    /// What its tasks are told; `task` and `target` are added.
+    /// The parameters of its tasks; `task` and `target` are added.
     pub params: Map<String, Value>,
 }
 
 impl Jobs {
-    /// Those of the `wfapi` of the configuration, which need not be there. [`Jobs::watch`] has to run.
+    /// Makes the client of the configured `wfapi`, which may be absent. [`Jobs::watch`] has to run.
     pub fn new(config: &Config, metrics: &Arc<Metrics>) -> Jobs {
         Jobs(config.jobs.wfapi.as_ref().map(|wfapi| {
             let service = Service::new("wfapi", wfapi.url.clone(), &config.server_name, metrics);
@@ -100,20 +100,20 @@ impl Jobs {
         }))
     }
 
-    /// The work of finding out whether jobs can be started, and what ends its waits; `None` where there are none.
+    /// Returns the worker that checks whether jobs can be started, and the handle that wakes it; `None` without a Workflow API.
     pub fn watch(&self) -> Option<(Watch, Poke)> {
         self.0.as_ref().map(|shared| (Watch::new(Arc::clone(shared)), shared.watch.clone()))
     }
 
-    /// Finds out whether jobs can be started, beside [`Jobs::watch`].
+    /// Checks whether jobs can be started, independently of [`Jobs::watch`].
     pub async fn look(&self) {
         if let Some((mut watch, _)) = self.watch() {
-            // The watch says what is wrong.
+            // The worker reports errors.
             let _ = watch.look_and_note().await;
         }
     }
 
-    /// Whether both share one Workflow API client, or both have none.
+    /// Returns whether both share one client of the Workflow API, or both have none.
     pub fn ptr_eq(&self, others: &Jobs) -> bool {
         match (&self.0, &others.0) {
             (Some(mine), Some(theirs)) => Arc::ptr_eq(mine, theirs),
@@ -121,12 +121,12 @@ impl Jobs {
         }
     }
 
-    /// Where the jobs are, for clients who follow them.
+    /// Returns the URL of the jobs, for clients that poll them.
     pub fn url(&self) -> Option<&str> {
         self.0.as_ref().map(|shared| shared.url.as_str())
     }
 
-    /// Whether the Workflow API has answered the last time.
+    /// Checks that the Workflow API answered the last time.
     ///
     /// # Errors
     /// `Absent`, `Down`.
@@ -134,10 +134,10 @@ impl Jobs {
         self.connected().map(drop)
     }
 
-    /// Asks the Workflow API whether it can be used now, and returns what it says that it is.
+    /// Checks that the Workflow API can be used now, and returns the name and version that it reports.
     ///
     /// # Errors
-    /// `Absent`, and why it cannot.
+    /// `Absent`, or why it cannot be used.
     pub async fn probe(&self) -> Result<Option<String>, JobsError> {
         let shared = self.0.as_deref().ok_or(JobsError::Absent)?;
         shared.api.ping().await?;
@@ -149,17 +149,17 @@ impl Jobs {
         match shared.down() {
             None => Ok(shared),
             Some(reason) => {
-                // It may be back by now, and the next one who asks need not wait for the next look.
+                // It may be available again. The next caller need not wait for the next regular check.
                 shared.watch.poke();
                 Err(JobsError::Down(reason))
             }
         }
     }
 
-    /// Starts a job on behalf of this request.
+    /// Starts a job on behalf of a request.
     ///
     /// # Errors
-    /// `OutcomeUnknown` when it may have been started or not; any other says that it was not.
+    /// `OutcomeUnknown` if it is unknown whether it was started. After any other error it was not started.
     pub async fn start(&self, job: &NewJob, request_id: &str) -> Result<(), JobsError> {
         let shared = self.connected()?;
         let started = shared.start(job, request_id).await;
@@ -167,10 +167,10 @@ impl Jobs {
         started
     }
 
-    /// A job as the Workflow API tells it; `None` when it has no such job.
+    /// Returns a job as the Workflow API stores it; `None` if it has no such job.
     ///
     /// # Errors
-    /// When nobody can tell.
+    /// It cannot be found out.
     pub async fn find(&self, job: Uuid, request_id: &str) -> Result<Option<Value>, JobsError> {
         let shared = self.connected()?;
         let found = shared.api.job(job, request_id).await;
@@ -178,11 +178,12 @@ impl Jobs {
         found
     }
 
-    /// The jobs about an image, newest first for each task: of one `task`, or of all that this server has; in any
-    /// `execution`, or in one. As the Workflow API tells them.
+    /// Returns the jobs that concern an image, newest first for each task, as the Workflow API stores them. With `task`
+    /// only the jobs of that task are returned, otherwise those of all tasks of this server; with `execution` only
+    /// those in that state.
     ///
     /// # Errors
-    /// When one of the lists is not to be had.
+    /// One of the lists cannot be read.
     pub async fn list(
         &self,
         image: Uuid,
@@ -207,7 +208,7 @@ impl JobsInner {
         self.known.read().unwrap_or_else(PoisonError::into_inner).down.clone()
     }
 
-    /// Notes whether the Workflow API can be used, and says whether that is news.
+    /// Records whether the Workflow API can be used, and returns whether that has changed.
     fn set_down(&self, reason: Option<String>) -> bool {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let is_news = known.down.is_some() != reason.is_some();
@@ -215,7 +216,7 @@ impl JobsInner {
         is_news
     }
 
-    /// A call that failed is a reason to look what is the matter.
+    /// Wakes the worker after a failed call that suggests a problem of the service.
     fn noticed<T>(&self, outcome: &Result<T, JobsError>) {
         if let Err(JobsError::Down(reason)) = outcome {
             self.set_down(Some(reason.clone()));
@@ -225,7 +226,7 @@ impl JobsInner {
         }
     }
 
-    /// The UUID of the workflow of a task, which is stored there if it is not yet.
+    /// Returns the UUID of the workflow of a task. The workflow is stored first if necessary.
     async fn workflow(&self, task: Task) -> Result<Uuid, JobsError> {
         let cached = self.known.read().unwrap_or_else(PoisonError::into_inner).workflows.get(&task).copied();
         match cached {
@@ -238,14 +239,14 @@ impl JobsInner {
         self.known.write().unwrap_or_else(PoisonError::into_inner).workflows.remove(&task);
     }
 
-    /// Makes the Workflow API have the workflow of a task, and remembers its UUID there.
+    /// Stores the workflow of a task in the Workflow API if necessary, and remembers its UUID there.
     async fn load(&self, task: Task, replace: bool) -> Result<Uuid, JobsError> {
         let workflow = Workflow::of(task);
         let stored = match self.api.find_workflow(&workflow.name).await? {
             Some(stored) => stored,
             None => match self.api.add_workflow(workflow).await {
                 Ok(stored) => stored,
-                // Another IMGAPI was faster, or the answer to an earlier try was lost.
+                // Another IMGAPI was faster, or the answer to an earlier attempt was lost.
                 Err(error) => self.api.find_workflow(&workflow.name).await?.ok_or(error)?,
             },
         };
@@ -256,7 +257,7 @@ impl JobsInner {
         Ok(stored.uuid)
     }
 
-    /// Sends the job until it is known what has come of it.
+    /// Sends the job until its outcome is known, or the attempts are used up.
     async fn start(&self, job: &NewJob, request_id: &str) -> Result<(), JobsError> {
         let mut is_stale = false;
         let mut unknown = None;
@@ -271,7 +272,7 @@ impl JobsInner {
                     self.forget(job.task);
                     is_stale = true;
                 }
-                // What was sent before has not arrived if this was refused for any reason but its being there.
+                // If this attempt was rejected for any reason but that the job exists, no earlier attempt has arrived.
                 Created::No(error) | Created::NoSuchWorkflow(error) => {
                     return Err(unknown.unwrap_or(error));
                 }

@@ -23,72 +23,72 @@ use super::JobsError;
 use crate::answers::{self, AnswerError};
 use crate::telemetry::{Metrics, excerpt, root_cause};
 
-/// How long a connection may take, and a whole call.
+/// The deadlines for connecting, and for a whole call.
 const CONNECT: Duration = Duration::from_secs(5);
 const TOTAL: Duration = Duration::from_secs(10);
 
-/// Most bytes of an answer about one thing, a VM or a server.
+/// The most bytes of an answer about a single object, a VM or a server.
 const MAX_ANSWER: usize = 4 << 20;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// One of them.
+/// A client of one service.
 pub(super) struct Service {
     name: &'static str,
     base: Url,
-    /// Most bytes of an answer.
+    /// The most bytes of an answer.
     limit: usize,
     user_agent: String,
-    /// Made when it is first needed: a system without certificates must not keep the process from starting.
+    /// Created when it is first needed, so that a system without certificates does not keep the process from starting.
     client: OnceCell<Client>,
-    /// The `Server` header of its last answer.
+    /// The `Server` header of the last answer.
     version: Mutex<Option<String>>,
     metrics: Arc<Metrics>,
 }
 
-/// A call of a service.
+/// A call to a service.
 #[derive(Debug)]
 pub(super) struct Call<'a> {
-    /// What metrics call it.
+    /// The operation's name in metrics.
     pub(super) op: &'static str,
     pub(super) method: Method,
-    /// Below the URL of the service.
+    /// The path, relative to the URL of the service.
     pub(super) path: String,
     pub(super) query: &'a [(&'a str, &'a str)],
     pub(super) body: Option<&'a Value>,
-    /// The id of the request that makes us call; empty for none.
+    /// The id of the request that causes this call; empty if there is none.
     pub(super) request_id: &'a str,
 }
 
 impl<'a> Call<'a> {
-    /// A GET.
+    /// Makes a GET.
     pub(super) fn get(op: &'static str, path: impl Into<String>) -> Call<'a> {
         Call { op, method: Method::GET, path: path.into(), query: &[], body: None, request_id: "" }
     }
 }
 
 impl Service {
-    /// The service at `base`, called `name` in metrics.
+    /// Makes a client of the service at `base`, called `name` in metrics.
     pub(super) fn new(name: &'static str, base: Url, user_agent: &str, metrics: &Arc<Metrics>) -> Service {
         let (user_agent, metrics) = (user_agent.to_owned(), Arc::clone(metrics));
         let limit = MAX_ANSWER;
         Service { name, base, limit, user_agent, client: OnceCell::new(), version: Mutex::default(), metrics }
     }
 
-    /// The same with longer answers.
+    /// Sets the longest answer, in bytes.
     pub(super) fn with_limit(self, limit: usize) -> Service {
         Service { limit, ..self }
     }
 
-    /// What it says that it is, once it has answered.
+    /// Returns the name and version that the service reports, once it has answered.
     pub(super) fn version(&self) -> Option<String> {
         self.version.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The JSON of an answer with success.
+    /// Returns the JSON of a successful answer.
     ///
     /// # Errors
-    /// All but `Absent`. `Down` is returned only when nothing has been sent.
+    /// All but `Absent`. `Down` is returned only if nothing was sent.
     pub(super) async fn call(&self, call: Call<'_>) -> Result<Value, JobsError> {
         let (op, started) = (call.op, Instant::now());
         let answer = match timeout(TOTAL, self.exchange(call)).await {
@@ -149,7 +149,7 @@ impl fmt::Debug for Service {
     }
 }
 
-/// A failure that the service tells of. One of its database is not about what it was asked, and passes.
+/// Returns the error that the service reports. A failure of its database is temporary and unrelated to the call.
 fn refused(status: u16, body: Option<&Value>) -> JobsError {
     let text = |name: &str| body.and_then(|body| body.get(name)?.as_str()).map(excerpt);
     let code = text("code").filter(|code| !code.is_empty()).unwrap_or_else(|| "InternalError".to_owned());
@@ -160,7 +160,7 @@ fn refused(status: u16, body: Option<&Value>) -> JobsError {
     JobsError::Refused { status, code, message }
 }
 
-/// A failure before the head of the answer.
+/// Returns the error of a call that failed before the head of the answer.
 fn failed(error: reqwest::Error) -> JobsError {
     let not_sent = error.is_connect();
     let reason = root_cause(&error.without_url());
@@ -174,7 +174,7 @@ async fn collect(response: Response, limit: usize) -> Result<Bytes, JobsError> {
     })
 }
 
-/// Off the runtime's threads: a long list takes a while.
+/// Parses on a blocking thread, because a long list takes a while.
 async fn parse(body: Bytes) -> Option<Value> {
     tokio::task::spawn_blocking(move || serde_json::from_slice(&body).ok()).await.ok().flatten()
 }

@@ -13,30 +13,30 @@ use super::{JobsError, NewJob};
 use crate::manifest::Uuid;
 use crate::telemetry::excerpt;
 
-/// Not the UUID of any workflow: asking for it shows whether the API can look.
+/// Not the UUID of a workflow: a look-up of it shows whether the API can read its database.
 const NO_WORKFLOW: &str = "/workflows/workflow-check";
 
-/// The Workflow API.
+/// A client of the Workflow API.
 #[derive(Debug)]
 pub(super) struct Wfapi(Service);
 
-/// A workflow as it is stored there.
+/// A stored workflow.
 #[derive(Debug)]
 pub(super) struct StoredWorkflow {
     pub(super) uuid: Uuid,
     pub(super) content: Value,
 }
 
-/// What came of a job that was sent.
+/// The result of sending a job.
 #[derive(Debug)]
 pub(super) enum Created {
-    /// It is there.
+    /// The job was stored.
     Yes,
-    /// The workflow is not there, and neither is the job.
+    /// The job was not stored, because its workflow does not exist.
     NoSuchWorkflow(JobsError),
-    /// It is not there.
+    /// The job was not stored.
     No(JobsError),
-    /// It may be there by now.
+    /// The job may have been stored.
     Perhaps(JobsError),
 }
 
@@ -45,17 +45,17 @@ impl Wfapi {
         Wfapi(service)
     }
 
-    /// Whether it answers and has its database.
+    /// Checks that the API answers and that its database is available.
     pub(super) async fn ping(&self) -> Result<(), JobsError> {
         let answer = self.0.call(Call::get("ping", "/ping")).await?;
         match answer.get("backend").and_then(Value::as_str) {
-            // One that does not know yet is asked by the probe.
+            // If the API does not know the state of its database yet, the probe finds it out.
             Some("up" | "unknown") | None => self.probe().await,
             Some(other) => Err(JobsError::Down(format!("its backend is {}", excerpt(other)))),
         }
     }
 
-    /// What it says that it is.
+    /// Returns the name and version that the API reports.
     pub(super) fn version(&self) -> Option<String> {
         self.0.version()
     }
@@ -90,7 +90,7 @@ impl Wfapi {
         self.0.call(call).await.map(drop)
     }
 
-    /// Sends a job under a UUID of ours.
+    /// Sends a job with a UUID that was chosen here.
     pub(super) async fn add_job(&self, workflow: Uuid, job: &NewJob, request_id: &str) -> Created {
         let mut body = job.params.clone();
         body.insert("task".into(), json!(job.task.as_str()));
@@ -109,7 +109,7 @@ impl Wfapi {
             JobsError::Refused { status: 404 | 409, message, .. } if message.contains("workflow") => {
                 Created::NoSuchWorkflow(error)
             }
-            // One that was sent before has arrived late (412), or this is about something else.
+            // An earlier attempt has arrived late (412), or the conflict is about something else.
             JobsError::Refused { status: 409 | 412, .. } => Created::Perhaps(error),
             JobsError::Refused { status, .. } if *status < 500 => Created::No(error),
             JobsError::Down(_) | JobsError::Absent => Created::No(error),
@@ -117,7 +117,7 @@ impl Wfapi {
         }
     }
 
-    /// The job of this UUID.
+    /// Returns the job with this UUID.
     pub(super) async fn job(&self, uuid: Uuid, request_id: &str) -> Result<Option<Value>, JobsError> {
         let call = Call { request_id, ..Call::get("get_job", format!("/jobs/{uuid}")) };
         match self.0.call(call).await {
@@ -128,7 +128,7 @@ impl Wfapi {
         }
     }
 
-    /// The jobs of a task about an image. `task` and `execution` go into a filter as they are.
+    /// Returns the jobs of a task that concern an image. `task` and `execution` are inserted into a filter unescaped.
     pub(super) async fn jobs(
         &self,
         image: Uuid,

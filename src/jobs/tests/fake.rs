@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! A Workflow API that keeps what it is given in memory, and fails when it is told to.
+//! A Workflow API that stores everything in memory, and fails on demand.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -13,22 +13,22 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::AbortOnDropHandle;
 
-/// What happens to a call in place of what should.
+/// What happens to a call instead of the usual.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// It is done, and the answer is lost.
+    /// The call is carried out, and the answer is lost.
     LoseAnswer,
-    /// It is not done, and there is no answer.
+    /// The call is not carried out, and there is no answer.
     LoseCall,
-    /// This status and code.
+    /// The answer has this status and code.
     Refuse(u16, &'static str),
-    /// It is not done, and the answer is 500: the database of the service is away.
+    /// The call is not carried out, and the answer is 500, because the service's database is unavailable.
     NoDatabase,
-    /// These bytes in the place of JSON.
+    /// The answer has these bytes instead of JSON.
     Garbage(&'static str),
 }
 
-/// One of them.
+/// The fake service.
 pub(crate) struct Fake {
     pub(crate) address: SocketAddr,
     pub(crate) state: Arc<Mutex<State>>,
@@ -41,10 +41,10 @@ pub(crate) struct State {
     pub(crate) jobs: Vec<Map<String, Value>>,
     /// The request lines and heads of all calls.
     pub(crate) heads: Vec<String>,
-    /// By the beginning of a request line, for one call each.
+    /// Faults by the beginning of the request line, each for one call.
     pub(crate) faults: VecDeque<(&'static str, Fault)>,
     pub(crate) backend: Option<&'static str>,
-    /// What other services answer, by path.
+    /// The answers of other services, by path.
     pub(crate) others: HashMap<String, (u16, Value)>,
 }
 
@@ -71,7 +71,7 @@ impl Fake {
         self.state.lock().unwrap().faults.push_back((call, fault));
     }
 
-    /// The request lines so far, without `HTTP/1.1`; they are forgotten.
+    /// Returns the request lines so far, without `HTTP/1.1`, and forgets them.
     pub(crate) fn calls(&self) -> Vec<String> {
         let heads = std::mem::take(&mut self.state.lock().unwrap().heads);
         heads.iter().map(|head| head.split(" HTTP/").next().unwrap().to_owned()).collect()
@@ -97,7 +97,7 @@ async fn serve(stream: TcpStream, state: Arc<Mutex<State>>) {
     }
 }
 
-/// Status and body; `None` for no answer.
+/// Returns status and body, or `None` for no answer.
 fn answer(head: &str, body: &[u8], state: &mut State) -> Option<(u16, String)> {
     state.heads.push(head.to_owned());
     let fault = state.faults.iter().position(|(call, _)| head.starts_with(call));

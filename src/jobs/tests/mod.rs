@@ -22,7 +22,7 @@ fn jobs_at(fake: &Fake, changes: Value) -> Jobs {
     Jobs::new(&Config::from_instance(instance).unwrap(), &metrics)
 }
 
-/// One look of the worker.
+/// Runs the worker's check once.
 async fn look(jobs: &Jobs) -> Result<(), JobsError> {
     let (mut watch, _) = jobs.watch().unwrap();
     let looked = watch.look().await;
@@ -47,7 +47,7 @@ fn new_job() -> NewJob {
     }
 }
 
-/// Calls of one path.
+/// Counts the calls with this request line.
 fn count(calls: &[String], call: &str) -> usize {
     calls.iter().filter(|made| made.starts_with(call)).count()
 }
@@ -60,7 +60,7 @@ async fn workflows_are_stored_once_and_replaced_when_they_differ() {
     look(&jobs).await.unwrap();
     jobs.check().unwrap();
     assert_eq!(count(&fake.calls(), "POST /workflows"), 2);
-    // Another one finds them, though the API has made texts of the modules.
+    // Another server finds the workflows, although the API has converted the modules to strings.
     look(&jobs_at(&fake, json!({}))).await.unwrap();
     let calls = fake.calls();
     assert_eq!((count(&calls, "POST"), count(&calls, "PUT")), (0, 0));
@@ -91,7 +91,7 @@ async fn what_does_not_answer_as_it_should_is_down_until_it_does() {
         assert!(matches!(jobs.start(&new_job(), "id").await, Err(JobsError::Down(_))));
         failures += 1;
     }
-    // A list without the name, and a lost answer to a POST, are made good at once.
+    // A list without the name, and a lost answer to a POST, are repaired at once.
     assert_eq!(failures, 5);
     jobs.start(&new_job(), "id").await.unwrap();
     fake.state.lock().unwrap().backend = Some("down");
@@ -139,7 +139,7 @@ async fn no_job_is_started_twice_and_none_is_forgotten() {
         assert_eq!((started.len(), &started[0]["uuid"]), (1, &json!(job.uuid)), "{faults:?}");
         assert_eq!(count(&fake.calls(), "POST /jobs"), sent, "{faults:?}");
     }
-    // Nobody can tell.
+    // The outcome cannot be found out.
     fake.fails("POST /jobs", Fault::LoseAnswer);
     fake.fails("GET /jobs/", Fault::LoseCall);
     assert!(matches!(jobs.start(&new_job(), "id").await, Err(JobsError::OutcomeUnknown(_))));
@@ -221,6 +221,6 @@ async fn what_is_not_there_cannot_be_asked() {
     drop(closed);
     let jobs = jobs_at(&fake, json!({}));
     jobs.0.as_ref().unwrap().set_down(None);
-    // Nothing has been sent, and that is known.
+    // It is known that nothing was sent.
     assert!(matches!(jobs.start(&new_job(), "id").await, Err(JobsError::Down(_))));
 }

@@ -2,12 +2,12 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The two workflows: what the Workflow API is to run, and when a stored one is still the same.
+//! The two workflows that the Workflow API runs, and the comparison of a stored one with the current one.
 //!
-//! The sources are JavaScript of Node.js 6, one function a file, because the runner takes a function's text out of its
-//! surroundings. The name of a workflow has a digest of its content, so that a workflow with another content is another
-//! one: an IMGAPI of another version, before an upgrade or after it was taken back, keeps its own. Jobs have copies of
-//! their tasks, and those that were left behind by former versions are in nobody's way.
+//! The sources are JavaScript for Node.js 6, one function per file, because the runner extracts the text of a function
+//! from its surroundings. A workflow's name contains a digest of its content, so that a workflow with other content is
+//! another workflow: an IMGAPI of another version, before an upgrade or after a rollback, keeps its own. Jobs contain
+//! copies of their tasks, so the workflows of earlier versions do no harm.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -15,26 +15,26 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-/// The version that goes into the names, before the digest.
+/// The version in the names, before the digest.
 const VERSION: &str = "8.0.0";
 
-/// Digits of the digest in a name.
+/// The number of digits of the digest in a name.
 const DIGITS: usize = 8;
 
 /// What a job is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Task {
-    /// An image is made from a VM.
+    /// Makes an image from a VM.
     CreateFromVm,
-    /// An image is fetched from another IMGAPI, with the origins that are missing here.
+    /// Fetches an image from another IMGAPI, including the origins that are missing here.
     ImportRemoteImage,
 }
 
 impl Task {
-    /// All of them.
+    /// All tasks.
     pub const ALL: [Task; 2] = [Task::CreateFromVm, Task::ImportRemoteImage];
 
-    /// Its name in jobs.
+    /// Returns the task's name in jobs.
     pub fn as_str(self) -> &'static str {
         match self {
             Task::CreateFromVm => "create-from-vm",
@@ -42,12 +42,12 @@ impl Task {
         }
     }
 
-    /// The longest time that its chain can take, and that for errors.
+    /// Returns the longest time that the chain of tasks and the chain for errors can take together.
     pub fn limit(self) -> Duration {
         Duration::from_secs(2 * self.timeout())
     }
 
-    /// The time of its workflow, which each chain has, in seconds.
+    /// Returns the timeout of the workflow in seconds, which applies to each chain.
     fn timeout(self) -> u64 {
         match self {
             Task::CreateFromVm => 3630,
@@ -56,11 +56,11 @@ impl Task {
     }
 }
 
-/// A workflow as it is sent.
+/// A workflow in the form in which it is sent.
 #[derive(Debug)]
 pub(super) struct Workflow {
     pub(super) name: String,
-    /// With the name.
+    /// The body, including the name.
     pub(super) body: Value,
 }
 
@@ -112,13 +112,13 @@ impl Workflow {
         Workflow { body: with(content, "name", json!(name)), name }
     }
 
-    /// Whether what is stored would do the same.
+    /// Returns whether the stored workflow has the same effect.
     pub(super) fn has_same_content(&self, stored: &Value) -> bool {
         essence(&self.body) == essence(stored)
     }
 }
 
-/// A task with one attempt. `timeout` is in seconds.
+/// Makes a task with one attempt. `timeout` is in seconds.
 fn task(name: &str, source: &str, timeout: u64, modules: Value) -> Value {
     json!({"name": name, "body": function(source), "timeout": timeout, "retry": 1, "modules": modules})
 }
@@ -127,7 +127,7 @@ fn fail() -> Value {
     json!({"name": "On error", "body": function(include_str!("fail.js")), "modules": {}})
 }
 
-/// The function of a source, without what stands around it: the Workflow API would lose that.
+/// Extracts the function from a source, because the Workflow API would lose everything around it.
 fn function(source: &str) -> &str {
     let start = source.find("\nfunction ").map_or(0, |before| before + 1);
     source[start..].trim()
@@ -138,7 +138,8 @@ fn with(mut object: Value, name: &str, value: Value) -> Value {
     object
 }
 
-/// What a workflow does, whichever way it was stored: a POST gives tasks UUIDs and makes texts of objects, a PUT does not.
+/// Returns the content of a workflow, however it was stored: a POST adds UUIDs to tasks and converts objects to
+/// strings, and a PUT does not.
 fn essence(workflow: &Value) -> Value {
     let chain = |name: &str| {
         let tasks = workflow.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
