@@ -11,21 +11,21 @@ use super::client::{BaseDir, Client};
 use crate::config::Config;
 use crate::files::DirectoryLock;
 
-/// One of them is in every directory that a service has used, of this version or of 4.13.1.
+/// Names of which at least one exists in every directory that a service has used, of this version or of 4.13.1.
 const SIGNS: [&str; 4] = [DirectoryLock::NAME, "images", "manifests", "archive"];
 
-/// What a command wants of the local base directory.
+/// What a command needs the local base directory for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Need {
-    /// The data of a service.
+    /// To read the data of a service.
     Data,
-    /// Room for data: it may be empty.
+    /// To store data: the directory may be empty.
     Place,
 }
 
-/// Refuses a local base directory that is not that of the configuration's service: what is not there would pass for a service
-/// without images, and what is written there for something that the service takes notice of. A service that runs is asked;
-/// where it does not tell, it is known by the lock that it has.
+/// Rejects a local base directory that does not belong to the configuration's service: missing files would look like a
+/// service without images, and the service would never see files that are written there. A running service is asked; if
+/// it does not tell, its lock identifies the directory.
 pub(super) fn check(config: &Config, adm: &Adm, need: Need) -> Result<(), String> {
     let directory = &config.local_base_dir;
     let refused = |problem: &str| {
@@ -41,7 +41,7 @@ pub(super) fn check(config: &Config, adm: &Adm, need: Need) -> Result<(), String
         Ok(_) => return refused("is no directory"),
         Err(error) => return refused(&format!("cannot be used: {error}")),
     }
-    // Without an address there is nobody to ask.
+    // Without an address no service can be asked.
     let client = Client::anonymous(config, adm).ok();
     let url = client.as_ref().map(|client| client.url().to_string()).unwrap_or_default();
     match client.map_or(BaseDir::Unknown, |client| client.base_dir()) {

@@ -14,13 +14,14 @@ use super::client::{Client, PATIENCE, run};
 use crate::console;
 use crate::manifest::{Stor, Uuid};
 
-/// Moving a file takes as long as it takes; the service itself gives up a storage that stands still.
+/// The time limit of a request, because moving a large file takes long. The service itself aborts a storage operation
+/// that stalls.
 const MOVING: Duration = Duration::from_secs(24 * 3600);
 
-/// Images asked for at once.
+/// How many images one request asks for.
 const PAGE: usize = 1000;
 
-/// Longest list: 4.13.1's largest known installation has a tenth of it.
+/// The most images in a list. The largest known installation of 4.13.1 has a tenth of it.
 const MOST: usize = 1_000_000;
 
 /// Move files of images to another storage.
@@ -54,7 +55,7 @@ pub(super) struct ChangeStor {
     jobs: u8,
 }
 
-/// An image whose file is to be moved.
+/// An image whose file has to be moved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Move {
     uuid: Uuid,
@@ -62,7 +63,7 @@ struct Move {
     size: u64,
 }
 
-/// Moves what the command line says, and tells what it could not. Returns whether all is where it should be.
+/// Moves the files that the command line selects, and reports failures. Returns whether all files are now in the storage.
 pub(super) fn move_all(client: &Client, options: &ChangeStor) -> Result<bool, String> {
     run(move_them(client, options))?
 }
@@ -110,7 +111,7 @@ async fn move_them(client: &Client, options: &ChangeStor) -> Result<bool, String
     Ok(failures.is_empty())
 }
 
-/// Nothing where standard error is no terminal.
+/// Makes a progress bar, which is hidden if standard error is not a terminal.
 fn progress(bytes: u64) -> ProgressBar {
     let style = "{bar:40} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
     let bar = ProgressBar::new(bytes);
@@ -120,7 +121,7 @@ fn progress(bytes: u64) -> ProgressBar {
     }
 }
 
-/// The image if it has a file, in another storage.
+/// Returns the image if it has a file and that is in another storage.
 fn to_be_moved(image: &Value, options: &ChangeStor) -> Option<Move> {
     let file = image.get("files")?.as_array()?.first()?;
     let stor = file.get("stor").and_then(Value::as_str).unwrap_or_default();
@@ -146,8 +147,8 @@ async fn named(client: &Client, uuids: &[Uuid]) -> Result<Vec<Value>, String> {
     Ok(images)
 }
 
-/// All images that the filters let through, in any state, page by page. A page begins with the image that the one before ends
-/// with. Those that were never published cannot be paged through: for them the page grows.
+/// Returns all images that match the filters, in any state, page by page. Each page begins with the last image of the
+/// previous one. Images that were never published cannot be markers: for them the page is enlarged instead.
 async fn matching(client: &Client, options: &ChangeStor) -> Result<Vec<Value>, String> {
     let mut filter = form_urlencoded::Serializer::new("state=all&inclAdminFields=true".to_owned());
     if let Some(owner) = options.owner {

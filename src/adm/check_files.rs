@@ -17,7 +17,7 @@ use crate::images::{self, BadFile, CheckOptions, CheckReport, Orphan, Step};
 use crate::manifest::{Stor, Uuid};
 use crate::telemetry::{Metrics, StaticLabels};
 
-/// The exit status when the files could not be looked at to the end.
+/// The exit status if the check did not finish.
 pub(super) const INCOMPLETE: u8 = 255;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -50,7 +50,7 @@ pub(super) struct CheckFiles {
     json: bool,
 }
 
-/// Compares the files, and tells what is wrong. `is_verbose` lists on standard error what is looked at.
+/// Checks the files and reports problems. With `is_verbose` it lists the checked files on standard error.
 pub(super) fn check(config: &Config, options: &CheckFiles, is_verbose: bool) -> Result<ExitCode, String> {
     let report = look(config, options, is_verbose)?;
     if options.json {
@@ -71,7 +71,7 @@ fn look(config: &Config, options: &CheckFiles, is_verbose: bool) -> Result<Check
         fix: options.fix,
         orphan_age: HOUR * options.orphan_hours,
     };
-    // Nothing where standard error is no terminal.
+    // The bar is hidden if standard error is not a terminal.
     let bar = ProgressBar::new(0);
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes}, {eta} left, {msg}") {
         bar.set_style(style);
@@ -87,7 +87,7 @@ fn look(config: &Config, options: &CheckFiles, is_verbose: bool) -> Result<Check
     report.map_err(|error| told(&error))
 }
 
-/// The report in blocks of labelled lines, as operators know it from 4.13.1 and from fault management.
+/// Formats the report as blocks of labelled lines, which operators know from 4.13.1 and from fault management.
 fn text(report: &CheckReport) -> String {
     let mut text: String = report.bad.iter().map(bad).chain(report.orphans.iter().map(orphan)).collect();
     for record in &report.invalid {

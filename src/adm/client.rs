@@ -20,39 +20,39 @@ use crate::platform::processors;
 
 /// How long an answer may take, unless it is known to take longer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
-/// The same for what has another answer if it does not come.
+/// The same limit for a question that has a fallback.
 const SHORT_PATIENCE: Duration = Duration::from_secs(5);
-/// Bytes of the longest answer.
+/// The longest answer in bytes.
 const MAX_ANSWER: usize = 64 << 20;
-/// As 4.13.1's tool called itself.
+/// The tool's name in the User-Agent, as in 4.13.1.
 const NAME: &str = concat!("imgapiadm/", env!("CARGO_PKG_VERSION"));
-/// What a signature covers.
+/// The parts of a request that a signature covers.
 const SIGNED: [&str; 2] = ["date", "(request-target)"];
 
-/// Asks the service of a configuration.
+/// A client of the service of a configuration.
 pub(super) struct Client {
     base: Url,
     proof: Proof,
     http: HttpClient,
 }
 
-/// What a service says of the directory of its local data.
+/// What a service reports as its directory of local data.
 pub(super) enum BaseDir {
-    /// Where it is.
+    /// The path of the directory.
     Is(PathBuf),
-    /// It tells only those whom it knows.
+    /// The service reports it to authenticated callers only.
     Secret,
-    /// No service is there that could tell.
+    /// No service answers, or it does not report the directory.
     Unknown,
 }
 
-/// What came back: JSON, as all answers should be.
+/// The answer to a request: its status, and its body, which should be JSON.
 struct Answer {
     status: StatusCode,
     body: serde_json::Result<Value>,
 }
 
-/// How the service is told who asks.
+/// How a request authenticates its caller.
 enum Proof {
     None,
     Signature(Signer),
@@ -64,7 +64,7 @@ impl Client {
         Client::with(config, adm, Proof::new(config, adm)?)
     }
 
-    /// One that does not say who asks.
+    /// Makes a client that does not authenticate.
     pub(super) fn anonymous(config: &Config, adm: &Adm) -> Result<Client, String> {
         Client::with(config, adm, Proof::None)
     }
@@ -79,29 +79,29 @@ impl Client {
         Ok(Client { base, proof, http })
     }
 
-    /// The JSON that the service answers to a GET.
+    /// Returns the service's JSON answer to a GET.
     pub(super) fn get(&self, path: &str) -> Result<Value, String> {
         run(self.ask(Method::GET, path, PATIENCE))?
     }
 
-    /// The directory of the service's local data.
+    /// Asks the service for its directory of local data.
     pub(super) fn base_dir(&self) -> BaseDir {
         let answer = run(self.exchange(Method::GET, "/state", SHORT_PATIENCE));
         let Ok(Ok(Answer { status, body: Ok(body) })) = answer else { return BaseDir::Unknown };
         match body.get("localBaseDir").and_then(Value::as_str) {
             Some(directory) => BaseDir::Is(directory.into()),
             None if status == StatusCode::UNAUTHORIZED => BaseDir::Secret,
-            // Also 4.13.1 does not know.
+            // 4.13.1 does not report it either.
             None => BaseDir::Unknown,
         }
     }
 
-    /// The URL of the service.
+    /// Returns the URL of the service.
     pub(super) fn url(&self) -> &Url {
         &self.base
     }
 
-    /// Whether all is well, and what the service answers to a deep ping.
+    /// Returns whether the service and its backends work, and the service's answer to a deep ping.
     pub(super) fn deep_ping(&self) -> Result<(bool, Value), String> {
         let answer = run(self.exchange(Method::GET, "/ping?deep=true", PATIENCE))??;
         match (answer.status, &answer.body) {
@@ -113,7 +113,7 @@ impl Client {
         }
     }
 
-    /// The JSON that the service answers, within this time.
+    /// Returns the service's JSON answer, within this time.
     pub(super) async fn ask(&self, method: Method, path: &str, patience: Duration) -> Result<Value, String> {
         self.exchange(method, path, patience).await?.success()
     }
@@ -151,14 +151,14 @@ impl Answer {
     }
 }
 
-/// Runs what is asynchronous to its end.
+/// Runs a future to its end.
 pub(super) fn run<F: Future>(work: F) -> Result<F::Output, String> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(processors()).enable_all().build();
     Ok(runtime.map_err(|error| error.to_string())?.block_on(work))
 }
 
-/// Where the service listens, for a client on the same host.
+/// Returns the URL at which a client on the same host reaches the service.
 fn url_of(config: &Config) -> Result<Url, String> {
     let address = match config.address {
         IpAddr::V4(address) if address.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),

@@ -20,7 +20,7 @@ pub(super) enum Switch {
     Off,
 }
 
-/// Makes or removes the drain file of the service of this host. Either is done if it is so already.
+/// Creates or removes the drain file of this host's service. Neither fails if that is already done.
 pub(super) fn switch(config: &Config, switch: Switch) -> Result<(), String> {
     let file = config.drain_file();
     let done = match switch {
@@ -33,7 +33,7 @@ pub(super) fn switch(config: &Config, switch: Switch) -> Result<(), String> {
     done.map_err(|error| format!("{}: {error}", file.display()))
 }
 
-/// Whatever is there is good enough for the service, and is not opened: it might be a FIFO.
+/// Anything at the path counts as the drain file for the service. It is not opened, because it may be a FIFO.
 fn make(base: &Path, file: &Path) -> io::Result<()> {
     if file.try_exists()? {
         return Ok(());

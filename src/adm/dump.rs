@@ -14,8 +14,8 @@ use crate::console;
 use crate::db::{DbError, Records, StoredRecord};
 use crate::telemetry::{Metrics, StaticLabels};
 
-/// Writes all records of the database, one JSON object a line, as they are stored; without a `file` to standard output. The
-/// service may run meanwhile. Returns whether every record could be written.
+/// Writes all stored records of the database, one JSON object per line, to `file` or to standard output. The service
+/// may run meanwhile. Returns whether every record was written.
 pub(super) fn dump(config: &Config, file: Option<&Path>) -> Result<bool, String> {
     let mut output = Output::open(file)?;
     let done = run(write_all(config, &mut output))??;
@@ -30,7 +30,7 @@ struct Done {
 }
 
 impl Done {
-    /// Says so, and whether nothing is missing.
+    /// Reports the result, and returns whether nothing is missing.
     fn tell(&self) -> bool {
         console::complain(format_args!("{} records, {} that cannot be read", self.written, self.unreadable));
         self.unreadable == 0

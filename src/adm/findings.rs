@@ -11,8 +11,8 @@ use crate::console;
 const COLUMNS: [(&str, &str); 5] =
     [("IMAGE", "uuid"), ("FILE", "file"), ("STORAGE", "storage"), ("PROBLEM", "problem"), ("TIME", "time")];
 
-/// Prints what the scrubber of the service has found: a table, and below it how many there are, if that are more; or what
-/// `/state` says.
+/// Prints the findings of the service's scrubber: a table, and below it the total if the table is incomplete; or the
+/// content of `/state` as JSON.
 pub(super) fn print(client: &Client, json: bool) -> Result<(), String> {
     let state = client.get("/state")?;
     let findings = state.get("findings").ok_or("the service has no scrubber")?;

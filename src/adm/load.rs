@@ -21,32 +21,32 @@ use crate::images::App;
 use crate::manifest::{Image, Record};
 use crate::telemetry::{Metrics, StaticLabels};
 
-/// Bytes of the longest line; 4.13.1's records have a few thousand.
+/// The longest line in bytes. The records of 4.13.1 have a few thousand bytes.
 const MAX_LINE: u64 = 16 << 20;
 
-/// How many lines are stored at the same time, at most, and about how many bytes.
+/// The most lines that are stored at the same time, and about the most bytes.
 const AT_ONCE: usize = 16;
 const MOST_AT_ONCE: usize = 16 << 20;
 
-/// How often a record is compared and written that somebody else changes meanwhile.
+/// How often a record is compared and written if others change it at the same time.
 const ATTEMPTS: usize = 5;
 
-/// How it is to be done.
+/// The options of a load.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct How {
-    /// Only say what would be done.
+    /// Whether only to report what would be done.
     pub(super) dry_run: bool,
-    /// Records that are there and differ are replaced.
+    /// Whether to replace existing records that differ.
     pub(super) replace: bool,
 }
 
-/// What became of a line.
+/// The result for a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Outcome {
     Added,
     Replaced,
     Unchanged,
-    /// Another record of the image is there.
+    /// The image has a record that differs.
     Differs,
     Refused(String),
 }
@@ -76,9 +76,9 @@ struct Counts {
     unchanged: u64,
     left: u64,
     refused: u64,
-    /// Those that are there as they were loaded.
+    /// The origins of the images that are stored now as in the dump.
     origins: Origins,
-    /// Images that cannot be installed because of their origins.
+    /// The number of images that cannot be installed because of their origins.
     orphans: u64,
 }
 
@@ -97,8 +97,8 @@ impl Counts {
     }
 }
 
-/// Writes the records of a dump into the database that the configuration names, and tells of each line what became of it. It can
-/// be repeated. Returns whether all of them are there now.
+/// Writes the records of a dump to the database of the configuration, and reports the result for each line. It can be
+/// repeated. Returns whether all records are stored now.
 pub(super) fn load(config: &Config, file: &Path, how: How) -> Result<bool, String> {
     let input: Box<dyn Read> = if file.as_os_str() == "-" {
         Box::new(io::stdin())
@@ -149,12 +149,12 @@ async fn load_all(config: &Config, mut input: impl BufRead, how: How) -> Result<
     Ok(counts)
 }
 
-/// Lines that are stored at the same time, because most of the time is spent waiting for the database. Records of one image, or
-/// with the same unique `urn`, are stored one after the other, in the order of their lines.
+/// Lines that are stored at the same time, because most of the time is spent waiting for the database. Records of the
+/// same image, or with the same unique `urn`, are stored one after the other, in the order of their lines.
 #[derive(Default)]
 struct Group {
     records: Vec<(u64, Result<Image, String>)>,
-    /// UUIDs and URNs.
+    /// The UUIDs and URNs of the records.
     names: HashSet<String>,
     bytes: usize,
 }
@@ -171,7 +171,7 @@ impl Group {
         self.records.push((number, record));
     }
 
-    /// Tells of each line what became of it. The lines before a failure of the database are told.
+    /// Reports the result for each line. If the database fails, the lines before the failure have been reported.
     async fn store(self, database: &Database, how: How, counts: &mut Counts) -> Result<(), String> {
         let stored = self.records.into_iter().map(async |(number, record)| match record {
             Ok(image) => {
@@ -189,7 +189,7 @@ impl Group {
     }
 }
 
-/// What no other image may have.
+/// Returns the values of an image that must be unique.
 fn names(image: &Image) -> impl Iterator<Item = String> + use<> {
     let urn = image.record().get("urn").and_then(|urn| urn.as_str()).map(str::to_owned);
     [image.uuid().to_string()].into_iter().chain(urn)
@@ -205,7 +205,7 @@ fn read_image(line: &[u8], config: &Config) -> Result<Image, String> {
     })
 }
 
-/// Makes the database have this record. What somebody else writes meanwhile is looked at again, and not overwritten unseen.
+/// Stores a record. If another process changes the record meanwhile, it is read again, so that nothing is overwritten unseen.
 async fn store(database: &Database, image: &Image, how: How) -> Result<Outcome, DbError> {
     for _ in 0..ATTEMPTS {
         let there = database.get(image.uuid()).await?;
@@ -219,7 +219,7 @@ async fn store(database: &Database, image: &Image, how: How) -> Result<Outcome, 
         };
         match written {
             Ok(()) => return Ok(outcome),
-            // Looked at again: it may have been made.
+            // The record is read again, because it may have been written.
             Err(DbError::Conflict | DbError::OutcomeUnknown(_)) => {}
             Err(DbError::NotUnique) => return Ok(Outcome::Refused("another image has its urn".to_owned())),
             Err(error) => return Err(error),

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! `imgapi adm`: what an operator asks of a running service, and tools that look after its data.
+//! `imgapi adm`: shows an operator the state of a running service, and maintains its data.
 
 mod base_dir;
 mod change_stor;
@@ -35,7 +35,7 @@ use client::Client;
 use drain::Switch;
 use table::print_json;
 
-/// How long the end of connections may take.
+/// How long closing connections may take.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// Inspect the running service, and maintain its data.
@@ -117,8 +117,8 @@ enum Command {
     },
 }
 
-/// Does what the command line says. What goes wrong is told on standard error, with exit status 1; what a command means by
-/// its exit status is said above.
+/// Runs the command. Errors are printed on standard error, with exit status 1; the documentation of each command above
+/// says what else its exit status means.
 pub fn run(adm: &Adm) -> ExitCode {
     execute(adm).unwrap_or_else(|message| {
         console::complain(format_args!("imgapi: {message}"));
@@ -132,7 +132,7 @@ pub fn run(adm: &Adm) -> ExitCode {
 fn execute(adm: &Adm) -> Result<ExitCode, String> {
     let config = Config::load(&adm.file).map_err(|error| error.to_string())?;
     let client = || Client::new(&config, adm);
-    // Looked at in vain it would seem to be empty.
+    // A wrong directory would seem to be empty.
     if let Some(need) = need_of_base_dir(&config, &adm.command) {
         base_dir::check(&config, adm, need)?;
     }
@@ -151,7 +151,7 @@ fn execute(adm: &Adm) -> Result<ExitCode, String> {
     Ok(if is_well? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What a command wants of the local base directory; `None` for one that does not look there.
+/// Returns what a command needs the local base directory for; `None` if it does not use it.
 fn need_of_base_dir(config: &Config, command: &Command) -> Option<Need> {
     let has_manifests = config.database == Database::Local;
     match command {
@@ -165,7 +165,7 @@ fn need_of_base_dir(config: &Config, command: &Command) -> Option<Need> {
     }
 }
 
-/// An error with its causes.
+/// Formats an error with its causes.
 fn told(error: &(dyn Error + 'static)) -> String {
     err(error).message()
 }

@@ -13,13 +13,13 @@ use crate::manifest::{Image, Uuid};
 pub(super) struct Origins(BTreeMap<Uuid, Option<Uuid>>);
 
 impl Origins {
-    /// Notes an image that is there as it was loaded, or would be.
+    /// Notes an image that is stored as loaded, or would be.
     pub(super) fn note(&mut self, image: &Image) {
         self.0.insert(image.uuid(), image.origin());
     }
 
-    /// Tells of each image whose origin is not there, and of each circle of origins: nobody can install these images. How many
-    /// there are.
+    /// Reports each image whose origin is missing, and each circle of origins, because these images cannot be
+    /// installed. Returns how many there are.
     pub(super) async fn check(&self, database: &Database) -> Result<u64, DbError> {
         let (mut seen, mut problems) = (HashSet::new(), 0);
         for uuid in self.0.keys().copied() {
@@ -40,7 +40,7 @@ impl Origins {
         Ok(problems)
     }
 
-    /// The origin of an image, if it has one; `None` if there is no such image.
+    /// Returns the origin of an image, if it has one; `None` if there is no such image.
     async fn origin(&self, database: &Database, uuid: Uuid) -> Result<Option<Option<Uuid>>, DbError> {
         match self.0.get(&uuid) {
             Some(origin) => Ok(Some(*origin)),

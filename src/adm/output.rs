@@ -14,23 +14,23 @@ use tempfile::NamedTempFile;
 use crate::console;
 use crate::files;
 
-/// An unfinished file that nobody has locked, and on which nothing was written for so long, is one of a command that was killed.
+/// After this time an unfinished file that nobody has locked or written to is taken for one of a command that was killed.
 const ABANDONED: Duration = Duration::from_secs(60);
 
-/// Where a command writes what it was asked for.
+/// The output of a command.
 #[derive(Debug)]
 pub(super) enum Output {
     /// Standard output.
     Standard(console::Output),
-    /// A file that takes the place of the one at `path`, or of nothing, when it is complete.
+    /// A new file that replaces the one at `path`, if there is one, when it is complete.
     File { new: BufWriter<NamedTempFile>, path: PathBuf },
-    /// A device or FIFO, which is written to as it is.
+    /// A device or FIFO, which is written to directly.
     Other(BufWriter<File>),
 }
 
 impl Output {
-    /// Standard output without a path. What is there and is no regular file is neither replaced nor changed. A link is
-    /// followed; a regular file is replaced where it is. Opening a FIFO waits for its reader.
+    /// Opens the file at `path`, or standard output without a path. Anything but a regular file is written to, not replaced. A
+    /// link is followed, and the regular file that it leads to is replaced. Opening a FIFO waits for its reader.
     pub(super) fn open(path: Option<&Path>) -> Result<Output, String> {
         match path {
             None => Ok(Output::Standard(console::Output::default())),
@@ -40,12 +40,12 @@ impl Output {
 
     fn at(path: &Path) -> io::Result<Output> {
         let path = match fs::symlink_metadata(path) {
-            // Nothing is there yet; a link that leads to nothing is an error.
+            // Nothing exists at the path. A dangling link is an error.
             Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
             known => {
                 known?;
                 let there = fs::metadata(path)?;
-                // /dev/stdout, by any name: others may have written to the same file before.
+                // The path is /dev/stdout or another name of it. Other processes may already have written to that file.
                 if is_standard_output(&there) {
                     return Ok(Output::Standard(console::Output::default()));
                 }
@@ -59,7 +59,7 @@ impl Output {
         Ok(Output::File { new: BufWriter::new(new), path })
     }
 
-    /// Lets everything have its place, durably.
+    /// Completes the output, and makes it durable.
     pub(super) fn finish(self) -> Result<(), String> {
         match self {
             Output::Standard(mut output) => output.flush().map_err(|error| console::unwritten(&error)),
@@ -95,7 +95,7 @@ impl Write for Output {
 }
 
 impl Output {
-    /// Why something could not be written.
+    /// Formats an error of writing.
     pub(super) fn unwritten(&self, error: &io::Error) -> String {
         match self {
             Output::Standard(_) => console::unwritten(error),
@@ -104,21 +104,20 @@ impl Output {
     }
 }
 
-/// A new file that takes the place of `path` when it is complete. Those that other commands have left which were killed are
-/// removed.
+/// Makes a new file that replaces `path` when it is complete. Unfinished files of commands that were killed are removed.
 ///
-/// Only the operator may read it: records tell who may use what.
+/// Only the operator may read it, because records say who may use an image.
 fn unfinished(path: &Path) -> io::Result<NamedTempFile> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let (directory, prefix) = (directory_of(path), format!(".{name}.unfinished-"));
     remove_abandoned(directory, &prefix);
     let new = tempfile::Builder::new().prefix(&prefix).tempfile_in(directory)?;
-    // Held until it is complete, or the process is over. Where files cannot be locked, only those are removed that are old.
+    // The lock is held until the file is complete, or the process ends. Without it only old files are removed.
     let _ = new.as_file().try_lock();
     Ok(new)
 }
 
-/// What is in nobody's way if it cannot be removed: nothing is told of that.
+/// Removes abandoned files. Failures are ignored, because such a file does no harm.
 fn remove_abandoned(directory: &Path, prefix: &str) {
     let Ok(entries) = fs::read_dir(directory) else { return };
     for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix)) {

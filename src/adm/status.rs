@@ -16,8 +16,8 @@ const COLUMNS: [(&str, &str); 5] = [
     ("DETAIL", "detail"),
 ];
 
-/// Prints how the service and its backends are: a table, and below it what has last gone wrong; or what a deep ping
-/// answers. Returns whether all is well.
+/// Prints the status of the service and its backends: a table, and below it the last errors; or the answer to a deep
+/// ping. Returns whether everything works.
 pub(super) fn print(client: &Client, json: bool) -> Result<bool, String> {
     let (is_well, pong) = client.deep_ping()?;
     if json {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::console;
 
-/// Objects as a table: a line of headers, then one of the members `keys` of each.
+/// Formats objects as a table: a line of headers, then one line with the members `keys` of each object.
 pub(super) fn table<const N: usize>(columns: [(&str, &str); N], objects: &[Value]) -> String {
     let rows: Vec<[String; N]> =
         objects.iter().map(|object| columns.map(|(_, key)| cell(object, key))).collect();
@@ -25,7 +25,7 @@ pub(super) fn table<const N: usize>(columns: [(&str, &str); N], objects: &[Value
     text
 }
 
-/// A value as a cell has it: a dash for nothing. Controls would act on the terminal.
+/// Formats a value for a cell, with a dash for nothing. Control characters are replaced, because a terminal would obey them.
 pub(super) fn cell(object: &Value, key: &str) -> String {
     match object.get(key) {
         None | Some(Value::Null) => "-".to_owned(),
@@ -34,14 +34,14 @@ pub(super) fn cell(object: &Value, key: &str) -> String {
     }
 }
 
-/// What has last gone wrong with a worker or a backend, below an empty line; `None` if nothing has.
+/// Returns the last error of a worker or a backend, below an empty line; `None` if there was none.
 pub(super) fn last_failure(object: &Value) -> Option<String> {
     let error = object.get("lastError").filter(|error| !error.is_null())?;
     let (name, time, message) = (cell(object, "name"), cell(error, "time"), cell(error, "message"));
     Some(format!("\n{name} failed {time}: {message}\n"))
 }
 
-/// Prints what `/state` says.
+/// Prints a part of `/state` as JSON.
 pub(super) fn print_json(value: &Value) -> Result<(), String> {
     console::print_line(serde_json::to_string_pretty(value).map_err(|error| error.to_string())?)
 }

@@ -16,7 +16,7 @@ const COLUMNS: [(&str, &str); 7] = [
     ("DETAIL", "detail"),
 ];
 
-/// Prints the workers of the service: a table, and below it what has last gone wrong; or what `/state` says of them.
+/// Prints the workers of the service: a table, and below it their last errors; or their part of `/state`.
 pub(super) fn print(client: &Client, json: bool) -> Result<(), String> {
     let state = client.get("/state")?;
     let workers = state.get("workers").ok_or("the service does not tell of its workers")?;
