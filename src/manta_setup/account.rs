@@ -6,10 +6,10 @@ use super::key::Key;
 use super::sapi_service::Target;
 use crate::accounts::{AccountKey, AccountKeys, AccountsError};
 
-/// LDAP's code for "no such object".
+/// LDAP's result code "no such object".
 const NO_SUCH_OBJECT: u32 = 32;
 
-/// The administrator's account, and the name of our keys there.
+/// The administrator's account, and the name of this service's keys in it.
 pub(super) struct Account {
     pub(super) keys: AccountKeys,
     pub(super) name: String,
@@ -22,7 +22,7 @@ impl Account {
         Ok(keys)
     }
 
-    /// Adds the key unless it is there.
+    /// Adds the key unless the account has it.
     pub(super) async fn ensure(&mut self, key: &Key) -> Result<(), String> {
         let fingerprint = &key.fingerprint;
         if self.keys.has(fingerprint).await.map_err(|error| told(&error))? {
@@ -40,7 +40,7 @@ impl Account {
         Ok(())
     }
 
-    /// Connects anew: a connection that was idle for long may be dead.
+    /// Connects again, because a connection that was idle for long may be dead.
     pub(super) async fn reconnect(&mut self, target: &Target) -> Result<(), String> {
         let keys = AccountKeys::connect(&target.master_ufds()?, target.admin()?).await;
         self.keys = keys.map_err(|error| told(&error))?;

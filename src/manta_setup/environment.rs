@@ -4,7 +4,7 @@
 
 use super::zone::Zone;
 
-/// The commands: nothing where there is no Manta.
+/// Returns the shell commands, which are empty without a Manta.
 pub(super) fn of(zone: &Zone) -> Result<String, String> {
     let Some(manta) = &zone.manta else { return Ok(String::new()) };
     let missing = |key: &str| format!("the configuration has no manta.{key}");
@@ -23,7 +23,7 @@ pub(super) fn of(zone: &Zone) -> Result<String, String> {
     Ok(text)
 }
 
-/// A word for a shell.
+/// Quotes a word for a shell.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=".contains(c);
     match !word.is_empty() && word.chars().all(plain) {

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! A Manta that has other accounts than this datacenter.
+//! Sets up a Manta that has other accounts than this datacenter.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use super::sapi_service::{Settings, Target, checked};
 use super::wait_for_key::until_accepted;
 use super::zone::{Zone, read};
 
-/// One step: SAPI says all at once. Nothing is changed if anything is wrong before.
+/// Stores all settings in SAPI at once. Nothing is changed if a check before that fails.
 pub(super) async fn set_up(
     setup: &ExternalMantaSetup,
     url: &str,

@@ -8,20 +8,20 @@ use http_signature::{KeyError, PrivateKey, PublicKey};
 
 use crate::config::Secret;
 
-/// A key pair, with what it goes by.
+/// A key pair, and its names.
 #[derive(Debug)]
 pub(super) struct Key {
     pub(super) private: Secret,
     /// The line of a `.pub` file.
     pub(super) public: String,
-    /// What `ssh-keygen -l` prints, for people.
+    /// The output of `ssh-keygen -l`, for people.
     pub(super) id: String,
-    /// What Manta and UFDS know it by.
+    /// The fingerprint by which Manta and UFDS know the key.
     pub(super) fingerprint: String,
 }
 
 impl Key {
-    /// A new one.
+    /// Generates a new key pair.
     pub(super) fn generate(name: &str) -> Result<Key, KeyError> {
         let key = PrivateKey::generate()?;
         let private = key.to_pem()?.trim_end().to_owned();
@@ -33,7 +33,7 @@ impl Key {
         })
     }
 
-    /// One that is there, if the two texts are a pair.
+    /// Returns an existing key pair, if the two texts belong together.
     pub(super) fn pair(private: &str, public: &str) -> Result<Key, String> {
         let failed = |what: &str, error: KeyError| format!("{what}: {error}");
         let key = PrivateKey::from_pem(private).map_err(|error| failed("the private key", error))?;
@@ -50,7 +50,7 @@ impl Key {
         })
     }
 
-    /// To sign with.
+    /// Returns the private key for signing.
     pub(super) fn signing(&self) -> Result<PrivateKey, String> {
         PrivateKey::from_pem(self.private.expose()).map_err(|error| error.to_string())
     }

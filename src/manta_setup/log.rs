@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use crate::console;
 use crate::telemetry::{Level, LogOptions, init};
 
-/// Does something that logs under `name`, and says on standard error why it failed.
+/// Runs `work` with a log under `name`, and reports an error on standard error.
 pub(super) fn reported(name: &'static str, work: impl AsyncFnOnce() -> Result<(), String>) -> ExitCode {
     let done = (|| {
         let logger = init(&LogOptions { name, level: Level::Info, source: false });

@@ -2,11 +2,11 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! `imgapi manta-setup`, `imgapi external-manta-setup` and `imgapi manta-env`: what an operator does once, in a
-//! datacenter's zone, to have files in Manta.
+//! `imgapi manta-setup`, `imgapi external-manta-setup` and `imgapi manta-env`: an operator runs them once, in a
+//! datacenter's zone, to store files in Manta.
 //!
-//! What they set up are seven keys of metadata of the service `imgapi` in SAPI. Config-agents make configuration files
-//! from them, in every zone of the service, within three minutes.
+//! They set seven metadata keys of the service `imgapi` in SAPI. Within three minutes the config-agents in every zone
+//! of the service render configuration files from them.
 
 mod account;
 mod environment;
@@ -93,7 +93,7 @@ pub struct MantaEnv {
     config: PathBuf,
 }
 
-/// Sets up a Manta with this datacenter's accounts.
+/// Sets up a Manta with the accounts of this datacenter.
 pub fn run(setup: &MantaSetup) -> ExitCode {
     log::reported("imgapi-manta-setup", async || {
         let [url] = setup.words.as_slice() else { return Err(arguments("imgapi-manta-setup")) };
@@ -101,7 +101,7 @@ pub fn run(setup: &MantaSetup) -> ExitCode {
     })
 }
 
-/// Sets up another Manta.
+/// Sets up a Manta with other accounts.
 pub fn run_external(setup: &ExternalMantaSetup) -> ExitCode {
     const NAME: &str = "imgapi-external-manta-setup";
     log::reported(NAME, async || {
@@ -122,7 +122,7 @@ fn arguments(name: &str) -> String {
     format!("incorrect number of args (try \"{name} --help\")")
 }
 
-/// A day is long enough for anything here.
+/// Parses a number of seconds, up to a day.
 fn seconds(text: &str) -> Result<Duration, String> {
     const MAX: u64 = 24 * 3600;
     let seconds = text.parse().ok().filter(|seconds| *seconds <= MAX);

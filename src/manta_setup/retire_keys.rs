@@ -14,18 +14,18 @@ use super::sapi_service::Target;
 use super::zone::{Zone, read};
 use crate::accounts::AccountKey;
 
-/// How often the configuration is looked at.
+/// The pause between two reads of the configuration.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// How long an old key stays when this zone has the new one: for requests that are under way; and for other zones, whose
-/// config-agents ask SAPI every three minutes at the latest.
+/// How long an old key is kept after this zone has the new one: for requests in progress, and for other zones, whose
+/// config-agents ask SAPI at least every three minutes.
 const GRACE: Duration = Duration::from_secs(15);
 const GRACE_OF_OTHERS: Duration = Duration::from_secs(240);
 
-/// Deletes old keys from the account when nobody signs with them any more.
+/// Deletes old keys from the account when nothing is signed with them any more.
 ///
 /// # Errors
-/// This zone does not get the new key; SAPI names another one by now; SAPI or UFDS fail. Another run does the rest.
+/// This zone does not get the new key, SAPI names another key, or SAPI or UFDS fail. Another run completes the work.
 pub(super) async fn retire(
     setup: &MantaSetup,
     target: &mut Target,
@@ -58,7 +58,7 @@ pub(super) async fn retire(
     Ok(())
 }
 
-/// Waits until the config-agent of this zone has written the new key.
+/// Waits until this zone's config-agent has written the new key.
 async fn until_configured(config: &Path, key: &Key, wait: Duration) -> Result<(), String> {
     let end = Instant::now() + wait;
     if !is_configured(config, key) {
@@ -78,7 +78,7 @@ async fn until_configured(config: &Path, key: &Key, wait: Duration) -> Result<()
     Ok(())
 }
 
-/// Whether both files are there: the configuration that names the key, and the key. They may be half written.
+/// Returns whether the configuration names the key and the key's file has its content. Either may be only partly written.
 fn is_configured(config: &Path, key: &Key) -> bool {
     let Some(manta) = Zone::read(config).ok().and_then(|zone| zone.manta) else { return false };
     let named = manta.key_id.as_deref() == Some(&key.id);

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What is set up: the service `imgapi` in SAPI.
+//! The object of the setup: the service `imgapi` in SAPI.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -26,12 +26,12 @@ const PRIVATE_KEY: &str = "IMGAPI_PRIVATE_KEY";
 const PUBLIC_KEY: &str = "IMGAPI_PUBLIC_KEY";
 const KEY_ID: &str = "IMGAPI_KEY_ID";
 
-/// The keys of metadata that make up a Manta.
+/// The metadata keys that describe a Manta.
 const ALL: [&str; 7] = [URL, USER, INSECURE, REMOTE, PRIVATE_KEY, PUBLIC_KEY, KEY_ID];
 
-/// Where Manta is, as it was said.
+/// Where Manta is, as given on the command line.
 pub(super) enum Place {
-    /// There.
+    /// At this URL.
     Url(String),
     /// `FIRST-LB`: at the external address of the first load balancer.
     FirstBalancer,
@@ -45,14 +45,14 @@ impl FromStr for Place {
     }
 }
 
-/// The application `sdc` and its service `imgapi`, as they were last seen.
+/// The application `sdc` and its service `imgapi`, as last read from SAPI.
 pub(super) struct Target {
     sapi: Sapi,
     pub(super) application: Application,
     pub(super) service: Service,
 }
 
-/// What SAPI is to say of a Manta.
+/// The settings of a Manta to store in SAPI.
 pub(super) struct Settings<'a> {
     pub(super) url: &'a str,
     pub(super) user: &'a str,
@@ -77,7 +77,7 @@ impl Settings<'_> {
 }
 
 impl Target {
-    /// Asks the SAPI of the configuration.
+    /// Reads the service from the SAPI of the configuration.
     pub(super) async fn find(zone: &Zone) -> Result<Target, String> {
         let host = zone.sapi_service.as_deref().filter(|host| !host.is_empty());
         let host = host.ok_or("the configuration has no sapi_service")?;
@@ -90,28 +90,28 @@ impl Target {
         Ok(Target { sapi, application, service })
     }
 
-    /// The keys of metadata that are missing for a Manta.
+    /// Returns the metadata keys that a Manta still needs.
     pub(super) fn missing(&self) -> Vec<&'static str> {
         ALL.into_iter().filter(|key| self.value(key).is_null()).collect()
     }
 
-    /// Whether requests may have been signed with a key of SAPI's.
+    /// Returns whether requests may have been signed with a key in SAPI.
     pub(super) fn has_key(&self) -> bool {
         self.service.metadata.text(PRIVATE_KEY).is_some()
     }
 
-    /// The key that SAPI names.
+    /// Returns the key in SAPI.
     pub(super) fn key(&self) -> Result<Key, String> {
         let text = |key| self.service.metadata.text(key).unwrap_or_default();
         Key::pair(text(PRIVATE_KEY), text(PUBLIC_KEY)).map_err(|error| format!("the key in SAPI: {error}"))
     }
 
-    /// The login of the account that SAPI names.
+    /// Returns the login of the account in SAPI.
     pub(super) fn user(&self) -> &str {
         self.service.metadata.text(USER).unwrap_or_default()
     }
 
-    /// The names of the values that are others than these, but for the key.
+    /// Returns the names of the stored values that differ from these, except for the key.
     pub(super) fn differing(&self, url: &str, insecure: bool, remote: bool) -> Vec<&'static str> {
         let wanted = [(URL, json!(url)), (INSECURE, json!(insecure)), (REMOTE, json!(remote))];
         wanted.into_iter().filter(|(key, wanted)| self.value(key) != wanted).map(|(key, _)| key).collect()
@@ -121,7 +121,7 @@ impl Target {
         self.service.metadata.0.get(key).unwrap_or(&Value::Null)
     }
 
-    /// Lets SAPI say this, all at once. After an error nobody may know whether it does, or will.
+    /// Stores these settings in SAPI, all at once. After an error they may have been stored, or may still be.
     pub(super) async fn store(&mut self, settings: &Settings<'_>) -> Result<(), String> {
         let metadata = settings.metadata();
         if self.says(&metadata) {
@@ -146,7 +146,7 @@ impl Target {
         metadata.0.iter().all(|(key, value)| self.value(key) == value)
     }
 
-    /// Asks SAPI for the service as it is now.
+    /// Reads the service from SAPI again.
     pub(super) async fn look_again(&mut self) -> Result<(), String> {
         let services = self.sapi.services("imgapi", self.application.uuid).await.map_err(told)?;
         let same = services.into_iter().find(|service| service.uuid == self.service.uuid);
@@ -154,23 +154,23 @@ impl Target {
         Ok(())
     }
 
-    /// How many zones the service has.
+    /// Returns how many zones the service has.
     pub(super) async fn zones(&self) -> Result<usize, String> {
         Ok(self.sapi.instances(self.service.uuid).await.map_err(told)?.len())
     }
 
-    /// A text of the datacenter's metadata.
+    /// Returns a string of the datacenter's metadata.
     pub(super) fn text(&self, key: &str) -> Result<&str, String> {
         let text = self.application.metadata.text(key);
         text.ok_or_else(|| format!("the application \"sdc\" in SAPI has no {key}"))
     }
 
-    /// The UUID of the administrator's account.
+    /// Returns the UUID of the administrator's account.
     pub(super) fn admin(&self) -> Result<Uuid, String> {
         self.text("ufds_admin_uuid")?.parse().map_err(|error| format!("ufds_admin_uuid in SAPI is {error}"))
     }
 
-    /// The UFDS that takes changes: that of the master datacenter.
+    /// Returns the UFDS that accepts changes, which is in the master datacenter.
     pub(super) fn master_ufds(&self) -> Result<Ufds, String> {
         let is_master = match self.application.metadata.0.get("ufds_is_master") {
             Some(Value::Bool(is_master)) => *is_master,
@@ -189,7 +189,7 @@ impl Target {
         })
     }
 
-    /// The URL of Manta that is meant.
+    /// Returns the URL of the Manta at `place`.
     pub(super) async fn manta_url(&self, place: Place, zone: &Zone) -> Result<String, String> {
         if let Place::Url(url) = place {
             return Ok(url);
@@ -216,18 +216,18 @@ fn service_url(host: &str) -> Result<Url, String> {
         .map_err(|error| format!("{host:?} is no name of a service: {error}"))
 }
 
-/// A URL of a server, as it was given.
+/// Checks the URL of a server, and returns it unchanged.
 pub(super) fn checked(url: &str) -> Result<String, String> {
     let fits = Url::parse(url).is_ok_and(|parsed| {
         let plain = parsed.username().is_empty() && parsed.password().is_none();
         let bare = parsed.path() == "/" && parsed.query().is_none() && parsed.fragment().is_none();
         matches!(parsed.scheme(), "http" | "https") && parsed.has_host() && plain && bare
     });
-    // It becomes a text of a configuration file as it is.
+    // The URL is inserted into a configuration file without escaping.
     let printable = url.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\\'));
     match fits && printable {
         true => Ok(url.to_owned()),
-        // It may have a password in it.
+        // The message does not quote the URL, which may contain a password.
         false => Err("the URL of Manta must be https:// or http:// and a host, and nothing else".to_owned()),
     }
 }

@@ -2,17 +2,17 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! A Manta that has the accounts of this datacenter: a key of our own for the administrator's account.
+//! Sets up a Manta that has the accounts of this datacenter, with a key of this service in the administrator's account.
 //!
-//! The steps are ordered so that at any moment every key that somebody may sign with is on the account:
+//! The steps are ordered so that at any moment the account has every key that may be used for signing:
 //!
 //! 1. the new key is added to the account,
-//! 2. Manta is asked until it knows it,
-//! 3. SAPI names it,
+//! 2. Manta is asked until it knows the key,
+//! 3. SAPI names the key,
 //! 4. old keys of the same name are deleted, once this zone has the new one (see [`retire`]).
 //!
-//! After a crash in between, another run does the rest: what SAPI names is kept, and what is left over goes in the last
-//! step.
+//! After a crash in between, another run completes the steps: the key that SAPI names is kept, and left-over keys are
+//! deleted in the last step.
 
 use super::MantaSetup;
 use super::account::{Account, told};
@@ -54,7 +54,7 @@ pub(super) async fn set_up(setup: &MantaSetup, place: Place) -> Result<(), Strin
                 key: &key,
             };
             if let Err(error) = until_accepted(&settings, setup.key_wait, &zone.user_agent()).await {
-                // Nobody knows the key yet. If it cannot be deleted, the next run does.
+                // The key is not used yet. If it cannot be deleted, the next run deletes it.
                 let _ = account.delete(&key.fingerprint).await;
                 return Err(error);
             }
@@ -66,11 +66,11 @@ pub(super) async fn set_up(setup: &MantaSetup, place: Place) -> Result<(), Strin
     if !old.is_empty() {
         retire(setup, &mut target, &mut account, &key, &old, may_be_in_use).await?;
     }
-    // Another run at the same time may have taken it for an old one.
+    // Another run at the same time may have deleted it as an old key.
     account.ensure(&key).await
 }
 
-/// The key that is set up, if that is complete and is to stay.
+/// Returns the existing key if the setup is complete and the key is to be kept.
 fn kept(setup: &MantaSetup, target: &Target, url: &str, login: &str) -> Result<Option<Key>, String> {
     if setup.force {
         tracing::info!("a new key is made, because of --force");

@@ -11,11 +11,11 @@ use super::sapi_service::Settings;
 
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// Waits until Manta takes the key, for at most `wait`: a new one takes up to a minute to be known there. Not at all, if
-/// that is zero.
+/// Waits at most `wait` until Manta accepts the key: a new key takes up to a minute to be known there. With a `wait` of
+/// zero it does not check.
 ///
 /// # Errors
-/// Manta does not answer, or refuses for another reason; the time is over.
+/// Manta does not answer, or rejects requests for another reason, or the time is over.
 pub(super) async fn until_accepted(
     settings: &Settings<'_>,
     wait: Duration,
@@ -28,7 +28,7 @@ pub(super) async fn until_accepted(
     let mut config = Config::new(settings.url, settings.user, settings.key.signing()?);
     config.insecure = settings.insecure;
     user_agent.clone_into(&mut config.user_agent);
-    // Certificates are read from disk.
+    // This blocks, because certificates are read from disk.
     let client = tokio::task::spawn_blocking(move || Client::new(config)).await;
     let client = client.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
     let directory = Path::new(format!("/{}/stor", settings.user)).map_err(|error| error.to_string())?;

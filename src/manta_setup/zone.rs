@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The configuration of the service, as it is: setting up must be possible while it is incomplete.
+//! Reads the service's configuration without validation, because setting up must be possible while it is incomplete.
 
 use std::fs::File;
 use std::io::Read;
@@ -11,14 +11,14 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Most bytes of a configuration, or of a key.
+/// The largest configuration or key file in bytes.
 const MAX_FILE: u64 = 1 << 20;
 
-/// What is used of the configuration.
+/// The part of the configuration that the setup uses.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Zone {
-    /// Host, and perhaps port, of SAPI.
+    /// The host of SAPI, with a port if there is one.
     pub(super) sapi_service: Option<String>,
     pub(super) ufds_admin_login: Option<String>,
     #[serde(rename = "serverName")]
@@ -38,7 +38,7 @@ pub(super) struct ZoneManta {
 }
 
 impl ZoneManta {
-    /// Whether Manta may have any certificate. Metadata may be texts.
+    /// Returns whether any certificate of Manta is accepted. Metadata may be strings.
     pub(super) fn insecure(&self) -> bool {
         matches!(&self.insecure, Value::Bool(true)) || self.insecure == "true"
     }
@@ -47,20 +47,20 @@ impl ZoneManta {
 impl Zone {
     pub(super) fn read(file: &Path) -> Result<Zone, String> {
         let text = read(file)?;
-        // What the parser says may have a value in it.
+        // The parser's message may quote a value.
         serde_json::from_str(&text).map_err(|error| {
             let (line, column) = (error.line(), error.column());
             format!("{} is not a configuration: line {line}, column {column}", file.display())
         })
     }
 
-    /// What the services of the datacenter are told.
+    /// Returns the User-Agent for the services of the datacenter.
     pub(super) fn user_agent(&self) -> String {
         self.server_name.clone().unwrap_or_else(|| format!("imgapi/{}", env!("CARGO_PKG_VERSION")))
     }
 }
 
-/// A small file.
+/// Reads a small file.
 pub(super) fn read(file: &Path) -> Result<String, String> {
     let failed = |error: &dyn std::fmt::Display| format!("cannot read {}: {error}", file.display());
     let mut text = String::new();
