@@ -15,10 +15,10 @@ use super::error::FetchError;
 use crate::answers::{self, AnswerError};
 use crate::telemetry::excerpt;
 
-/// Bytes of an MD5.
+/// The length of an MD5 in bytes.
 const MD5_LENGTH: usize = 16;
 
-/// A file that is coming.
+/// A file that is being received.
 pub struct Incoming {
     host: String,
     response: Response,
@@ -30,20 +30,20 @@ impl Incoming {
         Incoming { host, response, socket }
     }
 
-    /// Its size in bytes, if the server says so.
+    /// Returns its size in bytes, if the server announces it.
     pub fn length(&self) -> Option<u64> {
         self.response.content_length()
     }
 
-    /// The coding that its bytes are in, though none was asked for.
+    /// Returns the content coding of its bytes, although none was asked for.
     pub fn encoding(&self) -> Option<String> {
         encoding(&self.response)
     }
 
-    /// Its `Content-MD5`, in Base64, if the server says so.
+    /// Returns its `Content-MD5` in Base64, if the server sends one.
     ///
     /// # Errors
-    /// `Unusable` for what can be no MD5.
+    /// `Unusable` if the value cannot be an MD5.
     pub fn md5(&self) -> Result<Option<String>, FetchError> {
         let Some(value) = self.response.headers().get("content-md5") else { return Ok(None) };
         let text = value
@@ -55,13 +55,13 @@ impl Incoming {
             .ok_or_else(|| FetchError::Unusable { host: self.host.clone(), reason: reason() })
     }
 
-    /// Its bytes. An end before that of the HTTP message is an error: of the announced length, of the last chunk, or,
-    /// where there is neither, of the TLS connection.
+    /// Returns its bytes. It is an error if they end before the HTTP message does: before the announced length, the
+    /// last chunk or, without either, the end of the TLS connection.
     pub fn into_stream(self) -> BoxStream<'static, Result<Bytes, FetchError>> {
         let Incoming { host, response, socket } = self;
         let chunks = response.bytes_stream();
         let chunks = chunks.map(move |chunk| {
-            // Given back with the last byte.
+            // Released with the last byte.
             let _in_use = &socket;
             chunk.map_err(|error| FetchError::broken(host.clone(), error))
         });
@@ -78,7 +78,7 @@ fn encoding(response: &Response) -> Option<String> {
     (!codings.is_empty()).then(|| excerpt(&codings.join(", ")))
 }
 
-/// A whole body of at most `limit` bytes.
+/// Returns a complete body of at most `limit` bytes.
 pub(super) async fn collect(host: &str, response: Response, limit: usize) -> Result<Bytes, FetchError> {
     if let Some(encoding) = encoding(&response) {
         let reason = format!("it is encoded as {encoding:?}, which was not asked for");

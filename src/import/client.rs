@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! One HTTP client for each kind of server.
+//! HTTP clients, one for each kind of server.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,20 +22,20 @@ use crate::telemetry::root_cause;
 
 const CONNECT: Duration = Duration::from_secs(20);
 
-/// What a client is made of.
+/// The settings of a client.
 #[derive(Clone)]
 pub(super) struct Settings {
     pub(super) user_agent: String,
     pub(super) deny: Arc<DenyList>,
     pub(super) proxy: Option<Secret>,
-    /// Takes any certificate.
+    /// Whether any certificate is accepted.
     pub(super) insecure: bool,
-    /// How long an answer may take to begin, with everything before it.
+    /// How long it may take until an answer begins, connecting included.
     pub(super) patience: Duration,
 }
 
-/// A client that is made when it is first needed, again and again until that succeeds: a system without certificates
-/// must not keep the service from starting.
+/// A client that is created when it is first needed. If that fails, the next request tries again: a system without
+/// certificates must not keep the service from starting.
 pub(super) struct HttpClient {
     settings: Settings,
     client: OnceCell<Client>,
@@ -46,9 +46,9 @@ impl HttpClient {
         HttpClient { settings, client: OnceCell::new() }
     }
 
-    /// Sends a request and waits for the head of the answer, whatever its status. Redirects are not followed.
+    /// Sends a request and waits for the head of the answer, whatever its status is. Redirects are not followed.
     pub(super) async fn get(&self, url: Url, mut headers: HeaderMap) -> Result<Response, FetchError> {
-        // Nothing here is decoded: the bytes that come are the file.
+        // No content coding is decoded: the received bytes are the file.
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let host = host(&url);
         if self.settings.deny.denies_literal(&url) {
@@ -67,20 +67,20 @@ impl HttpClient {
     }
 }
 
-/// The scheme of a text that names a server as RFC 3986 has it: `scheme://authority`. The parser of URLs takes more, as browsers
-/// do: `https:host`, `https:///host`, and names with line ends in them.
+/// Returns the scheme of a text that names a server as in RFC 3986: `scheme://authority`. The URL parser accepts more,
+/// as browsers do: `https:host`, `https:///host`, and names that contain line ends.
 pub(super) fn scheme(text: &str) -> Option<&str> {
     let (scheme, rest) = text.split_once("://")?;
     let is_plain = !rest.starts_with(['/', '\\']) && !text.contains(|c: char| c.is_ascii_control());
     is_plain.then_some(scheme)
 }
 
-/// For messages: the host without port, path and credentials.
+/// Returns the host without port, path and credentials, for messages.
 pub(super) fn host(url: &Url) -> String {
     url.host_str().unwrap_or_default().to_owned()
 }
 
-/// On a blocking thread, because certificates are read.
+/// Builds the client on a blocking thread, because certificates are read.
 async fn make(settings: Settings) -> Result<Client, FetchError> {
     let built = tokio::task::spawn_blocking(move || build(&settings)).await;
     built.unwrap_or_else(|stopped| Err(stopped.to_string())).map_err(|reason| FetchError::NoClient { reason })
@@ -93,7 +93,7 @@ fn build(settings: &Settings) -> Result<Client, String> {
         .user_agent(&settings.user_agent)
         .dns_resolver(Resolver(Arc::clone(&settings.deny)))
         .connect_timeout(CONNECT)
-        // A connection that was kept might have been made before its address was denied.
+        // A kept connection may have been opened before its address was denied.
         .pool_max_idle_per_host(0)
         .tls_danger_accept_invalid_certs(settings.insecure);
     let builder = match &settings.proxy {

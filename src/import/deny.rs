@@ -2,14 +2,14 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Addresses that must not be connected to.
+//! Addresses that the server must not connect to.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 use url::{Host, Url};
 
-/// Networks, each with all ways to reach it.
+/// Networks, including all other addresses that lead to them.
 #[derive(Debug)]
 pub(super) struct DenyList(Vec<IpNet>);
 
@@ -18,7 +18,7 @@ impl DenyList {
         DenyList(networks)
     }
 
-    /// Whether the address is on the list, by itself or as the IPv4 address that it stands for.
+    /// Returns whether the list contains the address itself, or the IPv4 address that it embeds.
     pub(super) fn denies(&self, address: IpAddr) -> bool {
         let inner = match address {
             IpAddr::V4(_) => None,
@@ -27,7 +27,7 @@ impl DenyList {
         [Some(address), inner].into_iter().flatten().any(|form| self.0.iter().any(|net| net.contains(&form)))
     }
 
-    /// Whether the URL names an address that is on the list. A name is looked at when it is resolved.
+    /// Returns whether the URL contains a listed address. A host name is checked when it is resolved.
     pub(super) fn denies_literal(&self, url: &Url) -> bool {
         match url.host() {
             Some(Host::Ipv4(address)) => self.denies(address.into()),
@@ -37,14 +37,14 @@ impl DenyList {
     }
 }
 
-/// The IPv4 address that systems, gateways or tunnels make of an IPv6 address.
+/// Returns the IPv4 address to which systems, gateways or tunnels translate an IPv6 address.
 fn inner_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let last = || {
         let [.., a, b, c, d] = address.octets();
         Ipv4Addr::new(a, b, c, d)
     };
     match address.segments() {
-        // Unspecified and loopback.
+        // The unspecified address and loopback.
         [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
         // IPv4-compatible, mapped, translated (RFC 4291, RFC 2765).
         [0, 0, 0, 0, 0, 0, ..] | [0, 0, 0, 0, 0, 0xffff, ..] | [0, 0, 0, 0, 0xffff, 0, ..] => Some(last()),

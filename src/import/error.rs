@@ -9,28 +9,28 @@ use super::resolver::Denied;
 use crate::config::Stalled;
 use crate::telemetry::root_cause;
 
-/// Why something could not be fetched. The message is for the client: it names the host, no path and no secret.
+/// Why something could not be fetched. The message is for the client: it names the host, but no path and no secret.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// The configuration forbids it.
+    /// The configuration forbids the address.
     #[error("connections to {host} are not allowed")]
     Denied {
         /// Name or address.
         host: String,
     },
-    /// It is not said where it is.
+    /// The text is not a URL that can be fetched.
     #[error("it is not a URL")]
     NoUrl,
-    /// As many calls are under way as there may be.
+    /// The limit of concurrent calls is reached.
     #[error("too many outgoing requests are under way")]
     Busy,
     /// No client could be made, usually because the system has no certificates to trust.
     #[error("this server cannot call others: {reason}")]
     NoClient {
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
-    /// No connection, or one that ended before the answer.
+    /// There was no connection, or it ended before the answer.
     #[error("cannot get an answer from {host}: {reason}")]
     NoAnswer {
         /// Name or address.
@@ -43,10 +43,10 @@ pub enum FetchError {
     Timeout {
         /// Name or address.
         host: String,
-        /// How long it was waited for.
+        /// The time limit.
         patience: Duration,
     },
-    /// The answer ended before its end.
+    /// The answer is incomplete.
     #[error("the answer of {host} broke off: {reason}")]
     Broken {
         /// Name or address.
@@ -57,7 +57,7 @@ pub enum FetchError {
     /// The answer came too slowly.
     #[error("the answer was given up: {0}")]
     Stalled(#[from] Stalled),
-    /// An answer without success.
+    /// The answer has a status other than success.
     #[error("{host} answered {status}")]
     Status {
         /// Name or address.
@@ -65,7 +65,7 @@ pub enum FetchError {
         /// HTTP status.
         status: u16,
     },
-    /// An error of an IMGAPI.
+    /// The answer is an error of an IMGAPI.
     #[error("{host} answered {status} {code}: {message}")]
     Remote {
         /// Name or address.
@@ -82,21 +82,21 @@ pub enum FetchError {
     Redirect {
         /// Name or address.
         host: String,
-        /// What is wrong about it.
+        /// What is wrong with it.
         problem: &'static str,
     },
-    /// The answer is not what was asked for.
+    /// The answer has an unexpected form.
     #[error("the answer of {host} is not usable: {reason}")]
     Unusable {
         /// Name or address.
         host: String,
-        /// What is wrong about it.
+        /// What is wrong with it.
         reason: String,
     },
 }
 
 impl FetchError {
-    /// A failure before the answer.
+    /// Makes the error of a request that failed before the answer.
     pub(super) fn no_answer(host: String, error: reqwest::Error) -> FetchError {
         let mut causes =
             std::iter::successors(Some(&error as &(dyn Error + 'static)), |error| (*error).source());
@@ -106,7 +106,7 @@ impl FetchError {
         FetchError::NoAnswer { host, reason: root_cause(&error.without_url()) }
     }
 
-    /// A failure within the answer.
+    /// Makes the error of an answer that failed after its beginning.
     pub(super) fn broken(host: String, error: reqwest::Error) -> FetchError {
         FetchError::Broken { host, reason: root_cause(&error.without_url()) }
     }

@@ -13,15 +13,15 @@ use super::body::Incoming;
 use super::client::{host, scheme};
 use super::error::FetchError;
 
-/// Most redirects that are followed.
+/// The most redirects that are followed.
 const MAX_REDIRECTS: usize = 5;
 
-/// Where a file is said to be: a text that begins with `https://`. `None` when it goes on like no URL, which shows only when
-/// it is fetched, as in 4.13.1.
+/// The URL of a file: a text that begins with `https://`. `None` if the rest is not a valid URL. As in 4.13.1, that is
+/// reported only when the file is fetched.
 #[derive(Debug, Clone)]
 pub struct FileUrl(Option<Url>);
 
-/// A text with another beginning.
+/// The text does not begin with `https://`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be an https URL")]
 pub struct InvalidFileUrl;
@@ -29,7 +29,7 @@ pub struct InvalidFileUrl;
 impl FromStr for FileUrl {
     type Err = InvalidFileUrl;
 
-    /// A user name and a password are dropped, as in 4.13.1.
+    /// The user name and the password are dropped, as in 4.13.1.
     fn from_str(text: &str) -> Result<FileUrl, InvalidFileUrl> {
         if !scheme(text).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https")) {
             return Err(InvalidFileUrl);
@@ -38,7 +38,7 @@ impl FromStr for FileUrl {
     }
 }
 
-/// The URL as it is requested; `None` for one that is not followed.
+/// Returns the URL as it is requested; `None` if it cannot be fetched.
 fn cleaned(mut url: Url) -> Option<Url> {
     url.set_username("").ok()?;
     url.set_password(None).ok()?;
@@ -47,10 +47,10 @@ fn cleaned(mut url: Url) -> Option<Url> {
 }
 
 impl Fetcher {
-    /// Begins to fetch a file. Redirects are followed, to https URLs only, and every address on the way is checked.
+    /// Starts to fetch a file. Redirects are followed, but only to https URLs, and every address on the way is checked.
     ///
     /// # Errors
-    /// When there is no 200 at the end of it.
+    /// There is no answer with status 200 in the end.
     pub async fn file(&self, url: &FileUrl) -> Result<Incoming, FetchError> {
         let mut url = url.0.clone().ok_or(FetchError::NoUrl)?;
         let socket = self.socket().await?;
@@ -90,7 +90,7 @@ mod tests {
         for other in ["", "h", "http://h/", " https://h/", "https", "https:", "ftp://h/", "file:///x"] {
             assert_eq!(parsed(other), Err(InvalidFileUrl), "{other:?}");
         }
-        // What a browser would make of it is not what it says.
+        // Browsers would accept these, but they do not name a server.
         for other in ["https:h/", "https:/h/", "https:///h/", "https:\\\\h/", "https://\\h/", "https://h\n/"]
         {
             assert_eq!(parsed(other), Err(InvalidFileUrl), "{other:?}");

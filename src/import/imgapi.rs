@@ -20,15 +20,15 @@ use super::error::FetchError;
 use crate::manifest::{Record, Uuid};
 use crate::telemetry::excerpt;
 
-/// Most bytes of a manifest or an error; as many as a client may send.
+/// The longest manifest or error in bytes; the same limit as for the bodies of clients.
 const MAX_JSON: usize = 4 << 20;
 
-/// How long a manifest may take once its answer has begun.
+/// How long reading a manifest may take once its answer has begun.
 const JSON_TIMEOUT: Duration = Duration::from_secs(60);
 
 const CHANNEL: &str = "channel";
 
-/// Another IMGAPI, as a `source` parameter names it: a URL, perhaps with a path before `/images`, and with a `channel`.
+/// Another IMGAPI, as the parameter `source` names it: a URL, optionally with a path before `/images`, and with a `channel`.
 #[derive(Debug, Clone)]
 pub struct Source {
     text: String,
@@ -36,7 +36,7 @@ pub struct Source {
     channel: Option<String>,
 }
 
-/// Not the URL of a server.
+/// The text is not the URL of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the source is not an http or https URL")]
 pub struct InvalidSource;
@@ -44,7 +44,7 @@ pub struct InvalidSource;
 impl FromStr for Source {
     type Err = InvalidSource;
 
-    /// Everything but scheme, host, port, path and channel is dropped: other IMGAPIs are called anonymously.
+    /// Only scheme, host, port, path and channel are kept, because other IMGAPIs are called anonymously.
     fn from_str(text: &str) -> Result<Source, InvalidSource> {
         scheme(text).ok_or(InvalidSource)?;
         let mut base: Url = text.parse().map_err(|_| InvalidSource)?;
@@ -55,7 +55,7 @@ impl FromStr for Source {
             base.query_pairs().find(|(name, _)| name == CHANNEL).map(|(_, value)| value.into_owned());
         base.set_fragment(None);
         base.set_username("").and_then(|()| base.set_password(None)).map_err(|()| InvalidSource)?;
-        // As it was written, unless it has a password.
+        // The text is kept as written, unless it contains credentials.
         let has_credentials = text.split(['?', '#']).next().is_some_and(|front| front.contains('@'));
         let text = if has_credentials { base.to_string() } else { text.to_owned() };
         base.set_query(None);
@@ -64,14 +64,14 @@ impl FromStr for Source {
 }
 
 impl fmt::Display for Source {
-    /// For whoever is to ask the same source.
+    /// The text from which another server can parse the same source.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
 }
 
 impl Source {
-    /// `/images/:uuid`, with more behind it.
+    /// Returns the URL of `/images/:uuid`, followed by `more`.
     fn url(&self, uuid: Uuid, more: &str) -> Url {
         let mut url = self.base.clone();
         url.set_path(&format!("{}/images/{uuid}{more}", self.base.path().trim_end_matches('/')));
@@ -82,7 +82,7 @@ impl Source {
     }
 }
 
-/// Calls another IMGAPI on behalf of one request.
+/// A client of another IMGAPI, for one request.
 #[derive(Debug)]
 pub struct Imgapi<'a> {
     fetcher: &'a Fetcher,
@@ -92,23 +92,23 @@ pub struct Imgapi<'a> {
 }
 
 impl Fetcher {
-    /// The IMGAPI at `source`. It is told the id of the request that makes us call.
+    /// Returns a client of the IMGAPI at `source`. It sends the id of the request that causes the calls.
     pub fn imgapi<'a>(&'a self, source: &'a Source, request_id: &'a str) -> Imgapi<'a> {
         Imgapi { fetcher: self, source, request_id, account: None }
     }
 }
 
 impl Imgapi<'_> {
-    /// The same as that account sees it.
+    /// Makes the calls for this account.
     #[must_use]
     pub fn on_behalf_of(self, account: Uuid) -> Self {
         Imgapi { account: Some(account), ..self }
     }
 
-    /// GetImage: a manifest in its newest form. Nothing in it is checked but its UUID.
+    /// GetImage: returns a manifest in its newest form. Only its UUID is checked.
     ///
     /// # Errors
-    /// When there is no such manifest to be had.
+    /// The manifest cannot be fetched.
     pub async fn get_image(&self, uuid: Uuid) -> Result<Record, FetchError> {
         let _socket = self.fetcher.socket().await?;
         let url = self.source.url(uuid, "");
@@ -125,10 +125,10 @@ impl Imgapi<'_> {
         }
     }
 
-    /// GetImageFile: the first file.
+    /// GetImageFile: returns the first file.
     ///
     /// # Errors
-    /// When there is no such file to be had.
+    /// The file cannot be fetched.
     pub async fn get_image_file(&self, uuid: Uuid) -> Result<Incoming, FetchError> {
         let socket = self.fetcher.socket().await?;
         let url = self.source.url(uuid, "/file");
@@ -136,7 +136,7 @@ impl Imgapi<'_> {
         Ok(Incoming::new(host, self.get(url).await?, socket))
     }
 
-    /// The answer if it is a 200.
+    /// Returns the answer if its status is 200.
     async fn get(&self, mut url: Url) -> Result<Response, FetchError> {
         let host = host(&url);
         if let Some(account) = self.account {
@@ -155,7 +155,7 @@ impl Imgapi<'_> {
     }
 }
 
-/// What the other server has to say about its refusal, if it is one of IMGAPI.
+/// Returns the error in the other server's answer, if that has the form of an IMGAPI error.
 async fn refused(host: String, status: u16, response: Response) -> FetchError {
     let body = match json(&host, response).await {
         Ok(body) => parse(body).await,
@@ -175,7 +175,7 @@ async fn json(host: &str, response: Response) -> Result<Bytes, FetchError> {
     }
 }
 
-/// Off the runtime's threads: the longest manifest takes milliseconds.
+/// Parses on a blocking thread, because the longest manifest takes milliseconds.
 async fn parse(body: Bytes) -> Option<Value> {
     tokio::task::spawn_blocking(move || serde_json::from_slice(&body).ok()).await.ok().flatten()
 }

@@ -2,10 +2,10 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Fetching from foreign servers: files from https URLs, manifests and files from other IMGAPIs.
+//! Fetching from other servers: files from https URLs, and manifests and files from other IMGAPIs.
 //!
-//! Whom a caller may make this server talk to is decided here: by the scheme of the URL, and by the address that is
-//! really connected to, which no redirect and no name service gets around.
+//! This room decides which servers a caller can make this server connect to: by the scheme of the URL, and by the
+//! address of the actual connection, so that neither a redirect nor a name service can circumvent it.
 
 mod body;
 mod client;
@@ -32,7 +32,7 @@ use deny::DenyList;
 
 use crate::config::Config;
 
-/// How long to wait for one of the calls under way to end, when there are as many as there may be.
+/// How long to wait for another call to end if the limit of concurrent calls is reached.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Fetches from other servers.
@@ -43,7 +43,7 @@ pub struct Fetcher {
 }
 
 impl Fetcher {
-    /// One that keeps to the configuration. Calls bear the name of this server.
+    /// Makes a fetcher for the configuration. Its calls carry the name of this server.
     pub fn new(config: &Config) -> Fetcher {
         let outgoing = &config.outgoing;
         let file_urls = Settings {
@@ -66,7 +66,7 @@ impl Fetcher {
         }
     }
 
-    /// Waits until another call may be made.
+    /// Waits for a permit to make another call.
     async fn socket(&self) -> Result<OwnedSemaphorePermit, FetchError> {
         match timeout(PATIENCE, Arc::clone(&self.sockets).acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
@@ -77,7 +77,7 @@ impl Fetcher {
 
 impl fmt::Debug for Fetcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The clients know the password of the proxy.
+        // The clients contain the password of the proxy.
         f.debug_struct("Fetcher").finish_non_exhaustive()
     }
 }

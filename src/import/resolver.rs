@@ -2,8 +2,8 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Names to addresses, without those that are denied. The addresses that are left are the ones that the client connects
-//! to, so a name cannot mean one thing when it is checked and another when it is used.
+//! Resolves names, and drops denied addresses. The client connects to the remaining addresses, so a name cannot mean
+//! one thing when it is checked and another when it is used.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use super::deny::DenyList;
 
-/// The system's name service behind a [`DenyList`].
+/// The system's name service, filtered by a [`DenyList`].
 pub(super) struct Resolver(pub(super) Arc<DenyList>);
 
 /// Every address of the name is denied.
