@@ -7,13 +7,13 @@ use std::io::{self, BufRead, Read};
 use super::hash_password;
 use crate::console;
 
-/// Bytes of the longest password.
+/// The longest password in bytes.
 const MAX_LENGTH: u64 = 4096;
 
-/// Reads a password from standard input, up to the end of the line, and prints its hash: what stands in `userdb`.
+/// Reads a password from standard input, up to the end of the line, and prints its hash for `userdb`.
 ///
 /// # Errors
-/// What is wrong with the input, or the system.
+/// The input is not a usable password, or the system failed.
 pub fn print_password_hash() -> Result<(), String> {
     let mut line = String::new();
     let mut input = io::stdin().lock().take(MAX_LENGTH + 1);

@@ -11,14 +11,14 @@ use http_signature::MAX_AUTHORIZATION;
 use super::AuthError;
 use crate::config::Secret;
 
-/// A name and a password, as Basic authentication has them.
+/// A name and a password of Basic authentication.
 #[derive(Debug)]
 pub(super) struct Credentials {
     pub(super) user: String,
     pub(super) password: Secret,
 }
 
-/// Reads `Authorization: Basic …`, RFC 7617: UTF-8; the name ends at the first colon. There may be one only.
+/// Parses `Authorization: Basic …` (RFC 7617) in UTF-8. The name ends at the first colon. There may be only one such header.
 pub(super) fn parse(headers: &HeaderMap) -> Result<Credentials, AuthError> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return Err(AuthError::Form) };

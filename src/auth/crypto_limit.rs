@@ -13,21 +13,21 @@ use tokio::time::timeout;
 use super::AuthError;
 use crate::platform::processors;
 
-/// How long a request waits for its turn.
+/// How long a request may wait for its turn.
 const QUEUE_TIME: Duration = Duration::from_secs(10);
 
-/// Most requests that wait: of one address, and of all.
+/// The most waiting requests of one address, and of all addresses together.
 const MOST_OF_ONE: usize = 16;
 const MOST_WAITING: usize = 64;
 
-/// Most turns at a time, however many processors there are: each takes memory.
+/// The most turns at a time, on any number of processors, because each takes memory.
 const MOST_AT_ONCE: usize = 8;
 
-/// Cryptography off the runtime's threads, on all processors but one: so it takes bounded memory, and strangers who send
+/// Runs cryptography on blocking threads, on all processors but one. This bounds its memory, and clients that send
 /// wrong passwords do not occupy the threads that others need.
 ///
-/// Addresses take turns, and of those who wait at one address the last to come is the first to go: a crowd that is refused
-/// in the end does not keep a user waiting who comes after it.
+/// Addresses take turns, and among the requests of one address the newest goes first: a user does not have to wait for
+/// a crowd of earlier requests that will be rejected in the end.
 #[derive(Debug)]
 pub(super) struct Turns(Arc<Queue>);
 
@@ -40,11 +40,11 @@ struct Queue {
 #[derive(Debug, Default)]
 struct Waiting {
     taken: usize,
-    /// By address; the first is the next.
+    /// Waiting requests by address. The first address is the next to get a turn.
     addresses: VecDeque<(Option<IpAddr>, VecDeque<Sender<Turn>>)>,
 }
 
-/// Leave to work. It goes on to somebody else when it is dropped.
+/// The permission to run. When it is dropped, the next request gets it.
 #[derive(Debug)]
 struct Turn(Arc<Queue>);
 
@@ -59,7 +59,8 @@ impl Turns {
         Turns(Arc::new(Queue { most_at_once, waiting: Mutex::default() }))
     }
 
-    /// Runs `work` for somebody at this address when it is its turn; `Busy` when too many wait, or that takes too long.
+    /// Runs `work` for a request from this address when its turn comes. `Busy` if too many requests wait, or if the
+    /// wait is too long.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         address: Option<IpAddr>,
@@ -68,7 +69,7 @@ impl Turns {
         let turn = timeout(QUEUE_TIME, self.0.queue(address.map(network))).await;
         let Ok(Ok(turn)) = turn else { return Err(AuthError::Busy) };
         let done = tokio::task::spawn_blocking(move || {
-            // The turn ends with the work, whether or not somebody still waits for it.
+            // The turn ends with the work, even if the caller no longer waits for it.
             let _turn = turn;
             work()
         });
@@ -76,7 +77,7 @@ impl Turns {
     }
 }
 
-/// What counts as one address: who has one of version 6 has many.
+/// Returns the network that counts as one address, because an IPv6 client usually has many addresses.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) & !u128::from(u64::MAX)).into(),
@@ -85,15 +86,15 @@ fn network(address: IpAddr) -> IpAddr {
 }
 
 impl Queue {
-    /// A place in the queue, or a turn if there is one. Whoever has waited longest at the address where most wait goes when
-    /// the queue is full.
+    /// Queues a request, or gives it a free turn. If the queue is full, the oldest request of the address with the most
+    /// waiting requests is dropped.
     fn queue(self: &Arc<Self>, address: Option<IpAddr>) -> Receiver<Turn> {
         let (turn, wait) = channel();
         let mut waiting = self.waiting();
         if waiting.taken < self.most_at_once {
             waiting.taken += 1;
             drop(waiting);
-            // It cannot fail: the other end is here.
+            // This cannot fail, because the receiver still exists.
             drop(turn.send(Turn(Arc::clone(self))));
             return wait;
         }
@@ -113,7 +114,7 @@ impl Queue {
         wait
     }
 
-    /// The next one to have a turn.
+    /// Returns the request that gets the next turn.
     fn next(&self) -> Option<Sender<Turn>> {
         let mut waiting = self.waiting();
         while let Some((address, mut who)) = waiting.addresses.pop_front() {
@@ -130,7 +131,7 @@ impl Queue {
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        // Each change of it is complete before anything can fail.
+        // Each change is complete before anything can panic.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -138,7 +139,7 @@ impl Queue {
 impl Drop for Turn {
     fn drop(&mut self) {
         if let Some(next) = self.0.next() {
-            // One who has gone drops it at once.
+            // A caller that no longer waits drops the turn at once.
             drop(next.send(Turn(Arc::clone(&self.0))));
         }
     }
@@ -178,7 +179,7 @@ mod tests {
             turns.run(HERE, move || order.send(number).unwrap())
         };
         let mut all = pin!(join_all((0..600).map(work)));
-        // All of them are in the queue, or have been.
+        // All requests are in the queue, or have been.
         assert!(futures_util::poll!(&mut all).is_pending());
         assert_eq!(turns.0.waiting().addresses[0].1.len(), MOST_OF_ONE);
         drop(turn);
@@ -197,7 +198,7 @@ mod tests {
         let crowd: Vec<_> = (0..MOST_OF_ONE).map(|_| turns.0.queue(HERE)).collect();
         let mut other = turns.0.queue(there(1));
         drop(turn);
-        // One of the crowd has it, and then the other address.
+        // One request of the crowd has the turn, and the other address is next.
         let mut crowd = crowd.into_iter().rev();
         drop(crowd.next().unwrap().await.unwrap());
         drop(other.try_recv().unwrap());

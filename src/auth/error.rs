@@ -4,22 +4,22 @@
 
 use http_signature::Refusal;
 
-/// Why it is not known who sent a request.
+/// Why the sender of a request could not be authenticated.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
-    /// It does not say.
+    /// The request has no credentials.
     #[error("authorization is required")]
     Missing,
-    /// The signature has the wrong form or time, or leaves out what has to be signed.
+    /// The signature has a wrong form or time, or does not cover the required parts.
     #[error(transparent)]
     Signature(#[from] Refusal),
-    /// What should be a name and a password has the wrong form.
+    /// The credentials of Basic authentication have a wrong form.
     #[error("the authorization must be Basic, with a name and a password")]
     Form,
-    /// There is no such user, or the key or password is another one. Which of these it is, is nobody's business.
+    /// There is no such user, or the key or password is wrong. Clients are not told which.
     #[error("there is no such user, or the key or password is wrong")]
     Wrong,
-    /// Too many requests want to know it at the same time.
+    /// Too many requests are being authenticated.
     #[error("too many requests are being authenticated")]
     Busy,
 }

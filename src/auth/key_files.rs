@@ -13,15 +13,15 @@ use crate::files;
 use crate::telemetry::err;
 
 const SUFFIX: &str = ".keys";
-/// Bytes of the largest file that is read: thousands of keys.
+/// The largest file that is read, in bytes: thousands of keys.
 pub(super) const MAX_FILE: u64 = 1 << 20;
 
-/// Whether a file of this name, which may come from elsewhere, has the keys of a user. Hidden files have not.
+/// Returns whether a file with this name, which may come from another system, holds the keys of a user. Hidden files do not.
 pub(super) fn is_key_file(name: &str) -> bool {
     name.ends_with(SUFFIX) && !name.starts_with('.') && !name.contains(['/', '\0'])
 }
 
-/// A directory of files `USER.keys`, a public key a line; blank lines and those that begin with `#` do not count.
+/// A directory of files `USER.keys` with one public key per line. Blank lines and lines that begin with `#` are ignored.
 #[derive(Debug, Clone)]
 pub(super) struct KeyFiles {
     directory: PathBuf,
@@ -29,18 +29,18 @@ pub(super) struct KeyFiles {
 }
 
 impl KeyFiles {
-    /// The files of a directory that need not be there. Nothing is read yet.
+    /// Names a directory, which need not exist. Nothing is read yet.
     pub(super) fn new(directory: PathBuf) -> KeyFiles {
         KeyFiles { directory, users: BTreeMap::new() }
     }
 
-    /// Every user of whom there is a file, with the keys in it.
+    /// Returns every user with a file, and the keys in it.
     pub(super) fn users(&self) -> impl Iterator<Item = (&str, &[PublicKey])> {
         self.users.iter().map(|(user, keys)| (user.as_str(), keys.as_slice()))
     }
 
-    /// Reads all files. One that cannot be read is logged, and counts as it was before: its user is not locked out, and
-    /// the others get what is new. What is gone is gone.
+    /// Reads all files. If a file cannot be read, that is logged, and its earlier keys stay, so that its user is not
+    /// locked out and the other files are updated. Users whose files were deleted are removed.
     pub(super) fn read(&mut self) {
         let names = match file_names(&self.directory) {
             Ok(names) => names,
@@ -66,7 +66,7 @@ impl KeyFiles {
     }
 }
 
-/// The key files of a directory. Names that are not UTF-8 cannot be sent by anybody.
+/// Returns the names of the key files in a directory. No request can contain a name that is not UTF-8.
 fn file_names(directory: &Path) -> io::Result<Vec<String>> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
@@ -85,7 +85,7 @@ fn file_names(directory: &Path) -> io::Result<Vec<String>> {
 }
 
 fn read_file(path: &Path) -> io::Result<String> {
-    // What an operator puts there may well be a link to where the keys are kept.
+    // The operator may have made the file a link to the place where the keys are kept.
     Ok(String::from_utf8_lossy(&files::read_linked(path, MAX_FILE)?).into_owned())
 }
 
@@ -147,7 +147,7 @@ mod tests {
         fs::write(path("vader.keys"), RSA).unwrap();
         let mut files = KeyFiles::new(directory.path().to_owned());
         files.read();
-        // Whoever runs this may read every file; nobody can read a link to nothing, or a directory.
+        // Root can read every file. Nobody can read a dangling link or a directory.
         fs::remove_file(path("luke.keys")).unwrap();
         symlink("nowhere", path("luke.keys")).unwrap();
         fs::create_dir(path("yoda.keys")).unwrap();

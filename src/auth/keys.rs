@@ -16,20 +16,20 @@ use crate::storage::MantaConnection;
 use crate::telemetry::err;
 use crate::workers::{Failure, Next, Poke, Prepared, Progress, Worker};
 
-/// What operators call the work of reading keys again.
+/// The name of the worker that reads the keys again.
 pub const KEY_WORKER: &str = "auth-keys";
-/// Where key files are, below the local base directory.
+/// The directory of key files, below the local base directory.
 const LOCAL_DIRECTORY: &str = "etc/authkeys/local";
-/// Where the copies of those in Manta are.
+/// The directory of the copies of the key files in Manta.
 const MANTA_DIRECTORY: &str = "etc/authkeys/manta";
-/// How often key files are read again by themselves.
+/// How often key files are read again without a request to do so.
 const INTERVAL: Duration = Duration::from_secs(3600);
 
 /// The keys of each user.
 type UserKeys = HashMap<String, Arc<Vec<PublicKey>>>;
 
-/// The keys of all users: those of the configuration, those of local files, and those of files in Manta. Files are read
-/// again every hour and on demand.
+/// The keys of all users: from the configuration, from local files, and from files in Manta. Files are read again every
+/// hour and on demand.
 #[derive(Debug)]
 pub(super) struct KeyStore {
     current: Arc<ArcSwap<UserKeys>>,
@@ -37,7 +37,7 @@ pub(super) struct KeyStore {
 }
 
 impl KeyStore {
-    /// Reads all keys that are here. The worker goes on with that, and with Manta, which does not have to answer.
+    /// Reads all local keys. The returned worker reads them again, and also those in Manta, which does not have to answer yet.
     pub(super) async fn read(
         configured: &BTreeMap<String, Vec<String>>,
         local_base_dir: &Path,
@@ -60,18 +60,18 @@ impl KeyStore {
         (KeyStore { current, poke }, worker)
     }
 
-    /// The keys of a user; `None` if there is no such user. Any text may be asked for.
+    /// Returns the keys of a user; `None` if there is no such user. `user` may be any string.
     pub(super) fn of(&self, user: &str) -> Option<Arc<Vec<PublicKey>>> {
         self.current.load().get(user).cloned()
     }
 
-    /// Has the files read again, soon.
+    /// Wakes the worker to read the files again.
     pub(super) fn reload(&self) {
         self.poke.poke();
     }
 }
 
-/// Keeps the keys of files current.
+/// The worker that keeps the keys in files current.
 struct KeyReader {
     configured: Vec<(String, PublicKey)>,
     manta: Option<MantaKeys>,
@@ -80,7 +80,7 @@ struct KeyReader {
 }
 
 impl KeyReader {
-    /// Reads the files off the runtime's threads.
+    /// Reads the files on a blocking thread.
     async fn read(&mut self) {
         let mut files = self.files.clone();
         let read = tokio::task::spawn_blocking(move || {

@@ -18,13 +18,13 @@ use crate::storage::MantaConnection;
 use crate::telemetry::err;
 use crate::workers::Failure;
 
-/// Where Manta has key files, below the directory of this IMGAPI.
+/// The directory of key files in Manta, below the directory of this IMGAPI.
 const DIRECTORY: &str = "authkeys";
-/// Most files that are copied.
+/// The most files that are copied.
 const MAX_FILES: usize = 10_000;
 
-/// The key files in Manta, and a local directory that has copies of them: so a start without Manta knows the users of the
-/// last time.
+/// The key files in Manta, and a local directory of their copies, so that after a start without Manta the earlier users
+/// are known.
 #[derive(Debug)]
 pub(super) struct MantaKeys {
     connection: MantaConnection,
@@ -33,20 +33,20 @@ pub(super) struct MantaKeys {
 }
 
 impl MantaKeys {
-    /// Copies go to a directory below the base directory. Nothing is asked of Manta yet.
+    /// Names the directory of the copies, below the base directory. Manta is not asked yet.
     pub(super) fn new(connection: MantaConnection, base: PathBuf, directory: PathBuf) -> MantaKeys {
         MantaKeys { connection, base, directory }
     }
 
-    /// Makes the local files those of Manta. One that cannot be copied stays as it is here, and is logged; the first such
-    /// error is returned once the others are copied. What is gone there goes here, but only when all names are known: not
-    /// where the whole directory is gone.
+    /// Makes the local files equal to those in Manta. A file that cannot be copied is logged and stays unchanged; the
+    /// first such error is returned after the others are copied. Files that were deleted in Manta are deleted here, but
+    /// only if Manta has listed all names: not if the whole directory is missing there.
     pub(super) async fn copy(&self) -> Result<(), Failure> {
         let client = self.connection.client().await?;
         let source = manta::Path::new(format!("{}/{DIRECTORY}", self.connection.config().root_dir))?;
         let directory = self.directory.clone();
         let Some(entries) = list(&client, &source).await? else {
-            // A Manta that was restored without it, or a path that was mistyped, must not lock everybody out.
+            // A Manta that was restored without the directory, or a mistyped path, must not lock everybody out.
             return match blocking(move || copies(&directory)).await? {
                 0 => Ok(()),
                 kept => Err(format!("there is no directory {source} in manta: {kept} files copied from there before stay in use; an empty directory says that there are no keys").into()),
@@ -94,7 +94,7 @@ impl MantaKeys {
     }
 }
 
-/// The key files of a directory in Manta; `None` where there is no such directory.
+/// Returns the key files of a directory in Manta; `None` if there is no such directory.
 async fn list(client: &Client, directory: &manta::Path) -> Result<Option<Vec<Entry>>, Failure> {
     let mut listing = client.list(directory);
     let mut entries = Vec::new();
@@ -114,7 +114,7 @@ async fn list(client: &Client, directory: &manta::Path) -> Result<Option<Vec<Ent
     }
 }
 
-/// How many key files there are in the local directory.
+/// Returns how many key files the local directory has.
 fn copies(directory: &Path) -> io::Result<usize> {
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
@@ -123,7 +123,7 @@ fn copies(directory: &Path) -> io::Result<usize> {
     Ok(entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(is_key_file)).count())
 }
 
-/// Removes everything of another name, what an interrupted copy has left, too.
+/// Removes all files with other names, including those that an interrupted copy has left.
 fn keep_only(directory: &Path, names: &BTreeSet<String>) -> io::Result<()> {
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -139,15 +139,15 @@ fn keep_only(directory: &Path, names: &BTreeSet<String>) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes a file in one step. It is copied again after a crash, so it need not be durable.
+/// Writes a file atomically. It need not be durable, because it is copied again after a crash.
 fn replace(target: &Path, bytes: &[u8]) -> io::Result<()> {
-    // Hidden, so that nobody takes it for a key file; one writer, so that it has one name.
+    // Hidden files are not read as key files. One name is enough, because there is only one writer.
     let unfinished = target.with_file_name(".unfinished");
     files::create(&unfinished)?.write_all(bytes)?;
     fs::rename(&unfinished, target)
 }
 
-/// `None` for a file that cannot be read or is too large.
+/// Returns `None` if the file cannot be read or is too large.
 fn md5_of(path: &Path) -> Option<[u8; 16]> {
     Some(Md5::digest(files::read(path, MAX_FILE).ok()?).into())
 }

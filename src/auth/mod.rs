@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Callers: who sent a request, by HTTP Signature or by name and password, and the keys and passwords behind it.
+//! Authentication: who sent a request, by HTTP Signature or by name and password, and the keys and passwords for that.
 
 mod command;
 mod credentials;
@@ -31,27 +31,27 @@ use crypto_limit::Turns;
 use keys::KeyStore;
 use passwords::{Passwords, hash_password};
 
-/// Who sent a request.
+/// The sender of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caller {
-    /// Nobody knows.
+    /// The sender is not authenticated.
     Anonymous,
-    /// A user of this name. All users may do the same.
+    /// A user with this name. All users have the same permissions.
     User(Arc<str>),
 }
 
-/// Whether a request has to say who sent it.
+/// Whether a request has to be authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Demand {
-    /// It need not, and nobody looks.
+    /// It need not be, and credentials are ignored.
     None,
-    /// It need not; but what it says has to be true.
+    /// It need not be, but any credentials have to be valid.
     Passive,
-    /// It has to.
+    /// It has to be.
     Strict,
 }
 
-/// Knows callers, in the way that the configuration's `authType` says.
+/// Authenticates callers as the configuration's `authType` says.
 #[derive(Debug)]
 pub struct Authenticator {
     scheme: Scheme,
@@ -66,8 +66,8 @@ enum Scheme {
 }
 
 impl Authenticator {
-    /// Reads what the configuration names, but for what is in Manta. The worker, if there is one, goes on reading key files,
-    /// here and in Manta; it is called [`KEY_WORKER`].
+    /// Reads the configured keys or passwords, but not the keys in Manta. The worker, if there is one, reads the key
+    /// files again, locally and in Manta; its name is [`KEY_WORKER`].
     pub async fn new(config: &Config, manta: Option<MantaConnection>) -> (Authenticator, Option<Prepared>) {
         let (scheme, worker) = match &config.auth {
             config::Auth::None => (Scheme::None, None),
@@ -82,27 +82,27 @@ impl Authenticator {
         (Authenticator { scheme, turns: Turns::default() }, worker)
     }
 
-    /// Whether callers are known at all. If not, all are anonymous and may do everything.
+    /// Returns whether callers are authenticated. If not, all are anonymous and may do everything.
     pub fn is_enabled(&self) -> bool {
         !matches!(self.scheme, Scheme::None)
     }
 
-    /// The `WWW-Authenticate` of a 401, for schemes that have one.
+    /// Returns the `WWW-Authenticate` header of a 401, for schemes that have one.
     pub fn challenge(&self) -> Option<&'static str> {
         matches!(self.scheme, Scheme::Basic(_)).then_some(r#"Basic realm="imgapi", charset="UTF-8""#)
     }
 
-    /// Who sent a request with this head from this address.
+    /// Authenticates the sender of a request with this head from this address.
     ///
     /// # Errors
-    /// When it does not say so and has to, when what it says is not true, and when there is no time to find out.
+    /// Credentials are missing although they are required, or they are invalid, or there is no time to check them.
     pub async fn authenticate(
         &self,
         head: &Head<'_>,
         address: Option<IpAddr>,
         demand: Demand,
     ) -> Result<Caller, AuthError> {
-        // An empty one says nothing, as in 4.13.1.
+        // As in 4.13.1, an empty header counts as absent.
         let says_so = head.headers.get_all("authorization").iter().any(|value| !value.is_empty());
         let user = match &self.scheme {
             Scheme::None => return Ok(Caller::Anonymous),
@@ -133,7 +133,7 @@ impl Authenticator {
         if right { Ok(user) } else { Err(AuthError::Wrong) }
     }
 
-    /// Has the key files read again, soon.
+    /// Wakes the worker to read the key files again.
     pub fn reload(&self) {
         if let Scheme::Signature { keys, .. } = &self.scheme {
             keys.reload();

@@ -19,13 +19,13 @@ use super::credentials::Credentials;
 use super::crypto_limit::Turns;
 use crate::config::Secret;
 
-/// How long a password is known to be right or wrong without being hashed again, and how many are.
+/// How long a right or wrong password is remembered, and how many are remembered.
 const RIGHT_FOR: Duration = Duration::from_secs(600);
 const WRONG_FOR: Duration = Duration::from_secs(60);
 const MOST_REMEMBERED: u64 = 1000;
 
-/// The users of Basic authentication. Hashing a password takes tens of milliseconds and megabytes on purpose; so the
-/// outcome is remembered for a while, under a digest with a key that this process alone has.
+/// The users of Basic authentication. Hashing a password takes tens of milliseconds and megabytes on purpose, so the
+/// result is remembered for a while, under a digest with a key that only this process has.
 #[derive(Debug)]
 pub(super) struct Passwords {
     hashes: HashMap<String, Secret>,
@@ -47,7 +47,7 @@ impl Passwords {
         }
     }
 
-    /// Whether these, from this address, are a user's name and password; `Wrong` if not.
+    /// Checks that these credentials, sent from this address, are a user's name and password; `Wrong` if not.
     pub(super) async fn check(
         &self,
         credentials: &Credentials,
@@ -62,7 +62,7 @@ impl Passwords {
             return Err(AuthError::Wrong);
         }
         let own = self.hashes.get(&credentials.user);
-        // Strangers wait as long as users do: otherwise time would tell who is one.
+        // An unknown user takes as long as a known one; otherwise the time would reveal which names exist.
         let hash = own.or_else(|| self.hashes.values().next()).cloned().ok_or(AuthError::Wrong)?;
         let (password, memory) = (credentials.password.clone(), Arc::clone(&self.memory));
         let right = turns.run(address, move || memory.is_hash_of(&hash, &password)).await?;
@@ -76,7 +76,7 @@ impl Passwords {
 
     fn digest(&self, credentials: &Credentials) -> [u8; 32] {
         let mut mac = <Hmac<Sha256> as KeyInit>::new(&self.digest_key.into());
-        // A name has no colon.
+        // A name contains no colon.
         mac.update(credentials.user.as_bytes());
         mac.update(b":");
         mac.update(credentials.password.expose().as_bytes());
@@ -84,8 +84,8 @@ impl Passwords {
     }
 }
 
-/// What hashing works in. It is kept and used again: there is as much of it as there are turns at a time, and nothing is
-/// left with the allocator.
+/// The memory for hashing. It is kept for reuse: there is one buffer for each concurrent turn, and the allocator gets
+/// no fragments.
 #[derive(Debug, Default)]
 struct Memory(Mutex<Vec<Vec<Block>>>);
 
@@ -93,11 +93,11 @@ impl Memory {
     fn is_hash_of(&self, hash: &Secret, password: &Secret) -> bool {
         let Ok(hash) = PasswordHash::new(hash.expose()) else { return false };
         let computed = self.hash(&hash, password.expose().as_bytes());
-        // Comparing two of these takes the same time whatever is in them.
+        // This comparison takes constant time.
         computed.is_some() && computed == hash.hash
     }
 
-    /// What stands for this password with the algorithm, the costs and the salt of another hash.
+    /// Hashes a password with the algorithm, the costs and the salt of another hash.
     fn hash(&self, like: &PasswordHash, password: &[u8]) -> Option<Output> {
         let algorithm = Algorithm::new(like.algorithm.as_str()).ok()?;
         let version = like.version.map_or(Ok(Version::default()), Version::try_from).ok()?;
@@ -119,10 +119,10 @@ impl Memory {
     }
 }
 
-/// The hash of a password for `userdb`: Argon2id, in PHC form.
+/// Hashes a password for `userdb`: Argon2id, in PHC form.
 ///
 /// # Errors
-/// When the system has no random numbers.
+/// The system has no random numbers.
 pub(super) fn hash_password(password: &str) -> Result<String, password_hash::Error> {
     Ok(Argon2::default().hash_password(password.as_bytes())?.to_string())
 }
@@ -185,7 +185,7 @@ mod tests {
         let (passwords, turns) = (passwords(), Turns::default());
         for _ in 0..2 {
             passwords.check(&credentials("luke", "b"), None, &turns).await.unwrap_err();
-            // There is nothing to hash with any more.
+            // Another hash would leave a buffer again.
             *passwords.memory.0.lock().unwrap() = Vec::new();
         }
         assert!(passwords.memory.blocks().is_empty());
