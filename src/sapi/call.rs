@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! One call: JSON over HTTP, without authentication, bounded in time and size.
+//! A single call: JSON over HTTP, without authentication, bounded in time and size.
 
 use std::fmt;
 use std::time::Duration;
@@ -20,24 +20,24 @@ use super::SapiError;
 use crate::answers::{self, AnswerError};
 use crate::telemetry::{excerpt, root_cause};
 
-/// Most bytes of an answer. A whole configuration of a service takes some tens of KiB.
+/// The longest answer in bytes. The complete configuration of a service takes some tens of KiB.
 pub(super) const MAX_ANSWER: usize = 16 << 20;
 
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// Version 2 shows services of type `agent`, too.
+/// Version 2 also shows services of type `agent`.
 const ACCEPT_VERSION: (HeaderName, HeaderValue) =
     (HeaderName::from_static("accept-version"), HeaderValue::from_static("~2"));
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// How long SAPI may take.
+/// The time limits of calls to SAPI.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    /// For one answer, to its last byte.
+    /// The limit of one answer, up to its last byte.
     pub answer: Duration,
-    /// Tries of a call that changes nothing, while SAPI is away or fails.
+    /// The number of attempts of a call that changes nothing, if SAPI is unavailable or fails.
     pub tries: u32,
-    /// The pause after the first try; each later one is three times as long.
+    /// The pause after the first attempt; each later one is three times as long.
     pub pause: Duration,
 }
 
@@ -53,7 +53,7 @@ pub(super) struct Caller {
     patience: Patience,
 }
 
-/// An answer to a question with a condition.
+/// An answer to a conditional request.
 pub(super) enum Answer<T> {
     NotModified,
     Body { etag: Option<String>, value: T },
@@ -87,7 +87,7 @@ impl Caller {
         path: &str,
         etag: Option<&str>,
     ) -> Result<Answer<T>, SapiError> {
-        // One that cannot be sent back is as good as none.
+        // An etag that cannot be sent back is ignored.
         let etag = etag.and_then(|etag| HeaderValue::from_str(etag).ok());
         self.ask(self.url(path, &[]), etag).await
     }
@@ -111,7 +111,7 @@ impl Caller {
         url
     }
 
-    /// Asks until there is an answer, or no sense in asking again.
+    /// Repeats the call until there is an answer, or repeating it makes no sense.
     async fn ask<T: DeserializeOwned>(
         &self,
         url: Url,
@@ -150,7 +150,7 @@ impl Caller {
         if !status.is_success() {
             return Err(refused(status, &body));
         }
-        // What the parser says may have a value in it.
+        // The parser's message may quote a value.
         let value = serde_json::from_slice(&body).map_err(|error| {
             let (line, column) = (error.line(), error.column());
             let what = if error.is_data() { "is not what was asked for" } else { "is not JSON" };
@@ -170,7 +170,7 @@ fn etag(headers: &HeaderMap) -> Option<String> {
     Some(headers.get(ETAG)?.to_str().ok()?.to_owned())
 }
 
-/// A failure that SAPI tells of.
+/// An error that SAPI reports.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Refusal {
@@ -188,7 +188,7 @@ fn refused(status: StatusCode, body: &[u8]) -> SapiError {
     }
 }
 
-/// A failure before the head of the answer.
+/// Returns the error of a call that failed before the head of the answer.
 fn failed(error: reqwest::Error) -> SapiError {
     let not_sent = error.is_connect();
     let reason = root_cause(&error.without_url());

@@ -4,19 +4,19 @@
 
 use std::time::Duration;
 
-/// Why SAPI did not do what it was asked. None of these has a value of metadata in it.
+/// Why a call to SAPI failed. No error contains values of metadata.
 #[derive(Debug, thiserror::Error)]
 pub enum SapiError {
-    /// It cannot be reached. Nothing has happened there.
+    /// SAPI cannot be reached. It has done nothing.
     #[error("SAPI is not available: {0}")]
     Down(String),
-    /// The connection broke before the answer was there.
+    /// The connection broke before the answer was complete.
     #[error("SAPI's answer was lost: {0}")]
     OutcomeUnknown(String),
     /// There was no answer in time.
     #[error("SAPI has not answered within {} s", .0.as_secs_f64())]
     Deadline(Duration),
-    /// It refused, or failed.
+    /// SAPI rejected the call, or failed.
     #[error("SAPI answered {status} {code}: {message}")]
     Refused {
         /// HTTP status: all but success and 304.
@@ -26,7 +26,7 @@ pub enum SapiError {
         /// Its message.
         message: String,
     },
-    /// The answer makes no sense.
+    /// The answer cannot be understood.
     #[error("SAPI's answer is not usable: {0}")]
     Malformed(String),
     /// The answer has more than this many bytes.
@@ -35,12 +35,12 @@ pub enum SapiError {
 }
 
 impl SapiError {
-    /// Whether SAPI itself is in trouble, rather than what it was asked: the same call may succeed later.
+    /// Returns whether SAPI itself has a problem, independently of the call, which may succeed later.
     pub fn is_of_the_service(&self) -> bool {
         !matches!(self, SapiError::Refused { status, .. } if *status < 500)
     }
 
-    /// Whether a call that changes nothing is worth another try at once.
+    /// Returns whether a call that changes nothing should be repeated at once.
     pub(super) fn is_passing(&self) -> bool {
         match self {
             SapiError::Down(_) | SapiError::OutcomeUnknown(_) => true,

@@ -16,17 +16,17 @@ use super::*;
 const A: &str = "c58161c0-2547-11e2-a75e-9fdca1940570";
 const B: &str = "da58c25a-2547-11e2-9b8d-136daa650e8a";
 
-/// What is answered to one request.
+/// The answer to one request.
 enum Reply {
-    /// Status, further headers and body.
+    /// An answer with this status, these further headers and this body.
     Answer(u16, &'static str, String),
-    /// The connection is closed.
+    /// The connection is closed without an answer.
     Close,
-    /// Nothing ever comes.
+    /// There is never an answer.
     Silence,
 }
 
-/// Answers one request after the other from a list, and closes when it is empty.
+/// A server that answers requests from a list, one after the other, and closes when the list is empty.
 struct Server {
     url: Url,
     requests: Arc<Mutex<Vec<(String, String)>>>,
@@ -57,7 +57,7 @@ impl Server {
                     Some(Reply::Answer(status, headers, body)) => {
                         let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n", body.len());
                         let text = format!("{head}{headers}Connection: close\r\n\r\n{body}");
-                        // A client may have had enough of it.
+                        // The client may have stopped reading.
                         let _ = stream.write_all(text.as_bytes()).await;
                     }
                     Some(Reply::Silence) => std::future::pending().await,

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! SAPI's objects, as far as they are used. Members that are not named are ignored.
+//! SAPI's objects, as far as they are used. Other members are ignored.
 
 use std::fmt;
 
@@ -11,12 +11,12 @@ use serde_json::{Map, Value};
 
 use crate::manifest::Uuid;
 
-/// Metadata: values of any kind by name. There are secrets among them: `Debug` shows the names only.
+/// Metadata: values of any type by name. Some are secrets, so `Debug` shows the names only.
 #[derive(Clone, Default, PartialEq)]
 pub struct Metadata(pub Map<String, Value>);
 
 impl Metadata {
-    /// The value of a key that is a text with something in it.
+    /// Returns the value of a key if it is a string that is not empty.
     pub fn text(&self, key: &str) -> Option<&str> {
         self.0.get(key)?.as_str().filter(|text| !text.is_empty())
     }
@@ -39,11 +39,11 @@ impl<'de> Deserialize<'de> for Metadata {
 pub struct Application {
     /// Its UUID.
     pub uuid: Uuid,
-    /// Its name, which others may have, too.
+    /// Its name, which is not unique.
     pub name: String,
-    /// The account that it belongs to.
+    /// The account that owns it.
     pub owner_uuid: Uuid,
-    /// What all its services share.
+    /// The metadata that all its services share.
     #[serde(default)]
     pub metadata: Metadata,
 }
@@ -57,7 +57,7 @@ pub struct Service {
     pub name: String,
     /// Its application.
     pub application_uuid: Uuid,
-    /// What all its instances share; it takes precedence over the application's.
+    /// The metadata that all its instances share. It takes precedence over the application's.
     #[serde(default)]
     pub metadata: Metadata,
 }
@@ -65,54 +65,54 @@ pub struct Service {
 /// An instance of a service.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Instance {
-    /// Its UUID, which is that of its zone, if it has one.
+    /// Its UUID, which equals the UUID of its zone, if it has one.
     pub uuid: Uuid,
     /// Its service.
     pub service_uuid: Uuid,
-    /// What is its own; it takes precedence over the service's.
+    /// Its own metadata, which takes precedence over the service's.
     #[serde(default)]
     pub metadata: Metadata,
 }
 
-/// How a file is made from metadata.
+/// A description of how a file is made from metadata.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 pub struct Manifest {
     /// Its name, unique within an instance.
     pub name: String,
-    /// The file, an absolute path.
+    /// The absolute path of the file.
     pub path: String,
-    /// The template, in the dialect of Mustache that config-agents know.
+    /// The template, in the dialect of Mustache that config-agents use.
     pub template: String,
-    /// A command for the shell, after the file has changed.
+    /// A shell command to run after the file has changed.
     #[serde(default)]
     pub post_cmd: Option<String>,
 }
 
-/// A template may have been made with secrets in it.
+/// `Debug` does not show the template, which may contain secrets.
 impl fmt::Debug for Manifest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Manifest").field("name", &self.name).field("path", &self.path).finish_non_exhaustive()
     }
 }
 
-/// What the files of an instance are made from.
+/// The metadata and manifests from which the files of an instance are made.
 #[derive(Debug, Clone, Deserialize)]
 pub struct InstanceConfig {
-    /// What tells it from others, to be sent back as it came; SAPI's has no quotes around it.
+    /// The etag of this version, sent back unchanged; SAPI's etags have no quotation marks.
     #[serde(skip)]
     pub etag: Option<String>,
     /// The manifests that SAPI has for the instance.
     pub manifests: Vec<Manifest>,
-    /// The metadata of application, service and instance in one.
+    /// The merged metadata of application, service and instance.
     pub metadata: Metadata,
 }
 
-/// Whether there is something new.
+/// The answer to [`config`](super::Sapi::config).
 #[derive(Debug, Clone)]
 pub enum ConfigAnswer {
-    /// It is as it was.
+    /// Nothing has changed.
     NotModified,
-    /// This is it.
+    /// The current version.
     Config(InstanceConfig),
 }
 
@@ -120,13 +120,13 @@ pub enum ConfigAnswer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// It is: objects are in files, and nothing is provisioned.
+    /// The datacenter is being set up: objects are stored in files, and nothing is provisioned.
     Proto,
-    /// It is not.
+    /// The datacenter is set up.
     Full,
 }
 
-/// How SAPI is.
+/// SAPI's status.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Ping {
