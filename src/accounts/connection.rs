@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! One connection to the directory, kept by a task of its own.
+//! One connection to the directory, maintained by a task.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,13 +20,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const PROBE_INTERVAL: Duration = Duration::from_secs(30);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a request waits for a connection before it is answered that there is none.
+/// How long a request waits for a connection before it fails.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 const FIRST_DELAY: Duration = Duration::from_millis(100);
-/// Short, so that a directory that comes back is used again within seconds.
+/// Short, so that a directory that is available again is used within seconds.
 const LAST_DELAY: Duration = Duration::from_secs(2);
-/// A wrong password does not become right by itself; it is tried again because configuration agents may be slow.
+/// A wrong password stays wrong. It is tried again because config-agents may be slow to render the right one.
 const REFUSED_DELAY: Duration = Duration::from_secs(30);
 
 const INVALID_CREDENTIALS: u32 = 49;
@@ -36,7 +36,7 @@ pub(super) type Driver = JoinHandle<Result<(), LdapError>>;
 #[derive(Debug, Clone)]
 pub(super) struct Connection {
     state: watch::Receiver<State>,
-    /// Told when a session turned out to be dead.
+    /// Notified when a session turned out to be dead.
     broken: Arc<Notify>,
 }
 
@@ -46,7 +46,7 @@ enum State {
     Up(Session),
 }
 
-/// A bound connection. `generation` tells a dead one from its successor.
+/// A bound connection. `generation` distinguishes a dead session from its successor.
 #[derive(Debug, Clone)]
 pub(super) struct Session {
     pub(super) ldap: Ldap,
@@ -61,7 +61,7 @@ impl Connection {
         Connection { state, broken }
     }
 
-    /// The current session, waiting a little for one that came after generation `after`.
+    /// Returns the current session, and waits a little for one newer than generation `after`.
     pub(super) async fn session(&self, after: u64) -> Result<Session, AccountsError> {
         let mut state = self.state.clone();
         let is_newer = |state: &State| matches!(state, State::Up(session) if session.generation > after);
@@ -84,7 +84,7 @@ impl Connection {
         }
     }
 
-    /// Gives the session of `generation` up, unless another one has taken its place already.
+    /// Gives up the session of `generation`, unless another one has already replaced it.
     pub(super) fn give_up(&self, generation: u64) {
         if matches!(&*self.state.borrow(), State::Up(session) if session.generation == generation) {
             self.broken.notify_one();
@@ -92,7 +92,7 @@ impl Connection {
     }
 }
 
-/// Connects, and connects again, for as long as anybody holds the receiver.
+/// Connects again and again, until all receivers are dropped.
 async fn keep(config: config::Ufds, state: watch::Sender<State>, broken: Arc<Notify>) {
     let mut delay = FIRST_DELAY;
     let mut generation = 0;
@@ -120,9 +120,9 @@ async fn keep(config: config::Ufds, state: watch::Sender<State>, broken: Arc<Not
     }
 }
 
-/// A bound session, and the task that moves its bytes: when that ends, so has the session.
+/// Returns a bound session, and the task that transfers its data. When the task ends, so does the session.
 pub(super) async fn connect(config: &config::Ufds) -> Result<(Ldap, Driver), LdapError> {
-    // UFDS has a self-signed certificate for `*`: there is nothing to verify it against.
+    // UFDS has a self-signed certificate for `*`, which nothing can verify.
     let settings = LdapConnSettings::new().set_conn_timeout(CONNECT_TIMEOUT).set_no_tls_verify(true);
     let (connection, mut ldap) = LdapConnAsync::with_settings(settings, &config.url).await?;
     let driver = tokio::spawn(connection.drive());
@@ -132,7 +132,7 @@ pub(super) async fn connect(config: &config::Ufds) -> Result<(Ldap, Driver), Lda
     Ok((ldap, driver))
 }
 
-/// Probes an otherwise idle session, and returns why it is of no more use.
+/// Probes a session while it is idle, and returns why it is unusable.
 async fn until_broken(
     mut ldap: Ldap,
     mut driver: Driver,
@@ -155,7 +155,7 @@ async fn until_broken(
     }
 }
 
-/// Asks for the root of everything. Any answer shows that the session is alive.
+/// Reads the root entry. Any answer shows that the session is alive.
 pub(super) async fn probe(ldap: &mut Ldap) -> Result<LdapResult, LdapError> {
     let asked = ldap.with_timeout(PROBE_TIMEOUT).search("o=smartdc", Scope::Base, "(objectclass=*)", ["1.1"]);
     let SearchResult(_, result) = asked.await?;
@@ -166,7 +166,7 @@ fn refused(error: &LdapError) -> bool {
     matches!(error, LdapError::LdapResult { result } if result.rc == INVALID_CREDENTIALS)
 }
 
-/// `delay`, 20 % more or less, so that the processes of a datacenter do not come back all at once.
+/// Returns `delay` with a variation of 20 %, so that the processes of a datacenter do not all reconnect at the same time.
 fn jittered(delay: Duration) -> Duration {
     delay.mul_f64(rand::random_range(0.8..1.2))
 }

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The SSH keys of an account, and changing them: what setting up needs, over a connection of its own.
+//! Reads and changes the SSH keys of an account, for setting up Manta, over a separate connection.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -19,28 +19,28 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 
 const ENTRY_ALREADY_EXISTS: u32 = 68;
 
-/// The keys of one account, in a directory that may be another datacenter's. Any call may be repeated.
+/// The keys of one account, in a directory that may belong to another datacenter. Every call may be repeated.
 pub struct AccountKeys {
     ldap: Ldap,
     account: Uuid,
-    /// Ends the connection when dropped.
+    /// Closes the connection when it is dropped.
     _driver: AbortOnDropHandle<Result<(), LdapError>>,
 }
 
 /// A key of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountKey {
-    /// What people call it. The directory does not mind two of one name.
+    /// The name for people. The directory allows several keys with the same name.
     pub name: String,
-    /// The fingerprint of MD5, in hexadecimal with colons: what requests name the key by.
+    /// The MD5 fingerprint in hexadecimal with colons, by which requests name the key.
     pub fingerprint: String,
 }
 
 impl AccountKeys {
-    /// Connects to the directory of `config`, once.
+    /// Connects to the directory of `config`, without retrying.
     ///
     /// # Errors
-    /// `Unavailable`; `Refused` when it does not take the password.
+    /// `Unavailable`; `Refused` if the directory rejects the password.
     pub async fn connect(config: &config::Ufds, account: Uuid) -> Result<AccountKeys, AccountsError> {
         let (ldap, driver) = connect(config).await.map_err(|error| match error {
             LdapError::LdapResult { result } => refused(result),
@@ -49,29 +49,29 @@ impl AccountKeys {
         Ok(AccountKeys { ldap, account, _driver: AbortOnDropHandle::new(driver) })
     }
 
-    /// All keys of the account.
+    /// Returns all keys of the account.
     ///
     /// # Errors
-    /// `Unavailable`; `Refused` with 32 when there is no such account.
+    /// `Unavailable`; `Refused` with 32 if there is no such account.
     pub async fn list(&mut self) -> Result<Vec<AccountKey>, AccountsError> {
         let (account, filter) = (self.account_name(), "(objectclass=sdckey)");
         self.search(&account, filter).await
     }
 
-    /// Whether the account has the key with this fingerprint.
+    /// Returns whether the account has the key with this fingerprint.
     ///
     /// # Errors
-    /// As those of [`list`](Self::list).
+    /// Those of [`list`](Self::list).
     pub async fn has(&mut self, fingerprint: &str) -> Result<bool, AccountsError> {
         let account = self.account_name();
         let filter = format!("(&(objectclass=sdckey)(fingerprint={}))", ldap_escape(fingerprint));
         Ok(!self.search(&account, &filter).await?.is_empty())
     }
 
-    /// Gives the account a key, a line of a `.pub` file; nothing happens if it has it already.
+    /// Adds a key, a line of a `.pub` file, to the account. Does nothing if the account has it already.
     ///
     /// # Errors
-    /// `Unavailable`: it may have been added; `Refused`.
+    /// `Unavailable`: the key may have been added; `Refused`.
     pub async fn add(&mut self, key: &AccountKey, openssh: &str) -> Result<(), AccountsError> {
         let dn = self.name_of(&key.fingerprint);
         let attributes = [
@@ -85,10 +85,10 @@ impl AccountKeys {
         done(answer, ENTRY_ALREADY_EXISTS)
     }
 
-    /// Takes a key from the account, if it has it.
+    /// Removes a key from the account, if it has it.
     ///
     /// # Errors
-    /// `Unavailable`: it may have been deleted; `Refused`.
+    /// `Unavailable`: the key may have been deleted; `Refused`.
     pub async fn delete(&mut self, fingerprint: &str) -> Result<(), AccountsError> {
         let dn = self.name_of(fingerprint);
         let answer = self.ldap.with_timeout(TIMEOUT).delete(&dn).await;
@@ -99,7 +99,7 @@ impl AccountKeys {
         format!("uuid={}, {USERS}", self.account)
     }
 
-    /// A fingerprint has nothing in it that a name must not have.
+    /// A fingerprint contains no character that has to be escaped in a DN.
     fn name_of(&self, fingerprint: &str) -> String {
         format!("fingerprint={fingerprint}, {}", self.account_name())
     }
@@ -129,7 +129,7 @@ fn refused(result: LdapResult) -> AccountsError {
     AccountsError::Refused { code: result.rc, text: result.text }
 }
 
-/// The outcome of a change that `already` says was made before.
+/// Returns the result of a change. The result code `already` means that it had been made before, which is a success.
 fn done(answer: Result<LdapResult, LdapError>, already: u32) -> Result<(), AccountsError> {
     let result = answer.map_err(unavailable)?;
     if result.rc == 0 || result.rc == already { Ok(()) } else { Err(refused(result)) }

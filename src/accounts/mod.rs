@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Owners: the accounts of the datacenter, as UFDS (its LDAP directory) knows them, and their SSH keys.
+//! Accounts: the owners in the datacenter, as UFDS (its LDAP directory) knows them, and their SSH keys.
 
 mod connection;
 mod keys;
@@ -24,13 +24,15 @@ pub use keys::{AccountKey, AccountKeys};
 const USERS: &str = "ou=users, o=smartdc";
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A result code for "the search base is not there": a directory without accounts.
+/// The result code of a missing search base: the directory has no accounts.
 const NO_SUCH_OBJECT: u32 = 32;
 
-/// Result codes for "not now": operationsError, by which UFDS tells of failures of its Moray, busy, and unavailable.
+/// The result codes of temporary failures: operationsError, with which UFDS reports failures of its Moray, busy, and
+/// unavailable.
 const NOT_NOW: [u32; 3] = [1, 51, 52];
 
-/// The account directory. It connects in the background, for ever, and starts without its peer.
+/// A client of the account directory. It connects in the background without a limit of attempts, and starts without the
+/// directory.
 #[derive(Debug, Clone)]
 pub struct Accounts {
     connection: Connection,
@@ -38,7 +40,7 @@ pub struct Accounts {
     metrics: Arc<Metrics>,
 }
 
-/// Why an account could not be looked up. None of these says that it does not exist.
+/// Why an account could not be looked up. None of these errors means that the account does not exist.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountsError {
     /// There is no connection, or it broke.
@@ -55,13 +57,13 @@ pub enum AccountsError {
 }
 
 impl Accounts {
-    /// Starts connecting to the directory of `config`. To be called within the runtime.
+    /// Starts connecting to the directory of `config`. Must be called within the runtime.
     pub fn new(config: config::Ufds, metrics: Arc<Metrics>) -> Accounts {
         let recent = Arc::new(Recent::new(config.remembered));
         Accounts { connection: Connection::start(config), recent, metrics }
     }
 
-    /// Whether `uuid` is an account, or was lately. Sub-users are not.
+    /// Returns whether `uuid` is an account, or was one recently. Sub-users are not accounts.
     pub async fn exists(&self, uuid: Uuid) -> Result<bool, AccountsError> {
         if let Some(answer) = self.recent.get(uuid, Instant::now()) {
             return Ok(answer);
@@ -69,7 +71,7 @@ impl Accounts {
         Ok(self.login(uuid).await?.is_some())
     }
 
-    /// The login of an account as it is now; `None` if `uuid` is none.
+    /// Returns the current login of an account; `None` if `uuid` is not an account.
     pub async fn login(&self, uuid: Uuid) -> Result<Option<String>, AccountsError> {
         let started = Instant::now();
         let answer = self.look_up(uuid).await;
@@ -83,12 +85,12 @@ impl Accounts {
     async fn look_up(&self, uuid: Uuid) -> Result<Option<String>, AccountsError> {
         let mut session = self.connection.session(0).await?;
         match search(&mut session.ldap, uuid).await {
-            // A connection that was idle may be dead without anybody knowing: one more try, on a fresh one.
+            // An idle connection may be dead without a sign of it, so one more attempt is made on a new one.
             Err(AccountsError::Unavailable(_)) => {
                 self.connection.give_up(session.generation);
                 search(&mut self.connection.session(session.generation).await?.ldap, uuid).await
             }
-            // So may be one of its own to Moray, which it gives up then.
+            // UFDS's own connection to Moray may be dead as well, and UFDS drops it after such a failure.
             Err(AccountsError::Refused { code, .. }) if NOT_NOW.contains(&code) => {
                 search(&mut session.ldap, uuid).await
             }
@@ -96,10 +98,10 @@ impl Accounts {
         }
     }
 
-    /// Asks the directory for something that is always there.
+    /// Asks the directory for an entry that always exists.
     ///
     /// # Errors
-    /// When it does not answer, or refuses.
+    /// The directory does not answer, or reports a temporary failure.
     pub async fn probe(&self) -> Result<(), AccountsError> {
         let started = Instant::now();
         let answer = self.ask().await;
@@ -122,7 +124,7 @@ impl Accounts {
         }
     }
 
-    /// Whether the directory is connected, and the last failure if not.
+    /// Returns whether the directory is connected, or the last failure.
     pub fn state(&self) -> Result<(), String> {
         self.connection.state()
     }
@@ -138,10 +140,10 @@ fn outcome(answer: &Result<Option<String>, AccountsError>) -> &'static str {
     }
 }
 
-/// The login of an account; empty if it has none, which the directory does not allow.
+/// Returns the login of an account; empty if it has none, which the directory does not allow.
 async fn search(ldap: &mut Ldap, uuid: Uuid) -> Result<Option<String>, AccountsError> {
     let uuid = uuid.to_string();
-    // One level only: an owner must be an account, and sub-users are one level deeper.
+    // The search covers one level only: an owner must be an account, and sub-users are one level deeper.
     let filter = format!("(&(objectclass=sdcperson)(uuid={}))", ldap_escape(&uuid));
     let wanted = ["uuid", "login"];
     let answer = ldap.with_timeout(SEARCH_TIMEOUT).search(USERS, Scope::OneLevel, &filter, wanted).await;

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What the directory has answered lately.
+//! A cache of the directory's recent answers.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -10,15 +10,15 @@ use std::time::{Duration, Instant};
 
 use crate::manifest::Uuid;
 
-/// How long an account counts as one that is not there: somebody may just be making it.
+/// How long an account is remembered as missing. It is short, because the account may be about to be created.
 const ABSENT: Duration = Duration::from_secs(1);
-/// Most accounts that are remembered.
+/// The most accounts that are remembered.
 const MOST: usize = 10_000;
 
-/// Whether accounts are there.
+/// Remembers whether accounts exist.
 #[derive(Debug)]
 pub(super) struct Recent {
-    /// For how long one that is there counts as such.
+    /// How long an account is remembered as existing.
     present: Duration,
     answers: Mutex<HashMap<Uuid, (bool, Instant)>>,
 }
@@ -28,20 +28,20 @@ impl Recent {
         Recent { present, answers: Mutex::default() }
     }
 
-    /// The answer, if it is not too old at `now`.
+    /// Returns the remembered answer, if it is not too old at `now`.
     pub(super) fn get(&self, account: Uuid, now: Instant) -> Option<bool> {
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let answer = answers.get(&account)?;
         self.is_recent(*answer, now).then_some(answer.0)
     }
 
-    /// Remembers an answer that came at `now`.
+    /// Remembers an answer received at `now`.
     pub(super) fn put(&self, account: Uuid, is_there: bool, now: Instant) {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         if answers.len() >= MOST {
             answers.retain(|_, answer| self.is_recent(*answer, now));
         }
-        // So many at a time are nobody's accounts.
+        // Real accounts are never this many at a time.
         if answers.len() >= MOST {
             answers.clear();
         }
