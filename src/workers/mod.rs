@@ -2,9 +2,9 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Work that goes on in the background, one unit after the other, and what operators see of it.
+//! Background work in units, one after the other, and its status for operators.
 //!
-//! What there is to do is told by the rooms that do it: each kind of work is a [`Worker`]. [`Workers`] runs them.
+//! Other rooms define the work: each kind of work is a [`Worker`]. [`Workers`] runs them.
 
 mod runner;
 mod status;
@@ -18,34 +18,34 @@ use tokio::sync::Notify;
 pub use runner::{Prepared, Workers};
 pub use status::{LastError, Progress, State, Status};
 
-/// Why a unit of work was not done.
+/// Why a unit of work failed.
 pub type Failure = Box<dyn Error + Send + Sync>;
 
-/// One kind of work in the background.
+/// One kind of background work.
 pub trait Worker: Send + 'static {
-    /// What operators call it: lower-case words with hyphens, of which there is a small number.
+    /// The worker's name for operators: lower-case words with hyphens, from a small set.
     fn name(&self) -> &'static str;
 
-    /// Does one unit of work, and says when there is the next one. It may be interrupted at every `await`, when the process
-    /// is to end, or when it takes too long to end and another one is to take its place.
+    /// Does one unit of work, and returns when the next one is due. It may be cancelled at every `await`, when the
+    /// process ends or when it takes too long to stop before another worker replaces it.
     ///
     /// # Errors
-    /// Whatever kept it from being done. It is logged and shown, and the worker is called again soon, less and less soon
-    /// while that goes on.
+    /// Any reason why the unit failed. It is logged and shown, and the worker is called again after a pause, which
+    /// grows while the failures go on.
     fn work(&mut self, progress: &Progress) -> impl Future<Output = Result<Next, Failure>> + Send;
 
-    /// How long it waits after a poke, so that what comes meanwhile is done in the same unit of work.
+    /// How long it waits after a poke, so that everything arriving in that time is done in the same unit of work.
     fn gathers(&self) -> Duration {
         Duration::ZERO
     }
 
-    /// The longest wait before what has failed is tried again.
+    /// The longest pause before failed work is tried again.
     fn longest_retry(&self) -> Duration {
         runner::LAST_RETRY
     }
 }
 
-/// When a worker has something to do again.
+/// When a worker has to run again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
     /// At once.
@@ -54,13 +54,13 @@ pub enum Next {
     After(Duration),
 }
 
-/// Ends the wait of a worker, from wherever something to do turns up; that after a failure when it has lasted for a
-/// second. Never lost: one that is at work looks again.
+/// Wakes a waiting worker when there is new work. The pause after a failure lasts for at least a second in any case. A
+/// poke is never lost: if the worker is working, it runs once more.
 #[derive(Debug, Clone, Default)]
 pub struct Poke(Arc<Notify>);
 
 impl Poke {
-    /// Tells the worker that there is something to do.
+    /// Notifies the worker that there is work to do.
     pub fn poke(&self) {
         self.0.notify_one();
     }

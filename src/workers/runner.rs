@@ -15,11 +15,11 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{Next, Poke, Progress, Status, Worker};
 use crate::telemetry::Metrics;
 
-/// Waits after failures, without the random part: doubled each time.
+/// The shortest and the longest pause after failures. The pause doubles each time, and then gets a random factor.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 pub(super) const LAST_RETRY: Duration = Duration::from_secs(60);
 
-/// How long a worker that is to stop may go on with its unit of work.
+/// How long a worker may continue its unit of work after it was told to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
 /// The workers of the process. They stop when this is dropped.
@@ -36,7 +36,7 @@ struct RunningWorker {
     task: AbortOnDropHandle<()>,
 }
 
-/// A worker that has not begun.
+/// A worker that has not been started.
 pub struct Prepared {
     name: &'static str,
     begin: Box<dyn FnOnce(Arc<Progress>, CancellationToken) -> Task + Send>,
@@ -45,7 +45,7 @@ pub struct Prepared {
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Prepared {
-    /// A worker that is to work from its start on, or after `first`; `poke` ends its waits.
+    /// Prepares a worker, which does its first unit of work at `first`; `poke` ends its waits.
     pub fn new(worker: impl Worker, first: Next, poke: Poke) -> Prepared {
         let name = worker.name();
         let begin = move |progress, stop| -> Task { Box::pin(run(worker, first, progress, poke, stop)) };
@@ -60,12 +60,12 @@ impl fmt::Debug for Prepared {
 }
 
 impl Workers {
-    /// None yet.
+    /// Starts without workers.
     pub fn new(metrics: Arc<Metrics>) -> Workers {
         Workers { metrics, running: Mutex::default() }
     }
 
-    /// Lets it work. To be called within the runtime.
+    /// Starts a worker. Must be called within the runtime.
     pub fn start(&self, worker: Prepared) {
         let progress = Arc::new(Progress::new(worker.name, self.metrics.worker(worker.name)));
         let stop = CancellationToken::new();
@@ -73,8 +73,8 @@ impl Workers {
         self.running().push(RunningWorker { progress, stop, task: AbortOnDropHandle::new(task) });
     }
 
-    /// Stops the worker of this name, if there is one, and waits until it is gone: it may end its unit of work, but not take
-    /// longer than some seconds for that.
+    /// Stops the worker with this name, if there is one, and waits until it has ended. It may finish its unit of work,
+    /// but only within some seconds.
     pub async fn stop(&self, name: &str) {
         let stopped: Vec<_> =
             self.running().extract_if(.., |running| running.progress.name() == name).collect();
@@ -82,20 +82,20 @@ impl Workers {
             stop.cancel();
             if timeout(STOP_LIMIT, &mut task).await.is_err() {
                 task.abort();
-                // It ends at its next `await`, and says that it was told to.
+                // The task ends at its next `await`, with an error that says it was aborted.
                 let _ = task.await;
             }
             progress.is_over();
         }
     }
 
-    /// How each of them is, in the order in which they were started.
+    /// Returns the status of each worker, in the order in which they were started.
     pub fn status(&self) -> Vec<Status> {
         self.running().iter().map(|running| running.progress.status()).collect()
     }
 
     fn running(&self) -> MutexGuard<'_, Vec<RunningWorker>> {
-        // The list is complete between any two statements.
+        // Every change of the list is a single step, so a panic cannot leave it inconsistent.
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -118,13 +118,13 @@ async fn run(
                 let gathers = worker.gathers();
                 let poked = async {
                     if is_retry {
-                        // What has failed is left alone for a moment, however much there is to do. No poke is lost.
+                        // After a failure the worker rests for a moment, however much there is to do. No poke is lost.
                         tokio::time::sleep(FIRST_RETRY).await;
                         return poke.0.notified().await;
                     }
                     poke.0.notified().await;
                     tokio::time::sleep(gathers).await;
-                    // The pokes of this while are about what the next unit of work does.
+                    // The pokes of that time concern the next unit of work.
                     let _ = poke.0.notified().now_or_never();
                 };
                 tokio::select! {
@@ -138,7 +138,7 @@ async fn run(
             return;
         }
         progress.works();
-        // A panic ends the process, see the logger.
+        // A panic ends the process; see the logger.
         next = match worker.work(&progress).await {
             Ok(next) => {
                 progress.succeeded();
@@ -168,12 +168,12 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3600);
 
-    /// How long the worker gathers what there is to do.
+    /// How long the worker waits for more work after a poke.
     const GATHERS: Duration = Duration::from_secs(2);
 
     type Unit = fn(&Progress) -> Result<Next, Failure>;
 
-    /// Does as it is told, and tells when it was called.
+    /// Returns scripted results, and reports when it was called.
     struct Scripted {
         units: VecDeque<Unit>,
         called: mpsc::UnboundedSender<Instant>,
@@ -243,7 +243,7 @@ mod tests {
             before = call;
         }
         for (wait, longest) in waits.iter().zip([1, 2, 4].map(Duration::from_secs)) {
-            // The clock of the test has milliseconds.
+            // The clock of the test has a resolution of milliseconds.
             assert!(*wait >= longest / 2 && *wait <= longest + Duration::from_millis(1), "{waits:?}");
         }
         tokio::task::yield_now().await;
@@ -261,7 +261,7 @@ mod tests {
             poke.poke();
             let call = calls.recv().await.unwrap();
             let wait = call - before;
-            // The first wait may be shorter by itself.
+            // Because of the random factor the first pause may be shorter.
             assert!(wait == FIRST_RETRY || failures == 1 && wait < FIRST_RETRY, "{failures}: {wait:?}");
             before = call;
         }
@@ -278,7 +278,7 @@ mod tests {
         assert_eq!(Instant::now(), first);
     }
 
-    /// Never comes to the end of its unit of work.
+    /// A worker whose unit of work never ends.
     struct Endless(mpsc::UnboundedSender<()>);
 
     impl Worker for Endless {

@@ -10,48 +10,48 @@ use time::OffsetDateTime;
 use super::Failure;
 use crate::telemetry::{WorkerMetrics, err};
 
-/// How a worker is, for operators.
+/// The status of a worker, for operators.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
     /// Its name.
     pub name: &'static str,
-    /// What it does now.
+    /// What it is doing now.
     pub state: State,
-    /// What has been done since the process started, in the worker's own measure.
+    /// How much was done since the process started, in the worker's own unit.
     pub done: u64,
-    /// How much there is left to do, in the same measure, where that is known.
+    /// How much is left to do, in the same unit, if known.
     pub pending: Option<u64>,
-    /// More about it, in words.
+    /// A description in words.
     pub detail: Option<String>,
-    /// When a unit of work was last done.
+    /// When a unit of work last succeeded.
     pub last_success: Option<OffsetDateTime>,
-    /// How often one was not.
+    /// How many units of work failed.
     pub failures: u64,
-    /// Why, the last time; it stays when the work is done later.
+    /// The last failure. It is kept when later work succeeds.
     pub last_error: Option<LastError>,
 }
 
-/// What a worker does now.
+/// What a worker is doing now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// It works.
+    /// It is working.
     Working,
-    /// It waits until this time, or until it is poked.
+    /// It is waiting until this time, or until it is poked.
     Waiting(OffsetDateTime),
-    /// It waits until this time to try again what has failed.
+    /// It is waiting until this time to try again after a failure.
     Retrying(OffsetDateTime),
 }
 
-/// Why a unit of work was not done.
+/// Why a unit of work failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastError {
-    /// When that was.
+    /// When it failed.
     pub time: OffsetDateTime,
-    /// What was wrong, with its causes.
+    /// The error, with its causes.
     pub message: String,
 }
 
-/// What a worker tells about its work while it goes on.
+/// The reports of a worker during its work.
 #[derive(Debug)]
 pub struct Progress {
     name: &'static str,
@@ -75,7 +75,7 @@ impl Progress {
         Progress { name, metrics, told: Mutex::new(told) }
     }
 
-    /// One that nobody looks at.
+    /// Makes one that is not reported anywhere.
     #[cfg(test)]
     pub(crate) fn for_tests() -> Progress {
         let metrics = crate::telemetry::Metrics::new(&crate::telemetry::StaticLabels::default()).unwrap();
@@ -86,18 +86,18 @@ impl Progress {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// So much more has been done.
+    /// Reports that `count` more was done.
     pub fn done(&self, count: u64) {
         self.metrics.done(count);
     }
 
-    /// So much is left to do.
+    /// Reports that `count` is left to do.
     pub fn pending(&self, count: u64) {
         self.metrics.pending(count);
         self.told().pending = Some(count);
     }
 
-    /// More about it, in place of what was said before. No secret may be in it.
+    /// Sets the description, which must not contain secrets.
     pub fn detail(&self, text: impl Into<String>) {
         self.told().detail = Some(text.into());
     }
@@ -106,7 +106,7 @@ impl Progress {
         self.name
     }
 
-    /// Nobody does the work any more.
+    /// Notes that the worker has ended.
     pub(super) fn is_over(&self) {
         self.metrics.pending(0);
     }
