@@ -5,10 +5,11 @@
 use std::path::Path;
 use std::{fs, io};
 
-/// Removes a directory that is empty. Whether it did: one that has entries, or is not there, is nothing to do.
+/// Removes a directory if it is empty. Returns whether it was removed: a directory with entries, or a missing one, is
+/// left alone.
 ///
 /// # Errors
-/// What else the system says.
+/// Any other error of the system.
 pub fn remove_if_empty(directory: &Path) -> io::Result<bool> {
     match fs::remove_dir(directory) {
         Ok(()) => Ok(true),
@@ -17,15 +18,15 @@ pub fn remove_if_empty(directory: &Path) -> io::Result<bool> {
     }
 }
 
-/// Whether there is nothing to remove. POSIX has two answers for a directory that has entries: Linux says ENOTEMPTY, illumos
-/// EEXIST.
+/// Returns whether the error means that there is nothing to remove. For a directory with entries POSIX allows two
+/// errors: Linux returns ENOTEMPTY, illumos EEXIST.
 fn stays(error: &io::Error) -> bool {
     use io::ErrorKind::{AlreadyExists, DirectoryNotEmpty, NotFound};
     matches!(error.kind(), DirectoryNotEmpty | AlreadyExists | NotFound)
 }
 
-/// In unit tests, the system's function in the form that illumos has: every test that removes directories meets it. The tests of the
-/// whole program meet that of Linux.
+/// In unit tests, a replacement of the system's function that behaves as on illumos. Every unit test that removes
+/// directories uses it; the tests of the whole program use that of Linux.
 #[cfg(test)]
 mod illumos {
     use std::ffi::{CStr, c_char, c_int};
@@ -34,18 +35,18 @@ mod illumos {
     use rustix::io::Errno;
 
     /// `rmdir(2)`.
-    // SAFETY: the program has no other function of this name, and the system's own, which this one takes the place of, is called by
-    // its name only with what it documents.
+    // SAFETY: the program has no other function with this name. It replaces the system's function, and callers by that
+    // name only pass what that function documents.
     #[unsafe(no_mangle)]
     unsafe extern "C" fn rmdir(path: *const c_char) -> c_int {
-        // SAFETY: who calls rmdir gives it a text that ends with a zero byte.
+        // SAFETY: callers of rmdir pass a string that ends with a zero byte.
         let path = unsafe { CStr::from_ptr(path) };
         let errno = match unlinkat(CWD, path, AtFlags::REMOVEDIR) {
             Ok(()) => return 0,
             Err(Errno::NOTEMPTY) => Errno::EXIST,
             Err(errno) => errno,
         };
-        // SAFETY: the pointer is valid for this thread at any time.
+        // SAFETY: the pointer is always valid for this thread.
         unsafe { *libc::__errno_location() = errno.raw_os_error() };
         -1
     }

@@ -2,29 +2,29 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Memory of the process.
+//! The memory of the process.
 
-/// The parts that the GNU C library divides memory into. By itself it makes one for each thread, up to eight times the number of
-/// processors, and each keeps what its largest request took: twelve bodies of 1.2 MiB, one after the other on several threads, left
-/// 420 MiB behind, and 140 with two parts.
+/// The number of arenas of the GNU C library. By default it makes one for each thread, up to eight times the number of
+/// processors, and each keeps the memory of its largest request: twelve bodies of 1.2 MiB, one after the other on
+/// several threads, left 420 MiB behind, but only 140 MiB with two arenas.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const ARENAS: libc::c_int = 2;
 
-/// Lets threads share their memory. To be called at the start.
+/// Lets threads share arenas. Must be called at the start.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub fn share_memory() {
-    // SAFETY: the function takes two numbers and locks what it changes; no memory of ours is concerned.
+    // SAFETY: the function takes two numbers, locks what it changes, and does not touch memory of this program.
     let is_set = unsafe { libc::mallopt(libc::M_ARENA_MAX, ARENAS) };
     if is_set == 0 {
         tracing::warn!("threads do not share their memory");
     }
 }
 
-/// Other systems' allocators are as their administrators have chosen them.
+/// Does nothing: the allocators of other systems are configured by their administrators.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub fn share_memory() {}
 
-/// Resident memory in bytes; none where the system does not tell.
+/// Returns the resident memory in bytes; `None` if the system does not report it.
 pub fn resident_memory() -> Option<u64> {
     if cfg!(any(target_os = "illumos", target_os = "solaris")) {
         psinfo_resident(&std::fs::read("/proc/self/psinfo").ok()?)
@@ -36,13 +36,13 @@ pub fn resident_memory() -> Option<u64> {
     }
 }
 
-/// The second number of Linux' `statm`: resident pages.
+/// Returns the second number in Linux's `statm`: resident pages.
 fn statm_resident(text: &str) -> Option<u64> {
     text.split(' ').nth(1)?.parse().ok()
 }
 
-/// `pr_rssize` of illumos' 64-bit `psinfo_t` (sys/procfs.h), in KiB at offset 56: ten 32-bit members, `pr_addr` and
-/// `pr_size` come before it.
+/// Returns `pr_rssize` of illumos's 64-bit `psinfo_t` (sys/procfs.h): KiB, at offset 56, after ten 32-bit members,
+/// `pr_addr` and `pr_size`.
 fn psinfo_resident(psinfo: &[u8]) -> Option<u64> {
     let kib = u64::from_ne_bytes(psinfo.get(56..64)?.try_into().ok()?);
     kib.checked_mul(1024)

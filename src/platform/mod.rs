@@ -2,8 +2,8 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What operating systems differ in, as far as it concerns this program: SmartOS (illumos) is where it serves, Linux where it is
-//! developed. The rest of the program asks here and does the same everywhere.
+//! The differences between operating systems that concern this program: it serves on SmartOS (illumos) and is developed
+//! on Linux. The rest of the program calls these functions and is the same everywhere.
 
 mod directory;
 mod disk;

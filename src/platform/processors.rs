@@ -8,13 +8,13 @@ use std::process::Command;
 use std::sync::LazyLock;
 use std::thread::available_parallelism;
 
-/// SmartOS's command that tells the limits of a zone.
+/// SmartOS's command that prints the limits of a zone.
 const PRCTL: &str = "/usr/bin/prctl";
 
-/// How many processors this program may use, at least 1: for the number of threads. Asked for once.
+/// Returns how many processors this program may use, at least 1, to choose numbers of threads. The system is asked only once.
 ///
-/// Linux tells it with the limits of a container. On SmartOS it is the number of the server's processors, and the zone's `cpu_cap`
-/// is a limit of its own.
+/// On Linux the number includes the limits of a container. On SmartOS it is the number of the server's processors, and
+/// the zone's `cpu_cap` is a separate limit.
 pub fn processors() -> usize {
     static PROCESSORS: LazyLock<usize> = LazyLock::new(|| {
         let all = available_parallelism().map_or(1, NonZeroUsize::get);
@@ -23,22 +23,22 @@ pub fn processors() -> usize {
     *PROCESSORS
 }
 
-/// `all`, or as many as a cap in percent of one processor keeps busy.
+/// Returns `all`, or the number of processors that a cap, in percent of one processor, can keep busy.
 fn within(all: usize, cap: Option<u64>) -> usize {
     let capped = cap.map_or(usize::MAX, |cap| usize::try_from(cap.div_ceil(100)).unwrap_or(usize::MAX));
     all.min(capped).max(1)
 }
 
-/// The cap of the zone that this process is in, in percent of one processor; `None` without one.
+/// Returns the cap of this process's zone, in percent of one processor; `None` if there is none.
 fn cpu_cap(prctl: &Path) -> Option<u64> {
-    // It asks for the limits of a process that it stops for a moment: not of this one, and not of itself.
+    // `prctl` briefly stops the process whose limits it reads. That is neither this process nor `prctl` itself, but the shell.
     let ask = "\"$0\" -P -n zone.cpu-cap $$; exit $?";
     let answer = Command::new("/bin/sh").args(["-c", ask]).arg(prctl).output().ok()?;
     if answer.status.success() { read_cap(&String::from_utf8_lossy(&answer.stdout)) } else { None }
 }
 
-/// The lowest value that an administrator has set, in what `prctl -P` prints: `zone.cpu-cap privileged 400 - deny -`. The line
-/// `system` has the highest value that there can be, and `usage` what is used.
+/// Returns the lowest value set by an administrator in the output of `prctl -P`: `zone.cpu-cap privileged 400 - deny
+/// -`. The `system` line contains the highest possible value, and the `usage` line the current usage.
 fn read_cap(text: &str) -> Option<u64> {
     let caps = text.lines().filter_map(|line| {
         let mut words = line.split_ascii_whitespace();
@@ -92,7 +92,7 @@ mod tests {
             fs::set_permissions(&prctl, fs::Permissions::from_mode(0o755)).unwrap();
             cpu_cap(&prctl)
         };
-        // The process it is asked about lives and is another one than this.
+        // The process that is asked about must be alive, and not this one.
         let asked = format!(
             "[ \"$1 $2 $3\" = '-P -n zone.cpu-cap' ] && kill -0 \"$4\" && [ \"$4\" = \"$PPID\" ] && printf '{CAPPED}'"
         );
