@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use rustix::fs::OFlags;
 
-/// How often a lock is tried: somebody may only be looking whether it is held.
+/// How often a lock is tried, because another process may only be checking whether it is held.
 const ATTEMPTS: usize = 3;
-/// Between two of them.
+/// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Keeps other servers out of a base directory: two that shared one would each take the other's files under way for what a
-/// crash has left. The system gives the lock back with the process. A clone is the same lock.
+/// Keeps other servers out of a base directory: if two shared one, each would treat the other's unfinished files as
+/// leftovers of a crash. The system releases the lock when the process ends. Clones share the lock.
 #[derive(Debug, Clone)]
 pub struct DirectoryLock {
     directory: PathBuf,
@@ -26,36 +26,36 @@ pub struct DirectoryLock {
     file: Arc<File>,
 }
 
-/// Why there is no lock.
+/// Why a directory could not be locked.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Another process has it.
+    /// Another process holds the lock.
     #[error("another process uses the directory {}: every server needs one of its own", .0.display())]
     InUse(PathBuf),
-    /// The system refuses.
+    /// The system reported an error.
     #[error("cannot lock the directory {}: {source}", path.display())]
     Io {
         /// The directory.
         path: PathBuf,
-        /// Its reason.
+        /// The error of the system.
         source: io::Error,
     },
 }
 
 impl DirectoryLock {
-    /// The file that is locked, in the directory.
+    /// The name of the locked file in the directory.
     pub const NAME: &str = "imgapi.lock";
 
-    /// Whether some process has the lock of a directory. Looking takes it, shared, for a moment.
+    /// Returns whether a process holds the lock of a directory. The check itself takes a shared lock for a moment.
     pub fn is_held(directory: &Path) -> bool {
         let locked = super::open(&directory.join(DirectoryLock::NAME)).map(|file| file.try_lock_shared());
         matches!(locked, Ok(Err(TryLockError::WouldBlock)))
     }
 
-    /// Takes the lock of a directory that is there.
+    /// Takes the lock of an existing directory.
     ///
     /// # Errors
-    /// When another process has it, or the system refuses.
+    /// Another process holds it, or the system reports an error.
     pub fn take(directory: &Path) -> Result<DirectoryLock, LockError> {
         let failed = |source| LockError::Io { path: directory.to_owned(), source };
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
@@ -75,7 +75,7 @@ impl DirectoryLock {
         Err(LockError::InUse(directory.to_owned()))
     }
 
-    /// Which directory it is.
+    /// Returns the locked directory.
     pub fn directory(&self) -> &Path {
         &self.directory
     }

@@ -2,11 +2,11 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Files that others can reach, too, opened without trust in what stands at their names.
+//! Opens files that others can reach, too, without trusting what exists at their names.
 //!
-//! A FIFO, a device, a directory or a link to somewhere else may stand where a file should be. Opening it must not wait, and
-//! must not lead elsewhere; a file of four gigabytes must not be read where a small one is expected. Only the last component
-//! of a path is looked at: directories may well be links.
+//! There may be a FIFO, a device, a directory or a link in the place of a file. Opening it must not wait, and must not
+//! lead elsewhere. A file of four gigabytes must not be read where a small one is expected. Only the last component of
+//! a path is checked, because directories may well be links.
 
 mod lock;
 
@@ -20,7 +20,7 @@ use rustix::fs::OFlags;
 
 pub use lock::{DirectoryLock, LockError};
 
-/// Something else is where a regular file should be.
+/// Something other than a regular file exists at the path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{} is {kind}, and no regular file", path.display())]
 pub struct NotRegular {
@@ -29,7 +29,7 @@ pub struct NotRegular {
 }
 
 impl NotRegular {
-    /// That, if it is why something failed.
+    /// Returns this error if it is the cause of `error`.
     pub fn in_error(error: &io::Error) -> Option<&NotRegular> {
         error.get_ref()?.downcast_ref()
     }
@@ -38,39 +38,39 @@ impl NotRegular {
 /// Opens a regular file for reading.
 ///
 /// # Errors
-/// [`NotRegular`] for anything else, a link included; those of the system.
+/// [`NotRegular`] for anything else, including a link; any error of the system.
 pub fn open(path: &Path) -> io::Result<File> {
     open_regular(path, OpenOptions::new().read(true), Links::Refused)
 }
 
-/// The same for reading and writing.
+/// Opens a regular file for reading and writing.
 ///
 /// # Errors
-/// As [`open`].
+/// Those of [`open`].
 pub fn open_to_write(path: &Path) -> io::Result<File> {
     open_regular(path, OpenOptions::new().read(true).write(true), Links::Refused)
 }
 
-/// All of a regular file that has at most `limit` bytes.
+/// Reads a regular file of at most `limit` bytes.
 ///
 /// # Errors
-/// As [`open`]; `InvalidData` for a larger one.
+/// Those of [`open`]; `InvalidData` if the file is larger.
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     bytes_of(&open(path)?, path, limit)
 }
 
-/// The same for a file that an operator has put there or named, which may be a link to one.
+/// Reads a file that an operator has provided, which may also be a link to a regular file.
 ///
 /// # Errors
-/// As [`read`].
+/// Those of [`read`].
 pub fn read_linked(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     bytes_of(&open_regular(path, OpenOptions::new().read(true), Links::Followed)?, path, limit)
 }
 
-/// Makes a new file, in the place of whatever has this name and is no directory. It is never written through a link.
+/// Creates a file, and replaces anything with this name except a directory. A link is replaced, not followed.
 ///
 /// # Errors
-/// Those of the system.
+/// Any error of the system.
 pub fn create(path: &Path) -> io::Result<File> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -79,11 +79,11 @@ pub fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(true).open(path)
 }
 
-/// Makes a directory below `base`, and what is missing in between. The base itself is not made:
-/// where it is not there, its file system is not mounted, and what is written below its mount point is lost with the next one.
+/// Creates a directory below `base`, including missing directories in between. The base itself is not created: if it is
+/// missing, its file system is not mounted, and anything written below the mount point would be hidden by the next mount.
 ///
 /// # Errors
-/// Those of the system.
+/// Any error of the system.
 pub fn create_below(base: &Path, directory: &Path) -> io::Result<()> {
     let below = directory.strip_prefix(base).map_err(io::Error::other)?;
     let mut path = base.to_owned();
@@ -97,7 +97,7 @@ pub fn create_below(base: &Path, directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// A name as a person can read and copy it: bytes that are no UTF-8 are written as `\xNN`.
+/// Formats a name so that a person can read and copy it: bytes that are not UTF-8 are written as `\xNN`.
 pub fn readable(name: impl AsRef<std::ffi::OsStr>) -> String {
     let mut text = String::new();
     for chunk in name.as_ref().as_bytes().utf8_chunks() {
@@ -114,7 +114,7 @@ enum Links {
 }
 
 fn open_regular(path: &Path, options: &mut OpenOptions, links: Links) -> io::Result<File> {
-    // Without waiting for the other end of a FIFO, and without becoming the terminal's process.
+    // The flags prevent waiting for the other end of a FIFO, and becoming the controlling process of a terminal.
     let mut flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     flags.set(OFlags::NOFOLLOW, links == Links::Refused);
     let opened = options.custom_flags(flags.bits().cast_signed()).open(path);
@@ -151,12 +151,12 @@ fn bytes_of(file: &File, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
         return Err(too_large());
     }
     let mut bytes = Vec::new();
-    // It may grow meanwhile.
+    // The file may grow while it is read.
     file.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit { Err(too_large()) } else { Ok(bytes) }
 }
 
-/// What may stand where a file should be, for the tests of those who open one.
+/// Objects that may exist in the place of a file, for the tests of code that opens files.
 #[cfg(test)]
 pub(crate) mod planted {
     use std::os::unix::fs::symlink;
@@ -165,7 +165,7 @@ pub(crate) mod planted {
 
     use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-    /// What is planted.
+    /// The kind of object.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub(crate) enum Odd {
         Fifo,
@@ -178,7 +178,7 @@ pub(crate) mod planted {
     impl Odd {
         pub(crate) const ALL: [Odd; 5] = [Odd::Fifo, Odd::Directory, Odd::Link, Odd::Socket, Odd::Huge];
 
-        /// Puts it there.
+        /// Creates the object.
         pub(crate) fn plant(self, path: &Path) {
             match self {
                 Odd::Fifo => mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o644), 0).unwrap(),
