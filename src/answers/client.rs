@@ -6,14 +6,14 @@ use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, ClientBuilder};
 use trust::NoAuthorities;
 
-/// A client of other servers, to be completed: it follows no redirect, and takes no proxy of the environment, which is nobody's
-/// decision. Where certificates will be `verified`, [`trust`] says whose; otherwise none are needed, and a zone may have none. Reads
-/// files: blocks.
+/// Starts a client of other servers. It follows no redirects, and ignores proxies in the environment, which nobody has
+/// configured. If certificates are to be `verified`, [`trust`] provides the authorities; otherwise none are needed, and
+/// a zone may have none. Blocks, because it reads files.
 ///
 /// # Errors
-/// When there is nobody to trust.
+/// There are no authorities to trust.
 pub fn client_builder(verified: bool) -> Result<ClientBuilder, NoAuthorities> {
-    // An error says that the choice has been made.
+    // An error means that a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let authorities = if verified { trust::authorities()? } else { Vec::new() };
     let certificates = authorities.iter().filter_map(|authority| Certificate::from_der(authority).ok());

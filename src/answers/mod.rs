@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Clients of other servers, and their answers: none is longer than its reader expects, whatever its sender says.
+//! Clients of other servers, and their answers, which are never longer than the reader expects.
 
 mod client;
 
@@ -11,21 +11,21 @@ use reqwest::Response;
 
 pub use client::client_builder;
 
-/// Why there is no whole answer.
+/// Why an answer could not be read completely.
 #[derive(Debug, thiserror::Error)]
 pub enum AnswerError {
-    /// It is longer than this.
+    /// The answer is longer than this.
     #[error("it has more than {0} bytes")]
     TooLong(usize),
-    /// It ended before its end.
+    /// The answer ended early.
     #[error("it broke off")]
     Broken(#[source] reqwest::Error),
 }
 
-/// The whole body of at most `limit` bytes. Of one that is announced to be longer nothing is read.
+/// Returns the complete body of at most `limit` bytes. If a longer one is announced, nothing is read.
 ///
 /// # Errors
-/// See [`AnswerError`]. The error of a broken answer has no URL.
+/// See [`AnswerError`]. The error of a broken answer contains no URL.
 pub async fn whole(mut response: Response, limit: usize) -> Result<Bytes, AnswerError> {
     if response.content_length().is_some_and(|length| length > limit as u64) {
         return Err(AnswerError::TooLong(limit));
@@ -49,7 +49,7 @@ mod tests {
 
     use super::*;
 
-    /// What comes of an answer with this head whose body is sent for as long as somebody reads it.
+    /// Returns the result for an answer with this head, whose body is sent for as long as it is read.
     async fn endless(head: &'static str) -> Result<Bytes, AnswerError> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
