@@ -2,10 +2,10 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What commands say to a person or a script: the one place that writes to standard output and standard error.
+//! Output of commands for a person or a script. No other code writes to standard output and standard error.
 //!
-//! The macros of the standard library end the process with a panic when the other end of a pipe is gone or a disk is full.
-//! Here a command ends as others do: quietly, by SIGPIPE, when nobody reads on; and with a message where the system refuses.
+//! The macros of the standard library panic if the other end of a pipe is closed or a disk is full. Here a command ends as
+//! usual: silently, by SIGPIPE, if nobody reads its output any more, and with a message if the system reports an error.
 
 use std::fmt::Display;
 use std::io::{self, BufWriter, Stdout, Write};
@@ -16,26 +16,26 @@ use signal_hook::low_level::emulate_default_handler;
 /// Writes `text` to standard output.
 ///
 /// # Errors
-/// Why the system does not take it.
+/// The reason why it cannot be written.
 pub fn print(text: impl Display) -> Result<(), String> {
     let mut output = Output::default();
     write!(output, "{text}").and_then(|()| output.flush()).map_err(|error| unwritten(&error))
 }
 
-/// The same with the end of a line behind it.
+/// Writes `text` and a line end to standard output.
 ///
 /// # Errors
-/// As [`print()`].
+/// Those of [`print()`].
 pub fn print_line(text: impl Display) -> Result<(), String> {
     print(format_args!("{text}\n"))
 }
 
-/// Writes a line to standard error. Where that fails there is nobody left to tell.
+/// Writes a line to standard error. If that fails, it cannot be reported anywhere.
 pub fn complain(text: impl Display) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// Standard output for many bytes. What was written counts when it was flushed.
+/// Buffered standard output for many bytes. They are written for certain only after a flush.
 #[derive(Debug)]
 pub struct Output(BufWriter<Stdout>);
 
@@ -55,16 +55,16 @@ impl Write for Output {
     }
 }
 
-/// Why standard output has not taken something.
+/// Formats an error of writing to standard output.
 pub fn unwritten(error: &io::Error) -> String {
     format!("cannot write to standard output: {error}")
 }
 
-/// Ends the process as SIGPIPE does when a pipe has nobody at its other end. The signal itself is ignored: it would also come
-/// from sockets, whose other ends come and go.
+/// Ends the process as SIGPIPE would if the reader of a pipe is gone. The signal itself is ignored, because it would
+/// also come from sockets, whose peers come and go.
 fn end_without_reader(error: &io::Error) {
     if error.kind() == io::ErrorKind::BrokenPipe {
-        // It comes back only if the system refuses, and then the error is told.
+        // The call returns only if the system refuses. The error is then reported.
         let _ = emulate_default_handler(SIGPIPE);
     }
 }
