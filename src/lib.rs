@@ -4,7 +4,7 @@
 
 //! IMGAPI: Triton DataCenter's image registry.
 //!
-//! The rooms, from the top: calls go down this list, never up. `docs/architecture.md` walks through them.
+//! The rooms, from top to bottom: calls go down this list, never up. `docs/architecture.md` explains them.
 #![deny(
     clippy::print_stdout,
     clippy::print_stderr,

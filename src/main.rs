@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The `imgapi` command: parse the command line, call one function.
+//! The `imgapi` command: parses the command line and calls one function.
 #![deny(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use imgapi::{adm, auth, config, config_agent, console, manta_setup, server};
 
-/// The version, and in a release the commit's stamp.
+/// The version; in a release it includes a stamp of the commit.
 const VERSION: &str = match option_env!("IMGAPI_VERSION") {
     Some(version) => version,
     None => env!("CARGO_PKG_VERSION"),
@@ -78,10 +78,10 @@ fn main() -> ExitCode {
     ended(done)
 }
 
-/// A mistake in the command line, on standard error; or the help or version that was asked for, on standard output.
+/// Prints an error of the command line on standard error, or the requested help or version on standard output.
 fn tell(answer: &clap::Error) -> ExitCode {
     if answer.use_stderr() {
-        // Where that fails there is nobody left to tell.
+        // If that fails, it cannot be reported anywhere.
         let _ = answer.print();
         return ExitCode::from(answer.exit_code().try_into().unwrap_or(1));
     }
