@@ -40,7 +40,7 @@ pub(super) async fn update_acl(
     reply(&image, &context.form(&state, false))
 }
 
-/// The accounts in the body, an array of UUIDs.
+/// Reads the accounts in the body, an array of UUIDs.
 fn accounts(body: &Parsed) -> ApiResult<Vec<Uuid>> {
     let invalid = |message: String| ApiError::invalid_parameter("acl", FieldCode::Invalid, message);
     let Parsed::Json(Value::Array(items)) = body else {

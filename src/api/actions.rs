@@ -23,8 +23,8 @@ use super::reply::reply;
 use crate::images::{self, ApiError, ApiResult};
 use crate::manifest::{FieldCode, FieldError, Image, Record, json};
 
-/// What a request can ask for, by the spelling of `action`. The order in which they are told apart is that of 4.13.1: it
-/// decides which mistake a client is told first.
+/// Carries out the action that `action` names. The actions are checked in the order of 4.13.1, which decides which of
+/// several errors a client gets.
 pub(super) async fn act_on_image(
     State(state): State<AppState>,
     context: Context,
@@ -33,7 +33,7 @@ pub(super) async fn act_on_image(
     body: Body,
 ) -> ApiResult<Response> {
     let body = read_body(&context, &headers, body).await?;
-    // A repeated action is none that is known, and is told so when its turn comes.
+    // A repeated action is an unknown one, which is reported further below.
     let action = context.params.non_empty("action").ok().flatten();
     match action {
         Some("import") => return imports::import(&state, &context, &headers, path, body).await,
@@ -63,7 +63,7 @@ async fn export(state: &AppState, context: &Context, path: ImagePath, body: &Par
     Ok(Json::rendered(json::pretty(&exported)?).into_response())
 }
 
-/// The actions that are subject to `If-Match` and `If-None-Match`. Conditions come before the action, known or not.
+/// The actions that `If-Match` and `If-None-Match` apply to. These conditions are checked before the action, known or not.
 async fn change(
     state: &AppState,
     context: &Context,
@@ -78,12 +78,12 @@ async fn change(
         Some("activate") => images::activate(app, access, precondition).await,
         Some("enable") => images::set_disabled(app, access, precondition, false).await,
         Some("disable") => images::set_disabled(app, access, precondition, true).await,
-        // Without channels it is an action like any other that there is not.
+        // Without channels this is an unknown action like any other.
         Some("channel-add") if !app.config.channels.is_empty() => {
             images::add_channel(app, access, precondition, channel_to_add(&body)?).await
         }
         Some("update") => {
-            // An `account` without a value is no account, but not an operator's call either.
+            // An empty `account` names no account, but it does not make the call an operator's either.
             let is_operator = context.params.one("account")?.is_none();
             images::update(app, access, precondition, members(body)?, is_operator).await
         }
@@ -95,7 +95,7 @@ async fn change(
     }
 }
 
-/// The `channel` in the body; `None` where something else is.
+/// Returns the `channel` in the body; `None` if the body has another form.
 fn channel_to_add(body: &Parsed) -> ApiResult<Option<&str>> {
     match body {
         Parsed::Absent | Parsed::Json(Value::Null) => {
@@ -106,7 +106,7 @@ fn channel_to_add(body: &Parsed) -> ApiResult<Option<&str>> {
     }
 }
 
-/// The members of an update. Those of an array are its indices, which nothing is called, as in 4.13.1.
+/// Returns the members of an update. As in 4.13.1, those of an array are its indices, which are unknown members.
 fn members(body: Parsed) -> ApiResult<Record> {
     match body {
         Parsed::Json(Value::Array(items)) => {

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Memory of request bodies that are on their way: a client that sends its body slowly keeps it here.
+//! Bounds the memory of request bodies that are being received: a slow client keeps its body in memory here.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,27 +11,27 @@ use axum::body::Body;
 use http_body_util::BodyExt;
 use tokio::sync::oneshot;
 
-/// Bodies of so many bytes are not counted: a connection takes as much.
+/// Bodies up to this many bytes are not counted, because a connection needs as much.
 const SMALL: usize = 16 << 10;
 
-/// How much memory the bodies on their way may take, all together.
+/// The most memory of all bodies that are being received.
 const MOST: usize = 64 << 20;
 
 /// The bodies of this process.
 static BODIES: Arriving = Arriving::new(MOST);
 
-/// Why there is no body.
+/// Why a body could not be received.
 #[derive(Debug)]
 pub(super) enum NoBody {
-    /// It is longer than it may be.
+    /// The body is longer than allowed.
     TooLong,
-    /// Others needed its memory.
+    /// Its memory was needed for newer bodies.
     Displaced,
     /// The client went away, or broke the framing of its body.
     Broken(axum::Error),
 }
 
-/// The whole body, of at most so many bytes.
+/// Receives the complete body, of at most `longest` bytes.
 pub(super) async fn receive(body: Body, longest: usize) -> Result<Vec<u8>, NoBody> {
     BODIES.receive(body, longest).await
 }
@@ -42,7 +42,7 @@ struct Arriving {
     all: Mutex<All>,
 }
 
-/// Bodies on their way, the oldest first.
+/// The bodies that are being received, the oldest first.
 #[derive(Debug)]
 struct All {
     bytes: usize,
@@ -53,11 +53,11 @@ struct All {
 #[derive(Debug)]
 struct Counted {
     bytes: usize,
-    /// Dropped when others need the memory.
+    /// Dropped when newer bodies need the memory, which ends the body.
     _may_stay: oneshot::Sender<()>,
 }
 
-/// A body among the others. It takes no memory any more when this is dropped.
+/// A counted body. When this is dropped, its memory is no longer counted.
 #[derive(Debug)]
 struct Place<'a> {
     arriving: &'a Arriving,
@@ -70,7 +70,8 @@ impl Arriving {
         Arriving { most, all: Mutex::new(All { bytes: 0, next: 0, bodies: BTreeMap::new() }) }
     }
 
-    /// In the order in which they have become large, bodies make room for later ones: so a slow sender is in nobody's way.
+    /// Receives a body. Bodies give way to newer ones in the order in which they became large, so that slow senders
+    /// block nobody.
     async fn receive(&self, mut body: Body, longest: usize) -> Result<Vec<u8>, NoBody> {
         let (mut received, mut place) = (Vec::new(), None);
         while let Some(frame) = next_frame(&mut body, place.as_mut()).await? {
@@ -80,7 +81,7 @@ impl Arriving {
                 return Err(NoBody::TooLong);
             }
             if length > received.capacity() {
-                // Not twice as much as the longest one needs.
+                // The buffer does not grow to twice the length of the longest body.
                 let capacity = length.max((2 * received.capacity()).min(longest));
                 if capacity > SMALL {
                     place.get_or_insert_with(|| self.enter()).take(capacity)?;
@@ -102,7 +103,7 @@ impl Arriving {
     }
 
     fn all(&self) -> MutexGuard<'_, All> {
-        // Each change of it is complete before anything can fail.
+        // Each change is complete before anything can panic.
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -122,7 +123,7 @@ async fn next_frame(
 }
 
 impl Place<'_> {
-    /// Takes so many bytes in all.
+    /// Sets the total number of bytes that the body occupies.
     fn take(&mut self, bytes: usize) -> Result<(), NoBody> {
         let mut all = self.arriving.all();
         let Some(counted) = all.bodies.get_mut(&self.id) else { return Err(NoBody::Displaced) };
@@ -162,7 +163,7 @@ mod tests {
 
     type Receiving<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, NoBody>> + 'a>>;
 
-    /// So many bytes in small parts, and then the rest of the body never comes.
+    /// Returns a body that sends this many bytes in small parts and then never ends.
     fn unfinished(arriving: &Arriving, bytes: usize) -> Receiving<'_> {
         let parts = stream::iter((0..bytes / 1024).map(|_| Ok::<_, BoxError>(Bytes::from(vec![b'x'; 1024]))));
         Box::pin(arriving.receive(Body::from_stream(parts.chain(stream::pending())), LONGEST))
@@ -180,7 +181,7 @@ mod tests {
             assert!(futures_util::poll!(body).is_pending());
         }
         assert!(arriving.all().bytes <= 200 << 10);
-        // Small ones need no room.
+        // Small bodies are not counted.
         assert_eq!(arriving.receive(whole(SMALL), LONGEST).await.unwrap().len(), SMALL);
         assert_eq!(arriving.all().bodies.len(), 3);
         assert_eq!(arriving.receive(whole(LONGEST), LONGEST).await.unwrap().len(), LONGEST);

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The end of an exchange: whatever way it ends, it is counted and audited once.
+//! The end of an exchange: however it ends, it is counted and audited once.
 
 use std::error::Error;
 use std::pin::Pin;
@@ -22,15 +22,15 @@ use super::version;
 use crate::images::{ApiError, Code, off_the_runtime};
 use crate::telemetry::{self, Audit, AuditRequest, AuditResponse, ErrorRecord, GaugeGuard, Metrics};
 
-/// Status in records and metrics of a request whose client left before it was answered, as other servers have it.
+/// The status in records and metrics if the client left before it was answered; other servers use the same.
 const CLIENT_CLOSED: u16 = 499;
 
-/// Records the exchange when dropped: with the last byte of the response, or when the client has gone.
+/// Records the exchange when it is dropped: with the last byte of the response, or when the client has gone.
 pub(super) struct Finish {
     context: Context,
     metrics: Arc<Metrics>,
     answer: Option<Answer>,
-    /// Bytes of the response's body so far.
+    /// The bytes of the response's body that were sent so far.
     sent: u64,
     _in_flight: GaugeGuard,
 }
@@ -48,7 +48,7 @@ impl Finish {
         Finish { context, _in_flight: metrics.request_started(), metrics, answer: None, sent: 0 }
     }
 
-    /// The response, with the record tied to its end.
+    /// Returns the response, and ties the record to its end.
     pub(super) fn watch(mut self, mut response: Response) -> Response {
         let extensions = response.extensions_mut();
         let json = extensions.remove::<JsonText>().map(|text| text.0);
@@ -110,7 +110,7 @@ impl Drop for Finish {
             answer.status,
             context.started.elapsed(),
         );
-        // What is not JSON is a file.
+        // A body that is not JSON is a file.
         if answer.json.is_none() {
             self.metrics.file_bytes_out(self.sent);
         }
@@ -123,12 +123,12 @@ impl Drop for Finish {
     }
 }
 
-/// Our own failures are worth a record of their own: an alarm for what must not happen, a warning for a backend that
-/// is away.
+/// Logs a failure of this server in addition to the audit record: as an error, which is an alarm, if it must not
+/// happen, and as a warning if a backend is unavailable.
 fn report(context: &Context, failure: &ApiError) {
     let req_id = context.id_text();
     match failure.code() {
-        // What another server has answered is relayed with its own status.
+        // The answer of another server is relayed with its own status.
         Code::InternalError if failure.cause().is_some() && failure.status() >= 500 => {
             tracing::error!(req_id, err.json = %error_record(failure), "{failure}");
         }

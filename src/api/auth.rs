@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Who may call: what happens between the routing of a request and its handler.
+//! Authentication of a request between its routing and its handler.
 
 use axum::extract::{FromRequestParts, MatchedPath};
 use axum::http::request::Parts;
@@ -15,7 +15,7 @@ use crate::auth::{AuthError, Demand};
 
 use crate::images::{ApiError, ApiResult, Code};
 
-/// Finds out who sent a request to a route that asks this of its callers, and notes it in the request's context.
+/// Authenticates the sender of a request as its route demands, and notes the caller in the request's context.
 pub(super) async fn admit(state: &AppState, demand: Demand, parts: &mut Parts) -> ApiResult<()> {
     if demand == Demand::None || !state.auth().is_enabled() {
         return Ok(());
@@ -23,11 +23,11 @@ pub(super) async fn admit(state: &AppState, demand: Demand, parts: &mut Parts) -
     let of_an_image =
         parts.extensions.get::<MatchedPath>().is_some_and(|path| path.as_str().contains("{uuid}"));
     if demand == Demand::Passive && of_an_image {
-        // Reads check the UUID before they ask who it is; changes do it the other way round.
+        // Reads check the UUID before they authenticate the caller; changes check it afterwards.
         ImageUuid::from_request_parts(parts, state).await?;
     }
     let context = Context::from_request_parts(parts, state).await?;
-    // As received: the path may have been rewritten since.
+    // The URI as received; the path may have been normalised since.
     let target = context.uri.to_string();
     let head = Head {
         method: context.method.as_str(),

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Request bodies that are parsed: JSON, and the other forms that 4.13.1 accepts in its place.
+//! Request bodies that are parsed: JSON, and the other forms that 4.13.1 accepts instead.
 
 use std::io::Read;
 use std::time::Duration;
@@ -23,35 +23,35 @@ use crate::config::Stalled;
 use crate::images::{ApiError, ApiResult, Code, Size};
 use crate::manifest::json;
 
-/// Most bytes of a body that is parsed, before and after decompression. 4.13.1 has no limit; the largest manifest it
+/// The most bytes of a parsed body, before and after decompression. 4.13.1 has no limit; the largest manifest that it
 /// accepts, without an absurd `acl`, is a few hundred KiB.
 const MAX_BODY: usize = 4 << 20;
 
-/// Most values in JSON, those in objects and arrays counted one by one. An ACL has 100,000 at most.
+/// The most values in JSON, counting each value in objects and arrays. An ACL has at most 100,000.
 const MAX_VALUES: usize = 200_000;
 
-/// About how many bytes of memory a value takes while a request is worked on: measured with objects of one member, refused.
+/// The approximate memory in bytes of a value while a request is processed: measured with rejected objects of one member.
 const VALUE: usize = 1024;
 
-/// How long such a body may take.
+/// How long receiving such a body may take.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Most fields of a form.
+/// The most fields of a form.
 const MAX_FIELDS: usize = 1000;
 
 /// A parsed body.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Parsed {
-    /// No body, or one of a type that is not read.
+    /// There is no body, or its type is not read.
     Absent,
-    /// JSON, or a form as an object of texts.
+    /// JSON, or a form as an object of strings.
     Json(Value),
-    /// Something else: text, or bytes of a type that nothing here can use.
+    /// Anything else: text, or bytes of an unknown type.
     Other,
 }
 
 impl Parsed {
-    /// The members of an object; none of anything else.
+    /// Returns the members of an object; `None` for any other value.
     pub(super) fn members(&self) -> Option<&Map<String, Value>> {
         match self {
             Parsed::Json(Value::Object(members)) => Some(members),
@@ -59,7 +59,7 @@ impl Parsed {
         }
     }
 
-    /// The members of an object. Anything else is reported under the field `body`.
+    /// Returns the members of an object. Any other value is reported under the field `body`.
     pub(super) fn into_object(self) -> ApiResult<Map<String, Value>> {
         match self {
             Parsed::Json(Value::Object(members)) => Ok(members),
@@ -68,7 +68,7 @@ impl Parsed {
     }
 }
 
-/// The body of a request, noted for its audit record.
+/// Reads the body of a request, and notes it for the audit record.
 pub(super) async fn read_body(context: &Context, headers: &HeaderMap, body: Body) -> ApiResult<Parsed> {
     let parsed = parse(headers, body, &context.size).await?;
     if let Parsed::Json(value) = &parsed {
@@ -87,7 +87,7 @@ async fn parse(headers: &HeaderMap, body: Body, size: &Size) -> ApiResult<Parsed
     if received.is_empty() {
         return Ok(Parsed::Absent);
     }
-    // What a compressed one becomes is not known yet.
+    // The decompressed length of a compressed body is not known yet.
     size.add(if headers.contains_key(header::CONTENT_ENCODING) { MAX_BODY } else { received.len() }).await;
     if content_type != "multipart/form-data" {
         check_md5(headers, &received)?;
@@ -115,7 +115,7 @@ fn content_type(headers: &HeaderMap) -> String {
 }
 
 async fn collect(body: Body) -> ApiResult<Bytes> {
-    // It says so itself, and need not come.
+    // Such a body is rejected by its announced length, before it is received.
     if HttpBody::size_hint(&body).lower() > MAX_BODY as u64 {
         return Err(too_long());
     }
@@ -140,8 +140,7 @@ fn too_long() -> ApiError {
     too_large(format_args!("{MAX_BODY} bytes"))
 }
 
-/// How many values there are in JSON, before anything is made of it: each but the first comes behind a bracket, a
-/// brace or a comma.
+/// Counts the values in JSON before it is parsed: each value but the first comes after a bracket, a brace or a comma.
 fn values_in(raw: &[u8]) -> usize {
     let (mut values, mut in_text, mut is_escaped) = (1, false, false);
     for byte in raw {
@@ -172,7 +171,7 @@ fn decode(headers: &HeaderMap, raw: Bytes) -> ApiResult<Bytes> {
     }
 }
 
-/// Compares the body as it was received, perhaps compressed.
+/// Checks the MD5 of the body as received, before decompression.
 fn check_md5(headers: &HeaderMap, received: &[u8]) -> ApiResult<()> {
     let Some(expected) = headers.get("content-md5").filter(|expected| !expected.is_empty()) else {
         return Ok(());
@@ -190,12 +189,12 @@ fn parse_json(raw: &[u8]) -> ApiResult<Parsed> {
         .map_err(|error| ApiError::new(Code::InvalidContent, format!("the body is not valid JSON: {error}")))
 }
 
-/// JSON that came under the type of a form, as `curl -d` sends it unless told otherwise. No form looks like it.
+/// Parses JSON that was sent with the type of a form, as `curl -d` does by default. No form looks like JSON.
 fn json_as_form(raw: &[u8]) -> Option<Parsed> {
     if looks_like_json(raw) { parse_json(raw).ok() } else { None }
 }
 
-/// Whether it may be JSON that has several values.
+/// Returns whether the body may be JSON with several values.
 fn looks_like_json(raw: &[u8]) -> bool {
     matches!(raw.trim_ascii_start().first(), Some(b'{' | b'['))
 }
@@ -264,7 +263,7 @@ mod tests {
         let with = |values: usize| format!("[{}0]", "0,".repeat(values - 2));
         assert!(parsed(&[JSON], with(MAX_VALUES)).await.is_ok());
         assert_eq!(parsed(&[JSON], with(MAX_VALUES + 1)).await, Err(Code::RequestEntityTooLarge));
-        // In a form, and in a text, they are nothing but commas.
+        // In a form, and in a string, these are only commas.
         let commas = ",".repeat(MAX_VALUES + 1);
         let form = ("content-type", "application/x-www-form-urlencoded");
         assert!(parsed(&[form], format!("description={commas}")).await.is_ok());

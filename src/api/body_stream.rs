@@ -12,13 +12,13 @@ use super::AppState;
 use crate::config::Stalled;
 use crate::images::{self, ApiError, Code};
 
-/// Why a body ended before its end.
+/// Why a body ended early.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BodyError {
     /// The client went away, or broke the framing of its body.
     #[error("the request body is broken")]
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// It came too slowly.
+    /// The body came too slowly.
     #[error("the request body was given up: {0}")]
     Stalled(#[from] Stalled),
 }
@@ -35,7 +35,7 @@ impl From<BodyError> for ApiError {
     }
 }
 
-/// The bytes of `body`, which has to keep to the limits of transfers.
+/// Returns the bytes of `body`, to which the limits of transfers apply.
 pub(super) fn stream(state: &AppState, body: Body) -> impl Stream<Item = Result<Bytes, BodyError>> {
     let chunks = body.into_data_stream().map(|chunk| chunk.map_err(|error| BodyError::Broken(error.into())));
     images::paced(state.app(), chunks)

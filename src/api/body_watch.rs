@@ -2,8 +2,8 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Whether the body of a request was read. After an answer that came before its end the connection is of no further use,
-//! and a client that keeps connections has to be told.
+//! Notices whether the body of a request was read. If the answer was sent before the body's end, the connection cannot
+//! be reused, and the client has to be told.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,18 +15,18 @@ use axum::body::Body;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-/// Tells whether a body was read to its end.
+/// Reports whether a body was read to its end.
 #[derive(Debug)]
 pub(super) struct Reading(Option<Arc<AtomicBool>>);
 
 impl Reading {
-    /// Whether nothing of it is left.
+    /// Returns whether the body was read completely.
     pub(super) fn is_over(&self) -> bool {
         self.0.as_ref().is_none_or(|over| over.load(Ordering::Relaxed))
     }
 }
 
-/// The same body, watched.
+/// Wraps a body, and returns what reports on it.
 pub(super) fn watch(body: Body) -> (Body, Reading) {
     if body.is_end_stream() {
         return (body, Reading(None));

@@ -26,7 +26,7 @@ pub(super) async fn change_stor(
     let params = context.params.or_from(body.members(), &["stor"])?;
     let stor = parse_stor(state, params.non_empty("stor")?)?;
     let image = images::change_stor(state.app(), access, stor).await?;
-    // As in 4.13.1, always the newer form, and without a tag.
+    // As in 4.13.1, the answer always has the newer form, and no entity tag.
     let form = ApiForm { version: ApiVersion::V2, admin_fields: true, ..context.form(state, true) };
     Ok(Json::rendered(json::pretty(&image.api(&form))?).into_response())
 }

@@ -13,7 +13,7 @@ use super::reply::Json;
 use crate::images::{self, ApiResult};
 use crate::manifest::json;
 
-/// Only a datacenter has it. The body is ignored; the answer is the clone, without a tag.
+/// Only available in a datacenter. The body is ignored. The answer is the clone, without an entity tag.
 pub(super) async fn clone_image(
     State(state): State<AppState>,
     context: Context,

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Conditional requests, RFC 9110 section 13, over the tag and the time that the response carries.
+//! Conditional requests (RFC 9110, section 13), based on the entity tag and the time of the response.
 
 use std::time::SystemTime;
 
@@ -12,21 +12,21 @@ use super::reply::etag;
 use crate::images::{ApiError, ApiResult, Code, Precondition};
 use crate::manifest::{ApiForm, times};
 
-/// What a resource's current representation is known by.
+/// The validators of a resource's current representation.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Validators<'a> {
     /// The entity tag, without quotes.
     pub(super) etag: &'a str,
-    /// When it was last modified, where that is known.
+    /// When it was last modified, if known.
     pub(super) modified: Option<SystemTime>,
 }
 
-/// What a client that meets the conditions of a read gets.
+/// The answer to a read whose conditions hold.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// The representation.
     Send,
-    /// 304: it has it.
+    /// 304: the client has the current representation.
     NotModified,
 }
 
@@ -51,19 +51,19 @@ fn write(headers: &HeaderMap, current: Validators<'_>) -> ApiResult<()> {
     }
 }
 
-/// Whether a `Range` is to be honoured: without an `If-Range`, or when that names the current representation.
+/// Returns whether a `Range` applies: without `If-Range`, or if that names the current representation.
 pub(super) fn range_applies(headers: &HeaderMap, current: Validators<'_>) -> bool {
     let Some(condition) = headers.get(header::IF_RANGE) else { return true };
     let Ok(condition) = condition.to_str() else { return false };
     match httpdate::parse_http_date(condition) {
         Ok(time) => current.modified.is_some_and(|modified| seconds(modified) == seconds(time)),
-        // A weak tag does not say that the bytes are the same.
+        // A weak tag does not mean that the bytes are the same.
         Err(_) => !condition.starts_with("W/") && unquoted(condition) == current.etag,
     }
 }
 
-/// The conditions of a change of an image, compared with the tag of the version that is changed. `form` is that in which
-/// the client sees the image.
+/// Returns the conditions of a change of an image, for the tag of the version that is changed. `form` is the form in
+/// which the client sees the image.
 pub(super) fn precondition(headers: &HeaderMap, form: ApiForm) -> Precondition {
     let conditions: HeaderMap = [header::IF_MATCH, header::IF_NONE_MATCH]
         .into_iter()
@@ -100,7 +100,7 @@ fn header_list(headers: &HeaderMap, name: HeaderName) -> Option<String> {
     Some(values.join(",")).filter(|tags| !tags.is_empty())
 }
 
-/// Tags come with or without quotes and `W/`: 4.13.1 sends its own without.
+/// Tags may be sent with or without quotes and `W/`, because 4.13.1 sends its own without.
 fn matches(tags: &str, etag: &str) -> bool {
     let mut rest = tags;
     while let Some(tag) = next_tag(&mut rest) {
@@ -112,7 +112,7 @@ fn matches(tags: &str, etag: &str) -> bool {
     false
 }
 
-/// Takes the next element off a list. A comma within quotes is part of the tag.
+/// Removes the next element from a list. A comma within quotes is part of the tag.
 fn next_tag<'a>(rest: &mut &'a str) -> Option<&'a str> {
     let list = rest.trim_start_matches([' ', '\t', ',']);
     let mut quoted = false;
@@ -135,7 +135,7 @@ fn time(headers: &HeaderMap, name: HeaderName) -> Option<SystemTime> {
     httpdate::parse_http_date(text).ok().or_else(lenient)
 }
 
-/// HTTP dates have whole seconds.
+/// HTTP dates have a resolution of seconds.
 fn seconds(time: SystemTime) -> u64 {
     time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
@@ -173,7 +173,7 @@ mod tests {
         assert_eq!(outcome(&[("if-modified-since", MODIFIED)]), Ok(Outcome::NotModified));
         assert_eq!(outcome(&[("if-modified-since", "Sun, 06 Nov 1994 08:49:36 GMT")]), Ok(Outcome::Send));
         assert_eq!(outcome(&[("if-modified-since", "yesterday")]), Ok(Outcome::Send));
-        // A tag is the better evidence.
+        // A tag takes precedence over a time.
         assert_eq!(outcome(&[("if-none-match", "x"), ("if-modified-since", MODIFIED)]), Ok(Outcome::Send));
     }
 

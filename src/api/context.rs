@@ -23,17 +23,17 @@ use crate::manifest::{ApiForm, ApiVersion, FieldError, Mode, Uuid};
 const REQUEST_ID: [HeaderName; 2] =
     [HeaderName::from_static("request-id"), HeaderName::from_static("x-request-id")];
 
-/// What a request calls all channels.
+/// The value of `channel` for all channels.
 const ALL_CHANNELS: &str = "*";
 
-/// Name of a route that did not match.
+/// The name of the route if none matched.
 const UNKNOWN: &str = "unknown";
 
-/// The other end of a connection, as the server puts it into every request's extensions.
+/// The client's address, which the server adds to every request's extensions.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
 
-/// A request as all steps on its way see it.
+/// A request, shared by all steps of its processing.
 #[derive(Debug, Clone)]
 pub(super) struct Context(Arc<Exchange>);
 
@@ -42,26 +42,26 @@ pub(super) struct Context(Arc<Exchange>);
 pub(super) struct Exchange {
     /// When the head of the request had arrived.
     pub(super) started: Instant,
-    /// The caller's `request-id`, or one of ours. Any text.
+    /// The `request-id` from the caller, or a new one. It may be any text.
     pub(super) id: HeaderValue,
     pub(super) peer: Option<SocketAddr>,
     pub(super) method: Method,
-    /// As received.
+    /// The URI as received.
     pub(super) uri: Uri,
     pub(super) http_version: Version,
     pub(super) headers: HeaderMap,
     pub(super) params: Params,
-    /// Name of the route, once it is known.
+    /// The name of the route, once it is known.
     pub(super) route: OnceLock<&'static str>,
-    /// Version to answer in, once it is known.
+    /// The version of the API to answer in, once it is known.
     pub(super) version: OnceLock<ApiVersion>,
-    /// Who sent it, once it is known.
+    /// The caller, once it is authenticated.
     pub(super) caller: OnceLock<Caller>,
     /// The text of a parsed JSON body, for the audit record.
     pub(super) body: OnceLock<Bytes>,
-    /// Whether there is much to do.
+    /// How much work the request is.
     pub(super) size: Size,
-    /// How old what the answer says may be, where the database is away.
+    /// How outdated the answer may be, if the database is unavailable.
     pub(super) stale: OnceLock<Duration>,
 }
 
@@ -87,13 +87,13 @@ impl Context {
         }))
     }
 
-    /// The form in which this request's images are shown.
+    /// Returns the form in which this request's images are shown.
     pub(super) fn form(&self, state: &AppState, admin_fields: bool) -> ApiForm {
         let version = self.version.get().copied().unwrap_or(ApiVersion::V1);
         ApiForm { version, mode: state.app().config.mode, admin_fields }
     }
 
-    /// The channel of a request, for routes that are about one channel; `None` where there are no channels.
+    /// Returns the channel of a request, for routes that concern a single channel; `None` if the server has no channels.
     pub(super) fn channel(&self, state: &AppState) -> ApiResult<Option<ChannelId>> {
         let channels = &state.app().config.channels;
         if channels.is_empty() {
@@ -113,7 +113,7 @@ impl Context {
         Err(ApiError::invalid_request(vec![problem]))
     }
 
-    /// The same for routes that can be about all channels, too: `*` is `None`.
+    /// Returns the channel, for routes that may also concern all channels: `*` is `None`.
     pub(super) fn channel_or_all(&self, state: &AppState) -> ApiResult<Option<ChannelId>> {
         match self.params.one("channel") {
             Ok(Some(ALL_CHANNELS)) => Ok(None),
@@ -121,7 +121,7 @@ impl Context {
         }
     }
 
-    /// Takes what a read has found for the answer, and remembers how old it is.
+    /// Returns the result of a read, and remembers its age.
     pub(super) fn found<T>(&self, found: Found<T>) -> T {
         if let Some(age) = found.stale {
             let _ = self.stale.set(age);
@@ -129,7 +129,7 @@ impl Context {
         found.value
     }
 
-    /// The name of the user who sent the request; `None` for an anonymous one.
+    /// Returns the name of the authenticated user; `None` if the request is anonymous.
     pub(super) fn user(&self) -> Option<&str> {
         match self.caller.get()? {
             Caller::User(name) => Some(name),
@@ -137,12 +137,12 @@ impl Context {
         }
     }
 
-    /// Whether the caller may only read images that are active: strangers on a server that has users.
+    /// Returns whether the caller may read active images only: anonymous callers on a server with users.
     pub(super) fn sees_active_only(&self, state: &AppState) -> bool {
         state.app().config.mode != Mode::Dc && state.auth().is_enabled() && self.user().is_none()
     }
 
-    /// `inclAdminFields`, which only users may ask for outside a datacenter.
+    /// Reads `inclAdminFields`, which outside a datacenter only users may set.
     pub(super) fn admin_fields(&self, state: &AppState) -> ApiResult<bool> {
         let wanted = self.params.flag("inclAdminFields")?;
         if wanted && state.app().config.mode != Mode::Dc && self.user().is_none() {
@@ -152,7 +152,7 @@ impl Context {
         Ok(wanted)
     }
 
-    /// Whether the request leaves no trace in the log unless it fails: health checks would drown everything else.
+    /// Returns whether the request is logged only if it fails, because health checks would hide everything else.
     pub(super) fn is_quiet(&self) -> bool {
         let path = self.uri.path();
         matches!(self.method, Method::GET | Method::HEAD) && (path == "/ping" || path.starts_with("/docs/"))
@@ -175,7 +175,7 @@ impl Deref for Context {
     }
 }
 
-/// What the caller sent under this name, several lines as one; `None` for nothing.
+/// Returns the header that the caller sent with this name, with several lines joined; `None` if it is absent or empty.
 fn id_of_caller(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
     let lines: Vec<_> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
     HeaderValue::from_bytes(&lines.join(&b", "[..])).ok().filter(|id| !id.is_empty())

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Cross-origin preflight requests, which restify answers by itself.
+//! Cross-origin preflight requests, which restify answers without a handler.
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -11,13 +11,13 @@ use axum::response::Response;
 
 use super::routes::Table;
 
-/// Request headers that a page of another origin may send.
+/// The request headers that a page of another origin may send.
 const ALLOWED_HEADERS: [&str; 7] =
     ["accept", "accept-version", "content-type", "request-id", "origin", "x-api-version", "x-request-id"];
 
 const MAX_AGE: HeaderValue = HeaderValue::from_static("3600");
 
-/// The answer to a preflight for a mounted method with allowed headers; `None` for everything else.
+/// Returns the answer to a preflight for a mounted method with allowed headers; `None` for any other request.
 pub(super) fn preflight(request: &Request, table: &Table, path: &str) -> Option<Response> {
     if request.method() != Method::OPTIONS {
         return None;

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! `/docs/`, `/` and `/favicon.ico`: what a browser asks a server for.
+//! `/docs/`, `/` and `/favicon.ico`: the paths that browsers request.
 
 use std::sync::OnceLock;
 
@@ -14,8 +14,7 @@ use super::redirect::moved;
 use super::static_content::Fixed;
 use crate::images::{ApiError, ApiResult, Code};
 
-/// A page of the documentation: its name below `/docs/` without `.html`, which is the name of its file without `.md`; its
-/// title, and its text in Markdown.
+/// A page of the documentation. Its name below `/docs/`, without `.html`, is also the name of its file, without `.md`.
 struct Page {
     name: &'static str,
     title: &'static str,
@@ -34,7 +33,7 @@ const STYLE: &str = "body{max-width:60em;margin:2em auto;padding:0 1em;font-fami
     table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:.2em .5em;text-align:left;vertical-align:top}\
     code,pre{background:#f4f4f4}pre{overflow:auto}";
 
-/// `GET /docs/…` — PublicDocs: pages by their exact names; nothing is looked for in files.
+/// `GET /docs/…` — PublicDocs: serves pages by their exact names. No files are read.
 pub(super) async fn public_docs(uri: Uri, headers: HeaderMap) -> ApiResult<Response> {
     let name = match uri.path().strip_prefix("/docs/") {
         Some("") | None => Some(PAGES[0].name),
@@ -72,7 +71,7 @@ impl Page {
     }
 }
 
-/// Gives each heading an anchor, and returns a table of contents in Markdown.
+/// Adds an anchor to each heading, and returns a table of contents in Markdown.
 fn add_anchors(events: &mut [Event<'_>]) -> String {
     let mut contents = String::new();
     let (mut start, mut title) = (0, String::new());
@@ -97,13 +96,13 @@ fn add_anchors(events: &mut [Event<'_>]) -> String {
     contents
 }
 
-/// The anchor of a heading, as other readers of Markdown make it, so that links hold everywhere.
+/// Returns the anchor of a heading, in the same way as other renderers of Markdown, so that links work everywhere.
 fn anchor_of(title: &str) -> String {
     let kept = title.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
     kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
 }
 
-/// Makes a link to the file of a page one to the page.
+/// Replaces a link to the file of a page by a link to the page.
 fn lead_to_pages(event: &mut Event<'_>) {
     let Event::Start(Tag::Link { dest_url, .. }) = event else { return };
     let (file, anchor) = dest_url.split_at(dest_url.find('#').unwrap_or(dest_url.len()));

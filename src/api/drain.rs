@@ -12,10 +12,10 @@ use tokio::time::timeout;
 
 use crate::config::Config;
 
-/// Longest wait for the disk. Ping must not depend on it.
+/// The longest wait for the disk, because Ping must not depend on it.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Whether an operator wants this server to get no more work: there is a file that says so. Balancers are told by Ping.
+/// Whether an operator has drained this server: a file says so, and Ping reports it to balancers.
 #[derive(Debug)]
 pub(super) struct Drain(Arc<DrainInner>);
 
@@ -32,7 +32,7 @@ impl Drain {
         Drain(Arc::new(DrainInner { file, known: AtomicBool::new(false), looking }))
     }
 
-    /// Whether the file is there now. A disk that does not answer changes nothing, and takes one thread.
+    /// Returns whether the file exists now. If the disk does not respond, the earlier answer stays, and only one thread waits.
     pub(super) async fn is_on(&self) -> bool {
         if let Ok(looking) = Arc::clone(&self.0.looking).try_acquire_owned() {
             let shared = Arc::clone(&self.0);
@@ -45,7 +45,7 @@ impl Drain {
                 }
                 drop(looking);
             });
-            // What was not found out in time will be known to the next one who asks.
+            // A check that takes too long provides the answer to a later call.
             let _ = timeout(PATIENCE, look).await;
         }
         self.0.known.load(Ordering::Relaxed)

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Extractors that answer, once for every route, what is the same for all routes of an image.
+//! Extractors that do the checks which all routes of an image share.
 
 use std::sync::Arc;
 
@@ -16,14 +16,15 @@ use crate::config::ChannelId;
 use crate::images::{self, Access, ApiError, Code};
 use crate::manifest::{Image, Uuid, View};
 
-/// The image that the path names, visible to the caller: 404 otherwise.
+/// The image in the path, if it is visible to the caller; otherwise 404.
 #[derive(Debug)]
 pub(super) struct VisibleImage {
     pub(super) access: Access,
     pub(super) image: Arc<View>,
 }
 
-/// The same for routes that change the image, as far as is known of it: 422 `NotImageOwner` for an account that only sees it.
+/// The image in the path, as known in memory, for routes that change it: 422 `NotImageOwner` for an account that may
+/// only see it.
 #[derive(Debug)]
 pub(super) struct OwnedImage {
     pub(super) access: Access,
@@ -61,8 +62,7 @@ impl FromRequestParts<AppState> for OwnedImage {
     }
 }
 
-/// The UUID that the path names and the channel of the request, for a route that has something else to check before it
-/// looks for the image.
+/// The UUID in the path and the channel of the request, for a route that has other checks before it looks up the image.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ImagePath {
     pub(super) uuid: Uuid,
@@ -70,19 +70,19 @@ pub(super) struct ImagePath {
 }
 
 impl ImagePath {
-    /// The rest of what [`VisibleImage`] does.
+    /// Does the remaining checks of [`VisibleImage`].
     pub(super) async fn visible(self, context: &Context, state: &AppState) -> Result<VisibleImage, ApiError> {
         VisibleImage::find(self.access(&context.params)?, context, state).await
     }
 
-    /// The rest of what [`OwnedImage`] does.
+    /// Does the remaining checks of [`OwnedImage`].
     pub(super) async fn owned(self, context: &Context, state: &AppState) -> Result<OwnedImage, ApiError> {
         let access = self.access(&context.params)?;
         let (image, ()) = images::checked(state.app(), access, |_| Ok(())).await?;
         Ok(OwnedImage { access, image })
     }
 
-    /// Who asks for the image, with these parameters.
+    /// Returns the access to the image, with the account in these parameters.
     pub(super) fn access(self, params: &Params) -> Result<Access, ApiError> {
         Ok(Access { uuid: self.uuid, channel: self.channel, account: params.account()? })
     }
@@ -91,7 +91,7 @@ impl ImagePath {
 impl FromRequestParts<AppState> for ImagePath {
     type Rejection = ApiError;
 
-    /// The UUID is checked before the channel, and both before the account, as in 4.13.1.
+    /// As in 4.13.1, the UUID is checked before the channel, and both before the account.
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let ImageUuid(uuid) = ImageUuid::from_request_parts(parts, state).await?;
         let context = Context::from_request_parts(parts, state).await?;
@@ -99,14 +99,14 @@ impl FromRequestParts<AppState> for ImagePath {
     }
 }
 
-/// The UUID that the path names, for a route without channels.
+/// The UUID in the path, for a route without channels.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ImageUuid(pub(super) Uuid);
 
 impl FromRequestParts<AppState> for ImageUuid {
     type Rejection = ApiError;
 
-    /// What is not a lower-case UUID is an unknown resource, not a bad parameter.
+    /// Anything but a lower-case UUID is an unknown resource, not an invalid parameter.
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let params = RawPathParams::from_request_parts(parts, state).await.ok();
         let uuid = params.and_then(|params| params.iter().next().and_then(|(_, value)| value.parse().ok()));

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Files that this server fetches from elsewhere.
+//! Files that this server fetches from other servers.
 
 use axum::body::Body;
 use axum::extract::State;
@@ -21,8 +21,8 @@ use crate::images::{self, Announced, ApiError, ApiResult, Code, FileUpload};
 use crate::import::{FileUrl, InvalidFileUrl, InvalidSource, Source};
 use crate::manifest::{FieldCode, FieldError, Stor, Uuid};
 
-/// `PUT /images/:uuid/file?source=…` — AddImageFileFromSource. The body is ignored, and so is what a client says about
-/// the file: the source knows it.
+/// `PUT /images/:uuid/file?source=…` — AddImageFileFromSource. The body and the client's parameters about the file are
+/// ignored, because the source has that information.
 pub(super) async fn add_image_file_from_source(
     state: &AppState,
     context: &Context,
@@ -61,7 +61,7 @@ pub(super) async fn add_image_file_from_url(
     reply(&image, &context.form(&state, false))
 }
 
-/// The `file_url` of a body, which may be anything.
+/// Reads the `file_url` of a body of any type.
 fn parse_file_url(body: &Parsed) -> ApiResult<FileUrl> {
     let url = match body {
         Parsed::Json(body) => body.get("file_url").unwrap_or(&Value::Null),
@@ -77,12 +77,12 @@ fn parse_file_url(body: &Parsed) -> ApiResult<FileUrl> {
     }
 }
 
-/// The job on whose behalf IMGAPI is to fetch something. Whatever is no UUID is as good as nothing.
+/// Returns the job for which IMGAPI fetches something. Anything that is not a UUID is ignored.
 pub(super) fn job_of(context: &Context) -> ApiResult<Option<Uuid>> {
     Ok(context.params.one("job_uuid")?.and_then(|job| job.parse().ok()))
 }
 
-/// A source that is no URL is one that cannot be reached, as in 4.13.1; an empty one is a mistake.
+/// Parses a source. As in 4.13.1, an invalid URL is an unreachable source, and an empty one is an invalid parameter.
 pub(super) fn parse_source(source: &str) -> ApiResult<Source> {
     if source.is_empty() {
         return Err(ApiError::invalid_parameter(

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Memory of answers on their way: a client that does not read its answer keeps it here.
+//! Bounds the memory of answers that are being sent: a client that does not read its answer keeps it in memory here.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -12,27 +12,27 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-/// Answers of so many bytes are not counted: a connection takes as much.
+/// Answers up to this many bytes are not counted, because a connection needs as much.
 const SMALL: usize = 16 << 10;
 
 /// The unit of permits, in bytes.
 const UNIT: usize = 1 << 10;
 
-/// How long an answer waits for others to be read, and how many may: each is in memory meanwhile.
+/// How long an answer waits for memory, and how many may wait. Waiting answers are in memory, too.
 const PATIENCE: Duration = Duration::from_secs(2);
 const MOST_WAITING: usize = 4;
 
-/// How much memory the answers on their way take, and may take, all together.
+/// Limits the memory of all answers that are being sent.
 #[derive(Debug)]
 pub(super) struct HeldAnswers {
     units: u32,
     left: Arc<Semaphore>,
     waiting: Semaphore,
-    /// Those on their way, by where their texts are: one that many ask for is in memory once.
+    /// The answers that are being sent, by the addresses of their texts, so that an answer for several clients is counted once.
     held: Arc<Mutex<HashMap<usize, Weak<Held>>>>,
 }
 
-/// An answer on its way.
+/// An answer that is being sent.
 #[derive(Debug)]
 struct Held {
     text: Bytes,
@@ -45,7 +45,7 @@ struct Held {
 pub(super) struct NoMemory;
 
 impl HeldAnswers {
-    /// At most so many bytes.
+    /// Limits the answers to this many bytes.
     pub(super) fn new(most: usize) -> HeldAnswers {
         let units = u32::try_from(most / UNIT).unwrap_or(u32::MAX).max(1);
         HeldAnswers {
@@ -56,8 +56,8 @@ impl HeldAnswers {
         }
     }
 
-    /// The same text, which counts until its last copy is dropped: that is when its last byte has been written. It may wait a
-    /// little for memory.
+    /// Returns the same text, which is counted until its last copy is dropped: when its last byte has been written. It
+    /// may wait a little for memory.
     pub(super) async fn hold(&self, text: &Bytes) -> Result<Bytes, NoMemory> {
         if text.len() <= SMALL {
             return Ok(text.clone());
@@ -65,7 +65,7 @@ impl HeldAnswers {
         if let Some(held) = all(&self.held).get(&place(text)).and_then(Weak::upgrade) {
             return Ok(Bytes::from_owner(Owner(held)));
         }
-        // One that is longer than all may be has to have everything.
+        // An answer that exceeds the limit takes all of it.
         let units = u32::try_from(text.len().div_ceil(UNIT)).unwrap_or(u32::MAX).min(self.units);
         let permit = match Arc::clone(&self.left).try_acquire_many_owned(units) {
             Ok(permit) => permit,
@@ -92,7 +92,7 @@ impl AsRef<[u8]> for Owner {
 impl Drop for Held {
     fn drop(&mut self) {
         let mut all = all(&self.all);
-        // Somebody may have asked for the same at the same time; then it is theirs.
+        // Another request may have entered the same text at the same time. The entry then belongs to that request.
         if all.get(&place(&self.text)).is_some_and(|held| held.strong_count() == 0) {
             all.remove(&place(&self.text));
         }
@@ -104,7 +104,7 @@ fn place(text: &Bytes) -> usize {
 }
 
 fn all(held: &Mutex<HashMap<usize, Weak<Held>>>) -> MutexGuard<'_, HashMap<usize, Weak<Held>>> {
-    // Each change of it is complete before anything can fail.
+    // Each change is complete before anything can panic.
     held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

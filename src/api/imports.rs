@@ -18,7 +18,7 @@ use crate::images::{self, ApiError, ApiResult, ImportOptions};
 use crate::manifest::import::check_uuid;
 use crate::manifest::{ApiForm, ApiVersion};
 
-/// Imports the manifest in the body, or that of a `source`.
+/// Imports the manifest in the body, or the one at a `source`.
 pub(super) async fn import(
     state: &AppState,
     context: &Context,
@@ -43,8 +43,8 @@ pub(super) async fn import(
     Ok(reply(&image, &context.form(state, false))?.into_response())
 }
 
-/// Imports the manifest that another IMGAPI has; the body is ignored. The answer has the newest form, whatever the client
-/// asks for, as in 4.13.1.
+/// Imports the manifest of another IMGAPI; the body is ignored. As in 4.13.1, the answer has the newest form, whatever
+/// version the client asks for.
 async fn import_from_source(
     state: &AppState,
     context: &Context,
@@ -64,10 +64,10 @@ async fn import_from_source(
     Ok(reply(&image, &form)?.into_response())
 }
 
-/// The first `imgadm` that writes an LX image's own lowest platform.
+/// The first version of `imgadm` that writes the correct lowest platform of an LX image.
 const FIXED: Version = Version::new(3, 7, 4);
 
-/// Whether the client is `imgadm/<version> …` of a version before [`FIXED`].
+/// Returns whether the client is `imgadm/<version> …` of a version before [`FIXED`].
 fn is_old_imgadm(headers: &HeaderMap) -> bool {
     let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
     let version = agent.strip_prefix("imgadm/").and_then(|rest| rest.split(' ').next());

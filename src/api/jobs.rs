@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What is done by jobs: the requests that start them, and the list of an image's.
+//! Requests that start jobs, and the list of an image's jobs.
 
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue};
@@ -17,10 +17,10 @@ use crate::config::ChannelId;
 use crate::images::{self, ApiError, ApiResult, StartedJob, VmImage};
 use crate::manifest::{FieldCode, FieldError, json};
 
-/// Where a client follows the job it has started.
+/// The header with the URL at which a client can poll the job.
 const WORKFLOW_API: HeaderName = HeaderName::from_static("workflow-api");
 
-/// Parameters of CreateImageFromVm that may be in the body, with the manifest.
+/// Parameters of CreateImageFromVm that may also be in the body, beside the manifest.
 const OF_VM: [&str; 3] = ["vm_uuid", "incremental", "max_origin_depth"];
 
 /// `POST /images?action=create-from-vm` — CreateImageFromVm.
@@ -42,7 +42,7 @@ pub(super) async fn create_from_vm(
         Some(_) => return Err(invalid("max_origin_depth", "must be an integer from 2 on")),
     };
     let mut manifest = body.into_object()?;
-    // One that the query has, too, is none of the manifest.
+    // If the query has the parameter, the member of the same name is left in the manifest, where it is unknown.
     manifest
         .retain(|name, _| name != "action" && (!OF_VM.contains(&name.as_str()) || context.params.has(name)));
     let account = params.account()?;
@@ -85,7 +85,7 @@ pub(super) async fn import_from_datacenter(
     let Some(datacenter) = others.clone().find(|other| other.name == name) else {
         let names = others.map(|other| other.name.as_str()).collect::<Vec<_>>().join(", ");
         let problem = FieldError::invalid("datacenter").because(format!("must be one of: {names}"));
-        // As 4.13.1 says it, whose tests look for it.
+        // The wording of 4.13.1, whose tests look for it.
         let message = format!("datacenter {name:?} is not supported, valid datacenters names are: {names}");
         return Err(ApiError::invalid_request(vec![problem]).saying(message));
     };
@@ -102,13 +102,13 @@ pub(super) async fn get_image_jobs(
 ) -> ApiResult<Json> {
     let (task, execution) = (context.params.non_empty("task")?, context.params.non_empty("execution")?);
     let (app, id) = (state.app(), context.id_text());
-    // How much the Workflow API has to say is not known before.
+    // The size of the Workflow API's answer is not known in advance.
     context.size.add(usize::MAX).await;
     let jobs = images::image_jobs(app, image.access.uuid, task, execution, &id).await?;
     Ok(Json::rendered(json::pretty(&jobs)?))
 }
 
-/// The job's UUID, and where it is.
+/// Returns the job's UUID and URL.
 fn started(state: &AppState, job: &StartedJob) -> ApiResult<Response> {
     let mut response = Json::rendered(json::pretty(job)?).into_response();
     if let Some(url) = state.app().jobs.url().and_then(|url| HeaderValue::from_str(url).ok()) {

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! `GET /metrics`, on a listener of its own so that a busy API does not blind the operators.
+//! `GET /metrics`, on a separate listener, so that operators still get metrics from a busy API.
 
 use std::sync::Arc;
 
@@ -14,13 +14,13 @@ use axum::routing::{MethodFilter, on};
 use crate::images::{ApiError, Code, off_the_runtime};
 use crate::telemetry::Metrics;
 
-/// Classic text format: cmon-agent refuses OpenMetrics.
+/// The classic text format, because cmon-agent rejects OpenMetrics.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4";
 
-/// The metrics service. `refresh` brings those metrics up to date that are read from elsewhere.
+/// The metrics service. `refresh` updates metrics whose values are read from elsewhere.
 pub fn router(metrics: Arc<Metrics>, refresh: impl Fn() + Clone + Send + Sync + 'static) -> Router {
     let serve = move || async move {
-        // There are many thousands of lines after a while.
+        // After a while there are many thousands of lines.
         off_the_runtime(usize::MAX, || {
             refresh();
             text(&metrics)

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! HTTP: the routes, what is common to all of them, and the translation between requests and operations.
+//! HTTP: the routes, the processing that they share, and the translation between requests and operations.
 
 mod acl;
 mod actions;
@@ -65,7 +65,7 @@ pub use metrics::router as metrics_router;
 pub use pipeline::Api;
 pub use routes::{Route, mounted};
 
-/// What every handler can reach.
+/// The state that every handler can use.
 #[derive(Debug, Clone)]
 pub struct AppState(Arc<AppStateInner>);
 
@@ -83,7 +83,7 @@ struct AppStateInner {
 }
 
 impl AppState {
-    /// The state of a server that answers for `app` whoever `auth` lets in. `host_name` goes into `x-server-name`.
+    /// Makes the state of a server that serves `app` to the callers that `auth` admits. `host_name` is sent as `x-server-name`.
     pub fn new(
         app: Arc<App>,
         auth: Arc<Authenticator>,

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Other representations of a JSON response, for clients whose `Accept` does not take JSON.
+//! Other representations of a JSON response, for clients whose `Accept` excludes JSON.
 
 use std::cmp::{Ordering, Reverse};
 
@@ -17,7 +17,7 @@ use super::reply::{Failure, JsonText};
 use crate::images::{ApiError, Code};
 use crate::manifest::json::{self, JsValue};
 
-/// In the order in which they are preferred when a client has no preference.
+/// The representations, in the order used for a client without a preference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Representation {
     Json,
@@ -31,8 +31,8 @@ const OFFERED: [(Representation, &str, &str); 3] = [
     (Representation::JavaScript, "application", "javascript"),
 ];
 
-/// The response in the representation that the client takes. Errors stay JSON when it takes none of ours, so that
-/// their code is not lost; anything else is a 406 then.
+/// Returns the response in a representation that the client accepts. If it accepts none, an error stays JSON, so that
+/// its code is not lost, and any other response becomes a 406.
 pub(super) async fn represent(context: &Context, response: Response) -> Response {
     let Some(JsonText(text)) = response.extensions().get::<JsonText>() else { return response };
     let chosen = chosen(&context.headers);
@@ -69,7 +69,7 @@ fn chosen(headers: &HeaderMap) -> Option<Representation> {
     let wanted = OFFERED.iter().filter_map(|(representation, main, sub)| {
         Some((wish(&ranges, main, sub).filter(|wish| wish.quality > 0.0)?, *representation))
     });
-    // Of equals the first one stays, hence the order of the offer.
+    // Of equal ones the first is kept, so the order in `OFFERED` matters.
     let best = wanted.reduce(|best, next| if next.0.is_over(best.0) { next } else { best });
     best.map(|(_, representation)| representation)
 }
@@ -79,7 +79,7 @@ struct Range<'a> {
     main: &'a str,
     sub: &'a str,
     quality: f32,
-    /// Whether it has parameters. Nothing that is offered has any, so that such a range names none of it.
+    /// Whether it has parameters. The offered types have none, so such a range matches none of them.
     narrowed: bool,
 }
 
@@ -90,7 +90,7 @@ impl<'a> Range<'a> {
         let mut range = Range { main, sub, quality: 1.0, narrowed: false };
         for parameter in parts {
             if let Some(quality) = parameter.strip_prefix("q=") {
-                // What follows belongs to the header, not to the type.
+                // Any further parameters belong to the header, not to the type.
                 range.quality = quality.parse().unwrap_or(1.0);
                 break;
             }
@@ -99,7 +99,7 @@ impl<'a> Range<'a> {
         range
     }
 
-    /// How closely the range names the type; `None` when it does not.
+    /// Returns how specifically the range matches the type; `None` if it does not match.
     fn specificity(&self, main: &str, sub: &str) -> Option<u8> {
         let part = |given: &str, offered: &str, weight| match given {
             _ if given.eq_ignore_ascii_case(offered) => Some(weight),
@@ -110,17 +110,17 @@ impl<'a> Range<'a> {
     }
 }
 
-/// How much a client wants a type.
+/// How much a client prefers a type.
 #[derive(Debug, Clone, Copy)]
 struct Wish {
     quality: f32,
     specificity: u8,
-    /// Where in its list the client names the type.
+    /// The position of the type in the client's list.
     place: usize,
 }
 
 impl Wish {
-    /// Quality decides, then how closely the type is named, then the client's order, as in 4.13.1.
+    /// As in 4.13.1, quality comes first, then how specific the match is, then the client's order.
     fn is_over(self, other: Wish) -> bool {
         match self.quality.total_cmp(&other.quality) {
             Ordering::Equal => {
@@ -131,7 +131,7 @@ impl Wish {
     }
 }
 
-/// What the range that names the type most closely says of it; `None` when no range does.
+/// Returns the client's preference for a type from the most specific matching range; `None` if no range matches.
 fn wish(ranges: &[Range<'_>], main: &str, sub: &str) -> Option<Wish> {
     let named = ranges.iter().enumerate().filter_map(|(place, range)| {
         Some(Wish { quality: range.quality, specificity: range.specificity(main, sub)?, place })
@@ -145,16 +145,16 @@ fn compact(text: &Bytes) -> Bytes {
     compact.map_or_else(|| text.clone(), Bytes::from)
 }
 
-/// A call of the function that `callback` or `jsonp` names; without one, just the value.
+/// Returns a call of the function that `callback` or `jsonp` names, or only the value if neither does.
 fn javascript(context: &Context, json: Bytes) -> Bytes {
-    // The query of a request without a route is not read.
+    // Without a route the query is not read.
     let names: &[_] = if context.route.get().is_some() { &["callback", "jsonp"] } else { &[] };
     let name = names.iter().find_map(|name| context.params.non_empty(name).ok().flatten());
     let is_identifier =
         |name: &&str| name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '$' | '.'));
     match name.filter(is_identifier) {
         Some(name) => {
-            // These two end a line in JavaScript, though not in JSON.
+            // These two characters end a line in JavaScript, but not in JSON.
             let json =
                 String::from_utf8_lossy(&json).replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029");
             format!("typeof {name} === 'function' && {name}({json});").into()
@@ -166,10 +166,10 @@ fn javascript(context: &Context, json: Bytes) -> Bytes {
 fn replace(response: Response, text: Bytes, content_type: &'static str) -> Response {
     let (mut parts, _) = response.into_parts();
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    // That of the JSON; the new one is known when the response is sent.
+    // This is the length of the JSON. The new length is set when the response is sent.
     parts.headers.remove(header::CONTENT_LENGTH);
     if parts.status.is_success() {
-        // It is what is in memory until it is read. Of a failure, which is short, the audit record shows the JSON.
+        // This text is now in memory until it is read. For an error, which is short, the audit record shows the JSON.
         parts.extensions.insert(JsonText(text.clone()));
     }
     Response::from_parts(parts, Body::from(text))

@@ -8,20 +8,20 @@ use serde_json::Value;
 use crate::images::{ApiError, ApiResult, Code};
 use crate::manifest::{FieldCode, Record, Uuid};
 
-/// Most parameters of a request. 4.13.1 does not look at more.
+/// The most parameters of a request. 4.13.1 ignores any further ones.
 const MOST: usize = 1000;
 
 /// The decoded pairs of a query string, in order.
 ///
-/// A parameter that is repeated or bracketed (`owner[a]=b`) becomes an array or an object in 4.13.1, which then fails
-/// a check or crashes. Here it is refused by name wherever the parameter is read.
+/// In 4.13.1 a repeated or bracketed parameter (`owner[a]=b`) becomes an array or an object, which then fails a check
+/// or crashes. Here it is rejected by name wherever the parameter is read.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Params(Vec<(String, String)>);
 
 impl Params {
-    /// Reads a query string as the qs library of 4.13.1 does: a name may have a `=` in its brackets, and a name or
-    /// value with a malformed escape is taken as it stands. A `;` separates where there is no `&`: people write it, because
-    /// a shell takes the other one for itself. Of too many pairs there is one too many.
+    /// Parses a query string like the qs library of 4.13.1: a name may have a `=` in its brackets, and a name or value
+    /// with a malformed escape is not decoded. Without any `&` the separator is `;`, which people use because `&` has a
+    /// meaning in shells. If there are too many pairs, one more than the limit is kept.
     pub(super) fn parse(query: Option<&str>) -> Params {
         let query = query.unwrap_or_default();
         let separator = if query.contains('&') { '&' } else { ';' };
@@ -30,7 +30,7 @@ impl Params {
         Params(decoded.take(MOST + 1).collect())
     }
 
-    /// The error where there are too many. What is left out could be the very parameter that narrows a request down.
+    /// Returns an error if there are too many. Ignoring the rest could drop the parameter that narrows a request down.
     pub(super) fn too_many(&self) -> Option<ApiError> {
         let message = || format!("a query may have at most {MOST} parameters");
         (self.0.len() > MOST).then(|| ApiError::new(Code::BadRequestError, message()))
@@ -40,7 +40,7 @@ impl Params {
         &self.0
     }
 
-    /// The value of `name`; `Some("")` when it is there without one.
+    /// Returns the value of `name`; `Some("")` if it has none.
     pub(super) fn one(&self, name: &str) -> ApiResult<Option<&str>> {
         let mut found = None;
         for (key, value) in &self.0 {
@@ -55,13 +55,13 @@ impl Params {
         Ok(found)
     }
 
-    /// The value of `name`; `None` when it is absent or empty.
+    /// Returns the value of `name`; `None` if it is absent or empty.
     pub(super) fn non_empty(&self, name: &str) -> ApiResult<Option<&str>> {
         Ok(self.one(name)?.filter(|value| !value.is_empty()))
     }
 
-    /// These, and of the members of a body those that are called so and that the query does not have: newer clients send
-    /// the parameters of an action there. Null is as good as nothing.
+    /// Returns these parameters, completed with the members `names` of a body that the query does not have: newer
+    /// clients send an action's parameters in the body. Null counts as absent.
     pub(super) fn or_from(&self, members: Option<&Record>, names: &[&str]) -> ApiResult<Params> {
         let mut all = self.clone();
         for (name, value) in members.into_iter().flatten().filter(|(name, _)| names.contains(&name.as_str()))
@@ -80,12 +80,12 @@ impl Params {
         Ok(all)
     }
 
-    /// Whether `name` is there, in whatever form.
+    /// Returns whether `name` is present in any form.
     pub(super) fn has(&self, name: &str) -> bool {
         !matches!(self.one(name), Ok(None))
     }
 
-    /// The `account` of an account call. An empty one counts as absent.
+    /// Returns the `account` of an account call. An empty one counts as absent.
     pub(super) fn account(&self) -> ApiResult<Option<Uuid>> {
         let Some(account) = self.non_empty("account")? else { return Ok(None) };
         account.parse().map(Some).map_err(|_| {
@@ -93,21 +93,21 @@ impl Params {
         })
     }
 
-    /// 403 `OperatorOnly` for an account call, whatever the account's form.
+    /// Returns 403 `OperatorOnly` for an account call, whatever the form of the account.
     pub(super) fn operator_only(&self) -> ApiResult<()> {
-        // Repeated or bracketed it is there, too.
+        // A repeated or bracketed account is also present.
         match self.non_empty("account") {
             Ok(None) => Ok(()),
             _ => Err(ApiError::new(Code::OperatorOnly, "this is for operators only")),
         }
     }
 
-    /// A boolean: exactly `true` or `false`. Absent is `false`.
+    /// Reads a boolean: exactly `true` or `false`. Absent means `false`.
     pub(super) fn flag(&self, name: &str) -> ApiResult<bool> {
         Params::boolean(name, self.one(name)?)
     }
 
-    /// The same for a parameter that 4.13.1 does not look at when it is empty.
+    /// Reads a boolean parameter that 4.13.1 ignores if it is empty.
     pub(super) fn flag_unless_empty(&self, name: &str) -> ApiResult<bool> {
         Params::boolean(name, self.non_empty(name)?)
     }
@@ -124,7 +124,7 @@ impl Params {
     }
 }
 
-/// The name and the value of a pair. A bracket that is followed by `=` ends the name, whatever stands before it.
+/// Splits a pair into its name and value. A bracket followed by `=` ends the name, whatever comes before it.
 fn split(pair: &str) -> (&str, &str) {
     let bracket = ["]=", "%5D=", "%5d="].iter().filter_map(|end| Some(pair.find(end)? + end.len() - 1)).min();
     match bracket.or_else(|| pair.find('=')) {
@@ -141,7 +141,7 @@ fn decode(text: &str) -> String {
     }
 }
 
-/// Whether every percent escape is one, and they make a text.
+/// Returns whether every percent escape is valid and the result is valid UTF-8.
 pub(super) fn escapes_are_valid(text: &str) -> bool {
     if !text.contains('%') {
         return true;

@@ -17,10 +17,10 @@ use crate::images::{ApiError, ApiResult, Backend, BackendError, BackendState, Co
 use crate::manifest::{FieldCode, FieldError, Mode, json, times};
 use crate::workers::{self, Workers};
 
-/// UUID in the sample errors that name an image.
+/// The UUID in sample errors that name an image.
 const SAMPLE: &str = "1bb84ac9-ba6b-4d50-bd21-ddbd0a2f4ba6";
 
-/// Errors that are known but have no sample.
+/// Known errors without a sample.
 const WITHOUT_SAMPLE: [Code; 15] = [
     Code::Upload,
     Code::Download,
@@ -39,7 +39,7 @@ const WITHOUT_SAMPLE: [Code; 15] = [
     Code::InvalidHeader,
 ];
 
-/// Framework errors that are known under another name than their code.
+/// Errors of the framework that Ping knows by another name than their code.
 const FRAMEWORK_WITHOUT_SAMPLE: [&str; 3] =
     ["ServiceUnavailableError", "UnauthorizedError", "BadRequestError"];
 
@@ -54,7 +54,7 @@ struct Pong<'a> {
     user: Option<&'a str>,
 }
 
-/// What a deep ping shows beside. With status 503 it is an error, too, for clients that look for one.
+/// The members that a deep ping adds. With status 503 the answer is also an error, for clients that expect one.
 #[derive(Serialize)]
 struct DeepPong<'a> {
     #[serde(flatten)]
@@ -100,7 +100,7 @@ pub(super) async fn ping(State(state): State<AppState>, context: Context) -> Api
     Ok(Json::rendered(json::pretty(&pong)?).into_response())
 }
 
-/// 200 if all is well, and 503 otherwise, with the same body.
+/// Answers 200 if everything works, and otherwise 503, with the same body.
 async fn deep(state: &AppState, pong: Pong<'_>, is_draining: bool) -> ApiResult<Response> {
     let mut backends = health(state.app()).await?.to_vec();
     backends.push(config(&state.0.in_force));
@@ -122,7 +122,7 @@ fn unavailable(message: impl Into<String>) -> Refusal {
     Refusal { code: Code::ServiceUnavailableError.as_str(), message: message.into() }
 }
 
-/// The configuration as one more backend: down while the file has another one that cannot be in force.
+/// Reports the configuration as a backend: it is down while the file holds a configuration that was rejected.
 fn config(in_force: &InForce) -> Backend {
     let situation = in_force.situation();
     Backend {
@@ -137,7 +137,7 @@ fn config(in_force: &InForce) -> Backend {
     }
 }
 
-/// The workers in the background as one more backend: down while one of them tries again what has failed.
+/// Reports the background workers as a backend: it is down while one of them is retrying after a failure.
 fn workers(workers: &Workers) -> Backend {
     let all = workers.status();
     let failing: Vec<_> = all
@@ -163,12 +163,12 @@ fn workers(workers: &Workers) -> Backend {
     }
 }
 
-/// The error of that name, with or without `Error` at the end, for tests of clients.
+/// Returns the error with this name, with or without `Error` at the end, for tests of clients.
 fn sample(name: &str) -> ApiError {
     if name.is_empty() {
         return ApiError::new(Code::InternalError, "boom");
     }
-    // "Error" alone has nothing in front of its suffix, and is no name.
+    // "Error" alone has no name before its suffix.
     let name = name.strip_suffix("Error").filter(|name| !name.is_empty()).unwrap_or(name);
     let is = |code: Code| code.as_str().strip_suffix("Error").unwrap_or(code.as_str()) == name;
     let with_sample = [

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What happens to every request before its handler, and to every response after it.
+//! The steps that every request passes before its handler, and every response after it.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -28,13 +28,13 @@ use super::routes::{Table, routes};
 use super::{AppState, auth, body_watch, cors, negotiate, version};
 use crate::images::{ApiError, ApiResult, Code};
 
-/// Seconds since the answer was known to be current: it comes from memory, because the database is away.
+/// The age of the answer in seconds. It is sent if the answer comes from memory because the database is unavailable.
 const X_IMGAPI_STALE: HeaderName = HeaderName::from_static("x-imgapi-stale");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_RESPONSE_TIME: HeaderName = HeaderName::from_static("x-response-time");
 const X_SERVER_NAME: HeaderName = HeaderName::from_static("x-server-name");
 
-/// The whole HTTP surface as a service; cheap to clone.
+/// All of the HTTP API as a service; cheap to clone.
 #[derive(Clone)]
 pub struct Api {
     state: AppState,
@@ -42,14 +42,14 @@ pub struct Api {
 }
 
 impl Api {
-    /// That of a server with this state.
+    /// Makes the API of a server with this state.
     pub fn new(state: AppState) -> Api {
         let (router, table) = routes(&state.app().config).into_parts();
         let routed = router
             .fallback(unknown_path)
             .layer(from_fn_with_state((state.clone(), Arc::new(table)), gate))
             .with_state(state.clone());
-        // Paths are rewritten before they are matched, so this layer stands around the router.
+        // Paths are rewritten before they are matched, so that step is outside the router.
         Api { state, routed }
     }
 }
@@ -72,7 +72,7 @@ impl Service<Request> for Api {
     }
 }
 
-/// The outermost step: from the head of a request to its response with everything that all responses have.
+/// The outermost step: makes a response with all common headers from a request.
 async fn exchange(state: &AppState, context: Context, mut request: Request, routed: Router) -> Response {
     let finish = Finish::new(context.clone(), state);
     if let Some(uri) = normal_path(request.uri()) {
@@ -99,11 +99,11 @@ async fn exchange(state: &AppState, context: Context, mut request: Request, rout
     finish.watch(response)
 }
 
-/// Waits until there is memory for an answer that may not be read soon. Of a change that was made nobody is told that it was
-/// not.
+/// Waits for memory for an answer that the client may not read soon. If there is none, a read fails; the answer to a
+/// change is sent anyway, because the change was made.
 async fn hold(state: &AppState, context: &Context, response: Response) -> Response {
     let Some(JsonText(text)) = response.extensions().get::<JsonText>() else { return response };
-    // The body of a failure may be another representation of it, and is short.
+    // The body of an error may be another representation of it, and is short.
     if !response.status().is_success() {
         return response;
     }
@@ -117,7 +117,7 @@ async fn hold(state: &AppState, context: &Context, response: Response) -> Respon
     }
 }
 
-/// A 401 says how to do better.
+/// Adds the header that tells a client with a 401 how to authenticate.
 fn challenge(state: &AppState, response: &mut Response) {
     if response.status() == StatusCode::UNAUTHORIZED
         && let Some(challenge) = state.auth().challenge()
@@ -132,15 +132,15 @@ async fn answer(context: &Context, mut request: Request, mut routed: Router) -> 
     }
     request.extensions_mut().insert(context.clone());
     if context.is_quiet() {
-        // The span is for records that are written meanwhile.
+        // The span is only for records that are written during the request.
         return infallible(routed.call(request).await);
     }
     let span = tracing::info_span!("request", req_id = context.id_text());
     infallible(routed.call(request).instrument(span).await)
 }
 
-/// HTTP/1.1 has one `Host`, and HTTP/1.0 one at most: with several of them, those that a request passes would not agree whose
-/// it is. RFC 9112 section 3.2.
+/// Checks the header `Host`: HTTP/1.1 requires exactly one, and HTTP/1.0 allows at most one. With several, the servers
+/// on a request's way might disagree about its host (RFC 9112, section 3.2).
 fn check_host(request: &Request) -> ApiResult<()> {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let refused =
@@ -153,7 +153,7 @@ fn check_host(request: &Request) -> ApiResult<()> {
     }
 }
 
-/// An empty one is what a client sends whose URL has none.
+/// A client whose URL has no host sends an empty one.
 fn is_host(host: &[u8]) -> bool {
     host.is_empty() || (!host.contains(&b'@') && Authority::try_from(host).is_ok())
 }
@@ -164,7 +164,7 @@ fn infallible(result: Result<Response, Infallible>) -> Response {
     }
 }
 
-/// The path with every run of slashes as one; `None` when it is so already.
+/// Returns the path with every run of slashes replaced by one; `None` if there is none to replace.
 fn normal_path(uri: &Uri) -> Option<Uri> {
     let path = uri.path();
     if !path.contains("//") {
@@ -183,7 +183,7 @@ fn normal_path(uri: &Uri) -> Option<Uri> {
     normal.parse().ok()
 }
 
-/// The last step before a handler: the path is known, now the method, the version and the caller have to fit.
+/// The last step before a handler: the path has matched; checks the method, the version and the caller.
 async fn gate(
     State((state, table)): State<(AppState, Arc<Table>)>,
     path: Option<MatchedPath>,
@@ -221,7 +221,7 @@ async fn gate(
     }
 }
 
-/// A body that says it is only a part, as after `curl -C`, would be taken for the whole (RFC 9110, section 14.5).
+/// Rejects a body that is declared as a part, as by `curl -C`: it would be taken for the whole (RFC 9110, section 14.5).
 fn refuse_part(method: &Method, headers: &HeaderMap) -> ApiResult<()> {
     if matches!(*method, Method::PUT | Method::POST) && headers.contains_key(header::CONTENT_RANGE) {
         let message = "a request cannot have a Content-Range: bodies are sent as a whole";
@@ -230,8 +230,8 @@ fn refuse_part(method: &Method, headers: &HeaderMap) -> ApiResult<()> {
     Ok(())
 }
 
-/// Of the codings of a transfer only chunks are undone here; a body with another one would be stored encoded (RFC 9112,
-/// section 6.1).
+/// Rejects transfer codings other than chunked, because only that one is decoded here; a body with another one would be
+/// stored encoded (RFC 9112, section 6.1).
 fn refuse_transfer_coding(headers: &HeaderMap) -> ApiResult<()> {
     let codings: Vec<_> = headers.get_all(header::TRANSFER_ENCODING).iter().collect();
     match codings[..] {
@@ -245,7 +245,7 @@ fn refuse_transfer_coding(headers: &HeaderMap) -> ApiResult<()> {
 }
 
 async fn unknown_path(method: Method, uri: Uri) -> Response {
-    // It asks about the server as a whole.
+    // `OPTIONS *` asks about the server as a whole.
     if method == Method::OPTIONS && uri.path() == "*" {
         return StatusCode::OK.into_response();
     }

@@ -2,26 +2,26 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Ranges of bytes, RFC 9110 section 14: one range of a file may be asked for.
+//! Byte ranges (RFC 9110, section 14). A request may ask for one range of a file.
 
 use std::ops::Range;
 
 use axum::http::{HeaderMap, header};
 
-/// What a client wants of a file.
+/// The part of a file that a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Wanted {
-    /// All of it: there is no range, or none that has to be honoured.
+    /// All of it: there is no range, or none that has to be applied.
     All,
     /// These bytes, at least one.
     Part(Range<u64>),
-    /// Bytes that the file does not have.
+    /// Only bytes that the file does not have.
     Unsatisfiable,
 }
 
 /// Reads the `Range` header of a GET for a file of `size` bytes.
 ///
-/// Several ranges, other units and what is malformed are ignored, as the RFC allows: the client gets all of the file.
+/// Several ranges, other units and malformed values are ignored, as the RFC allows: the client then gets the whole file.
 pub(super) fn wanted(headers: &HeaderMap, size: u64) -> Wanted {
     let mut values = headers.get_all(header::RANGE).iter();
     match (values.next().and_then(|value| value.to_str().ok()), values.next()) {
@@ -30,7 +30,7 @@ pub(super) fn wanted(headers: &HeaderMap, size: u64) -> Wanted {
     }
 }
 
-/// `None` for what is ignored.
+/// Returns `None` for a range that is ignored.
 fn parse(value: &str, size: u64) -> Option<Wanted> {
     let (unit, range) = value.split_once('=')?;
     let (first, last) = range.trim_matches([' ', '\t']).split_once('-')?;
@@ -51,7 +51,7 @@ fn parse(value: &str, size: u64) -> Option<Wanted> {
     Some(if range.is_empty() { Wanted::Unsatisfiable } else { Wanted::Part(range) })
 }
 
-/// Digits only. A number that is too large for a file's size is as good as the largest.
+/// Parses digits. A number that is too large for any file has the same effect as the largest.
 fn number(text: &str) -> Option<u64> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().unwrap_or(u64::MAX))
@@ -119,7 +119,7 @@ mod tests {
     }
 
     proptest! {
-        /// The definition in the RFC, byte by byte.
+        /// The definition in the RFC, applied to each byte.
         #[test]
         fn a_range_is_the_positions_that_it_names(first in 0u64..40, last in 0u64..40, size in 0u64..30) {
             let check = |value: String, named: Vec<u64>| {

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Redirects, among them those of the dataset API that came before images.
+//! Redirects, including those of the dataset API, which preceded images.
 
 use axum::extract::RawPathParams;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -11,7 +11,7 @@ use form_urlencoded::Serializer;
 
 use crate::manifest::Uuid;
 
-/// 301 to `location`.
+/// Makes a 301 to `location`.
 pub(super) fn moved(location: &str) -> Response {
     let mut response = StatusCode::MOVED_PERMANENTLY.into_response();
     if let Ok(location) = HeaderValue::from_str(location) {
@@ -30,7 +30,7 @@ pub(super) async fn get_dataset(params: RawPathParams) -> Response {
     moved(&target(params.iter().next().map_or("", |(_, dataset)| dataset)))
 }
 
-/// Where a dataset is now: known by its UUID, or by a URN `[cloud:creator:]name[:version]`.
+/// Returns the image's path of a dataset, which is named by its UUID or by a URN `[cloud:creator:]name[:version]`.
 fn target(dataset: &str) -> String {
     if dataset.parse::<Uuid>().is_ok() {
         return format!("/images/{dataset}");

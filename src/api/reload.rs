@@ -9,7 +9,7 @@ use axum::extract::State;
 use super::AppState;
 use super::reply::Json;
 
-/// Answers at once, as in 4.13.1: what becomes of the files is in the log.
+/// Answers at once, as in 4.13.1. The log shows the result.
 pub(super) async fn reload_auth_keys(State(state): State<AppState>) -> Json {
     state.auth().reload();
     Json::rendered("{}")

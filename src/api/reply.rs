@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Responses: JSON bodies, and errors in the form that clients know.
+//! Responses: JSON bodies, and errors in the form that clients expect.
 
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -14,7 +14,7 @@ use sha1::{Digest, Sha1};
 use crate::images::{ApiError, ApiResult, Code};
 use crate::manifest::{ApiForm, FieldError, Image, json};
 
-/// A JSON body, with status 200 unless said otherwise, two spaces of indentation a level.
+/// A JSON body, indented by two spaces a level, with status 200 by default.
 #[derive(Debug)]
 pub(super) struct Json {
     text: Bytes,
@@ -22,27 +22,27 @@ pub(super) struct Json {
     status: StatusCode,
 }
 
-/// The text of a response's JSON body, kept beside the body for the audit record and other representations.
+/// The text of a response's JSON body, kept with the response for the audit record and other representations.
 #[derive(Debug, Clone)]
 pub(super) struct JsonText(pub(super) Bytes);
 
-/// An error on its way to the client, kept beside the response for the audit record.
+/// The error of a response, kept with the response for the audit record.
 #[derive(Debug, Clone)]
 pub(super) struct Failure(pub(super) std::sync::Arc<ApiError>);
 
 impl Json {
-    /// `text` is rendered JSON.
+    /// Wraps rendered JSON.
     pub(super) fn rendered(text: impl Into<Bytes>) -> Json {
         Json { text: text.into(), etag: None, status: StatusCode::OK }
     }
 
-    /// The same with another status, of an answer that is no failure of the request.
+    /// Sets another status, for an answer that is not a failure of the request.
     pub(super) fn with_status(mut self, status: StatusCode) -> Json {
         self.status = status;
         self
     }
 
-    /// The same with an entity tag.
+    /// Adds an entity tag.
     pub(super) fn with_etag(mut self, etag: String) -> Json {
         self.etag = Some(etag);
         self
@@ -79,11 +79,11 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let body = ErrorBody { code: self.code_text(), message: self.message(), errors: self.field_errors() };
         let status = StatusCode::from_u16(self.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        // Texts always render.
+        // Strings can always be rendered.
         let text = json::pretty(&body).unwrap_or_default();
         let mut response = json_response(status, text.into());
         if self.code() == Code::ServiceUnavailableError {
-            // Whatever it is, it may be over in a moment.
+            // The problem may be over in a moment.
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response.extensions_mut().insert(Failure(std::sync::Arc::new(self)));
@@ -91,12 +91,12 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// The image, with its entity tag.
+/// Returns the image with its entity tag.
 pub(super) fn reply(image: &Image, form: &ApiForm) -> ApiResult<Json> {
     Ok(Json::rendered(json::pretty(&image.api(form))?).with_etag(etag(image, form)?))
 }
 
-/// The tag of an image's representation: the SHA-1 of its compact form, as 4.13.1 computes it.
+/// Returns the entity tag of an image: the SHA-1 of its compact form, as in 4.13.1.
 pub(super) fn etag(image: &Image, form: &ApiForm) -> ApiResult<String> {
     Ok(hex::encode(Sha1::digest(json::compact(&image.api(form))?)))
 }

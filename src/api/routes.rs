@@ -2,8 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The route table: which method of which path is answered by which handler, who may call it, and under which name it is
-//! counted.
+//! The route table: for each method of each path its handler, who may call it, and its name in metrics and audit records.
 
 use axum::Router;
 use axum::handler::Handler;
@@ -23,7 +22,7 @@ use crate::manifest::Mode;
 pub struct Route {
     /// The method.
     pub method: Method,
-    /// The path, with `{uuid}` for that of an image.
+    /// The path, with `{uuid}` for the UUID of an image.
     pub path: &'static str,
     /// The name in metrics and audit records.
     pub name: &'static str,
@@ -31,19 +30,19 @@ pub struct Route {
     pub demand: Demand,
 }
 
-/// Every route of a server with this configuration, for documentation and tests.
+/// Returns every route of a server with this configuration, for documentation and tests.
 pub fn mounted(config: &Config) -> Vec<Route> {
     routes(config).rows
 }
 
-/// Every route that is mounted, in the order of the documentation.
+/// Every mounted route, in the order of the documentation.
 #[derive(Debug, Default)]
 pub(super) struct Routes {
     rows: Vec<Route>,
     router: Router<AppState>,
 }
 
-/// The table of a server. Names are those of 4.13.1: dashboards and log queries know them.
+/// Returns the table of a server. The names are those of 4.13.1, because dashboards and log queries use them.
 pub(super) fn routes(config: &Config) -> Routes {
     use Demand::{None, Passive, Strict};
     Routes::default()
@@ -124,23 +123,23 @@ impl Routes {
         if has_them { add(self) } else { self }
     }
 
-    /// The router and the table.
+    /// Returns the router and the table.
     pub(super) fn into_parts(self) -> (Router<AppState>, Table) {
         (self.router, Table(self.rows))
     }
 }
 
-/// What is mounted, for questions about a request's path.
+/// The mounted routes, for look-ups by a request's path.
 #[derive(Debug)]
 pub(super) struct Table(Vec<Route>);
 
 impl Table {
-    /// The route for a method on a matched path; `None` when that method is not mounted there.
+    /// Returns the route for a method on a matched path; `None` if that method is not mounted there.
     pub(super) fn route(&self, method: &Method, path: &str) -> Option<&Route> {
         self.0.iter().find(|route| route.method == *method && route.path == path)
     }
 
-    /// The methods mounted on a matched path, as the `Allow` header lists them.
+    /// Returns the methods mounted on a matched path, as in the `Allow` header.
     pub(super) fn allowed(&self, path: &str) -> String {
         let methods = self.0.iter().filter(|route| route.path == path).map(|route| route.method.as_str());
         methods.collect::<Vec<_>>().join(", ")

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! `/state`: how this process is, for operators.
+//! `/state`: the state of this process, for operators.
 
 use axum::extract;
 use axum::http::StatusCode;
@@ -17,23 +17,23 @@ use crate::manifest::{Stor, json, times};
 use crate::telemetry::Level;
 use crate::workers::{State, Status};
 
-/// What AdminGetState shows. It holds no record and no secret.
+/// The answer of AdminGetState. It contains no record and no secret.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ProcessState {
     config: ConfigState,
     log: Log,
-    /// Whether Ping tells balancers to leave this server alone.
+    /// Whether Ping tells balancers to send no requests to this server.
     draining: bool,
     /// The directory of local data.
     local_base_dir: String,
     storage_types: Vec<Stor>,
     database: DatabaseState,
-    /// Only in a datacenter.
+    /// Present only in a datacenter.
     #[serde(skip_serializing_if = "Option::is_none")]
     ufds: Option<UfdsState>,
     workers: Vec<WorkerState>,
-    /// Only with a scrubber.
+    /// Present only with a scrubber.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     scrub: Option<ScrubState>,
 }
@@ -44,7 +44,7 @@ struct ProcessState {
 struct ConfigState {
     file: String,
     loaded_at: String,
-    /// Why what the file says is not in force.
+    /// Why the current content of the file was rejected, if it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<TimedError>,
 }
@@ -61,11 +61,11 @@ struct Log {
 struct DatabaseState {
     #[serde(rename = "type")]
     kind: &'static str,
-    /// To Moray.
+    /// The number of connections to Moray.
     connections: usize,
-    /// In memory; null before all of them are.
+    /// The number of images in memory; null until all are loaded.
     images: Option<usize>,
-    /// How many milliseconds ago these were known to be current; null before the first time.
+    /// How many milliseconds ago the images in memory were known to be current; null before the first time.
     age: Option<u64>,
     damaged: Vec<DamagedRecord>,
 }
@@ -81,17 +81,17 @@ struct UfdsState {
     connected: bool,
 }
 
-/// See [`crate::workers::Status`]. Times are as manifests have them.
+/// See [`crate::workers::Status`]. Times have the form used in manifests.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct WorkerState {
     name: &'static str,
-    /// `working`, `waiting`, or `retrying` what has failed.
+    /// `working`, `waiting`, or `retrying` after a failure.
     state: &'static str,
-    /// When it works again, unless it does now.
+    /// When it works next, unless it is working now.
     next: Option<String>,
     done: u64,
-    /// Null where it is not known.
+    /// Null if it is not known.
     pending: Option<u64>,
     detail: Option<String>,
     last_success: Option<String>,
@@ -105,7 +105,7 @@ struct TimedError {
     message: String,
 }
 
-/// What the scrubber has found: at most a thousand findings, and how many there are.
+/// The scrubber's findings: at most a thousand of them, and the total numbers.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ScrubState {
@@ -186,8 +186,8 @@ fn database(app: &App) -> DatabaseState {
     }
 }
 
-/// `POST /state?action=dropcaches` — AdminUpdateState. What is in memory is current without being told so: there is
-/// nothing to drop that could be out of date.
+/// `POST /state?action=dropcaches` — AdminUpdateState. Everything in memory is kept current, so there are no outdated
+/// caches to drop.
 pub(super) async fn update_state(context: Context) -> ApiResult<StatusCode> {
     match context.params.non_empty("action")? {
         Some("dropcaches") => Ok(StatusCode::ACCEPTED),

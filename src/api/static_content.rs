@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Responses that are the same as long as the process lives: parts of the program.
+//! Responses that are parts of the program and do not change while it runs.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -15,13 +15,13 @@ use md5::{Digest, Md5};
 use super::conditional::{self, Outcome, Validators};
 use crate::images::ApiResult;
 
-/// Something that never changes, with all that is sent along.
+/// Constant content with its headers.
 #[derive(Debug)]
 pub(super) struct Fixed {
     content: Bytes,
     content_type: &'static str,
     cache_control: &'static str,
-    /// The MD5 of the content in base64, as 4.13.1 has it for its icon.
+    /// The MD5 of the content in base64, as 4.13.1 sends it for its icon.
     etag: String,
 }
 

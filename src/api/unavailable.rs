@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Routes that this version has no backend for: what 4.13.1 checks before it needs one, then 501 `NotAvailable`.
+//! Routes without a backend in this version: they make the checks of 4.13.1, and then answer 501 `NotAvailable`.
 
 use axum::body::Body;
 use axum::extract::State;
@@ -52,7 +52,7 @@ fn check_docker_reference(context: &Context) -> ApiResult<()> {
         }
         _ => {}
     }
-    // With a tag behind it a colon is the registry's.
+    // With a tag appended, a colon in the name can only belong to the registry.
     if problems.is_empty()
         && repository.is_some_and(|repository| !names_repository(&format!("{repository}:latest")))
     {
@@ -102,7 +102,7 @@ pub(super) async fn push_docker_image(
     checked(checks.await, "push")
 }
 
-/// Whether this is a Docker repository, perhaps with a registry in front, and a tag or digest behind it.
+/// Returns whether this is a Docker repository, optionally with a registry before it, and a tag or digest after it.
 fn names_repository(text: &str) -> bool {
     let repository = match (text.rsplit_once('@'), text.rsplit_once(':')) {
         (Some((repository, _digest)), _) => repository,
@@ -120,7 +120,7 @@ fn names_repository(text: &str) -> bool {
         && namespace.is_none_or(|namespace| (2..=255).contains(&namespace.len()) && !namespace.contains("--"))
 }
 
-/// The Docker manifest in the body is the text that the registry signed, so it is a text there, too.
+/// Checks the Docker manifest in the body: a string of JSON, because the registry has signed its text.
 fn check_manifest(body: &Parsed) -> ApiResult<()> {
     let Parsed::Json(body) = body else { return Err(missing("manifest_str")) };
     let Some(manifest) = body.get("manifest_str") else { return Err(missing("manifest_str")) };

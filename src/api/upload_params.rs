@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What a request says of a file that it brings.
+//! Parameters and headers that describe an uploaded file.
 
 use axum::http::{HeaderMap, HeaderName, header};
 use base64::Engine;
@@ -12,10 +12,10 @@ use super::params::Params;
 use crate::images::{Announced, ApiError, ApiResult, Code};
 use crate::manifest::{Compression, FieldCode, FieldError, Stor};
 
-/// Characters of a SHA-1 in hex.
+/// The length of a SHA-1 in hex characters.
 const SHA1_LENGTH: usize = 40;
 const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
-/// Bytes of an MD5.
+/// The length of an MD5 in bytes.
 const MD5_LENGTH: usize = 16;
 
 pub(super) fn parse_compression(params: &Params) -> ApiResult<Compression> {
@@ -29,7 +29,7 @@ pub(super) fn parse_compression(params: &Params) -> ApiResult<Compression> {
     })
 }
 
-/// Where an operator wants a file to go. Others cannot choose.
+/// Reads the storage that an operator has chosen for a file. Other callers cannot choose.
 pub(super) fn parse_storage(params: &Params) -> ApiResult<Option<Stor>> {
     let Some(storage) = params.non_empty("storage")? else { return Ok(None) };
     if params.account()?.is_some() {
@@ -42,7 +42,7 @@ pub(super) fn parse_storage(params: &Params) -> ApiResult<Option<Stor>> {
     })
 }
 
-/// What a request says about the bytes in its body. `code` is that of a wrong SHA-1.
+/// Returns what a request announces about its body. `code` is the code for a wrong SHA-1.
 pub(super) fn announced(params: &Params, headers: &HeaderMap, code: Code) -> ApiResult<Announced> {
     Ok(Announced {
         length: headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok()),
@@ -51,8 +51,8 @@ pub(super) fn announced(params: &Params, headers: &HeaderMap, code: Code) -> Api
     })
 }
 
-/// The parameter `sha1`. An empty one would pass for a check that was made. What can be no SHA-1 is a wrong one, and there
-/// is no need to wait for 20 GiB to say so.
+/// Reads the parameter `sha1`. An empty value is rejected, because it would look like a check that was made. A
+/// malformed value is rejected before up to 20 GiB are received.
 pub(super) fn parse_sha1(params: &Params, code: Code) -> ApiResult<Option<String>> {
     let Some(text) = params.one("sha1")? else { return Ok(None) };
     if text.is_empty() {
@@ -64,7 +64,7 @@ pub(super) fn parse_sha1(params: &Params, code: Code) -> ApiResult<Option<String
     Ok(Some(text.to_ascii_lowercase()))
 }
 
-/// The `Content-MD5` of a body that is stored as it comes.
+/// Reads the `Content-MD5` of a body that is stored as received.
 fn parse_md5(headers: &HeaderMap) -> ApiResult<Option<String>> {
     let mut lines = headers.get_all(CONTENT_MD5).iter();
     let Some(line) = lines.next() else { return Ok(None) };

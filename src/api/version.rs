@@ -11,12 +11,12 @@ use crate::manifest::ApiVersion;
 
 const ACCEPT_VERSION: &str = "accept-version";
 
-/// Longest range that is parsed; more is nonsense.
+/// The longest range that is parsed.
 const MAX_RANGE: usize = 256;
 
-/// The version that answers the request's `Accept-Version`: a range in npm's notation.
+/// Returns the version for the request's `Accept-Version`, a range in npm's notation.
 ///
-/// Without the header it is `~1`. An empty one means `*`, or `X-Api-Version`'s value where that is sent.
+/// Without the header the range is `~1`. An empty header means the value of `X-Api-Version` if that is sent, and otherwise `*`.
 pub(super) fn negotiate(headers: &HeaderMap) -> ApiResult<ApiVersion> {
     if !headers.contains_key(ACCEPT_VERSION) {
         return Ok(ApiVersion::V1);
@@ -36,11 +36,11 @@ pub(super) fn negotiate(headers: &HeaderMap) -> ApiResult<ApiVersion> {
     }
 }
 
-/// The range as the client sent it, or the default.
+/// Returns the range as the client sent it, or the default.
 pub(super) fn requested(headers: &HeaderMap) -> String {
     let text = |name| {
         let values = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
-        // Node.js makes one of a header that is sent several times.
+        // Node.js joins a header that is sent several times.
         let text = values.collect::<Vec<_>>().join(", ").trim().to_owned();
         headers.contains_key(name).then_some(text)
     };

@@ -2,20 +2,20 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Ranges of versions in npm's notation, as node-semver 4.3 reads them.
+//! Ranges of versions in npm's notation, as node-semver 4.3 parses them.
 
 use std::cmp::Ordering;
 
 use semver::{BuildMetadata, Prerelease, Version};
 
-/// Greatest number in a version: beyond it JavaScript does not count.
+/// The greatest number in a version, up to which JavaScript counts exactly.
 const MAX_NUMBER: u64 = (1 << 53) - 1;
 
-/// Alternatives, each of them bounds that all have to hold.
+/// Alternatives. Each is a list of bounds that all have to hold.
 #[derive(Debug)]
 pub(super) struct Range(Vec<Vec<Bound>>);
 
-/// What a version has to be, compared with another one.
+/// A comparison with a version.
 type Bound = (Op, Version);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +30,7 @@ enum Op {
 }
 
 impl Range {
-    /// `None` when the text is no range.
+    /// Returns `None` if the text is not a range.
     pub(super) fn parse(text: &str) -> Option<Range> {
         text.split("||")
             .map(|alternative| parse_alternative(alternative.trim()))
@@ -38,7 +38,7 @@ impl Range {
             .map(Range)
     }
 
-    /// Whether `version`, which is no pre-release, is in the range.
+    /// Returns whether the range contains `version`, which is not a pre-release.
     pub(super) fn contains(&self, version: &Version) -> bool {
         self.0.iter().any(|bounds| bounds.iter().all(|bound| holds(bound, version)))
     }
@@ -72,7 +72,7 @@ fn parse_alternative(text: &str) -> Option<Vec<Bound>> {
     Some(bounds)
 }
 
-/// The operator at the beginning, and what comes behind it and its blanks.
+/// Splits off the operator at the beginning and the white space after it.
 fn parse_op(text: &str) -> (Op, &str) {
     const OPS: [(&str, Op); 7] = [
         ("<=", Op::AtMost),
@@ -92,10 +92,10 @@ fn parse_op(text: &str) -> (Op, &str) {
     }
 }
 
-/// A version whose last parts may be left open.
+/// A version whose last parts may be missing.
 #[derive(Debug)]
 struct Partial<'a> {
-    /// Signs without meaning before the version.
+    /// Characters without a meaning before the version.
     prefix: &'a str,
     major: Option<u64>,
     minor: Option<u64>,
@@ -115,7 +115,7 @@ impl<'a> Partial<'a> {
         Some(Partial { prefix, major, minor, patch: minor.and(patch), pre })
     }
 
-    /// `None` when the operator and this version do not go together.
+    /// Returns `None` if the operator cannot be combined with this version.
     fn bounds(self, op: Op) -> Option<Vec<Bound>> {
         let Some(major) = self.major else {
             let nothing = vec![(Op::Less, Version::new(0, 0, 0))];
@@ -147,7 +147,7 @@ impl<'a> Partial<'a> {
     }
 }
 
-/// A number, or `Some(None)` for one that is left open.
+/// Parses a number; `Some(None)` is a wildcard.
 fn number(text: &str) -> Option<Option<u64>> {
     if matches!(text, "x" | "X" | "*") {
         return Some(None);
@@ -157,7 +157,7 @@ fn number(text: &str) -> Option<Option<u64>> {
     Some(Some(number))
 }
 
-/// The third number, with the pre-release and the build that may follow it.
+/// Parses the third number, and the pre-release and build that may follow it.
 fn patch(text: &str) -> Option<(Option<u64>, Prerelease)> {
     let (text, build) = text.split_once('+').map_or((text, None), |(text, build)| (text, Some(build)));
     let (text, pre) = text.split_once('-').map_or((text, None), |(text, pre)| (text, Some(pre)));
@@ -175,7 +175,7 @@ fn patch(text: &str) -> Option<(Option<u64>, Prerelease)> {
 mod tests {
     use super::*;
 
-    /// Which of 1.0.0 and 2.0.0 a range contains; `None` for what is no range.
+    /// Returns which of 1.0.0 and 2.0.0 a range contains; `None` if the text is not a range.
     fn contained(range: &str) -> Option<[bool; 2]> {
         let range = Range::parse(range)?;
         Some([1, 2].map(|major| range.contains(&Version::new(major, 0, 0))))
