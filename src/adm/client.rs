@@ -20,7 +20,7 @@ use crate::platform::processors;
 
 /// How long an answer may take, unless it is known to take longer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
-/// The same limit for a question that has a fallback.
+/// The time limit of a question that has a fallback.
 const SHORT_PATIENCE: Duration = Duration::from_secs(5);
 /// The longest answer in bytes.
 const MAX_ANSWER: usize = 64 << 20;

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Where manifests live: in the Moray of a datacenter, or in files of a standalone server.
+//! The database of manifests: the Moray of a datacenter, or files of a standalone server.
 //!
 //! Callers see one [`Database`] for both. A change reads the record itself, together with its version, and writes it on
 //! condition that it is still that version. Reads use [views](crate::manifest::View) of all images, which are kept in

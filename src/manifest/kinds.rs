@@ -8,7 +8,7 @@ pub use super::names::UnknownName;
 use super::names::closed_set;
 
 closed_set! {
-    /// What an image can be used for. Stored as text beside the flags `activated` and `disabled`.
+    /// What an image can be used for. Stored as a string beside the flags `activated` and `disabled`.
     pub enum State: "state" {
         /// Activated and not disabled: it can be installed.
         Active = "active",

@@ -367,12 +367,12 @@ fn connect(config: &config::Moray, metrics: Arc<Metrics>) -> Bucket {
     Bucket::new(Client::new(client), metrics)
 }
 
-/// Moray is away.
+/// Moray does not answer.
 #[derive(Debug, thiserror::Error)]
 #[error("moray does not answer")]
 struct Away;
 
-/// Moray is away, and the image is not among those in memory.
+/// Moray does not answer, and the image is not in memory.
 #[derive(Debug, thiserror::Error)]
 #[error("moray is away, and the image is not in memory")]
 struct NotInMemory;

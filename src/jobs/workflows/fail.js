@@ -4,7 +4,7 @@
  * file, You can obtain one at https://mozilla.org/MPL/2.0/.
  */
 
-// Last of a chain for errors: the job has failed, whatever could be put right.
+// The last task of a chain for errors: the job has failed, whatever the tasks before have repaired.
 function fail(job, cb) {
     cb('Error executing job');
 }

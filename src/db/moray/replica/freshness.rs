@@ -11,7 +11,7 @@ use crate::db::DbError;
 
 /// The greatest age of the replica at which reads may use it while Moray is available.
 const MAX_AGE: Duration = Duration::from_secs(1);
-/// The same limit while a round is in progress: Moray, or this machine, is then too busy for anything newer.
+/// The greatest age while a round is in progress: Moray, or this machine, is then too busy for anything newer.
 const MAX_BUSY_AGE: Duration = Duration::from_secs(3);
 /// After this long without a read or a write there are only few rounds.
 const IN_USE: Duration = Duration::from_secs(2);

@@ -4,7 +4,7 @@
  * file, You can obtain one at https://mozilla.org/MPL/2.0/.
  */
 
-// Asks VMAPI on which server the VM is.
+// Asks VMAPI which server the VM is on.
 function getVmServer(job, cb) {
     var client = restify.createJsonClient({
         url: vmapiUrl,

@@ -4,8 +4,8 @@
  * file, You can obtain one at https://mozilla.org/MPL/2.0/.
  */
 
-// Lets the placeholder say why there is no image. An image that has become active is left as it is: the compute node has
-// finished it, whatever this job knows.
+// Stores in the placeholder why there is no image. An image that has become active is left unchanged: the compute node
+// has finished it, whatever this job knows.
 function markImageFailed(job, cb) {
     var ATTEMPTS = 5;
     var path = '/images/' + job.params.image_uuid;

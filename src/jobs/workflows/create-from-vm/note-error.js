@@ -4,7 +4,7 @@
  * file, You can obtain one at https://mozilla.org/MPL/2.0/.
  */
 
-// Notes why a task failed, for the image that will not be; then fails as the task did.
+// Notes why a task failed, for the image that will not be made, and then fails like the task.
 function noteError(err, job, cb) {
     var MAX_LENGTH = 20000;
     var message = typeof (err) === 'string' ? err : String(err && err.message || err);

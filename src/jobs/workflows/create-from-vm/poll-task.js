@@ -4,8 +4,8 @@
  * file, You can obtain one at https://mozilla.org/MPL/2.0/.
  */
 
-// Waits for the end of the CNAPI task. CNAPI may be away meanwhile; the compute node works on, also when the job is cancelled,
-// but IMGAPI does not take the image then.
+// Waits for the end of the CNAPI task. CNAPI may be unavailable for a while. The compute node goes on even if the job
+// is cancelled, but IMGAPI then rejects the image.
 function pollTask(job, cb) {
     var INTERVAL = 1000;
     var client = restify.createJsonClient({

@@ -4,7 +4,7 @@
  * file, You can obtain one at https://mozilla.org/MPL/2.0/.
  */
 
-// Lets CNAPI begin: the compute node makes the image and publishes it to IMGAPI itself.
+// Starts the work in CNAPI. The compute node makes the image, and publishes it to IMGAPI itself.
 function queueTask(job, cb) {
     var params = job.params;
     var task = {

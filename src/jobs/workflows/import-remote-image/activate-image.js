@@ -4,7 +4,7 @@
  * file, You can obtain one at https://mozilla.org/MPL/2.0/.
  */
 
-// Lets everybody see the image who may.
+// Activates the image, which makes it visible to everyone who may see it.
 function activateImage(job, cb) {
     var client = restify.createJsonClient({
         url: imgapiUrl,

@@ -4,7 +4,7 @@
  * file, You can obtain one at https://mozilla.org/MPL/2.0/.
  */
 
-// Lets IMGAPI fetch the file of the image. That takes a while, in which the job may be cancelled.
+// Lets IMGAPI fetch the file of the image. That takes a while, and the job may be cancelled in that time.
 function addImageFile(job, cb) {
     var INTERVAL = 2000;
     var client = restify.createJsonClient({

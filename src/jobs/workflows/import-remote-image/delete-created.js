@@ -4,8 +4,8 @@
  * file, You can obtain one at https://mozilla.org/MPL/2.0/.
  */
 
-// Deletes what this job has begun and not finished, the last first. Images that are active are complete, and those that were
-// not created by this job are not noted.
+// Deletes the images that this job has created but not finished, the last one first. Active images are complete, and
+// images that another job created are not in the list.
 function deleteCreated(job, cb) {
     var client = restify.createJsonClient({
         url: imgapiUrl,

@@ -4,7 +4,7 @@
  * file, You can obtain one at https://mozilla.org/MPL/2.0/.
  */
 
-// Imports the manifest of the image, which knows by which job: if the job is lost, it can be told from others.
+// Imports the manifest of the image. IMGAPI notes the job in it, so that the image of a lost job can be recognised.
 function importImage(job, cb) {
     var uuid = job.params.image_uuid;
     var client = restify.createJsonClient({

@@ -4,8 +4,8 @@
  * file, You can obtain one at https://mozilla.org/MPL/2.0/.
  */
 
-// Imports the origins that were missing, base first, each with its file. One that somebody else imports at the same time is
-// waited for. That takes a while, in which the job may be cancelled.
+// Imports the missing origins with their files, the base first. If another job is importing one of them, this one waits
+// for that. All of it takes a while, and the job may be cancelled in that time.
 function importOrigins(job, cb) {
     var INTERVAL = 2000;
     var origins = job.params.origins || [];
