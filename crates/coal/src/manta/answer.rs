@@ -25,25 +25,25 @@ use super::faults::ContentFault;
 use super::range::Span;
 use super::store::Entry;
 
-/// What is sent.
+/// The body of an answer.
 pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
 /// An answer.
 pub(super) type Answer = Response<Body>;
 
-/// How much of a file is read at once.
+/// Number of bytes of a file to read at once.
 const PIECE: usize = 256 << 10;
 
-/// No body.
+/// Returns an empty body.
 pub(super) fn no_body() -> Body {
     Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
 
-/// An answer without a body.
+/// Returns an answer without a body.
 pub(super) fn empty(status: StatusCode) -> Answer {
     with_body(status, no_body())
 }
 
-/// An answer with a short body.
+/// Returns an answer with a short body.
 pub(super) fn full(status: StatusCode, content_type: &'static str, text: String) -> Answer {
     let body = Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed_unsync();
     let mut answer = with_body(status, body);
@@ -51,12 +51,12 @@ pub(super) fn full(status: StatusCode, content_type: &'static str, text: String)
     answer
 }
 
-/// What a load balancer answers whose servers are away.
+/// Returns the answer of a load balancer whose servers are unavailable.
 pub(super) fn bad_gateway() -> Answer {
     full(StatusCode::BAD_GATEWAY, "text/html", "<html><body>502 Bad Gateway</body></html>\n".to_owned())
 }
 
-/// An answer whose body is a file, or a span of it.
+/// Returns an answer whose body is a file, or a span of it.
 pub(super) async fn file(file: File, span: Span, fault: ContentFault) -> io::Result<Answer> {
     let mut file = tokio::fs::File::from_std(file);
     file.seek(SeekFrom::Start(span.start)).await?;
@@ -65,7 +65,7 @@ pub(super) async fn file(file: File, span: Span, fault: ContentFault) -> io::Res
     Ok(with_body(StatusCode::OK, BodyExt::boxed_unsync(body)))
 }
 
-/// The bytes that get through.
+/// Returns the bytes of a file that the fault lets through.
 fn faulty(
     pieces: ReaderStream<tokio::io::Take<tokio::fs::File>>,
     fault: ContentFault,
@@ -81,7 +81,7 @@ fn faulty(
         let through = match fault.pass(done, piece.len()).await {
             Ok(through) => through,
             Err(hang_up) => {
-                // What was sent before is flushed while this waits.
+                // This lets the connection flush the bytes that were sent before.
                 tokio::task::yield_now().await;
                 return Err(io::Error::other(hang_up));
             }
@@ -97,7 +97,7 @@ fn with_body(status: StatusCode, body: Body) -> Answer {
     answer
 }
 
-/// The answer to what went wrong. An answer to HEAD has no body, whatever is said here.
+/// Returns the answer for an error. In an answer to HEAD the body is not sent.
 pub(super) fn failure(error: &MantaError) -> Answer {
     let (status, code) = error.wire();
     if let MantaError::Internal(cause) = error {
@@ -116,14 +116,14 @@ pub(super) fn failure(error: &MantaError) -> Answer {
     answer
 }
 
-/// Sets a header; a value that cannot stand in one is left out.
+/// Sets a header. A value that cannot be sent in a header is left out.
 pub(super) fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
     }
 }
 
-/// The headers that every answer about an entry has: `etag`, `last-modified`, and what its owner gave it.
+/// Adds the headers of every answer about an entry: `etag`, `last-modified`, and the ones that its owner stored with it.
 pub(super) fn describe(headers: &mut HeaderMap, entry: &Entry) {
     if let Some(object) = &entry.object {
         set(headers, ETAG, &object.etag);
@@ -136,7 +136,7 @@ pub(super) fn describe(headers: &mut HeaderMap, entry: &Entry) {
     }
 }
 
-/// The headers of every answer.
+/// Adds the headers of every answer.
 pub(super) fn sign_off(headers: &mut HeaderMap, request_id: &HeaderValue, began: SystemTime) {
     let took = began.elapsed().unwrap_or_default().as_millis();
     headers.insert("x-request-id", request_id.clone());

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Who signed a request, and whether it may.
+//! Authentication and authorization of requests.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -16,24 +16,24 @@ use super::error::MantaError;
 use super::path::ResourcePath;
 use crate::ufds::LiveDirectory;
 
-/// Who may do what, by the account directory.
+/// Checks signatures and permissions against the account directory.
 #[derive(Debug, Clone)]
 pub(super) struct Authority {
     directory: LiveDirectory,
-    // The fingerprint of the key that a right signature named last.
+    // Fingerprint of the key in the latest valid signature.
     latest_key: Arc<Mutex<Option<String>>>,
 }
 
-/// A caller who may do what the request asks for.
+/// An authorized caller.
 #[derive(Debug)]
 pub(super) struct Access {
-    /// UUID of the account that the path belongs to.
+    /// UUID of the account that owns the path.
     pub(super) owner: String,
     /// Whether the caller is an operator.
     pub(super) is_operator: bool,
 }
 
-/// Whose key a signature names: `/ACCOUNT/keys/FINGERPRINT` or `/ACCOUNT/USER/keys/FINGERPRINT`.
+/// The key id of a signature: `/ACCOUNT/keys/FINGERPRINT` or `/ACCOUNT/USER/keys/FINGERPRINT`.
 #[derive(Debug, PartialEq, Eq)]
 struct KeyId {
     account: String,
@@ -41,22 +41,22 @@ struct KeyId {
     fingerprint: String,
 }
 
-/// A caller whose signature is right.
+/// A caller with a valid signature.
 struct Caller {
     name: String,
     account: String,
     is_operator: bool,
-    // A sub-user may do something only with a role.
+    // Whether the caller may do anything at all. A sub-user needs a role for that.
     is_able: bool,
 }
 
 impl Authority {
-    /// Trusts this directory.
+    /// Creates an authority for this directory.
     pub(super) fn new(directory: LiveDirectory) -> Self {
         Self { directory, latest_key: Arc::default() }
     }
 
-    /// The fingerprint of the key that the latest request was signed with.
+    /// Returns the fingerprint of the key that signed the latest request.
     pub(super) fn latest_key(&self) -> Option<String> {
         self.latest().clone()
     }
@@ -65,9 +65,9 @@ impl Authority {
         self.latest_key.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Checks the signature and the right of the caller. An account may go to its own areas, operators everywhere,
-    /// and anybody may read what is public. Sub-users act for their account when they have any role; what policies
-    /// say is not looked at.
+    /// Checks the signature and the caller's permission. An account may access its own areas, and operators may access
+    /// everything. Public areas may be read without authentication. A sub-user with any role may do what its account may;
+    /// policies are ignored.
     pub(super) async fn admit(&self, head: &Parts, path: &ResourcePath) -> Result<Access, MantaError> {
         let reads = matches!(head.method.as_str(), "GET" | "HEAD");
         let caller = match head.headers.contains_key(AUTHORIZATION) {
@@ -107,7 +107,7 @@ impl Authority {
         }
     }
 
-    /// The caller that a key belongs to, and the key as a line.
+    /// Returns the caller that a key belongs to, and the key as an OpenSSH line.
     fn look_up(&self, key_id: &KeyId) -> Result<(Caller, String), MantaError> {
         let KeyId { account: login, user, fingerprint } = key_id;
         let directory = self.directory.now();
@@ -130,7 +130,7 @@ impl Authority {
     }
 }
 
-/// Only signatures, and only with algorithms that are known.
+/// Accepts only the signature scheme, with a supported algorithm.
 fn check_scheme(head: &Parts) -> Result<(), MantaError> {
     let value = head.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let scheme = value.split(' ').next().unwrap_or_default();

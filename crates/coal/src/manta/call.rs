@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! A request on its way through the server.
+//! A request while it is processed.
 
 use hyper::header::CONTENT_TYPE;
 use hyper::http::request::Parts;
@@ -14,28 +14,28 @@ use super::faults::{HangUp, MantaFault, RequestFaults, Stage};
 use super::path::ResourcePath;
 use super::store::{Complete, Conflict, Entry, Expected, Store};
 
-/// A request whose caller may do what it asks for.
+/// An authorized request.
 #[derive(Debug)]
 pub(super) struct Call {
-    /// Where everything is.
+    /// The stored entries and their content.
     pub(super) store: Store,
     /// The request without its body.
     pub(super) head: Parts,
-    /// Where it goes.
+    /// The path of the request.
     pub(super) path: ResourcePath,
-    /// Who made it.
+    /// The caller's permissions.
     pub(super) access: Access,
-    /// What is to go wrong with it.
+    /// The faults to inject into the request.
     pub(super) faults: RequestFaults,
 }
 
-/// Why there is no answer of success.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
-    /// The answer says why.
+    /// The error is sent as the answer.
     #[error(transparent)]
     Answer(#[from] MantaError),
-    /// There is no answer at all.
+    /// The connection is closed without an answer.
     #[error(transparent)]
     HangUp(#[from] HangUp),
 }
@@ -47,35 +47,35 @@ impl From<std::io::Error> for Failure {
 }
 
 impl Call {
-    /// The key that the path stands for.
+    /// Returns the key of the path in the store.
     pub(super) fn key(&self) -> String {
         self.path.key(&self.access.owner)
     }
 
-    /// A header's text.
+    /// Returns the text of a header.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.head.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// The `type` parameter of a content type that is JSON, as in `application/json; type=directory`.
+    /// Returns the `type` parameter of a JSON content type, as in `application/json; type=directory`.
     pub(super) fn json_type(&self) -> Option<&str> {
         let (kind, parameter) = self.header(CONTENT_TYPE.as_str())?.split_once(';')?;
         let is_json = kind.trim().eq_ignore_ascii_case("application/json");
         parameter.trim().strip_prefix("type=").filter(|_| is_json)
     }
 
-    /// Whether it is to change what is known about an entry, and not its content.
+    /// Returns whether the request changes only the metadata of an entry, not its content.
     pub(super) fn is_metadata_update(&self) -> bool {
         let query = self.head.uri.query().unwrap_or_default();
         form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == "metadata" && !value.is_empty())
     }
 
-    /// `ResourceNotFound` for the path.
+    /// Returns `ResourceNotFound` for the path.
     pub(super) fn not_found(&self) -> MantaError {
         MantaError::ResourceNotFound(self.path.to_string())
     }
 
-    /// Refuses to change what is always there.
+    /// Rejects a change of a directory that always exists.
     pub(super) fn refuse_root(&self) -> Result<(), MantaError> {
         match self.path.is_root() {
             false => Ok(()),
@@ -86,7 +86,7 @@ impl Call {
         }
     }
 
-    /// Refuses what is for objects only.
+    /// Rejects an operation on a directory if it is allowed for objects only.
     pub(super) fn refuse_directory(&self, entry: Option<&Entry>) -> Result<(), MantaError> {
         match entry {
             Some(entry) if entry.object.is_none() => Err(self.is_directory()),
@@ -94,7 +94,7 @@ impl Call {
         }
     }
 
-    /// Refuses a path whose directory is not there.
+    /// Rejects a path whose parent directory does not exist.
     pub(super) async fn require_parent(&self) -> Result<(), MantaError> {
         let parent = self.path.parent();
         if parent.is_root() {
@@ -107,7 +107,7 @@ impl Call {
         }
     }
 
-    /// Puts an entry in the place of `old`. With conditions on tags it must still be there just so.
+    /// Replaces `old` by an entry. If the request names an etag, `old` must not have changed since it was read.
     pub(super) async fn put(
         &self,
         new: Entry,
@@ -119,7 +119,7 @@ impl Call {
         change.map_err(|conflict| self.conflict(&conflict))
     }
 
-    /// Removes `old`, under the same rule.
+    /// Removes `old`. If the request names an etag, `old` must not have changed since it was read.
     pub(super) async fn delete(&self, old: &Entry) -> Result<(), MantaError> {
         self.meet_commit().await?;
         let change = self.store.delete(self.key(), self.expected(Some(old))).await?;

@@ -2,11 +2,10 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Conditional requests, with the habits of Manta's HTTP library.
+//! Conditional requests, with the peculiarities of Manta's HTTP library.
 //!
-//! A tag is compared as it is sent in `etag`: without quotes. Quotes are taken off only around letters, digits and
-//! underscores, so that `""` is the tag of what is not there, and a quoted UUID matches nothing. `*` matches what is
-//! not there, too.
+//! An etag is compared as it is sent in `etag`: without quotes. Quotes are removed only around letters, digits and underscores.
+//! So `""` is the etag of a missing object, and a quoted UUID matches nothing. `*` matches a missing object, too.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,25 +15,26 @@ use hyper::header::{HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_U
 use super::error::MantaError;
 use super::store::Entry;
 
-/// What the conditions of a request come to.
+/// The result of checking a request's conditions.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It is carried out.
+    /// The request is done.
     Go,
-    /// The caller has the object already: 304.
+    /// The caller already has the object; the answer is 304.
     NotModified,
 }
 
-/// Whether a change must meet the entry just as it was when the conditions were checked.
+/// Returns whether the request names an etag, so that a change must find the entry just as it was when the conditions were
+/// checked.
 pub(super) fn names_a_tag(headers: &HeaderMap) -> bool {
     headers.contains_key(IF_MATCH) || headers.contains_key(IF_NONE_MATCH)
 }
 
-/// Checks the conditions against the entry that is there.
+/// Checks the conditions against the stored entry.
 ///
 /// # Errors
 ///
-/// `PreconditionFailed`.
+/// `PreconditionFailed` if a condition does not hold.
 pub(super) fn check(
     headers: &HeaderMap,
     entry: Option<&Entry>,
@@ -65,7 +65,7 @@ pub(super) fn check(
     Ok(Verdict::Go)
 }
 
-/// The time that is sent in `last-modified`, of which HTTP knows whole seconds.
+/// Returns the time for `last-modified`, in HTTP's whole seconds.
 pub(super) fn modified(milliseconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(milliseconds / 1000)
 }
@@ -98,7 +98,7 @@ mod tests {
         Entry { modified_ms: 1_704_164_645_678, ..Entry::object(object, Vec::new()) }
     }
 
-    /// Whether a change is carried out.
+    /// Returns whether a change with this header is done.
     fn goes(name: HeaderName, value: &str, entry: Option<&Entry>) -> bool {
         let headers = HeaderMap::from_iter([(name, value.parse().unwrap())]);
         check(&headers, entry, false).is_ok()

@@ -2,29 +2,29 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What goes wrong with a request, with Manta's codes.
+//! Errors of requests, with Manta's codes.
 
 use std::io;
 
 use hyper::StatusCode;
 use thiserror::Error;
 
-/// An answer that is no success. Codes, statuses and texts are those of Manta's front end.
+/// An error answer. Codes, statuses and texts are those of Manta's front end.
 #[derive(Debug, Error)]
 pub(super) enum MantaError {
-    /// There is no signature.
+    /// The request has no signature.
     #[error("Authorization is required")]
     AuthorizationRequired,
-    /// The `Authorization` is of another kind.
+    /// The `Authorization` header has another scheme.
     #[error("{0} is not allowed (use 'signature')")]
     AuthorizationSchemeNotAllowed(String),
     /// The signature names an algorithm that is not accepted.
     #[error("{0} is not a supported signing algorithm")]
     InvalidAlgorithm(String),
-    /// The `Authorization` cannot be read, or its date is not of now.
+    /// The `Authorization` header cannot be parsed, or its date differs too much from the current time.
     #[error("{0}")]
     InvalidHeader(String),
-    /// The key id is no `/ACCOUNT/keys/FINGERPRINT` and no `/ACCOUNT/USER/keys/FINGERPRINT`.
+    /// The key id has neither the form `/ACCOUNT/keys/FINGERPRINT` nor `/ACCOUNT/USER/keys/FINGERPRINT`.
     #[error("the KeyId token you provided is invalid")]
     InvalidKeyId,
     /// There is no such account.
@@ -39,86 +39,86 @@ pub(super) enum MantaError {
     /// The key did not make the signature.
     #[error("The signature we calculated does not match the one you sent")]
     InvalidSignature,
-    /// The caller has no business there.
+    /// The caller has no permission for the path.
     #[error("{caller} is not allowed to access {path}")]
     AuthorizationFailed {
-        /// The login.
+        /// Login of the caller.
         caller: String,
-        /// Where it wanted to go.
+        /// The path.
         path: String,
     },
-    /// A query parameter that is for operators.
+    /// A query parameter is reserved for operators.
     #[error("Use of these query parameters is restricted to operators: {0}")]
     QueryParameterForbidden(&'static str),
-    /// A link was to be made.
+    /// The request would create a snaplink.
     #[error("SnapLinks are disabled for this account")]
     SnaplinksDisabled,
-    /// A request that makes no sense, for the reason given.
+    /// The request is malformed, for the reason given.
     #[error("{0}")]
     BadRequest(&'static str),
-    /// A path that cannot be.
+    /// The path is invalid.
     #[error("\"{0}\" is invalid")]
     InvalidResource(String),
-    /// A `limit` out of range.
+    /// The `limit` is out of range.
     #[error("limit={0} is invalid: must be between [1, 1024]")]
     InvalidLimit(String),
-    /// Another query parameter that cannot be read.
+    /// Another query parameter is invalid.
     #[error("\"{value}\" is invalid for \"{name}\"")]
     InvalidParameter {
-        /// The parameter.
+        /// Name of the parameter.
         name: &'static str,
-        /// Its value.
+        /// Value of the parameter.
         value: String,
     },
-    /// A change of metadata that would change the content.
+    /// An update of metadata names a header that would change the content.
     #[error("overwrite of \"{0}\" forbidden")]
     InvalidUpdate(&'static str),
-    /// A `max-content-length` that is no length.
+    /// The `max-content-length` is not a length.
     #[error("{0} is an invalid max-content-length value")]
     InvalidMaxContentLength(String),
-    /// A number of copies that cannot be.
+    /// The number of copies is out of range.
     #[error("durability-level must be between {0} and {1}")]
     InvalidDurabilityLevel(u32, u32),
-    /// The content is not what its sender says.
+    /// The content does not match the announced MD5.
     #[error("Content-MD5 expected {expected}, but was {actual}")]
     ContentMd5Mismatch {
-        /// What the sender says.
+        /// The announced MD5.
         expected: String,
-        /// What came.
+        /// The MD5 of the received content.
         actual: String,
     },
-    /// The entry above is an object.
+    /// The parent of the path is an object.
     #[error("{0} is not a directory")]
     ParentNotDirectory(String),
-    /// What is for objects only.
+    /// The operation is allowed for objects only.
     #[error("{path} is a directory: {method} is not allowed")]
     OperationNotAllowedOnDirectory {
         /// The directory.
         path: String,
-        /// What was wanted of it.
+        /// The HTTP method.
         method: String,
     },
-    /// A change of what is always there.
+    /// The request would change a directory that always exists.
     #[error("{method} is not allowed on {path}")]
     OperationNotAllowedOnRootDirectory {
-        /// What was wanted.
+        /// The HTTP method.
         method: String,
-        /// Of what.
+        /// The directory.
         path: String,
     },
-    /// A directory that is not empty.
+    /// The directory is not empty.
     #[error("{0} is not empty")]
     DirectoryNotEmpty(String),
-    /// There is nothing.
+    /// There is no entry at the path.
     #[error("{0} was not found")]
     ResourceNotFound(String),
-    /// The directory above is not there.
+    /// The parent directory does not exist.
     #[error("{0} does not exist")]
     DirectoryDoesNotExist(String),
-    /// A method that nothing has.
+    /// No resource has this method.
     #[error("{0} is not allowed")]
     MethodNotAllowed(String),
-    /// The object is of a type that the caller does not take.
+    /// The type of the object is not accepted by the caller.
     #[error("{path} accepts {content_type}")]
     NotAcceptable {
         /// The object.
@@ -126,30 +126,30 @@ pub(super) enum MantaError {
         /// Its type.
         content_type: String,
     },
-    /// The sender paused for too long.
+    /// The sender paused too long.
     #[error("request took too long to send data")]
     UploadTimeout,
-    /// Somebody else changed the entry between check and change.
+    /// Another request changed the entry between check and change.
     #[error("{0} was being concurrently updated")]
     ConcurrentRequest(String),
     /// A condition does not hold.
     #[error("{0}")]
     PreconditionFailed(String),
-    /// More content than was announced.
+    /// The content is longer than announced.
     #[error("request has exceeded {0} bytes")]
     MaxContentLengthExceeded(u64),
-    /// A range that the object does not have.
+    /// The range is malformed or lies outside the object.
     #[error("{range} is an invalid range")]
     RangeNotSatisfiable {
-        /// What was asked for.
+        /// The requested range.
         range: String,
-        /// Bytes of the object.
+        /// Size of the object in bytes.
         size: u64,
     },
-    /// What this Manta cannot do.
+    /// This server does not support the operation.
     #[error("{0}")]
     NotImplemented(&'static str),
-    /// Overload, on purpose.
+    /// The server pretends to be overloaded.
     #[error("manta is unable to serve this request")]
     ServiceUnavailable {
         /// Seconds until the caller may try again.
@@ -158,13 +158,13 @@ pub(super) enum MantaError {
     /// The disk is full.
     #[error("not enough free space")]
     NotEnoughSpace,
-    /// Anything else. The cause is logged and not sent.
+    /// Any other error. The cause is logged but not sent.
     #[error("an unexpected error occurred")]
     Internal(#[source] io::Error),
 }
 
 impl MantaError {
-    /// The status and the code.
+    /// Returns the status and the code.
     pub(super) fn wire(&self) -> (StatusCode, &'static str) {
         use StatusCode as S;
         match self {
@@ -179,11 +179,11 @@ impl MantaError {
             Self::InvalidSignature => (S::FORBIDDEN, "InvalidSignature"),
             Self::AuthorizationFailed { .. } => (S::FORBIDDEN, "AuthorizationFailed"),
             Self::QueryParameterForbidden(_) => (S::FORBIDDEN, "QueryParameterForbidden"),
-            // The suffix is Manta's.
+            // Manta's code has this suffix.
             Self::SnaplinksDisabled => (S::FORBIDDEN, "SnaplinksDisabledError"),
             Self::BadRequest(_) => (S::BAD_REQUEST, "BadRequest"),
             Self::InvalidResource(_) => (S::BAD_REQUEST, "InvalidResource"),
-            // And this one.
+            // Manta's code has this suffix.
             Self::InvalidLimit(_) => (S::BAD_REQUEST, "InvalidArgumentError"),
             Self::InvalidParameter { .. } => (S::BAD_REQUEST, "InvalidParameter"),
             Self::InvalidUpdate(_) => (S::BAD_REQUEST, "InvalidUpdate"),
@@ -213,7 +213,7 @@ impl MantaError {
     }
 }
 
-/// A file that cannot be read or written.
+/// An error while reading or writing a file.
 impl From<io::Error> for MantaError {
     fn from(error: io::Error) -> Self {
         match error.kind() {

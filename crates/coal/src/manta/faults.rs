@@ -2,20 +2,20 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Faults that can be switched on while the server runs.
+//! Faults that can be injected while the server runs.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::faults::{Met, Switches};
 
-/// What goes wrong with a request.
+/// A failure to inject into a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "fault", rename_all = "snake_case")]
 pub enum MantaFault {
     /// The connection is closed without an answer; nothing is done.
     HangUp,
-    /// Nothing is done and answered until [`MantaFaults::clear`]; then all goes on.
+    /// The request waits until [`MantaFaults::clear`] is called, and is then served.
     Stall,
     /// The answer is 500 `InternalError`; nothing is done.
     InternalError,
@@ -24,53 +24,53 @@ pub enum MantaFault {
         /// Seconds in `retry-after`.
         retry_after: u32,
     },
-    /// The answer is 502 and HTML, as of a load balancer whose servers are away; nothing is done.
+    /// The answer is 502 with HTML, as from a load balancer whose servers are unavailable. Nothing is done.
     BadGateway,
     /// The answer is 403 `AuthorizationFailed`; nothing is done.
     Forbidden,
-    /// An object is refused before its content, with 507 `NotEnoughSpace`.
+    /// The upload of an object is rejected with 507 `NotEnoughSpace` before its content.
     NotEnoughSpace,
     /// An object is not stored, and the answer is 408 `UploadTimeout`.
     UploadTimeout,
-    /// An object's content, up or down, stops at this byte until [`MantaFaults::clear`].
+    /// The content of an object, in either direction, stops at this byte until [`MantaFaults::clear`] is called.
     StallAfter {
-        /// How many bytes go through.
+        /// Number of bytes that are let through.
         bytes: u64,
     },
-    /// The connection is closed at this byte of an object's content, up or down. On the way down a few of the bytes
-    /// before may get lost, too.
+    /// The connection is closed at this byte of an object's content, in either direction. In a download, some of the bytes before
+    /// may be lost as well.
     CutAfter {
-        /// How many bytes go through.
+        /// Number of bytes that are let through.
         bytes: u64,
     },
-    /// The first byte of an object's content, up or down, becomes another one.
+    /// The first byte of an object's content, in either direction, is changed.
     Corrupt,
-    /// An object is stored, and the `computed-md5` of the answer is another one.
+    /// An object is stored, and the answer has a wrong `computed-md5`.
     WrongComputedMd5,
-    /// An object is sent with another `content-md5`.
+    /// An object is sent with a wrong `content-md5`.
     WrongContentMd5,
-    /// An object is sent without a `content-md5`, as by a cache in between.
+    /// An object is sent without a `content-md5`, as a cache in between might do.
     NoContentMd5,
     /// A change is not made, and the answer is 409 `ConcurrentRequest`.
     ConcurrentRequest,
-    /// All is done, and the connection is closed without an answer.
+    /// The request is done, and the connection is closed without an answer.
     LostAnswer,
 }
 
-/// Where on the way of a request a fault is met.
+/// The stage of a request at which a fault applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// Its head has come.
+    /// The head of the request was received.
     Head,
-    /// The content of an object may come.
+    /// The content of an object is about to be received.
     Accept,
-    /// The content of an object comes, or goes.
+    /// The content of an object is received or sent.
     Content,
     /// A change is about to be made.
     Commit,
-    /// The answer to the upload of an object is made.
+    /// The answer to an upload was built.
     Uploaded,
-    /// The head of the answer to the download of an object is made.
+    /// The head of the answer to a download was built.
     Download,
     /// The answer is complete.
     Answer,
@@ -95,7 +95,7 @@ impl MantaFault {
     }
 }
 
-/// Which requests a fault meets: by default all that it can happen to, until it is cleared.
+/// The requests that a fault applies to. By default it applies to all requests that it fits, until it is cleared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MantaFaultRule {
     #[serde(flatten)]
@@ -111,33 +111,33 @@ pub struct MantaFaultRule {
 }
 
 impl MantaFaultRule {
-    /// Meets every request that the fault can happen to.
+    /// Applies the fault to every request that it fits.
     pub fn new(fault: MantaFault) -> Self {
         Self { fault, method: None, path: None, except: None, times: None }
     }
 
-    /// Meets only requests with this method, in upper case.
+    /// Applies the fault only to requests with this method, in upper case.
     #[must_use]
     pub fn method(mut self, method: &str) -> Self {
         self.method = Some(method.to_owned());
         self
     }
 
-    /// Meets only requests whose path, without percent-encoding, contains this.
+    /// Applies the fault only to requests whose path, without percent-encoding, contains this.
     #[must_use]
     pub fn path(mut self, part: &str) -> Self {
         self.path = Some(part.to_owned());
         self
     }
 
-    /// Meets no request whose path contains this.
+    /// Excludes requests whose path contains this.
     #[must_use]
     pub fn except(mut self, part: &str) -> Self {
         self.except = Some(part.to_owned());
         self
     }
 
-    /// Meets only the next `times` requests.
+    /// Applies the fault only to the next `times` requests.
     #[must_use]
     pub fn times(mut self, times: u32) -> Self {
         self.times = Some(times);
@@ -158,29 +158,29 @@ impl From<MantaFault> for MantaFaultRule {
     }
 }
 
-/// The switches of one server. Clones share them.
+/// The fault switches of one server. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct MantaFaults(Switches<MantaFaultRule>);
 
 impl MantaFaults {
-    /// Adds a fault. Of several that meet a request at the same point, the oldest is taken.
+    /// Adds a fault. If several faults apply to a request at the same stage, the oldest is used.
     pub fn set(&self, rule: impl Into<MantaFaultRule>) {
         let rule = rule.into();
         let times = rule.times;
         self.0.set(rule, times);
     }
 
-    /// Removes all faults and lets what has stalled go on.
+    /// Removes all faults and resumes the stalled requests.
     pub fn clear(&self) {
         self.0.clear();
     }
 
-    /// The faults that are switched on, each with the number of requests that it is yet to meet.
+    /// Returns the active faults, each with the number of requests that it still applies to.
     pub fn list(&self) -> Vec<MantaFaultRule> {
         self.0.list().into_iter().map(|(rule, left)| MantaFaultRule { times: left, ..rule }).collect()
     }
 
-    /// How many times a request has met a fault since the server was made.
+    /// Returns how often a fault was applied since the server was created.
     pub fn applied(&self) -> u64 {
         self.0.applied()
     }
@@ -191,7 +191,7 @@ impl MantaFaults {
     }
 }
 
-/// The faults as one request meets them.
+/// The faults that apply to one request.
 #[derive(Debug, Clone)]
 pub(super) struct RequestFaults {
     switches: Switches<MantaFaultRule>,
@@ -200,12 +200,12 @@ pub(super) struct RequestFaults {
 }
 
 impl RequestFaults {
-    /// Those of a request with this method and path.
+    /// Returns the faults for a request with this method and path.
     pub(super) fn new(faults: &MantaFaults, method: &str, path: String) -> Self {
         Self { switches: faults.0.clone(), method: method.to_owned(), path }
     }
 
-    /// Takes what the request meets here. It waits for the end of a [`MantaFault::Stall`] by itself.
+    /// Returns the fault that applies at this stage. If it is a [`MantaFault::Stall`], it first waits until it is cleared.
     pub(super) async fn meet(&self, stage: Stage) -> Option<MantaFault> {
         let mut met = self.take(stage)?;
         if met.rule.fault == MantaFault::Stall {
@@ -215,7 +215,7 @@ impl RequestFaults {
         Some(met.rule.fault)
     }
 
-    /// What happens to the content of the object.
+    /// Returns the fault that applies to the content of the object.
     pub(super) fn content(&self) -> ContentFault {
         ContentFault(self.take(Stage::Content))
     }
@@ -225,17 +225,17 @@ impl RequestFaults {
     }
 }
 
-/// What happens to the content of an object.
+/// The fault that applies to the content of an object.
 #[derive(Debug)]
 pub(super) struct ContentFault(Option<Met<MantaFaultRule>>);
 
-/// The connection is to be closed.
+/// The connection must be closed.
 #[derive(Debug, thiserror::Error)]
 #[error("the connection is closed on purpose")]
 pub(super) struct HangUp;
 
 impl ContentFault {
-    /// How many of `length` bytes may go through when `done` bytes have; waits while there are none.
+    /// Returns how many of `length` bytes may pass after `done` bytes have passed. Waits while none may pass.
     pub(super) async fn pass(&mut self, done: u64, length: usize) -> Result<usize, HangUp> {
         let Some(met) = &mut self.0 else { return Ok(length) };
         let (MantaFault::StallAfter { bytes } | MantaFault::CutAfter { bytes }) = met.rule.fault else {
@@ -253,7 +253,7 @@ impl ContentFault {
         Ok(length)
     }
 
-    /// What becomes of a piece that begins at byte `done`.
+    /// Returns the piece that begins at byte `done`, possibly altered.
     pub(super) fn alter(&self, done: u64, piece: Bytes) -> Bytes {
         if done > 0 || self.0.as_ref().is_none_or(|met| met.rule.fault != MantaFault::Corrupt) {
             return piece;

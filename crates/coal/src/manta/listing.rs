@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Lists of directories: the query, and the lines of the answer.
+//! Listings of directories: the query, and the lines of the answer.
 
 use hyper::header::CONTENT_TYPE;
 use hyper::{HeaderMap, Response, StatusCode, Uri};
@@ -17,20 +17,20 @@ use super::error::MantaError;
 use super::path::AREAS;
 use super::store::{Entry, Order, Page};
 
-/// The type of a list, and of a directory itself.
+/// The content type of a listing, and of a directory.
 pub(super) const LIST_TYPE: &str = "application/x-json-stream; type=directory";
-/// Entries of a page that says nothing.
+/// Default number of entries of a page.
 const DEFAULT_LIMIT: u32 = 256;
-/// Entries of the largest page.
+/// Maximum number of entries of a page.
 const MAX_LIMIT: u32 = 1024;
-/// When the areas were made: Manta's own birthday.
+/// Creation time of the areas: Manta's birthday.
 const BEGINNING: &str = "2013-05-22T17:39:43.714Z";
 
-/// As JavaScript writes a date.
+/// The format in which JavaScript writes a date.
 const ISO: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 
-/// A line of a list.
+/// A line of a listing.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Line<'a> {
@@ -51,7 +51,7 @@ struct Line<'a> {
     durability: Option<u32>,
 }
 
-/// Reads the query of a list. Parameters that are not known are ignored.
+/// Parses the query of a listing. Unknown parameters are ignored.
 pub(super) fn page(uri: &Uri, is_operator: bool) -> Result<Page, MantaError> {
     let mut page = Page { limit: DEFAULT_LIMIT, ..Page::default() };
     for (name, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
@@ -62,7 +62,7 @@ pub(super) fn page(uri: &Uri, is_operator: bool) -> Result<Page, MantaError> {
             }
             ("marker", text) if !text.is_empty() => page.marker = Some(text.to_owned()),
             ("sort", "mtime") => page.order = Order::Modified,
-            // No order at all is an order, too.
+            // Here an unsorted listing is sorted as well.
             ("sort", "none") if !is_operator => {
                 return Err(MantaError::QueryParameterForbidden("sort=none"));
             }
@@ -84,7 +84,7 @@ fn milliseconds(marker: &str) -> Result<String, MantaError> {
     Ok((date.unix_timestamp_nanos() / 1_000_000).to_string())
 }
 
-/// The answer with these entries, of all that the directory has.
+/// Returns the answer with these entries; `count` is the number of entries of the whole directory.
 pub(super) fn list(entries: &[(String, Entry)], count: u64) -> Answer {
     let lines = entries.iter().map(|(name, entry)| {
         let object = entry.object.as_ref();
@@ -103,7 +103,7 @@ pub(super) fn list(entries: &[(String, Entry)], count: u64) -> Answer {
     with_lines(lines, count)
 }
 
-/// The areas of an account.
+/// Returns the listing of an account's areas.
 pub(super) fn areas() -> Answer {
     let line = |name| Line {
         name,
@@ -119,7 +119,7 @@ pub(super) fn areas() -> Answer {
     with_lines(AREAS.into_iter().map(line), AREAS.len() as u64)
 }
 
-/// The head of the answer, which is also that to HEAD.
+/// Adds the headers of a listing, which are the same for HEAD.
 pub(super) fn describe(headers: &mut HeaderMap, count: u64) {
     set(headers, CONTENT_TYPE, LIST_TYPE);
     set(headers, hyper::header::HeaderName::from_static("result-set-size"), &count.to_string());

@@ -2,12 +2,12 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Manta: the object store, HTTP in front of SQLite and files.
+//! Manta, the object store: HTTP in front of SQLite and files.
 //!
-//! Follows Manta 2, over plain HTTP. Every request is authenticated as there: an HTTP signature over the
-//! date, with a key of the account directory. Differences: of an account's areas only `public` and `stor` exist; no
-//! multipart uploads, pre-signed URLs, tokens, CORS or role tags; a sub-user with any role may do what its account may;
-//! a copy is one copy, whatever `durability-level` says; a directory has no limit.
+//! It follows Manta 2, over plain HTTP. Requests are authenticated as there: by an HTTP signature over the date, with a key from
+//! the account directory. Differences: of an account's areas only `public` and `stor` exist. There are no multipart uploads,
+//! pre-signed URLs, tokens, CORS or role tags. A sub-user with any role may do what its account may. An object is stored once,
+//! whatever `durability-level` says. The number of entries of a directory is not limited.
 
 mod answer;
 mod auth;

@@ -2,30 +2,30 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Where a request goes: `/ACCOUNT`, `/ACCOUNT/stor`, or something below it.
+//! The path of a request: `/ACCOUNT`, `/ACCOUNT/stor`, or something below it.
 
 use hyper::Uri;
 use percent_encoding::percent_decode_str;
 
 use super::error::MantaError;
 
-/// What every account has. Anybody may read below `public`.
+/// The areas of every account. `public` may be read without authentication.
 pub(super) const AREAS: [&str; 2] = ["public", "stor"];
 
-/// A path, decoded and without empty parts.
+/// A path, decoded and without empty components.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ResourcePath {
     login: String,
-    // The area and what is below it.
+    // The area and the components below it.
     rest: Vec<String>,
 }
 
 impl ResourcePath {
-    /// Reads the path of a request.
+    /// Parses the path of a request.
     ///
     /// # Errors
     ///
-    /// `InvalidResource`, also when the path would lead upwards; `ResourceNotFound` outside of the areas.
+    /// `InvalidResource`, also for a component `.` or `..`; `ResourceNotFound` outside the areas.
     pub(super) fn read(uri: &Uri) -> Result<Self, MantaError> {
         let invalid = || MantaError::InvalidResource(uri.path().to_owned());
         let decoded = percent_decode_str(uri.path()).decode_utf8().map_err(|_| invalid())?;
@@ -45,33 +45,33 @@ impl ResourcePath {
         }
     }
 
-    /// The login of the account.
+    /// Returns the login of the account.
     pub(super) fn login(&self) -> &str {
         &self.login
     }
 
-    /// Whether this is the list of an account's areas.
+    /// Returns whether this is an account, whose listing shows its areas.
     pub(super) fn is_account(&self) -> bool {
         self.rest.is_empty()
     }
 
-    /// Whether this is always there: an account, or an area.
+    /// Returns whether this always exists: an account or an area.
     pub(super) fn is_root(&self) -> bool {
         self.rest.len() <= 1
     }
 
-    /// Whether anybody may read this.
+    /// Returns whether this may be read without authentication.
     pub(super) fn is_public(&self) -> bool {
         self.rest.first().is_some_and(|area| area == "public")
     }
 
-    /// The path of the entry above.
+    /// Returns the parent path.
     pub(super) fn parent(&self) -> Self {
         let rest = self.rest.split_last().map_or(&[][..], |(_, rest)| rest);
         Self { login: self.login.clone(), rest: rest.to_vec() }
     }
 
-    /// The name under which the entry is stored: as the path, with the UUID of the account for its login.
+    /// Returns the key of the entry in the store: the path with the account's UUID instead of its login.
     pub(super) fn key(&self, account_uuid: &str) -> String {
         format!("/{account_uuid}/{}", self.rest.join("/"))
     }

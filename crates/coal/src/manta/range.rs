@@ -9,14 +9,14 @@ use hyper::header::RANGE;
 
 use super::error::MantaError;
 
-/// Bytes of an object, the end excluded.
+/// A range of bytes of an object, without its end.
 pub(super) type Span = std::ops::Range<u64>;
 
-/// What is asked for of an object of this size; `None` is all of it. Units other than bytes are ignored.
+/// Returns the requested range of an object of this size; `None` for the whole object. Units other than bytes are ignored.
 ///
 /// # Errors
 ///
-/// `NotImplemented` for several ranges, `RangeNotSatisfiable` for what is none or lies outside.
+/// `NotImplemented` for several ranges; `RangeNotSatisfiable` if the range is malformed or lies outside the object.
 pub(super) fn requested(headers: &HeaderMap, size: u64) -> Result<Option<Span>, MantaError> {
     let Some(value) = headers.get(RANGE).and_then(|value| value.to_str().ok()) else { return Ok(None) };
     if value.contains(',') {

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The server: a port, a store, and the switches for faults.
+//! The server: a port, a store, and fault switches.
 
 use std::io;
 use std::net::SocketAddr;
@@ -30,10 +30,10 @@ use super::store::Store;
 use crate::net::{Endpoint, Service};
 use crate::ufds::LiveDirectory;
 
-/// What a Manta server is made of.
+/// Settings of a Manta server.
 #[derive(Debug, Clone)]
 pub struct MantaOptions {
-    /// Where it keeps everything; created if it is not there.
+    /// Directory for all data; it is created if it does not exist.
     pub data_dir: PathBuf,
     /// The accounts and their keys.
     pub directory: LiveDirectory,
@@ -57,7 +57,7 @@ struct Manta {
 
 impl Service for Manta {
     async fn serve(self: Arc<Self>, stream: TcpStream) {
-        // Only latency is lost without it.
+        // A failure only costs latency.
         let _ = stream.set_nodelay(true);
         let service = service_fn(|request| self.exchange(request));
         if let Err(error) = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await {
@@ -67,7 +67,7 @@ impl Service for Manta {
 }
 
 impl Manta {
-    /// Answers a request; with an error the connection is closed.
+    /// Answers a request. An error closes the connection.
     async fn exchange(&self, request: Request<Incoming>) -> Result<Answer, HangUp> {
         let began = SystemTime::now();
         let request_id = request.headers().get("x-request-id").cloned();
@@ -121,11 +121,11 @@ impl Manta {
 }
 
 impl MantaServer {
-    /// Opens the store and listens on `address`; port 0 chooses a free one.
+    /// Opens the store and listens on `address`. Port 0 chooses a free port.
     ///
     /// # Errors
     ///
-    /// When the store cannot be opened or the port cannot be bound.
+    /// Fails if the store cannot be opened or the port cannot be bound.
     pub async fn bind(address: SocketAddr, options: MantaOptions) -> io::Result<Self> {
         let MantaOptions { data_dir, directory } = options;
         let store =
@@ -136,36 +136,36 @@ impl MantaServer {
         Ok(Self { endpoint: Endpoint::bind(address, manta).await?, store, authority, faults })
     }
 
-    /// Where the server listens, or listened before [`stop`](Self::stop).
+    /// Returns the address that the server listens on, or did before [`stop`](Self::stop).
     pub fn address(&self) -> SocketAddr {
         self.endpoint.address()
     }
 
-    /// `http://host:port`
+    /// Returns the URL, `http://host:port`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address())
     }
 
-    /// The fingerprint, as `ssh-keygen -E md5 -l` prints it, of the key that the latest request was signed with.
+    /// Returns the fingerprint of the key that signed the latest request, as `ssh-keygen -E md5 -l` prints it.
     pub fn latest_key(&self) -> Option<String> {
         self.authority.latest_key()
     }
 
-    /// The switches for faults.
+    /// Returns the fault switches.
     pub fn faults(&self) -> &MantaFaults {
         &self.faults
     }
 
-    /// Lets what has a path that ends with this, without percent-encoding, seem to have been stored so much earlier.
+    /// Makes entries whose path ends with `end`, without percent-encoding, look as if they had been stored earlier by `by`.
     ///
     /// # Errors
     ///
-    /// When the store fails.
+    /// Fails if the store fails.
     pub async fn age(&self, end: &str, by: Duration) -> io::Result<()> {
         self.store.age(end.to_owned(), by).await
     }
 
-    /// Closes the port and all connections: new ones are refused. Changes that have begun are finished.
+    /// Closes the port and all connections. Changes that have begun are finished.
     pub async fn stop(&self) {
         self.endpoint.stop().await;
     }
@@ -174,7 +174,7 @@ impl MantaServer {
     ///
     /// # Errors
     ///
-    /// When the port cannot be bound.
+    /// Fails if the port cannot be bound.
     pub async fn start(&self) -> io::Result<()> {
         self.endpoint.start().await
     }

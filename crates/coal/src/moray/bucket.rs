@@ -18,35 +18,35 @@ const RESERVED_INDEXES: [&str; 11] =
 pub(crate) struct Index {
     /// The attribute, and the name of its column.
     pub(crate) name: String,
-    /// What it holds.
+    /// Type of its values.
     pub(crate) kind: IndexType,
-    /// Whether two objects may not have the same value.
+    /// Whether two objects must not have the same value.
     pub(crate) unique: bool,
 }
 
 /// A bucket as it is stored.
 #[derive(Debug, Clone)]
 pub(crate) struct Bucket {
-    /// Its name.
+    /// Name of the bucket.
     pub(crate) name: String,
-    /// Its indexes in the order of the definition.
+    /// Indexes, in the order of the definition.
     pub(crate) indexes: Vec<Index>,
-    /// The `options` object, `version` included.
+    /// The `options` object, including `version`.
     pub(crate) options: Map<String, Value>,
-    /// Version to the indexes that it added and that are still being filled.
+    /// Indexes that are still being filled, by the bucket version that added them.
     pub(crate) reindex_active: Map<String, Value>,
-    /// When the definition was written, in milliseconds since the epoch.
+    /// Time at which the definition was written, in milliseconds since the epoch.
     pub(crate) mtime: i64,
 }
 
 impl Bucket {
-    /// Checks a definition that came with `createBucket` or `updateBucket`.
+    /// Checks a definition from `createBucket` or `updateBucket`.
     pub(crate) fn parse(name: &str, config: &Map<String, Value>, mtime: i64) -> Result<Self> {
         for triggers in ["pre", "post"] {
             match config.get(triggers) {
                 None => {}
                 Some(Value::Array(list)) if list.is_empty() => {}
-                // A trigger is JavaScript that runs inside Moray. Dropping one in silence would be a lie.
+                // A trigger is JavaScript that runs inside Moray. It must not be dropped silently.
                 Some(_) => return Err(config_error(format!("\"{triggers}\" triggers are not supported"))),
             }
         }
@@ -72,17 +72,17 @@ impl Bucket {
         Ok(Self { name: name.to_owned(), indexes, options, reindex_active: Map::new(), mtime })
     }
 
-    /// The bucket's version; 0 means that it has none.
+    /// Returns the bucket's version; 0 means that it has none.
     pub(crate) fn version(&self) -> u64 {
         self.options.get("version").and_then(Value::as_u64).unwrap_or(0)
     }
 
-    /// The index called `name`, whether it can be used or not.
+    /// Returns the index called `name`, whether it is usable or not.
     pub(crate) fn index(&self, name: &str) -> Option<&Index> {
         self.indexes.iter().find(|index| index.name == name)
     }
 
-    /// Whether the index called `name` is still being filled.
+    /// Returns whether the index called `name` is still being filled.
     pub(crate) fn is_reindexing(&self, name: &str) -> bool {
         self.reindex_active
             .values()
@@ -91,17 +91,17 @@ impl Bucket {
             .any(|field| field.as_str() == Some(name))
     }
 
-    /// The index called `name`, if searches may use it.
+    /// Returns the index called `name` if searches may use it.
     pub(crate) fn usable_index(&self, name: &str) -> Option<&Index> {
         self.index(name).filter(|_| !self.is_reindexing(name))
     }
 
-    /// The quoted name of the bucket's table.
+    /// Returns the quoted name of the bucket's table.
     pub(crate) fn table(&self) -> String {
         table(&self.name)
     }
 
-    /// The `index` object of the definition.
+    /// Returns the `index` object of the definition.
     pub(crate) fn index_json(&self) -> Value {
         let entries = self.indexes.iter().map(|index| {
             let entry = if index.unique {
@@ -115,17 +115,17 @@ impl Bucket {
     }
 }
 
-/// The quoted table name of a bucket. The prefix keeps it apart from SQLite's own names.
+/// Returns the quoted table name of a bucket. The prefix avoids a clash with SQLite's own names.
 pub(crate) fn table(bucket: &str) -> String {
     quote(&format!("bucket_{bucket}"))
 }
 
-/// A name as an SQL identifier.
+/// Quotes a name as an SQL identifier.
 pub(crate) fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// `^[a-zA-Z]\w{0,62}$` and not reserved.
+/// Checks that the name matches `^[a-zA-Z]\w{0,62}$` and is not reserved.
 fn check_bucket_name(name: &str) -> Result<()> {
     let shaped = name.len() <= 63
         && name.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -162,7 +162,8 @@ fn parse_index(name: &str, entry: &Value) -> Result<Index> {
     Ok(Index { name: name.to_owned(), kind, unique })
 }
 
-/// `^(_[a-zA-Z0-9]+|[a-zA-Z][_a-zA-Z0-9]*[a-zA-Z0-9]|[a-zA-Z])$`, not reserved, not `moray…`.
+/// Checks that the name matches `^(_[a-zA-Z0-9]+|[a-zA-Z][_a-zA-Z0-9]*[a-zA-Z0-9]|[a-zA-Z])$`, and that it is neither reserved
+/// nor `moray…`.
 fn check_index_name(name: &str) -> Result<()> {
     let alphanumeric = |c: char| c.is_ascii_alphanumeric();
     let shaped = match name.strip_prefix('_') {

@@ -4,8 +4,8 @@
 
 //! One FAST connection: many requests at once, answered in the order in which they finish.
 //!
-//! Frames leave as from node-fast's server: each in a write of its own, on a socket without `TCP_NODELAY`. A client that
-//! does not acknowledge a frame at once gets the next one only when it does.
+//! Frames are sent as node-fast's server sends them: each in a write of its own, on a socket without `TCP_NODELAY`. So a client
+//! that delays the acknowledgement of a frame also delays the next frame.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,16 +27,16 @@ use super::faults::{Fault, Faults};
 use super::rpc::{Method, call};
 use super::store::Store;
 
-/// Bytes of the largest request.
+/// Maximum size of a request, in bytes.
 const MAX_PAYLOAD: usize = 16 << 20;
-/// Requests of one connection at a time; more are not read.
+/// Maximum number of requests of one connection at a time. Beyond it, no more are read.
 const MAX_PENDING: usize = 256;
-/// Frames that wait for the socket.
+/// Maximum number of frames that wait for the socket.
 const QUEUE: usize = 64;
-/// A peer that takes longer to accept a frame is given up.
+/// Time for a peer to accept a frame. After that the connection is closed.
 const SEND_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Serves a connection until it ends or breaks the protocol.
+/// Serves a connection until it ends or violates the protocol.
 pub(super) async fn serve(stream: TcpStream, store: Store, faults: Faults) {
     let (reader, writer) = stream.into_split();
     let (frames, queue) = mpsc::channel(QUEUE);
@@ -57,7 +57,7 @@ pub(super) async fn serve(stream: TcpStream, store: Store, faults: Faults) {
     );
 }
 
-/// What the requests of a connection share.
+/// State shared by the requests of a connection.
 #[derive(Clone)]
 struct ConnectionContext {
     store: Store,
@@ -67,13 +67,13 @@ struct ConnectionContext {
     hangup: CancellationToken,
 }
 
-/// The peer broke the protocol; the connection must go.
+/// The peer violated the protocol, so the connection must be closed.
 struct Broken;
 
-/// Takes requests until the peer is done with sending, and then waits for those that still run.
+/// Reads requests until the peer stops sending, then waits for the requests that still run.
 async fn read(reader: OwnedReadHalf, shared: ConnectionContext) -> Result<(), Broken> {
     let mut incoming = FramedRead::new(reader, FrameCodec::new(MAX_PAYLOAD));
-    // Dropping the set, when the connection breaks, drops the requests.
+    // If the connection breaks, dropping the set drops the requests.
     let mut requests = JoinSet::new();
     loop {
         tokio::select! {
@@ -98,7 +98,7 @@ async fn read(reader: OwnedReadHalf, shared: ConnectionContext) -> Result<(), Br
     Ok(())
 }
 
-/// Sends what is queued, frame by frame; false when the peer does not take it.
+/// Sends the queued frames one by one. Returns `false` if the peer does not accept them.
 async fn write(writer: impl AsyncWrite + Unpin, mut queue: mpsc::Receiver<Frame>) -> bool {
     let mut outgoing = FramedWrite::new(writer, FrameCodec::default());
     while let Some(frame) = queue.recv().await {
@@ -110,14 +110,14 @@ async fn write(writer: impl AsyncWrite + Unpin, mut queue: mpsc::Receiver<Frame>
     tokio::time::timeout(SEND_DEADLINE, outgoing.close()).await.is_ok_and(|closed| closed.is_ok())
 }
 
-/// A request that is to be answered.
+/// A request to answer.
 struct Request {
     version: Version,
     msgid: u32,
     envelope: Envelope,
 }
 
-/// Judges a frame. An ERROR from a client is ignored, as node-fast does; END is a breach.
+/// Checks a frame. An ERROR frame from a client is ignored, as in node-fast; an END frame violates the protocol.
 fn accept(frame: Frame, shared: &ConnectionContext) -> Result<Option<Request>, Broken> {
     match frame.status {
         Status::Error => return Ok(None),
@@ -177,20 +177,20 @@ async fn answer(request: Request, shared: ConnectionContext) {
     }
 }
 
-/// The error that is answered in the place of doing anything.
+/// Returns the error with which a fault replaces the operation.
 fn refusal(fault: Fault, method: &str) -> Option<MorayError> {
     Some(match fault {
         Fault::Refuse => MorayError::connection_refused(),
         Fault::NoDatabasePeers => MorayError::NoDatabasePeers,
         Fault::DatabaseLost => MorayError::DatabaseLost,
-        // The first statement by which such a method would change something.
+        // The statement named is the first one by which the method would change something.
         Fault::ReadOnly if method.starts_with("del") => MorayError::ReadOnly("DELETE"),
         Fault::ReadOnly => MorayError::ReadOnly("SELECT FOR UPDATE"),
         _ => return None,
     })
 }
 
-/// node-fast's refusal of a method that nobody serves, or of a request without one.
+/// Returns node-fast's error for an unknown method, or for a request without a method.
 fn fast_error(envelope: &Envelope, msgid: u32) -> ErrorPayload {
     let (message, info) = match &envelope.method {
         Some(name) => (
@@ -227,7 +227,7 @@ impl Reply<'_> {
         self.finish(Frame::error(self.version, self.msgid, self.name, error)).await;
     }
 
-    /// The id is free before the last frame is on its way: the client may use it again at once.
+    /// Frees the message id before the last frame is sent, because the client may use the id again at once.
     async fn finish(&self, frame: serde_json::Result<Frame>) {
         self.shared.pending.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.msgid);
         self.send(frame).await;
@@ -235,7 +235,7 @@ impl Reply<'_> {
 
     async fn send(&self, frame: serde_json::Result<Frame>) {
         match frame {
-            // The queue is closed when the connection is, and then nobody waits for the frame.
+            // The queue is closed with the connection, and then the frame has no receiver.
             Ok(frame) => drop(self.shared.frames.send(frame).await),
             Err(error) => {
                 tracing::error!(%error, "cannot write a reply");
@@ -256,7 +256,7 @@ mod tests {
     use super::*;
     use crate::moray::Location;
 
-    /// Keeps what is written, each write by itself.
+    /// Records each write separately.
     #[derive(Default)]
     struct Writes(Arc<Mutex<Vec<Vec<u8>>>>);
 

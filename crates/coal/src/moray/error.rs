@@ -2,14 +2,14 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What a Moray call can fail with, by the names that clients dispatch on.
+//! Errors of Moray calls, by the names that clients distinguish.
 
 use moray::fast::ErrorPayload;
 use serde_json::json;
 use thiserror::Error;
 
-/// A failed call. The variant's name is the `name` of the ERROR payload and the display text its
-/// `message`; both are Moray 2.6's.
+/// A failed call. The variant's name is the `name` of the ERROR payload, and the display text is its `message`. Both are those of
+/// Moray 2.6.
 #[derive(Debug, Error)]
 pub(crate) enum MorayError {
     /// The bucket does not exist.
@@ -28,28 +28,28 @@ pub(crate) enum MorayError {
         /// The version that is stored.
         stored: u64,
     },
-    /// A conditional write met another etag; the text `null` stands for "no object".
+    /// A conditional write found another etag; the text `null` stands for "no object".
     #[error("{bucket}::{key} was expected to have etag \"{expected}\", but was \"{actual}\"")]
     EtagConflict {
         /// The bucket's name.
         bucket: String,
         /// The object's key.
         key: String,
-        /// What the caller expected.
+        /// The etag that the caller expected.
         expected: String,
-        /// What is stored.
+        /// The stored etag.
         actual: String,
     },
-    /// `updateObjects` without a field to set.
+    /// `updateObjects` was called without a field to set.
     #[error("{0} is not a valid update definition")]
     FieldUpdate(String),
-    /// A bucket definition that Moray refuses; the text says why.
+    /// A bucket definition is invalid; the text says why.
     #[error("{0}")]
     InvalidBucketConfig(String),
-    /// A bucket name outside `^[a-zA-Z]\w{0,62}$`, or a reserved one.
+    /// A bucket name does not match `^[a-zA-Z]\w{0,62}$`, or is reserved.
     #[error("{0} is not a valid bucket name")]
     InvalidBucketName(String),
-    /// A value that does not fit the type of its index.
+    /// A value does not fit the type of its index.
     #[error("index({index}) is of type {kind}")]
     InvalidIndexType {
         /// The index's name.
@@ -57,23 +57,23 @@ pub(crate) enum MorayError {
         /// The index's type.
         kind: String,
     },
-    /// A filter that does not parse, or has a value that does not fit its attribute.
+    /// A filter cannot be parsed, or has a value that does not fit its attribute.
     #[error("{0} is an invalid filter")]
     InvalidQuery(String),
-    /// Wrong arguments or options.
+    /// The arguments or options are wrong.
     #[error("{0}")]
     Invocation(String),
-    /// A filter that the usable indexes cannot answer.
+    /// The usable indexes cannot evaluate a filter.
     #[error("{bucket} does not have indexes that support {filter}{}", fields_suffix(.fields.as_ref()))]
     NotIndexed {
         /// The bucket's name.
         bucket: String,
         /// The filter, or the JSON text of the fields to update.
         filter: String,
-        /// The attributes at fault, when the caller asked for a check of all of them.
+        /// The unusable attributes, if the caller asked to check all of them.
         fields: Option<UnusableFields>,
     },
-    /// `updateObjects` with a null.
+    /// `updateObjects` was called with a null.
     #[error("index \"{index}\" (of type \"{kind}\") cannot store null values")]
     NotNullable {
         /// The index's name.
@@ -89,12 +89,12 @@ pub(crate) enum MorayError {
         /// The object's key.
         key: String,
     },
-    /// A write would break a unique index.
+    /// A write violates a unique index.
     #[error("\"{attribute}\" is a unique attribute; value \"{value}\" already exists")]
     UniqueAttribute {
         /// The index's name.
         attribute: String,
-        /// The value that exists already.
+        /// The value that already exists.
         value: String,
     },
     /// No database can be reached.
@@ -103,21 +103,21 @@ pub(crate) enum MorayError {
     /// The connection to the database ended.
     #[error("Postgres client failed: Connection terminated unexpectedly")]
     DatabaseLost,
-    /// The database takes no such statement now: it is a standby.
+    /// The database is a standby and does not accept the statement.
     #[error("cannot execute {0} in a read-only transaction")]
     ReadOnly(&'static str),
-    /// Anything unexpected, mostly from the database.
+    /// An unexpected error, mostly from the database.
     #[error("{0}")]
     Internal(String),
-    /// `reindexObjects` with a count below one.
+    /// `reindexObjects` was called with a count below one.
     #[error("count {0} < 1")]
     InvalidArgument(i64),
-    /// Failures that Moray reports under the bare name `Error`.
+    /// A failure that Moray reports under the bare name `Error`.
     #[error("{0}")]
     Plain(String),
 }
 
-/// The attributes of a filter that cannot be searched by an index.
+/// The attributes of a filter for which no index can be used.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct UnusableFields {
     /// Attributes without an index.
@@ -137,12 +137,12 @@ fn fields_suffix(fields: Option<&UnusableFields>) -> String {
 }
 
 impl MorayError {
-    /// The text that stands for an unreachable database, kept by Moray for old consumers.
+    /// Returns the error for an unreachable database. Moray keeps this text for old clients.
     pub(crate) fn connection_refused() -> Self {
         Self::Plain("connect ECONNREFUSED".to_owned())
     }
 
-    /// The `name` of the ERROR payload.
+    /// Returns the `name` of the ERROR payload.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::BucketNotFound(_) => "BucketNotFoundError",
@@ -168,7 +168,7 @@ impl MorayError {
         }
     }
 
-    /// The ERROR payload.
+    /// Returns the ERROR payload.
     pub(crate) fn to_payload(&self) -> ErrorPayload {
         let context = match self {
             Self::EtagConflict { bucket, key, expected, actual } => {
@@ -196,5 +196,5 @@ impl From<serde_json::Error> for MorayError {
     }
 }
 
-/// What a call of this crate's Moray results in.
+/// The result of a call to this crate's Moray.
 pub(crate) type Result<T> = std::result::Result<T, MorayError>;

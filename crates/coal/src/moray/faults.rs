@@ -2,37 +2,37 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Faults that can be switched on while the server runs.
+//! Faults that can be injected while the server runs.
 
 use crate::faults::Switches;
 
-/// What goes wrong with a request.
+/// A failure to inject into a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fault {
     /// The answer is `Error` with `connect ECONNREFUSED`, as when Moray has lost its database.
     Refuse,
     /// The answer is `NoDatabasePeersError`.
     NoDatabasePeers,
-    /// The answer is `VError` with `Postgres client failed: …`, as when the database was restarted; nothing is done.
+    /// The answer is `VError` with `Postgres client failed: …`, as after a restart of the database. Nothing is done.
     DatabaseLost,
-    /// A request that changes data is applied, and then the answer is that of [`DatabaseLost`](Self::DatabaseLost). Other
-    /// requests are served.
+    /// A request that changes data is applied, and then answered like [`DatabaseLost`](Self::DatabaseLost). Other requests are
+    /// served.
     DatabaseLostAfterWrite,
     /// A request that changes data is answered with `error` and `cannot execute … in a read-only transaction`, as during a
-    /// failover; nothing is done. Other requests are served.
+    /// failover. Nothing is done. Other requests are served.
     ReadOnly,
-    /// The request waits until [`Faults::clear`], and is then served.
+    /// The request waits until [`Faults::clear`] is called, and is then served.
     Stall,
     /// A request that changes data is applied, and then the connection is closed without an answer. Other
     /// requests are served.
     HangUpAfterWrite,
-    /// The first object of the reply is sent, and then `Error` with `connect ECONNREFUSED`.
+    /// The first object of the reply is sent, followed by `Error` with `connect ECONNREFUSED`.
     ErrorAfterData,
-    /// The objects of the reply come in the END frame, as from very old servers.
+    /// The objects of the reply are sent in the END frame, as very old servers do.
     RowsInEnd,
 }
 
-/// Which requests a fault meets: by default all of them until it is cleared.
+/// The requests that a fault applies to. By default it applies to all requests until it is cleared.
 #[derive(Debug, Clone)]
 pub struct FaultRule {
     fault: Fault,
@@ -41,19 +41,19 @@ pub struct FaultRule {
 }
 
 impl FaultRule {
-    /// Meets every request.
+    /// Applies the fault to every request.
     pub fn new(fault: Fault) -> Self {
         Self { fault, method: None, times: None }
     }
 
-    /// Meets only requests of this method, for example `putObject`.
+    /// Applies the fault only to requests of this method, for example `putObject`.
     #[must_use]
     pub fn method(mut self, name: &str) -> Self {
         self.method = Some(name.to_owned());
         self
     }
 
-    /// Meets only the next `times` requests.
+    /// Applies the fault only to the next `times` requests.
     #[must_use]
     pub fn times(mut self, times: u32) -> Self {
         self.times = Some(times);
@@ -73,24 +73,24 @@ impl From<Fault> for FaultRule {
     }
 }
 
-/// The switches of one server. Clones share them.
+/// The fault switches of one server. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Faults(Switches<FaultRule>);
 
 impl Faults {
-    /// Adds a fault. Of several that meet a request, the oldest is taken.
+    /// Adds a fault. If several faults apply to a request, the oldest is used.
     pub fn set(&self, rule: impl Into<FaultRule>) {
         let rule = rule.into();
         let times = rule.times;
         self.0.set(rule, times);
     }
 
-    /// Removes all faults and lets the requests go on that were stalled.
+    /// Removes all faults and resumes the stalled requests.
     pub fn clear(&self) {
         self.0.clear();
     }
 
-    /// How many requests have met a fault since the server was made.
+    /// Returns the number of requests that a fault was applied to since the server was created.
     pub fn applied(&self) -> u64 {
         self.0.applied()
     }
@@ -100,7 +100,7 @@ impl Faults {
         self.0.wait_applied(count).await;
     }
 
-    /// The fault that meets the request, after it has stalled if it must.
+    /// Returns the fault that applies to the request. If it is a stall, the request first waits until it is cleared.
     pub(super) async fn meet(&self, method: &str, is_write: bool) -> Option<Fault> {
         let mut met = self.0.take(|rule| rule.meets(method, is_write))?;
         if met.rule.fault == Fault::Stall {

@@ -2,11 +2,11 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Index types: how a member of an object becomes a column, and a column a member again.
+//! Index types: how a member of an object is converted to a column and back.
 //!
-//! Moray 2.6's `ip`, `mac`, `subnet` and range types are not supported: a bucket that wants one is refused.
-//! Arrays are kept as JSON text. Unlike Moray, which loses an empty string or a leading blank inside an
-//! array to the literal syntax of PostgreSQL, elements are stored as they are.
+//! Moray 2.6's `ip`, `mac`, `subnet` and range types are not supported: a bucket that uses one is rejected. Arrays are stored as
+//! JSON text. Unlike Moray, which loses an empty string or a leading blank inside an array because of PostgreSQL's literal
+//! syntax, this stores elements exactly.
 
 use rusqlite::types::{Value as Column, ValueRef};
 use serde_json::Value;
@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::error::{MorayError, Result};
 use super::js;
 
-/// The kind of one value of an index.
+/// The type of one value of an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scalar {
     String,
@@ -31,11 +31,11 @@ pub(crate) enum Scalar {
 /// The type of an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct IndexType {
-    /// The kind of its values.
+    /// The type of its values.
     pub(crate) scalar: Scalar,
-    /// Whether it holds many values.
+    /// Whether it holds several values.
     pub(crate) array: bool,
-    /// Its name on the wire.
+    /// Name on the wire.
     pub(crate) name: &'static str,
 }
 
@@ -52,17 +52,17 @@ const TYPES: [IndexType; 9] = [
 ];
 
 impl IndexType {
-    /// The type called `name`, if it is one that is supported.
+    /// Returns the type called `name`, if it is supported.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         TYPES.into_iter().find(|kind| kind.name == name)
     }
 
-    /// The names of the supported types, as a JSON array.
+    /// Returns the names of the supported types as a JSON array.
     pub(crate) fn names() -> String {
         Value::from(TYPES.map(|kind| kind.name).to_vec()).to_string()
     }
 
-    /// The SQL type of its column.
+    /// Returns the SQL type of the column.
     pub(crate) fn sql(self) -> &'static str {
         match (self.array, self.scalar) {
             (true, _) | (false, Scalar::String | Scalar::Uuid) => "TEXT",
@@ -71,7 +71,7 @@ impl IndexType {
         }
     }
 
-    /// What the column of `index` holds for `value`. A null, or a number that is not one, is NULL.
+    /// Converts `value` to a value of `index`'s column. A null, and a number that is NaN, become NULL.
     pub(crate) fn encode(self, index: &str, value: &Value) -> Result<Column> {
         if value.is_null() {
             return Ok(Column::Null);
@@ -97,7 +97,7 @@ impl IndexType {
         Ok(Column::Text(Value::from(elements).to_string()))
     }
 
-    /// One value in the form in which it is stored: text, number, boolean, or milliseconds for a date.
+    /// Converts one value to the stored form: text, number, boolean, or milliseconds for a date.
     fn element(self, index: &str, value: &Value) -> Result<Value> {
         let unfit = || MorayError::InvalidIndexType { index: index.to_owned(), kind: self.name.to_owned() };
         Ok(match self.scalar {
@@ -112,7 +112,7 @@ impl IndexType {
         })
     }
 
-    /// The member that a non-null column stands for. NULL is `None`.
+    /// Converts a column back to a member. Returns `None` for NULL.
     pub(crate) fn decode(self, column: ValueRef<'_>) -> Result<Option<Value>> {
         let stored = match column {
             ValueRef::Null => return Ok(None),
@@ -136,7 +136,7 @@ fn dates_to_text(stored: Value) -> Value {
     }
 }
 
-/// `true` and `false` in any case.
+/// Parses `true` and `false` in any case.
 pub(crate) fn parse_boolean(text: &str) -> Option<bool> {
     if text.eq_ignore_ascii_case("true") {
         Some(true)
@@ -147,7 +147,7 @@ pub(crate) fn parse_boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// ISO 8601, a date alone or with a time and zone, as milliseconds since the epoch.
+/// Parses a date in ISO 8601, with or without time and zone, to milliseconds since the epoch.
 pub(crate) fn parse_date(text: &str) -> Option<i64> {
     if let Ok(date) = Date::parse(text, format_description!("[year]-[month]-[day]")) {
         return Some(date.midnight().assume_utc().unix_timestamp() * 1000);
@@ -156,14 +156,14 @@ pub(crate) fn parse_date(text: &str) -> Option<i64> {
     i64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok()
 }
 
-/// Milliseconds since the epoch as ISO 8601 with three decimals and `Z`, as `Date.toISOString` gives it.
+/// Formats milliseconds since the epoch as ISO 8601 with three decimals and `Z`, like `Date.toISOString`.
 pub(crate) fn date_text(millis: i64) -> Option<String> {
     let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000).ok()?;
     let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
     at.to_offset(UtcOffset::UTC).format(format).ok()
 }
 
-/// The lower-case hyphenated form of a UUID.
+/// Parses a UUID and returns it in lower case with hyphens.
 pub(crate) fn parse_uuid(text: &str) -> Option<String> {
     (text.len() == 36).then(|| Uuid::try_parse(text).ok()).flatten().map(|uuid| uuid.to_string())
 }

@@ -2,16 +2,16 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The JavaScript conversions that Moray applies to JSON values.
+//! JavaScript's conversions of JSON values, as Moray applies them.
 //!
-//! Moray is a Node.js program: how a value becomes text, a number, or compares with another one is
-//! decided by ECMAScript, and clients see the results.
+//! Moray is a Node.js program, so ECMAScript determines how a value is converted to text or to a number, and how values are
+//! compared. Clients see the results.
 
 use std::cmp::Ordering;
 
 use serde_json::{Number, Value};
 
-/// `String(value)` of ECMAScript.
+/// Implements ECMAScript's `String(value)`.
 pub(crate) fn to_text(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
@@ -34,18 +34,17 @@ fn number_text(number: &Number) -> String {
     }
 }
 
-/// A double as a JSON number; whole numbers lose their fraction, as `JSON.stringify` does.
-/// NaN and infinities become null.
+/// Converts a double to a JSON number. Whole numbers have no fraction, as in `JSON.stringify`. NaN and infinities become null.
 pub(crate) fn number(double: f64) -> Value {
     if double.fract() == 0.0 && double.abs() < 9_007_199_254_740_992.0 {
-        // In range by the test above.
+        // The test above ensures that it is in range.
         #[expect(clippy::cast_possible_truncation, reason = "checked to be a whole number below 2^53")]
         return Value::from(double as i64);
     }
     Number::from_f64(double).map_or(Value::Null, Value::Number)
 }
 
-/// `parseFloat(text)`: the longest numeric prefix; NaN when there is none.
+/// Implements `parseFloat(text)`: the longest numeric prefix; NaN if there is none.
 pub(crate) fn parse_float(text: &str) -> f64 {
     let text = text.trim_start();
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
@@ -69,7 +68,7 @@ pub(crate) fn parse_float(text: &str) -> f64 {
     if digits { text[..end].parse().unwrap_or(f64::NAN) } else { f64::NAN }
 }
 
-/// `Number(value)`: the whole text must be a number; empty text is zero.
+/// Implements `Number(value)`: the whole text must be a number; empty text is zero.
 pub(crate) fn to_number(value: &Value) -> f64 {
     match value {
         Value::Null => 0.0,
@@ -82,7 +81,7 @@ pub(crate) fn to_number(value: &Value) -> f64 {
 
 fn text_to_number(text: &str) -> f64 {
     let text = text.trim();
-    // Rust also reads "inf" and "nan", which are not numbers in ECMAScript.
+    // Rust also parses "inf" and "nan", which are not numbers in ECMAScript.
     if text.is_empty() {
         0.0
     } else if text.contains(['i', 'I', 'n', 'N']) {
@@ -92,8 +91,8 @@ fn text_to_number(text: &str) -> f64 {
     }
 }
 
-/// The order that `<=` and `>=` use: two texts by UTF-16 code unit, everything else as numbers.
-/// `None` when one side is not a number.
+/// Returns the order that `<=` and `>=` use: two texts are compared by UTF-16 code unit, everything else as numbers. Returns
+/// `None` if one side is not a number.
 pub(crate) fn loose_order(left: &Value, right: &Value) -> Option<Ordering> {
     if let (Value::String(left), Value::String(right)) = (left, right) {
         return Some(left.encode_utf16().cmp(right.encode_utf16()));
@@ -131,7 +130,7 @@ mod tests {
 
     #[test]
     fn order_is_by_utf16_code_unit() {
-        // U+10000 is D800 DC00 in UTF-16 and sorts before U+FFFD there, but after it in UTF-8.
+        // In UTF-16, U+10000 is D800 DC00 and sorts before U+FFFD. In UTF-8 it sorts after it.
         assert_eq!(loose_order(&json!("\u{10000}"), &json!("\u{fffd}")), Some(Ordering::Less));
         assert_eq!(loose_order(&json!(10), &json!("9")), Some(Ordering::Greater));
         assert_eq!(loose_order(&json!(10), &json!("x")), None);

@@ -4,8 +4,9 @@
 
 //! Moray: FAST over TCP in front of SQLite.
 //!
-//! Follows Moray 2.6. Differences: `ip`, `mac`, `subnet` and range indexes, bucket triggers, `listen` and
-//! `sql_only` do not exist; `sql` only reads, in SQLite's dialect; array columns keep their elements exactly; a sort names a column or is refused.
+//! It follows Moray 2.6, with these differences. `ip`, `mac`, `subnet` and range indexes, bucket triggers, `listen` and
+//! `sql_only` do not exist. `sql` only reads, in SQLite's dialect. Array columns keep their elements exactly. A sort must name a
+//! column, or it is rejected.
 
 mod bucket;
 mod connection;

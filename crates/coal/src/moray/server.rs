@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The server: a port, a store, and the switches for faults.
+//! The server: a port, a store, and fault switches.
 
 use std::io;
 use std::net::SocketAddr;
@@ -35,11 +35,11 @@ impl Service for Moray {
 }
 
 impl MorayServer {
-    /// Opens the store and listens on `address`; port 0 chooses a free one.
+    /// Opens the store and listens on `address`. Port 0 chooses a free port.
     ///
     /// # Errors
     ///
-    /// When the store cannot be opened or the port cannot be bound.
+    /// Fails if the store cannot be opened or the port cannot be bound.
     pub async fn bind(address: SocketAddr, location: Location) -> io::Result<Self> {
         let store = tokio::task::spawn_blocking(move || Store::open(&location))
             .await
@@ -50,18 +50,17 @@ impl MorayServer {
         Ok(Self { endpoint, faults })
     }
 
-    /// Where the server listens, or listened before [`stop`](Self::stop).
+    /// Returns the address that the server listens on, or did before [`stop`](Self::stop).
     pub fn address(&self) -> SocketAddr {
         self.endpoint.address()
     }
 
-    /// The switches for faults.
+    /// Returns the fault switches.
     pub fn faults(&self) -> &Faults {
         &self.faults
     }
 
-    /// Closes the port and all connections. Writes that have begun are finished; their clients do not learn of
-    /// it.
+    /// Closes the port and all connections. Writes that have begun are finished, but their clients get no answer.
     pub async fn stop(&self) {
         self.endpoint.stop().await;
     }
@@ -70,7 +69,7 @@ impl MorayServer {
     ///
     /// # Errors
     ///
-    /// When the port cannot be bound.
+    /// Fails if the port cannot be bound.
     pub async fn start(&self) -> io::Result<()> {
         self.endpoint.start().await
     }

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! GET and HEAD: objects, and lists of directories.
+//! GET and HEAD of objects, and listings of directories.
 
 use std::fs::File;
 
@@ -22,7 +22,7 @@ use crate::manta::{listing, range};
 
 const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
 const DURABILITY_LEVEL: HeaderName = HeaderName::from_static("durability-level");
-/// The MD5 of nothing that exists.
+/// An MD5 that no content has.
 pub(super) const WRONG_MD5: &str = "AAAAAAAAAAAAAAAAAAAAAA==";
 
 /// GetObject, HeadObject, ListDirectory.
@@ -70,7 +70,7 @@ async fn get_object(call: &Call, entry: &Entry, object: &Object, file: File) -> 
         return Ok(answer);
     }
     let is_head = call.head.method == Method::HEAD;
-    // Of an object without content, and for HEAD, ranges are not looked at.
+    // Ranges are ignored for an object without content, and for HEAD.
     let part = match is_head || object.size == 0 {
         true => None,
         false => range::requested(&call.head.headers, object.size)?,
@@ -106,7 +106,7 @@ async fn get_object(call: &Call, entry: &Entry, object: &Object, file: File) -> 
     Ok(answer)
 }
 
-/// Whether one of the media ranges of `Accept` covers the type. Their parameters are not looked at.
+/// Returns whether a media range of `Accept` covers the type. Parameters of the media ranges are ignored.
 fn accepts(accept: Option<&str>, content_type: &str) -> bool {
     let Some(accept) = accept else { return true };
     let essence = |text: &str| text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();

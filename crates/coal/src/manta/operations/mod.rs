@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What can be asked for, one operation a file.
+//! The operations, one file for each.
 
 mod delete;
 mod get;
@@ -18,10 +18,10 @@ use super::answer::Answer;
 use super::call::{Call, Failure};
 use super::error::MantaError;
 
-/// Bytes of `m-*` headers that an entry keeps.
+/// Maximum size of the `m-*` headers of an entry, in bytes.
 const MAX_HEADERS: usize = 4 << 10;
 
-/// Carries out a request.
+/// Does a request.
 pub(super) async fn carry_out(call: &Call, body: Incoming) -> Result<Answer, Failure> {
     match call.head.method.as_str() {
         "GET" | "HEAD" => get::get(call).await,
@@ -36,7 +36,7 @@ pub(super) async fn carry_out(call: &Call, body: Incoming) -> Result<Answer, Fai
     }
 }
 
-/// The headers that an entry keeps: `cache-control`, and those that start with `m-`, up to 4 KiB of them.
+/// Returns the headers to store with an entry: `cache-control`, and up to 4 KiB of `m-*` headers.
 fn kept_headers(headers: &HeaderMap) -> Vec<(String, String)> {
     let mut size = 0;
     let kept = headers.iter().filter_map(|(name, value)| {

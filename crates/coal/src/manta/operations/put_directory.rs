@@ -11,8 +11,8 @@ use crate::manta::answer::{self, Answer};
 use crate::manta::call::{Call, Failure};
 use crate::manta::store::Entry;
 
-/// PutDirectory: nothing happens when the directory is there already with the same headers. An object of that name is
-/// replaced, as Manta does.
+/// PutDirectory. It does nothing if the directory exists with the same headers. It replaces an object of that name, as Manta
+/// does.
 pub(super) async fn put_directory(call: &Call) -> Result<Answer, Failure> {
     if call.path.is_account() {
         call.refuse_root()?;

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! `PUT …?metadata=true`: other headers for what is there.
+//! `PUT …?metadata=true`: replaces the headers of an entry.
 
 use hyper::StatusCode;
 use hyper::header::CONTENT_TYPE;
@@ -14,10 +14,10 @@ use crate::manta::conditions;
 use crate::manta::error::MantaError;
 use crate::manta::store::Entry;
 
-/// Headers that would change the content. A length, even of nothing, counts as one.
+/// Headers that would change the content. A `content-length` counts even if it is 0.
 const FIXED: [&str; 3] = ["content-length", "content-md5", "durability-level"];
 
-/// PutMetadata: the headers of an entry are replaced, its content and etag stay.
+/// PutMetadata. It replaces the headers of an entry and keeps its content and etag.
 pub(super) async fn put_metadata(call: &Call) -> Result<Answer, Failure> {
     let old = call.store.get(call.key()).await?;
     conditions::check(&call.head.headers, old.as_ref(), false)?;

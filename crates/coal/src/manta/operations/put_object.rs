@@ -20,20 +20,20 @@ use crate::manta::faults::{MantaFault, Stage};
 use crate::manta::store::{Entry, Object};
 
 const COMPUTED_MD5: HeaderName = HeaderName::from_static("computed-md5");
-/// The longest object of unknown length, in bytes, when its sender does not say: 50 GiB.
+/// Default maximum length of an object of unknown length, in bytes: 50 GiB.
 const DEFAULT_MAX_LENGTH: u64 = 51_200 << 20;
 const DEFAULT_COPIES: u32 = 2;
 const MAX_COPIES: u32 = 6;
 
-/// What the sender says about the content.
+/// The sender's announcements about the content.
 struct Announced {
     max_length: u64,
     md5: Option<String>,
     copies: u32,
 }
 
-/// PutObject. The client is told to send the content (`100 Continue`) when everything else is found to be right: that
-/// is when the body is first read.
+/// PutObject. hyper sends `100 Continue` when the body is first read. That happens only after everything else was found to be
+/// valid.
 pub(super) async fn put_object(call: &Call, body: Incoming) -> Result<Answer, Failure> {
     let old = call.store.get(call.key()).await?;
     conditions::check(&call.head.headers, old.as_ref(), false)?;

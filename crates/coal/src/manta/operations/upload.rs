@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The content of an object, from the socket to its file.
+//! Receives the content of an object into its file.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use crate::manta::error::MantaError;
 use crate::manta::faults::HangUp;
 use crate::manta::store::Complete;
 
-/// How long a sender may pause.
+/// Maximum pause of a sender.
 const PAUSE: Duration = Duration::from_secs(45);
 
-/// Receives at most `max_length` bytes; returns the content and its size. What does not come completely leaves nothing.
+/// Receives at most `max_length` bytes; returns the content and its size. An incomplete upload leaves nothing behind.
 pub(super) async fn receive(
     call: &Call,
     mut body: Incoming,
@@ -28,7 +28,7 @@ pub(super) async fn receive(
     let mut fault = call.faults.content();
     let mut size = 0;
     while let Some(frame) = timeout(PAUSE, body.frame()).await.map_err(|_| MantaError::UploadTimeout)? {
-        // A sender that is gone gets no answer.
+        // If the sender is gone, it gets no answer.
         let Ok(mut piece) = frame.map_err(|_| HangUp)?.into_data() else { continue };
         while !piece.is_empty() {
             let through = piece.split_to(fault.pass(size, piece.len()).await?);
@@ -38,7 +38,7 @@ pub(super) async fn receive(
                 return Err(MantaError::MaxContentLengthExceeded(max_length).into());
             }
             if content.write(through).await.is_err() {
-                // Completing says what the disk said.
+                // `complete` returns the error of the disk.
                 content.complete().await?;
                 return Err(std::io::Error::other("the disk ended early").into());
             }

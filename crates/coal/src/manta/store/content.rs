@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The content of an object on its way in.
+//! The content of an object while it is received.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -17,10 +17,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-/// Pieces that wait for the disk. A piece is what one read from the socket gives, some hundred KiB at most.
+/// Maximum number of pieces that wait for the disk. A piece is the result of one read from the socket, at most some hundred KiB.
 const PIECES: usize = 8;
 
-/// A file that is being written, and removed unless it is completed and kept.
+/// A file that is being written. It is removed unless it is completed and kept.
 #[derive(Debug)]
 pub(in crate::manta) struct Content {
     etag: String,
@@ -29,12 +29,12 @@ pub(in crate::manta) struct Content {
     writer: JoinHandle<io::Result<Md5>>,
 }
 
-/// A file that is complete, and removed unless it is kept.
+/// A complete file. It is removed unless it is kept.
 #[derive(Debug)]
 pub(in crate::manta) struct Complete {
-    /// Its name.
+    /// Etag of the object, and name of the file.
     pub(in crate::manta) etag: String,
-    /// MD5 in base64.
+    /// MD5 of the content, in base64.
     pub(in crate::manta) md5: String,
     path: TempPath,
 }
@@ -58,16 +58,16 @@ impl Content {
         Ok(Self { etag, path, pieces, writer })
     }
 
-    /// Appends a piece; waits while the disk is behind.
+    /// Appends a piece. Waits while the disk is slower.
     ///
     /// # Errors
     ///
-    /// When the disk has failed; [`complete`](Self::complete) says how.
+    /// Fails if the disk has failed; [`complete`](Self::complete) returns the reason.
     pub(in crate::manta) async fn write(&self, piece: Bytes) -> Result<(), DiskFailed> {
         self.pieces.send(piece).await.map_err(|_| DiskFailed)
     }
 
-    /// Waits until all is written.
+    /// Waits until everything is written.
     pub(in crate::manta) async fn complete(self) -> io::Result<Complete> {
         drop(self.pieces);
         let md5 = self.writer.await.map_err(io::Error::other)??;
@@ -75,13 +75,13 @@ impl Content {
     }
 }
 
-/// The disk takes no more.
+/// The disk accepts no more data.
 #[derive(Debug, thiserror::Error)]
 #[error("the content cannot be written")]
 pub(in crate::manta) struct DiskFailed;
 
 impl Complete {
-    /// Leaves the file where it is: an entry names it.
+    /// Keeps the file, because an entry names it.
     pub(super) fn keep(self) -> io::Result<()> {
         self.path.keep().map(drop).map_err(io::Error::from)
     }

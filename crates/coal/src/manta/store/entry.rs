@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! An entry and its row.
+//! Entries and their rows.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,43 +13,43 @@ use uuid::Uuid;
 
 use crate::manta::error::MantaError;
 
-/// What stands under a name: a directory, or an object.
+/// The entry of a path: a directory or an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::manta) struct Entry {
-    /// New with every change.
+    /// Identifies this version of the entry; new with every change.
     pub(in crate::manta) revision: String,
-    /// Milliseconds since the epoch.
+    /// Time of the last change, in milliseconds since the epoch.
     pub(in crate::manta) modified_ms: u64,
-    /// Headers that are kept as they came: `m-*` and a few more.
+    /// Headers that are stored unchanged: `m-*` and a few more.
     pub(in crate::manta) headers: Vec<(String, String)>,
-    /// What an object has and a directory has not.
+    /// The content of an object; `None` for a directory.
     pub(in crate::manta) object: Option<Object>,
 }
 
 /// The content of an object.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(in crate::manta) struct Object {
-    /// The name of the content.
+    /// Name of the content.
     pub(in crate::manta) etag: String,
-    /// Bytes.
+    /// Size in bytes.
     pub(in crate::manta) size: u64,
-    /// MD5 in base64.
+    /// MD5 of the content, in base64.
     pub(in crate::manta) md5: String,
     /// `content-type`
     pub(in crate::manta) content_type: String,
     /// `content-disposition`
     pub(in crate::manta) disposition: Option<String>,
-    /// How many copies were asked for.
+    /// Number of requested copies.
     pub(in crate::manta) copies: u32,
 }
 
 impl Entry {
-    /// A directory that is made now.
+    /// Creates a new directory.
     pub(in crate::manta) fn directory(headers: Vec<(String, String)>) -> Self {
         Self { revision: Uuid::new_v4().to_string(), modified_ms: now(), headers, object: None }
     }
 
-    /// An object that is made now.
+    /// Creates a new object.
     pub(in crate::manta) fn object(object: Object, headers: Vec<(String, String)>) -> Self {
         Self { object: Some(object), ..Self::directory(headers) }
     }
@@ -60,7 +60,7 @@ fn now() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Opens the table, and creates it if it is not there.
+/// Opens the database, and creates the table if it does not exist.
 pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     // A commit survives the end of the process.
@@ -84,10 +84,10 @@ pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// The columns of [`read`].
+/// The columns that [`read`] needs.
 pub(super) const COLUMNS: &str = "revision, mtime, headers, object, name";
 
-/// An entry from its row.
+/// Reads an entry from its row.
 pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
     let json = |at| {
         move |error: serde_json::Error| {
@@ -103,13 +103,13 @@ pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
     })
 }
 
-/// The entry of this key.
+/// Returns the entry of this key.
 pub(super) fn get(connection: &Connection, key: &str) -> Result<Option<Entry>, MantaError> {
     let query = format!("SELECT {COLUMNS} FROM entries WHERE key = ?");
     Ok(connection.prepare_cached(&query)?.query_row([key], read).optional()?)
 }
 
-/// Whether the entry's directory is there. Those that every account has are no entries.
+/// Returns whether the parent directory exists. The directories that every account has are not stored as entries.
 pub(super) fn has_parent(connection: &Connection, key: &str) -> Result<bool, MantaError> {
     let (parent, _) = split(key);
     if parent.split('/').count() <= 3 {
@@ -140,7 +140,7 @@ pub(super) fn put(connection: &Connection, key: &str, entry: &Entry) -> Result<(
     Ok(())
 }
 
-/// The key of the directory, and the name in it.
+/// Splits a key into the key of the directory and the name in it.
 fn split(key: &str) -> (&str, &str) {
     key.rsplit_once('/').unwrap_or(("", key))
 }

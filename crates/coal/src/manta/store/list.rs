@@ -2,14 +2,14 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What a directory has.
+//! Listings of a directory.
 
 use rusqlite::{Connection, params_from_iter, types::Value};
 
 use super::entry::{COLUMNS, Entry, read};
 use crate::manta::error::MantaError;
 
-/// The order of a list.
+/// The sort order of a listing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(in crate::manta) enum Order {
     /// By the bytes of the name, ascending.
@@ -19,28 +19,28 @@ pub(in crate::manta) enum Order {
     Modified,
 }
 
-/// A part of a list.
+/// A part of a listing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(in crate::manta) struct Page {
-    /// How many entries at most.
+    /// Maximum number of entries.
     pub(in crate::manta) limit: u32,
-    /// By what.
+    /// Sort order.
     pub(in crate::manta) order: Order,
-    /// The other way round.
+    /// Whether the order is reversed.
     pub(in crate::manta) reverse: bool,
-    /// Where it begins, itself included: a name, or milliseconds since the epoch.
+    /// First entry, inclusive: a name, or milliseconds since the epoch.
     pub(in crate::manta) marker: Option<String>,
-    /// Only directories, or only objects.
+    /// `Some(true)` for directories only, `Some(false)` for objects only.
     pub(in crate::manta) directories: Option<bool>,
 }
 
-/// How many entries the directory has.
+/// Returns the number of entries of the directory.
 pub(super) fn count(connection: &Connection, directory: &str) -> rusqlite::Result<u64> {
     let mut query = connection.prepare_cached("SELECT COUNT(*) FROM entries WHERE parent = ?")?;
     query.query_row([directory], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs)
 }
 
-/// Entries of the directory with their names.
+/// Returns entries of the directory with their names.
 pub(super) fn list(
     connection: &Connection,
     directory: &str,

@@ -2,11 +2,10 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What is stored: a table of entries in SQLite, and a file for the content of each object.
+//! The store: a table of entries in SQLite, and a file for the content of each object.
 //!
-//! As in Manta, a name and its content are two things. Content is complete in a file of its own, named by the object's
-//! etag, before an entry names it; one transaction then checks the entry, its directory and what the caller expects,
-//! and puts the new entry in the place of the old one.
+//! As in Manta, names and contents are separate. Content is first written completely to a file named by the object's etag. Then
+//! one transaction checks the entry, its directory and the caller's expectation, and replaces the old entry by the new one.
 
 mod content;
 mod entry;
@@ -26,32 +25,32 @@ pub(super) use list::{Order, Page};
 
 use super::error::MantaError;
 
-/// The entries and their content. Clones share it.
+/// The entries and their content. Clones share them.
 #[derive(Debug, Clone)]
 pub(super) struct Store {
     connection: Arc<Mutex<Connection>>,
     objects: PathBuf,
 }
 
-/// What a change expects to find.
+/// The entry that a change expects to find.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Expected {
-    /// Whatever is there.
+    /// Any entry or none.
     Anything,
-    /// The entry of this revision; `None` is no entry.
+    /// The entry with this revision; `None` for no entry.
     Revision(Option<String>),
 }
 
 /// Why a change was not made.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Conflict {
-    /// Not the expected entry is there.
+    /// The stored entry is not the expected one.
     #[error("another entry is there")]
     Changed,
-    /// The directory above is not there.
+    /// The parent directory does not exist.
     #[error("the directory above is not there")]
     NoParent,
-    /// An object was to take the place of a directory.
+    /// An object would replace a directory.
     #[error("a directory is there")]
     Directory,
     /// The directory has entries.
@@ -63,8 +62,7 @@ pub(super) enum Conflict {
 pub(super) type Change = Result<(), Conflict>;
 
 impl Store {
-    /// Opens what is below `directory`, which is created if it is not there, and removes content that no entry names.
-    /// Blocks.
+    /// Opens the store in `directory`, which is created if it does not exist. Removes content that no entry names. Blocks.
     pub(super) fn open(directory: &Path) -> io::Result<Self> {
         let objects = directory.join("objects");
         std::fs::create_dir_all(&objects)?;
@@ -74,18 +72,18 @@ impl Store {
         Ok(store)
     }
 
-    /// A new, empty content.
+    /// Creates a new, empty content.
     pub(super) async fn new_content(&self) -> io::Result<Content> {
         let objects = self.objects.clone();
         blocking(move || Content::create(&objects)).await
     }
 
-    /// The entry of this key.
+    /// Returns the entry of this key.
     pub(super) async fn get(&self, key: String) -> Result<Option<Entry>, MantaError> {
         self.run(move |connection, _| entry::get(connection, &key)).await
     }
 
-    /// The entry of this key and, for an object, its content. They belong together, whoever replaces the object
+    /// Returns the entry of this key and, for an object, its content. The two belong together, even if the object is replaced
     /// meanwhile.
     pub(super) async fn open_entry(&self, key: String) -> Result<Option<(Entry, Option<File>)>, MantaError> {
         self.run(move |connection, objects| {
@@ -97,8 +95,8 @@ impl Store {
         .await
     }
 
-    /// Puts an entry in the place of what is there, with its content if that is new. Content that is not named any more
-    /// is removed, also the new one when the change is not made.
+    /// Replaces an entry, with new content if given. Content that is no longer named is removed; if the change fails, the new
+    /// content is removed.
     pub(super) async fn put(
         &self,
         key: String,
@@ -122,7 +120,7 @@ impl Store {
         .await
     }
 
-    /// Removes the entry that is there, if any, and its content.
+    /// Removes an entry, if it exists, and its content.
     pub(super) async fn delete(&self, key: String, expected: Expected) -> Result<Change, MantaError> {
         self.change(key, None, move |transaction, key, old| {
             if !expected.is_met_by(old) {
@@ -137,7 +135,7 @@ impl Store {
         .await
     }
 
-    /// Lets entries whose keys end with this seem to have been written so much earlier.
+    /// Makes entries whose keys end with `end` look as if they had been written earlier by `by`.
     pub(super) async fn age(&self, end: String, by: Duration) -> io::Result<()> {
         let milliseconds = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
         let aged = self.run(move |connection, _| {
@@ -147,12 +145,12 @@ impl Store {
         aged.await.map(drop).map_err(io::Error::other)
     }
 
-    /// How many entries the directory has.
+    /// Returns the number of entries of the directory.
     pub(super) async fn count(&self, directory: String) -> Result<u64, MantaError> {
         self.run(move |connection, _| Ok(list::count(connection, &directory)?)).await
     }
 
-    /// Entries of the directory with their names, and how many it has.
+    /// Returns entries of the directory with their names, and the number of all its entries.
     pub(super) async fn list(
         &self,
         directory: String,
@@ -165,8 +163,8 @@ impl Store {
         .await
     }
 
-    /// Runs a change that says which content the key has then, and removes the content it had before. A change that has
-    /// begun is finished, even when the caller goes away; so the new content is kept here.
+    /// Runs a change that returns the key's new content, and removes the old content. A change that has begun is finished even if
+    /// the caller is dropped, so the new content is kept here.
     async fn change(
         &self,
         key: String,
@@ -200,7 +198,7 @@ impl Store {
         .await
     }
 
-    /// Runs `work` on a blocking thread, one at a time.
+    /// Runs `work` on a blocking thread, one job at a time.
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection, &Path) -> Result<T, MantaError> + Send + 'static,
@@ -213,7 +211,7 @@ impl Store {
         tokio::task::spawn_blocking(run).await.map_err(io::Error::other)?
     }
 
-    /// Removes content that no entry names: what was on its way when the server ended.
+    /// Removes content that no entry names: uploads that were incomplete when the server ended.
     fn sweep(&self) -> io::Result<()> {
         let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         for file in std::fs::read_dir(&self.objects)? {

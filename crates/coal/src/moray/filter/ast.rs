@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The parsed filter.
+//! The syntax tree of a filter.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -11,11 +11,11 @@ use serde_json::Value;
 /// A filter.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Filter {
-    /// All must match.
+    /// All filters must match.
     And(Vec<Filter>),
-    /// One must match.
+    /// At least one filter must match.
     Or(Vec<Filter>),
-    /// It must not match.
+    /// The filter must not match.
     Not(Box<Filter>),
     /// A test of one attribute.
     Test(Test),
@@ -26,12 +26,11 @@ pub(crate) enum Filter {
 pub(crate) struct Test {
     /// The attribute's name.
     pub(crate) attribute: String,
-    /// What must hold for it.
+    /// The condition on its value.
     pub(crate) operation: Operation,
 }
 
-/// What must hold for an attribute. Values start as text and get the type of their index when the filter is
-/// translated.
+/// A condition on an attribute. The parser leaves values as text; they get the type of their index when the filter is translated.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Operation {
     /// `(a=*)`
@@ -55,19 +54,19 @@ pub(crate) enum Operation {
     },
 }
 
-/// The parts of a substring test between its wildcards.
+/// The parts of a substring test, which are separated by wildcards.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Substring {
-    /// Before the first wildcard; empty for none.
+    /// Text before the first wildcard, which may be empty.
     pub(crate) initial: String,
-    /// Between two wildcards.
+    /// Texts between two wildcards.
     pub(crate) any: Vec<String>,
-    /// After the last wildcard; empty for none.
+    /// Text after the last wildcard, which may be empty.
     pub(crate) last: String,
 }
 
 impl Filter {
-    /// Calls `visit` for every test, left to right.
+    /// Calls `visit` for every test, from left to right.
     pub(crate) fn for_each_test<'a>(&'a self, visit: &mut impl FnMut(&'a Test)) {
         match self {
             Self::And(filters) | Self::Or(filters) => {
@@ -79,7 +78,7 @@ impl Filter {
     }
 }
 
-/// The canonical text, with hexadecimal escapes.
+/// Writes the canonical text, with hexadecimal escapes.
 impl Display for Filter {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         let list = |out: &mut Formatter<'_>, sign: char, filters: &[Self]| {

@@ -4,13 +4,13 @@
 
 //! PostgreSQL's `LIKE` and `ILIKE` as SQL functions.
 //!
-//! SQLite's own `LIKE` ignores the case of ASCII letters and of no others, so it can stand for neither.
+//! SQLite's own `LIKE` ignores case for ASCII letters only, so it can replace neither of them.
 
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Result};
 
-/// Registers `pg_like(text, pattern)` and `pg_ilike(text, pattern)`; NULL when one of them is.
+/// Registers `pg_like(text, pattern)` and `pg_ilike(text, pattern)`. They return NULL if an argument is NULL.
 pub(crate) fn register(connection: &Connection) -> Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     for (name, fold) in [("pg_like", false), ("pg_ilike", true)] {
@@ -37,12 +37,13 @@ enum Step {
     AnyMany,
 }
 
-/// Whether the whole of `text` matches: `%` is any run, `_` any character, `\` takes the next as it is.
+/// Returns whether the whole of `text` matches: `%` is any run of characters, `_` is any character, `\` escapes the next one.
 fn like(text: &str, pattern: &str) -> bool {
     let steps = steps(pattern);
     let text: Vec<char> = text.chars().collect();
     let (mut at, mut step) = (0, 0);
-    // Where to go on after the latest `%`, with one more character inside it: no recursion, no blow-up.
+    // Position to continue from after the latest `%`, with one more character inside it. This needs no recursion, so it cannot
+    // blow up.
     let mut retry: Option<(usize, usize)> = None;
     loop {
         match steps.get(step) {

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The second pass: every row that SQL found is matched again in memory, as Moray does in JavaScript.
+//! The second pass: like Moray in JavaScript, it matches every row that SQL found again in memory.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ use crate::moray::js;
 /// A row as the second pass sees it: the object, and the columns that filters may name.
 #[derive(Debug)]
 pub(crate) struct Subject<'a> {
-    /// The stored object after the overlay of its columns.
+    /// The stored object, overlaid with its columns.
     pub(crate) value: &'a Map<String, Value>,
     /// `_id`
     pub(crate) id: i64,
@@ -41,7 +41,7 @@ impl Subject<'_> {
     }
 }
 
-/// A filter made ready for many rows.
+/// A filter that is prepared for matching many rows.
 #[derive(Debug)]
 pub(crate) enum Matcher {
     All(Vec<Self>),
@@ -51,11 +51,11 @@ pub(crate) enum Matcher {
         attribute: String,
         check: Check,
     },
-    /// The database's answer is taken.
+    /// The result of the database is final.
     Trusted,
 }
 
-/// A test of one value.
+/// A condition on one value.
 #[derive(Debug)]
 pub(crate) enum Check {
     Present,
@@ -69,8 +69,8 @@ pub(crate) enum Check {
 }
 
 impl Matcher {
-    /// Prepares `filter`, whose values have their types already. `trusted` says for which attributes the
-    /// database's answer is final. `None` when a pattern is too large.
+    /// Prepares `filter`, whose values are already typed. `trusted` reports whether the database's result is final for an
+    /// attribute. Returns `None` if a pattern is too large.
     pub(crate) fn new(filter: &Filter, trusted: &impl Fn(&str) -> bool) -> Option<Self> {
         let list = |filters: &[Filter]| {
             filters.iter().map(|filter| Self::new(filter, trusted)).collect::<Option<Vec<_>>>()
@@ -84,7 +84,7 @@ impl Matcher {
         })
     }
 
-    /// Whether the row matches.
+    /// Returns whether the row matches.
     pub(crate) fn matches(&self, subject: &Subject<'_>) -> bool {
         match self {
             Self::All(matchers) => matchers.iter().all(|matcher| matcher.matches(subject)),
@@ -117,7 +117,7 @@ fn check(test: &Test) -> Option<Check> {
     })
 }
 
-/// The parts in their order with anything but line ends between them.
+/// Returns a pattern of the parts in order, with anything except line ends between them.
 fn pattern(parts: &Substring) -> Option<Regex> {
     const ANYTHING: &str = r"[^\n\r\u{2028}\u{2029}]*";
     let mut text = String::new();
@@ -138,7 +138,7 @@ fn pattern(parts: &Substring) -> Option<Regex> {
 }
 
 impl Check {
-    /// Whether the value, or one element of an array, passes. Null passes nothing.
+    /// Returns whether the value, or an element of an array, meets the condition. Null meets no condition.
     fn holds(&self, value: &Value) -> bool {
         match (self, value) {
             (_, Value::Null) => false,
@@ -164,7 +164,7 @@ impl Check {
     }
 }
 
-/// `===`: 1 and 1.0 are the same number; a null stands for NaN here and equals nothing.
+/// Compares like `===`: 1 and 1.0 are the same number. A null stands for NaN here and equals nothing.
 fn strictly_equal(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Number(left), Value::Number(right)) => left.as_f64() == right.as_f64(),

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The parser. Depth and length are bounded: filters come over a socket.
+//! The parser. Depth and length are bounded, because filters come from the network.
 
 use std::iter::Peekable;
 use std::str::Chars;
@@ -12,12 +12,12 @@ use thiserror::Error;
 
 use super::ast::{Filter, Operation, Substring, Test};
 
-/// Bytes of the longest filter.
+/// Maximum length of a filter, in bytes.
 const MAX_LENGTH: usize = 1 << 20;
-/// Levels of the deepest filter.
+/// Maximum depth of a filter, in levels.
 const MAX_DEPTH: usize = 100;
 
-/// Why a filter does not parse.
+/// Why a filter cannot be parsed.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub(crate) enum ParseError {
     #[error("filter is longer than {MAX_LENGTH} bytes")]
@@ -34,7 +34,7 @@ pub(crate) enum ParseError {
     BadEscape,
 }
 
-/// Parses a filter's text. A single comparison may lack its parentheses.
+/// Parses the text of a filter. A single comparison may lack its parentheses.
 pub(crate) fn parse(text: &str) -> Result<Filter, ParseError> {
     if text.len() > MAX_LENGTH {
         return Err(ParseError::TooLong);
@@ -56,7 +56,7 @@ struct Parser<'a> {
 
 /// One character of a value.
 enum Piece {
-    /// Stands for itself.
+    /// A character that stands for itself.
     Literal(char),
     /// An unescaped `*`.
     Wildcard,
@@ -78,7 +78,7 @@ impl Parser<'_> {
         }
     }
 
-    /// A filter with its parentheses, or a negation without them.
+    /// Parses a filter in parentheses, or a negation without them.
     fn filter(&mut self, depth: usize) -> Result<Filter, ParseError> {
         if depth > MAX_DEPTH {
             return Err(ParseError::TooDeep);
@@ -102,7 +102,7 @@ impl Parser<'_> {
         Ok(Filter::Not(Box::new(self.filter(depth + 1)?)))
     }
 
-    /// The sign and at least one operand; the closing parenthesis is left.
+    /// Parses the operator and at least one operand, but not the closing parenthesis.
     fn list(&mut self, depth: usize) -> Result<Vec<Filter>, ParseError> {
         self.next()?;
         let mut filters = vec![self.filter(depth + 1)?];
@@ -112,7 +112,7 @@ impl Parser<'_> {
         Ok(filters)
     }
 
-    /// `attribute operator value )`
+    /// Parses `attribute operator value )`.
     fn test(&mut self) -> Result<Test, ParseError> {
         let attribute = self.word(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
         if attribute.is_empty() {
@@ -155,7 +155,7 @@ impl Parser<'_> {
         word
     }
 
-    /// The pieces up to and including the closing parenthesis, which is not one of them.
+    /// Reads the pieces of a value, and the closing parenthesis after it.
     fn value(&mut self) -> Result<Vec<Piece>, ParseError> {
         let mut pieces = Vec::new();
         loop {
@@ -169,8 +169,8 @@ impl Parser<'_> {
         }
     }
 
-    /// What follows a backslash: two hexadecimal digits, which stand for the character with that code, or one
-    /// of the special characters.
+    /// Reads an escape after its backslash: two hexadecimal digits, which stand for the character with that code, or one of the
+    /// special characters.
     fn escape(&mut self) -> Result<char, ParseError> {
         let first = self.next()?;
         if let Some(high) = first.to_digit(16) {
@@ -181,7 +181,7 @@ impl Parser<'_> {
     }
 }
 
-/// The text of a value in which `*` is nothing special.
+/// Returns the text of a value in which `*` has no special meaning.
 fn literal(pieces: Vec<Piece>) -> String {
     pieces
         .into_iter()
@@ -192,7 +192,7 @@ fn literal(pieces: Vec<Piece>) -> String {
         .collect()
 }
 
-/// `=` is presence, equality or substring, by the wildcards in its value.
+/// Distinguishes presence, equality and substring, all written `=`, by the wildcards in the value.
 fn equality(pieces: Vec<Piece>) -> Operation {
     if let [Piece::Wildcard] = pieces[..] {
         return Operation::Present;
@@ -212,7 +212,7 @@ fn equality(pieces: Vec<Piece>) -> Operation {
     Operation::Substring(Substring { initial, any: parts, last })
 }
 
-/// The parts of a `caseIgnoreSubstringsMatch` value: every `*` in it is a wildcard.
+/// Returns the parts of a `caseIgnoreSubstringsMatch` value, in which every `*` is a wildcard.
 pub(super) fn substring_of(value: &str) -> Option<Substring> {
     let pieces = value.chars().map(|c| if c == '*' { Piece::Wildcard } else { Piece::Literal(c) }).collect();
     match equality(pieces) {

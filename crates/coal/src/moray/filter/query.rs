@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Translation of a filter to SQL over a bucket's table, which must have the alias `t`.
+//! Translates a filter to SQL over a bucket's table, which must have the alias `t`.
 
 use rusqlite::types::Value as Column;
 use serde_json::Value;
@@ -16,12 +16,12 @@ use crate::moray::error::{MorayError, Result, UnusableFields};
 use crate::moray::index::{IndexType, Scalar, parse_boolean, parse_date, parse_uuid};
 use crate::moray::js;
 
-/// A filter that is ready to run.
+/// A filter that is ready to be evaluated.
 #[derive(Debug)]
 pub(crate) struct Query {
     /// The condition, without `WHERE`.
     pub(crate) condition: String,
-    /// The values of its parameters, `?1` first.
+    /// Values of its parameters, starting with `?1`.
     pub(crate) parameters: Vec<Column>,
     matcher: Matcher,
 }
@@ -42,14 +42,14 @@ impl Query {
         Ok(Self { condition, parameters: compiler.parameters, matcher })
     }
 
-    /// The second pass over a row that the condition found.
+    /// Does the second pass: returns whether a row that the condition found matches.
     pub(crate) fn matches(&self, subject: &Subject<'_>) -> bool {
         self.matcher.matches(subject)
     }
 }
 
-/// The attributes of the filter that an index cannot answer; `None` when there are none. A filter that does
-/// not parse is left to [`Query::compile`].
+/// Returns the attributes of the filter that no index can be used for; `None` if there are none. A filter that cannot be parsed
+/// is reported by [`Query::compile`] instead.
 pub(crate) fn unusable_fields(bucket: &Bucket, text: &str) -> Option<UnusableFields> {
     let filter = parse(text).ok()?;
     let mut fields = UnusableFields::default();
@@ -71,7 +71,7 @@ pub(crate) fn unusable_fields(bucket: &Bucket, text: &str) -> Option<UnusableFie
     (fields != UnusableFields::default()).then_some(fields)
 }
 
-/// Refuses what no filter may contain, wherever it stands.
+/// Rejects operations that no filter may contain, at any depth.
 fn check_operations(bucket: &Bucket, filter: &Filter) -> Result<()> {
     let mut outcome = Ok(());
     filter.for_each_test(&mut |test| {
@@ -105,7 +105,7 @@ fn not_indexed(bucket: &Bucket, filter: &impl ToString) -> MorayError {
     MorayError::NotIndexed { bucket: bucket.name.clone(), filter: filter.to_string(), fields: None }
 }
 
-/// A column that a test can use.
+/// A column that can be used in a test.
 struct Target {
     sql: String,
     kind: IndexType,
@@ -117,7 +117,7 @@ struct Compiler<'a> {
 }
 
 impl Compiler<'_> {
-    /// The condition of a filter, whose values get their types; `None` when SQL cannot say anything about it.
+    /// Returns the condition of a filter and gives its values their types; `None` if SQL cannot restrict the result.
     fn filter(&mut self, filter: &mut Filter) -> Result<Option<String>> {
         let canonical = match filter {
             Filter::And(_) | Filter::Or(_) => filter.to_string(),
@@ -157,7 +157,7 @@ impl Compiler<'_> {
             };
         };
         match &mut test.operation {
-            // Moray looks for an index here and forgets its internal columns.
+            // Moray requires an index here and ignores its internal columns.
             Operation::Present if self.bucket.usable_index(&original.attribute).is_none() => Ok(None),
             Operation::Present => Ok(Some(format!("({} IS NOT NULL)", target.sql))),
             Operation::Equal(value) => self.compare("=", &target, value, &original).map(Some),
@@ -176,7 +176,7 @@ impl Compiler<'_> {
             "caseIgnoreMatch" => {
                 self.parameters.push(Column::Text(value.to_owned()));
                 let parameter = self.parameters.len();
-                // The column is the pattern: that is how `$1 ILIKE column` reads.
+                // The column is the pattern, as in Moray's `$1 ILIKE column`.
                 Ok(if target.kind.array {
                     any_element(&target.sql, &format!("pg_ilike(?{parameter}, element.value)"))
                 } else {
@@ -192,7 +192,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// The column of a usable index or of an internal field.
+    /// Returns the column of a usable index or of an internal field.
     fn target(&self, attribute: &str) -> Option<Target> {
         let sql = format!("t.{}", quote(attribute));
         if let Some(index) = self.bucket.usable_index(attribute) {
@@ -206,7 +206,7 @@ impl Compiler<'_> {
         IndexType::from_name(name).map(|kind| Target { sql, kind })
     }
 
-    /// `value operator column`, the column on the right; the value gets the column's type on the way.
+    /// Writes `value operator column`, with the column on the right. The value gets the column's type.
     fn compare(&mut self, operator: &str, target: &Target, value: &mut Value, test: &Test) -> Result<String> {
         let text = js::to_text(value);
         let parameter = match target.kind.scalar {
@@ -233,8 +233,8 @@ impl Compiler<'_> {
         })
     }
 
-    /// The pattern is Moray's: nothing in the parts is escaped and the end is open. The second pass removes
-    /// what it finds too much.
+    /// Writes a pattern as Moray does: nothing in the parts is escaped, and the end is open. The second pass removes the rows
+    /// that match too loosely.
     fn like(&mut self, function: &str, target: &Target, parts: &Substring, test: &Test) -> Result<String> {
         if target.kind.array {
             return Err(not_indexed(self.bucket, test));
@@ -258,7 +258,7 @@ impl Compiler<'_> {
     }
 }
 
-/// Whether one element of an array column meets the condition; NULL for a NULL column.
+/// Writes the condition that an element of an array column matches. It is NULL for a NULL column.
 fn any_element(column: &str, condition: &str) -> String {
     format!(
         "(CASE WHEN {column} IS NULL THEN NULL \
@@ -266,7 +266,7 @@ fn any_element(column: &str, condition: &str) -> String {
     )
 }
 
-/// Joins conditions as a balanced tree, since the depth of an SQL expression is limited.
+/// Joins conditions as a balanced tree, because the depth of an SQL expression is limited.
 fn join(operator: &str, conditions: &[String]) -> String {
     match conditions {
         [] => "(1)".to_owned(),

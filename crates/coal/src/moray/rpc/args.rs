@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Positional arguments, checked as Moray's JSON schemas do.
+//! Positional arguments, checked as by Moray's JSON schemas.
 
 use serde_json::{Map, Value};
 
@@ -17,7 +17,7 @@ pub(super) struct Args<'a> {
 }
 
 impl<'a> Args<'a> {
-    /// Fails unless there are exactly `count`.
+    /// Takes the arguments. Fails unless there are exactly `count`.
     pub(super) fn new(method: &'static str, items: &'a [Value], count: usize) -> Result<Self> {
         if items.len() == count {
             return Ok(Self { method, items });
@@ -31,7 +31,7 @@ impl<'a> Args<'a> {
         MorayError::Invocation(format!("{method} expects \"{name}\" (args[{at}]) to be {kind}: {why}"))
     }
 
-    /// A text that is not empty.
+    /// Returns a text that is not empty.
     pub(super) fn string(&self, at: usize, name: &str) -> Result<&'a str> {
         let why = match &self.items[at] {
             Value::String(text) if !text.is_empty() => return Ok(text),
@@ -41,18 +41,18 @@ impl<'a> Args<'a> {
         Err(self.refuse(at, name, "a nonempty string", &why))
     }
 
-    /// An object.
+    /// Returns an object.
     pub(super) fn object(&self, at: usize, name: &str) -> Result<&'a Map<String, Value>> {
         check_object(&self.items[at], name).map_err(|why| self.refuse(at, name, "an object", &why))
     }
 
-    /// An array.
+    /// Returns an array.
     pub(super) fn array(&self, at: usize, name: &str) -> Result<&'a [Value]> {
         let array = self.items[at].as_array().map(Vec::as_slice);
         array.ok_or_else(|| self.refuse(at, name, "an array", &format!("{name} should be array")))
     }
 
-    /// An integer of at least zero.
+    /// Returns an integer of at least zero.
     pub(super) fn integer(&self, at: usize, name: &str) -> Result<i64> {
         let integer = self.items[at].as_i64().filter(|integer| *integer >= 0);
         integer.ok_or_else(|| {
@@ -60,7 +60,7 @@ impl<'a> Args<'a> {
         })
     }
 
-    /// The requests of a batch, each an object.
+    /// Returns the requests of a batch, each of which must be an object.
     pub(super) fn requests(&self, at: usize) -> Result<Vec<&'a Map<String, Value>>> {
         let refuse = |why: &str| self.refuse(at, "requests", "an array of valid request objects", why);
         let Value::Array(items) = &self.items[at] else { return Err(refuse("requests should be array")) };
@@ -71,12 +71,12 @@ impl<'a> Args<'a> {
             .collect()
     }
 
-    /// A refusal of one of the requests of a batch.
+    /// Returns the error for an invalid request of a batch.
     pub(super) fn bad_request(&self, why: &str) -> MorayError {
         self.refuse(0, "requests", "an array of valid request objects", why)
     }
 
-    /// The options.
+    /// Parses the options.
     pub(super) fn options(&self, at: usize) -> Result<Options> {
         check_object(&self.items[at], "options")
             .and_then(|options| Options::parse(options, "options"))
@@ -84,7 +84,7 @@ impl<'a> Args<'a> {
     }
 }
 
-/// An object without a property called `hasOwnProperty`, which Moray's own code would trip over.
+/// Returns an object. It must have no property called `hasOwnProperty`, which would make Moray's own code fail.
 pub(super) fn check_object<'a>(
     value: &'a Value,
     name: &str,

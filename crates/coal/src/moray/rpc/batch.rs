@@ -11,8 +11,8 @@ use super::options::Options;
 use crate::moray::error::Result;
 use crate::moray::store::{BatchItem, BatchOperation};
 
-/// Checks the requests. `call` are the options of the call, which win over those of a request, except for
-/// `etag` and `headers`.
+/// Checks the requests. `call` contains the options of the call. They take precedence over a request's own, except for `etag` and
+/// `headers`.
 pub(super) fn items(args: &Args<'_>, call: &Map<String, Value>) -> Result<Vec<BatchItem>> {
     let requests = args.requests(0)?;
     requests

@@ -11,7 +11,7 @@ use super::batch;
 use crate::moray::error::{MorayError, Result};
 use crate::moray::store::{self, Store};
 
-/// The methods that are served; Moray's `listen` and the like are not.
+/// The supported methods. Some of Moray's, such as `listen`, are missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Method {
     CreateBucket,
@@ -32,7 +32,7 @@ pub(crate) enum Method {
     Version,
 }
 
-/// Methods with their names on the wire and the number of their arguments.
+/// The methods, with their names on the wire and the number of their arguments.
 const METHODS: [(Method, &str, usize); 16] = [
     (Method::CreateBucket, "createBucket", 3),
     (Method::GetBucket, "getBucket", 2),
@@ -52,17 +52,17 @@ const METHODS: [(Method, &str, usize); 16] = [
     (Method::Version, "version", 1),
 ];
 
-/// Options that `findObjects` and `getObject` say they honour, when asked.
+/// Options that `findObjects` and `getObject` list as handled if the caller asks.
 const HANDLED_OPTIONS: [&str; 8] =
     ["req_id", "limit", "offset", "sort", "noLimit", "no_count", "requireOnlineReindexing", "requireIndexes"];
 
 impl Method {
-    /// The method called `name` on the wire.
+    /// Returns the method called `name` on the wire.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         METHODS.into_iter().find(|(_, wire, _)| *wire == name).map(|(method, ..)| method)
     }
 
-    /// Whether the method changes data.
+    /// Returns whether the method changes data.
     pub(crate) fn is_write(self) -> bool {
         !matches!(
             self,

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Moray's methods: their arguments and options, and which piece of the store answers them.
+//! Moray's methods: their arguments and options, and the store functions that implement them.
 
 mod args;
 mod batch;

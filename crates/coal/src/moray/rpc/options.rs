@@ -10,15 +10,15 @@ use uuid::Uuid;
 use super::args::check_object;
 use crate::moray::store::Expected;
 
-/// Rows of a search without a limit.
+/// Default limit of a search, in rows.
 const DEFAULT_LIMIT: u64 = 1000;
 
-/// Options of all methods; unknown ones are ignored, as Moray does.
+/// Options of all methods. Unknown options are ignored, as in Moray.
 #[derive(Debug)]
 pub(super) struct Options {
     /// `etag`
     pub(super) expected: Expected,
-    /// `limit`, `offset`, `sort` and what else shapes a search.
+    /// `limit`, `offset`, `sort` and the other options of a search
     pub(super) find: FindOptions,
     /// `sql_only`
     pub(super) sql_only: bool,
@@ -30,32 +30,32 @@ pub(super) struct Options {
     pub(super) send_handled_options: bool,
 }
 
-/// What shapes a search.
+/// Options of a search.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FindOptions {
-    /// The greatest number of rows; `None` for all.
+    /// Maximum number of rows; `None` for all.
     pub(crate) limit: Option<u64>,
-    /// Rows to skip.
+    /// Number of rows to skip.
     pub(crate) offset: u64,
-    /// The order, most significant first.
+    /// Sort order, the most significant term first.
     pub(crate) sort: Vec<Sort>,
-    /// Leave `_count` out.
+    /// Whether to leave `_count` out.
     pub(crate) no_count: bool,
-    /// Fail rather than look at an attribute without an index.
+    /// Whether to fail if an attribute has no usable index.
     pub(crate) require_indexes: bool,
 }
 
-/// One term of an order.
+/// One term of a sort order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Sort {
     /// The attribute.
     pub(crate) attribute: String,
-    /// Greatest first.
+    /// Whether the greatest value comes first.
     pub(crate) descending: bool,
 }
 
 impl FindOptions {
-    /// `LIMIT` and `OFFSET`, with a leading blank.
+    /// Returns `LIMIT` and `OFFSET` in SQL, with a leading blank.
     pub(crate) fn page_sql(&self) -> String {
         let limit = self.limit.map_or_else(|| "-1".to_owned(), |limit| limit.to_string());
         format!(" LIMIT {limit} OFFSET {}", self.offset)
@@ -65,7 +65,7 @@ impl FindOptions {
 type Checked<T> = Result<T, String>;
 
 impl Options {
-    /// Checks the options; an error says which one is wrong. `path` is what leads to them.
+    /// Checks the options. An error names the wrong option after `path`, the path to the options.
     pub(super) fn parse(options: &Map<String, Value>, path: &str) -> Checked<Self> {
         let reader = Reader { options, path };
         reader.check_common()?;
@@ -101,7 +101,7 @@ struct Reader<'a> {
     path: &'a str,
 }
 
-/// A number that came as one, or as text of digits.
+/// A number that was sent as a number, or as a text of digits.
 struct Count {
     number: u64,
     is_text: bool,
@@ -112,7 +112,7 @@ impl Reader<'_> {
         Err(format!("{}.{name} should {what}", self.path))
     }
 
-    /// Options that are only checked. A `timeout` is: no statement here takes long enough to be stopped.
+    /// Checks the options that have no effect here. `timeout` is one: no statement takes long enough to be stopped.
     fn check_common(&self) -> Checked<()> {
         match self.options.get("req_id") {
             None => {}
@@ -158,7 +158,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The number 0 counts as absent, the text "0" does not: that is how JavaScript sees them.
+    /// Returns the limit. As in JavaScript, the number 0 counts as absent, but not the text "0".
     fn limit(&self) -> Checked<Option<u64>> {
         let no_limit = self.flag("noLimit")?;
         Ok(match self.count("limit")? {
@@ -192,7 +192,7 @@ impl Reader<'_> {
                 Some(_) => return self.refuse("sort.order", "be \"ASC\" or \"DESC\""),
             };
             match term.get("attribute") {
-                // Moray leaves a term without an attribute out.
+                // Moray ignores a term without an attribute.
                 None => {}
                 Some(Value::String(attribute)) if attribute.is_empty() => {}
                 Some(Value::String(attribute)) => {
@@ -205,7 +205,7 @@ impl Reader<'_> {
     }
 }
 
-/// SQL integers have 63 bits.
+/// Limits a number to the 63 bits of SQL integers.
 fn bounded(number: u64) -> u64 {
     number.min(i64::MAX.unsigned_abs())
 }

@@ -21,7 +21,7 @@ pub(crate) struct BatchItem {
     pub(crate) operation: BatchOperation,
 }
 
-/// What an item of a batch does.
+/// The operation of a batch item.
 #[derive(Debug)]
 pub(crate) enum BatchOperation {
     /// `putObject`
@@ -34,7 +34,7 @@ pub(crate) enum BatchOperation {
     DeleteMany { filter: String, options: FindOptions },
 }
 
-/// Does all of it, or none; returns the `etags` of the reply.
+/// Does all of the writes, or none. Returns the `etags` of the reply.
 pub(crate) fn batch(transaction: &Transaction<'_>, items: &[BatchItem]) -> Result<Vec<Value>> {
     items.iter().map(|item| one(transaction, item)).collect()
 }

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Bucket definitions, and the tables that they stand for.
+//! Bucket definitions and their tables.
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde_json::{Map, Value, json};
@@ -12,11 +12,11 @@ use crate::moray::bucket::{Bucket, Index, quote};
 use crate::moray::error::{MorayError, Result};
 use crate::moray::index::date_text;
 
-/// Columns that Moray has an index of in every bucket, beside the key. SQLite counts rows by that of `_id` without
-/// reading them, as PostgreSQL does.
+/// Columns besides the key that Moray indexes in every bucket. SQLite counts rows by the index of `_id` without reading them, as
+/// PostgreSQL does.
 const INDEXED_FIELDS: [&str; 3] = ["_id", "_etag", "_mtime"];
 
-/// Creates the table of definitions, which has the columns of Moray's own.
+/// Creates the table of definitions, with the same columns as Moray's.
 pub(super) fn create_table(connection: &Connection) -> Result<()> {
     connection.execute_batch(
         "CREATE TABLE IF NOT EXISTS buckets_config (
@@ -26,7 +26,7 @@ pub(super) fn create_table(connection: &Connection) -> Result<()> {
     Ok(())
 }
 
-/// The definition of a bucket.
+/// Loads the definition of a bucket.
 pub(super) fn load(connection: &Connection, name: &str) -> Result<Bucket> {
     let mut statement = connection.prepare_cached(
         "SELECT name, \"index\", options, reindex_active, mtime FROM buckets_config WHERE name = ?1",
@@ -64,7 +64,7 @@ impl StoredBucket {
     }
 }
 
-/// The row of `getBucket` and `listBuckets`: JSON inside JSON, as Moray passes its table on.
+/// Returns the row of `getBucket` and `listBuckets`: JSON inside JSON, because Moray passes on the rows of its table.
 fn wire_row(bucket: &Bucket) -> Value {
     let mut row = json!({
         "name": bucket.name,
@@ -95,7 +95,7 @@ pub(crate) fn list_buckets(transaction: &Transaction<'_>) -> Result<Vec<Value>> 
     rows.map(|row| row.map_err(MorayError::from)?.parse().map(|bucket| wire_row(&bucket))).collect()
 }
 
-/// The names of all buckets.
+/// Returns the names of all buckets.
 pub(super) fn names(connection: &Connection) -> Result<Vec<String>> {
     let mut statement = connection.prepare_cached("SELECT name FROM buckets_config")?;
     let names = statement.query_map([], |row| row.get(0))?;
@@ -118,7 +118,7 @@ pub(crate) fn create_bucket(
         "INSERT INTO buckets_config (name, \"index\", options, reindex_active, mtime) VALUES (?1, ?2, ?3, '{}', ?4)",
         params![name, bucket.index_json().to_string(), Value::from(bucket.options.clone()).to_string(), bucket.mtime],
     )?;
-    // AUTOINCREMENT: an `_id` is never used again, as with a PostgreSQL sequence.
+    // With AUTOINCREMENT an `_id` is never reused, as with a PostgreSQL sequence.
     let columns: String = bucket.indexes.iter().map(|index| format!(", {}", column(index))).collect();
     transaction
         .execute_batch(&format!(
@@ -169,8 +169,7 @@ pub(crate) fn delete_bucket(transaction: &Transaction<'_>, name: &str) -> Result
     Ok(())
 }
 
-/// `updateBucket`. New indexes of a versioned bucket are not used until they have been filled, unless
-/// `no_reindex`.
+/// `updateBucket`. New indexes of a versioned bucket are not used until they have been filled, except with `no_reindex`.
 pub(crate) fn update_bucket(
     transaction: &Transaction<'_>,
     name: &str,
@@ -208,8 +207,8 @@ pub(crate) fn update_bucket(
     Ok(())
 }
 
-/// Drops and adds columns. An index that changed its type or uniqueness keeps its column: Moray does not
-/// convert one either.
+/// Drops and adds columns. An index whose type or uniqueness changed keeps its column, because Moray does not convert columns
+/// either.
 fn change_columns(
     transaction: &Transaction<'_>,
     stored: &Bucket,

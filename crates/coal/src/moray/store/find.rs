@@ -14,10 +14,10 @@ use crate::moray::error::{MorayError, Result};
 use crate::moray::filter::{Query, unusable_fields};
 use crate::moray::rpc::{FindOptions, Sort};
 
-/// Columns that every bucket can be sorted by.
+/// Internal columns by which every bucket can be sorted.
 const SORTABLE_FIELDS: [&str; 5] = ["_id", "_key", "_mtime", "_etag", "_txn_snap"];
 
-/// The records that match. `_count` is that of the SQL condition, before the second pass, as in Moray.
+/// Returns the matching records. `_count` counts the matches of the SQL condition, before the second pass, as in Moray.
 pub(crate) fn find_objects(
     transaction: &Transaction<'_>,
     bucket: &str,
@@ -66,7 +66,7 @@ fn count(transaction: &Transaction<'_>, bucket: &Bucket, query: &Query) -> Resul
     Ok(transaction.prepare(&sql)?.query_row(params_from_iter(&query.parameters), |row| row.get(0))?)
 }
 
-/// Only columns may be named, which is stricter than Moray: it pastes the attribute into its SQL.
+/// Writes the sort order. Only columns may be named. This is stricter than Moray, which pastes the attribute into its SQL.
 pub(super) fn order_by(bucket: &Bucket, sort: &[Sort]) -> Result<String> {
     let mut terms = Vec::new();
     for Sort { attribute, descending } in sort {

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! A few connections that take turns on blocking threads.
+//! A set of connections that are used by turns on blocking threads.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use super::lost;
 use crate::moray::error::Result;
 
-/// A set of connections; each runs one piece of work at a time.
+/// A set of connections, each of which runs one job at a time.
 #[derive(Debug, Clone)]
 pub(super) struct Lane {
     idle: Arc<Mutex<Vec<Connection>>>,
@@ -20,14 +20,14 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    /// A lane of the given connections.
+    /// Creates a lane from connections.
     pub(super) fn new(connections: Vec<Connection>) -> Self {
         let permits = Arc::new(Semaphore::new(connections.len()));
         Self { idle: Arc::new(Mutex::new(connections)), permits }
     }
 
-    /// Waits for a connection and runs `work` with it on a blocking thread. Work that has started is finished,
-    /// even when the caller goes away.
+    /// Waits for a connection and runs `work` with it on a blocking thread. Work that has started is finished even if the caller
+    /// is dropped.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,
@@ -49,7 +49,7 @@ impl Lane {
     }
 }
 
-/// Gives the connection back, also when the work panics.
+/// Returns the connection to the lane, even if the work panics.
 struct Lease {
     connection: Option<Connection>,
     idle: Arc<Mutex<Vec<Connection>>>,

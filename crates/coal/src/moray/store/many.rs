@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! `updateObjects` and `deleteMany`: many objects by one filter, which indexes must answer in full.
+//! `updateObjects` and `deleteMany`: writes to many objects by a filter, which indexes must evaluate completely.
 
 use rusqlite::types::Value as Column;
 use rusqlite::{Transaction, params_from_iter};
@@ -18,7 +18,7 @@ use crate::moray::error::{MorayError, Result, UnusableFields};
 use crate::moray::filter::Query;
 use crate::moray::rpc::FindOptions;
 
-/// Sets columns, and not the stored JSON, of the objects that match. Returns their number and their new etag.
+/// Sets columns, but not the stored JSON, of the matching objects. Returns their number and their new etag.
 pub(crate) fn update_objects(
     transaction: &Transaction<'_>,
     bucket: &str,
@@ -77,7 +77,7 @@ fn changed_columns(bucket: &Bucket, fields: &Map<String, Value>) -> Result<Vec<(
     Ok(columns)
 }
 
-/// Deletes the objects that match and returns their number.
+/// Deletes the matching objects and returns their number.
 pub(crate) fn delete_many(
     transaction: &Transaction<'_>,
     bucket: &str,
@@ -91,7 +91,7 @@ pub(crate) fn delete_many(
     Ok(transaction.execute(&sql, params_from_iter(&query.parameters))?)
 }
 
-/// The ids of the rows at hand. There is no second pass here, in Moray neither.
+/// Writes the query for the ids of the matching rows. Like Moray, it does no second pass here.
 fn row_set(bucket: &Bucket, query: &Query, options: &FindOptions) -> Result<String> {
     Ok(format!(
         "SELECT t._id FROM {} AS t WHERE {}{}{}",

@@ -2,10 +2,10 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Where buckets live: SQLite, in a file or in memory.
+//! Storage of buckets in SQLite, in a file or in memory.
 //!
-//! Every bucket is a table with one typed column per index. All work runs on blocking threads: one writer, and
-//! for a file a few readers beside it.
+//! Every bucket is a table with one typed column per index. All work runs on blocking threads: there is one writer, and for a
+//! file there are also a few readers.
 
 mod batch;
 mod buckets;
@@ -34,19 +34,19 @@ pub(crate) use sql::sql;
 use super::error::{MorayError, Result};
 use super::filter::register_like;
 
-/// Readers of a file, beside its writer.
+/// Number of readers of a file, besides its writer.
 const READERS: usize = 3;
 
 /// Where a store keeps its data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {
-    /// In memory, gone with the server.
+    /// In memory; the data are lost when the server ends.
     Memory,
     /// In a file, which is created if it does not exist.
     File(PathBuf),
 }
 
-/// The database and the lanes to it.
+/// The database and its connections.
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
     writer: Lane,
@@ -54,7 +54,7 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Opens the database and creates its own table. Blocks.
+    /// Opens the database and creates the table of definitions. Blocks.
     pub(crate) fn open(location: &Location) -> Result<Self> {
         let store = match location {
             Location::Memory => {
@@ -83,7 +83,7 @@ impl Store {
             .await
     }
 
-    /// Runs `work` in a transaction that is committed if it succeeds and rolled back if not.
+    /// Runs `work` in a transaction. It is committed if `work` succeeds, and otherwise rolled back.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
@@ -115,13 +115,13 @@ fn configure(connection: Connection) -> Result<Connection> {
     Ok(connection)
 }
 
-/// Milliseconds since the epoch.
+/// Returns the current time in milliseconds since the epoch.
 pub(crate) fn now() -> i64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// A task that panicked or was cancelled.
+/// Returns the error for a task that panicked or was cancelled.
 fn lost(error: &dyn std::error::Error) -> MorayError {
     MorayError::Internal(format!("database task: {error}"))
 }

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! One object at a time: put, get, delete.
+//! Single objects: put, get, delete.
 
 use crc::{CRC_32_ISO_HDLC, Crc};
 use rusqlite::types::Value as Column;
@@ -16,23 +16,23 @@ use crate::moray::error::{MorayError, Result};
 
 const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 
-/// What a conditional write expects to find.
+/// The condition of a conditional write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Expected {
     /// No condition.
     Anything,
-    /// No object.
+    /// There is no object.
     Nothing,
-    /// An object with this etag.
+    /// The object has this etag.
     Etag(String),
 }
 
-/// The etag of a JSON text: its CRC-32 as eight upper-case hexadecimal digits.
+/// Returns the etag of a JSON text: its CRC-32 as eight upper-case hexadecimal digits.
 pub(super) fn etag_of(text: &str) -> String {
     format!("{:08X}", CRC.checksum(text.as_bytes()))
 }
 
-/// `putObject`: the new etag.
+/// `putObject`. Returns the new etag.
 pub(crate) fn put_object(
     transaction: &Transaction<'_>,
     bucket: &str,
@@ -60,7 +60,7 @@ pub(crate) fn put_object(
     Ok(etag)
 }
 
-/// Every index column with what it holds for `value`.
+/// Returns every index column with its content for `value`.
 pub(super) fn index_columns(bucket: &Bucket, value: &Map<String, Value>) -> Result<Vec<(String, Column)>> {
     let column = |index: &crate::moray::bucket::Index| {
         let member = value.get(&index.name).unwrap_or(&Value::Null);
@@ -69,7 +69,7 @@ pub(super) fn index_columns(bucket: &Bucket, value: &Map<String, Value>) -> Resu
     bucket.indexes.iter().map(column).collect()
 }
 
-/// Sets the fields, in their order, in the row whose `id_column` is the last parameter.
+/// Writes the statement that sets the fields, in order, in the row whose `id_column` is the last parameter.
 pub(super) fn update_sql(bucket: &Bucket, fields: &[(String, Column)], id_column: &str) -> String {
     let list: Vec<String> =
         fields.iter().enumerate().map(|(at, (name, _))| format!("{} = ?{}", quote(name), at + 1)).collect();
@@ -102,7 +102,7 @@ fn check_etag(bucket: &Bucket, key: &str, expected: &Expected, stored: Option<&s
     })
 }
 
-/// Turns a broken unique index into Moray's error, which names the attribute and the value.
+/// Turns a unique violation into Moray's error, which names the attribute and the value.
 pub(super) fn unique_error(
     error: rusqlite::Error,
     bucket: &Bucket,
@@ -133,7 +133,7 @@ fn column_text(column: &Column) -> String {
     }
 }
 
-/// `getObject`: the record, with a null `_count`.
+/// `getObject`. Returns the record, with a null `_count`.
 pub(crate) fn get_object(transaction: &Transaction<'_>, bucket: &str, key: &str) -> Result<Value> {
     let bucket = buckets::load(transaction, bucket)?;
     let sql = format!("SELECT {} FROM {} AS t WHERE t._key = ?1", columns(&bucket), bucket.table());
@@ -145,7 +145,7 @@ pub(crate) fn get_object(transaction: &Transaction<'_>, bucket: &str, key: &str)
     }
 }
 
-/// `delObject`. An expectation of nothing is none, as in Moray.
+/// `delObject`. As in Moray, the condition that there is no object counts as no condition.
 pub(crate) fn delete_object(
     transaction: &Transaction<'_>,
     bucket: &str,

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! `reindexObjects`: fill the columns of new indexes, some rows at a time.
+//! `reindexObjects`: fills the columns of new indexes, some rows at a time.
 
 use rusqlite::types::Value as Column;
 use rusqlite::{Transaction, params, params_from_iter};
@@ -13,17 +13,16 @@ use super::row::{Record, columns};
 use crate::moray::bucket::Bucket;
 use crate::moray::error::{MorayError, Result};
 
-/// How far a bucket has come.
+/// Progress of a reindexing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Progress {
-    /// Rows that this call rewrote.
+    /// Number of rows that this call rewrote.
     pub(crate) processed: usize,
-    /// Rows that are left; `None` when the bucket is not being reindexed or nobody asked.
+    /// Number of remaining rows; `None` if the bucket is not being reindexed, or if the caller did not ask.
     pub(crate) remaining: Option<i64>,
 }
 
-/// Rewrites up to `count` rows that are behind the bucket's version. The call that finds none makes the new
-/// indexes usable.
+/// Rewrites up to `count` rows that are older than the bucket's version. The call that finds none makes the new indexes usable.
 pub(crate) fn reindex_objects(
     transaction: &Transaction<'_>,
     bucket: &str,
@@ -75,7 +74,7 @@ fn rows_behind(
     Ok(records)
 }
 
-/// Writes the columns from the object, and the object with what `updateObjects` had put into columns only.
+/// Rewrites the columns from the object, and the object with the values that `updateObjects` wrote into columns only.
 fn rewrite(transaction: &Transaction<'_>, bucket: &Bucket, version: i64, record: &Record) -> Result<()> {
     let mut fields = index_columns(bucket, &record.value)?;
     fields.push(("_value".to_owned(), Column::Text(serde_json::to_string(&record.value)?)));

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! A stored row, and the object that clients get for it.
+//! A stored row, and the object that clients receive for it.
 
 use rusqlite::Row;
 use serde_json::{Map, Value};
@@ -11,7 +11,7 @@ use crate::moray::bucket::{Bucket, quote};
 use crate::moray::error::Result;
 use crate::moray::filter::Subject;
 
-/// An object as it is stored, after the overlay of its columns.
+/// A stored object, overlaid with its columns.
 #[derive(Debug)]
 pub(super) struct Record {
     pub(super) key: String,
@@ -21,7 +21,7 @@ pub(super) struct Record {
     pub(super) mtime: i64,
 }
 
-/// The columns that [`Record::read`] wants, from a table with the alias `t`.
+/// Returns the columns that [`Record::read`] needs, from a table with the alias `t`.
 pub(super) fn columns(bucket: &Bucket) -> String {
     let mut columns = "t._id, t._key, t._value, t._etag, t._mtime".to_owned();
     for index in &bucket.indexes {
@@ -34,9 +34,9 @@ pub(super) fn columns(bucket: &Bucket) -> String {
 impl Record {
     /// Reads a row of [`columns`].
     ///
-    /// The columns win over the JSON text, since `updateObjects` changes only them: a NULL removes the member
-    /// (unless it is null), a value replaces it (unless it is an array under a scalar index). An index that
-    /// is still being filled is left out.
+    /// The columns take precedence over the JSON text, because `updateObjects` changes only them. A NULL removes the member,
+    /// unless the member is null. A value replaces the member, unless it is an array under a scalar index. An index that is still
+    /// being filled is ignored.
     pub(super) fn read(bucket: &Bucket, row: &Row<'_>) -> Result<Self> {
         let text: String = row.get(2)?;
         let mut value: Map<String, Value> = serde_json::from_str(&text)?;
@@ -59,12 +59,12 @@ impl Record {
         Ok(Self { key: row.get(1)?, value, id: row.get(0)?, etag: row.get(3)?, mtime: row.get(4)? })
     }
 
-    /// The row for the second pass of a filter.
+    /// Returns the row for the second pass of a filter.
     pub(super) fn subject(&self) -> Subject<'_> {
         Subject { value: &self.value, id: self.id, key: &self.key, etag: &self.etag, mtime: self.mtime }
     }
 
-    /// The object on the wire. `count` is `_count`; outside `None` leaves it out.
+    /// Returns the object in wire form. `count` is `_count`; `None` leaves it out.
     pub(super) fn into_wire(self, bucket: &str, count: Option<Value>) -> Value {
         let mut record = Map::new();
         record.insert("bucket".to_owned(), bucket.into());

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! `sql`: a statement of the caller's own, which may only read.
+//! `sql`: runs a statement from the caller, which may only read.
 
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::{Value as SqlValue, ValueRef};
@@ -13,14 +13,14 @@ use super::buckets;
 use crate::moray::bucket::{quote, table};
 use crate::moray::error::{MorayError, Result};
 
-/// Rows of the largest answer.
+/// Maximum number of rows in an answer.
 const MAX_ROWS: usize = 10_000;
-/// PostgreSQL's limits, in bytes.
+/// Limits of PostgreSQL, in bytes.
 const MAX_CHANNEL: usize = 63;
 const MAX_PAYLOAD: usize = 7_999;
 
-/// Registers `pg_notify(channel, payload)`. Nobody can listen here, so that a notification reaches nobody, as one
-/// without listeners does in PostgreSQL.
+/// Registers `pg_notify(channel, payload)`. Clients cannot listen here, so a notification has no receiver. In PostgreSQL a
+/// notification without listeners has none either.
 pub(super) fn register(connection: &Connection) -> Result<()> {
     connection.create_scalar_function("pg_notify", 2, FunctionFlags::SQLITE_UTF8, |context| {
         let refuse = |why: &str| Err(rusqlite::Error::UserFunctionError(why.into()));
@@ -36,15 +36,15 @@ pub(super) fn register(connection: &Connection) -> Result<()> {
     Ok(())
 }
 
-/// The rows of a statement. Buckets are tables of their own names, as in Moray's database; `$1` is the first value.
+/// Returns the rows of a statement. Buckets are tables of the same name, as in Moray's database; `$1` is the first value.
 pub(crate) fn sql(transaction: &Transaction<'_>, statement: &str, values: &[Value]) -> Result<Vec<Value>> {
-    // They are gone when the transaction is, which nobody commits.
+    // The views disappear with the transaction, which is never committed.
     for bucket in buckets::names(transaction)? {
         let view = format!("CREATE TEMP VIEW {} AS SELECT * FROM {}", quote(&bucket), table(&bucket));
         transaction.execute(&view, [])?;
     }
     let mut statement = transaction.prepare(statement)?;
-    // One without columns may be the end of the transaction.
+    // A statement without columns could end the transaction.
     if !statement.readonly() || statement.column_count() == 0 {
         return Err(MorayError::Internal("cannot change data in a read-only transaction".to_owned()));
     }
@@ -65,7 +65,7 @@ pub(crate) fn sql(transaction: &Transaction<'_>, statement: &str, values: &[Valu
     Ok(found)
 }
 
-/// PostgreSQL calls a column without a name after its function.
+/// PostgreSQL names an unnamed column after its function.
 fn column_name(name: &str) -> String {
     name.split('(').next().unwrap_or(name).to_owned()
 }
@@ -93,7 +93,7 @@ fn bind(statement: &mut Statement<'_>, values: &[Value]) -> Result<()> {
     Ok(())
 }
 
-/// Moray's driver gives `BIGINT` and `NUMERIC` as text, since JavaScript would round them.
+/// Converts a value. Moray's driver sends `BIGINT` and `NUMERIC` as text, because JavaScript would round them.
 fn to_wire(value: ValueRef<'_>) -> Value {
     match value {
         ValueRef::Null => Value::Null,
@@ -150,7 +150,7 @@ mod tests {
             "select 1; DELETE FROM bucket_jobs",
             "COMMIT",
         ] {
-            // The second of two statements is not looked at, or refused.
+            // A second statement is ignored or rejected.
             let _ = run(&mut connection, statement, &[]);
             let rows = run(&mut connection, "SELECT count(*) FROM jobs", &[]).unwrap();
             assert_eq!(rows, [json!({"count": "3"})], "{statement}");
