@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The control: faults for people and for tests in other languages, over HTTP.
+//! The control: an HTTP API that injects faults, for people and for tests in other languages.
 //!
 //! `SERVICE` is `sapi`, `manta`, `workflow`, `vmapi` or `cnapi`.
 //!
@@ -42,14 +42,14 @@ use crate::sapi::SapiServer;
 use crate::vmapi::{Fleet, Vm};
 use crate::workflow::WorkflowServer;
 
-/// The running control.
+/// A running control.
 #[derive(Debug)]
 pub(crate) struct Control(Endpoint<Routes>);
 
 #[derive(Debug)]
 struct Routes(Router);
 
-/// An answer without content, or why not.
+/// An empty answer, or an error.
 type Done = Result<StatusCode, (StatusCode, String)>;
 
 impl Service for Routes {
@@ -62,7 +62,7 @@ impl Service for Routes {
 }
 
 impl Control {
-    /// Listens on `address`; port 0 chooses a free one.
+    /// Listens on `address`. Port 0 chooses a free port.
     pub(crate) async fn bind(
         address: SocketAddr,
         sapi: &Arc<SapiServer>,
@@ -92,7 +92,7 @@ impl Control {
         Ok(Self(Endpoint::bind(address, Routes(router)).await?))
     }
 
-    /// Where it listens.
+    /// Returns the address that the control listens on.
     pub(crate) fn address(&self) -> SocketAddr {
         self.0.address()
     }
@@ -103,7 +103,7 @@ impl Control {
     }
 }
 
-/// The switches of a service.
+/// The fault switches of a service.
 trait Faults: Clone + Send + Sync + 'static {
     type Rule: Serialize + DeserializeOwned + Send;
     fn add(&self, rule: Self::Rule);
@@ -111,7 +111,7 @@ trait Faults: Clone + Send + Sync + 'static {
     fn remove_all(&self);
 }
 
-/// The three kinds of switches are alike.
+/// Implements `Faults` for the three kinds of switches, which have the same methods.
 macro_rules! switches {
     ($faults:ty, $rule:ty) => {
         impl Faults for $faults {
@@ -142,7 +142,7 @@ fn faults<F: Faults>(faults: F) -> Router {
     Router::new().route("/faults", get(list).post(add_fault::<F>).delete(clear)).with_state(faults)
 }
 
-/// Refuses what it does not understand: a fault with a misspelt condition would meet everything.
+/// Adds a fault. Unknown members are rejected: a fault with a misspelt condition would apply to every request.
 async fn add_fault<F: Faults>(State(faults): State<F>, Json(body): Json<Value>) -> Done {
     let rule: F::Rule = serde_json::from_value(body.clone()).map_err(refused)?;
     let read = serde_json::to_value(&rule).map_err(refused)?;
@@ -168,7 +168,7 @@ trait Power: Clone + Send + Sync + 'static {
     fn on(&self) -> impl Future<Output = io::Result<()>> + Send;
 }
 
-/// A server among the services.
+/// One server of the services.
 #[derive(Debug)]
 struct Of<S>(Arc<Services>, fn(&Services) -> &S);
 
@@ -245,7 +245,7 @@ fn stored(fits: bool) -> Done {
     if fits { Ok(StatusCode::NO_CONTENT) } else { Err(refused("there are too many")) }
 }
 
-/// The body is what changes, or all of a new one.
+/// The body contains the changes to a machine, or all members of a new one.
 async fn put_vm(State(fleet): State<Fleet>, Path(uuid): Path<String>, Json(body): Json<Value>) -> Done {
     let vm: Vm = changed(fleet.vm(&uuid), &uuid, body)?;
     stored(fleet.put_vm(vm))

@@ -2,21 +2,21 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Switches for faults: rules that meet requests, all of them or the next few.
+//! Fault switches: rules that apply to requests, to all of them or to the next few.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-/// The switches of one server, for rules of the kind `R`. Clones share them.
+/// The fault switches of one server, for rules of the type `R`. Clones share them.
 #[derive(Debug)]
 pub(crate) struct Switches<R> {
     state: Arc<watch::Sender<State>>,
-    // Taking a rule is read and write in one; the channel alone gives no such step with a result.
+    // Taking a rule reads and changes the list in one step, which a watch channel cannot do with a result.
     rules: Arc<Mutex<Vec<Switch<R>>>>,
 }
 
-/// A rule and how often it is yet to be met; `None` is without end.
+/// A rule, and how often it still applies; `None` is unlimited.
 #[derive(Debug, Clone)]
 struct Switch<R> {
     rule: R,
@@ -29,7 +29,7 @@ struct State {
     cleared: u64,
 }
 
-/// A rule that has met a request.
+/// A rule that applies to a request.
 #[derive(Debug)]
 pub(crate) struct Met<R> {
     /// The rule.
@@ -42,7 +42,7 @@ impl<R> Met<R> {
     /// Waits until the switches are cleared.
     pub(crate) async fn until_cleared(&mut self) {
         let cleared = self.cleared;
-        // An error says that the server is gone, and the request with it.
+        // An error means that the server is gone, and the request with it.
         let _ = self.watcher.wait_for(|state| state.cleared != cleared).await;
     }
 }
@@ -60,38 +60,37 @@ impl<R> Clone for Switches<R> {
 }
 
 impl<R: Clone> Switches<R> {
-    /// Adds a rule that meets the next `times` requests, or all. Of several that meet a request, the oldest is
-    /// taken.
+    /// Adds a rule that applies to the next `times` requests, or to all. If several rules apply to a request, the oldest is used.
     pub(crate) fn set(&self, rule: R, times: Option<u32>) {
         if times != Some(0) {
             self.rules().push(Switch { rule, left: times });
         }
     }
 
-    /// Removes all rules and lets the requests go on that wait for it.
+    /// Removes all rules and resumes the requests that wait for this.
     pub(crate) fn clear(&self) {
         let mut rules = self.rules();
         rules.clear();
         self.state.send_modify(|state| state.cleared += 1);
     }
 
-    /// The rules that are yet to meet requests, and how many.
+    /// Returns the active rules, and how often each still applies.
     pub(crate) fn list(&self) -> Vec<(R, Option<u32>)> {
         self.rules().iter().map(|switch| (switch.rule.clone(), switch.left)).collect()
     }
 
-    /// How many requests have met a rule since the server was made.
+    /// Returns how often a rule was applied since the server was created.
     pub(crate) fn applied(&self) -> u64 {
         self.state.borrow().applied
     }
 
     /// Waits until [`applied`](Self::applied) is at least `count`.
     pub(crate) async fn wait_applied(&self, count: u64) {
-        // The sender lives as long as `self`, so that this cannot fail.
+        // This cannot fail, because the sender lives as long as `self`.
         let _ = self.state.subscribe().wait_for(|state| state.applied >= count).await;
     }
 
-    /// Takes the oldest rule that meets a request.
+    /// Takes the oldest rule that applies to a request.
     pub(crate) fn take(&self, meets: impl Fn(&R) -> bool) -> Option<Met<R>> {
         let mut rules = self.rules();
         let at = rules.iter().position(|switch| meets(&switch.rule))?;

@@ -2,18 +2,18 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Cloud on a laptop: the rest of a Triton datacenter in one process, for development and tests.
+//! Cloud on a laptop: the services of a Triton datacenter besides IMGAPI in one process, for development and tests.
 //!
-//! - [`moray`]: the key-value store, FAST in front of SQLite
-//! - [`manta`]: the object store, HTTP in front of files
-//! - [`ufds`]: the account directory, LDAP in front of an LDIF file
-//! - [`workflow`]: the Workflow API and its runner, HTTP in front of SQLite, an engine for JavaScript
-//! - [`vmapi`], [`cnapi`]: machines and servers, HTTP in front of a few invented ones
-//! - [`sapi`]: what is deployed and its metadata, HTTP in front of SQLite
-//! - [`datacenter`]: all of them, and the `imgapi` process between them
+//! - [`moray`]: the key-value store; FAST in front of SQLite
+//! - [`manta`]: the object store; HTTP in front of SQLite and files
+//! - [`ufds`]: the account directory; LDAP in front of an LDIF file
+//! - [`workflow`]: the Workflow API and its runner; HTTP in front of SQLite, and a JavaScript engine
+//! - [`vmapi`], [`cnapi`]: machines and servers; HTTP in front of a few invented ones
+//! - [`sapi`]: the deployed services and their metadata; HTTP in front of SQLite
+//! - [`datacenter`]: all of these services, and the `imgapi` process that uses them
 //!
-//! Each server speaks the real protocol and is checked with the clients that Triton's services use. None of it
-//! is for production.
+//! Each server implements the real protocol and is checked with the clients that Triton's services use. None of it is for
+//! production.
 
 mod control;
 mod faults;

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Starts a datacenter and keeps it until it is told to stop.
+//! Starts a datacenter and runs it until it is told to stop.
 
 mod exec;
 mod options;
@@ -71,7 +71,7 @@ async fn run(options: Options) -> Result<(), DatacenterError> {
     outcome
 }
 
-/// Writes the ready-file and tells a person what to do next.
+/// Writes the ready-file and prints what to do next.
 fn announce(cloud: &Cloud, ready_file: Option<PathBuf>) -> Result<(), DatacenterError> {
     let mut text = String::new();
     let mut datacenters = Vec::new();
@@ -90,7 +90,7 @@ fn announce(cloud: &Cloud, ready_file: Option<PathBuf>) -> Result<(), Datacenter
     Ok(())
 }
 
-/// A datacenter, for people.
+/// Describes a datacenter for people.
 fn described(ready: &ReadyDatacenter, datacenter: &Datacenter) -> String {
     let mut text = format!("Datacenter \"{}\" is up:\n\n", ready.name);
     let mut line = |name: &str, value: &str| text.push_str(&format!("  {name:<8} {value}\n"));

@@ -14,12 +14,12 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-/// Connections of one port; more wait in the system's queue.
+/// Maximum number of connections of one port. More connections wait in the system's queue.
 const MAX_CONNECTIONS: usize = 512;
 
-/// What is done with a connection.
+/// What handles the connections of a port.
 pub(crate) trait Service: Send + Sync + 'static {
-    /// Serves the connection until either side is done. The future is dropped when the port is closed.
+    /// Serves a connection until either side ends it. The future is dropped when the port is closed.
     fn serve(self: Arc<Self>, stream: TcpStream) -> impl Future<Output = ()> + Send;
 }
 
@@ -40,7 +40,7 @@ struct RunningEndpoint {
 }
 
 impl<S: Service> Endpoint<S> {
-    /// Binds and starts. Port 0 is replaced by a free one, which later starts use again.
+    /// Binds and starts. Port 0 is replaced by a free port, which later starts use again.
     pub(crate) async fn bind(address: SocketAddr, service: S) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
@@ -49,12 +49,12 @@ impl<S: Service> Endpoint<S> {
         Ok(Self { service, address, running: Mutex::new(Some(running)) })
     }
 
-    /// The address, port included.
+    /// Returns the address with the port.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Closes the port and all its connections; a request in the middle gets no answer.
+    /// Closes the port and all its connections. Unfinished requests get no answer.
     pub(crate) async fn stop(&self) {
         if let Some(running) = self.running.lock().await.take() {
             running.stop.cancel();
@@ -63,7 +63,7 @@ impl<S: Service> Endpoint<S> {
         }
     }
 
-    /// Opens the port again, if it is closed.
+    /// Opens the port again if it is closed.
     pub(crate) async fn start(&self) -> io::Result<()> {
         let mut running = self.running.lock().await;
         if running.is_none() {
@@ -106,16 +106,16 @@ async fn accept<S: Service>(
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
-                // Out of file descriptors, most likely: asking again at once would only spin.
+                // Most likely there are no file descriptors left; retrying at once would only waste time.
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }
 }
 
-/// Chooses the cryptography of this process. Without a choice no client can be made, not even one that never speaks TLS,
-/// and those of a test on this datacenter are made after this.
+/// Chooses the cryptography provider of this process. Without one, no client can be created, not even a client without TLS. The
+/// clients of a test are created after its datacenter, so they need no choice of their own.
 pub(crate) fn use_ring() {
-    // An error says that the choice has been made.
+    // An error means that a provider has already been chosen.
     let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
 }

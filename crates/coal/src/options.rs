@@ -14,53 +14,54 @@ use coal::{Cloud, Datacenter};
 #[derive(Debug, Parser)]
 #[command(name = "coal", version, subcommand_negates_reqs = true)]
 pub(crate) struct Options {
-    /// Directory for all data, kept at the end. By default a temporary one that is removed.
+    /// Directory for all data, which is kept. By default a temporary directory, which is removed at the end.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// "auto" for free ports, or the first of ten consecutive ones: imgapi, metrics, moray, ufds, manta,
-    /// control, workflow, vmapi, cnapi, sapi. Those of further datacenters follow.
+    /// "auto" for free ports, or the first of ten consecutive ports: imgapi, metrics, moray, ufds, manta, control, workflow,
+    /// vmapi, cnapi, sapi. The ports of further datacenters follow.
     #[arg(long, value_name = "auto|BASE", default_value = "auto", value_parser = parse_ports)]
     pub(crate) ports: Ports,
-    /// Whether there is a Manta: one of this datacenter, one that imgapi takes for far away, one that
-    /// imgapi is not set up for, or none.
+    /// Manta to run: one that belongs to this datacenter, one that imgapi treats as remote, one that imgapi is not configured
+    /// for, or none.
     #[arg(long, value_name = "local|remote|unused|none", default_value = "local", value_parser = parse_manta)]
     pub(crate) manta: MantaMode,
-    /// File to write, as JSON, when everything answers.
+    /// File to write, as JSON, as soon as all services answer.
     #[arg(long, value_name = "FILE")]
     pub(crate) ready_file: Option<PathBuf>,
-    /// The imgapi program. By default the one beside coal.
+    /// Path of the imgapi program. By default the one in coal's directory.
     #[arg(long, value_name = "PATH", conflicts_with = "no_imgapi")]
     pub(crate) imgapi: Option<PathBuf>,
     /// Start the backends and write the config, but do not run imgapi.
     #[arg(long)]
     pub(crate) no_imgapi: bool,
-    /// Write imgapi's config once, in place of the config-agent that renders it from SAPI's metadata.
+    /// Write imgapi's config once, instead of running the config-agent, which renders it from SAPI's metadata.
     #[arg(long)]
     pub(crate) direct_config: bool,
     /// Leave out the Workflow API, VMAPI and CNAPI.
     #[arg(long)]
     pub(crate) no_services: bool,
-    /// Put the images of the machines into imgapi, where there are both, so that it can make images of them at once.
+    /// Put the images of the machines into imgapi, if there are machines and imgapi, so that it can create images of them at
+    /// once.
     #[arg(long)]
     pub(crate) images: bool,
-    /// How many datacenters there are, which know each other. All but the first have a number after their name.
+    /// Number of datacenters, which know each other. All but the first have a number after their name.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=16))]
     pub(crate) datacenters: u16,
-    /// The datacenter's name.
+    /// Name of the datacenter.
     #[arg(long, value_name = "NAME", default_value = "coal")]
     pub(crate) datacenter_name: String,
-    /// LDIF file with the entries of UFDS, in place of the built-in accounts.
+    /// LDIF file with the entries of UFDS, instead of the built-in accounts.
     #[arg(long, value_name = "FILE")]
     pub(crate) ufds_ldif: Option<PathBuf>,
-    /// What coal runs itself.
+    /// Internal commands.
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
 }
 
-/// What coal runs itself, and no person does.
+/// Commands that only coal itself runs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Become another program that is ended when the parent ends.
+    /// Become another program that ends when its parent ends.
     #[command(hide = true)]
     ExecWithParent {
         /// Process id of the parent.
@@ -76,7 +77,7 @@ fn parse_ports(text: &str) -> Result<Ports, String> {
     if text == "auto" {
         return Ok(Ports::Auto);
     }
-    // The others follow.
+    // The other ports follow the first one.
     let last = u16::MAX - (Ports::COUNT - 1);
     match text.parse::<u16>() {
         Ok(base) if (1..=last).contains(&base) => Ok(Ports::Base(base)),
@@ -95,7 +96,7 @@ fn parse_manta(text: &str) -> Result<MantaMode, String> {
 }
 
 impl Options {
-    /// The datacenters that were asked for.
+    /// Returns the builder for the requested datacenters.
     pub(crate) fn builder(self) -> CloudBuilder {
         let name = self.datacenter_name.clone();
         let number = |index: u16| if index == 1 { name.clone() } else { format!("{name}-{index}") };

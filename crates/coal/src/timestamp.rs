@@ -2,24 +2,24 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Dates as JavaScript writes them.
+//! Dates in JavaScript's format.
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Iso8601;
 use time::macros::format_description;
 
-/// Now: `2026-01-01T00:00:00.000Z`.
+/// Returns the current time as `2026-01-01T00:00:00.000Z`.
 pub(crate) fn now() -> String {
     iso(OffsetDateTime::now_utc())
 }
 
-/// A time: `2026-01-01T00:00:00.000Z`.
+/// Formats a time as `2026-01-01T00:00:00.000Z`.
 pub(crate) fn iso(time: OffsetDateTime) -> String {
     let form = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
     time.format(form).unwrap_or_default()
 }
 
-/// Milliseconds since 1970 of such a number or date.
+/// Parses a number of milliseconds since 1970, or a date, to milliseconds since 1970.
 pub(crate) fn millis(value: &str) -> Option<i64> {
     if let Ok(millis) = value.parse::<i64>() {
         return Some(millis);

@@ -2,50 +2,50 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! How the making of an image fails on purpose.
+//! Faults that can be injected into the creation of an image.
 
 use serde::{Deserialize, Serialize};
 
 use crate::faults::Switches;
 
-/// What goes wrong with the making of an image.
+/// A failure to inject into the creation of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "fault", rename_all = "snake_case")]
 pub enum TaskFault {
-    /// It fails, and the error is a text.
+    /// The task fails, and the error is a text.
     Text {
-        /// The text.
+        /// The error.
         message: String,
-        /// More of it.
+        /// Details of the error.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         details: Option<String>,
     },
-    /// It fails, and the error is an object with this message.
+    /// The task fails, and the error is an object with this message.
     Object {
         /// The message.
         message: String,
     },
-    /// It fails as `imgadm` does: the message is JSON.
+    /// The task fails as `imgadm` does: the message is JSON.
     Json {
-        /// `imgadm`'s code.
+        /// `imgadm`'s error code.
         code: String,
-        /// `imgadm`'s message.
+        /// `imgadm`'s error message.
         message: String,
     },
-    /// It fails, and only the log of its end says why.
+    /// The task fails, and only its final log entries give the reason.
     Log {
-        /// The messages.
+        /// The messages of the log entries.
         messages: Vec<String>,
     },
-    /// It fails, and nothing says why.
+    /// The task fails without a reason.
     Silent,
-    /// The server dies half way through the upload: the connection breaks, and nothing is cleaned up.
+    /// The server dies halfway through the upload: the connection breaks, and nothing is cleaned up.
     DieHalfWay,
-    /// Nothing happens, for ever.
+    /// The task never ends.
     NeverEnd,
 }
 
-/// Which tasks a fault meets: by default all, until it is cleared.
+/// The tasks that a fault applies to. By default it applies to all tasks until it is cleared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskFaultRule {
     #[serde(flatten)]
@@ -57,19 +57,19 @@ pub struct TaskFaultRule {
 }
 
 impl TaskFaultRule {
-    /// Meets every task.
+    /// Applies the fault to every task.
     pub fn new(fault: TaskFault) -> Self {
         Self { fault, vm: None, times: None }
     }
 
-    /// Meets only tasks about the machine with this UUID.
+    /// Applies the fault only to tasks for the machine with this UUID.
     #[must_use]
     pub fn vm(mut self, uuid: &str) -> Self {
         self.vm = Some(uuid.to_owned());
         self
     }
 
-    /// Meets only the next `times` tasks.
+    /// Applies the fault only to the next `times` tasks.
     #[must_use]
     pub fn times(mut self, times: u32) -> Self {
         self.times = Some(times);
@@ -83,29 +83,29 @@ impl From<TaskFault> for TaskFaultRule {
     }
 }
 
-/// The switches of one server. Clones share them.
+/// The fault switches of one server. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct TaskFaults(Switches<TaskFaultRule>);
 
 impl TaskFaults {
-    /// Adds a fault. Of several that meet a task, the oldest is taken.
+    /// Adds a fault. If several faults apply to a task, the oldest is used.
     pub fn set(&self, rule: impl Into<TaskFaultRule>) {
         let rule = rule.into();
         let times = rule.times;
         self.0.set(rule, times);
     }
 
-    /// Removes all faults. What does not end goes on not ending.
+    /// Removes all faults. A task that never ends stays active.
     pub fn clear(&self) {
         self.0.clear();
     }
 
-    /// The faults that are switched on, each with the number of tasks that it is yet to meet.
+    /// Returns the active faults, each with the number of tasks that it still applies to.
     pub fn list(&self) -> Vec<TaskFaultRule> {
         self.0.list().into_iter().map(|(rule, left)| TaskFaultRule { times: left, ..rule }).collect()
     }
 
-    /// How many tasks have met a fault since the server was made.
+    /// Returns the number of tasks that a fault was applied to since the server was created.
     pub fn applied(&self) -> u64 {
         self.0.applied()
     }
@@ -115,7 +115,7 @@ impl TaskFaults {
         self.0.wait_applied(count).await;
     }
 
-    /// Takes what a task about this machine meets.
+    /// Returns the fault that applies to a task for this machine.
     pub(super) fn take(&self, vm: &str) -> Option<TaskFault> {
         let met = self.0.take(|rule| rule.vm.as_deref().is_none_or(|wanted| wanted == vm));
         met.map(|met| met.rule.fault)

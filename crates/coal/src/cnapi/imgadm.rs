@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What `imgadm create --publish` does on a server.
+//! Implements `imgadm create --publish` on a server.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -22,16 +22,16 @@ use super::server::Server;
 use super::tasks::Order;
 use crate::vmapi::{Fleet, Vm, VmState};
 
-/// How many bytes the file of an image has before it is compressed.
+/// Size of an image's file before compression, in bytes.
 const FILE_SIZE: usize = 512 << 10;
-/// In how many pieces it is sent.
+/// Number of pieces in which the file is sent.
 const PIECES: usize = 8;
-/// How long IMGAPI may take for an answer.
+/// Timeout of a request to IMGAPI.
 const DEADLINE: Duration = Duration::from_secs(600);
-/// How long a chain of origins can be.
+/// Maximum length of a chain of origins.
 const MAX_ORIGINS: usize = 100;
 
-/// `imgadm` on all servers.
+/// `imgadm` of all servers.
 #[derive(Debug, Clone)]
 pub(super) struct Imgadm {
     client: Client,
@@ -51,7 +51,7 @@ impl ImgadmError {
         Self { code: code.to_owned(), message: message.into() }
     }
 
-    /// As `imgadm -E` writes it.
+    /// Returns the error as `imgadm -E` prints it.
     pub(super) fn to_json(&self) -> String {
         json!({"code": self.code, "message": self.message}).to_string()
     }
@@ -63,13 +63,13 @@ impl From<reqwest::Error> for ImgadmError {
     }
 }
 
-/// The file of an image that is made of the machine: gzip, and always the same.
+/// Returns the file of an image that is created from the machine. It is compressed with gzip, and always the same.
 ///
 /// # Errors
 ///
-/// Never: nothing is written but memory.
+/// It never fails, because it only writes to memory.
 pub fn vm_file(vm: &str, incremental: bool) -> io::Result<Vec<u8>> {
-    // Digests of a counter, which do not compress; anything that depends on the machine would do.
+    // Any content that depends on the machine would do. Digests of a counter do not compress.
     let seed = format!("{vm} {}", if incremental { "incremental" } else { "full" });
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     for piece in 0..FILE_SIZE / 20 {
@@ -79,7 +79,7 @@ pub fn vm_file(vm: &str, incremental: bool) -> io::Result<Vec<u8>> {
 }
 
 impl Imgadm {
-    /// For the machines of this fleet.
+    /// Creates an `imgadm` for the machines of this fleet.
     pub(super) fn new(fleet: Fleet) -> io::Result<Self> {
         crate::net::use_ring();
         let mut headers = HeaderMap::new();
@@ -89,7 +89,7 @@ impl Imgadm {
         Ok(Self { client: client.map_err(io::Error::other)?, fleet })
     }
 
-    /// Makes an image of the machine and publishes it.
+    /// Creates an image of the machine and publishes it.
     pub(super) async fn create(
         &self,
         server: &Server,
@@ -97,12 +97,13 @@ impl Imgadm {
         order: Order,
         die_half_way: bool,
     ) -> Result<(), ImgadmError> {
-        // Only now: the machine may have been started since the order was given.
+        // The state is checked only now, because the machine may have been started since the request.
         let state = self.fleet.vm(&vm.uuid).map(|vm| vm.state);
         let is_prepared = order.prepare_image_script.as_deref().is_some_and(|script| !script.is_empty());
         match state {
             Some(VmState::Stopped) => self.create_of_stopped(server, vm, order, die_half_way).await,
-            // It is stopped to be prepared, and runs again afterwards, whatever has come of it. Nothing runs the script.
+            // The machine is stopped for the preparation and started again afterwards, whatever the result. The script itself is
+            // not run.
             Some(VmState::Running) if is_prepared => {
                 self.fleet.set_state(&vm.uuid, VmState::Stopped);
                 let created = self.create_of_stopped(server, vm, order, die_half_way).await;
@@ -157,7 +158,7 @@ impl Imgadm {
         call(self.client.request(Method::GET, format!("{images}/{uuid}"))).await
     }
 
-    /// Refuses an image whose chain of origins would be longer than allowed.
+    /// Rejects an image whose chain of origins would be too long.
     async fn check_depth(&self, images: &str, origin: &str, max: Option<usize>) -> Result<(), ImgadmError> {
         let Some(max) = max else { return Ok(()) };
         let mut depth = 1;
@@ -191,7 +192,7 @@ impl Imgadm {
         }
         match self.fill(&image, file, sha1, die_half_way).await {
             Err(error) if !die_half_way => {
-                // The first failure is the one to tell.
+                // The first failure is the one to report.
                 if let Err(error) = self.client.delete(&image).send().await {
                     tracing::warn!(%error, "cannot delete an image that was not published");
                 }
@@ -228,7 +229,7 @@ impl Imgadm {
     }
 }
 
-/// The file, or the half of it and an end.
+/// Returns the file in pieces, or half of it followed by a failure.
 fn pieces(file: Vec<u8>, die_half_way: bool) -> Body {
     let file = Bytes::from(file);
     let size = file.len().div_ceil(PIECES).max(1);
@@ -240,14 +241,14 @@ fn pieces(file: Vec<u8>, die_half_way: bool) -> Body {
         return Body::wrap_stream(sent);
     }
     let death = stream::once(async {
-        // What was sent before is flushed while this waits.
+        // This lets the connection flush the bytes that were sent before.
         tokio::task::yield_now().await;
         Err(io::Error::other("the server died"))
     });
     Body::wrap_stream(sent.chain(death))
 }
 
-/// Sends the request; the answer must be an object.
+/// Sends a request. The answer must be an object.
 async fn call(request: RequestBuilder) -> Result<Map<String, Value>, ImgadmError> {
     let response = request.send().await?;
     let status = response.status();

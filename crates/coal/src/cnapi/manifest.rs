@@ -2,14 +2,14 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The manifest of an image that is made of a machine.
+//! The manifest of an image that is created from a machine.
 
 use serde_json::{Map, Value, json};
 
 use super::server::Server;
 use crate::vmapi::{Brand, Vm};
 
-/// What an image has from the one that its machine was made from.
+/// Members that an image inherits from the image of its machine.
 const INHERITED: [&str; 12] = [
     "type",
     "os",
@@ -25,7 +25,7 @@ const INHERITED: [&str; 12] = [
     "image_size",
 ];
 
-/// The manifest that was given, completed.
+/// Completes a manifest that was given.
 pub(super) fn complete(
     given: Map<String, Value>,
     origin: Option<&Map<String, Value>>,

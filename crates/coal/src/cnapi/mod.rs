@@ -2,11 +2,11 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! CNAPI: the servers of the datacenter, and what they do: make an image of a machine.
+//! CNAPI: the servers of the datacenter, which can create images of machines.
 //!
-//! Follows the routes that IMGAPI, its workflows and `sdc-clients` use: `/ping`, `/servers`, `/servers/:uuid`,
-//! `/servers/:uuid/vms/:uuid/images`, `/tasks/:id` and `/tasks/:id/wait`. The image is made at once: its file is one whose
-//! content [`vm_file`] tells, and it is published as `imgadm create --publish` does it. Tasks are kept in memory.
+//! It implements the routes that IMGAPI, its workflows and `sdc-clients` use: `/ping`, `/servers`, `/servers/:uuid`,
+//! `/servers/:uuid/vms/:uuid/images`, `/tasks/:id` and `/tasks/:id/wait`. An image is created at once. [`vm_file`] returns the
+//! content of its file, and it is published as by `imgadm create --publish`. Tasks are kept in memory.
 
 mod faults;
 mod imgadm;

@@ -19,12 +19,12 @@ use super::tasks::{Order, Task, Tasks};
 use crate::rest::{RestError, RestResult, object};
 use crate::vmapi::{Fleet, Vm};
 
-/// How long a wait takes unless told.
+/// Default timeout of a wait.
 const WAIT: Duration = Duration::from_secs(3_600);
-/// Size of a body, in bytes.
+/// Maximum size of a body, in bytes.
 const MAX_BODY: usize = 4 << 20;
 
-/// What the handlers work with.
+/// State shared by the handlers.
 #[derive(Debug, Clone)]
 pub(super) struct Api {
     pub(super) fleet: Fleet,
@@ -48,7 +48,7 @@ async fn ping() -> Json<Value> {
     Json(json!({"ready": true, "pid": std::process::id()}))
 }
 
-/// A server as CNAPI describes it.
+/// Returns CNAPI's description of a server.
 fn described(server: &Server) -> Value {
     let mut sysinfo = Map::new();
     sysinfo.insert("Live Image".to_owned(), json!(server.current_platform));

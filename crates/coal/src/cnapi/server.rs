@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The server, and the servers that it knows.
+//! The CNAPI server, and the compute nodes that it knows.
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,18 +19,18 @@ use crate::vmapi::Fleet;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Server {
-    /// Its UUID.
+    /// UUID of the server.
     pub uuid: String,
-    /// Its name.
+    /// Name of the server.
     pub hostname: String,
-    /// `SDC Version` of its sysinfo; very old ones tell none.
+    /// `SDC Version` in its sysinfo. Very old servers have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sdc_version: Option<String>,
     /// The platform that it runs.
     pub current_platform: String,
 }
 
-/// CNAPI.
+/// A CNAPI server.
 #[derive(Debug)]
 pub struct CnapiServer {
     server: RestServer,
@@ -38,38 +38,38 @@ pub struct CnapiServer {
 }
 
 impl CnapiServer {
-    /// Starts CNAPI for these servers and machines on `address`; port 0 chooses a free one.
+    /// Starts CNAPI for these servers and machines on `address`. Port 0 chooses a free port.
     ///
     /// # Errors
     ///
-    /// When the port cannot be bound.
+    /// Fails if the port cannot be bound.
     pub async fn bind(address: SocketAddr, fleet: Fleet) -> io::Result<Self> {
         let tasks = Tasks::new(fleet.clone())?;
         let server = RestServer::bind(address, router(Api { fleet, tasks: tasks.clone() })).await?;
         Ok(Self { server, tasks })
     }
 
-    /// Where it listens, or listened before [`stop`](Self::stop).
+    /// Returns the address that the server listens on, or did before [`stop`](Self::stop).
     pub fn address(&self) -> SocketAddr {
         self.server.address()
     }
 
-    /// `http://host:port`
+    /// Returns the URL, `http://host:port`.
     pub fn url(&self) -> String {
         self.server.url()
     }
 
-    /// The switches for faults of the API.
+    /// Returns the fault switches of the API.
     pub fn faults(&self) -> &RestFaults {
         self.server.faults()
     }
 
-    /// The switches for faults of the making of images.
+    /// Returns the fault switches for the creation of images.
     pub fn task_faults(&self) -> &TaskFaults {
         self.tasks.faults()
     }
 
-    /// Closes the port and all connections. Tasks go on.
+    /// Closes the port and all connections. Tasks continue.
     pub async fn stop(&self) {
         self.server.stop().await;
     }
@@ -78,7 +78,7 @@ impl CnapiServer {
     ///
     /// # Errors
     ///
-    /// When the port cannot be bound.
+    /// Fails if the port cannot be bound.
     pub async fn start(&self) -> io::Result<()> {
         self.server.start().await
     }

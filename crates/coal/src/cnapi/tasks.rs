@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Tasks: what servers were told to do, and how it went.
+//! Tasks: requests to servers, and their results.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -22,12 +22,12 @@ use crate::rest::{RestError, RestResult};
 use crate::timestamp::now;
 use crate::vmapi::{Fleet, Vm};
 
-/// How many tasks are kept.
+/// Maximum number of tasks that are kept.
 const MAX_TASKS: usize = 1_000;
-/// How long the making of an image may take.
+/// Timeout for the creation of an image.
 const LIMIT: Duration = Duration::from_secs(3_600);
 
-/// What a server is told.
+/// The request to a server.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Order {
     pub(super) compression: String,
@@ -41,7 +41,7 @@ pub(super) struct Order {
     pub(super) max_origin_depth: Option<usize>,
 }
 
-/// How a task is.
+/// State of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Status {
@@ -50,7 +50,7 @@ pub(super) enum Status {
     Failure,
 }
 
-/// A task as CNAPI describes it.
+/// A task in CNAPI's format.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Task {
     id: String,
@@ -74,12 +74,12 @@ struct TasksInner {
     faults: TaskFaults,
     tasks: Mutex<BTreeMap<String, watch::Sender<Task>>>,
     stop: CancellationToken,
-    // Ends what is being done when the last clone goes.
+    // Stops running tasks when the last clone is dropped.
     _guard: DropGuard,
 }
 
 impl Tasks {
-    /// None yet.
+    /// Creates an empty set of tasks.
     pub(super) fn new(fleet: Fleet) -> io::Result<Self> {
         let stop = CancellationToken::new();
         let shared = TasksInner {
@@ -92,12 +92,12 @@ impl Tasks {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// The switches for faults.
+    /// Returns the fault switches.
     pub(super) fn faults(&self) -> &TaskFaults {
         &self.shared.faults
     }
 
-    /// Begins to make an image; returns the id of the task.
+    /// Begins to create an image; returns the id of the task.
     pub(super) fn begin(&self, server: Server, vm: Vm, order: Order, request_id: &str) -> RestResult<String> {
         let id = Uuid::new_v4().to_string();
         let task = Task {
@@ -130,25 +130,25 @@ impl Tasks {
         Ok(id)
     }
 
-    /// The task as it is.
+    /// Returns the current state of the task.
     pub(super) fn get(&self, id: &str) -> Option<Task> {
         let tasks = self.shared.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         tasks.get(id).map(|task| task.borrow().clone())
     }
 
-    /// The task when it is over, or as it is when the time is.
+    /// Waits until the task has ended or the time is over, and returns its state.
     pub(super) async fn wait(&self, id: &str, time: Duration) -> Option<Task> {
         let mut watched = {
             let tasks = self.shared.tasks.lock().unwrap_or_else(PoisonError::into_inner);
             tasks.get(id)?.subscribe()
         };
-        // Both ways the task is told as it is.
+        // In both cases the current state of the task is returned.
         let _ = tokio::time::timeout(time, watched.wait_for(|task| task.status != Status::Active)).await;
         self.get(id)
     }
 }
 
-/// Why the making of an image failed, as entries of the history.
+/// Why the creation of an image failed, as entries of the history.
 type Failure = Vec<Value>;
 
 async fn make(
@@ -182,7 +182,7 @@ async fn make(
     made.map_err(|_| timed_out()).and_then(|made| made).map_err(|failed| vec![error(&failed.to_json())])
 }
 
-/// An error with a message, as an entry of the history.
+/// Returns an error with a message, as an entry of the history.
 fn error(message: &str) -> Value {
     entry("error", json!({"error": {"message": message}}))
 }

@@ -2,17 +2,17 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Errors as restify sends them.
+//! Errors in restify's format.
 
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-/// What a handler gives.
+/// The result of a handler.
 pub(crate) type RestResult<T> = Result<T, RestError>;
 
-/// An answer that is an error: a status and `{"code", "message"}`.
+/// An error answer: a status and `{"code", "message"}`.
 #[derive(Debug, thiserror::Error)]
 #[error("{code}: {message}")]
 pub(crate) struct RestError {
@@ -22,7 +22,7 @@ pub(crate) struct RestError {
 }
 
 impl RestError {
-    /// An error of this status and code.
+    /// Creates an error with this status and code.
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self { status, code, message: message.into() }
     }

@@ -2,53 +2,54 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Faults that can be switched on while a server runs.
+//! Faults that can be injected while a server runs.
 
 use serde::{Deserialize, Serialize};
 
 use crate::faults::{Met, Switches};
 
-/// What goes wrong with a request.
+/// A failure to inject into a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "fault", rename_all = "snake_case")]
 pub enum RestFault {
     /// The connection is closed without an answer; nothing is done.
     HangUp,
-    /// Nothing is done and answered until [`RestFaults::clear`]; then all goes on.
+    /// The request waits until [`RestFaults::clear`] is called, and is then served.
     Stall,
     /// The answer is 500 `InternalError`; nothing is done.
     InternalError,
-    /// The answer is 500 `InternalError` with "no active connections", as for some seconds after the service's Moray was
-    /// restarted; nothing is done.
+    /// The answer is 500 `InternalError` with "no active connections", as for some seconds after a restart of the service's
+    /// Moray. Nothing is done.
     MorayFailure,
     /// The answer is 503 `ServiceUnavailable`; nothing is done.
     Unavailable,
-    /// The database behind is away: `/ping` says so, with 200 or as SAPI with 500; all else is 503.
+    /// The service's database is unavailable. `/ping` reports that, with 200 or, for SAPI, 500. Other requests are answered with
+    /// 503.
     BackendDown,
     /// The answer is 409 `ConflictError`; nothing is done.
     Conflict,
-    /// Nothing is done, and the answer makes no sense.
+    /// Nothing is done, and the answer is invalid.
     Garbage {
-        /// What it is.
+        /// The kind of invalid answer.
         body: Garbage,
     },
-    /// All is done, and the connection is closed without an answer.
+    /// The request is done, and the connection is closed without an answer.
     LostAnswer,
 }
 
-/// An answer that makes no sense.
+/// An invalid answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Garbage {
-    /// 200 with a page for people.
+    /// 200 with an HTML page.
     NoJson,
-    /// 200 with JSON that is something else.
+    /// 200 with JSON of a wrong shape.
     WrongJson,
-    /// 200 and the beginning of the JSON that its length promises.
+    /// 200 with only the beginning of the JSON that its length announces.
     Cut,
 }
 
-/// Which requests a fault meets: by default all, until it is cleared.
+/// The requests that a fault applies to. By default it applies to all requests until it is cleared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestFaultRule {
     #[serde(flatten)]
@@ -62,26 +63,26 @@ pub struct RestFaultRule {
 }
 
 impl RestFaultRule {
-    /// Meets every request.
+    /// Applies the fault to every request.
     pub fn new(fault: RestFault) -> Self {
         Self { fault, method: None, path: None, times: None }
     }
 
-    /// Meets only requests with this method, in upper case.
+    /// Applies the fault only to requests with this method, in upper case.
     #[must_use]
     pub fn method(mut self, method: &str) -> Self {
         self.method = Some(method.to_owned());
         self
     }
 
-    /// Meets only requests whose path contains this.
+    /// Applies the fault only to requests whose path contains this.
     #[must_use]
     pub fn path(mut self, part: &str) -> Self {
         self.path = Some(part.to_owned());
         self
     }
 
-    /// Meets only the next `times` requests.
+    /// Applies the fault only to the next `times` requests.
     #[must_use]
     pub fn times(mut self, times: u32) -> Self {
         self.times = Some(times);
@@ -95,29 +96,29 @@ impl From<RestFault> for RestFaultRule {
     }
 }
 
-/// The switches of one server. Clones share them.
+/// The fault switches of one server. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct RestFaults(Switches<RestFaultRule>);
 
 impl RestFaults {
-    /// Adds a fault. Of several that meet a request, the oldest is taken.
+    /// Adds a fault. If several faults apply to a request, the oldest is used.
     pub fn set(&self, rule: impl Into<RestFaultRule>) {
         let rule = rule.into();
         let times = rule.times;
         self.0.set(rule, times);
     }
 
-    /// Removes all faults and lets what has stalled go on.
+    /// Removes all faults and resumes the stalled requests.
     pub fn clear(&self) {
         self.0.clear();
     }
 
-    /// The faults that are switched on, each with the number of requests that it is yet to meet.
+    /// Returns the active faults, each with the number of requests that it still applies to.
     pub fn list(&self) -> Vec<RestFaultRule> {
         self.0.list().into_iter().map(|(rule, left)| RestFaultRule { times: left, ..rule }).collect()
     }
 
-    /// How many times a request has met a fault since the server was made.
+    /// Returns how often a fault was applied since the server was created.
     pub fn applied(&self) -> u64 {
         self.0.applied()
     }
@@ -127,7 +128,7 @@ impl RestFaults {
         self.0.wait_applied(count).await;
     }
 
-    /// Takes what a request meets. It waits for the end of a [`RestFault::Stall`] by itself.
+    /// Returns the fault that applies to a request. If it is a [`RestFault::Stall`], it first waits until it is cleared.
     pub(super) async fn meet(&self, method: &str, path: &str) -> Option<RestFault> {
         let mut met: Met<RestFaultRule> = self.0.take(|rule| {
             rule.method.as_deref().is_none_or(|wanted| wanted == method)

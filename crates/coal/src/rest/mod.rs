@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! JSON over HTTP as Triton's services speak it: what the Workflow API, VMAPI and CNAPI share.
+//! JSON over HTTP as Triton's services use it: the common part of SAPI, the Workflow API, VMAPI and CNAPI.
 
 mod error;
 mod faults;

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The server: a port, a router, and the switches for faults.
+//! The server: a port, a router, and fault switches.
 
 use std::convert::Infallible;
 use std::io;
@@ -30,7 +30,7 @@ use crate::net::{Endpoint, Service};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// A server of one service.
+/// The server of one service.
 #[derive(Debug)]
 pub struct RestServer {
     endpoint: Endpoint<Exchange>,
@@ -44,10 +44,10 @@ struct Exchange {
     down: Ping,
 }
 
-/// The answer to `/ping` while the database behind a service is away.
+/// The answer to `/ping` while the service's database is unavailable.
 type Ping = (StatusCode, Value);
 
-/// What most say, beside their process id.
+/// Returns the usual answer, which also contains the process id.
 fn usual_ping() -> Ping {
     let down = json!({"pid": std::process::id(), "backend": "down", "backend_error": DOWN});
     (StatusCode::OK, down)
@@ -55,14 +55,14 @@ fn usual_ping() -> Ping {
 
 const DOWN: &str = "Backend not connected";
 
-/// The connection is to be closed.
+/// The connection must be closed.
 #[derive(Debug, thiserror::Error)]
 #[error("the connection is closed on purpose")]
 struct HangUp;
 
 impl Service for Exchange {
     async fn serve(self: Arc<Self>, stream: TcpStream) {
-        // Only latency is lost without it.
+        // A failure only costs latency.
         let _ = stream.set_nodelay(true);
         let service = service_fn(|request| self.exchange(request));
         if let Err(error) = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await {
@@ -107,7 +107,7 @@ impl Exchange {
     }
 }
 
-/// The answer that is made in place of the service's.
+/// Returns the answer that a fault sends instead of the service's.
 fn faulty(fault: RestFault) -> Result<Response, HangUp> {
     Ok(match fault {
         RestFault::InternalError => RestError::internal("asked for").into_response(),
@@ -121,7 +121,7 @@ fn faulty(fault: RestFault) -> Result<Response, HangUp> {
         RestFault::Garbage { body: Garbage::Cut } => {
             let begin = stream::once(async { Ok(Bytes::from_static(b"[{\"uuid\":\"0c")) });
             let end = stream::once(async {
-                // What was sent before is flushed while this waits.
+                // This lets the connection flush the bytes that were sent before.
                 tokio::task::yield_now().await;
                 Err(io::Error::other(HangUp))
             });
@@ -130,18 +130,18 @@ fn faulty(fault: RestFault) -> Result<Response, HangUp> {
             response.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
             response
         }
-        // A stall has been waited for.
+        // The stall was waited for before.
         RestFault::HangUp | RestFault::LostAnswer | RestFault::Stall => return Err(HangUp),
     })
 }
 
 impl RestServer {
-    /// Listens on `address`; port 0 chooses a free one.
+    /// Listens on `address`. Port 0 chooses a free port.
     pub(crate) async fn bind(address: SocketAddr, router: Router) -> io::Result<Self> {
         Self::bind_with_ping(address, router, usual_ping()).await
     }
 
-    /// The same; `/ping` answers `down` while the database is away.
+    /// Listens on `address`. While the database is unavailable, `/ping` answers `down`.
     pub(crate) async fn bind_with_ping(address: SocketAddr, router: Router, down: Ping) -> io::Result<Self> {
         let faults = RestFaults::default();
         let router = router.fallback(async |request: Request<Body>| -> Result<Infallible, RestError> {
@@ -151,22 +151,22 @@ impl RestServer {
         Ok(Self { endpoint: Endpoint::bind(address, exchange).await?, faults })
     }
 
-    /// Where the server listens, or listened before [`stop`](Self::stop).
+    /// Returns the address that the server listens on, or did before [`stop`](Self::stop).
     pub fn address(&self) -> SocketAddr {
         self.endpoint.address()
     }
 
-    /// `http://host:port`
+    /// Returns the URL, `http://host:port`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address())
     }
 
-    /// The switches for faults.
+    /// Returns the fault switches.
     pub fn faults(&self) -> &RestFaults {
         &self.faults
     }
 
-    /// Closes the port and all connections: new ones are refused.
+    /// Closes the port and all connections.
     pub async fn stop(&self) {
         self.endpoint.stop().await;
     }
@@ -175,13 +175,13 @@ impl RestServer {
     ///
     /// # Errors
     ///
-    /// When the port cannot be bound.
+    /// Fails if the port cannot be bound.
     pub async fn start(&self) -> io::Result<()> {
         self.endpoint.start().await
     }
 }
 
-/// The JSON object that a body is; an empty one for no body.
+/// Parses a body as a JSON object. An empty body is an empty object.
 pub(crate) fn object(body: &[u8]) -> RestResult<Map<String, Value>> {
     if body.is_empty() {
         return Ok(Map::new());

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! `GetConfig`: what a config-agent renders, and its `ETag`.
+//! `GetConfig`: the manifests and metadata that a config-agent renders, and their `ETag`.
 
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
@@ -13,14 +13,14 @@ use super::{Kind, Object};
 use crate::moray::js;
 use crate::rest::{RestError, RestResult};
 
-/// The server of instances that do not name theirs.
+/// UUID of the server for instances that do not name one.
 pub(crate) const SERVER_UUID: &str = "44454c4c-0000-4000-8000-000000000001";
-/// The brand of the zones that SAPI makes.
+/// Brand of the zones that SAPI creates.
 const BRAND: &str = "joyent-minimal";
-/// The metadata that a zone gets when it is made.
+/// Metadata that are given to a zone when it is created.
 const BOOT_METADATA: [&str; 6] = ["SAPI_URL", "sapi_url", "SAPI-URL", "sapi-url", "user-script", "assets-ip"];
 
-/// The manifests and metadata of an instance.
+/// Returns the manifests and metadata of an instance.
 pub(super) fn config(tables: &Tables<'_>, instance: &str) -> RestResult<Value> {
     let family = Family::of(tables, instance)?;
     let mut manifests = Vec::new();
@@ -40,7 +40,7 @@ pub(super) fn config(tables: &Tables<'_>, instance: &str) -> RestResult<Value> {
     Ok(json!({"manifests": manifests, "metadata": metadata}))
 }
 
-/// What VMAPI is asked for to make the instance's zone.
+/// Returns the request to VMAPI that would create the instance's zone.
 pub(super) fn payload(tables: &Tables<'_>, instance: &str) -> RestResult<Object> {
     let family = Family::of(tables, instance)?;
     if text(&family.service, "type") != "vm" {
@@ -59,17 +59,17 @@ pub(super) fn payload(tables: &Tables<'_>, instance: &str) -> RestResult<Object>
     Ok(params)
 }
 
-/// SHA-1 in hex over the JSON of the sorted list of `path,value`. Nulls are not in it.
+/// Returns the SHA-1, in hexadecimal, of the JSON of the sorted list of `path,value`. Nulls are left out.
 pub(super) fn etag(config: &Value) -> RestResult<String> {
     let mut list = Vec::new();
     flatten(config, "", &mut list);
-    // JavaScript sorts by UTF-16 units.
+    // JavaScript sorts by UTF-16 code units.
     list.sort_by(|a, b| a.encode_utf16().cmp(b.encode_utf16()));
     let text = serde_json::to_vec(&list).map_err(|error| RestError::internal(error.to_string()))?;
     Ok(hex::encode(Sha1::digest(text)))
 }
 
-/// Elements of an array have the path of the array.
+/// Lists the leaves of a value as `path,value`. The elements of an array have the path of the array.
 fn flatten(value: &Value, path: &str, list: &mut Vec<String>) {
     match value {
         Value::Null => {}

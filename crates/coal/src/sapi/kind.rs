@@ -2,12 +2,12 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The four kinds of objects.
+//! The four kinds of objects in SAPI.
 
 use super::Object;
 use crate::rest::{RestError, RestResult};
 
-/// What an object is.
+/// The kind of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Application,
@@ -17,7 +17,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// As messages and the store say it.
+    /// Returns the name of the kind, as used in messages and in the store.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Application => "application",
@@ -27,7 +27,7 @@ impl Kind {
         }
     }
 
-    /// What a new one must have.
+    /// Returns the members that a new object must have.
     pub(super) fn required(self) -> &'static [&'static str] {
         match self {
             Self::Application => &["name", "owner_uuid"],
@@ -37,7 +37,7 @@ impl Kind {
         }
     }
 
-    /// What one may have beside `uuid`; the type of an instance is that of its service.
+    /// Returns the members that an object may have besides `uuid`. An instance has the type of its service.
     pub(super) fn members(self) -> &'static [&'static str] {
         match self {
             Self::Application => {
@@ -51,7 +51,7 @@ impl Kind {
         }
     }
 
-    /// What a list can be asked for.
+    /// Returns the members by which a list can be filtered.
     pub(super) fn filters(self) -> &'static [&'static str] {
         match self {
             Self::Application => &["name", "owner_uuid"],
@@ -61,7 +61,7 @@ impl Kind {
         }
     }
 
-    /// The members that are objects and change key by key.
+    /// Returns the members that are objects and are changed key by key.
     pub(super) fn maps(self) -> &'static [&'static str] {
         match self {
             Self::Application => &["params", "metadata", "metadata_schema", "manifests"],
@@ -70,7 +70,7 @@ impl Kind {
         }
     }
 
-    /// The object that one is below, and the member that names it.
+    /// Returns the kind of an object's parent, and the member that names the parent.
     pub(super) fn parent(self) -> Option<(Self, &'static str)> {
         match self {
             Self::Service => Some((Self::Application, "application_uuid")),
@@ -79,7 +79,7 @@ impl Kind {
         }
     }
 
-    /// Refuses members of the wrong type.
+    /// Rejects members of a wrong type.
     pub(super) fn check_types(self, object: &Object) -> RestResult<()> {
         for (name, value) in object {
             let fits = match name.as_str() {

@@ -2,12 +2,11 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! SAPI: what is to be deployed, and the metadata from which the config-agents render the services' configs.
+//! SAPI: the deployed services, and the metadata from which the config-agents render their configs.
 //!
-//! Speaks as SAPI 2 does: applications, services, instances and manifests with their three kinds of changes, `GetConfig` with
-//! its `ETag`, the mode. What is different: no zone is made, changed or removed for an instance, in neither mode; networks
-//! and images in `params` are taken as they come; there is no history, no cache, and no master datacenter
-//! (`include_master` is ignored).
+//! It implements SAPI 2: applications, services, instances and manifests with their three kinds of changes, `GetConfig` with its
+//! `ETag`, and the mode. Differences: in neither mode is a zone created, changed or removed for an instance. Networks and images
+//! in `params` are not checked. There is no history, no cache, and no master datacenter (`include_master` is ignored).
 
 mod config;
 mod kind;
@@ -29,10 +28,10 @@ use store::Store;
 pub(crate) use config::SERVER_UUID;
 pub(crate) use kind::Kind;
 
-/// An application, a service, an instance, a manifest, or a part of one.
+/// An application, a service, an instance, a manifest, or a part of one of these.
 pub(crate) type Object = Map<String, Value>;
 
-/// A running SAPI.
+/// A running SAPI server.
 #[derive(Debug)]
 pub struct SapiServer {
     server: RestServer,
@@ -40,12 +39,12 @@ pub struct SapiServer {
 }
 
 impl SapiServer {
-    /// Opens the store, in memory without a `file`, and listens on `address`; port 0 chooses a free one. A new store is in
-    /// full mode.
+    /// Opens the store, in memory without a `file`, and listens on `address`. Port 0 chooses a free port. A new store is in full
+    /// mode.
     ///
     /// # Errors
     ///
-    /// When the store cannot be opened or the port cannot be bound.
+    /// Fails if the store cannot be opened or the port cannot be bound.
     pub async fn bind(address: SocketAddr, file: Option<PathBuf>) -> io::Result<Self> {
         let store = tokio::task::spawn_blocking(move || Store::open(file.as_deref()))
             .await
@@ -56,17 +55,17 @@ impl SapiServer {
         Ok(Self { server, store })
     }
 
-    /// Where it listens, or listened before [`stop`](Self::stop).
+    /// Returns the address that the server listens on, or did before [`stop`](Self::stop).
     pub fn address(&self) -> SocketAddr {
         self.server.address()
     }
 
-    /// `http://host:port`
+    /// Returns the URL, `http://host:port`.
     pub fn url(&self) -> String {
         self.server.url()
     }
 
-    /// The switches for faults.
+    /// Returns the fault switches.
     pub fn faults(&self) -> &RestFaults {
         self.server.faults()
     }
@@ -80,21 +79,21 @@ impl SapiServer {
     ///
     /// # Errors
     ///
-    /// When the port cannot be bound.
+    /// Fails if the port cannot be bound.
     pub async fn start(&self) -> io::Result<()> {
         self.server.start().await
     }
 
-    /// Goes back to the mode of a headnode's set-up; `POST /mode` ends it.
+    /// Returns to the mode that is used during the setup of a headnode. `POST /mode` ends it.
     ///
     /// # Errors
     ///
-    /// When the store does not work.
+    /// Fails if the store fails.
     pub async fn set_proto_mode(&self) -> io::Result<()> {
         self.store.run(|tables| tables.set_mode("proto")).await.map_err(io::Error::other)
     }
 
-    /// The first object of the kind whose members have these values.
+    /// Returns the first object of the kind whose members have these values.
     pub(crate) async fn find(&self, kind: Kind, members: Object) -> io::Result<Option<Object>> {
         self.store
             .run(move |tables| {
@@ -107,8 +106,8 @@ impl SapiServer {
             .map_err(io::Error::other)
     }
 
-    /// Makes the object of this UUID, or brings an earlier one up to date: what was written here the last time follows, what
-    /// somebody has changed or removed since stays as it is.
+    /// Creates the object with this UUID, or updates an earlier one: values that were seeded here before are updated, values that
+    /// were changed or removed since stay as they are.
     pub(crate) async fn seed(&self, kind: Kind, object: Object) -> io::Result<()> {
         self.store.run(move |tables| seed::seed(tables, kind, object)).await.map_err(io::Error::other)
     }

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Making and changing objects, and what an instance inherits.
+//! Creates and changes objects, and merges what an instance inherits.
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -11,19 +11,19 @@ use super::store::Tables;
 use super::{Kind, Object};
 use crate::rest::{RestError, RestResult};
 
-/// What a change does with the keys that it names.
+/// The effect of a change on the keys that it names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
-    /// Sets them.
+    /// The keys are set.
     Update,
-    /// Sets whole maps.
+    /// Whole maps are replaced.
     Replace,
-    /// Removes them.
+    /// The keys are removed.
     Delete,
 }
 
 impl Action {
-    /// In any case; an update without a word.
+    /// Parses an action in any case. The default is an update.
     pub(super) fn parse(action: Option<&Value>) -> RestResult<Self> {
         let action = action.map_or("update", |action| action.as_str().unwrap_or_default());
         match action.to_lowercase().as_str() {
@@ -35,12 +35,12 @@ impl Action {
     }
 }
 
-/// A member as text; empty when it is something else.
+/// Returns a member as text; empty if it is not a text.
 pub(super) fn text<'a>(object: &'a Object, member: &str) -> &'a str {
     object.get(member).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// Makes an object of what a request says.
+/// Creates an object from a request.
 pub(super) fn create(tables: &Tables<'_>, kind: Kind, request: &Object) -> RestResult<Object> {
     let missing: Vec<&str> =
         kind.required().iter().copied().filter(|name| !request.contains_key(*name)).collect();
@@ -73,10 +73,10 @@ pub(super) fn create(tables: &Tables<'_>, kind: Kind, request: &Object) -> RestR
     Ok(object)
 }
 
-/// Changes an object as a request says.
+/// Changes an object according to a request.
 pub(super) fn change(tables: &Tables<'_>, kind: Kind, uuid: &str, request: &Object) -> RestResult<Object> {
     let action = Action::parse(request.get("action"))?;
-    // SAPI takes this for its own failure.
+    // SAPI treats this as an internal error.
     let none = || RestError::internal(format!("no record for {} {uuid}", kind.name()));
     let mut object = tables.find(kind, uuid)?.ok_or_else(none)?;
     for name in kind.maps() {
@@ -108,13 +108,13 @@ fn apply(object: &mut Object, name: &str, changes: &Object, action: Action) {
     }
 }
 
-/// The UUIDs of an object's manifests.
+/// Returns the UUIDs of an object's manifests.
 fn manifests_of(object: &Object) -> impl Iterator<Item = &str> {
     let manifests = object.get("manifests").and_then(Value::as_object);
     manifests.into_iter().flat_map(|map| map.values()).map(|uuid| uuid.as_str().unwrap_or_default())
 }
 
-/// An instance with what it is below.
+/// An instance with its service and application.
 #[derive(Debug)]
 pub(super) struct Family {
     pub(super) application: Object,
@@ -123,7 +123,7 @@ pub(super) struct Family {
 }
 
 impl Family {
-    /// That of the instance.
+    /// Loads an instance with its service and application.
     pub(super) fn of(tables: &Tables<'_>, instance: &str) -> RestResult<Self> {
         let instance = tables.get(Kind::Instance, instance)?;
         let service = tables.get(Kind::Service, text(&instance, "service_uuid"))?;
@@ -131,7 +131,7 @@ impl Family {
         Ok(Self { application, service, instance })
     }
 
-    /// A map, in which each key has the value that is nearest to the instance.
+    /// Merges the maps of this name. For each key, the value nearest to the instance wins.
     pub(super) fn merged(&self, name: &str) -> Object {
         let all = [&self.application, &self.service, &self.instance];
         let maps = all.into_iter().filter_map(|object| object.get(name)?.as_object());

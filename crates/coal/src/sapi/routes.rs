@@ -19,12 +19,12 @@ use super::store::Store;
 use super::{Kind, Object, config};
 use crate::rest::{RestError, RestResult, object};
 
-/// Size of a body, in bytes.
+/// Maximum size of a body, in bytes.
 const MAX_BODY: usize = 4 << 20;
 
 type Params = Query<HashMap<String, String>>;
 
-/// All routes.
+/// Returns all routes.
 pub(super) fn router(store: Store) -> Router {
     Router::new()
         .merge(routes_of("/applications", Kind::Application))
@@ -40,7 +40,7 @@ pub(super) fn router(store: Store) -> Router {
         .with_state(store)
 }
 
-/// The routes of a kind; manifests do not change.
+/// Returns the routes of a kind. Manifests cannot be changed.
 fn routes_of(path: &str, kind: Kind) -> Router<Store> {
     let all = get(move |State(store): State<Store>, query: Params, headers: HeaderMap| {
         list(store, kind, query, headers)
@@ -78,7 +78,7 @@ fn routes_of(path: &str, kind: Kind) -> Router<Store> {
     Router::new().route(path, all).route(&format!("{path}/{{uuid}}"), one)
 }
 
-/// The version of SAPI that a client speaks: the first one does not know of agents.
+/// The version of SAPI that a client uses. Version 1 has no agents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Version {
     One,
@@ -101,7 +101,7 @@ impl Version {
         }
     }
 
-    /// The object as a client of this version gets it.
+    /// Returns the object as a client of this version sees it.
     fn seen(self, mut object: Object) -> Object {
         if self == Self::One {
             object.shift_remove("type");
@@ -110,7 +110,7 @@ impl Version {
     }
 }
 
-/// What a request says, in the query or in the body.
+/// Returns the parameters of a request, from the query and the body.
 fn request(Query(query): Params, body: &Bytes) -> RestResult<Object> {
     let mut request = object(body)?;
     request.extend(query.into_iter().map(|(name, value)| (name, value.into())));
@@ -126,7 +126,7 @@ async fn list(
     let version = Version::of(&headers)?;
     let mut wanted: HashMap<&'static str, String> =
         kind.filters().iter().filter_map(|name| Some((*name, query.get(*name)?.clone()))).collect();
-    // The instances of a service are of its type.
+    // The instances of a service have its type.
     if kind == Kind::Instance && wanted.contains_key("service_uuid") {
         wanted.remove("type");
     } else if version == Version::One && kind.filters().contains(&"type") {
@@ -144,7 +144,7 @@ async fn get_payload(State(store): State<Store>, Path(uuid): Path<String>) -> Re
     Ok(Json(store.run(move |tables| config::payload(tables, &uuid)).await?))
 }
 
-/// Here is no zone to give the image to.
+/// Only checks the request, because there is no zone to reprovision.
 async fn upgrade(
     State(store): State<Store>,
     Path(uuid): Path<String>,
@@ -159,7 +159,7 @@ async fn upgrade(
     Ok(Json(version.seen(store.run(move |tables| tables.get(Kind::Instance, &uuid)).await?)))
 }
 
-/// The `ETag` goes out, and comes back, without quotes.
+/// The `ETag` is sent and compared without quotes.
 async fn get_config(
     State(store): State<Store>,
     Path(uuid): Path<String>,
@@ -196,7 +196,7 @@ async fn ping(State(store): State<Store>) -> RestResult<Json<Value>> {
     Ok(Json(ping_of(&mode, true)))
 }
 
-/// What `/ping` says.
+/// Returns the body of `/ping`.
 pub(super) fn ping_of(mode: &str, is_available: bool) -> Value {
     let stor = if mode == "proto" { "LocalStorage" } else { "MorayLocalStorage" };
     json!({"mode": mode, "storType": stor, "storAvailable": is_available})

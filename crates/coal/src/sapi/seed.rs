@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What the datacenter itself writes into SAPI at every start.
+//! The objects that the datacenter itself writes into SAPI at every start.
 
 use serde_json::Value;
 
@@ -11,8 +11,8 @@ use super::store::Tables;
 use super::{Kind, Object};
 use crate::rest::RestResult;
 
-/// Makes the object, or brings what was seeded earlier up to date. A key is left alone when its value is no longer the one
-/// that was seeded: then somebody has changed or removed it.
+/// Creates the object, or updates the values that were seeded earlier. A key stays as it is if its value is no longer the seeded
+/// one: then a user has changed or removed it.
 pub(super) fn seed(tables: &Tables<'_>, kind: Kind, mut object: Object) -> RestResult<()> {
     let uuid = text(&object, "uuid").to_owned();
     let before = tables.seeded(kind, &uuid)?.unwrap_or_default();

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Objects in SQLite, as JSON.
+//! The store: objects in SQLite, as JSON.
 
 use std::fmt::Display;
 use std::fs::OpenOptions;
@@ -15,7 +15,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::{Kind, Object};
 use crate::rest::{RestError, RestResult};
 
-/// How many objects of a kind there can be.
+/// Maximum number of objects of a kind.
 const MAX_OBJECTS: u32 = 10_000;
 
 const SCHEMA: &str = "
@@ -34,7 +34,7 @@ const SCHEMA: &str = "
 #[derive(Debug, Clone)]
 pub(super) struct Store(Arc<Mutex<Connection>>);
 
-/// The tables within one step, which is done as a whole or not at all.
+/// The tables within one transaction.
 #[derive(Debug)]
 pub(super) struct Tables<'a>(&'a Connection);
 
@@ -48,7 +48,7 @@ impl Store {
     pub(super) fn open(path: Option<&Path>) -> Result<Self, rusqlite::Error> {
         let connection = match path {
             Some(path) => {
-                // There are passwords in it. SQLite gives its other files the same mode, and says what is wrong with the path.
+                // The file contains passwords. SQLite gives its other files the same mode, and reports a wrong path.
                 let _ = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
                 Connection::open(path)?
             }
@@ -58,7 +58,7 @@ impl Store {
         Ok(Self(Arc::new(Mutex::new(connection))))
     }
 
-    /// Does one step.
+    /// Runs `work` in one transaction.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Tables<'_>) -> RestResult<T> + Send + 'static,
@@ -76,7 +76,7 @@ impl Store {
 }
 
 impl Tables<'_> {
-    /// All objects of the kind, the oldest first.
+    /// Returns all objects of the kind, the oldest first.
     pub(super) fn list(&self, kind: Kind) -> RestResult<Vec<Object>> {
         let query = "SELECT value FROM object WHERE kind = ?1 ORDER BY seq";
         let mut statement = self.0.prepare_cached(query).map_err(failed)?;
@@ -85,18 +85,18 @@ impl Tables<'_> {
         texts.map(|text| serde_json::from_str(&text.map_err(failed)?).map_err(failed)).collect()
     }
 
-    /// The object, if there is one.
+    /// Returns the object, if there is one.
     pub(super) fn find(&self, kind: Kind, uuid: &str) -> RestResult<Option<Object>> {
         self.one("SELECT value FROM object WHERE kind = ?1 AND uuid = ?2", kind, uuid)
     }
 
-    /// The object, or 404.
+    /// Returns the object, or an error with status 404.
     pub(super) fn get(&self, kind: Kind, uuid: &str) -> RestResult<Object> {
         let missing = || RestError::not_found(format!("no such {}: {uuid}", kind.name()));
         self.find(kind, uuid)?.ok_or_else(missing)
     }
 
-    /// Puts the object under its UUID.
+    /// Stores the object under its UUID.
     pub(super) fn put(&self, kind: Kind, uuid: &str, object: &Object) -> RestResult<()> {
         let value = serde_json::to_string(object).map_err(failed)?;
         let put = "INSERT INTO object (kind, uuid, value) VALUES (?1, ?2, ?3) \
@@ -110,18 +110,18 @@ impl Tables<'_> {
         Ok(())
     }
 
-    /// Removes the object; false if there is none.
+    /// Removes the object. Returns `false` if there is none.
     pub(super) fn remove(&self, kind: Kind, uuid: &str) -> RestResult<bool> {
         let remove = "DELETE FROM object WHERE kind = ?1 AND uuid = ?2";
         Ok(self.0.execute(remove, params![kind.name(), uuid]).map_err(failed)? == 1)
     }
 
-    /// What was seeded under this UUID the last time.
+    /// Returns the object that was last seeded under this UUID.
     pub(super) fn seeded(&self, kind: Kind, uuid: &str) -> RestResult<Option<Object>> {
         self.one("SELECT value FROM seed WHERE kind = ?1 AND uuid = ?2", kind, uuid)
     }
 
-    /// Remembers what is seeded.
+    /// Records the object as seeded.
     pub(super) fn put_seed(&self, kind: Kind, uuid: &str, object: &Object) -> RestResult<()> {
         let value = serde_json::to_string(object).map_err(failed)?;
         let put = "INSERT OR REPLACE INTO seed (kind, uuid, value) VALUES (?1, ?2, ?3)";
@@ -129,12 +129,12 @@ impl Tables<'_> {
         Ok(())
     }
 
-    /// `proto` or `full`.
+    /// Returns the mode, `proto` or `full`.
     pub(super) fn mode(&self) -> RestResult<String> {
         self.0.query_row("SELECT value FROM mode", params![], |row| row.get(0)).map_err(failed)
     }
 
-    /// From now on it is this one.
+    /// Sets the mode.
     pub(super) fn set_mode(&self, mode: &str) -> RestResult<()> {
         self.0.execute("UPDATE mode SET value = ?1", params![mode]).map_err(failed)?;
         Ok(())

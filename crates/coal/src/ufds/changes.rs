@@ -2,10 +2,10 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What can be changed over LDAP: the keys of accounts and sub-users.
+//! Changes over LDAP: only the keys of accounts and sub-users can be added and deleted.
 //!
-//! The rules are those of UFDS: the server works out `pkcs`, and `fingerprint` where it is not given; a wrong one is
-//! refused. It does not mind two keys of one name; clients do.
+//! The rules are those of UFDS. The server computes `pkcs`, and `fingerprint` if it is not given; a wrong one is rejected. The
+//! server accepts two keys of the same name, although clients do not.
 
 use std::io;
 
@@ -17,9 +17,9 @@ use super::directory::{Directory, Entry, group};
 use super::dn::Dn;
 use super::live::LiveDirectory;
 
-/// What a key must have, once each.
+/// Attributes that a key must have exactly once.
 const REQUIRED: [&str; 4] = ["name", "openssh", "fingerprint", "pkcs"];
-/// What it may have besides.
+/// Attributes that a key may also have.
 const OPTIONAL: [&str; 2] = ["objectclass", "attestation"];
 
 /// A result code other than success, and the diagnostic message.
@@ -67,7 +67,7 @@ pub(super) fn add(directory: &LiveDirectory, request: LdapAddRequest) -> Result<
     })
 }
 
-/// The entry with what the server adds, if it is a key.
+/// Checks that the entry is a key, and adds the computed attributes.
 fn key(mut entry: Entry) -> Result<Entry, Refused> {
     match entry.values("objectclass") {
         [] => return refuse(LdapResultCode::ObjectClassViolation, "no objectclass"),

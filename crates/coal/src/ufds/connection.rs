@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! One LDAP connection: requests are answered one after the other.
+//! One LDAP connection. Requests are answered one after the other.
 
 use std::time::Duration;
 
@@ -21,23 +21,23 @@ use super::faults::{Refusal, UfdsFaults};
 use super::search::{is_root_dse, search};
 use super::server::UfdsOptions;
 
-/// A peer that takes longer to accept an answer is given up.
+/// Time for a peer to accept an answer. After that the connection is closed.
 const SEND_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Who may do what: only the root DN may search, and change keys.
+/// Permissions: only the root DN may search and change keys.
 pub(super) struct Authority {
     options: UfdsOptions,
 }
 
-/// Whom a connection is bound as.
+/// The identity that a connection is bound as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Identity {
     Root,
-    // Nobody, or an account: neither may see anything.
+    // Anonymous, or an account. Neither may see anything.
     Other,
 }
 
-/// Serves a connection until the client unbinds, goes, or sends what is not LDAP.
+/// Serves a connection until the client unbinds, disconnects, or sends something that is not LDAP.
 pub(super) async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     authority: &Authority,
@@ -49,7 +49,7 @@ pub(super) async fn serve(
         let refused = faults.meet().await;
         let answers = match message.op {
             LdapOp::UnbindRequest => break,
-            // Every request has been answered when the next one is read.
+            // By the time the next request is read, every request has been answered.
             LdapOp::AbandonRequest(_) => continue,
             LdapOp::BindRequest(request) => {
                 let (code, bound) = authority.bind(&request);
@@ -83,7 +83,7 @@ pub(super) async fn serve(
             return;
         }
     }
-    // The close_notify of TLS; nobody waits for it.
+    // Sends the close_notify of TLS; its failure does not matter.
     let _ = tokio::time::timeout(SEND_DEADLINE, framed.close()).await;
 }
 
@@ -91,7 +91,7 @@ fn result(code: LdapResultCode, message: &str) -> LdapResult {
     LdapResult { code, matcheddn: String::new(), message: message.to_owned(), referral: Vec::new() }
 }
 
-/// The answer to an operation that is not served; none for what is no request.
+/// Returns the answer to an unsupported operation; `None` if it is not a request.
 fn refusal(op: &LdapOp) -> Option<LdapOp> {
     let read_only = || result(LdapResultCode::UnwillingToPerform, "no entry can be modified here");
     Some(match op {
@@ -107,7 +107,7 @@ fn refusal(op: &LdapOp) -> Option<LdapOp> {
 }
 
 impl Authority {
-    /// The authority over the given directory.
+    /// Creates the authority over a directory.
     pub(super) fn new(options: UfdsOptions) -> Self {
         Self { options }
     }
@@ -136,7 +136,7 @@ impl Authority {
         (LdapResultCode::InvalidCredentials, Identity::Other)
     }
 
-    /// The entries and the end of a search.
+    /// Returns the entries and the result of a search.
     fn search(
         &self,
         request: &LdapSearchRequest,
@@ -159,7 +159,7 @@ impl Authority {
         }
     }
 
-    /// The outcome of a change.
+    /// Returns the result of a change.
     fn change(
         &self,
         identity: Identity,
@@ -178,7 +178,7 @@ impl Authority {
         }
     }
 
-    /// Compares a value, a hidden one too: that is how clients check the password of an account.
+    /// Compares a value, even a hidden one: this is how clients check the password of an account.
     fn compare(
         &self,
         request: &LdapCompareRequest,

@@ -12,20 +12,20 @@ use thiserror::Error;
 use super::dn::Dn;
 use super::ldif::{self, LdifError};
 
-/// The tree that coal serves unless told otherwise.
+/// The entries that coal serves by default.
 const DEFAULT_LDIF: &str = include_str!("../../data/accounts.ldif");
 
-/// The directory; entries are in the order of the file, which stands for the order of their creation.
+/// The directory. Entries are in the order of the file, which stands for the order of creation.
 #[derive(Debug, Clone)]
 pub struct Directory {
     entries: Vec<Entry>,
     by_dn: HashMap<Dn, usize>,
 }
 
-/// An entry as it is stored.
+/// A stored entry.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
-    /// Its name.
+    /// Distinguished name of the entry.
     pub(crate) dn: Dn,
     /// Attribute names, in lower case, with their values.
     pub(crate) attributes: Vec<(String, Vec<String>)>,
@@ -34,42 +34,42 @@ pub(crate) struct Entry {
 /// An account: an entry of class `sdcPerson` directly below `ou=users, o=smartdc`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Account {
-    /// Its `uuid`.
+    /// `uuid` of the account.
     pub uuid: String,
-    /// Its `login`.
+    /// `login` of the account.
     pub login: String,
 }
 
-/// An LDIF text that is not a directory.
+/// Why an LDIF text is not a directory.
 #[derive(Debug, Error)]
 pub enum DirectoryError {
-    /// The text does not parse.
+    /// The text cannot be parsed.
     #[error(transparent)]
     Ldif(#[from] LdifError),
-    /// Two entries with one name.
+    /// Two entries have the same name.
     #[error("line {line}: \"{dn}\" exists already")]
     Duplicate {
-        /// Line of the second one.
+        /// Line of the second entry.
         line: usize,
         /// The name.
         dn: Dn,
     },
-    /// An entry without the one above it.
+    /// An entry has no parent.
     #[error("line {line}: the entry above \"{dn}\" does not exist")]
     Orphan {
-        /// Its line.
+        /// Line of the entry.
         line: usize,
-        /// Its name.
+        /// Name of the entry.
         dn: Dn,
     },
 }
 
 impl Directory {
-    /// Reads a directory from LDIF. The first entry is the suffix; every other one has a parent before it.
+    /// Reads a directory from LDIF. The first entry is the suffix; the parent of every other entry must come before it.
     ///
     /// # Errors
     ///
-    /// When the text does not parse, or its entries are no tree.
+    /// Fails if the text cannot be parsed, or if its entries do not form a tree.
     pub fn from_ldif(text: &str) -> Result<Self, DirectoryError> {
         let mut directory = Self { entries: Vec::new(), by_dn: HashMap::new() };
         for record in ldif::parse(text)? {
@@ -86,28 +86,28 @@ impl Directory {
         Ok(directory)
     }
 
-    /// Adds an entry whose name is new and has a parent.
+    /// Adds an entry. Its name must be new, and its parent must exist.
     pub(super) fn add(&mut self, entry: Entry) {
         self.by_dn.insert(entry.dn.clone(), self.entries.len());
         self.entries.push(entry);
     }
 
-    /// Removes the entries that are not to stay; none of them has others below it.
+    /// Removes all entries except those for which `stays` returns true. A removed entry must not have children.
     pub(super) fn retain(&mut self, stays: impl Fn(&Entry) -> bool) {
         self.entries.retain(stays);
         self.by_dn = self.entries.iter().enumerate().map(|(at, entry)| (entry.dn.clone(), at)).collect();
     }
 
-    /// The directory that coal brings along: the admin, four accounts, and a sub-user of one of them.
+    /// Returns coal's built-in directory: the admin, four accounts, and a sub-user of one of them.
     ///
     /// # Errors
     ///
-    /// When the file that was compiled in is broken.
+    /// Fails if the built-in file is invalid.
     pub fn built_in() -> Result<Self, DirectoryError> {
         Self::from_ldif(DEFAULT_LDIF)
     }
 
-    /// The accounts, in the order of the file.
+    /// Returns the accounts, in the order of the file.
     pub fn accounts(&self) -> Vec<Account> {
         let account = |entry: &Entry| {
             let users = entry.dn.parent()?;
@@ -119,23 +119,23 @@ impl Directory {
         self.entries.iter().filter_map(account).collect()
     }
 
-    /// All entries.
+    /// Returns all entries.
     pub(crate) fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// The entry of that name.
+    /// Returns the entry of that name.
     pub(crate) fn get(&self, dn: &Dn) -> Option<&Entry> {
         self.by_dn.get(dn).and_then(|at| self.entries.get(*at))
     }
 
-    /// The name of the first entry.
+    /// Returns the name of the first entry.
     pub(crate) fn suffix(&self) -> Option<&Dn> {
         self.entries.first().map(|entry| &entry.dn)
     }
 }
 
-/// Collects the values of each attribute. Object classes are kept in lower case, as UFDS does.
+/// Groups the values by attribute. Object classes are stored in lower case, as in UFDS.
 pub(super) fn group(pairs: Vec<(String, String)>) -> Vec<(String, Vec<String>)> {
     let mut attributes: Vec<(String, Vec<String>)> = Vec::new();
     for (name, value) in pairs {
@@ -149,12 +149,12 @@ pub(super) fn group(pairs: Vec<(String, String)>) -> Vec<(String, Vec<String>)> 
 }
 
 impl Entry {
-    /// The values of an attribute, whose name is in lower case; none if it is absent.
+    /// Returns the values of an attribute, whose name is in lower case; empty if it is absent.
     pub(crate) fn values(&self, name: &str) -> &[String] {
         self.attributes.iter().find(|(known, _)| known == name).map_or(&[], |(_, values)| values)
     }
 
-    /// Whether the entry is of the class, given in lower case.
+    /// Returns whether the entry has the class, given in lower case.
     pub(crate) fn has_class(&self, class: &str) -> bool {
         self.values("objectclass").iter().any(|value| value == class)
     }

@@ -2,41 +2,41 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Distinguished names (RFC 4514), compared by their parts and never as text.
+//! Distinguished names (RFC 4514), compared by their components, never as text.
 
 use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
 
 use thiserror::Error;
 
-/// A distinguished name. Attribute names are in lower case, values as they came. The empty one is the root DSE.
+/// A distinguished name. Attribute names are in lower case, values unchanged. The empty name is the root DSE.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Dn(Vec<Rdn>);
 
-/// One step of a name, most specific first.
+/// A component of a name. Components are stored with the most specific one first.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Rdn {
     attribute: String,
     value: String,
 }
 
-/// A text that is not a distinguished name.
+/// The text is not a distinguished name.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("\"{0}\" is not a distinguished name")]
 pub struct DnError(String);
 
 impl Dn {
-    /// Whether this is the name of the root DSE.
+    /// Returns whether this is the name of the root DSE.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The name of the entry above; `None` for the empty name.
+    /// Returns the name of the parent; `None` for the empty name.
     pub fn parent(&self) -> Option<Self> {
         self.0.split_first().map(|(_, rest)| Self(rest.to_vec()))
     }
 
-    /// Whether this is `base` or lies below it.
+    /// Returns whether this is `base` or lies below it.
     pub fn is_within(&self, base: &Self) -> bool {
         self.0.ends_with(&base.0)
     }
@@ -54,7 +54,7 @@ impl FromStr for Dn {
     }
 }
 
-/// Splits at the commas that are not escaped.
+/// Splits a text at the commas that are not escaped.
 fn split(text: &str) -> Vec<&str> {
     let (mut parts, mut from, mut escaped) = (Vec::new(), 0, false);
     for (at, c) in text.char_indices() {
@@ -73,7 +73,7 @@ fn split(text: &str) -> Vec<&str> {
 }
 
 impl Rdn {
-    /// A step with one attribute; steps with several do not occur in UFDS.
+    /// Parses a component with one attribute. Components with several attributes do not occur in UFDS.
     fn parse(text: &str) -> Option<Self> {
         let (attribute, value) = text.split_once('=')?;
         let attribute = attribute.trim().to_ascii_lowercase();
@@ -85,7 +85,7 @@ impl Rdn {
     }
 }
 
-/// `\,` and its like stand for the character, `\2c` for the byte.
+/// Resolves escapes: `\,` and similar ones stand for the character, `\2c` for the byte.
 fn unescape(text: &str) -> Option<String> {
     let mut bytes = Vec::new();
     let mut rest = text.bytes();
@@ -108,7 +108,7 @@ fn unescape(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok().filter(|value| !value.is_empty())
 }
 
-/// With a blank after every comma, as UFDS writes names.
+/// Writes a blank after every comma, as UFDS does.
 impl Display for Dn {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         for (at, rdn) in self.0.iter().enumerate() {

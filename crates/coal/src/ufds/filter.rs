@@ -2,18 +2,18 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Matching of LDAP filters: values are case-sensitive text, attribute names are not.
+//! Matching of LDAP filters. Values are compared case-sensitively, attribute names are not.
 
 use ldap3_proto::LdapFilter;
 use ldap3_proto::proto::LdapSubstringFilter;
 
 use super::directory::Entry;
 
-/// Whether the entry matches. Approximate and extensible tests match nothing.
+/// Returns whether the entry matches. Approximate and extensible tests match nothing.
 pub(super) fn matches(filter: &LdapFilter, entry: &Entry) -> bool {
     let any = |name: &str, test: &dyn Fn(&str, &str) -> bool, wanted: &str| {
         let name = name.to_ascii_lowercase();
-        // Classes are stored in lower case.
+        // Object classes are stored in lower case.
         let wanted = if name == "objectclass" { wanted.to_lowercase() } else { wanted.to_owned() };
         entry.values(&name).iter().any(|value| test(value, &wanted))
     };

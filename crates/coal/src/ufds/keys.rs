@@ -2,33 +2,33 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The SSH keys of accounts and sub-users, and what these may do in Manta.
+//! The SSH keys of accounts and sub-users, and the attributes that determine their permissions in Manta.
 //!
-//! A key is an entry of class `sdcKey` below its owner; its `fingerprint` is that of MD5, in hexadecimal with
-//! colons, and its `openssh` the line of a `.pub` file.
+//! A key is an entry of class `sdcKey` below its owner. Its `fingerprint` is the MD5 fingerprint, in hexadecimal with colons, and
+//! its `openssh` is the line of a `.pub` file.
 
 use super::directory::{Directory, Entry};
 use super::dn::Dn;
 
-/// Where accounts are.
+/// The parent of all accounts.
 const USERS: &str = "ou=users, o=smartdc";
-/// The group of those who may do everything.
+/// The group of the operators, who may do everything.
 const OPERATORS: &str = "cn=operators, ou=groups, o=smartdc";
 
 impl Directory {
-    /// The account of that login.
+    /// Returns the account with this login.
     pub(crate) fn account_entry(&self, login: &str) -> Option<&Entry> {
         let users: Dn = USERS.parse().ok()?;
         self.children(&users).find(|entry| entry.has_class("sdcperson") && entry.has("login", login))
     }
 
-    /// The sub-user that the account calls `alias`.
+    /// Returns the sub-user whose alias in the account is `alias`.
     pub(crate) fn sub_user(&self, account: &Entry, alias: &str) -> Option<&Entry> {
         self.children(&account.dn)
             .find(|entry| entry.has_class("sdcaccountuser") && entry.has("alias", alias))
     }
 
-    /// The public key of an account or sub-user that has this fingerprint.
+    /// Returns the public key of an account or sub-user with this fingerprint.
     pub(crate) fn openssh_key(&self, owner: &Entry, fingerprint: &str) -> Option<&str> {
         let key = self
             .children(&owner.dn)
@@ -36,19 +36,19 @@ impl Directory {
         key.values("openssh").first().map(String::as_str)
     }
 
-    /// Whether the account is one of the operators.
+    /// Returns whether the account is an operator.
     pub(crate) fn is_operator(&self, account: &Entry) -> bool {
         let group = OPERATORS.parse().ok().and_then(|name| self.get(&name));
         group.is_some_and(|group| group.has_member(&account.dn))
     }
 
-    /// Whether the sub-user has any role of the account.
+    /// Returns whether the sub-user has any role of the account.
     pub(crate) fn has_role(&self, account: &Entry, user: &Entry) -> bool {
         let has = |role: &Entry| role.has_class("sdcaccountrole") && role.has_member(&user.dn);
         self.children(&account.dn).any(has)
     }
 
-    /// Gives the account of this login a key; nothing happens if there is no such account, or if it has the key.
+    /// Adds a key to the account with this login. Does nothing if there is no such account, or if it has the key.
     pub(crate) fn add_key(&mut self, login: &str, fingerprint: &str, openssh: &str) {
         let Some(account) = self.account_entry(login) else { return };
         let Ok(dn) = format!("fingerprint={fingerprint}, {}", account.dn).parse() else { return };

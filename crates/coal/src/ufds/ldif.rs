@@ -15,40 +15,40 @@ use super::dn::{Dn, DnError};
 pub(crate) struct LdifRecord {
     /// Line of the `dn:`, counted from 1.
     pub(crate) line: usize,
-    /// The name.
+    /// Distinguished name of the entry.
     pub(crate) dn: Dn,
     /// Attribute names, in lower case, with one value each.
     pub(crate) attributes: Vec<(String, String)>,
 }
 
-/// What is wrong with an LDIF text, and where (lines are counted from 1).
+/// Why an LDIF text is invalid, and where. Lines are counted from 1.
 #[derive(Debug, Error)]
 pub enum LdifError {
-    /// A line without a colon, or with a name that is not one.
+    /// A line has no colon or an invalid attribute name.
     #[error("line {0}: not of the form \"attribute: value\"")]
     Malformed(usize),
-    /// A continuation line that continues nothing.
+    /// A continuation line has no line before it.
     #[error("line {0}: continues nothing")]
     Continuation(usize),
-    /// A record that does not begin with its name.
+    /// A record does not begin with its name.
     #[error("line {0}: a record must begin with \"dn:\"")]
     NoDn(usize),
-    /// A second name inside a record, or a `changetype` that is not its first line.
+    /// A record has a second name, or a `changetype` that is not its first line.
     #[error("line {0}: \"{1}\" is out of place")]
     OutOfPlace(usize, String),
-    /// A name that does not parse.
+    /// A name cannot be parsed.
     #[error("line {0}: {1}")]
     Dn(usize, DnError),
-    /// A change other than `add`.
+    /// A change is not an `add`.
     #[error("line {0}: changetype \"{1}\" is not supported")]
     ChangeType(usize, String),
-    /// A base64 value that is none, or not UTF-8.
+    /// A base64 value is invalid, or not UTF-8.
     #[error("line {0}: value is not base64 of UTF-8 text")]
     Base64(usize),
-    /// A value by reference (`attribute:< url`).
+    /// A value is given by reference (`attribute:< url`).
     #[error("line {0}: values by URL are not supported")]
     Url(usize),
-    /// A version other than 1.
+    /// The version is not 1.
     #[error("line {0}: unsupported LDIF version")]
     Version(usize),
 }
@@ -90,7 +90,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<LdifRecord>, LdifError> {
     Ok(records)
 }
 
-/// A logical line with the number of its first physical one; `None` is a blank line.
+/// A logical line with the number of its first physical line; `None` is a blank line.
 type Line = Option<(usize, String)>;
 
 /// Joins continuation lines and drops comments.
@@ -115,7 +115,7 @@ fn unfold(text: &str) -> Result<Vec<Line>, LdifError> {
     Ok(lines)
 }
 
-/// `name: value`, or `name:: base64`; blanks before the value do not count.
+/// Parses `name: value` or `name:: base64`. Blanks before the value are ignored.
 fn attribute(number: usize, line: &str) -> Result<(String, String), LdifError> {
     let (name, rest) = line.split_once(':').ok_or(LdifError::Malformed(number))?;
     let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');

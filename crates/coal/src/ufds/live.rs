@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! A directory that changes while it is served: keys come and go, everything else stays.
+//! A directory that changes while it is served: keys can be added and removed, all other entries stay.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -15,38 +15,38 @@ use tempfile::NamedTempFile;
 use super::directory::{Directory, Entry};
 use super::dn::Dn;
 
-/// A directory whose keys can be changed. Clones share it; who looks at it sees it as it was at one moment.
+/// A directory whose keys can be changed. Clones share it. A reader sees a consistent snapshot.
 #[derive(Debug, Clone)]
 pub struct LiveDirectory(Arc<LiveDirectoryInner>);
 
 #[derive(Debug)]
 struct LiveDirectoryInner {
     current: Mutex<Arc<Directory>>,
-    /// Where keys are kept.
+    /// The file that stores the keys; `None` if they are not stored.
     file: Option<PathBuf>,
-    /// Whether that was there at the start.
+    /// Whether the file existed at the start.
     restored: bool,
 }
 
 /// The key of an account or sub-user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SshKey {
-    /// What people call it.
+    /// Name of the key.
     pub name: String,
-    /// The fingerprint of MD5, in hexadecimal with colons.
+    /// MD5 fingerprint, in hexadecimal with colons.
     pub fingerprint: String,
     /// The line of a `.pub` file.
     pub openssh: String,
 }
 
-/// A key as it is kept.
+/// A key as it is stored in the file.
 #[derive(Debug, Serialize, Deserialize)]
 struct KeptEntry {
     dn: String,
     attributes: Vec<(String, Vec<String>)>,
 }
 
-/// Changes are lost with the process.
+/// Changes of this directory are lost when the process ends.
 impl From<Directory> for LiveDirectory {
     fn from(directory: Directory) -> Self {
         let current = Mutex::new(Arc::new(directory));
@@ -55,18 +55,18 @@ impl From<Directory> for LiveDirectory {
 }
 
 impl LiveDirectory {
-    /// Keeps keys in this file. If it is there, its keys take the place of those of the directory. Blocks.
+    /// Stores keys in this file. If it exists, its keys replace those of the directory. Blocks.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, or is not as it was written.
+    /// Fails if the file cannot be read, or has a wrong format.
     pub fn kept_in(mut directory: Directory, file: PathBuf) -> io::Result<Self> {
         let restored = match std::fs::read(&file) {
             Ok(text) => {
                 directory.retain(|entry| !entry.has_class("sdckey"));
                 for KeptEntry { dn, attributes } in serde_json::from_slice::<Vec<KeptEntry>>(&text)? {
                     let dn: Dn = dn.parse().map_err(io::Error::other)?;
-                    // The account may have gone from the LDIF file.
+                    // The account may have been removed from the LDIF file.
                     if dn.parent().is_some_and(|owner| directory.get(&owner).is_some()) {
                         directory.add(Entry { dn, attributes });
                     }
@@ -80,17 +80,17 @@ impl LiveDirectory {
         Ok(Self(Arc::new(LiveDirectoryInner { current, file: Some(file), restored })))
     }
 
-    /// Whether keys of an earlier start are in it.
+    /// Returns whether the keys come from an earlier start.
     pub(crate) fn is_restored(&self) -> bool {
         self.0.restored
     }
 
-    /// The directory as it is now.
+    /// Returns a snapshot of the directory.
     pub fn now(&self) -> Arc<Directory> {
         Arc::clone(&self.current())
     }
 
-    /// Changes it: all or nothing. Blocks for as long as a small file takes.
+    /// Changes the directory completely or not at all. Blocks while it writes a small file.
     pub(crate) fn change<E: From<io::Error>>(
         &self,
         change: impl FnOnce(&mut Directory) -> Result<(), E>,
@@ -105,7 +105,7 @@ impl LiveDirectory {
         Ok(())
     }
 
-    /// The keys of an account, in the order in which they were added.
+    /// Returns the keys of an account, in the order in which they were added.
     pub fn keys(&self, login: &str) -> Vec<SshKey> {
         let now = self.now();
         let Some(account) = now.account_entry(login) else { return Vec::new() };
@@ -122,12 +122,12 @@ impl LiveDirectory {
         .collect()
     }
 
-    /// Gives the account this key, a line of a `.pub` file, as an operator does in UFDS; nothing happens without such an account.
-    /// Blocks.
+    /// Adds a key, given as the line of a `.pub` file, to the account, as an operator does in UFDS. Does nothing if there is no
+    /// such account. Blocks.
     ///
     /// # Errors
     ///
-    /// When it is no key, or keys cannot be kept.
+    /// Fails if the line is not a key, or if the keys cannot be stored.
     pub fn add_key(&self, login: &str, openssh: &str) -> io::Result<()> {
         let fingerprint = PublicKey::from_openssh(openssh).map_err(io::Error::other)?.md5_fingerprint();
         self.change(|directory| {
@@ -136,11 +136,11 @@ impl LiveDirectory {
         })
     }
 
-    /// Takes the key with this fingerprint from whoever has it. Blocks.
+    /// Deletes the key with this fingerprint from every owner. Blocks.
     ///
     /// # Errors
     ///
-    /// When keys cannot be kept.
+    /// Fails if the keys cannot be stored.
     pub fn delete_key(&self, fingerprint: &str) -> io::Result<()> {
         self.change(|directory| {
             directory.retain(|entry| {

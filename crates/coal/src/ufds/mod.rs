@@ -2,10 +2,10 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! UFDS: the account directory, LDAP v3 over TLS in front of entries from an LDIF file.
+//! UFDS, the account directory: LDAP v3 over TLS in front of entries from an LDIF file.
 //!
-//! Follows sdc-ufds 7.5. Over LDAP only keys can be added and deleted, and there are no sort, paging or hidden-attribute
-//! controls. The certificate has an elliptic key, and TLS 1.3 is offered beside 1.2.
+//! It follows sdc-ufds 7.5. Over LDAP, only keys can be added and deleted. There are no sort, paging or hidden-attribute
+//! controls. The certificate has an elliptic-curve key, and TLS 1.3 is offered besides 1.2.
 
 mod changes;
 mod connection;

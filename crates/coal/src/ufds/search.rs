@@ -11,11 +11,11 @@ use super::directory::{Directory, Entry};
 use super::dn::Dn;
 use super::filter::matches;
 
-/// Entries of an answer when the request has no limit: what Moray, below UFDS, gives by default.
+/// Default maximum number of entries: the default of Moray, in which UFDS searches.
 const DEFAULT_LIMIT: usize = 1000;
 
-/// The entries that answer the request. A size limit cuts the answer without an error, as in UFDS, where it is
-/// the limit of a Moray search.
+/// Returns the entries that match the request. A size limit truncates the answer without an error, as in UFDS, where it is passed
+/// to Moray as a limit.
 pub(super) fn search(
     directory: &Directory,
     request: &LdapSearchRequest,
@@ -42,7 +42,7 @@ pub(super) fn search(
         .collect())
 }
 
-/// Whether the request is for the description of the server itself, which anybody may read.
+/// Returns whether the request is for the server's own description, which may be read without authentication.
 pub(super) fn is_root_dse(request: &LdapSearchRequest) -> bool {
     request.base.trim().is_empty() && request.scope == LdapSearchScope::Base
 }
@@ -58,8 +58,8 @@ fn root_dse(directory: &Directory, request: &LdapSearchRequest) -> LdapSearchRes
     present(&Entry { dn: Dn::default(), attributes }, request)
 }
 
-/// The entry as a client sees it: without hidden attributes, with the short login of a sub-user, and with no
-/// more than was asked for.
+/// Returns the entry as a client sees it: without hidden attributes, with the short login of a sub-user, and with only the
+/// requested attributes.
 fn present(entry: &Entry, request: &LdapSearchRequest) -> LdapSearchResultEntry {
     let wanted: Vec<String> = request.attrs.iter().map(|name| name.to_ascii_lowercase()).collect();
     let all = wanted.is_empty() || wanted.iter().any(|name| name == "*");
@@ -75,7 +75,7 @@ fn present(entry: &Entry, request: &LdapSearchRequest) -> LdapSearchResultEntry 
     LdapSearchResultEntry { dn: entry.dn.to_string(), attributes }
 }
 
-/// Only a control that IMGAPI never sends would show these.
+/// Returns whether an attribute is hidden. Only a control that IMGAPI never sends would show it.
 fn is_hidden(name: &str) -> bool {
     name == "userpassword" || name.starts_with('_')
 }

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The server: a port, TLS, a directory, and the switch for faults.
+//! The server: a port, TLS, a directory, and a fault switch.
 
 use std::fmt::{self, Debug, Formatter};
 use std::io;
@@ -22,18 +22,18 @@ use crate::net::{Endpoint, Service};
 
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 
-/// What a UFDS server is made of.
+/// Settings of a UFDS server.
 #[derive(Clone)]
 pub struct UfdsOptions {
-    /// The name that may search, and change keys.
+    /// Name that may search and change keys.
     pub root_dn: Dn,
-    /// Its password.
+    /// Password of that name.
     pub root_password: String,
     /// The entries.
     pub directory: LiveDirectory,
 }
 
-/// Without the password.
+/// Leaves out the password.
 impl Debug for UfdsOptions {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         out.debug_struct("UfdsOptions").field("root_dn", &self.root_dn).finish_non_exhaustive()
@@ -62,7 +62,7 @@ impl Debug for Ufds {
 
 impl Service for Ufds {
     async fn serve(self: Arc<Self>, stream: TcpStream) {
-        // Only latency is lost without it.
+        // A failure only costs latency.
         let _ = stream.set_nodelay(true);
         match tokio::time::timeout(HANDSHAKE_DEADLINE, self.tls.accept(stream)).await {
             Ok(Ok(stream)) => connection::serve(stream, &self.authority, &self.faults).await,
@@ -73,11 +73,11 @@ impl Service for Ufds {
 }
 
 impl UfdsServer {
-    /// Listens on `address`; port 0 chooses a free one.
+    /// Listens on `address`. Port 0 chooses a free port.
     ///
     /// # Errors
     ///
-    /// When the certificate cannot be made or the port cannot be bound.
+    /// Fails if the certificate cannot be created or the port cannot be bound.
     pub async fn bind(address: SocketAddr, options: UfdsOptions) -> io::Result<Self> {
         let faults = UfdsFaults::default();
         let directory = options.directory.clone();
@@ -89,17 +89,17 @@ impl UfdsServer {
         Ok(Self { endpoint: Endpoint::bind(address, service).await?, directory, faults })
     }
 
-    /// Where the server listens, or listened before [`stop`](Self::stop).
+    /// Returns the address that the server listens on, or did before [`stop`](Self::stop).
     pub fn address(&self) -> SocketAddr {
         self.endpoint.address()
     }
 
-    /// The entries, as they are at any time.
+    /// Returns the live directory.
     pub fn directory(&self) -> &LiveDirectory {
         &self.directory
     }
 
-    /// The switch for faults.
+    /// Returns the fault switch.
     pub fn faults(&self) -> &UfdsFaults {
         &self.faults
     }
@@ -113,7 +113,7 @@ impl UfdsServer {
     ///
     /// # Errors
     ///
-    /// When the port cannot be bound.
+    /// Fails if the port cannot be bound.
     pub async fn start(&self) -> io::Result<()> {
         self.endpoint.start().await
     }

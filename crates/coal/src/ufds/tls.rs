@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The server's certificate, made anew at every start.
+//! The server's certificate, which is created at every start.
 
 use std::io;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 
-/// TLS 1.2 and 1.3 with a self-signed certificate whose subject is `CN=*`. No client can verify it: real ones of
-/// UFDS cannot be verified either.
+/// Returns an acceptor for TLS 1.2 and 1.3 with a self-signed certificate with the subject `CN=*`. No client can verify it. The
+/// certificates of real UFDS servers cannot be verified either.
 pub(super) fn acceptor() -> io::Result<TlsAcceptor> {
     let mut parameters = CertificateParams::new(Vec::new()).map_err(io::Error::other)?;
     parameters.distinguished_name.push(DnType::CommonName, "*");

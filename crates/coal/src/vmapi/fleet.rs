@@ -11,10 +11,10 @@ use super::vm::{Brand, Disk, Vm, VmState};
 use crate::cnapi::Server;
 use crate::ufds::Account;
 
-/// How many machines or servers there may be.
+/// Maximum number of machines, and of servers.
 const MAX: usize = 1_000;
 
-/// The machines of a datacenter and the servers that they are on. Clones share them.
+/// The machines of a datacenter and their servers. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Fleet(Arc<Mutex<Tables>>);
 
@@ -25,8 +25,8 @@ struct Tables {
 }
 
 impl Fleet {
-    /// A few machines of these accounts, on three servers: one with a new platform, one that is too old for images, and
-    /// one that tells no version. The images that they were made from are [`images`](Self::images).
+    /// Creates a few machines of these accounts, on three servers: one with a new platform, one that is too old for images, and
+    /// one without a version. [`images`](Self::images) returns the images that they were created from.
     pub fn built_in(accounts: &[Account]) -> Self {
         let fleet = Self::default();
         let servers = [
@@ -49,7 +49,7 @@ impl Fleet {
         fleet
     }
 
-    /// The images that the machines were made from.
+    /// Returns the images that the machines were created from.
     pub fn images(&self) -> Vec<String> {
         let mut images: Vec<String> =
             self.tables().vms.values().filter_map(|vm| vm.image().map(str::to_owned)).collect();
@@ -58,22 +58,22 @@ impl Fleet {
         images
     }
 
-    /// All machines, in the order of their UUIDs.
+    /// Returns all machines, sorted by UUID.
     pub fn vms(&self) -> Vec<Vm> {
         self.tables().vms.values().cloned().collect()
     }
 
-    /// The machine.
+    /// Returns the machine with this UUID.
     pub fn vm(&self, uuid: &str) -> Option<Vm> {
         self.tables().vms.get(uuid).cloned()
     }
 
-    /// The machine that people call so.
+    /// Returns the machine with this alias.
     pub fn vm_called(&self, alias: &str) -> Option<Vm> {
         self.tables().vms.values().find(|vm| vm.alias == alias).cloned()
     }
 
-    /// Adds a machine, or replaces the one with its UUID; false when there are too many.
+    /// Adds or replaces a machine. Returns `false` if there are too many.
     pub fn put_vm(&self, vm: Vm) -> bool {
         let vms = &mut self.tables().vms;
         let fits = vms.len() < MAX || vms.contains_key(&vm.uuid);
@@ -83,24 +83,24 @@ impl Fleet {
         fits
     }
 
-    /// Lets a machine do something else; nothing happens when there is no such machine.
+    /// Sets the state of a machine. Does nothing if there is no such machine.
     pub fn set_state(&self, uuid: &str, state: VmState) {
         if let Some(vm) = self.tables().vms.get_mut(uuid) {
             vm.state = state;
         }
     }
 
-    /// All servers, in the order of their UUIDs.
+    /// Returns all servers, sorted by UUID.
     pub fn servers(&self) -> Vec<Server> {
         self.tables().servers.values().cloned().collect()
     }
 
-    /// The server.
+    /// Returns the server with this UUID.
     pub fn server(&self, uuid: &str) -> Option<Server> {
         self.tables().servers.get(uuid).cloned()
     }
 
-    /// Adds a server, or replaces the one with its UUID; false when there are too many.
+    /// Adds or replaces a server. Returns `false` if there are too many.
     pub fn put_server(&self, server: Server) -> bool {
         let servers = &mut self.tables().servers;
         let fits = servers.len() < MAX || servers.contains_key(&server.uuid);
@@ -125,7 +125,7 @@ const KVM_IMAGE: &str = "aa000000-0000-4000-8000-000000000003";
 const BHYVE_IMAGE: &str = "aa000000-0000-4000-8000-000000000004";
 const DOCKER_IMAGE: &str = "aa000000-0000-4000-8000-000000000005";
 
-/// A built-in machine; the owner is a place in the list of accounts.
+/// A built-in machine. `owner` is an index in the list of accounts.
 struct Spec {
     alias: &'static str,
     owner: usize,

@@ -4,8 +4,8 @@
 
 //! VMAPI: the virtual machines of the datacenter.
 //!
-//! Follows the routes that IMGAPI, its workflows and `sdc-clients` read: `/ping`, `/vms` and `/vms/:uuid`. Nothing can be
-//! created; tests change machines with [`Fleet`].
+//! It implements the routes that IMGAPI, its workflows and `sdc-clients` read: `/ping`, `/vms` and `/vms/:uuid`. Machines cannot
+//! be created over HTTP; tests change them with [`Fleet`].
 
 mod fleet;
 mod routes;
@@ -19,11 +19,11 @@ use std::net::SocketAddr;
 
 use crate::rest::RestServer;
 
-/// Starts VMAPI for these machines on `address`; port 0 chooses a free one.
+/// Starts VMAPI for these machines on `address`. Port 0 chooses a free port.
 ///
 /// # Errors
 ///
-/// When the port cannot be bound.
+/// Fails if the port cannot be bound.
 pub async fn serve(address: SocketAddr, fleet: Fleet) -> io::Result<RestServer> {
     RestServer::bind(address, routes::router(fleet)).await
 }

@@ -16,11 +16,11 @@ use super::fleet::Fleet;
 use super::vm::Vm;
 use crate::rest::{RestError, RestResult};
 
-/// What a list can be asked for.
+/// Members by which a list can be filtered.
 const FILTERS: [&str; 8] =
     ["uuid", "alias", "owner_uuid", "server_uuid", "image_uuid", "brand", "state", "docker"];
 
-/// What a filter by a tag begins with.
+/// Prefix of the parameters that filter by a tag.
 const TAG: &str = "tag.";
 
 type Params = Query<HashMap<String, String>>;
@@ -56,7 +56,7 @@ async fn list(State(fleet): State<Fleet>, Query(query): Params) -> RestResult<Re
     Ok(([("x-joyent-resource-count", count)], Json(page)).into_response())
 }
 
-/// Whether the machine has all values that are asked for. Without a word about the state, all but destroyed ones do.
+/// Returns whether the machine has all requested values. By default, destroyed machines do not match.
 fn matches(vm: &Vm, query: &HashMap<String, String>) -> bool {
     let vm = serde_json::to_value(vm).unwrap_or_default();
     let equals = |value: &Value, wanted: &str| match value {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// How a machine is virtualised.
+/// The virtualization type of a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "the names say it")]
@@ -22,13 +22,13 @@ pub enum Brand {
 }
 
 impl Brand {
-    /// Whether the image is that of a disk.
+    /// Returns whether the machine is created from a disk image.
     pub fn has_disks(self) -> bool {
         matches!(self, Self::Kvm | Self::Bhyve)
     }
 }
 
-/// What a machine does.
+/// The state of a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the names say it")]
@@ -38,16 +38,16 @@ pub enum VmState {
     Destroyed,
 }
 
-/// A disk of a machine with disks.
+/// A disk of a machine that has disks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Disk {
-    /// The image that it was made from.
+    /// The image that the disk was created from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_uuid: Option<String>,
-    /// Whether the machine boots from it.
+    /// Whether the machine boots from this disk.
     #[serde(default)]
     pub boot: bool,
-    /// Its size in MiB.
+    /// Size of the disk in MiB.
     pub size: u32,
 }
 
@@ -55,37 +55,37 @@ pub struct Disk {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Vm {
-    /// Its UUID.
+    /// UUID of the machine.
     pub uuid: String,
-    /// What people call it.
+    /// Name for people.
     pub alias: String,
-    /// The account that it belongs to.
+    /// UUID of the account that owns the machine.
     pub owner_uuid: String,
-    /// How it is virtualised.
+    /// Virtualization type.
     pub brand: Brand,
-    /// What it does.
+    /// State of the machine.
     pub state: VmState,
-    /// The server that it is on; a destroyed machine may have none.
+    /// UUID of the machine's server. A destroyed machine may have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_uuid: Option<String>,
-    /// The image that it was made from; machines with disks tell it there.
+    /// The image that the machine was created from. A machine with disks has it in a disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_uuid: Option<String>,
-    /// The Linux that an `lx` machine shows.
+    /// The Linux version that an `lx` machine reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernel_version: Option<String>,
-    /// Its disks.
+    /// Disks of the machine.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub disks: Vec<Disk>,
-    /// Whether it is a Docker container.
+    /// Whether the machine is a Docker container.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub docker: bool,
-    /// Its memory in MiB.
+    /// Memory of the machine in MiB.
     pub ram: u32,
-    /// Its tags: texts, numbers and booleans.
+    /// Tags of the machine: texts, numbers and booleans.
     #[serde(default)]
     pub tags: BTreeMap<String, Value>,
-    /// Its network interfaces.
+    /// Network interfaces of the machine.
     #[serde(default)]
     pub nics: Vec<Nic>,
 }
@@ -93,14 +93,14 @@ pub struct Vm {
 /// A network interface.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Nic {
-    /// The physical network.
+    /// Name of the physical network.
     pub nic_tag: String,
-    /// The address.
+    /// IP address.
     pub ip: String,
 }
 
 impl Vm {
-    /// The image that it was made from: that of the first disk that has one, or its own.
+    /// Returns the image that the machine was created from: with disks, the image of the first disk that has one.
     pub fn image(&self) -> Option<&str> {
         let of_disk = || self.disks.iter().find_map(|disk| disk.image_uuid.as_deref());
         if self.brand.has_disks() { of_disk() } else { self.image_uuid.as_deref() }
