@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Supervision, with a stand-in for `imgapi` that answers every request with 200.
+//! Supervision of processes, with a stand-in for `imgapi` that answers every request with 200.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail by panic")]
 
@@ -20,11 +20,11 @@ use coal::vmapi::VmState;
 use coal::{Cloud, Datacenter};
 use serde_json::{Value, json};
 
-/// The script that becomes the stand-in below. It is not written by a test: a file that was open for writing
-/// when another thread forked cannot be executed.
+/// The script that starts the stand-in below. Tests do not write it themselves: a file that was open for writing when another
+/// thread forked cannot be executed.
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stand-in.sh");
 
-/// The command line that takes the place of `imgapi`.
+/// Returns the command line of the stand-in for `imgapi`.
 fn stand_in() -> Vec<PathBuf> {
     let tests = std::env::current_exe().unwrap();
     vec!["/usr/bin/env".into(), format!("STAND_IN={}", tests.display()).into(), SCRIPT.into()]

@@ -18,9 +18,9 @@ use super::templates::{self, Places};
 use crate::moray::MorayServer;
 use crate::sapi::SERVER_UUID;
 
-/// How often SAPI is asked, in milliseconds: on average, for the agent varies it.
+/// Average interval at which the agent polls SAPI, in milliseconds. The agent varies it.
 const POLL_INTERVAL: u64 = 1_000;
-/// How long the first rendering may take, in seconds.
+/// Timeout of the first rendering, in seconds.
 const FIRST_PASS: &str = "60";
 
 /// A running config-agent and how to start it again.
@@ -30,7 +30,7 @@ pub(super) struct Agent {
     pub(super) process: Process,
 }
 
-/// Where its files are, in the data directory.
+/// The agent's files in the data directory.
 #[derive(Debug)]
 pub(super) struct AgentFiles {
     directory: PathBuf,
@@ -42,7 +42,7 @@ impl AgentFiles {
         Self { directory: data.path().join("config-agent"), log: data.log_dir().join("config-agent.log") }
     }
 
-    /// What the agent prints.
+    /// Returns the file for the agent's standard output and error.
     pub(super) fn log(&self) -> &Path {
         &self.log
     }
@@ -51,13 +51,13 @@ impl AgentFiles {
         self.directory.join("config.json")
     }
 
-    /// Where the manifests are.
+    /// Returns the directory of the manifests.
     fn manifests(&self) -> PathBuf {
         self.directory.join("sapi_manifests")
     }
 }
 
-/// Everything the agent needs, in place.
+/// Everything that is needed to install and run the agent.
 #[derive(Debug)]
 pub(super) struct Installation<'a> {
     /// The `imgapi` program.
@@ -67,14 +67,14 @@ pub(super) struct Installation<'a> {
     pub(super) addresses: Addresses,
     pub(super) moray: &'a MorayServer,
     pub(super) sapi: &'a Sapi,
-    /// Keys that IMGAPI's config has beside those of the template.
+    /// Keys of IMGAPI's config besides those of the template.
     pub(super) settings: &'a Map<String, Value>,
 }
 
 impl Installation<'_> {
-    /// Writes manifests and configuration, and renders once.
+    /// Writes the manifests and the configuration, and renders once.
     pub(super) async fn render(&self) -> Result<Launch, DatacenterError> {
-        // A coal that was killed has left it; the number may be that of any process by now.
+        // A killed coal leaves this file behind. The process id in it may belong to any process by now.
         let _ = std::fs::remove_file(self.data.pid_file());
         let files = AgentFiles::new(self.data);
         let config_file = self.data.config_file();
@@ -121,7 +121,7 @@ impl Installation<'_> {
             "instances": [instance],
             "localManifestDirs": [files.directory],
             "stateDir": files.directory.join("pending"),
-            // What a zone is asked for.
+            // In a zone, the agent finds these values itself.
             "autoMetadata": {
                 "ZONENAME": instance,
                 "SERVER_UUID": SERVER_UUID,

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! How a datacenter is put together and started.
+//! Assembles and starts a datacenter.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,10 +25,10 @@ use crate::control::Control;
 use crate::moray::{Location, MorayServer};
 use crate::ufds::{Directory, Dn, LiveDirectory, UfdsOptions, UfdsServer};
 
-/// The name that UFDS is searched as.
+/// The name that UFDS is searched with.
 const UFDS_ROOT_DN: &str = "cn=root";
 
-/// A datacenter to be started.
+/// Settings of a datacenter to be started.
 #[derive(Debug, Clone, Default)]
 pub struct DatacenterBuilder {
     name: Option<String>,
@@ -46,79 +46,79 @@ pub struct DatacenterBuilder {
 }
 
 impl DatacenterBuilder {
-    /// Its name, `coal` by default.
+    /// Sets the name. Default: `coal`.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// Keeps all data in this directory, which is created if it does not exist. By default a temporary one is
-    /// used and removed at the end.
+    /// Sets the directory for all data, which is created if it does not exist. By default a temporary directory is used, and
+    /// removed at the end.
     #[must_use]
     pub fn data_dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.data = Some(path.into());
         self
     }
 
-    /// Keeps its data in a directory below the chosen one.
+    /// Moves the data to a subdirectory of the chosen directory.
     pub(super) fn below_data_dir(mut self, name: &str) -> Self {
         self.data = self.data.map(|data| data.join(name));
         self
     }
 
-    /// How ports are chosen.
+    /// Sets how ports are chosen.
     #[must_use]
     pub fn ports(mut self, ports: Ports) -> Self {
         self.ports = ports;
         self
     }
 
-    /// Whether there is a Manta; by default there is none.
+    /// Sets whether there is a Manta. By default there is none.
     #[must_use]
     pub fn manta(mut self, mode: MantaMode) -> Self {
         self.manta = mode;
         self
     }
 
-    /// Whether there are a Workflow API, a VMAPI and a CNAPI; by default there are.
+    /// Sets whether there are a Workflow API, a VMAPI and a CNAPI. By default there are.
     #[must_use]
     pub fn services(mut self, wanted: bool) -> Self {
         self.without_services = !wanted;
         self
     }
 
-    /// Another datacenter and the URL of its `imgapi`.
+    /// Adds another datacenter and the URL of its `imgapi`.
     #[must_use]
     pub fn peer(mut self, name: impl Into<String>, imgapi_url: impl Into<String>) -> Self {
         self.peers.insert(name.into(), imgapi_url.into());
         self
     }
 
-    /// Runs this `imgapi`.
+    /// Sets the `imgapi` program to run.
     #[must_use]
     pub fn imgapi(mut self, program: impl Into<PathBuf>) -> Self {
         self.imgapi = vec![program.into()];
         self
     }
 
-    /// Runs an `imgapi` whose program follows other words on the command line.
+    /// Sets the `imgapi` command line, if other words precede the program.
     #[must_use]
     pub fn imgapi_command(mut self, words: Vec<PathBuf>) -> Self {
         self.imgapi = words;
         self
     }
 
-    /// Sets a key of `imgapi`'s config, or members of one that is an object. Where it is rendered from SAPI's metadata, a key that
-    /// the template does not have.
+    /// Sets a key of `imgapi`'s config, or members of a key that is an object. If the config is rendered from SAPI's metadata,
+    /// the key must not be in the template.
     #[must_use]
     pub fn imgapi_config(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
         self.imgapi_config.insert(key.into(), value.into());
         self
     }
 
-    /// Whether the config is rendered from SAPI's metadata by `imgapi config-agent`, which goes on as long as `imgapi` does;
-    /// by default it is written once. Without `imgapi` it is always written.
+    /// Sets whether `imgapi config-agent` renders the config from SAPI's metadata, for as long as `imgapi` runs. By default the
+    /// config is written once. Without `imgapi` it is always written.
     #[must_use]
     pub fn config_from_sapi(mut self, wanted: bool) -> Self {
         self.config_from_sapi = wanted;
@@ -132,14 +132,14 @@ impl DatacenterBuilder {
         self
     }
 
-    /// Takes the entries of UFDS from this LDIF file in place of the built-in ones.
+    /// Reads the entries of UFDS from this LDIF file, instead of using the built-in ones.
     #[must_use]
     pub fn ufds_ldif(mut self, path: impl Into<PathBuf>) -> Self {
         self.ufds_ldif = Some(path.into());
         self
     }
 
-    /// Whether the images of the machines are put into `imgapi`; by default nobody does that.
+    /// Sets whether the images of the machines are put into `imgapi`. By default they are not.
     #[must_use]
     pub fn images(mut self, wanted: bool) -> Self {
         self.images = wanted;
@@ -150,7 +150,7 @@ impl DatacenterBuilder {
     ///
     /// # Errors
     ///
-    /// When a file, a directory, a port or the LDIF file is not as it must be, or `imgapi` does not come up.
+    /// Fails if a file, a directory, a port or the LDIF file is unusable, or if `imgapi` does not start.
     pub async fn start(self) -> Result<Datacenter, DatacenterError> {
         let addresses = self.ports.choose().await?;
         self.start_at(addresses).await
@@ -191,7 +191,7 @@ impl DatacenterBuilder {
             .map_err(cannot(format!("start the control on {}", addresses.control)))?;
         let local_base_dir = ("localBaseDir".to_owned(), data.local_dir().display().to_string().into());
         let launch_agent = if self.config_from_sapi && !self.imgapi.is_empty() {
-            // As in a config that is written: nothing reads files again on its own while tests damage them.
+            // The scrubber is off, as in a written config: it must not read the files that tests damage.
             let mut settings = Map::from_iter([("scrubRate".to_owned(), Value::from(0)), local_base_dir]);
             settings.extend(self.imgapi_config.clone());
             let installation = Installation {
@@ -317,37 +317,37 @@ impl DataDir {
         Ok(data)
     }
 
-    /// Where it is.
+    /// Returns the path of the directory.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// `localBaseDir`
+    /// Returns `localBaseDir`.
     pub(super) fn local_dir(&self) -> PathBuf {
         self.path.join("imgapi")
     }
 
-    /// The private keys of the accounts.
+    /// Returns the directory of the accounts' private keys.
     pub(super) fn keys_dir(&self) -> PathBuf {
         self.path.join("keys")
     }
 
-    /// The config of `imgapi`.
+    /// Returns the config file of `imgapi`.
     pub(super) fn config_file(&self) -> PathBuf {
         self.path.join("imgapi.config.json")
     }
 
-    /// The process id of `imgapi`, while it runs.
+    /// Returns the file with the process id of `imgapi`, which exists while it runs.
     pub(super) fn pid_file(&self) -> PathBuf {
         self.path.join("imgapi.pid")
     }
 
-    /// The logs.
+    /// Returns the directory of the logs.
     pub(super) fn log_dir(&self) -> PathBuf {
         self.path.join("log")
     }
 
-    /// The log of `imgapi`.
+    /// Returns the log of `imgapi`.
     pub(super) fn log_file(&self) -> PathBuf {
         self.log_dir().join("imgapi.log")
     }

@@ -18,31 +18,31 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::error::{DatacenterError, cannot};
 
-/// How long a process may take to end after SIGTERM: its transfers may go on for a while.
+/// Time for a process to end after SIGTERM. Its transfers may continue for a while.
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
-/// Lines of the log that explain an unexpected end.
+/// Number of log lines to show after an unexpected end.
 const LOG_LINES: usize = 20;
-/// Bytes at the end of the log in which those lines are looked for.
+/// Number of bytes at the end of the log that are searched for these lines.
 const LOG_TAIL: u64 = 16 << 10;
 
-/// How a process is started.
+/// How to start a process.
 #[derive(Debug, Clone)]
 pub(super) struct Launch {
-    /// What people call it.
+    /// Name of the program for people.
     pub(super) program: &'static str,
-    /// The program and what precedes the arguments on its command line.
+    /// The program, and the words before its arguments on the command line.
     pub(super) command: Vec<PathBuf>,
     pub(super) arguments: Vec<OsString>,
-    /// Variables in addition to those of this process.
+    /// Environment variables besides those of this process.
     pub(super) environment: Vec<(String, String)>,
-    /// Where its standard output and error go.
+    /// File for its standard output and error.
     pub(super) log_file: PathBuf,
-    /// Holds its process id while it runs.
+    /// File that contains its process id while it runs.
     pub(super) pid_file: Option<PathBuf>,
 }
 
 impl Launch {
-    /// Starts it. It has its own process group, so that an interrupt from the terminal reaches it through coal alone.
+    /// Starts the process in a process group of its own, so that an interrupt from the terminal reaches it only through coal.
     pub(super) fn spawn(&self) -> Result<Process, DatacenterError> {
         let shown =
             self.command.last().map_or_else(|| self.program.into(), |path| path.display().to_string());
@@ -56,7 +56,7 @@ impl Launch {
         let child = Command::new(program.map_err(cannot(action.clone()))?)
             .args(words)
             .args(&self.arguments)
-            // It is in the config; what is set here is about another server.
+            // The config contains the directory. A value from this environment would belong to another server.
             .env_remove("IMGAPI_LOCAL_BASE_DIR")
             .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
@@ -84,7 +84,7 @@ pub(super) struct Process {
     _watcher: AbortOnDropHandle<()>,
 }
 
-/// What the task that owns the child is told to do with it.
+/// Orders to the task that owns the child process.
 #[derive(Debug, Clone, Copy)]
 enum Order {
     Terminate,
@@ -107,17 +107,17 @@ impl Process {
         }
     }
 
-    /// The process id.
+    /// Returns the process id.
     pub(super) fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// How the process ended, if it has.
+    /// Returns the exit status; `None` while the process runs.
     pub(super) fn exited(&self) -> Option<ExitStatus> {
         *self.exit.borrow()
     }
 
-    /// Waits for the end.
+    /// Waits until the process ends.
     pub(super) async fn wait(&self) -> ExitStatus {
         let mut exit = self.exit.clone();
         loop {
@@ -125,19 +125,19 @@ impl Process {
                 return status;
             }
             if exit.changed().await.is_err() {
-                // The owner ends only after it has reported, unless the runtime is going down.
+                // The owner reports the exit status before it ends, unless the runtime shuts down.
                 std::future::pending::<()>().await;
             }
         }
     }
 
-    /// SIGKILL, and wait.
+    /// Sends SIGKILL and waits for the end.
     pub(super) async fn kill(&self) {
         let _ = self.orders.send(Order::Kill).await;
         self.wait().await;
     }
 
-    /// SIGTERM, and wait; SIGKILL when that takes too long.
+    /// Sends SIGTERM and waits for the end. Sends SIGKILL if that takes too long.
     pub(super) async fn terminate(&self) -> ExitStatus {
         let _ = self.orders.send(Order::Terminate).await;
         if let Ok(status) = tokio::time::timeout(STOP_DEADLINE, self.wait()).await {
@@ -148,13 +148,13 @@ impl Process {
         self.wait().await
     }
 
-    /// The error for an end that nobody asked for.
+    /// Returns the error for an unexpected end.
     pub(super) fn unexpected_end(&self, status: ExitStatus) -> DatacenterError {
         DatacenterError::Exited { program: self.program, status, log: last_lines(&self.log_file) }
     }
 }
 
-/// Owns the child, so that a signal never goes to a process id that has been given to another process.
+/// Owns the child process, so that a signal never reaches another process with a reused process id.
 async fn own(
     launch: Launch,
     mut child: Child,
@@ -166,7 +166,7 @@ async fn own(
         tokio::select! {
             status = child.wait() => {
                 if let Some(file) = &launch.pid_file {
-                    // It is written again at the next start.
+                    // The file is written again at the next start.
                     let _ = fs::remove_file(file);
                 }
                 match status {
@@ -188,7 +188,7 @@ async fn own(
     }
 }
 
-/// The last lines of a log; what is wrong with it if it cannot be read.
+/// Returns the last lines of a log, or the error if it cannot be read.
 pub(super) fn last_lines(path: &Path) -> String {
     let tail = || {
         let mut file = File::open(path)?;

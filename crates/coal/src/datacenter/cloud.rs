@@ -6,16 +6,16 @@
 
 use super::{Datacenter, DatacenterBuilder, DatacenterError, Ports};
 
-/// How many datacenters a cloud may have.
+/// Maximum number of datacenters in a cloud.
 const MAX: usize = 16;
 
-/// A running cloud: each datacenter has all its services, and all have the same accounts.
+/// A running cloud. Each datacenter has all services of its own; the accounts are the same.
 #[derive(Debug)]
 pub struct Cloud {
     datacenters: Vec<Datacenter>,
 }
 
-/// A cloud to be started.
+/// Settings of a cloud to be started.
 #[derive(Debug, Clone)]
 pub struct CloudBuilder {
     template: DatacenterBuilder,
@@ -24,22 +24,23 @@ pub struct CloudBuilder {
 }
 
 impl Cloud {
-    /// Datacenters of these names that are all like `template`, but for their names, directories and ports. At most 16.
+    /// Creates a builder for datacenters with these names, at most 16. They follow `template` except for their names, directories
+    /// and ports.
     pub fn builder(template: DatacenterBuilder, names: impl IntoIterator<Item = String>) -> CloudBuilder {
         CloudBuilder { template, names: names.into_iter().take(MAX).collect(), ports: Ports::Auto }
     }
 
-    /// The datacenters, in the order of their names in the builder.
+    /// Returns the datacenters, in the order of their names in the builder.
     pub fn datacenters(&self) -> &[Datacenter] {
         &self.datacenters
     }
 
-    /// The same, to be changed.
+    /// Returns the datacenters mutably, in the order of their names in the builder.
     pub fn datacenters_mut(&mut self) -> &mut [Datacenter] {
         &mut self.datacenters
     }
 
-    /// Stops all.
+    /// Stops all datacenters.
     pub async fn stop(self) {
         for datacenter in self.datacenters {
             datacenter.stop().await;
@@ -48,18 +49,18 @@ impl Cloud {
 }
 
 impl CloudBuilder {
-    /// How ports are chosen: free ones, or those of one datacenter after those of the other.
+    /// Sets how ports are chosen: free ports, or consecutive ones, datacenter after datacenter.
     #[must_use]
     pub fn ports(mut self, ports: Ports) -> Self {
         self.ports = ports;
         self
     }
 
-    /// Starts all, one after the other.
+    /// Starts all datacenters, one after the other.
     ///
     /// # Errors
     ///
-    /// As [`DatacenterBuilder::start`].
+    /// The errors of [`DatacenterBuilder::start`].
     pub async fn start(self) -> Result<Cloud, DatacenterError> {
         let mut places = Vec::new();
         for (index, name) in (0_u16..).zip(&self.names) {

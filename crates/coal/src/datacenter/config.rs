@@ -15,7 +15,7 @@ use tempfile::NamedTempFile;
 use super::sapi::Content;
 use crate::sapi::SERVER_UUID;
 
-/// What the config is made of.
+/// The input for the config.
 #[derive(Debug)]
 pub(super) struct ConfigInput<'a> {
     pub(super) content: &'a Content<'a>,
@@ -25,9 +25,9 @@ pub(super) struct ConfigInput<'a> {
 }
 
 impl ConfigInput<'_> {
-    /// The keys of IMGAPI 4.13.1's own config in a datacenter, and these `settings`; `metricsPort` is in addition, since two
-    /// datacenters on one machine cannot share port 8881, and `scrubRate`: nothing reads files again on its own while tests
-    /// damage them.
+    /// Returns the keys of IMGAPI 4.13.1's own config in a datacenter, and these `settings`. Two keys are added: `metricsPort`,
+    /// because two datacenters on one machine cannot share port 8881; and `scrubRate`, because the scrubber must not read the
+    /// files that tests damage.
     pub(super) fn with(&self, settings: &Map<String, Value>) -> Map<String, Value> {
         let content = self.content;
         let config = json!({
@@ -71,8 +71,8 @@ impl ConfigInput<'_> {
     }
 }
 
-/// Writes JSON to `path`, all or nothing. Only the owner may read it: there is a password inside. What is there and is no regular
-/// file is written to, and not replaced.
+/// Writes JSON to `path`, completely or not at all. Only the owner may read it, because it contains a password. If `path` is not
+/// a regular file, it is written to instead of replaced.
 pub(super) fn write_json(path: &Path, value: &impl serde::Serialize) -> io::Result<()> {
     let there = fs::metadata(path).ok();
     if there.as_ref().is_some_and(|there| !there.is_file()) {
@@ -80,13 +80,13 @@ pub(super) fn write_json(path: &Path, value: &impl serde::Serialize) -> io::Resu
         serde_json::to_writer_pretty(&file, value)?;
         return file.write_all(b"\n");
     }
-    // At the end of a link, if it is one.
+    // A symbolic link is followed, so that its target is replaced.
     let path = &there.map_or_else(|| Ok(path.to_owned()), |_| fs::canonicalize(path))?;
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    // Created with mode 0600.
+    // The temporary file has the mode 0600.
     let mut file = NamedTempFile::new_in(directory)?;
     serde_json::to_writer_pretty(&mut file, value)?;
     file.write_all(b"\n")?;

@@ -16,34 +16,34 @@ use crate::ufds::DirectoryError;
 /// Why a datacenter, or the `imgapi` in it, did not start.
 #[derive(Debug, Error)]
 pub enum DatacenterError {
-    /// Something with a file, a directory or a port.
+    /// An operation on a file, a directory or a port failed.
     #[error("cannot {action}: {source}")]
     Io {
-        /// What was to be done, with the name it was done to.
+        /// The operation, with the name of its object.
         action: String,
-        /// What the system said.
+        /// The error from the operating system.
         source: io::Error,
     },
-    /// The LDIF file is not a directory.
+    /// The LDIF file is invalid.
     #[error("{}: {source}", .path.display())]
     Directory {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Why it is invalid.
         source: DirectoryError,
     },
-    /// The directory that was compiled in is broken.
+    /// The built-in directory is invalid.
     #[error("built-in accounts: {0}")]
     BuiltIn(#[source] DirectoryError),
-    /// The consecutive ports of a datacenter cannot start here.
+    /// The consecutive ports of a datacenter cannot start with this port.
     #[error("port {0} cannot be the first: too few follow")]
     Ports(u16),
-    /// `imgapi` or its config-agent ended before it had done what it was started for.
+    /// `imgapi` or its config-agent ended too early.
     #[error("{program} ended: {status}; the end of its log:\n{log}")]
     Exited {
-        /// Which of them.
+        /// Name of the program.
         program: &'static str,
-        /// How it ended.
+        /// Its exit status.
         status: ExitStatus,
         /// The last lines of its log.
         log: String,
@@ -51,16 +51,16 @@ pub enum DatacenterError {
     /// `imgapi` did not answer in time.
     #[error("imgapi did not answer {path} with 200 within {} s; latest: {latest}", .deadline.as_secs())]
     NotReady {
-        /// What was asked for.
+        /// Path of the request.
         path: &'static str,
-        /// How long.
+        /// Time limit.
         deadline: Duration,
         /// The latest answer or failure.
         latest: String,
     },
 }
 
-/// Says what was to be done when the system refused.
+/// Adds a description of the failed operation to an error from the operating system.
 pub(super) fn cannot(action: impl Into<String>) -> impl FnOnce(io::Error) -> DatacenterError {
     let action = action.into();
     move |source| DatacenterError::Io { action, source }

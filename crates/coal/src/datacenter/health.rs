@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Waiting until `imgapi` answers.
+//! Waits until `imgapi` answers.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,19 +13,19 @@ use super::child::Process;
 use super::error::{DatacenterError, cannot};
 use crate::net::use_ring;
 
-/// How long `imgapi` may take until it answers.
+/// Time limit for `imgapi` to answer.
 const DEADLINE: Duration = Duration::from_secs(60);
-/// Time between two tries.
+/// Interval between two attempts.
 const INTERVAL: Duration = Duration::from_millis(50);
-/// How long one try may take.
+/// Timeout of one attempt.
 const TRY: Duration = Duration::from_secs(5);
 
-/// Waits for `GET /ping`, which says that the process serves.
+/// Waits until `GET /ping` succeeds, which means that the process serves requests.
 pub(super) async fn wait_for_ping(address: SocketAddr, process: &Process) -> Result<(), DatacenterError> {
     wait_for(address, "/ping", process).await
 }
 
-/// Waits for `GET /images` as well, which says that Moray answers it.
+/// Waits until `GET /images` succeeds as well, which means that Moray answers `imgapi`.
 pub(super) async fn wait_for_images(address: SocketAddr, process: &Process) -> Result<(), DatacenterError> {
     wait_for_ping(address, process).await?;
     wait_for(address, "/images?limit=1&channel=*", process).await
@@ -39,7 +39,7 @@ pub(super) async fn wait_for_backends(address: SocketAddr, process: &Process) ->
 async fn wait_for(address: SocketAddr, path: &'static str, process: &Process) -> Result<(), DatacenterError> {
     let no_client = |error| cannot("make an HTTP client")(std::io::Error::other(error));
     use_ring();
-    // A proxy of the environment has no business between two processes of one machine.
+    // A proxy from the environment must not be used between two processes of one machine.
     let client = reqwest::Client::builder().no_proxy().timeout(TRY).build().map_err(no_client)?;
     let url = format!("http://{address}{path}");
     let mut latest = "no answer".to_owned();

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The images that the built-in machines were made from, with small ZFS streams for their files.
+//! The images that the built-in machines were created from, with small ZFS streams as files.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use super::error::{DatacenterError, cannot};
 use crate::net::use_ring;
 use crate::vmapi::Fleet;
 
-/// How long one request may take.
+/// Timeout of one request.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The file of an image: a ZFS stream, compressed with bzip2.
 struct Stream {
     bytes: &'static [u8],
-    /// Of the snapshot that is in it.
+    /// GUID of the snapshot in the stream.
     guid: &'static str,
 }
 
@@ -32,11 +32,11 @@ const COMPRESSED_BLOCKS: Stream = Stream {
     guid: "15320521698697066930",
 };
 
-/// Puts the images of the machines into IMGAPI: active, public, and the administrator's, as those of a real datacenter. Those
-/// that are active from before are left alone.
+/// Puts the images of the machines into IMGAPI. As in a real datacenter they are active, public, and owned by the administrator.
+/// Images that are active already stay as they are.
 pub(super) async fn put(imgapi: SocketAddr, fleet: &Fleet, admin: &str) -> Result<(), DatacenterError> {
     use_ring();
-    // A proxy of the environment has no business between two processes of one machine.
+    // A proxy from the environment must not be used between two processes of one machine.
     let client = Client::builder().no_proxy().timeout(DEADLINE).build();
     let client = client.map_err(|error| cannot("make an HTTP client")(std::io::Error::other(error)))?;
     for uuid in fleet.images() {
@@ -77,7 +77,7 @@ async fn send(request: RequestBuilder) -> Result<(), String> {
     Err(format!("IMGAPI answered {status}: {}", answer.text().await.unwrap_or_default()))
 }
 
-/// The manifest and the file of an image of the built-in machines.
+/// Returns the manifest and the file of an image of the built-in machines.
 fn image(uuid: &str, admin: &str) -> Option<(Value, Stream)> {
     let number = uuid.strip_prefix("aa000000-0000-4000-8000-00000000000")?;
     let zvol = |brand: &str| {

@@ -12,7 +12,7 @@ use tempfile::NamedTempFile;
 
 use crate::ufds::{Directory, LiveDirectory};
 
-/// Where the private key of the account is.
+/// Returns the path of the account's private key.
 pub(super) fn file(directory: &Path, login: &str) -> PathBuf {
     directory.join(format!("{login}.id_ecdsa"))
 }
@@ -20,18 +20,18 @@ pub(super) fn file(directory: &Path, login: &str) -> PathBuf {
 /// A key pair of an account.
 #[derive(Debug)]
 pub(super) struct AccountKey {
-    /// The account.
+    /// Login of the account.
     pub(super) login: String,
     /// The file of the private key.
     pub(super) file: PathBuf,
-    /// The fingerprint that `ssh-keygen -l` prints. Manta goes by another one.
+    /// The fingerprint that `ssh-keygen -l` prints. Manta uses the MD5 fingerprint instead.
     pub(super) sha256: String,
     /// The public key, as in `authorized_keys`.
     pub(super) public: String,
 }
 
-/// Gives every account a key pair: the private key in a file, the public one in the account directory. Keys of an
-/// earlier start are used again, and stay away from the directory if somebody has deleted them there. Blocks.
+/// Creates a key pair for every account: the private key in a file, the public key in the account directory. Existing keys are
+/// reused; a public key that was deleted from the directory is not added again. Blocks.
 pub(super) fn give(directory: &Path, accounts: &LiveDirectory) -> io::Result<Vec<AccountKey>> {
     std::fs::create_dir_all(directory)?;
     let mut keys = Vec::new();
@@ -47,7 +47,7 @@ fn give_all(directory: &Path, accounts: &mut Directory, is_restored: bool) -> io
     let mut keys = Vec::new();
     for account in accounts.accounts() {
         let login = account.login;
-        // A login that leads elsewhere is none that Triton would allow.
+        // Triton does not allow a login that leads to another directory.
         if login.contains('/') {
             continue;
         }
@@ -70,7 +70,7 @@ fn load_or_create(path: &Path) -> io::Result<PrivateKey> {
     }
     let key = PrivateKey::generate().map_err(io::Error::other)?;
     let text = key.to_pem().map_err(io::Error::other)?;
-    // Created with mode 0600.
+    // The temporary file has the mode 0600.
     let mut file = NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
     file.write_all(text.as_bytes())?;
     file.persist(path)?;

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Manta in a datacenter: the server, and the control that makes it fail.
+//! Manta in a datacenter: the server, and the account keys for it.
 
 use std::io;
 use std::sync::Arc;
@@ -16,17 +16,17 @@ use super::ports::Addresses;
 use crate::manta::{MantaOptions, MantaServer};
 use crate::ufds::LiveDirectory;
 
-/// Whether a datacenter has a Manta.
+/// Whether a datacenter has a Manta, and how IMGAPI sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum MantaMode {
-    /// No.
+    /// There is no Manta.
     #[default]
     None,
-    /// Its own.
+    /// The datacenter has a Manta of its own.
     Local,
-    /// One that counts as far away.
+    /// There is a Manta that IMGAPI treats as remote.
     Remote,
-    /// Its own, which IMGAPI is not set up for.
+    /// The datacenter has a Manta of its own, but IMGAPI is not configured for it.
     Unused,
 }
 
@@ -35,12 +35,12 @@ pub enum MantaMode {
 pub(super) struct Manta {
     server: Arc<MantaServer>,
     mode: MantaMode,
-    // The admin's, with which IMGAPI signs.
+    // The admin's key, with which IMGAPI signs.
     key: Option<AccountKey>,
 }
 
 impl Manta {
-    /// Starts what `mode` asks for, and gives the accounts keys.
+    /// Starts the Manta of this `mode`, and gives the accounts keys.
     pub(super) async fn start(
         mode: MantaMode,
         data: &DataDir,
@@ -62,12 +62,13 @@ impl Manta {
         Ok(Some(Self { server, mode, key }))
     }
 
-    /// The server.
+    /// Returns the server.
     pub(super) fn server(&self) -> &Arc<MantaServer> {
         &self.server
     }
 
-    /// What IMGAPI's config says about it; nothing when it is not set up, or there is no admin to sign.
+    /// Returns the keys of IMGAPI's config for this Manta. They are empty if IMGAPI is not configured for it, or if there is no
+    /// admin.
     pub(super) fn settings(&self) -> Map<String, Value> {
         let Some(key) = &self.key else { return Map::new() };
         let section = json!({
@@ -83,7 +84,7 @@ impl Manta {
         settings.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
     }
 
-    /// What SAPI tells IMGAPI about it: the same.
+    /// Returns the metadata in SAPI for this Manta. They are empty under the same conditions as [`settings`](Self::settings).
     pub(super) fn metadata(&self) -> io::Result<Map<String, Value>> {
         let Some(key) = &self.key else { return Ok(Map::new()) };
         let metadata = json!({
@@ -98,7 +99,7 @@ impl Manta {
         Ok(metadata.as_object().cloned().unwrap_or_default())
     }
 
-    /// Stops it.
+    /// Stops the server.
     pub(super) async fn stop(&self) {
         self.server.stop().await;
     }

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! A datacenter: the backends, a config, and the `imgapi` process between them.
+//! A datacenter: the backends, a config, and the `imgapi` process that uses them.
 
 mod agent;
 mod builder;
@@ -42,7 +42,7 @@ use crate::moray::MorayServer;
 use crate::sapi::SapiServer;
 use crate::ufds::{Account, UfdsServer};
 
-/// A running datacenter. Dropping it ends all of it at once; [`stop`](Self::stop) lets `imgapi` finish first.
+/// A running datacenter. Dropping it ends everything at once; [`stop`](Self::stop) lets `imgapi` finish first.
 #[derive(Debug)]
 pub struct Datacenter {
     name: String,
@@ -56,11 +56,11 @@ pub struct Datacenter {
     imgapi: Option<Imgapi>,
     agent: Option<Agent>,
     config_file: PathBuf,
-    // Keeps a temporary data directory until everything else is gone.
+    // Keeps a temporary data directory until everything else has ended.
     data: builder::DataDir,
 }
 
-/// The `imgapi` process and how to start it again.
+/// The `imgapi` process, and how to start it again.
 #[derive(Debug)]
 struct Imgapi {
     launch: Launch,
@@ -70,114 +70,114 @@ struct Imgapi {
 }
 
 impl Datacenter {
-    /// A datacenter to be started; by default without `imgapi`, on free ports, in a temporary directory.
+    /// Creates a builder. By default the datacenter has no `imgapi`, free ports, and a temporary directory.
     pub fn builder() -> DatacenterBuilder {
         DatacenterBuilder::default()
     }
 
-    /// Its name.
+    /// Returns the name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The Moray server.
+    /// Returns the Moray server.
     pub fn moray(&self) -> &MorayServer {
         &self.moray
     }
 
-    /// The UFDS server.
+    /// Returns the UFDS server.
     pub fn ufds(&self) -> &UfdsServer {
         &self.ufds
     }
 
-    /// The Manta server; `None` without one.
+    /// Returns the Manta server; `None` if there is none.
     pub fn manta(&self) -> Option<&MantaServer> {
         self.manta.as_ref().map(|manta| &**manta.server())
     }
 
-    /// The Workflow API, VMAPI and CNAPI; `None` without them.
+    /// Returns the Workflow API, VMAPI and CNAPI; `None` if there are none.
     pub fn services(&self) -> Option<&Services> {
         self.services.as_deref()
     }
 
-    /// SAPI. The config in [`config_file`](Self::config_file) says what its metadata say: at the start, and later if it is
-    /// [rendered](DatacenterBuilder::config_from_sapi).
+    /// Returns the SAPI server. [`config_file`](Self::config_file) corresponds to its metadata at the start, and also after
+    /// changes if it is [rendered](DatacenterBuilder::config_from_sapi).
     pub fn sapi(&self) -> &SapiServer {
         self.sapi.server()
     }
 
-    /// The UUID of the application `sdc` in SAPI.
+    /// Returns the UUID of the application `sdc` in SAPI.
     pub fn sdc_application(&self) -> &str {
         &self.sapi.ids().application
     }
 
-    /// The UUID of IMGAPI's service in SAPI.
+    /// Returns the UUID of IMGAPI's service in SAPI.
     pub fn imgapi_service(&self) -> &str {
         &self.sapi.ids().service
     }
 
-    /// The UUID of IMGAPI's instance in SAPI: that of the zone it would be in.
+    /// Returns the UUID of IMGAPI's instance in SAPI. In a real datacenter it is the UUID of the zone.
     pub fn imgapi_instance(&self) -> &str {
         &self.sapi.ids().instance
     }
 
-    /// `http://host:port` of the control, with which people make services fail.
+    /// Returns the URL, `http://host:port`, of the control, which injects faults into the services.
     pub fn control_url(&self) -> String {
         format!("http://{}", self.control.address())
     }
 
-    /// The private key that the account signs requests to Manta with: an OpenSSH file. Its public key is in UFDS. There
-    /// is none without a Manta.
+    /// Returns the OpenSSH file of the private key with which the account signs requests to Manta. Its public key is in UFDS.
+    /// Without a Manta, the file does not exist.
     pub fn key_file(&self, login: &str) -> PathBuf {
         keys::file(&self.data.keys_dir(), login)
     }
 
-    /// The accounts in UFDS.
+    /// Returns the accounts in UFDS.
     pub fn accounts(&self) -> &[Account] {
         &self.accounts
     }
 
-    /// The account of the login, if there is one.
+    /// Returns the account with this login, if there is one.
     pub fn account(&self, login: &str) -> Option<&Account> {
         self.accounts.iter().find(|account| account.login == login)
     }
 
-    /// The config that `imgapi` is started with.
+    /// Returns the config file of `imgapi`.
     pub fn config_file(&self) -> &Path {
         &self.config_file
     }
 
-    /// Where `imgapi` keeps files: its `localBaseDir`.
+    /// Returns `imgapi`'s `localBaseDir`, where it stores files.
     pub fn local_dir(&self) -> PathBuf {
         self.data.local_dir()
     }
 
-    /// Where `imgapi`'s standard output and error go.
+    /// Returns the file for `imgapi`'s standard output and error.
     pub fn log_file(&self) -> PathBuf {
         self.data.log_file()
     }
 
-    /// The directory of everything that the datacenter keeps.
+    /// Returns the directory of all data of the datacenter.
     pub fn data_dir(&self) -> &Path {
         self.data.path()
     }
 
-    /// Where `imgapi` listens; `None` without one.
+    /// Returns the address that `imgapi` listens on; `None` without `imgapi`.
     pub fn imgapi_address(&self) -> Option<SocketAddr> {
         self.imgapi.as_ref().map(|imgapi| imgapi.address)
     }
 
-    /// `http://host:port` of `imgapi`.
+    /// Returns the URL of `imgapi`, `http://host:port`.
     pub fn imgapi_url(&self) -> Option<String> {
         self.imgapi_address().map(|address| format!("http://{address}"))
     }
 
-    /// `http://host:port` of `imgapi`'s metrics.
+    /// Returns the URL of `imgapi`'s metrics, `http://host:port`.
     pub fn metrics_url(&self) -> Option<String> {
         self.imgapi.as_ref().map(|imgapi| format!("http://{}", imgapi.metrics))
     }
 
-    /// The process id of `imgapi`; `None` when it does not run.
+    /// Returns the process id of `imgapi`; `None` if it does not run.
     pub fn imgapi_pid(&self) -> Option<u32> {
         self.imgapi.as_ref().filter(|imgapi| imgapi.process.exited().is_none()).map(|i| i.process.pid())
     }
@@ -190,28 +190,28 @@ impl Datacenter {
         }
     }
 
-    /// Where the config-agent's standard output and error go; `None` without one.
+    /// Returns the file for the config-agent's standard output and error; `None` without an agent.
     pub fn agent_log_file(&self) -> Option<PathBuf> {
         self.agent.as_ref().map(|_| AgentFiles::new(&self.data).log().to_owned())
     }
 
-    /// The process id of the config-agent; `None` when it does not run.
+    /// Returns the process id of the config-agent; `None` if it does not run.
     pub fn agent_pid(&self) -> Option<u32> {
         self.agent.as_ref().filter(|agent| agent.process.exited().is_none()).map(|agent| agent.process.pid())
     }
 
-    /// Kills the config-agent with SIGKILL and waits for its end. `imgapi` works on with the config that it has.
+    /// Kills the config-agent with SIGKILL and waits for its end. `imgapi` continues with its current config.
     pub async fn kill_agent(&self) {
         if let Some(agent) = &self.agent {
             agent.process.kill().await;
         }
     }
 
-    /// Starts the config-agent again, after stopping it if it runs.
+    /// Stops the config-agent if it runs, and starts it again.
     ///
     /// # Errors
     ///
-    /// When it cannot be started.
+    /// Fails if it cannot be started.
     pub async fn restart_agent(&mut self) -> Result<(), DatacenterError> {
         if let Some(agent) = &mut self.agent {
             agent.process.terminate().await;
@@ -220,8 +220,8 @@ impl Datacenter {
         Ok(())
     }
 
-    /// Waits until `imgapi` or its config-agent has ended; for ever if there is none. Returns the error for an end that
-    /// nobody asked for, with the end of the log.
+    /// Waits until `imgapi` or its config-agent has ended; for ever if there is none. Returns the error for an unexpected end,
+    /// with the end of the log.
     pub async fn unexpected_end(&self) -> DatacenterError {
         let end = async |process: Option<&Process>| match process {
             Some(process) => process.unexpected_end(process.wait().await),
@@ -242,7 +242,7 @@ impl Datacenter {
         }
     }
 
-    /// Stops `imgapi` with SIGTERM and waits for its end; kills it when it takes too long. Returns how it ended.
+    /// Stops `imgapi` with SIGTERM and waits for its end. Kills it if that takes too long. Returns the exit status.
     pub async fn stop_imgapi(&self) -> Option<ExitStatus> {
         match &self.imgapi {
             Some(imgapi) => Some(imgapi.process.terminate().await),
@@ -250,12 +250,11 @@ impl Datacenter {
         }
     }
 
-    /// Starts `imgapi` again, after stopping it if it runs, and waits until it answers `/ping`; the backends may
-    /// be away.
+    /// Stops `imgapi` if it runs, starts it again, and waits until it answers `/ping`. The backends may be unavailable.
     ///
     /// # Errors
     ///
-    /// When it cannot be started, ends, or does not answer in time.
+    /// Fails if `imgapi` cannot be started, ends, or does not answer in time.
     pub async fn restart_imgapi(&mut self) -> Result<(), DatacenterError> {
         self.stop_imgapi().await;
         if let Some(imgapi) = &mut self.imgapi {
@@ -283,7 +282,7 @@ impl Datacenter {
         self.moray.stop().await;
     }
 
-    /// What the ready-file says about this datacenter.
+    /// Returns the part of the ready-file about this datacenter.
     pub fn ready(&self) -> ReadyDatacenter {
         ReadyDatacenter {
             name: self.name.clone(),

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Which ports the services listen on.
+//! Chooses the ports of the services.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::error::{DatacenterError, cannot};
 
-/// Where free ports are looked for, and how often.
+/// The first candidate for a free port, the number of candidates, and the number of attempts.
 const FIRST_FREE: u16 = 10_000;
 const FREE: u16 = 20_000;
 const TRIES: usize = 100;
@@ -19,14 +19,14 @@ const TRIES: usize = 100;
 /// How ports are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Ports {
-    /// Free ones.
+    /// Free ports.
     #[default]
     Auto,
-    /// From this one on: imgapi, its metrics, Moray, UFDS, Manta, control, Workflow API, VMAPI, CNAPI, SAPI.
+    /// Consecutive ports from this one on: imgapi, its metrics, Moray, UFDS, Manta, control, Workflow API, VMAPI, CNAPI, SAPI.
     Base(u16),
 }
 
-/// The addresses of all services. Port 0 is left to whoever binds it.
+/// The addresses of all services. A service with port 0 chooses a port when it binds.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Addresses {
     pub(super) imgapi: SocketAddr,
@@ -42,10 +42,10 @@ pub(super) struct Addresses {
 }
 
 impl Ports {
-    /// How many ports a datacenter has.
+    /// Number of ports of a datacenter.
     pub const COUNT: u16 = 10;
 
-    /// Those of the datacenter that is the `index`th of a cloud, counted from 0.
+    /// Returns the ports of the datacenter with this index in a cloud, counted from 0.
     pub(super) fn of_datacenter(self, index: u16) -> Result<Self, DatacenterError> {
         match self {
             Self::Auto => Ok(Self::Auto),
@@ -56,7 +56,7 @@ impl Ports {
         }
     }
 
-    /// Chooses. The ports of `imgapi`, which another process binds, are never 0.
+    /// Chooses the ports. Those of `imgapi`, which another process binds, are never 0.
     pub(super) async fn choose(self) -> Result<Addresses, DatacenterError> {
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         match self {
@@ -76,7 +76,7 @@ impl Ports {
                 })
             }
             Self::Auto => {
-                // Both at once, so that they differ.
+                // Both are held at once, so that they differ.
                 let no_port = || cannot("find a free port");
                 let (first, second) = (free_port().map_err(no_port())?, free_port().map_err(no_port())?);
                 Ok(Addresses {
@@ -96,11 +96,11 @@ impl Ports {
     }
 }
 
-/// A port that another process is to bind, taken for as long as the listener lives. It is none of those that systems give to
-/// outgoing connections, because one of these may be taken again before the other process comes.
+/// Finds a port for another process to bind, and holds it for as long as the listener lives. Ephemeral ports are avoided: an
+/// outgoing connection could take one before the other process binds it.
 ///
 /// # Errors
-/// When many in a row are taken.
+/// Fails if many ports in a row are in use.
 pub fn free_port() -> io::Result<TcpListener> {
     let mut taken = None;
     for _ in 0..TRIES {

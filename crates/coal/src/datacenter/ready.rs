@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The ready-file: what tools read to find the services.
+//! The ready-file, which tells tools where the services are.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,10 +20,10 @@ pub struct ReadyFile {
     pub datacenters: Vec<ReadyDatacenter>,
 }
 
-/// One datacenter in the ready-file. What does not run is left out.
+/// A datacenter in the ready-file. Services that do not run are left out.
 #[derive(Debug, Clone, Serialize)]
 pub struct ReadyDatacenter {
-    /// Its name.
+    /// Name of the datacenter.
     pub name: String,
     /// URL of IMGAPI.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,31 +49,31 @@ pub struct ReadyDatacenter {
     pub cnapi: Option<String>,
     /// URL of SAPI.
     pub sapi: String,
-    /// URL of the control, which makes the others fail.
+    /// URL of the control, which injects faults into the other services.
     pub control: String,
-    /// IMGAPI's config.
+    /// Path of IMGAPI's config.
     pub config_file: PathBuf,
-    /// Where IMGAPI keeps files.
+    /// Directory in which IMGAPI stores files.
     pub local_dir: PathBuf,
-    /// The account with the login `admin`.
+    /// UUID of the account with the login `admin`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admin_uuid: Option<String>,
-    /// All accounts.
+    /// All accounts in UFDS.
     pub accounts: Vec<Account>,
-    /// The machines.
+    /// All machines of VMAPI.
     pub vms: Vec<ReadyVm>,
 }
 
 /// A machine in the ready-file.
 #[derive(Debug, Clone, Serialize)]
 pub struct ReadyVm {
-    /// Its UUID.
+    /// UUID of the machine.
     pub uuid: String,
-    /// What people call it.
+    /// Name for people.
     pub alias: String,
-    /// The account that it belongs to.
+    /// UUID of the account that owns the machine.
     pub owner_uuid: String,
-    /// The image that it was made from.
+    /// UUID of the image that the machine was created from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_uuid: Option<String>,
 }
@@ -86,11 +86,11 @@ impl From<Vm> for ReadyVm {
 }
 
 impl ReadyFile {
-    /// Writes the file, all or nothing: whoever sees it may rely on it.
+    /// Writes the file completely or not at all, so that a reader never sees a part of it.
     ///
     /// # Errors
     ///
-    /// When the file cannot be written.
+    /// Fails if the file cannot be written.
     pub fn write(&self, path: &Path) -> io::Result<()> {
         write_json(path, self)
     }

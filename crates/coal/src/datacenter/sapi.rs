@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! SAPI in a datacenter: the server, and what the installation of a datacenter writes into it.
+//! SAPI in a datacenter: the server, and the objects that the installation of a datacenter writes into it.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ use crate::moray::MorayServer;
 use crate::sapi::{Kind, Object, SERVER_UUID, SapiServer};
 use crate::ufds::{Account, UfdsServer};
 
-/// The domain that a datacenter's names end with. Nobody resolves them here.
+/// The domain of a datacenter's names. The names are never resolved here.
 const DNS_DOMAIN: &str = "local";
 
 /// A running SAPI.
@@ -29,7 +29,7 @@ pub(super) struct Sapi {
     ids: Ids,
 }
 
-/// The UUIDs of the objects that IMGAPI's zone is made of.
+/// The UUIDs of the objects that IMGAPI's zone consists of.
 #[derive(Debug, Clone)]
 pub(super) struct Ids {
     /// The application `sdc`.
@@ -40,7 +40,7 @@ pub(super) struct Ids {
     pub(super) instance: String,
 }
 
-/// What the metadata tell of.
+/// The values from which the metadata are made.
 #[derive(Debug)]
 pub(super) struct Content<'a> {
     pub(super) datacenter: &'a str,
@@ -56,7 +56,7 @@ pub(super) struct Content<'a> {
 }
 
 impl Sapi {
-    /// Starts it and writes the content.
+    /// Starts the server and writes the objects.
     pub(super) async fn start(
         data: &DataDir,
         address: SocketAddr,
@@ -69,12 +69,12 @@ impl Sapi {
         Ok(Self { server: Arc::new(server), ids })
     }
 
-    /// The server.
+    /// Returns the server.
     pub(super) fn server(&self) -> &Arc<SapiServer> {
         &self.server
     }
 
-    /// IMGAPI's objects.
+    /// Returns the UUIDs of IMGAPI's objects.
     pub(super) fn ids(&self) -> &Ids {
         &self.ids
     }
@@ -151,13 +151,13 @@ fn members_of(value: Value) -> Object {
 }
 
 impl Content<'_> {
-    /// The name that a service has in a datacenter's DNS.
+    /// Returns the name of a service in the datacenter's DNS.
     fn name_of(&self, service: &str) -> String {
         format!("{service}.{}.{DNS_DOMAIN}", self.datacenter)
     }
 
-    /// The metadata of all services. Where a real datacenter has a name, and the service's usual port, there is an address
-    /// here; a service that is not there keeps its name.
+    /// Returns the metadata of all services. Real ones contain a DNS name and the usual port; here they contain an address and
+    /// its port. A service that does not run keeps its name.
     fn of_sdc(&self, sapi: &str) -> Value {
         let address = |service: &str, url: Option<String>| {
             let address = url.as_deref().and_then(|url| url.strip_prefix("http://")).map(str::to_owned);
@@ -186,7 +186,7 @@ impl Content<'_> {
         })
     }
 
-    /// The metadata of IMGAPI.
+    /// Returns the metadata of IMGAPI.
     fn of_imgapi(&self, sapi_url: &str) -> std::io::Result<Value> {
         let mut metadata = members_of(json!({
             "SERVICE_NAME": "imgapi",

@@ -27,7 +27,7 @@ pub struct Services {
 }
 
 impl Services {
-    /// Starts them, with machines of these accounts.
+    /// Starts the services, with machines of these accounts.
     pub(super) async fn start(
         data: &DataDir,
         addresses: Addresses,
@@ -53,27 +53,27 @@ impl Services {
         Ok(Self { workflow, vmapi, cnapi, fleet })
     }
 
-    /// The Workflow API and its runner.
+    /// Returns the Workflow API with its runner.
     pub fn workflow(&self) -> &WorkflowServer {
         &self.workflow
     }
 
-    /// VMAPI.
+    /// Returns VMAPI.
     pub fn vmapi(&self) -> &RestServer {
         &self.vmapi
     }
 
-    /// CNAPI.
+    /// Returns CNAPI.
     pub fn cnapi(&self) -> &CnapiServer {
         &self.cnapi
     }
 
-    /// The machines and servers, which may be changed.
+    /// Returns the machines and servers, which can be changed.
     pub fn fleet(&self) -> &Fleet {
         &self.fleet
     }
 
-    /// What IMGAPI's config says about them.
+    /// Returns the keys of IMGAPI's config for these services.
     pub(super) fn settings(&self) -> Map<String, Value> {
         let workflow = json!({
             "url": self.workflow.url(),
@@ -88,7 +88,7 @@ impl Services {
         settings.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
     }
 
-    /// Stops all.
+    /// Stops all services.
     pub(super) async fn stop(&self) {
         self.workflow.stop().await;
         self.cnapi.stop().await;

@@ -2,10 +2,10 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! IMGAPI's own manifests, made to fit this machine.
+//! IMGAPI's own manifests, adapted to this machine.
 //!
-//! What is installed in a zone has fixed paths and ports, and a service manager. Here several datacenters share a machine:
-//! a few places are replaced, each of which must be there exactly once, so that the manifests cannot change unnoticed.
+//! Manifests in a zone have fixed paths and ports, and a service manager. Here several datacenters share a machine, so a few
+//! texts are replaced. Each of them must occur exactly once, so that a change of the manifests is noticed.
 
 use std::fs;
 use std::io::{self, Write};
@@ -38,19 +38,19 @@ const PRIVATE_KEY: Source = source!("imgapi_private_key");
 const PUBLIC_KEY: Source = source!("imgapi_public_key");
 const MANTA_PROFILE: Source = source!("mantaprofile");
 
-/// What a manifest may say. What is not known here may need a replacement.
+/// The known members of a manifest. An unknown one may need a replacement.
 const MEMBERS: [&str; 5] = ["name", "path", "post_cmd", "mode", "owner"];
 
-/// Where the files go and what is in them.
+/// The paths of the rendered files, and the values in them.
 #[derive(Debug)]
 pub(super) struct Places<'a> {
-    /// IMGAPI's config.
+    /// Path of IMGAPI's config.
     pub(super) config: &'a Path,
-    /// Where the private key goes; the public one beside it.
+    /// Path of the private key. The public key is beside it.
     pub(super) key: &'a Path,
-    /// The environment for the tools of Manta.
+    /// Path of the environment for Manta's tools.
     pub(super) manta_profile: &'a Path,
-    /// The process id of IMGAPI, while it runs.
+    /// File that contains the process id of IMGAPI while it runs.
     pub(super) pid_file: &'a Path,
     pub(super) imgapi: SocketAddr,
     pub(super) metrics: SocketAddr,
@@ -59,7 +59,7 @@ pub(super) struct Places<'a> {
     pub(super) settings: &'a Map<String, Value>,
 }
 
-/// Why the manifests do not fit.
+/// Why the manifests cannot be adapted.
 #[derive(Debug, Error)]
 pub(super) enum Misfit {
     #[error("{manifest}: {place:?} is there {count} times, not once")]
@@ -74,7 +74,7 @@ pub(super) enum Misfit {
     Io { path: PathBuf, source: io::Error },
 }
 
-/// A member of `manifest.json`: its name, what it is in a zone, and what it is here.
+/// A member of `manifest.json`: its name, its value in a zone, and its value here.
 type Change = (&'static str, &'static str, String);
 
 /// Writes all manifests below `directory`.
@@ -107,7 +107,7 @@ pub(super) fn install(directory: &Path, places: &Places<'_>) -> Result<(), Misfi
     MANTA_PROFILE.install(directory, &profile, &[])
 }
 
-/// What is replaced in the template of IMGAPI's config.
+/// Returns the replacements in the template of IMGAPI's config.
 fn config_places(places: &Places<'_>) -> Vec<(&'static str, String)> {
     let settings: String =
         places.settings.iter().map(|(name, value)| format!("\n    {}: {value},", text(name))).collect();
@@ -123,7 +123,7 @@ fn config_places(places: &Places<'_>) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// What takes the place of `svcadm refresh`: nothing while IMGAPI does not run.
+/// Returns the replacement of `svcadm refresh`. It does nothing while IMGAPI does not run.
 fn refresh(pid_file: &Path) -> String {
     let file = quoted(pid_file);
     format!("[ ! -f {file} ] || kill -HUP \"$(cat {file})\"")
@@ -144,7 +144,7 @@ impl Source {
         write(&directory.join("template"), &template)
     }
 
-    /// Everything here belongs to whoever runs coal, so that there is no owner.
+    /// Returns the adapted `manifest.json`. It has no owner, because all files belong to the user who runs coal.
     fn changed_manifest(&self, changes: &[Change]) -> Result<String, Misfit> {
         let json = |source| Misfit::Json { manifest: self.name, source };
         let mut manifest: Map<String, Value> = serde_json::from_str(self.manifest).map_err(json)?;
@@ -185,12 +185,12 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// A word of a shell.
+/// Quotes a path as a shell word.
 fn quoted(path: &Path) -> String {
     format!("'{}'", shown(path).replace('\'', "'\\''"))
 }
 
-/// A JSON string.
+/// Writes a JSON string.
 fn text(text: &str) -> String {
     Value::from(text).to_string()
 }

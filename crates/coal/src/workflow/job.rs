@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Jobs: how one is made of a workflow and a request, and how it is stored.
+//! Jobs: how they are created from a workflow and a request, and how they are stored.
 
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
@@ -12,12 +12,12 @@ use super::store::{Object, text};
 use crate::rest::{RestError, RestResult};
 use crate::timestamp::{iso, millis, now};
 
-/// Attributes of a job in the body of a POST; all else is in `params`.
+/// Attributes of a job in the body of a POST. All other members belong to `params`.
 const ATTRIBUTES: [&str; 6] = ["workflow", "target", "exec_after", "num_attempts", "uuid", "locks"];
-/// Attributes that stay in `params`, too, and can be searched for.
+/// Attributes that are kept both in the job and in `params`. Jobs can be searched by them.
 pub(super) const EXTRAS: [&str; 6] =
     ["vm_uuid", "server_uuid", "image_uuid", "creator_uuid", "origin", "task"];
-/// What a task cannot change.
+/// Members that a task cannot change.
 pub(super) const FROZEN: [&str; 25] = [
     "chain",
     "chain_results",
@@ -46,14 +46,14 @@ pub(super) const FROZEN: [&str; 25] = [
     "target",
 ];
 
-/// Why a new job is refused.
+/// Why a new job is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refused {
     Duplicate,
     Locked,
 }
 
-/// The job that a POST asks for.
+/// Creates the job that a POST requests.
 pub(super) fn from_post(body: Object, workflow: &Object) -> RestResult<Object> {
     if workflow.get("chain").and_then(Value::as_array).is_none_or(Vec::is_empty) {
         return Err(RestError::conflict("Cannot queue a job from a workflow without any task"));
@@ -89,7 +89,7 @@ pub(super) fn from_post(body: Object, workflow: &Object) -> RestResult<Object> {
     Ok(job)
 }
 
-/// Why `job` cannot be added beside the `other`, which is not over.
+/// Returns why `job` cannot be added while `other`, which has not ended, exists; `None` if it can.
 pub(super) fn refused(job: &Object, other: &Object) -> Option<Refused> {
     let target = text(job, "target");
     if target.is_empty() {
@@ -103,7 +103,7 @@ pub(super) fn refused(job: &Object, other: &Object) -> Option<Refused> {
     same.then_some(Refused::Duplicate)
 }
 
-/// Shallow: arrays and objects are never the same.
+/// Compares parameters shallowly: arrays and objects are never equal.
 fn same_params(job: &Object, other: &Object) -> bool {
     let params = |job: &Object| job.get("params").and_then(Value::as_object).cloned().unwrap_or_default();
     let (ours, theirs) = (params(job), params(other));
@@ -112,7 +112,7 @@ fn same_params(job: &Object, other: &Object) -> bool {
         && ours.iter().all(|(name, value)| !is_deep(value) && theirs.get(name) == Some(value))
 }
 
-/// As it is stored: of what tasks have added, objects are text.
+/// Returns the stored form of a job: objects that tasks have added become JSON texts.
 pub(super) fn stored(job: &Object) -> Object {
     let is_known = |name: &str| FROZEN.contains(&name) || name == "params";
     let member = |(name, value): (&String, &Value)| {

@@ -13,23 +13,23 @@ use super::store::{Object, text};
 use crate::rest::{RestError, RestResult};
 use crate::timestamp::millis;
 
-/// How many jobs a list has unless told.
+/// Default number of jobs in a list.
 const LIMIT: usize = 1_000;
-/// What can be asked for in `execution`.
+/// The values of `execution` that can be requested.
 const EXECUTIONS: [&str; 5] = ["queued", "failed", "succeeded", "running", "canceled"];
-/// What a list does not tell.
+/// Members that are left out in a list.
 const CHAINS: [&str; 3] = ["chain", "onerror", "oncancel"];
 
-/// What a job must meet.
+/// A condition on a job.
 type Condition = Box<dyn Fn(&Object) -> bool>;
 
-/// The jobs of a list and how many there are in all.
+/// A part of the matching jobs, and the number of all of them.
 pub(super) struct Page {
     pub(super) jobs: Vec<Object>,
     pub(super) count: usize,
 }
 
-/// The page of `jobs`, the newest first, that the query asks for.
+/// Returns the page that the query requests of `jobs`, the newest first.
 pub(super) fn page(jobs: Vec<Object>, query: &HashMap<String, String>) -> RestResult<Page> {
     let (mut limit, mut offset) = (LIMIT, 0);
     let mut wanted: Vec<Condition> = Vec::new();

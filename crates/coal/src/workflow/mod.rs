@@ -4,10 +4,10 @@
 
 //! The Workflow API and its runner: HTTP in front of SQLite, and an engine for the JavaScript of the tasks.
 //!
-//! Follows the API of wf 1.2 as Triton configures it, and its runner without child processes. Differences: there is no
-//! `/snapshot`, and `/stats` counts only; of the modules that a task can name there are `async`, `restify`, `sdc-clients`,
-//! `url`, `util`, `uuid`, `vasync` and `verror`, with what tasks use of them; no TLS; the language is newer than that of
-//! Node.js 6; a task that does not come to rest, or takes too much memory, fails.
+//! It follows the API of wf 1.2 as Triton configures it, and its runner without child processes. Differences: there is no
+//! `/snapshot`, and `/stats` only counts. Tasks can use the modules `async`, `restify`, `sdc-clients`, `url`, `util`, `uuid`,
+//! `vasync` and `verror`, with the functions that Triton's tasks use. There is no TLS. The language is newer than that of Node.js
+//! 6. A task that does not end, or takes too much memory, fails.
 
 mod engine;
 mod job;

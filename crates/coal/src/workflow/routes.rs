@@ -22,17 +22,17 @@ use super::tasks;
 use crate::rest::{RestError, RestResult, object};
 use crate::timestamp::now;
 
-/// Size of a body, in bytes.
+/// Maximum size of a body, in bytes.
 const MAX_BODY: usize = 4 << 20;
 
-/// What the handlers work with.
+/// State shared by the handlers.
 #[derive(Debug, Clone)]
 pub(super) struct Api {
     pub(super) store: Store,
     pub(super) runner: Runner,
 }
 
-/// All routes.
+/// Returns all routes.
 pub(super) fn router(api: Api) -> Router {
     Router::new()
         .route("/ping", get(ping))
@@ -55,7 +55,7 @@ impl From<StoreError> for RestError {
     }
 }
 
-/// A handler's inputs that are not in the path.
+/// The UUID in the path of a request.
 type Id = Path<String>;
 
 async fn ping() -> Json<Value> {
@@ -70,7 +70,7 @@ async fn stats(State(api): State<Api>) -> RestResult<Json<Value>> {
     Ok(Json(json!({"all_time": counts})))
 }
 
-/// The answer about one object. Its UUID stands for the id of a request that has none.
+/// Returns the answer about one object. If the request has no id, the UUID is used as its id.
 fn about(request: &HeaderMap, status: StatusCode, uuid: &str, object: Object) -> Response {
     let mut response = (status, Json(object)).into_response();
     if !request.contains_key("request-id")
@@ -107,7 +107,7 @@ async fn list_workflows(
     Ok(Json(workflows.into_iter().filter(|workflow| matches(wanted, text(workflow, "name"))).collect()))
 }
 
-/// Whether the name is what is wanted, in which `*` stands for anything.
+/// Returns whether the name matches a pattern, in which `*` stands for any text.
 fn matches(wanted: &str, name: &str) -> bool {
     let mut parts = wanted.split('*');
     let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else { return false };
@@ -205,7 +205,7 @@ async fn add_info(State(api): State<Api>, Path(uuid): Id, body: Bytes) -> RestRe
     Ok(StatusCode::OK)
 }
 
-/// Marks the job. One that runs is not told, and its runner writes over the mark in the end.
+/// Marks the job as cancelled. A running job is not told; at its end the runner overwrites the mark.
 async fn cancel(State(api): State<Api>, Path(uuid): Id, headers: HeaderMap) -> RestResult<Response> {
     let change = |job: &mut Object| {
         if matches!(text(job, "execution"), "succeeded" | "failed") {
@@ -233,7 +233,7 @@ async fn resume(
     Ok(about(&headers, StatusCode::OK, &uuid, job))
 }
 
-/// Lets a waiting job go on, or fail.
+/// Continues or fails a waiting job.
 fn resumed(job: &mut Object, body: &Object) -> bool {
     if text(job, "execution") != "waiting" {
         return false;

@@ -9,30 +9,30 @@ use std::time::{Duration, Instant};
 use rquickjs::{Context, Ctx, Function, Runtime};
 use thiserror::Error;
 
-/// Memory of the engine that reads a source, in bytes.
+/// Maximum memory of the engine that evaluates a source, in bytes.
 const MEMORY: usize = 16 << 20;
-/// How long that may take.
+/// Timeout of the evaluation.
 const TIME: Duration = Duration::from_secs(5);
 
-/// A source that is not one function.
+/// Why a source is not a function.
 #[derive(Debug, Error)]
 pub enum ScriptError {
-    /// It does not parse, or is something else when evaluated.
+    /// The source cannot be parsed or evaluated.
     #[error("{0}")]
     Source(String),
-    /// It is no function.
+    /// The source is not a function.
     #[error("must be a function")]
     NoFunction,
-    /// There is no engine to read it.
+    /// No engine could be created.
     #[error("no engine: {0}")]
     Engine(String),
 }
 
-/// The text of the function that `source` is an expression of: without the blanks and comments around it.
+/// Returns the text of the function that the expression `source` evaluates to, without surrounding blanks and comments.
 ///
 /// # Errors
 ///
-/// When the source does not parse or is no function.
+/// Fails if the source cannot be parsed or is not a function.
 pub fn check_function(source: &str) -> Result<String, ScriptError> {
     let no_engine = |error: rquickjs::Error| ScriptError::Engine(error.to_string());
     let runtime = Runtime::new().map_err(no_engine)?;
@@ -52,7 +52,7 @@ pub fn check_function(source: &str) -> Result<String, ScriptError> {
     })
 }
 
-/// What was thrown, with its stack.
+/// Returns the exception that was thrown, with its stack.
 pub(super) fn exception(ctx: &Ctx<'_>) -> String {
     let thrown = ctx.catch();
     if let Some(exception) = thrown.as_exception() {

@@ -16,12 +16,12 @@ use super::runner::{Runner, Working};
 use super::store::Store;
 use crate::rest::{RestFaults, RestServer};
 
-/// What a Workflow API is made of.
+/// Settings of a Workflow API server.
 #[derive(Debug, Clone, Default)]
 pub struct WorkflowOptions {
-    /// Where workflows and jobs are kept; in memory without it.
+    /// File for workflows and jobs. Without it they are kept in memory.
     pub file: Option<PathBuf>,
-    /// The variables that every task sees, as `imgapiUrl`.
+    /// Variables that every task can use, such as `imgapiUrl`.
     pub variables: Vec<(String, String)>,
 }
 
@@ -35,12 +35,12 @@ pub struct WorkflowServer {
 }
 
 impl WorkflowServer {
-    /// Opens the store, cancels the jobs that were running when it was closed, and listens on `address`; port 0 chooses
-    /// a free one.
+    /// Opens the store, cancels the jobs that were running when it was closed, and listens on `address`. Port 0 chooses a free
+    /// port.
     ///
     /// # Errors
     ///
-    /// When the store cannot be opened or the port cannot be bound.
+    /// Fails if the store cannot be opened or the port cannot be bound.
     pub async fn bind(address: SocketAddr, options: WorkflowOptions) -> io::Result<Self> {
         let WorkflowOptions { file, mut variables } = options;
         let store = tokio::task::spawn_blocking(move || Store::open(file.as_ref()))
@@ -56,22 +56,22 @@ impl WorkflowServer {
         Ok(Self { server, runner, working: Mutex::new(working), variables })
     }
 
-    /// Where the API listens, or listened before [`stop`](Self::stop).
+    /// Returns the address that the API listens on, or did before [`stop`](Self::stop).
     pub fn address(&self) -> SocketAddr {
         self.server.address()
     }
 
-    /// `http://host:port`
+    /// Returns the URL, `http://host:port`.
     pub fn url(&self) -> String {
         self.server.url()
     }
 
-    /// The switches for faults of the API.
+    /// Returns the fault switches of the API.
     pub fn faults(&self) -> &RestFaults {
         self.server.faults()
     }
 
-    /// Closes the port of the API and all connections. The runner works on.
+    /// Closes the port of the API and all connections. The runner continues.
     pub async fn stop(&self) {
         self.server.stop().await;
     }
@@ -80,26 +80,26 @@ impl WorkflowServer {
     ///
     /// # Errors
     ///
-    /// When the port cannot be bound.
+    /// Fails if the port cannot be bound.
     pub async fn start(&self) -> io::Result<()> {
         self.server.start().await
     }
 
-    /// From now on no queued job is begun.
+    /// Stops starting queued jobs.
     pub fn pause_runner(&self) {
         self.runner.pause();
     }
 
-    /// Queued jobs are begun again.
+    /// Starts queued jobs again.
     pub fn resume_runner(&self) {
         self.runner.resume();
     }
 
-    /// Ends the runner in the middle and begins another: what was running is cancelled as stale, without its `oncancel`.
+    /// Ends the runner at once and starts another. Running jobs are cancelled as stale, without their `oncancel`.
     ///
     /// # Errors
     ///
-    /// When the store does not work.
+    /// Fails if the store fails.
     pub async fn restart_runner(&self) -> io::Result<()> {
         let mut working = self.working.lock().await;
         working.stop().await;

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Workflows and jobs in SQLite, as JSON.
+//! The store: workflows and jobs in SQLite, as JSON.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,9 +11,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-/// How many jobs are kept; of more, the oldest that are over go.
+/// Maximum number of jobs. Beyond it, the oldest jobs that have ended are removed.
 const MAX_JOBS: u32 = 10_000;
-/// How many records of progress a job can have.
+/// Maximum number of progress records of a job.
 const MAX_INFO: u32 = 1_000;
 
 const SCHEMA: &str = "
@@ -28,7 +28,7 @@ const SCHEMA: &str = "
 /// A workflow or a job.
 pub(super) type Object = Map<String, Value>;
 
-/// Why the store does not answer.
+/// Why the store failed.
 #[derive(Debug, Error)]
 pub(super) enum StoreError {
     #[error("SQLite: {0}")]
@@ -47,7 +47,7 @@ pub(super) enum StoreError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Added {
     Yes,
-    /// Its name or UUID is taken.
+    /// The name or UUID is in use.
     Exists,
 }
 
@@ -75,18 +75,18 @@ impl Store {
             .await?
     }
 
-    /// All workflows, in the order of their UUIDs.
+    /// Returns all workflows, sorted by UUID.
     pub(super) async fn workflows(&self) -> Result<Vec<Object>, StoreError> {
         self.with(|db| rows(db, "SELECT value FROM workflow ORDER BY uuid", params![])).await
     }
 
-    /// The workflow.
+    /// Returns the workflow with this UUID.
     pub(super) async fn workflow(&self, uuid: &str) -> Result<Option<Object>, StoreError> {
         let uuid = uuid.to_owned();
         self.with(move |db| one(db, "SELECT value FROM workflow WHERE uuid = ?1", &uuid)).await
     }
 
-    /// Adds a workflow with a new `uuid` and `name`.
+    /// Adds a workflow, whose `uuid` and `name` must be new.
     pub(super) async fn add_workflow(&self, workflow: Object) -> Result<Added, StoreError> {
         self.with(move |db| {
             let added = db.execute(
@@ -98,7 +98,7 @@ impl Store {
         .await
     }
 
-    /// Puts these members into a workflow; `None` if there is no such workflow.
+    /// Sets these members of a workflow. Returns `None` if there is no such workflow.
     pub(super) async fn merge_workflow(
         &self,
         uuid: &str,
@@ -119,30 +119,30 @@ impl Store {
         .await
     }
 
-    /// Removes a workflow; false if there is none.
+    /// Removes a workflow. Returns `false` if there is none.
     pub(super) async fn remove_workflow(&self, uuid: &str) -> Result<bool, StoreError> {
         let uuid = uuid.to_owned();
         self.with(move |db| Ok(db.execute("DELETE FROM workflow WHERE uuid = ?1", params![uuid])? == 1)).await
     }
 
-    /// All jobs, the newest first.
+    /// Returns all jobs, the newest first.
     pub(super) async fn jobs(&self) -> Result<Vec<Object>, StoreError> {
         self.with(|db| rows(db, "SELECT value FROM job ORDER BY seq DESC", params![])).await
     }
 
-    /// The jobs in this state, the oldest first.
+    /// Returns the jobs in this state, the oldest first.
     pub(super) async fn jobs_in(&self, execution: &'static str) -> Result<Vec<Object>, StoreError> {
         let query = "SELECT value FROM job WHERE execution = ?1 ORDER BY seq";
         self.with(move |db| rows(db, query, params![execution])).await
     }
 
-    /// The job.
+    /// Returns the job with this UUID.
     pub(super) async fn job(&self, uuid: &str) -> Result<Option<Object>, StoreError> {
         let uuid = uuid.to_owned();
         self.with(move |db| one(db, "SELECT value FROM job WHERE uuid = ?1", &uuid)).await
     }
 
-    /// Adds a job, unless one of those that are not over `excludes` it: then the reason is returned.
+    /// Adds a job, unless a job that has not ended `excludes` it; then returns the reason.
     pub(super) async fn add_job<R: Send + 'static>(
         &self,
         job: Object,
@@ -169,7 +169,7 @@ impl Store {
         .await
     }
 
-    /// Changes a job in one step; `None` if there is none, otherwise what `change` returns.
+    /// Changes a job in one transaction. Returns the result of `change`, or `None` if there is no such job.
     pub(super) async fn change_job<T: Send + 'static>(
         &self,
         uuid: &str,
@@ -190,7 +190,7 @@ impl Store {
         .await
     }
 
-    /// Adds a record of progress; the oldest goes when there are too many.
+    /// Adds a progress record. If there are too many, the oldest is removed.
     pub(super) async fn add_info(&self, job: &str, record: Value) -> Result<(), StoreError> {
         let job = job.to_owned();
         self.with(move |db| {
@@ -205,7 +205,7 @@ impl Store {
         .await
     }
 
-    /// The records of progress of a job.
+    /// Returns the progress records of a job.
     pub(super) async fn info(&self, job: &str) -> Result<Vec<Object>, StoreError> {
         let job = job.to_owned();
         self.with(move |db| rows(db, "SELECT value FROM info WHERE job = ?1 ORDER BY seq", params![job]))
@@ -213,7 +213,7 @@ impl Store {
     }
 }
 
-/// A member as text; empty when it is something else.
+/// Returns a member as text; empty if it is not a text.
 pub(super) fn text<'a>(object: &'a Object, member: &str) -> &'a str {
     object.get(member).and_then(Value::as_str).unwrap_or_default()
 }

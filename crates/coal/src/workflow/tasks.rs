@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What POST makes of a workflow.
+//! Turns the body of a POST into a workflow.
 
 use axum::http::StatusCode;
 use md5::{Digest, Md5};
@@ -12,14 +12,14 @@ use uuid::Uuid;
 use super::script::{ScriptError, check_function};
 use crate::rest::{RestError, RestResult};
 
-/// What POST keeps.
+/// Members of the body that are stored.
 const MEMBERS: [&str; 9] =
     ["name", "uuid", "timeout", "chain", "onerror", "max_attempts", "initial_delay", "max_delay", "oncancel"];
-/// The lists of tasks.
+/// The members that are lists of tasks.
 const CHAINS: [&str; 3] = ["chain", "onerror", "oncancel"];
 
-/// The workflow that is stored for the body of a POST: sources evaluated, members that are objects as JSON text, with
-/// UUIDs and digests. It takes an engine some time.
+/// Creates the workflow to store from the body of a POST. Sources are evaluated, objects become JSON texts, and UUIDs and digests
+/// are added. The evaluation takes some time.
 pub(super) fn from_post(body: &Map<String, Value>) -> RestResult<Map<String, Value>> {
     let kept = |name: &str| body.get(name).filter(|value| is_truthy(value));
     let mut workflow: Map<String, Value> =
@@ -51,7 +51,7 @@ pub(super) fn from_post(body: &Map<String, Value>) -> RestResult<Map<String, Val
     Ok(workflow)
 }
 
-/// Refuses a PUT with a task without body.
+/// Rejects a PUT that contains a task without a body.
 pub(super) fn check_put(body: &Map<String, Value>) -> RestResult<()> {
     let tasks = CHAINS.iter().filter_map(|name| body.get(*name)?.as_array()).flatten();
     for task in tasks {
@@ -93,7 +93,7 @@ fn evaluated(member: &str, source: &str) -> RestResult<String> {
     })
 }
 
-/// As JavaScript sees a value in a condition.
+/// Returns whether JavaScript treats a value as true.
 fn is_truthy(value: &Value) -> bool {
     match value {
         Value::Null => false,

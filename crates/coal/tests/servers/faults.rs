@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What can be made to go wrong with Moray.
+//! The faults of Moray.
 
 use coal::moray::{Fault, FaultRule, Location, MorayServer};
 use moray::fast::Status;

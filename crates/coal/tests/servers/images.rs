@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! VMAPI and CNAPI: machines, servers, and images that are made of machines.
+//! VMAPI and CNAPI: machines, servers, and images that are created from machines.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -19,10 +19,10 @@ use serde_json::{Value, json};
 
 use crate::{FREE_PORT, within};
 
-/// What an IMGAPI was asked: method, path with query, body.
+/// The requests to an IMGAPI: method, path with query, body.
 type Calls = Arc<Mutex<Vec<(String, String, Bytes)>>>;
 
-/// An IMGAPI that takes everything, unless its answer to this is a failure.
+/// An IMGAPI that accepts every request, except those to `fails_at`.
 #[derive(Clone, Default)]
 struct Imgapi {
     calls: Calls,
@@ -82,7 +82,7 @@ impl Servers {
         (response.status().as_u16(), response.json().await.unwrap())
     }
 
-    /// Makes an image of the machine; returns the task when it is over.
+    /// Creates an image of the machine; returns the task after it has ended.
     async fn make(&self, alias: &str, imgapi: &str, incremental: bool, max_depth: Option<u32>) -> Value {
         let mut more = json!({"incremental": incremental});
         if let Some(depth) = max_depth {
@@ -91,7 +91,7 @@ impl Servers {
         self.make_with(alias, imgapi, more).await
     }
 
-    /// The same with more in the order.
+    /// Creates an image with more members in the request.
     async fn make_with(&self, alias: &str, imgapi: &str, more: Value) -> Value {
         let vm = self.fleet.vm_called(alias).unwrap();
         let mut order = json!({
@@ -111,7 +111,7 @@ impl Servers {
 
 const IMAGE: &str = "dd000000-0000-4000-8000-000000000001";
 
-/// The code of `imgadm` in the history of a task.
+/// Returns `imgadm`'s error code in the history of a task.
 fn code(task: &Value) -> String {
     let message = task["history"][0]["event"]["error"]["message"].as_str().unwrap_or_default();
     let error: Value = serde_json::from_str(message).unwrap_or_default();
@@ -231,7 +231,7 @@ async fn a_task_may_never_end() {
     let (status, task) =
         within(servers.get(format!("{}/tasks/{id}/wait?timeout=1", servers.cnapi.url()))).await;
     assert_eq!((status, &task["status"], &task["history"]), (200, &json!("active"), &json!([])));
-    // Those after it do not care.
+    // The next task is not affected.
     assert_eq!(servers.make("smartos", &url, false, None).await["status"], "complete");
     let (_, task) = servers.get(format!("{}/tasks/{id}", servers.cnapi.url())).await;
     assert_eq!(task["status"], "active");

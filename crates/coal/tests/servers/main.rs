@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! coal's servers from the outside: over sockets, with the clients of this workspace.
+//! Tests coal's servers over sockets, with the clients of this workspace.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail by panic")]
 
@@ -20,17 +20,17 @@ use std::time::Duration;
 
 use coal::moray::{Location, MorayServer};
 
-/// Any free port of this machine.
+/// Chooses any free port of this machine.
 const FREE_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// Far more than anything here takes: it bounds a hang and measures nothing.
+/// Far longer than any operation takes: it only bounds a hang.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 async fn moray_server() -> MorayServer {
     MorayServer::bind(FREE_PORT, Location::Memory).await.unwrap()
 }
 
-/// The outcome of `future`, which must come some time.
+/// Waits for a future that must complete.
 async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, future).await.expect("took too long")
 }

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Moray with this workspace's own client.
+//! Moray with the client of this workspace.
 
 use coal::moray::MorayServer;
 use moray::{

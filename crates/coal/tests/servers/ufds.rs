@@ -39,7 +39,7 @@ async fn connect_as_root(server: &UfdsServer) -> Ldap {
     ldap
 }
 
-/// The result code and the entries.
+/// Returns the result code and the entries of a search.
 async fn search(ldap: &mut Ldap, base: &str, scope: Scope, filter: &str) -> (u32, Vec<SearchEntry>) {
     let result = within(ldap.search(base, scope, filter, vec!["*"])).await.unwrap();
     (result.1.rc, result.0.into_iter().map(SearchEntry::construct).collect())
@@ -103,7 +103,7 @@ async fn a_stalled_search_is_answered_when_the_fault_is_cleared() {
     server.faults().set(UfdsFault::Stall);
     let mut stalled =
         tokio::spawn(async move { search(&mut ldap, USERS, Scope::OneLevel, "(uuid=*)").await.0 });
-    // Nothing observable happens while it waits: a short look is all there is.
+    // Nothing observable happens during the wait, so only a short look is possible.
     assert!(tokio::time::timeout(std::time::Duration::from_millis(50), &mut stalled).await.is_err());
     server.faults().clear();
     assert_eq!(within(stalled).await.unwrap(), 0);
@@ -120,7 +120,7 @@ async fn a_stopped_server_comes_back_on_its_port() {
     assert_eq!(search(&mut ldap, USERS, Scope::OneLevel, "(uuid=*)").await.1.len(), 5);
 }
 
-/// The result code of adding a key with these attributes below `owner`.
+/// Adds a key with these attributes below `owner`; returns the result code.
 async fn add(ldap: &mut Ldap, rdn: &str, owner: &str, attributes: &[(&str, &str)]) -> u32 {
     let attributes = attributes.iter().map(|(name, value)| (*name, HashSet::from([*value]))).collect();
     within(ldap.add(&format!("fingerprint={rdn}, {owner}"), attributes)).await.unwrap().rc
@@ -135,7 +135,7 @@ async fn a_key_comes_and_goes_and_nothing_else_does() {
     let vader = format!("uuid={VADER}, {USERS}");
     let whole = [("objectclass", "sdcKey"), ("name", "mine"), ("openssh", line.as_str())];
     let given = |name, value| [&whole[..], &[(name, value)]].concat();
-    // Without a class; of another one; without a name; not a key; not its fingerprint; with something else.
+    // In order: without a class; with another class; without a name; not a key; with a wrong fingerprint; with another attribute.
     assert_eq!(add(&mut ldap, &fingerprint, &vader, &whole[1..]).await, 65);
     let person = [("objectclass", "sdcperson"), ("login", "x")];
     assert_eq!(add(&mut ldap, &fingerprint, &vader, &person).await, 53);

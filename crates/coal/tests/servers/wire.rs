@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! FAST as it is on the wire.
+//! FAST frames on the wire.
 
 use std::net::SocketAddr;
 
@@ -25,12 +25,12 @@ pub(crate) async fn send(connection: &mut Connection, msgid: u32, method: &str, 
     connection.send(Frame::data(Version::V2, msgid, method, arguments).unwrap()).await.unwrap();
 }
 
-/// The next frame; `None` when the server hung up.
+/// Returns the next frame; `None` if the server closed the connection.
 pub(crate) async fn receive(connection: &mut Connection) -> Option<Frame> {
     within(connection.next()).await.map(Result::unwrap)
 }
 
-/// The status and the objects of a frame.
+/// Returns the status and the objects of a frame.
 pub(crate) fn content(frame: &Frame) -> (Status, Vec<Value>) {
     if frame.status == Status::Error {
         let error = ErrorPayload::parse(&frame.payload).unwrap();
@@ -61,7 +61,7 @@ pub(crate) async fn request(
     }
 }
 
-/// A bucket `b` with the objects `k0`, `k1` and so on, all named `x`.
+/// Creates a bucket `b` with the objects `k0`, `k1` and so on, all named `x`.
 pub(crate) async fn fill(connection: &mut Connection, objects: usize) {
     let config = json!({"index": {"name": {"type": "string"}}});
     request(connection, "createBucket", json!(["b", config, {}])).await.unwrap();
@@ -142,7 +142,7 @@ async fn breaches_of_the_protocol_close_the_connection() {
         stream.write_all(&header).await.unwrap();
         stream.write_all(b"{}").await.unwrap();
         let mut rest = Vec::new();
-        // A reset is as good as an end.
+        // A reset counts as an end as well.
         let _ = within(stream.read_to_end(&mut rest)).await;
         assert!(rest.is_empty(), "byte {at}");
     }
@@ -208,7 +208,7 @@ async fn garbage_harms_only_its_own_connection() {
         .take(length * 8)
         .collect();
         let mut stream = TcpStream::connect(server.address()).await.unwrap();
-        // The server may hang up before it has all of it.
+        // The server may close the connection before it has read everything.
         let _ = stream.write_all(&garbage).await;
         let _ = stream.shutdown().await;
         let mut rest = Vec::new();

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What JavaScript can do outside of itself.
+//! The host functions through which JavaScript reaches the outside.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -19,10 +19,10 @@ use super::Event;
 use super::http::request;
 use crate::workflow::store::Store;
 
-/// Timers and requests of one task.
+/// Maximum number of pending timers and of pending requests of one task.
 const MAX_WAITING: usize = 1_000;
 
-/// The outside of one task. Clones share it.
+/// The host of one task. Clones share it.
 #[derive(Debug, Clone)]
 pub(super) struct Host(Rc<Outside>);
 
@@ -40,7 +40,7 @@ struct Outside {
 }
 
 impl Host {
-    /// With nothing going on.
+    /// Creates a host without pending timers and requests.
     pub(super) fn new(
         runtime: Handle,
         outbox: SyncSender<Event>,
@@ -61,7 +61,7 @@ impl Host {
         }))
     }
 
-    /// The functions that the prelude is given.
+    /// Returns the functions that the prelude receives.
     pub(super) fn object<'js>(&self, ctx: &Ctx<'js>) -> Result<JsObject<'js>> {
         let object = JsObject::new(ctx.clone())?;
         let host = || Rc::clone(&self.0);
@@ -86,22 +86,22 @@ impl Host {
         Ok(object)
     }
 
-    /// From now on the script may compute for this long.
+    /// Starts a turn: the script may compute for this long.
     pub(super) fn begin_turn(&self, length: Duration) {
         self.0.turn.set(Instant::now() + length);
     }
 
-    /// Whether the script has computed for too long.
+    /// Returns whether the script has computed for too long.
     pub(super) fn turn_is_over(&self) -> bool {
         Instant::now() > self.0.turn.get()
     }
 
-    /// Whether nothing can happen any more.
+    /// Returns whether nothing is pending any more.
     pub(super) fn is_idle(&self) -> bool {
         self.0.requests.get() == 0 && self.0.timers.borrow().is_empty()
     }
 
-    /// When the next timer ends.
+    /// Returns when the next timer ends.
     pub(super) fn next_timer(&self) -> Option<Instant> {
         self.0.timers.borrow().first().map(|(at, _)| *at)
     }
@@ -113,28 +113,28 @@ impl Host {
         std::mem::replace(&mut *timers, later).into_iter().map(|(_, id)| id).collect()
     }
 
-    /// A request has come to its end.
+    /// Notes that a request has ended.
     pub(super) fn answered(&self) {
         self.0.requests.set(self.0.requests.get().saturating_sub(1));
     }
 
-    /// Takes what the script has ended with.
+    /// Takes the result that the script has ended with.
     pub(super) fn take_done(&self) -> Option<String> {
         self.0.done.take()
     }
 }
 
 impl Outside {
-    /// Whether there is room for a timer; then it is set.
+    /// Sets a timer. Returns `false` if there are too many.
     fn timer(&self, id: u32, millis: f64) -> bool {
-        // A number that is none, or negative, ends at once; one that is too large never comes.
+        // A length that is NaN or negative ends at once; one that is too long never ends.
         let length = Duration::try_from_secs_f64(millis / 1_000.0).unwrap_or_default();
         let at = Instant::now().checked_add(length).unwrap_or_else(Instant::now);
         let mut timers = self.timers.borrow_mut();
         timers.len() < MAX_WAITING && timers.insert((at, id))
     }
 
-    /// Whether there is room for a request; then it is sent.
+    /// Sends a request. Returns `false` if there are too many.
     fn send(&self, id: u32, text: String) -> bool {
         if self.requests.get() >= MAX_WAITING {
             return false;
@@ -143,7 +143,7 @@ impl Outside {
         let (client, outbox) = (self.client.clone(), self.outbox.clone());
         self.runtime.spawn(async move {
             let answer = request(&client, &text).await.to_string();
-            // A blocking thread: the inbox may be full. An error says that the task is gone.
+            // This blocks if the inbox is full, so it runs on a blocking thread. An error means that the task is gone.
             let sent = move || outbox.send(Event::Answer { id, answer });
             drop(tokio::task::spawn_blocking(sent).await);
         });
@@ -152,7 +152,7 @@ impl Outside {
 
     fn info(&self, text: &str) {
         let record: Value = serde_json::from_str(text).unwrap_or_default();
-        // In this thread, so that records keep their order.
+        // Runs in this thread, so that records keep their order.
         if let Err(error) = self.runtime.block_on(self.store.add_info(&self.job, record)) {
             tracing::warn!(%error, "a record of progress is lost");
         }

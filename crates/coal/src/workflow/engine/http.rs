@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Requests of tasks.
+//! HTTP requests of tasks.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -13,9 +13,9 @@ use reqwest::{Client, Method};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-/// Size of an answer, in bytes.
+/// Maximum size of an answer, in bytes.
 const MAX_ANSWER: usize = 8 << 20;
-/// How long a request takes at most.
+/// Timeout of a request.
 const DEADLINE: Duration = Duration::from_secs(7_200);
 
 #[derive(Debug, Deserialize)]
@@ -28,8 +28,7 @@ struct Request {
     timeout: Option<u64>,
 }
 
-/// Sends the request that the JSON describes. The answer is `{"status", "headers", "body"}` or
-/// `{"error": {"code", "message"}}`.
+/// Sends the request that the JSON describes. Returns `{"status", "headers", "body"}` or `{"error": {"code", "message"}}`.
 pub(super) async fn request(client: &Client, text: &str) -> Value {
     let failed = |code: &str, message: String| json!({"error": {"code": code, "message": message}});
     let request: Request = match serde_json::from_str(text) {
@@ -73,7 +72,7 @@ async fn exchange(client: &Client, request: Request) -> Result<Value, Box<dyn Er
     Ok(json!({"status": status, "headers": headers, "body": String::from_utf8_lossy(&body)}))
 }
 
-/// What Node.js would call it.
+/// Returns Node.js's code for an error.
 fn code_of(error: &(dyn Error + Send + Sync + 'static)) -> &'static str {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = cause {

@@ -2,10 +2,10 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Runs one task: QuickJS on a thread of its own, with the variables and modules that a task sees.
+//! Runs one task: QuickJS on a thread of its own, with the variables and modules that a task can use.
 //!
-//! The attempts, the fallback and the modules are JavaScript themselves (`*.js` beside this file); this is the loop that
-//! feeds them with the ends of timers and requests.
+//! Attempts, fallback and modules are implemented in JavaScript (`*.js` beside this file). This file contains the event loop,
+//! which delivers timers and answers to it.
 
 mod host;
 mod http;
@@ -23,16 +23,16 @@ use super::script::exception;
 use super::store::{Object, Store};
 use host::Host;
 
-/// Memory of one task, in bytes.
+/// Maximum memory of one task, in bytes.
 const MEMORY: usize = 64 << 20;
-/// Stack of the thread, in bytes, and how much of it JavaScript may use.
+/// Stack of the thread in bytes, and the part of it that JavaScript may use.
 const STACK: usize = 4 << 20;
 const SCRIPT_STACK: usize = 1 << 20;
-/// How long a task may compute without waiting for anything.
+/// Time for which a task may compute without waiting for anything.
 const TURN: Duration = Duration::from_secs(10);
-/// How long a task that is over may go on in the background.
+/// Time for which a task that has ended may continue in the background.
 const LINGER: Duration = Duration::from_secs(10);
-/// Events that may wait for the task.
+/// Maximum number of events that wait for the task.
 const EVENTS: usize = 1_024;
 
 const PRELUDE: &str = concat!(
@@ -44,33 +44,33 @@ const PRELUDE: &str = concat!(
     "})"
 );
 
-/// What is run.
+/// The input of a task.
 #[derive(Debug)]
 pub(super) struct Run {
-    /// The task of a chain.
+    /// The task, an element of a chain.
     pub(super) task: Value,
     /// The job as the task sees it.
     pub(super) job: Object,
-    /// The variables of the sandbox.
+    /// Variables of the sandbox.
     pub(super) variables: Arc<Vec<(String, String)>>,
-    /// The client of the modules.
+    /// HTTP client for the modules.
     pub(super) client: reqwest::Client,
-    /// Where records of progress go.
+    /// The store for progress records.
     pub(super) store: Store,
 }
 
-/// How it went.
+/// The result of a task.
 #[derive(Debug, Deserialize)]
 pub(super) struct Outcome {
-    /// What the task says about its success.
+    /// The result that the task returned.
     pub(super) result: Value,
-    /// An empty text, a text or an object.
+    /// The error: an empty text, a text or an object.
     pub(super) error: Value,
-    /// The job as the task has left it.
+    /// The job as the task left it.
     pub(super) job: Object,
 }
 
-/// A task that runs. When it is dropped the task is told to end.
+/// A running task. Dropping it tells the task to end.
 #[derive(Debug)]
 pub(super) struct RunningTask {
     outcome: oneshot::Receiver<Outcome>,
@@ -78,17 +78,17 @@ pub(super) struct RunningTask {
     job: Object,
 }
 
-/// What happens to a task.
+/// An event for a task.
 #[derive(Debug)]
 enum Event {
-    /// A request has been answered, or has failed.
+    /// A request was answered, or failed.
     Answer { id: u32, answer: String },
-    /// Nobody waits for the task any more.
+    /// The caller no longer waits for the task.
     Die,
 }
 
 impl RunningTask {
-    /// Begins.
+    /// Begins to run a task.
     pub(super) fn begin(run: Run) -> Self {
         let (events, inbox) = mpsc::sync_channel(EVENTS);
         let (sender, outcome) = oneshot::channel();
@@ -106,7 +106,7 @@ impl RunningTask {
         Self { outcome, events, job }
     }
 
-    /// Waits for the end of the task.
+    /// Waits until the task ends.
     pub(super) async fn outcome(mut self) -> Outcome {
         match (&mut self.outcome).await {
             Ok(outcome) => outcome,
@@ -160,7 +160,7 @@ struct Loop<'js> {
     host: Host,
     deliver: Function<'js>,
     sender: Option<oneshot::Sender<Outcome>>,
-    // When the task is dropped, once it is over.
+    // When the thread ends, after the task has ended.
     end: Option<Instant>,
 }
 
@@ -196,11 +196,11 @@ impl Loop<'_> {
         }
     }
 
-    /// Lets the script go on, and takes its end when it has come to it.
+    /// Lets the script continue with an event, and takes its outcome if it has ended.
     fn deliver(&mut self, kind: &str, id: u32, text: String) {
         self.host.begin_turn(TURN);
         if self.deliver.call::<_, ()>((kind, id, text)).is_err() {
-            // An exception that the task has not caught ends it; its stack is all that is known.
+            // An uncaught exception ends the task. Only its stack is known.
             let thrown = exception(&self.ctx);
             self.host.begin_turn(TURN);
             if self.deliver.call::<_, ()>(("thrown", 0, thrown.clone())).is_err() {
@@ -214,7 +214,7 @@ impl Loop<'_> {
         let Some(done) = self.host.take_done() else { return };
         self.end.get_or_insert(Instant::now() + LINGER);
         match (self.sender.take(), serde_json::from_str(&done)) {
-            // An error says that nobody waits for it any more.
+            // An error means that the caller no longer waits.
             (Some(sender), Ok(outcome)) => drop(sender.send(outcome)),
             (_, Err(error)) => tracing::warn!(%error, "a task of a workflow ends in no way"),
             (None, Ok(_)) => {}

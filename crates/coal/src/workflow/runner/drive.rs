@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! One job from its beginning to its end.
+//! Runs one job from its beginning to its end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,12 +16,12 @@ use crate::workflow::engine::{Outcome, Run, RunningTask};
 use crate::workflow::job::{FROZEN, stored};
 use crate::workflow::store::{Object, Store, StoreError, text};
 
-/// The longest time that a workflow can have.
+/// Maximum timeout of a workflow, in seconds.
 const MAX_TIMEOUT: f64 = 31_536_000.0;
-/// The longest wait for the next attempt, in milliseconds.
+/// Maximum delay before the next attempt, in milliseconds.
 const MAX_DELAY: u64 = 3_600_000;
 
-/// A job that runs.
+/// A running job.
 pub(super) struct Drive {
     pub(super) job: Object,
     pub(super) store: Store,
@@ -29,7 +29,7 @@ pub(super) struct Drive {
     pub(super) client: reqwest::Client,
 }
 
-/// How a job ends, for now or for good.
+/// How a job ends, temporarily or permanently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     Succeeded,
@@ -66,7 +66,7 @@ impl End {
     }
 }
 
-/// Marks a queued job as running; false if it is not queued any more.
+/// Marks a queued job as running. Returns `false` if it is no longer queued.
 pub(super) fn begun(job: &mut Object, runner: &str) -> bool {
     let is_queued = text(job, "execution") == "queued";
     if is_queued {
@@ -82,7 +82,7 @@ fn millis_now() -> i64 {
 }
 
 impl Drive {
-    /// Runs the job and stores how it ends.
+    /// Runs the job and stores its result.
     pub(super) async fn run(mut self) -> Result<(), StoreError> {
         let mut end = self.chains().await?;
         if end == End::Retried && self.number("num_attempts") + 1.0 >= self.number("max_attempts") {
@@ -91,7 +91,7 @@ impl Drive {
         if end == End::Retried {
             let next = self.next_attempt();
             self.job.insert("next_attempt".to_owned(), json!(text(&next, "uuid")));
-            // Its UUID is new, and nothing excludes it.
+            // The job has a new UUID, and no other job excludes it.
             let _ = self.store.add_job(next, |_| None::<()>).await?;
         }
         self.save(Some(end)).await
@@ -113,7 +113,7 @@ impl Drive {
             match self.chain("onerror", "onerror_results").await {
                 Err(Stop::Store(error)) => return Err(error),
                 Err(Stop::Canceled) => return self.cancelled().await,
-                // The job has failed, whatever became of this.
+                // The job has failed, regardless of the result of this chain.
                 Ok(()) | Err(Stop::Error(_)) => {}
             }
         }
@@ -129,7 +129,7 @@ impl Drive {
         Ok(End::Canceled)
     }
 
-    /// Runs the tasks of a chain that have no results yet, within the time of the workflow.
+    /// Runs the tasks of a chain that have no results yet, within the timeout of the workflow.
     async fn chain(&mut self, chain: &str, results: &str) -> Result<(), Stop> {
         let tasks = self.job.get(chain).and_then(Value::as_array).cloned().unwrap_or_default();
         let done = self.job.get(results).and_then(Value::as_array).map_or(0, Vec::len);
@@ -178,7 +178,7 @@ impl Drive {
         self.job.extend(job.into_iter().filter(|(name, _)| !FROZEN.contains(&name.as_str())));
         self.save(None).await?;
         if results == "oncancel_results" {
-            // Nobody is left to be told of a failure.
+            // After a cancellation a failure has no further effect.
             return Ok(());
         }
         match error.as_str() {
@@ -188,8 +188,8 @@ impl Drive {
         }
     }
 
-    /// Stores the job. An end is its state, even if it was cancelled meanwhile, unless it is to go on later. Otherwise its
-    /// state is left as it is.
+    /// Stores the job. An end becomes its state, even if the job was cancelled meanwhile, unless the job is to continue later.
+    /// Without an end, the state stays as it is.
     async fn save(&mut self, end: Option<End>) -> Result<(), StoreError> {
         if end.is_some() {
             let elapsed = (millis_now() as f64 - self.number("started")) / 1_000.0;
@@ -208,7 +208,7 @@ impl Drive {
         Ok(())
     }
 
-    /// Adds to the results of a chain.
+    /// Appends an entry to the results of a chain.
     fn push(&mut self, results: &str, entry: Value) {
         match self.job.get_mut(results).and_then(Value::as_array_mut) {
             Some(entries) => entries.push(entry),
@@ -220,7 +220,7 @@ impl Drive {
         self.job.get(name).and_then(Value::as_f64).unwrap_or_default()
     }
 
-    /// The job that tries again.
+    /// Returns the job for the next attempt.
     fn next_attempt(&self) -> Object {
         let mut next = self.job.clone();
         let attempts = self.number("num_attempts") + 1.0;

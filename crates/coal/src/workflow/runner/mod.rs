@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The runner: takes queued jobs and runs them, a few at once.
+//! The runner: takes queued jobs and runs several of them at once.
 
 mod drive;
 
@@ -21,16 +21,16 @@ use super::store::{Object, Store, StoreError, text};
 use crate::timestamp::millis;
 use drive::Drive;
 
-/// Jobs that run at once.
+/// Maximum number of jobs that run at once.
 const SLOTS: usize = 16;
-/// How long a job may take to connect.
+/// Timeout for opening a connection of a job.
 const CONNECT: Duration = Duration::from_secs(5);
-/// The longest sleep; a wake ends it.
+/// Maximum time to sleep. A wake-up ends the sleep.
 const SLEEP: Duration = Duration::from_secs(3_600);
-/// How long to wait when the store does not work.
+/// Time to wait after a failure of the store.
 const BACK_OFF: Duration = Duration::from_secs(1);
 
-/// What the API tells the runner. Clones share it.
+/// The API's handle to the runner. Clones share it.
 #[derive(Debug, Clone)]
 pub(super) struct Runner(Arc<RunnerInner>);
 
@@ -41,7 +41,7 @@ struct RunnerInner {
     paused: AtomicBool,
 }
 
-/// A runner at work; dropping it ends all tasks.
+/// A working runner. Dropping it ends all tasks.
 #[derive(Debug)]
 pub(super) struct Working {
     stop: CancellationToken,
@@ -50,29 +50,29 @@ pub(super) struct Working {
 }
 
 impl Runner {
-    /// One that does not work yet.
+    /// Creates a runner that does not work yet.
     pub(super) fn new(store: Store) -> Self {
         let (wake, paused) = (Notify::new(), AtomicBool::new(false));
         Self(Arc::new(RunnerInner { store, wake, paused }))
     }
 
-    /// There may be a job to begin.
+    /// Wakes the runner, because there may be a job to start.
     pub(super) fn wake(&self) {
         self.0.wake.notify_one();
     }
 
-    /// Begins no job any more, until `resume`.
+    /// Starts no more jobs until [`resume`](Self::resume).
     pub(super) fn pause(&self) {
         self.0.paused.store(true, Ordering::SeqCst);
     }
 
-    /// Begins jobs again.
+    /// Starts jobs again.
     pub(super) fn resume(&self) {
         self.0.paused.store(false, Ordering::SeqCst);
         self.wake();
     }
 
-    /// Cancels what is said to run and does not, and begins to work.
+    /// Cancels the jobs that are marked as running but are not, and starts to work.
     pub(super) async fn start(&self, variables: Arc<Vec<(String, String)>>) -> Result<Working, StoreError> {
         crate::net::use_ring();
         let client = reqwest::Client::builder()
@@ -110,7 +110,7 @@ impl Runner {
 }
 
 impl Working {
-    /// Ends everything in the middle.
+    /// Ends all jobs at once.
     pub(super) async fn stop(&self) {
         self.stop.cancel();
         self.tasks.close();
@@ -118,7 +118,7 @@ impl Working {
     }
 }
 
-/// What takes jobs.
+/// Takes jobs from the queue and starts them.
 struct Worker {
     runner: Runner,
     id: String,
@@ -139,12 +139,12 @@ impl Worker {
                     BACK_OFF
                 }
             };
-            // An error says that it has slept to the end.
+            // An error means that the sleep was not interrupted.
             let _ = tokio::time::timeout(sleep, self.runner.0.wake.notified()).await;
         }
     }
 
-    /// Begins all jobs whose time has come; returns how long the next one has.
+    /// Starts all jobs that are due. Returns the time until the next job is due.
     async fn begin_due(&self, slots: &Arc<Semaphore>) -> Result<Duration, StoreError> {
         let mut sleep = SLEEP;
         for job in self.runner.0.store.jobs_in("queued").await? {
@@ -154,7 +154,7 @@ impl Worker {
                 sleep = sleep.min(Duration::from_millis(left));
                 continue;
             }
-            // The semaphore is never closed.
+            // This cannot fail, because the semaphore is never closed.
             let Ok(slot) = Arc::clone(slots).acquire_owned().await else { return Ok(SLEEP) };
             if self.runner.0.paused.load(Ordering::SeqCst) {
                 break;
@@ -177,7 +177,7 @@ impl Worker {
                 tracing::warn!(%error, job = uuid, "a job cannot be stored");
             }
             drop(slot);
-            // It may have put itself, or a next attempt, into the queue.
+            // The job may have queued itself, or a next attempt.
             runner.wake();
         });
         Ok(())

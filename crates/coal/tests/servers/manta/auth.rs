@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Who is let in.
+//! Authentication and authorization.
 
 use std::time::{Duration, SystemTime};
 
@@ -17,7 +17,7 @@ use crate::within;
 const VADER: &str = "uuid=86055c40-2547-11e2-8a6b-4bb37edc84ba, ou=users, o=smartdc";
 const TARKIN: &str = "uuid=b6f7e3a1-0c55-4a5e-9d2f-0d8d3c3f0e11";
 
-/// Private and public keys of the kinds that people have.
+/// Private and public keys of the usual kinds.
 const KEYS: [(&str, &str); 3] = [
     (
         include_str!("../../../../http-signature/tests/data/keys/rsa"),
@@ -33,7 +33,7 @@ const KEYS: [(&str, &str); 3] = [
     ),
 ];
 
-/// The entry of a key below its owner, and how to sign with it.
+/// Returns the entry of a key below its owner, and a signer with this key.
 fn key(owner: &str, name: &str, (private, public): (&str, &str)) -> (String, Signer) {
     let public = public.trim();
     let fingerprint = PublicKey::from_openssh(public).unwrap().md5_fingerprint();
@@ -43,7 +43,7 @@ fn key(owner: &str, name: &str, (private, public): (&str, &str)) -> (String, Sig
     (entry, signer(name, private))
 }
 
-/// A Manta whose directory has more entries.
+/// Starts a Manta whose directory has more entries.
 async fn with_entries(entries: &str) -> Manta {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("accounts.ldif");

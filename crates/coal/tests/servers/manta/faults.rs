@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What can be made to go wrong with Manta.
+//! The faults of Manta.
 
 use coal::manta::{MantaFault, MantaFaultRule};
 use reqwest::Method;
@@ -16,7 +16,7 @@ fn once(fault: MantaFault) -> MantaFaultRule {
     MantaFaultRule::new(fault).times(1)
 }
 
-/// Whether a PUT of this text gets an answer.
+/// Returns whether a PUT of this text gets an answer.
 async fn put_is_answered(manta: &Manta, text: &'static str) -> bool {
     within(manta.request(Method::PUT, OBJECT).body(text).send()).await.is_ok()
 }

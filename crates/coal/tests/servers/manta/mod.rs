@@ -21,7 +21,7 @@ use serde_json::Value;
 
 use crate::within;
 
-/// A datacenter with a Manta, and somebody who uses it.
+/// A datacenter with a Manta, and a client of it.
 struct Manta {
     datacenter: Datacenter,
     http: Client,
@@ -29,7 +29,7 @@ struct Manta {
 }
 
 impl Manta {
-    /// Uses it as the admin.
+    /// Starts a Manta with the admin as the client.
     async fn start() -> Self {
         Self::of(Datacenter::builder()).await
     }
@@ -37,7 +37,7 @@ impl Manta {
     async fn of(builder: DatacenterBuilder) -> Self {
         let datacenter = within(builder.manta(MantaMode::Local).start()).await.unwrap();
         let signer = account_signer(&datacenter, "admin");
-        // Built together with imgapi, reqwest has TLS and does not choose who encrypts.
+        // Built together with imgapi, reqwest has TLS but does not choose a cryptography provider.
         let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
         let http = Client::builder().no_proxy().build().unwrap();
         Self { datacenter, http, signer }
@@ -51,7 +51,7 @@ impl Manta {
         self.server().faults()
     }
 
-    /// The headers that sign a request of now.
+    /// Returns the headers of a signature with the current date.
     fn signature(&self) -> HeaderMap {
         sign(&self.signer, SystemTime::now())
     }
@@ -83,19 +83,19 @@ impl Manta {
         within(self.request(Method::DELETE, path).send()).await.unwrap()
     }
 
-    /// Files of contents, complete or not.
+    /// Returns the number of content files, complete or not.
     fn contents(&self) -> usize {
         std::fs::read_dir(self.datacenter.data_dir().join("manta/objects")).unwrap().count()
     }
 }
 
-/// Signs with the key that coal has made for the account.
+/// Returns a signer with the key that coal created for the account.
 fn account_signer(datacenter: &Datacenter, login: &str) -> Signer {
     let pem = std::fs::read_to_string(datacenter.key_file(login)).unwrap();
     signer(&format!("/{login}"), &pem)
 }
 
-/// Signs as `/ACCOUNT` or `/ACCOUNT/USER` with a private key in PEM.
+/// Returns a signer for `/ACCOUNT` or `/ACCOUNT/USER` with a private key in PEM.
 fn signer(name: &str, pem: &str) -> Signer {
     let key = PrivateKey::from_pem(pem).unwrap();
     Signer::new(format!("{name}/keys/{}", key.md5_fingerprint()), key).unwrap()
@@ -110,7 +110,7 @@ fn sign(signer: &Signer, at: SystemTime) -> HeaderMap {
     headers
 }
 
-/// The status and the code of an error.
+/// Returns the status and the code of an error.
 async fn code(answer: Response) -> (u16, String) {
     let status = answer.status().as_u16();
     let body: Value = within(answer.json()).await.unwrap();
@@ -122,7 +122,7 @@ fn header<'a>(answer: &'a Response, name: &str) -> &'a str {
     answer.headers().get(name).map_or("", |value| value.to_str().unwrap())
 }
 
-/// Looks again and again until it holds.
+/// Polls until the condition holds.
 async fn until(what: impl Fn() -> bool) {
     within(async {
         while !what() {

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Requests byte by byte.
+//! Requests that are sent byte by byte.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -10,11 +10,11 @@ use tokio::net::TcpStream;
 use super::Manta;
 use crate::within;
 
-/// A connection that a request was begun on.
+/// A connection on which a request has begun.
 pub(super) struct Raw(TcpStream);
 
 impl Raw {
-    /// Sends the head of a signed PUT, with these header lines besides.
+    /// Sends the head of a signed PUT, with these additional header lines.
     pub(super) async fn put(manta: &Manta, path: &str, lines: &str) -> Self {
         let mut head = format!("PUT {path} HTTP/1.1\r\nhost: manta\r\n{lines}");
         for (name, value) in &manta.signature() {
@@ -30,7 +30,7 @@ impl Raw {
         within(self.0.write_all(text.as_bytes())).await.unwrap();
     }
 
-    /// The next head, up to its blank line.
+    /// Reads the next head, up to its blank line.
     pub(super) async fn head(&mut self) -> String {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {

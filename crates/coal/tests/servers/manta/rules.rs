@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What Manta's front end promises.
+//! The rules of Manta's front end.
 
 use reqwest::Method;
 

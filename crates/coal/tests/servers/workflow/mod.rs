@@ -20,7 +20,7 @@ struct Api {
 }
 
 fn client() -> Client {
-    // The choice of cryptography has been made by the server that was started before.
+    // The server, which was started before, has chosen the cryptography provider.
     Client::builder().no_proxy().build().unwrap()
 }
 
@@ -74,7 +74,7 @@ impl Api {
         job["uuid"].as_str().unwrap().to_owned()
     }
 
-    /// The job when it meets the condition.
+    /// Waits until the job meets the condition, and returns it.
     async fn until(&self, uuid: &str, meets: impl Fn(&Value) -> bool) -> Value {
         crate::within(async {
             loop {
@@ -88,7 +88,7 @@ impl Api {
         .await
     }
 
-    /// Runs a job to its end.
+    /// Runs a job to its end and returns it.
     async fn run(&self, chains: Value) -> Value {
         let uuid = self.job(chains, json!({})).await;
         self.ended(&uuid).await
