@@ -30,7 +30,7 @@ pub(super) async fn get_dataset(params: RawPathParams) -> Response {
     moved(&target(params.iter().next().map_or("", |(_, dataset)| dataset)))
 }
 
-/// Returns the image's path of a dataset, which is named by its UUID or by a URN `[cloud:creator:]name[:version]`.
+/// Returns the path of the image for a dataset, which is named by its UUID or by a URN `[cloud:creator:]name[:version]`.
 fn target(dataset: &str) -> String {
     if dataset.parse::<Uuid>().is_ok() {
         return format!("/images/{dataset}");

@@ -102,7 +102,7 @@ impl Machines {
         Ok(vms.iter().map(|vm| address(vm, nic_tag).map(str::to_owned)).collect())
     }
 
-    /// Returns the VM if `owner` owns it; if `owner` is `None`, anybody may.
+    /// Returns the VM. With an `owner`, only a VM of this account is found.
     ///
     /// # Errors
     /// `Refused` with 404 if there is no such VM.

@@ -272,7 +272,7 @@ impl JobsInner {
                     self.forget(job.task);
                     is_stale = true;
                 }
-                // If this attempt was rejected for any reason but that the job exists, no earlier attempt has arrived.
+                // If this attempt was rejected for any reason other than that the job exists, no earlier attempt has arrived.
                 Created::No(error) | Created::NoSuchWorkflow(error) => {
                     return Err(unknown.unwrap_or(error));
                 }

@@ -226,17 +226,17 @@ impl Image {
         self.state
     }
 
-    /// Whether the image was activated.
+    /// Returns whether the image was activated.
     pub fn activated(&self) -> bool {
         self.activated
     }
 
-    /// Whether the image is disabled; meaningful once activated.
+    /// Returns whether the image is disabled; meaningful once activated.
     pub fn disabled(&self) -> bool {
         self.disabled
     }
 
-    /// Whether every account may see the image once activated.
+    /// Returns whether every account may see the image once activated.
     pub fn public(&self) -> bool {
         self.public
     }

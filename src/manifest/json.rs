@@ -18,7 +18,7 @@ use serde_json::{Map, Number, Value};
 /// Returns the text of `JSON.stringify(value)`.
 ///
 /// # Errors
-/// Only when a `Serialize` implementation fails; those of this room do not.
+/// A `Serialize` implementation fails; those of this room do not.
 pub fn compact<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::Error> {
     render(value, CompactFormatter)
 }
@@ -26,7 +26,7 @@ pub fn compact<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::E
 /// Returns the text of `JSON.stringify(value, null, 2)`.
 ///
 /// # Errors
-/// Only when a `Serialize` implementation fails; those of this room do not.
+/// A `Serialize` implementation fails; those of this room do not.
 pub fn pretty<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::Error> {
     render(value, PrettyFormatter::new())
 }
@@ -34,7 +34,7 @@ pub fn pretty<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::Er
 /// Returns the text of `JSON.stringify(value, null, 4)`.
 ///
 /// # Errors
-/// Only when a `Serialize` implementation fails; those of this room do not.
+/// A `Serialize` implementation fails; those of this room do not.
 pub fn indented_by_four<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::Error> {
     render(value, PrettyFormatter::with_indent(b"    "))
 }

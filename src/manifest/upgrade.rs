@@ -22,7 +22,7 @@ const DROPPED: &[&str] = &[
     "_url",
 ];
 
-/// Length of a date without seconds, `2011-05-17T11:53Z`, and the position at which they are inserted.
+/// Length of a date without seconds, `2011-05-17T11:53Z`, and the position at which the seconds are inserted.
 const WITHOUT_SECONDS: usize = "2011-05-17T11:53Z".len();
 const SECONDS_AT: usize = "2011-05-17T11:53".len();
 

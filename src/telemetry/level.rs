@@ -126,7 +126,7 @@ impl Settings {
         Level::from_number(u64::from(self.level.load(Ordering::Relaxed)))
     }
 
-    /// Whether records name the source line that wrote them (`src`).
+    /// Returns whether records name the source line that wrote them (`src`).
     pub(super) fn source(&self) -> bool {
         self.source.load(Ordering::Relaxed)
     }

@@ -38,7 +38,7 @@ pub struct ListQuery {
     pub tags: Vec<(String, String)>,
     /// Billing tags the images must all have.
     pub billing_tags: Vec<String>,
-    /// The channel that the images must be in. The caller sets it, because every route treats channels alike.
+    /// The channel that the images must be in. The calling code sets it, because all routes share the rules for channels.
     pub channel: Option<String>,
     /// The most images to return; at least 1.
     pub limit: Option<u64>,
@@ -46,7 +46,7 @@ pub struct ListQuery {
     pub marker: Option<Marker>,
     /// The order of the result.
     pub sort: SortDirection,
-    /// Whether the caller may read active images only. The caller sets it, as it sets the channel.
+    /// Whether the client may read active images only. The calling code sets it, as it sets the channel.
     pub active_only: bool,
 }
 

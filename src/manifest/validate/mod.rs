@@ -166,7 +166,7 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// Returns the problem with a required member that is absent, if its absence is one.
+    /// Returns the problem with an absent member of the required set; `None` if it may be absent.
     fn absence(&self, name: &'static str) -> Option<FieldError> {
         match name {
             "published_at" | "files" if !self.activated => None,

@@ -39,7 +39,7 @@ pub(super) fn image_size(subject: &Subject<'_>, value: &Value, problems: &mut Ve
     }
 }
 
-/// Returns the problem with one of these members that is absent, if its absence is one.
+/// Returns the problem with one of these members if it is absent; `None` if it may be absent.
 pub(super) fn absence(subject: &Subject<'_>, name: &str) -> Option<FieldError> {
     belongs(subject).then(|| FieldError::missing(name))
 }

@@ -213,27 +213,27 @@ impl View {
         self.flags
     }
 
-    /// Whether the flags say active: activated and not disabled. ListImages selects by this.
+    /// Returns whether the flags say active: activated and not disabled. ListImages selects by this.
     pub fn is_active(&self) -> bool {
         self.flags.meet(Flags(Flags::ACTIVATED.0 | Flags::DISABLED.0), Flags::ACTIVATED)
     }
 
-    /// Whether a job makes the image.
+    /// Returns whether a job makes the image.
     pub fn is_of_job(&self) -> bool {
         self.flags.has(Flags::OF_JOB)
     }
 
-    /// Whether the image was activated.
+    /// Returns whether the image was activated.
     pub fn activated(&self) -> bool {
         self.flags.has(Flags::ACTIVATED)
     }
 
-    /// Whether the image is disabled; meaningful once activated.
+    /// Returns whether the image is disabled; meaningful once activated.
     pub fn disabled(&self) -> bool {
         self.flags.has(Flags::DISABLED)
     }
 
-    /// Whether every account may see the image once activated.
+    /// Returns whether every account may see the image once activated.
     pub fn public(&self) -> bool {
         self.flags.has(Flags::PUBLIC)
     }

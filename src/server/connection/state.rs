@@ -106,7 +106,7 @@ impl ConnectionState {
         }
     }
 
-    /// Whether the client is on this host.
+    /// Returns whether the client is on this host.
     pub(in crate::server) fn is_local(&self) -> bool {
         self.local
     }
@@ -134,7 +134,7 @@ impl ConnectionState {
         }
     }
 
-    /// Whether the client has closed its side.
+    /// Returns whether the client has closed its side.
     pub(super) fn at_eof(&self) -> bool {
         self.at_eof.load(Ordering::Relaxed)
     }

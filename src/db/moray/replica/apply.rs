@@ -126,7 +126,7 @@ impl ReplicaInner {
     }
 }
 
-/// Returns whether Moray returns a record exactly as it was put. Moray's index columns convert numbers to strings, and
+/// Reports whether Moray returns a record exactly as it was put. Moray's index columns convert numbers to strings, and
 /// other processes read the converted values.
 fn comes_back_as_put(image: &Image) -> bool {
     let record = image.record();

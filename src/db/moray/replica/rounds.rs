@@ -19,7 +19,7 @@ use crate::telemetry::err;
 
 /// The time from the start of a round to the start of the next.
 const INTERVAL: Duration = Duration::from_millis(350);
-/// After a long round there is a pause of one `PAUSE`th of its duration.
+/// After a long round there is a pause: the duration of the round divided by `PAUSE`.
 const PAUSE: u32 = 4;
 /// The time between rounds without reads and writes.
 const IDLE_INTERVAL: Duration = Duration::from_secs(10);
@@ -211,7 +211,7 @@ impl Keeper {
         Ok(outcome)
     }
 
-    /// Returns whether it is time to count the rows. A round that a read may be waiting for does not count.
+    /// Returns whether it is time to count the rows. A round that a read may be waiting for does not count them.
     fn is_count_due(&self, began: Instant) -> bool {
         match self.shared.is_in_use() {
             true => began >= self.count_after && !self.has_rested,
