@@ -4,7 +4,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 #
-# Signs the word "message" with every key and hash, by OpenSSL, and prints a line for each: key, algorithm, signature.
+# Signs the word "message" with OpenSSL, with every key and hash, and prints a line for each: key, algorithm, signature.
 
 set -o errexit -o nounset -o pipefail
 cd "$(dirname "$0")/keys"
@@ -12,7 +12,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 printf message >"$work/message"
 
-# OpenSSL does not read the form of OpenSSH.
+# OpenSSL cannot read OpenSSH's format.
 readable() { # KEY
     cp "$1" "$work/key"
     chmod 600 "$work/key"

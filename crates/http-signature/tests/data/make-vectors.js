@@ -4,7 +4,7 @@
  * file, You can obtain one at https://mozilla.org/MPL/2.0/.
  */
 
-// Writes vectors.json: requests that npm http-signature 1.4 signed with the keys beside it. Run where that package is
+// Writes vectors.json: requests that npm http-signature 1.4 signed with the keys in this directory. Run it where that package is
 // installed: `NODE_PATH=../../../../test/interop/node_modules node make-vectors.js`.
 'use strict';
 

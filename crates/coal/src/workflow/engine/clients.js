@@ -4,7 +4,7 @@
  * file, You can obtain one at https://mozilla.org/MPL/2.0/.
  */
 
-// Clients of HTTP as restify has them, and those of Triton's services on top.
+// HTTP clients with restify's interface, and clients of Triton's services built on them.
 
 function RestError(status, body, text) {
     var parsed = body && typeof (body) === 'object' ? body : {};
@@ -35,7 +35,7 @@ function queryOf(query) {
     }).join('&');
 }
 
-// `json`: bodies are JSON both ways; otherwise text.
+// With `json`, request and response bodies are JSON; otherwise they are text.
 function createClient(options, json) {
     var given = typeof (options) === 'string' ? {url: options} : options;
     if (!given || typeof (given.url) !== 'string') {
@@ -149,14 +149,14 @@ function createStringClient(options) {
     return createClient(options, false);
 }
 
-// The optional arguments before the callback.
+// Separates the optional arguments from the callback, which comes last.
 function optional(list) {
     var args = argumentsFrom(list, 0);
     var cb = args.pop();
     return {args: args, cb: cb};
 }
 
-// A service: `this.client`, and calls that end with (err, object, res).
+// Returns a client class of a service. It has `this.client`, and methods that call back with (err, object, res).
 function service(methods) {
     function Client(options) {
         if (!(this instanceof Client)) {
@@ -193,7 +193,7 @@ function imagePath(uuid, rest, query) {
     return '/images/' + uuid + (rest || '') + (text ? '?' + text : '');
 }
 
-// `(uuid[, account[, options]], cb)`, as most calls of IMGAPI have it.
+// Returns a method with the arguments `(uuid[, account[, options]], cb)`, as most methods of IMGAPI's client have them.
 function imageCall(method, rest, fixed) {
     return function (uuid) {
         var call = optional(argumentsFrom(arguments, 1));
@@ -220,7 +220,7 @@ var IMGAPI = service({
         var place = {path: imagePath(uuid, '', query), headers: (call.args[1] || {}).headers};
         this.client.post(place, data, ended(call.cb));
     },
-    // `(manifest | uuid, options, cb)`; with `options.source` the manifest is fetched from there.
+    // Arguments: `(manifest | uuid, options, cb)`. With `options.source`, the manifest is fetched from there.
     adminImportImage: function (manifest, options, cb) {
         var uuid = typeof (manifest) === 'string' ? manifest : manifest.uuid;
         var query = {action: 'import', skip_owner_check: options.skipOwnerCheck || undefined, source: options.source};

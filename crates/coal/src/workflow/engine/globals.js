@@ -4,7 +4,7 @@
  * file, You can obtain one at https://mozilla.org/MPL/2.0/.
  */
 
-// What every task sees: timers, console, Buffer. `host` is the outside.
+// The globals of every task: timers, console, Buffer. `host` contains the host functions.
 
 var waiting = {};
 var lastId = 0;
@@ -46,7 +46,7 @@ function setInterval(handler, millis) {
     var args = argumentsFrom(arguments, 2);
     var id;
     function again() {
-        // The same number, so that it can be cleared.
+        // The timer keeps its id, so that it can be cleared.
         waiting[id] = again;
         host.timer(id, Math.max(1, Number(millis) || 0));
         handler.apply(null, args);
@@ -94,7 +94,7 @@ function format(template) {
     return [text].concat(args.map(inspect)).join(' ');
 }
 
-// A logger as bunyan's: an object or an error may come first.
+// Creates a logger with bunyan's interface: the first argument may be an object or an error.
 function createLogger() {
     var logger = {
         child: function () {
@@ -153,7 +153,7 @@ function bytesOfBase64(text) {
     return bytes;
 }
 
-// A list of bytes with the conversions that tasks use: utf8, base64 and hex.
+// An array of bytes with the conversions that tasks use: utf8, base64 and hex.
 function Buffer(value, encoding) {
     var bytes = value;
     if (typeof (value) === 'string') {

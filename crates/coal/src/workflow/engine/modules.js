@@ -4,9 +4,9 @@
  * file, You can obtain one at https://mozilla.org/MPL/2.0/.
  */
 
-// The modules that a task can name.
+// The modules that a task can request by name.
 
-// Calls `step(cb)` for one after another; the first error ends it.
+// Calls `step(cb)` for the elements one after another. The first error ends it.
 function inTurn(steps, step, cb) {
     var results = [];
     function next(index) {
@@ -26,7 +26,7 @@ function inTurn(steps, step, cb) {
     next(0);
 }
 
-// All at once; the first error ends it.
+// Calls `step(cb)` for all elements at once. The first error ends it.
 function atOnce(steps, step, cb) {
     var left = steps.length;
     var over = false;
@@ -51,7 +51,7 @@ function nothing() {
     return undefined;
 }
 
-// Over a list, without results.
+// Iterates over a list, without results.
 function each(how) {
     return function (list, step, cb) {
         how(list || [], step, function (err) {
@@ -60,7 +60,7 @@ function each(how) {
     };
 }
 
-// Over functions, in a list or an object, with results in the same shape.
+// Calls functions in a list or an object, with results in the same shape.
 function functions(how) {
     return function (tasks, cb) {
         var names = Object.keys(tasks);
@@ -127,7 +127,7 @@ var asyncModule = {
     }
 };
 
-// vasync's results: one operation for each function or input.
+// Collects results as vasync does: one operation for each function or input.
 function operations(how, options, list, step, cb) {
     var results = {operations: [], successes: [], nerrors: 0, ndone: 0};
     how(list, function (one, done) {
@@ -237,7 +237,7 @@ var modules = {
     'verror': {VError: VError, WError: VError}
 };
 
-// What a task sees that names none.
+// The modules of a task that names none.
 var defaultModules = {
     urlModule: 'url', uuid: 'uuid', restify: 'restify', async: 'async', sdcClients: 'sdc-clients', vasync: 'vasync',
     verror: 'verror'

@@ -4,7 +4,7 @@
  * file, You can obtain one at https://mozilla.org/MPL/2.0/.
  */
 
-// The attempts of a task and its fallback. `input` is JSON: the task, the job and the variables.
+// Runs the attempts of a task and its fallback. `input` is JSON: the task, the job and the variables.
 
 var given = JSON.parse(input);
 var task = given.task;
@@ -46,12 +46,12 @@ function finish(error, result) {
     } catch (e) {
         done = JSON.stringify({result: '', error: String(e), job: JSON.parse(input).job});
     }
-    // For what goes on in the background.
+    // Tells code that still runs in the background.
     job.timeToDie = true;
     host.done(done);
 }
 
-// Calls `start(cb)`; after the task's time, or the first call of `cb`, `end(err, result)` is called once.
+// Calls `start(cb)`. Calls `end(err, result)` once: after the first call of `cb`, or after the task's timeout.
 function within(start, end) {
     var timer = null;
     var ended = false;
@@ -97,7 +97,7 @@ function attempt(body, fallback, count) {
 }
 
 function evaluated(source) {
-    // Outside of this function and of strict mode.
+    // An indirect eval: it runs in the global scope and without strict mode.
     var value = (0, eval)('(' + source + ')');
     if (typeof (value) !== 'function') {
         throw new TypeError('opt.task.body (String) must be a Function source');
