@@ -2,24 +2,23 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Files that need each other: none may, because neither of them can be understood alone.
+//! Circular imports between files. There must be none, because neither file of a circle can be understood alone.
 //!
-//! What a file imports is followed through re-exports to the file that defines it. A module and the modules within it may
-//! know each other.
+//! An import is followed through re-exports to the file that defines the item. A module and its submodules may import each other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::{code, sources};
 
-/// The path of a module, from the crate's root, and so of the file that has its code.
+/// The path of a module from the crate's root. It also identifies the file with the module's code.
 type Module = Vec<String>;
 
-/// What stands in a file.
+/// The names in a file.
 struct File {
     /// The paths that its code names.
     paths: Vec<Vec<String>>,
-    /// What it calls by a name of its own: the last part of each path that it imports.
+    /// Imported names, each with the path that it stands for.
     imports: BTreeMap<String, Vec<String>>,
 }
 
@@ -32,7 +31,7 @@ fn module_of(path: &Path) -> Module {
     module
 }
 
-/// The paths of an import: one for each name in its braces.
+/// Adds the paths of an import: one for each name in its braces.
 fn expand(prefix: &[String], tree: &str, paths: &mut Vec<Vec<String>>) {
     let parts = |text: &str| -> Vec<String> {
         let text = text.split(" as ").next().unwrap();
@@ -60,13 +59,13 @@ fn expand(prefix: &[String], tree: &str, paths: &mut Vec<Vec<String>>) {
 }
 
 fn read(text: &str) -> File {
-    // Tests within a file may use what is above it.
+    // Unit tests may use the modules above their file.
     let text = code(text);
     let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
     let compact = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let (mut paths, mut imports) = (Vec::new(), BTreeMap::new());
     for statement in compact.split(['}', ';']).flat_map(|part| part.rsplit_once("use ").map(|(_, it)| it)) {
-        // A list in braces was cut off at its end: it is taken from the whole text.
+        // A list in braces was cut off at its end, so it is read from the whole text.
         let start = statement.as_ptr() as usize - compact.as_ptr() as usize;
         let Some(tree) = compact[start..].split(';').next() else { continue };
         let before = &compact[..start - "use ".len()];
@@ -88,7 +87,7 @@ fn read(text: &str) -> File {
     File { paths, imports }
 }
 
-/// A path from the crate's root; `None` for one that leads to another crate.
+/// Returns a path from the crate's root; `None` if it leads to another crate.
 fn absolute(files: &BTreeMap<Module, File>, within: &Module, path: &[String]) -> Option<Vec<String>> {
     let mut base = within.clone();
     let mut path = path.iter().peekable();
@@ -116,7 +115,7 @@ fn absolute(files: &BTreeMap<Module, File>, within: &Module, path: &[String]) ->
     Some(base)
 }
 
-/// The module whose file defines what a path means.
+/// Returns the module whose file defines the item that a path names.
 fn definer(files: &BTreeMap<Module, File>, path: &[String], steps: usize) -> Module {
     let known = (0..=path.len()).rev().find(|length| files.contains_key(&path[..*length])).unwrap();
     let (module, rest) = (path[..known].to_vec(), &path[known..]);
@@ -134,7 +133,7 @@ fn is_related(one: &Module, other: &Module) -> bool {
     one.starts_with(other) || other.starts_with(one)
 }
 
-/// The modules that each one needs.
+/// Returns the modules that each module needs.
 fn needs(files: &BTreeMap<Module, File>) -> BTreeMap<&Module, BTreeSet<Module>> {
     let of = |module: &Module, file: &File| {
         let paths = file.paths.iter().filter_map(|path| absolute(files, module, path));
@@ -143,7 +142,7 @@ fn needs(files: &BTreeMap<Module, File>) -> BTreeMap<&Module, BTreeSet<Module>> 
     files.iter().map(|(module, file)| (module, of(module, file))).collect()
 }
 
-/// The modules that need themselves, through others.
+/// Returns the modules that need themselves through other modules.
 fn in_circles(needs: &BTreeMap<&Module, BTreeSet<Module>>) -> Vec<String> {
     let needs_itself = |module: &Module| {
         let mut seen = BTreeSet::new();

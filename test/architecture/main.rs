@@ -10,7 +10,7 @@ mod circles;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The rooms from the top. What a room uses stands below it.
+/// The rooms from top to bottom. A room uses only rooms below it.
 const ROOMS: [&str; 21] = [
     "adm",
     "manta_setup",
@@ -35,7 +35,7 @@ const ROOMS: [&str; 21] = [
     "manifest",
 ];
 
-/// Most lines of a file of the product, and of one of its tests.
+/// Maximum number of lines of a source file, and of a test file.
 const MAX_LINES: usize = 500;
 const MAX_LINES_OF_TESTS: usize = 600;
 
@@ -43,10 +43,10 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The rooms of `images`, from the top. The files beside them are below all.
+/// The rooms of `images`, from top to bottom. The files beside them are below all rooms.
 const ROOMS_OF_IMAGES: [&str; 6] = ["integrity", "jobs", "lifecycle", "files", "record", "archive"];
 
-/// Every Rust file below these folders of the repository, as path and text.
+/// Returns every Rust file below these folders of the repository, as path and text.
 fn sources(folders: &[&str]) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     let mut open: Vec<PathBuf> = folders.iter().map(|folder| root().join(folder)).collect();
@@ -65,20 +65,20 @@ fn sources(folders: &[&str]) -> Vec<(PathBuf, String)> {
     found
 }
 
-/// The room a file is in; `None` for `main.rs` and `lib.rs`, which stand above all.
+/// Returns the room of a file; `None` for `main.rs` and `lib.rs`, which are above all rooms.
 fn room_of(path: &Path) -> Option<&str> {
     let name = path.strip_prefix("src").unwrap().components().next()?.as_os_str().to_str()?;
     let name = name.strip_suffix(".rs").unwrap_or(name);
     if matches!(name, "main" | "lib") { None } else { Some(name) }
 }
 
-/// Source text without comments, so that prose may name whatever it likes.
+/// Removes the comments of a source text, because comments may mention any room.
 fn code(text: &str) -> String {
     let lines = text.lines().map(|line| line.find("//").map_or(line, |start| &line[..start]));
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The rooms that a file refers to, as `crate::room` or in a list after `crate::{`.
+/// Returns the rooms that a file refers to, as `crate::room` or in a list after `crate::{`.
 fn used_rooms(code: &str) -> Vec<&'static str> {
     let compact: String = code.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut used = Vec::new();
@@ -143,7 +143,7 @@ fn only_images_uses_database_and_storage_together() {
         let files = sources(&["src"]).into_iter().filter(|(path, _)| room_of(path) == Some(room));
         files.into_iter().any(|(_, text)| used_rooms(&code(&text)).contains(&used))
     };
-    // The server makes both, and hands them over.
+    // The server creates both and passes them on.
     for room in ROOMS.iter().filter(|room| !matches!(**room, "images" | "server")) {
         assert!(!(uses(room, "db") && uses(room, "storage")), "{room}");
     }

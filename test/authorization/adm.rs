@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! `imgapi adm` where the service knows its users.
+//! `imgapi adm` with a service that has users.
 
 use std::io::Write;
 use std::path::Path;
@@ -12,13 +12,13 @@ use serde_json::json;
 
 use crate::support::{Key, Server};
 
-/// Lists the workers of a server, with these options and this standard input.
+/// Runs `imgapi adm workers` with these options and this standard input.
 fn workers(server: &Server, options: &[&str], input: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_imgapi"));
     command.args(["adm", "-f"]).arg(server.dc.config_file()).args(options).arg("workers");
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // It may have ended, because of something else.
+    // The command may already have ended because of another error.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     child.wait_with_output().unwrap()
 }

@@ -60,7 +60,7 @@ async fn users_have_passwords() {
         assert_eq!(answer.headers["www-authenticate"], "Basic realm=\"imgapi\", charset=\"UTF-8\"");
         None
     };
-    // Twice: the second time it is remembered.
+    // The second time, the server remembers the password.
     for _ in 0..2 {
         assert_eq!(ping("user", "s3cret:with:colons").await.as_deref(), Some("user"));
         assert_eq!(ping("constructor", "pässword").await.as_deref(), Some("constructor"));
@@ -92,7 +92,7 @@ async fn changes_want_a_password_and_reads_do_not() {
     server.stop().await;
 }
 
-/// Hashing all of them would take far longer than the few that have a turn.
+/// Hashing all passwords would take far longer than hashing the few that are let through at a time.
 #[tokio::test]
 async fn a_crowd_with_wrong_passwords_does_not_keep_a_user_waiting() {
     let server = start("private").await;
@@ -107,7 +107,7 @@ async fn a_crowd_with_wrong_passwords_does_not_keep_a_user_waiting() {
     let (crowd, _) = tokio::join!(futures_util::future::join_all(crowd), user);
     assert!(crowd.iter().all(|status| [401, 503].contains(status)), "{crowd:?}");
     assert!(crowd.contains(&401) && crowd.contains(&503), "{crowd:?}");
-    // Once it has been right it is known, whoever else comes.
+    // A password that was right once is remembered, regardless of other callers.
     with_password(server.get("/ping"), "user", "s3cret:with:colons").send().await.json();
     let again = (0..100).map(async |number| {
         with_password(server.get("/ping"), "user", &format!("wronger{number}")).send().await.status

@@ -2,14 +2,14 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What the server tells whom.
+//! What each caller may see.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::{Key, Server};
 
-/// The records of the log that have this member.
+/// Returns the log records with this member.
 fn log_records(server: &Server, name: &str, value: &str) -> Vec<Value> {
     let text = std::fs::read_to_string(server.dc.log_file()).unwrap();
     let records = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -86,7 +86,7 @@ async fn admin_fields_are_for_users() {
         server.get(&format!("{target}?inclAdminFields=false")).send().await.json();
         assert_eq!(server.get(&format!("{target}?inclAdminFields=x")).send().await.status, 422);
     }
-    // GetImage looks for the image first.
+    // GetImage looks up the image before it checks the parameter.
     let hidden = server.get(&format!("/images/{draft}?inclAdminFields=true")).send().await;
     assert_eq!(hidden.status, 404);
     server.stop().await;
@@ -99,7 +99,7 @@ async fn without_authentication_everybody_is_anonymous_and_may_change_everything
     let wrong = |method, target: &str| server.request(method, target).header("authorization", "nonsense");
     wrong(Method::GET, &format!("/images/{draft}")).send().await.json();
     assert_eq!(wrong(Method::GET, &format!("/images/{draft}/file")).send().await.status, 200);
-    // The restrictions of 4.13.1 stay.
+    // The restrictions of 4.13.1 still apply.
     assert_eq!(wrong(Method::GET, "/images?state=all").send().await.json(), json!([]));
     assert_eq!(wrong(Method::GET, "/images?state=unactivated").send().await.json(), json!([]));
     wrong(Method::GET, "/images?inclAdminFields=true").send().await.unauthorized();

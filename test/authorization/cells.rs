@@ -2,21 +2,21 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Every cell of `table.txt` as a request.
+//! Sends every cell of `table.txt` as a request.
 
 use futures_util::{StreamExt, stream};
 
 use crate::support::{Answer, EMPEROR, Key, LUKE, Request, Server, VADER};
 use crate::table::{Row, rows};
 
-/// The least that has to be checked.
+/// Minimum number of cells to check.
 const LEAST_CELLS: usize = 450;
 /// A page of the documentation.
 const PAGE: &str = "index.html";
-/// Requests at a time.
+/// Number of concurrent requests.
 const CONCURRENCY: usize = 4;
 
-/// The callers in the table's order: name, key, account.
+/// The callers in the order of the table: name, key, account.
 pub(crate) const CALLERS: [(&str, Option<Key>, Option<&str>); 6] = [
     ("anonymous", None, None),
     ("unknown", Some(Key::UNKNOWN), None),
@@ -26,7 +26,7 @@ pub(crate) const CALLERS: [(&str, Option<Key>, Option<&str>); 6] = [
     ("operator", Some(Key::KNOWN), None),
 ];
 
-/// The request of one cell. Each has an image of its own, so that no cell changes what another one finds.
+/// Builds the request of a cell. Each has an image of its own, so that no cell affects another one.
 async fn request<'a>(server: &'a Server, row: &Row, caller: usize) -> Request<'a> {
     let (_, key, account) = CALLERS[caller];
     let uuid = match row.image {
@@ -47,7 +47,7 @@ async fn request<'a>(server: &'a Server, row: &Row, caller: usize) -> Request<'a
     }
 }
 
-/// Whether the answer is what the table says.
+/// Returns whether the answer is the one in the table.
 fn is_as_expected(answer: &Answer, row: &Row, fate: u8) -> bool {
     let code = answer.code();
     let is = |status, name| answer.status == status && code.as_deref().is_none_or(|code| code == name);

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Keys in files, and reading them again.
+//! Key files, and reloading them.
 
 use std::fs;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ fn directory(server: &Server) -> PathBuf {
     directory
 }
 
-/// Waits until it is so.
+/// Waits until the condition holds.
 pub(crate) async fn within_a_minute(what: &str, is_so: impl AsyncFn() -> bool) {
     let started = Instant::now();
     while !is_so().await {
@@ -28,13 +28,13 @@ pub(crate) async fn within_a_minute(what: &str, is_so: impl AsyncFn() -> bool) {
     }
 }
 
-/// Asks for the files to be read again.
+/// Requests a reload of the key files.
 pub(crate) async fn reload(server: &Server) {
     let reload = server.request(Method::POST, "/authkeys/reload").signed_with(Key::KNOWN);
     assert_eq!(reload.send().await.json(), json!({}));
 }
 
-/// The same, and waits until a request of `user` is answered with this status.
+/// Requests a reload and waits until a request of `user` is answered with this status.
 pub(crate) async fn reload_until(server: &Server, user: &str, key: Key, status: u16) {
     reload(server).await;
     within_a_minute(&format!("{status} for {user}"), async || {

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Who may call: a table of every route, and what happens to those who say falsely who they are.
+//! Authorization: a table of every route, and callers with wrong credentials.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod adm;

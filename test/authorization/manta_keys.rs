@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Keys in files that Manta has.
+//! Key files in Manta.
 
 use std::fs;
 
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::key_files::{reload, reload_until};
 use crate::support::{Key, Server};
 
-/// A server that may ask Manta for keys, and whoever puts them there.
+/// A server that reads keys from Manta, and a client that puts them there.
 struct Stage {
     server: Server,
     manta: Client,
@@ -25,7 +25,7 @@ struct Stage {
 impl Stage {
     async fn start() -> Stage {
         let keys = json!({"user": [Key::KNOWN.public()]});
-        // Files need not be stored there.
+        // Image files need not be stored in Manta.
         let config =
             [("authType", json!("signature")), ("authKeys", keys), ("storageTypes", json!(["local"]))];
         let server = Server::start_on("private", &config, |dc| dc.manta(MantaMode::Local)).await;
@@ -44,7 +44,7 @@ impl Stage {
         self.manta.put_bytes(&Stage::path(name), text.into(), &new).await.unwrap();
     }
 
-    /// What the state says of the worker.
+    /// Returns the worker's entry in the state.
     async fn worker(&self) -> Value {
         let state = self.server.get("/state").signed_with(Key::KNOWN).send().await.json();
         state["workers"]
@@ -56,7 +56,7 @@ impl Stage {
             .clone()
     }
 
-    /// Asks for the keys to be read again, and waits until the worker has failed once more.
+    /// Requests a reload of the keys, and waits until the worker has failed once more.
     async fn reload_fails(&self) -> String {
         let failures = async || self.worker().await["failures"].as_u64().unwrap();
         let before = failures().await;
@@ -70,13 +70,13 @@ impl Stage {
 async fn keys_come_from_manta_and_go_with_it() {
     let stage = Stage::start().await;
     let server = &stage.server;
-    // Where nothing was ever copied a directory that is not there is an empty one.
+    // If nothing was ever copied, a missing directory counts as an empty one.
     assert_eq!(stage.worker().await["failures"], 0);
     stage.put("lu.ke @x.keys", Key("rsa").public()).await;
     stage.put("README", "no keys").await;
     stage.put(".hidden.keys", Key("rsa").public()).await;
     reload_until(server, "lu.ke @x", Key("rsa"), 200).await;
-    // What a user has here, in the configuration, and there comes together.
+    // A user has the keys from all three places: the local files, the configuration and Manta.
     stage.put("user.keys", Key("rsa").public()).await;
     reload_until(server, "user", Key("rsa"), 200).await;
     reload_until(server, "user", Key::KNOWN, 200).await;
@@ -101,11 +101,11 @@ async fn without_manta_keys_stay_as_they_were() {
     stage.server.dc.manta().unwrap().faults().set(MantaFault::HangUp);
     stage.reload_fails().await;
     reload_until(&stage.server, "luke", Key("rsa"), 200).await;
-    // Those of the last time are known from the start.
+    // The keys of the previous run are known from the start.
     stage.server.dc.restart_imgapi().await.unwrap();
     let ping = stage.server.get("/ping").signed_by("luke", Key("rsa"), &["date"]).send().await;
     assert_eq!(ping.status, 200);
-    // It comes back by itself.
+    // The worker recovers by itself.
     stage.server.dc.manta().unwrap().faults().clear();
     crate::key_files::within_a_minute("vader's key", async || {
         let ping = stage.server.get("/ping").signed_by("vader", Key("ed25519"), &["date"]).send().await;
@@ -126,7 +126,7 @@ async fn a_directory_that_is_gone_from_manta_locks_nobody_out() {
     let failure = stage.reload_fails().await;
     assert!(failure.contains("/admin/stor/imgapi/authkeys") && failure.contains("1 files"), "{failure}");
     reload_until(&stage.server, "luke", Key("rsa"), 200).await;
-    // One that is there and empty says that there are none.
+    // If the directory exists and is empty, there are no keys.
     stage.manta.mkdirp(&directory).await.unwrap();
     reload_until(&stage.server, "luke", Key("rsa"), 401).await;
     stage.server.stop().await;

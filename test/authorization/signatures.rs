@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Who signs wrongly is not let in.
+//! Requests with wrong signatures are rejected.
 
 use std::time::{Duration, SystemTime};
 
@@ -15,11 +15,11 @@ use serde_json::json;
 
 use crate::support::{Answer, Key, Request, Server};
 
-/// How many altered requests are sent.
+/// Number of altered requests to send.
 const ALTERED: u64 = 1000;
 const CONCURRENCY: usize = 8;
 
-/// `text` with another letter or digit at some place from `start` to `end`.
+/// Returns `text` with one character between `start` and `end` replaced by another letter or digit.
 fn alter(text: &str, start: usize, end: usize, random: &mut StdRng) -> String {
     let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     let mut bytes = text.as_bytes().to_vec();
@@ -31,7 +31,7 @@ fn alter(text: &str, start: usize, end: usize, random: &mut StdRng) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// The value of a parameter of the authorization altered.
+/// Alters the value of a parameter of the authorization.
 fn alter_parameter(request: &mut Request<'_>, name: &str, random: &mut StdRng) {
     let text = request.headers["authorization"].to_str().unwrap().to_owned();
     let start = text.find(&format!("{name}=\"")).unwrap() + name.len() + 2;
@@ -40,7 +40,7 @@ fn alter_parameter(request: &mut Request<'_>, name: &str, random: &mut StdRng) {
     request.headers.insert("authorization", HeaderValue::try_from(altered).unwrap());
 }
 
-/// A good request with one byte of the signature, or of what it signs, altered.
+/// Returns a valid request with one byte of the signature, or of a signed part, altered.
 fn altered(server: &Server, seed: u64) -> Request<'_> {
     let mut random = StdRng::seed_from_u64(seed);
     let method = if random.random() { Method::POST } else { Method::GET };
@@ -118,7 +118,7 @@ async fn wrong_authorizations_are_401_on_every_kind_of_route() {
             request.send().await.unauthorized();
         }
     }
-    // Twice the right one is not one.
+    // Two valid authorizations are not one.
     good.clone().header("authorization", &value).send().await.unauthorized();
     good.send().await.json();
     server.stop().await;

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! `table.txt`, read.
+//! Parses `table.txt`.
 
 use imgapi::api::{Route, mounted};
 use imgapi::auth::Demand;
@@ -10,15 +10,15 @@ use imgapi::config::Config;
 use reqwest::Method;
 use serde_json::json;
 
-/// A row.
+/// A row of the table.
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) method: Method,
     pub(crate) target: &'static str,
     pub(crate) image: &'static str,
-    /// The status that whoever may is answered with.
+    /// The status of the answer for callers who have permission.
     pub(crate) answer: u16,
-    /// For each mode, what happens to each caller.
+    /// For each mode, the expected result of each caller.
     pub(crate) fates: [&'static str; 3],
     pub(crate) body: &'static str,
 }
@@ -42,7 +42,7 @@ impl Row {
         }
     }
 
-    /// The path as the server's table of routes has it.
+    /// Returns the path as in the server's table of routes.
     pub(crate) fn path(&self) -> &str {
         self.target.split('?').next().unwrap()
     }
@@ -53,7 +53,7 @@ pub(crate) fn rows() -> Vec<Row> {
     lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(Row::parse).collect()
 }
 
-/// The routes of all modes, outside a datacenter with channels.
+/// Returns the routes of all modes; those outside a datacenter with channels.
 fn routes() -> Vec<Route> {
     let mut routes = Vec::new();
     for mode in ["dc", "public", "private"] {

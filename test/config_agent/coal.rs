@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The agent beside coal's SAPI, which is known to answer as the real one.
+//! The agent with coal's SAPI, which is known to answer like the real one.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::zone::{INSTANCE, Zone, wait_for};
 
-/// What SAPI answers, which must be a success.
+/// Sends a request to SAPI and returns the answer, which must be a success.
 fn call(sapi: SocketAddr, method: &str, path: &str, body: &Value) -> Value {
     let body = body.to_string();
     let mut stream = TcpStream::connect(sapi).unwrap();

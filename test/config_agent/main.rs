@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! `imgapi config-agent` as a process, against a SAPI that is well, away, or talks nonsense.
+//! `imgapi config-agent` as a process, against a SAPI that works, is unavailable, or sends invalid answers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 mod coal;
@@ -17,7 +17,7 @@ use sapi::Answer;
 use serde_json::json;
 use zone::{INSTANCE, Pass, Zone, wait_for};
 
-/// A zone whose file `c.json` holds the value 1.
+/// Returns a zone whose file `c.json` is rendered with the value 1.
 fn zone_with_a_file() -> Zone {
     let zone = Zone::new();
     zone.manifest("c.json", r#"{"value": {{{value}}}}"#);
@@ -87,7 +87,7 @@ fn a_zone_tells_who_it_is() {
         Pass::of(agent.env("PATH", path).output().unwrap())
     };
     zone.more = json!({"instances": []});
-    // Files are not made without what a command would have said.
+    // If a command fails, its value is missing, so no file is rendered.
     command(&zone, "mdata-get", "exit 2");
     once(&zone).failed("mdata-get sdc:server_uuid has failed");
     assert!(!zone.path("f").exists());
@@ -158,7 +158,7 @@ fn a_mistake_leaves_its_file_and_does_not_keep_others_from_being_written() {
         assert_eq!(zone.read("c.json"), r#"{"value": 1}"#);
         assert_eq!(json!(zone.read("other")), metadata["v"]);
     }
-    // What is no manifest at all is in nobody's way; what was meant to be one is missed.
+    // A stray file is ignored. A broken manifest is an error, but the other manifests are rendered.
     set(r#"{"value": {{{value}}}}"#);
     zone.sapi.has("e3", &json!([]), &json!({"value": 3}));
     fs::write(zone.path("sapi_manifests/stray"), "").unwrap();
@@ -175,7 +175,7 @@ fn a_mistake_leaves_its_file_and_does_not_keep_others_from_being_written() {
 fn the_daemon_follows_sapi_and_forgets_nothing_that_failed() {
     let zone = zone_with_a_file();
     let daemon = zone.daemon();
-    // An entity tag is sent back as it came, and then nothing is rendered.
+    // An `ETag` is sent back unchanged. If the answer is 304, nothing is rendered.
     wait_for("a 304", || daemon.log().contains("nothing is new"));
     assert_eq!(zone.sapi.requests().last().unwrap().if_none_match.as_deref(), Some("e1"));
     fs::write(zone.path("c.json"), "{}").unwrap();
@@ -185,17 +185,17 @@ fn the_daemon_follows_sapi_and_forgets_nothing_that_failed() {
     // SIGHUP renders everything.
     daemon.signal("HUP");
     wait_for("the file", || zone.read("c.json") == r#"{"value": 1}"#);
-    // A change is followed; a bad one is tried again with each pass until it is good.
+    // A change is rendered. An invalid one is retried with each pass until it is valid.
     zone.sapi.has("e2", &json!([]), &json!({"value": null}));
     wait_for("an error", || daemon.log().matches("the value is null").count() >= 2);
     assert_eq!(zone.sapi.requests().last().unwrap().if_none_match, None);
     assert_eq!(zone.read("c.json"), r#"{"value": 1}"#);
     zone.sapi.has("e3", &json!([]), &json!({"value": 3}));
     wait_for("the file", || zone.read("c.json") == r#"{"value": 3}"#);
-    // So is one of a local template.
+    // A change of a local template is rendered, too.
     zone.manifest("c.json", r#"{"value": [{{{value}}}]}"#);
     wait_for("the file", || zone.read("c.json") == r#"{"value": [3]}"#);
-    // An outage is survived.
+    // An outage does not end the agent.
     zone.sapi.answers(Answer::Nothing);
     wait_for("an error", || daemon.log().contains("files stay as they are"));
     zone.sapi.has("e4", &json!([]), &json!({"value": 4}));
@@ -216,10 +216,10 @@ fn a_process_that_is_killed_leaves_the_old_file_or_the_new_one() {
     for number in 2..8 {
         let new = text(number);
         zone.sapi.has("e", &json!([]), &json!({"v": new}));
-        // What the last one left would look like this one's.
+        // A file from the last round would look like one from this round.
         let _ = fs::remove_file(zone.path(".f.config-agent"));
         let mut child = zone.agent(&["-s"]).stdout(std::process::Stdio::null()).spawn().unwrap();
-        // It is killed while it writes, or synchronises, or has just renamed.
+        // The agent is killed while it writes or synchronizes the file, or just after it has renamed it.
         wait_for("the new file to grow", || {
             let size = fs::metadata(zone.path(".f.config-agent")).map_or(0, |file| file.len());
             size >= 400_000 * number as u64 || child.try_wait().unwrap().is_some()

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! A SAPI that answers GetConfig as a test wants.
+//! A SAPI that answers GetConfig as the test wants.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,20 +11,20 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-/// How it answers.
+/// How SAPI answers.
 #[derive(Clone)]
 pub(crate) enum Answer {
-    /// With manifests and metadata; 304 to who knows them by this entity tag.
+    /// With manifests and metadata, or with 304 if the client names this `ETag`.
     Config { etag: String, body: String },
     /// With an error.
     Error(u16),
-    /// With 200 and this.
+    /// With 200 and this text.
     Text(String),
-    /// Not at all: the connection is closed.
+    /// SAPI closes the connection without an answer.
     Nothing,
 }
 
-/// A request.
+/// A request that SAPI received.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) target: String,
@@ -50,7 +50,7 @@ impl Sapi {
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let shared = Arc::clone(&shared);
-                // A client that is killed breaks off.
+                // A killed client closes its connection.
                 thread::spawn(move || stream.and_then(|stream| serve(stream, &shared)));
             }
         });
@@ -61,7 +61,7 @@ impl Sapi {
         self.state.lock().unwrap().answer = answer;
     }
 
-    /// Manifests and metadata under an entity tag.
+    /// Answers with manifests and metadata, and this `ETag`.
     pub(crate) fn has(&self, etag: &str, manifests: &Value, metadata: &Value) {
         let body = json!({"manifests": manifests, "metadata": metadata}).to_string();
         self.answers(Answer::Config { etag: etag.to_owned(), body });

@@ -19,7 +19,7 @@ pub(crate) const INSTANCE: &str = "4f4a3b64-7e0c-4f24-9b04-6b8a3b1c0001";
 pub(crate) struct Zone {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) sapi: Sapi,
-    /// What the agent's configuration has beside the usual.
+    /// Additional members of the agent's configuration.
     pub(crate) more: Value,
 }
 
@@ -38,7 +38,7 @@ impl Zone {
         fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
-    /// A local manifest of the file `name`, whose command leaves a line in `ran`.
+    /// Installs a local manifest of the file `name`. Its command appends a line to `ran`.
     pub(crate) fn manifest(&self, name: &str, template: &str) {
         let command = format!("echo {name} >> {}", self.path("ran").display());
         self.manifest_with(name, template, json!({"post_cmd": command}));
@@ -69,7 +69,7 @@ impl Zone {
         command
     }
 
-    /// One pass.
+    /// Runs one pass.
     pub(crate) fn once(&self) -> Pass {
         Pass::of(self.agent(&["-s"]).output().unwrap())
     }
@@ -82,7 +82,7 @@ impl Zone {
     }
 }
 
-/// What a process that ran once has to say.
+/// The result of a process that ran one pass.
 #[derive(Debug)]
 pub(crate) struct Pass {
     pub(crate) good: bool,
@@ -105,7 +105,7 @@ impl Pass {
         self
     }
 
-    /// It has failed, and its log says `what`.
+    /// Checks that the pass has failed and that its log contains `what`.
     #[track_caller]
     pub(crate) fn failed(self, what: &str) -> Pass {
         assert!(!self.good && self.log.contains(what), "{what}: {self:?}");
@@ -128,7 +128,7 @@ impl Daemon {
         assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
     }
 
-    /// Stops it as a service manager does.
+    /// Stops the process as a service manager does.
     pub(crate) fn stop(mut self) {
         self.signal("TERM");
         assert!(self.child.wait().unwrap().success(), "{}", self.log());

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What came back.
+//! Answers of the server.
 
 use serde_json::Value;
 
@@ -10,13 +10,13 @@ use serde_json::Value;
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// Names in lower case.
+    /// Header names are in lower case.
     headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    /// One without a body yet.
+    /// Parses the head of a response. The body is still empty.
     pub(crate) fn of_head(head: &str) -> Answer {
         let mut lines = head.lines();
         let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).unwrap_or_default();
@@ -39,12 +39,12 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// `null` if the body is no JSON.
+    /// Returns the body as JSON; `null` if it is not JSON.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
-    /// A part of the answer as the language names it.
+    /// Returns the part of the answer that the language of the rows names.
     pub(crate) fn part(&self, name: &str) -> Option<String> {
         if let Some(header) = name.strip_prefix("header ") {
             return self.header(header).map(str::to_owned);

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Comparing an answer with what a step expects.
+//! Compares an answer with the expectations of a step.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ use super::answer::Answer;
 use super::language::Step;
 use super::variables::Variables;
 
-/// The first thing that is not as the step says.
+/// Returns an error about the first expectation that the answer does not meet.
 pub(crate) fn check(step: &Step, answer: &Answer, variables: &Variables) -> Result<(), String> {
     let body = answer.json();
     equal("status", &answer.status, &step.status.unwrap_or(200))?;
@@ -75,7 +75,7 @@ fn check_headers(step: &Step, answer: &Answer, variables: &Variables) -> Result<
     Ok(())
 }
 
-/// The value with the names in all its texts replaced.
+/// Returns the value with the variables in all its texts replaced.
 pub(crate) fn filled(value: &Value, variables: &Variables) -> Value {
     match value {
         Value::String(text) => Value::from(variables.fill(text)),

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! One request on a connection of its own, sent as it is: client libraries would mend what a row is about.
+//! Sends one request unchanged on a connection of its own. Client libraries would correct the errors that some rows test.
 
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use super::answer::Answer;
 
-/// How long nothing may come.
+/// Maximum time without received data.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Sends a whole request to `authority` and reads a whole answer.
+/// Sends a whole request to `authority` and reads the whole answer.
 pub(crate) fn exchange(authority: &str, request: &[u8]) -> Result<Answer, String> {
     let exchange = || {
         let mut stream = connect(authority)?;

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What must hold for the rows themselves.
+//! Rules for the rows themselves.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,7 +16,7 @@ use super::rows::Book;
 
 type Test = fn(&Book) -> Result<(), Failed>;
 
-/// The tests of the table.
+/// Returns the tests of the table.
 pub(crate) fn trials(book: &Arc<Book>) -> Vec<Trial> {
     let tests: [(&str, Test); 3] = [
         ("rows::every_difference_is_documented", differences_are_documented),
@@ -34,7 +34,7 @@ fn document(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)).expect("a document")
 }
 
-/// A row that differs from 4.13.1 names a line of the document by the beginning of its first cell.
+/// Checks that each row that differs from 4.13.1 names a line of the document, by the beginning of its first cell.
 fn differences_are_documented(book: &Book) -> Result<(), Failed> {
     let text = document("compatibility.md");
     let cells: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("| ")).collect();
@@ -46,7 +46,7 @@ fn differences_are_documented(book: &Book) -> Result<(), Failed> {
     }
 }
 
-/// The routes are those of the table in the document; a row has one when it requests it in any step.
+/// Checks that every route in the document's table has a row. A row covers the routes that its steps request.
 fn routes_have_rows(book: &Book) -> Result<(), Failed> {
     let request = Regex::new(r"`(?:GET` or `)?([A-Z]+) (/[^ `?]*)").expect("a pattern");
     let uuid = Regex::new(r"^\{[a-z]+\}$").expect("a pattern");

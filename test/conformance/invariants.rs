@@ -2,17 +2,17 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What holds for every answer, so that no row has to say it.
+//! Rules for every answer, so that no row has to repeat them.
 
 use serde_json::Value;
 use sha1::{Digest, Sha1};
 
 use super::answer::Answer;
 
-/// Headers of every answer.
+/// Headers that every answer has.
 const EVERYWHERE: [&str; 5] = ["date", "server", "x-request-id", "x-response-time", "x-server-name"];
 
-/// Checks one. `reference` is for 4.13.1, whose answers to what has no route lack some headers.
+/// Checks an answer. `reference` is for 4.13.1, whose answers lack some headers if there is no route.
 pub(crate) fn check(answer: &Answer, reference: bool) -> Result<(), String> {
     if !reference && let Some(name) = EVERYWHERE.iter().find(|name| answer.header(name).is_none()) {
         return Err(format!("{name} is missing"));
@@ -43,7 +43,7 @@ fn check_error(value: &Value) -> Result<(), String> {
     bad.next().map_or(Ok(()), |entry| Err(format!("{entry} has no field or no code")))
 }
 
-/// The tag of an image is the SHA-1 of its compact form.
+/// Checks the `ETag` of an image: it is the SHA-1 of the image's compact JSON.
 fn check_tag(answer: &Answer, value: &Value) -> Result<(), String> {
     let Some(tag) = answer.header("etag").filter(|_| value.is_object()) else { return Ok(()) };
     let expected = hex::encode(Sha1::digest(value.to_string()));

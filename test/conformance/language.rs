@@ -10,15 +10,15 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// A kind of server.
+/// The kind of server that a row applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Mode {
-    /// In a datacenter.
+    /// A server in a datacenter.
     Dc,
-    /// Standalone, for everybody.
+    /// A public standalone server.
     Public,
-    /// Standalone, for everybody, with channels.
+    /// A public standalone server with channels.
     Channels,
 }
 
@@ -36,34 +36,34 @@ impl fmt::Display for Mode {
     }
 }
 
-/// One rule.
+/// One rule, with its case.
 #[derive(Debug)]
 pub(crate) struct Row {
-    /// File, rule and case.
+    /// Names of the file, the rule and the case.
     pub(crate) name: String,
-    /// The kinds of server it holds for.
+    /// The kinds of server that the rule applies to.
     pub(crate) modes: Vec<Mode>,
-    /// The setup that comes before it.
+    /// The setup to run before the row.
     pub(crate) given: Option<String>,
-    /// Whether it looks at the records of an installation that was taken over.
+    /// Whether the row uses the records of an installation that was taken over.
     pub(crate) stored: bool,
-    /// Where it differs from 4.13.1: the beginning of a line of `docs/compatibility.md`.
+    /// The difference from 4.13.1, if any: the beginning of a line of `docs/compatibility.md`.
     pub(crate) difference: Option<String>,
-    /// Requests and what is expected of their answers, in order.
+    /// The requests and the expected answers, in order.
     pub(crate) steps: Vec<Step>,
 }
 
-/// Steps that come before those of a row.
+/// Steps to run before the steps of a row.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Setup {
-    /// The setup that comes before this one.
+    /// The setup to run before this one.
     pub(crate) after: Option<String>,
-    /// As in a row.
+    /// The steps, as in a row.
     pub(crate) steps: Vec<Step>,
 }
 
-/// One request, and what its answer must be.
+/// One request, and the expectations for its answer.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Step {
@@ -74,44 +74,44 @@ pub(crate) struct Step {
     pub(crate) send: BTreeMap<String, String>,
     /// A JSON body.
     pub(crate) json: Option<Value>,
-    /// A JSON body: a small manifest with these members over its own.
+    /// A JSON body: a small manifest, with these members replaced or added.
     pub(crate) with: Option<Value>,
-    /// Members that the small manifest lacks.
+    /// Members to remove from the small manifest.
     #[serde(default)]
     pub(crate) without: Vec<String>,
-    /// A body of this text.
+    /// A body with this text.
     pub(crate) text: Option<String>,
-    /// The `Content-Type` of a body; JSON by default, none for the empty text.
+    /// The `Content-Type` of a body. Default: JSON; none for an empty text.
     #[serde(rename = "type")]
     pub(crate) content_type: Option<String>,
-    /// The status; 200 by default.
+    /// Expected status. Default: 200.
     pub(crate) status: Option<u16>,
-    /// The `code` of an error.
+    /// Expected `code` of an error.
     pub(crate) code: Option<String>,
-    /// The entries of `errors`, in order: field and code with a space between them.
+    /// Expected entries of `errors`, in order: field and code with a space between them.
     pub(crate) fields: Option<Vec<String>>,
-    /// Members that the body has, with these values.
+    /// Members that the body must have, with these values.
     #[serde(default)]
     pub(crate) has: BTreeMap<String, Value>,
-    /// Members that it has not.
+    /// Members that the body must not have.
     #[serde(default)]
     pub(crate) lacks: Vec<String>,
-    /// All its members, in order.
+    /// All members of the body, in order.
     pub(crate) members: Option<Vec<String>>,
-    /// The body, which is no JSON.
+    /// The whole body, if it is not JSON.
     pub(crate) body: Option<String>,
-    /// UUIDs of the images of a list, all of them in order.
+    /// UUIDs of all images in a list, in order.
     pub(crate) images: Option<Vec<String>>,
-    /// UUIDs of images that are among those of a list.
+    /// UUIDs of images that a list must contain.
     #[serde(default)]
     pub(crate) includes: Vec<String>,
-    /// UUIDs of images that are not.
+    /// UUIDs of images that a list must not contain.
     #[serde(default)]
     pub(crate) omits: Vec<String>,
-    /// Headers that are there with this value, with `any`, or not there (the empty text).
+    /// Expected headers: with this value, with any value (`any`), or absent (the empty text).
     #[serde(default)]
     pub(crate) headers: BTreeMap<String, String>,
-    /// Names for parts of the answer: a member (`uuid`, `files.0.sha1`) or a header (`header etag`).
+    /// Variables to set from parts of the answer: a member (`uuid`, `files.0.sha1`) or a header (`header etag`).
     #[serde(default)]
     pub(crate) keep: BTreeMap<String, String>,
 }

@@ -2,10 +2,10 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What an IMGAPI must answer, as a table: one row for one rule, in `rows/`, in the language of `README.md`.
+//! The rules for the answers of an IMGAPI, as a table: one row for one rule, in `rows/`, in the language of `README.md`.
 //!
-//! The rows see nothing but HTTP. By default they run against servers of this repository, one in each mode; with
-//! `CONFORMANCE_URL` against any other. See the Makefile's target `conformance`.
+//! The rows only use HTTP. By default they run against servers of this repository, one in each mode. With `CONFORMANCE_URL` they
+//! run against any other server. See the Makefile's target `conformance`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Reading the rows.
+//! Reads the rows.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,7 +13,7 @@ use toml::{Table, Value};
 
 use super::language::{Mode, Row, Setup, Step};
 
-/// Members of a row that are not those of its step.
+/// Members of a row that do not belong to its step.
 const OF_THE_ROW: [&str; 7] = ["rule", "modes", "given", "stored", "difference", "steps", "cases"];
 
 /// All rows and setups.
@@ -27,7 +27,7 @@ pub(crate) struct Book {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    /// Those of rows that do not say their own.
+    /// Default modes of the rows.
     modes: Option<Vec<Mode>>,
     row: Vec<Table>,
 }
@@ -36,7 +36,7 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("test/conformance")
 }
 
-/// Reads every file. Panics, with the place, at what is not in the language.
+/// Reads every file. Panics at the first error in a file, and names its place.
 pub(crate) fn load() -> Book {
     let setups = parse(&folder().join("setups.toml"));
     let mut files: Vec<_> =
@@ -56,7 +56,7 @@ fn parse<T: for<'a> Deserialize<'a>>(path: &Path) -> T {
     toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The row once for each of its cases, with the case's members over its own.
+/// Returns one row for each case, with the members of the case replacing those of the row.
 fn cases(file: &str, modes: &[Mode], table: &Table) -> Vec<Row> {
     let rule =
         table.get("rule").and_then(Value::as_str).unwrap_or_else(|| panic!("{file}: no rule: {table:?}"));

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Running a row.
+//! Runs a row.
 
 use serde_json::{Map, Value, json};
 
@@ -13,14 +13,14 @@ use super::target::Target;
 use super::variables::Variables;
 use super::{client, invariants};
 
-/// Runs a row against a server, after the setups that it names. The error says which step failed, and how.
+/// Runs a row against a server, after the setups that it names. An error says which step failed, and how.
 pub(crate) fn run(book: &Book, row: &Row, target: &Target, mode: Mode) -> Result<(), String> {
     let mut variables = Variables::new(mode);
     let result =
         steps(book, row).into_iter().try_for_each(|step| run_step(step, target, mode, &mut variables));
     match (&row.difference, target.is_reference()) {
         (Some(_), true) if result.is_ok() => Err("4.13.1 answers the same".to_owned()),
-        // What 4.13.1 answers instead is not the row's business; it may even end.
+        // The answer of 4.13.1 is not checked if it differs. 4.13.1 may even crash.
         (Some(_), true) => {
             target.wait_for("/ping");
             Ok(())
@@ -55,7 +55,7 @@ fn run_step(step: &Step, target: &Target, mode: Mode, variables: &mut Variables)
     Ok(())
 }
 
-/// The request as it is sent.
+/// Returns the bytes of the request.
 fn request(step: &Step, mode: Mode, variables: &Variables) -> Vec<u8> {
     let body = body(step, mode, variables);
     let mut head = format!("{} HTTP/1.1\r\nHost: imgapi\r\n", variables.fill(&step.request));
@@ -87,7 +87,7 @@ fn body(step: &Step, mode: Mode, variables: &Variables) -> Option<String> {
     Some(filled(&Value::Object(manifest), variables).to_string())
 }
 
-/// The least that makes an image, and a name to find it by.
+/// Returns the smallest valid manifest, with a unique name.
 fn small_manifest(mode: Mode) -> Map<String, Value> {
     let mut manifest = Map::new();
     for (name, value) in

@@ -17,16 +17,16 @@ use tokio::runtime::Runtime;
 use super::client;
 use super::language::{Mode, Row};
 
-/// How long a server may take to answer as it must.
+/// Time limit for a server to give the expected answer.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Time between two looks.
+/// Interval between two attempts.
 const INTERVAL: Duration = Duration::from_millis(5);
 
-/// One of the records of `test/data`.
+/// The image of one of the records in `test/data`.
 const A_RECORD: &str = "/images/c58161c0-2547-11e2-a75e-9fdca1940570";
 
-/// A server.
+/// A server to test.
 #[derive(Debug)]
 pub(crate) struct Target {
     /// Host and port.
@@ -35,12 +35,12 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Whether it is 4.13.1 itself.
+    /// Returns whether the server is 4.13.1 itself.
     pub(crate) fn is_reference(&self) -> bool {
         self.reference
     }
 
-    /// Waits until a GET of this path is a success.
+    /// Waits until a GET of this path succeeds.
     pub(crate) fn wait_for(&self, path: &str) {
         let started = Instant::now();
         let request = format!("GET {path} HTTP/1.1\r\nHost: imgapi\r\n\r\n");
@@ -51,7 +51,7 @@ impl Target {
     }
 }
 
-/// The servers by mode: one given by its URL, or our own, which are started when a row asks for them.
+/// The servers by mode: one that is given by its URL, or our own, which are started on demand.
 pub(crate) struct Targets {
     given: Option<(Mode, Target)>,
     has_records: bool,
@@ -61,8 +61,9 @@ pub(crate) struct Targets {
 }
 
 impl Targets {
-    /// `CONFORMANCE_URL` and, for a server that is not in a datacenter, `CONFORMANCE_MODE`. `CONFORMANCE_RECORDS` says
-    /// that its Moray has the records of `test/data`, `CONFORMANCE_REFERENCE` that it is 4.13.1.
+    /// Reads the environment: `CONFORMANCE_URL` and, for a server outside a datacenter, `CONFORMANCE_MODE`. With
+    /// `CONFORMANCE_RECORDS` the server's Moray contains the records of `test/data`; with `CONFORMANCE_REFERENCE` the server is
+    /// 4.13.1.
     pub(crate) fn of_environment() -> Targets {
         let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let given = set("CONFORMANCE_URL").map(|url| {
@@ -81,12 +82,12 @@ impl Targets {
         }
     }
 
-    /// Whether there is one of this kind.
+    /// Returns whether there is a server of this kind.
     pub(crate) fn has(&self, mode: Mode) -> bool {
         self.given.as_ref().is_none_or(|(given, _)| *given == mode)
     }
 
-    /// Whether a row can be run.
+    /// Returns whether a row can be run.
     pub(crate) fn runs(&self, row: &Row) -> bool {
         self.has_records || !row.stored
     }
@@ -116,13 +117,13 @@ impl Targets {
         let target = Target { authority, reference: false };
         if mode == Mode::Dc {
             target.wait_for(A_RECORD);
-            // The Workflow API is found in the background.
+            // The service finds the Workflow API in the background.
             target.wait_for(&format!("{A_RECORD}/jobs"));
         }
         target
     }
 
-    /// Ends what was started. The servers must have survived all rows.
+    /// Stops the servers that were started, and checks that none has crashed.
     pub(crate) fn stop(&self) {
         for datacenter in self.running.lock().expect("a lock").drain(..) {
             assert!(datacenter.imgapi_pid().is_some(), "imgapi has ended before");
@@ -146,7 +147,7 @@ fn settings(mode: Mode) -> Vec<(&'static str, Value)> {
     }
 }
 
-/// Puts the records that 4.13.1 left into Moray.
+/// Stores the records of 4.13.1 in Moray.
 async fn store_records(datacenter: &Datacenter) {
     let address = datacenter.moray().address();
     let moray = moray::Client::new(moray::Config::direct(address.ip().to_string(), address.port()));

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Names in rows, `{like_this}`, and what they stand for.
+//! Variables in rows, written `{like_this}`, and their values.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 
 use super::language::Mode;
 
-/// Accounts of the rows, by name: `owner`, `other` and `third` exist in UFDS, `stranger` does not.
+/// Accounts in rows, by name. `owner`, `other` and `third` exist in UFDS, `stranger` does not.
 const ACCOUNTS: [(&str, &str); 5] = [
     ("owner", "91ba0e64-2547-11e2-a972-df579e5fddb3"),
     ("other", "86055c40-2547-11e2-8a6b-4bb37edc84ba"),
@@ -23,12 +23,13 @@ const ACCOUNTS: [(&str, &str); 5] = [
 /// A UUID that no image has.
 const NOBODY: &str = "3560c262-fc65-0242-a446-7c6d1fb482e3";
 
-/// What the names of a row stand for.
+/// The variables of a row.
 #[derive(Debug)]
 pub(crate) struct Variables(BTreeMap<String, String>);
 
 impl Variables {
-    /// Those that every row begins with. `CONFORMANCE_OWNER` and its like replace the accounts.
+    /// Returns the variables that every row starts with. `CONFORMANCE_OWNER` and similar environment variables replace the
+    /// accounts.
     pub(crate) fn new(mode: Mode) -> Variables {
         let mut all: BTreeMap<String, String> = ACCOUNTS
             .iter()
@@ -41,7 +42,7 @@ impl Variables {
         all.insert("nobody".to_owned(), NOBODY.to_owned());
         all.insert("unique".to_owned(), format!("row-{}", &fresh[..13]));
         all.insert("fresh".to_owned(), fresh);
-        // Outside a datacenter every image is public.
+        // Outside a datacenter, every image is public.
         all.insert("public".to_owned(), (mode != Mode::Dc).to_string());
         Variables(all)
     }
@@ -50,7 +51,7 @@ impl Variables {
         self.0.insert(name.to_owned(), value);
     }
 
-    /// The text with names replaced; `{x*80}` stands for 80 times x. What is no name stays as it is.
+    /// Returns the text with the variables replaced. `{x*80}` stands for 80 times x. Unknown names stay unchanged.
     pub(crate) fn fill(&self, text: &str) -> String {
         static NAME: LazyLock<Regex> =
             LazyLock::new(|| Regex::new(r"\{(?:([a-z][a-z0-9_]*)|(.)\*([0-9]+))\}").unwrap());

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Records that come, change and go.
+//! Adding, changing and deleting records.
 
 use std::slice::from_ref;
 
@@ -115,7 +115,7 @@ async fn dependents_are_found_by_their_origin(subject: Subject) {
     assert_eq!(subject.database.dependents(base).await.unwrap(), [other]);
 }
 
-/// Whoever has read the origin before, to do away with it, has to look again.
+/// A caller that has read the origin in order to delete it must read it again.
 async fn an_origin_stays_for_what_is_written_with_it(subject: Subject) {
     let database = &subject.database;
     let [base, first, second, renamed] = [(); 4].map(|()| Uuid::new_v4());
@@ -131,7 +131,7 @@ async fn an_origin_stays_for_what_is_written_with_it(subject: Subject) {
     let text = render::pretty(&image(record(base, 1, json!({}))).api(&FORM)).unwrap();
     assert_eq!(subject.text(base).await, Some(text), "the origin says the same as before");
 
-    // The same for an image that gets the origin later, and for one that gets another UUID by the way.
+    // The same holds for an image that gets the origin later, and for one whose UUID changes in the same write.
     database.insert(&image(record(second, 2, json!({})))).await.unwrap();
     for uuid in [second, renamed] {
         let origin = database.get(base).await.unwrap().unwrap();
@@ -202,7 +202,7 @@ async fn many_changes_at_once_are_all_made(subject: Subject) {
                 Ok(()) => return account,
                 Err(error) => assert!(matches!(error, DbError::Conflict), "{error:?}"),
             }
-            // Who has written sees it.
+            // A writer sees its own write.
             assert!(subject.text(uuid).await.is_some());
         }
     };

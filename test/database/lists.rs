@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Queries, and records that are there and not valid.
+//! Queries, and stored records that are not valid.
 
 use imgapi::db::DbError;
 use imgapi::manifest::Uuid;

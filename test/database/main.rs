@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! One suite for every database: what `images` may rely on, whether manifests are in Moray or in files.
+//! One test suite for every kind of database, with manifests in Moray or in files. It checks what `images` relies on.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 

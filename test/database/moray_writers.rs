@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The replica of Moray, beside writers that tell nobody.
+//! The replica of Moray, with other writers that do not notify it.
 
 use std::time::{Duration, Instant};
 
@@ -89,7 +89,7 @@ async fn an_image_that_nobody_knows_here_yet_is_found() {
     for _ in 0..20 {
         let uuid = Uuid::new_v4();
         stage.put(&record(uuid, 1, json!({}))).await;
-        // At once: no 404 is stale.
+        // The image is visible at once: no 404 is stale.
         assert!(text(&stage.database, uuid).await.is_some());
     }
 }
@@ -111,7 +111,7 @@ async fn deletes_are_found_wherever_they_are() {
     for uuid in &gone {
         stage.delete(*uuid).await;
     }
-    // One comes for one that goes, so that the number alone says nothing.
+    // One record is added for each deleted one, so that the number alone shows no change.
     let come = records(u32::try_from(gone.len()).unwrap());
     stage.put_all(&come).await;
     wait_until(async || {
@@ -121,7 +121,7 @@ async fn deletes_are_found_wherever_they_are() {
     .await;
     assert!(listed(&stage.database, "state=all&limit=100000").await.contains(&uuid_of(&come[0])));
 
-    // Most of them at once.
+    // Most of the records are deleted at once.
     let name = moray::Attribute::from_static("name");
     stage.put(&record(uuid_of(&come[0]), 1, json!({"name": "kept"}))).await;
     let options = moray::DeleteManyOptions { no_limit: true, ..moray::DeleteManyOptions::default() };
@@ -231,7 +231,7 @@ async fn a_moray_that_goes_back_to_an_earlier_state_is_loaded_again() {
     restored.stop().await;
 }
 
-/// The port is free again when the last connection to it has ended.
+/// Waits until the port is free, which it is when the last connection to it has ended.
 async fn wait_for_port(address: std::net::SocketAddr, location: Location) -> MorayServer {
     loop {
         if let Ok(server) = MorayServer::bind(address, location.clone()).await {
@@ -241,8 +241,8 @@ async fn wait_for_port(address: std::net::SocketAddr, location: Location) -> Mor
     }
 }
 
-/// The transaction that makes a dependent may show it later than what it does to the origin: whoever knows a version of another
-/// process does not know all that came with it.
+/// Moray may show a transaction's new dependent later than its change of the origin. So a caller who knows a version written by
+/// another process does not know everything else in its transaction.
 #[tokio::test]
 async fn an_origin_that_another_process_has_touched_is_not_known_to_be_unneeded() {
     let stage = Stage::start().await;
@@ -256,7 +256,7 @@ async fn an_origin_that_another_process_has_touched_is_not_known_to_be_unneeded(
     };
     assert_eq!(dependents(own).await, Some(Vec::new()));
     assert_eq!(dependents(others).await, None);
-    // As a dependent's transaction does.
+    // The write that a dependent's transaction makes.
     stage.put(&record(own, 1, json!({"write_fence": Uuid::new_v4()}))).await;
     wait_until(async || {
         listed(&stage.database, "").await;
@@ -265,7 +265,7 @@ async fn an_origin_that_another_process_has_touched_is_not_known_to_be_unneeded(
     .await;
 }
 
-/// Nobody has asked Moray for a while, and then it does not answer.
+/// Moray has been idle for a while, and then does not answer.
 #[tokio::test]
 async fn a_moray_that_hangs_keeps_no_read_of_what_is_known_waiting() {
     let stage = Stage::start().await;
@@ -273,7 +273,7 @@ async fn a_moray_that_hangs_keeps_no_read_of_what_is_known_waiting() {
     stage.database.insert(&image(record(uuid, 1, json!({})))).await.unwrap();
     assert!(text(&stage.database, uuid).await.is_some());
     let asked = || stage.moray.faults().applied();
-    // Every answer is counted, and its meaning stays.
+    // Every answer is counted; this fault does not change its meaning.
     stage.moray.faults().set(Fault::RowsInEnd);
     let mut last = (asked(), Instant::now());
     wait_until(async || {
@@ -285,7 +285,7 @@ async fn a_moray_that_hangs_keeps_no_read_of_what_is_known_waiting() {
     .await;
     stage.moray.faults().clear();
     stage.moray.faults().set(Fault::Stall);
-    // Less than the deadline of a call.
+    // This is less than the deadline of a call.
     let found = tokio::time::timeout(Duration::from_secs(9), stage.database.view(uuid)).await;
     let found = found.expect("an answer").unwrap();
     assert!(found.stale.is_some() && found.value.is_some());

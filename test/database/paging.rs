@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Walks through lists by `limit` and `marker`, as clients do: each image comes once, whatever its time.
+//! Pages through lists with `limit` and `marker` as clients do. Each image must be listed once, whatever its time.
 
 use std::collections::HashSet;
 
@@ -21,8 +21,8 @@ on_both! {
     a_date_is_a_moment,
 }
 
-/// A time within three seconds, with milliseconds or without, so that many images share one; or a day that no calendar
-/// has; or none.
+/// Returns a time within three seconds, with or without milliseconds, so that many images share one; or an invalid date; or no
+/// time.
 fn any_time(random: &mut StdRng) -> Value {
     let second = random.random_range(0..3);
     match random.random_range(0..8) {
@@ -50,7 +50,7 @@ fn uuid_of(record: &Value) -> Uuid {
     record["uuid"].as_str().unwrap().parse().unwrap()
 }
 
-/// Follows the pages to the end, as `sdc-clients` does, and does something in between.
+/// Follows the pages to the end, as `sdc-clients` does, and runs a callback between the pages.
 async fn walk(
     database: &Database,
     query: &str,
@@ -73,7 +73,7 @@ async fn walk(
     }
 }
 
-/// Walks in both directions, with several limits, over everything and over what an account sees.
+/// Pages in both directions, with several limits, through all images and through those that an account may see.
 async fn assert_walks(database: &Database, context: &str) {
     for query in ["state=all", "state=all&account=00000000-0000-0000-0000-000000000000", ""] {
         for sort in ["published_at.asc", "published_at.desc"] {
@@ -83,7 +83,7 @@ async fn assert_walks(database: &Database, context: &str) {
                 let walked = walk(database, &query, limit, async |_| {}).await;
                 assert_eq!(walked, all, "{context}: {query}, {limit} at a time");
             }
-            // From any image to the end.
+            // From any image to the end of the list.
             for (at, marker) in all.iter().enumerate().step_by(5) {
                 let rest = listed(database, &format!("{query}&marker={marker}&limit=5")).await;
                 assert_eq!(rest, all[at..all.len().min(at + 5)], "{context}: {query} from {marker}");
@@ -103,7 +103,7 @@ async fn walks_reach_every_image_once(subject: Subject) {
     assert_walks(&subject.database, "seed 7").await;
 }
 
-/// While Moray's images are not in memory yet, it is asked itself.
+/// While the replica does not contain Moray's images, Moray itself is queried.
 #[tokio::test]
 async fn walks_through_moray_itself_reach_every_image_once() {
     let data = tempfile::TempDir::new().unwrap();
@@ -113,7 +113,7 @@ async fn walks_through_moray_itself_reach_every_image_once() {
     for _ in 0..30 {
         filled.insert(&image(any_record(&mut random))).await.unwrap();
     }
-    // The load begins with this question.
+    // Loading the replica begins with this request.
     moray.faults().set(FaultRule::new(Fault::Stall).method("getBucket"));
     let database = unloaded_in_moray(&moray);
     assert_walks(&database, "seed 8").await;
@@ -138,7 +138,7 @@ async fn a_walk_goes_on_while_images_come_and_go(subject: Subject) {
         let walked =
             walk(&subject.database, &format!("state=all&sort=published_at.{sort}"), limit, async |seen| {
                 subject.database.insert(&image(any_record(&mut random))).await.unwrap();
-                // The next page begins at the last image, so that one stays.
+                // The last image stays, because the next page begins with it.
                 if let Some(at) = going.iter().position(|uuid| seen.last() != Some(uuid)) {
                     let uuid = going.swap_remove(at);
                     let etag = subject.database.get(uuid).await.unwrap().unwrap().etag;

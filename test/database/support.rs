@@ -18,10 +18,10 @@ use tempfile::TempDir;
 
 pub(crate) const RULES: Rules = Rules { mode: Mode::Dc, channels_configured: false };
 pub(crate) const FORM: ApiForm = ApiForm { version: ApiVersion::V2, mode: Mode::Dc, admin_fields: false };
-/// Longer than anything takes that works.
+/// Longer than any working operation takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A database, and what it is made of.
+/// A database, and its parts.
 pub(crate) struct Subject {
     pub(crate) database: Database,
     data: TempDir,
@@ -39,14 +39,14 @@ pub(crate) async fn start_moray(data: &Path) -> MorayServer {
     MorayServer::bind("127.0.0.1:0".parse().unwrap(), location).await.unwrap()
 }
 
-/// A database in Moray, when its replica is complete.
+/// Returns a database in Moray after its replica is complete.
 pub(crate) async fn in_moray(moray: &MorayServer) -> Database {
     let database = unloaded_in_moray(moray);
     wait_until(async || database.status().images.is_some()).await;
     database
 }
 
-/// A database in Moray that has just begun to load its replica.
+/// Returns a database in Moray that has just begun to load its replica.
 pub(crate) fn unloaded_in_moray(moray: &MorayServer) -> Database {
     let config = config::Moray {
         host: moray.address().ip().to_string(),
@@ -69,7 +69,7 @@ impl Subject {
         Subject { database: open_local(data.path()).await, data, moray: None }
     }
 
-    /// Another one on the same data.
+    /// Closes the database and opens another one on the same data.
     pub(crate) async fn reopened(self) -> Subject {
         let Subject { database, data, moray } = self;
         database.close(PATIENCE).await;
@@ -81,12 +81,12 @@ impl Subject {
         Subject { database, data, moray }
     }
 
-    /// Text of the image, for reads.
+    /// Returns the text of the image for reads.
     pub(crate) async fn text(&self, uuid: Uuid) -> Option<String> {
         text(&self.database, uuid).await
     }
 
-    /// UUIDs of what a query selects, in its order.
+    /// Returns the UUIDs that a query selects, in its order.
     pub(crate) async fn listed(&self, query: &str) -> Vec<Uuid> {
         listed(&self.database, query).await
     }
@@ -96,13 +96,13 @@ async fn open_local(path: &Path) -> Database {
     Database::Local(LocalDatabase::open(DirectoryLock::take(path).unwrap(), RULES, metrics()).await.unwrap())
 }
 
-/// Text of the image, for reads.
+/// Returns the text of the image for reads.
 pub(crate) async fn text(database: &Database, uuid: Uuid) -> Option<String> {
     let found = fresh(async || database.view(uuid).await.unwrap()).await;
     found.map(|view| String::from_utf8(view.text(&FORM).to_vec()).unwrap())
 }
 
-/// UUIDs of what a query selects, in its order.
+/// Returns the UUIDs that a query selects, in its order.
 pub(crate) async fn listed(database: &Database, query: &str) -> Vec<Uuid> {
     let pairs: Vec<_> = query.split('&').filter_map(|pair| pair.split_once('=')).collect();
     let pairs: Vec<_> = pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
@@ -112,7 +112,7 @@ pub(crate) async fn listed(database: &Database, query: &str) -> Vec<Uuid> {
     images.iter().map(|image| image["uuid"].as_str().unwrap().parse().unwrap()).collect()
 }
 
-/// What is read, once it is not from before an outage: a machine that has much to do may let Moray look as if it were away.
+/// Reads until the result is not stale: on a busy machine, Moray may seem unavailable for a moment.
 async fn fresh<T>(mut read: impl AsyncFnMut() -> Found<T>) -> T {
     let wait = async {
         loop {
@@ -125,7 +125,7 @@ async fn fresh<T>(mut read: impl AsyncFnMut() -> Found<T>) -> T {
     tokio::time::timeout(PATIENCE, wait).await.unwrap()
 }
 
-/// Asks until the condition holds.
+/// Polls until the condition holds.
 pub(crate) async fn wait_until(mut condition: impl AsyncFnMut() -> bool) {
     let wait = async {
         while !condition().await {
@@ -135,7 +135,7 @@ pub(crate) async fn wait_until(mut condition: impl AsyncFnMut() -> bool) {
     tokio::time::timeout(PATIENCE, wait).await.unwrap();
 }
 
-/// The record of an active image, published in this second of a minute.
+/// Returns the record of an active image, published in this second of a minute.
 pub(crate) fn record(uuid: Uuid, second: u32, changes: Value) -> Value {
     let mut record = json!({
         "v": 2, "uuid": uuid, "owner": "86055c40-2547-11e2-8a6b-4bb37edc84ba", "name": "base", "version": "1.0",
@@ -147,18 +147,18 @@ pub(crate) fn record(uuid: Uuid, second: u32, changes: Value) -> Value {
     record
 }
 
-/// A valid image.
+/// Returns a valid image.
 pub(crate) fn image(record: Value) -> Image {
     let Value::Object(record) = record else { unreachable!() };
     Image::load(record, RULES).unwrap()
 }
 
-/// The same with another description.
+/// Returns the image with another description.
 pub(crate) fn described(image: &Image, text: &str) -> Image {
     image.with(|record| drop(record.insert("description".to_owned(), json!(text)))).unwrap()
 }
 
-/// Runs each test on each kind of database.
+/// Runs each test with each kind of database.
 macro_rules! on_both {
     ($($test:ident),* $(,)?) => {
         mod moray {

@@ -120,7 +120,7 @@ async fn mistakes_are_told_in_order(app: &TestApp) {
     );
 }
 
-/// What an operator allows counts for new images and for changes. A record from elsewhere may have more: it is read, and
+/// The configured limit applies to new images and to changes. A record from elsewhere may exceed it: it can be read, but its ACL
 /// can only become shorter.
 async fn an_acl_has_an_end(_: &TestApp) {
     let app = TestApp::start_with(|dc| dc.imgapi_config("maxAclAccounts", json!(3))).await;

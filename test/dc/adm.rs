@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The tools of `imgapi adm` that look after data. Each test has its own datacenter.
+//! The data tools of `imgapi adm`. Each test has its own datacenter.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -28,7 +28,7 @@ tests! {
     lines_that_are_no_records_are_refused_one_by_one,
 }
 
-/// Runs `imgapi adm` with these words, beside the running service.
+/// Runs `imgapi adm` with these arguments, while the service runs.
 pub(crate) async fn adm(app: &TestApp, words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_imgapi"));
     command.arg("adm").arg("-f").arg(app.dc.config_file()).args(words);
@@ -40,7 +40,7 @@ pub(crate) fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
 }
 
-/// What `check-files --json` says, and its exit status.
+/// Returns the report of `check-files --json`, and its exit status.
 pub(crate) async fn checked(app: &TestApp, words: &[&str]) -> (Value, i32) {
     let output = adm(app, &[&["check-files", "--json"], words].concat()).await;
     let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
@@ -72,7 +72,7 @@ async fn good_files_are_found_good_and_bad_ones_counted(_: &TestApp) {
     std::fs::write(app.file(&longer), "longer than before").unwrap();
     std::fs::write(app.file(&other), "OTHER").unwrap();
     std::fs::remove_file(app.file(&gone)).unwrap();
-    // What was good is not read again without being told to; nor is a change of the bytes seen by a glance.
+    // By default, files that were good are not read again, and a quick check does not notice changed bytes.
     let (report, bad) = checked(&app, &[]).await;
     assert_eq!((report["skipped"].as_u64(), bad), (Some(4), 1));
     let (report, bad) = checked(&app, &["-s"]).await;
@@ -197,7 +197,7 @@ async fn objects_in_manta_are_compared_too(_: &TestApp) {
         );
     }
     assert_eq!(stage.objects(NOBODY).await, ["file0"], "nothing is deleted");
-    // Without an answer nothing is known.
+    // Without an answer from Manta, the state of its files is unknown.
     stage.fault(MantaFault::BadGateway);
     let output = adm(app, &["check-files", "-f", &good]).await;
     assert_eq!(output.status.code(), Some(255), "{output:?}");
@@ -255,7 +255,7 @@ async fn files_move_in_bulk_and_what_fails_is_told(_: &TestApp) {
     stage.stop().await;
 }
 
-/// The records of a dump, by UUID.
+/// Returns the records of a dump, by UUID.
 pub(crate) fn dumped(file: &Path) -> BTreeMap<String, Value> {
     let text = std::fs::read_to_string(file).unwrap();
     let records = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -296,7 +296,7 @@ async fn a_dump_is_loaded_into_an_empty_moray_unchanged(_: &TestApp) {
     let output = adm(&other, &["load", path, "--dry-run"]).await;
     assert!(output.status.success() && text(&output.stderr).contains("nothing was written"), "{output:?}");
     assert_eq!(other.operator().list("state=all").await.len(), 0);
-    // One that was broken off is repeated.
+    // A load that was interrupted can be repeated.
     let half: String =
         std::fs::read_to_string(&file).unwrap().lines().take(700).map(|line| format!("{line}\n")).collect();
     std::fs::write(directory.path().join("half"), half).unwrap();
@@ -347,7 +347,7 @@ async fn a_load_never_overwrites_unless_it_is_told_to(_: &TestApp) {
     app.stop().await;
 }
 
-/// They are there, as the dump has them: it is for the operator to load their origins, too.
+/// The images are loaded as they are in the dump. The operator must load their origins, too.
 async fn a_load_tells_of_images_that_cannot_be_installed(_: &TestApp) {
     let app = TestApp::start_empty().await;
     let uuids: Vec<_> = (0..6).map(|_| fresh()).collect();
@@ -355,7 +355,8 @@ async fn a_load_tells_of_images_that_cannot_be_installed(_: &TestApp) {
         |at: usize, origin: &str| small_record(json!({"uuid": uuids[at], "origin": origin})).to_string();
     let there = app.luke().has_active_image(json!({})).await;
     let missing = fresh();
-    // A good one, one whose origin comes later, one whose origin never comes with one on top of it, and a circle.
+    // In order: a good record, one whose origin comes later, one whose origin never comes and one that depends on it, and a
+    // circle.
     let lines = [
         with(0, &there),
         with(1, &uuids[0]),

@@ -57,7 +57,7 @@ impl Stage {
         manta::Path::new(path).unwrap()
     }
 
-    /// What the archive in Manta has.
+    /// Returns the manifest in Manta's archive.
     async fn archived(&self, uuid: &str) -> Option<String> {
         let object = match self.manta.get(&Stage::place(uuid), &Default::default()).await {
             Ok(object) => object,
@@ -77,7 +77,7 @@ impl Stage {
         self.manta.put_bytes(&Stage::place(uuid), text.into(), &new).await.unwrap();
     }
 
-    /// Waits until the archive in Manta has this version.
+    /// Waits until the archive in Manta contains this version.
     async fn arrives(&self, uuid: &str, version: &str) {
         let arrived = async || (self.archived(uuid).await.as_deref() == Some(version)).then_some(());
         wait_until("the version in Manta", arrived).await;
@@ -90,7 +90,7 @@ impl Stage {
         wait_until("an empty local archive", is_empty).await;
     }
 
-    /// Waits until the local archive is empty and Manta has what GetImage gives.
+    /// Waits until the local archive is empty and the archive in Manta contains the answer of GetImage.
     async fn is_current(&self, uuid: &str) {
         self.nothing_is_left().await;
         let image = self.app.operator().get_image(uuid).await;
@@ -112,7 +112,7 @@ impl Stage {
         self.app.dc.manta().unwrap().faults().clear();
     }
 
-    /// What the worker tells.
+    /// Returns the state of the worker.
     async fn worker(&self) -> Value {
         let state = self.app.operator().get("/state").await.ok();
         let workers = state["workers"].as_array().unwrap().clone();
@@ -164,7 +164,7 @@ async fn every_change_arrives_as_clients_see_it(_shared: &TestApp) {
     import.json(&manifest).send().await.ok();
     stage.is_current(&imported).await;
 
-    // What changes nothing that clients see is no new version.
+    // A change that clients cannot see is not a new version.
     let before = stage.manta.head(&Stage::place(&new)).await.unwrap().etag;
     luke.call(Method::POST, &format!("/images/{new}/acl")).json(&json!([VADER])).send().await.ok();
     stage.is_current(&new).await;
@@ -206,7 +206,7 @@ async fn what_fails_arrives_later(_shared: &TestApp) {
         stage.is_current(&uuid).await;
         assert_ne!(stage.archived(&uuid).await, before);
     }
-    // What Manta has, whatever it says.
+    // Manta stores the object, whatever it answers.
     for fault in [MantaFault::LostAnswer, MantaFault::WrongComputedMd5] {
         stage.fault(in_the_archive(fault.clone()).method("PUT").times(1));
         stage.change(&uuid, &json!({"description": format!("{fault:?}")})).await;
@@ -264,7 +264,7 @@ async fn what_is_there_already_is_taken_over(_shared: &TestApp) {
     assert!(stage.app.archived(&odd).exists() && archive.join("zzz/notes.txt").exists());
     assert_eq!(stage.archived(&odd).await, None);
     assert!(!archive.join("e0e").exists());
-    // It is said once, however often it is looked at.
+    // Each stray file is logged once, however often the worker finds it.
     for _ in 0..3 {
         let uuid = stage.app.luke().has_image(json!({})).await;
         let image = stage.app.luke().get_image(&uuid).await.text().to_owned();
@@ -281,7 +281,7 @@ async fn the_last_version_of_a_deleted_image_stays(_shared: &TestApp) {
     let luke = stage.app.luke();
     let uuid = luke.has_image(json!({})).await;
     stage.is_current(&uuid).await;
-    // While Manta cannot be had, so that there is nothing but the local file.
+    // While Manta is unavailable, only the local file exists.
     stage.fault(MantaFaultRule::new(MantaFault::HangUp).path("/archive/"));
     stage.change(&uuid, &json!({"description": "the last one"})).await;
     let last = luke.get_image(&uuid).await.text().to_owned();
@@ -301,11 +301,11 @@ async fn a_later_version_is_never_replaced_by_an_earlier_one(_shared: &TestApp) 
     }
     stage.nothing_is_left().await;
     stage.app.dc.stop_imgapi().await;
-    // Another process has changed the image after this one, and has deleted it.
+    // Another process changed the image after this one, and deleted it.
     let version = |uuid: &str, number: u8| json!({"uuid": uuid, "description": number}).to_string();
     stage.spool(&deleted, &version(&deleted, 1));
     stage.store(&deleted, version(&deleted, 2)).await;
-    // A file of 4.13.1 that is newer than what it had brought to Manta before.
+    // A file of 4.13.1 that is newer than the version that it stored in Manta before.
     stage.store(&earlier, version(&earlier, 1)).await;
     stage.spool(&earlier, &version(&earlier, 2));
     let later = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
@@ -328,7 +328,7 @@ async fn what_somebody_else_brings_meanwhile_is_not_replaced_unseen(_shared: &Te
         stage.fault(MantaFaultRule::new(MantaFault::Stall).method("PUT").path("/archive/").times(1));
         stage.change(&uuid, &json!({"description": format!("first, {is_later}")})).await;
         faults.wait_applied(met + 1).await;
-        // The PUT of the first version is on its way, and another process brings something.
+        // The PUT of the first version is in progress when another process stores a version.
         stage.change(&uuid, &json!({"description": format!("second, {is_later}")})).await;
         let current = stage.app.luke().get_image(&uuid).await.text().to_owned();
         stage.store(&uuid, if is_later { current.clone() } else { "an earlier one".to_owned() }).await;
@@ -404,7 +404,7 @@ async fn with_a_local_database_the_local_archive_stays(_shared: &TestApp) {
     stage.app.luke().delete(&gone).await.gone();
     stage.change(&uuid, &json!({"description": "changed"})).await;
     let current = stage.app.luke().get_image(&uuid).await.text().to_owned();
-    // A start looks at all of it again, and has nothing to bring.
+    // At a start, everything is checked again, and nothing has to be stored.
     for _ in 0..2 {
         stage.arrives(&uuid, &current).await;
         stage.arrives(&gone, &last).await;

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The log: audit records and what must not be in it.
+//! The log: audit records, and data that must not be in it.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -54,7 +54,7 @@ async fn a_request_leaves_one_record_of_restifys_form(app: &TestApp) {
     assert_eq!(same, 1);
     let text = std::fs::read_to_string(app.dc.log_file()).unwrap();
     let line = text.lines().find(|line| line.contains(&id)).unwrap();
-    // Probes search for these before they parse.
+    // Probes search for these texts before they parse a line.
     assert!(
         line.contains("\"level\":30")
             && line.contains("\"route\":\"getimage\"")
@@ -89,14 +89,14 @@ async fn bodies_are_recorded_except_of_successful_reads(app: &TestApp) {
         .await
         .not_found();
     assert_eq!(app.audit(&id).await["res"]["body"]["code"], "ResourceNotFound");
-    // A file is no text.
+    // The content of a file is not logged as text.
     let uuid = app.luke().has_image(json!({})).await;
     let id = fresh();
     let upload = app.luke().call(Method::PUT, &format!("/images/{uuid}/file?compression=none"));
     upload.body("bytes").header("x-request-id", &id).send().await.ok();
     let record = app.audit(&id).await;
     assert_eq!((record["req"].get("body"), &record["res"]["body"]["uuid"]), (None, &json!(uuid)));
-    // A long one would not be one write any more.
+    // A long record would not be written in one write.
     let id = fresh();
     let long = merged(small_manifest(), json!({"tags": {"a": "x".repeat(70_000)}}));
     app.luke().call(Method::POST, "/images").json(&long).header("x-request-id", &id).send().await.ok();
@@ -122,7 +122,7 @@ async fn health_checks_are_not_recorded(app: &TestApp) {
     for ((method, target), id) in quiet.iter().zip(&ids) {
         app.operator().call(method.parse().unwrap(), target).header("x-request-id", id).send().await;
     }
-    // What comes later is recorded later.
+    // Later records are written later.
     let id = fresh();
     app.operator().call(Method::POST, "/ping").header("x-request-id", &id).send().await;
     app.audit(&id).await;
@@ -182,8 +182,8 @@ async fn secrets_are_masked(app: &TestApp) {
     assert!(!app.metrics().await.contains("hushhush"));
 }
 
-/// Each of these once took seconds to write. Many of them take longer than the test may, unless the time grows with the
-/// length alone.
+/// Each of these patterns once took seconds to write. Many of them exceed the test's time limit unless the time only grows with
+/// the length.
 async fn the_cost_of_a_record_is_that_of_its_length(app: &TestApp) {
     let patterns = ["=", "%3d", "://", "%3a%2f%2f", "@", "a&", "token%3D", "%25", ":/"];
     let ids: Vec<_> = patterns.iter().map(|_| [fresh(), fresh()]).collect();

@@ -59,7 +59,7 @@ async fn the_type_decides_how_a_body_is_read(app: &TestApp) {
         let answer = create(app, other).body(body.clone()).send().await;
         answer.refused_field("ValidationFailed", "body", "MissingParameter");
     }
-    // As `curl -d` sends it. What is a form stays one.
+    // The body as `curl -d` sends it. A body that is a form is still parsed as one.
     let form = "application/x-www-form-urlencoded";
     create(app, form).body(format!(" {body}\n")).send().await.ok();
     for (text, missing) in
@@ -115,7 +115,7 @@ async fn a_body_may_come_in_chunks(app: &TestApp) {
     }
     connection.send("0\r\n\r\n").await;
     assert_eq!(connection.read_answer().await.ok()["name"], "small");
-    // The connection goes on.
+    // The connection stays usable.
     assert_eq!(connection.exchange(&["GET /ping HTTP/1.1", "Host: x"]).await.status, 200);
 }
 
@@ -131,7 +131,7 @@ async fn a_body_may_not_be_too_large(app: &TestApp) {
         .send()
         .await
         .refused(413, "RequestEntityTooLarge");
-    // At once, where it says so: nothing of it comes.
+    // The answer comes at once if the announced length is too large, before any of the body is sent.
     let mut connection = Connection::open(app.address()).await;
     let head = [
         "POST /images HTTP/1.1",

@@ -14,7 +14,7 @@ use super::support::{
     ADMIN, Answer, BASE, JOIN_US, LUKE, NOBODY, TARKIN, TestApp, fresh, sha1_of, small_record, tests,
 };
 
-/// Whoever clones.
+/// The account that clones images.
 const ACCOUNT: &str = ADMIN;
 const BY_ACCOUNT: &str = "?account=930896af-bf8c-48d4-885c-6573a94b1853";
 
@@ -36,7 +36,7 @@ async fn clone(app: &TestApp, uuid: &str, query: &str) -> Answer {
     app.operator().call(Method::POST, &format!("/images/{uuid}/clone{query}")).send().await
 }
 
-/// luke's active image, shared with the account.
+/// Returns luke's active image, shared with the account.
 async fn shared(app: &TestApp, changes: Value) -> String {
     let uuid = app.luke().has_active_image(changes).await;
     let call = app.luke().call(Method::POST, &format!("/images/{uuid}/acl"));
@@ -44,7 +44,7 @@ async fn shared(app: &TestApp, changes: Value) -> String {
     uuid
 }
 
-/// The account's images with this name, which is the test's own.
+/// Returns the account's images with this name, which only this test uses.
 async fn clones_of(app: &TestApp, name: &str) -> Vec<Value> {
     app.operator().list(&format!("owner={ACCOUNT}&name={name}&state=all")).await
 }
@@ -67,7 +67,7 @@ async fn a_clone_is_the_accounts_own_image(app: &TestApp) {
     assert_ne!(image["published_at"], original["published_at"]);
     assert_eq!(app.operator().get_image(uuid).await.ok(), image);
     assert!(app.archived(uuid).exists());
-    // The bytes are a copy: each image can go without the other.
+    // The bytes are a copy, so that each image can be deleted without the other.
     let inode = |uuid: &str| fs::metadata(app.file(uuid)).unwrap().ino();
     assert_ne!(inode(uuid), inode(&source));
     app.luke().delete(&source).await.gone();
@@ -110,7 +110,7 @@ async fn only_a_shared_active_image_can_be_cloned(app: &TestApp) {
     let private = app.luke().has_active_image(json!({})).await;
     clone(app, &private, "").await.refused_field("InvalidParameter", "account", "Invalid");
     clone(app, &private, BY_ACCOUNT).await.not_found();
-    // Neither that it is public, nor that it is one's own, is enough.
+    // It is not enough that an image is public, or that the account owns it.
     clone(app, BASE, BY_ACCOUNT).await.refused(422, "ImageNotShared");
     clone(app, &private, &format!("?account={LUKE}")).await.refused(422, "ImageNotShared");
     let draft = app.luke().has_image(json!({})).await;
@@ -140,7 +140,7 @@ async fn what_fails_half_way_leaves_nothing(app: &TestApp) {
     let top = shared(app, json!({"name": name, "origin": middle})).await;
     fs::remove_file(app.file(&top)).unwrap();
     clone(app, &top, BY_ACCOUNT).await.refused(500, "InternalError");
-    // Those that were made before are gone with their files.
+    // The clones that were made before are deleted with their files.
     assert_eq!(clones_of(app, &name).await, Vec::<Value>::new());
     app.nothing_unfinished().await;
 }
@@ -175,7 +175,7 @@ async fn a_chain_has_an_end(app: &TestApp) {
     });
     app.store_all(&records.collect::<Vec<_>>()).await;
     clone(app, &uuids[0], BY_ACCOUNT).await.refused(500, "InternalError");
-    // A chain that bites its tail has none.
+    // A chain of origins that forms a circle has no root.
     let tail = uuids[3].as_str();
     app.store(&small_record(
         json!({"uuid": tail, "name": name, "acl": [ACCOUNT, ADMIN], "origin": uuids[1]}),
@@ -196,8 +196,8 @@ async fn only_accounts_get_clones(app: &TestApp) {
     }
 }
 
-/// An image of luke's, from before origins were looked at, is made of one that neither he nor the account may read. It is
-/// as good as one that there is not.
+/// An image of luke's, from before origins were checked, is based on one that neither he nor the account may read. Such an origin
+/// is treated as missing.
 async fn nothing_is_copied_that_the_account_may_not_read(app: &TestApp) {
     let name = fresh();
     let [private, promised] = [

@@ -54,10 +54,10 @@ async fn an_image_is_not_sent_again(app: &TestApp) {
         get(app, &image).header("if-none-match", &value).send().await.ok();
         get(app, &image).header("if-match", &value).send().await.refused(412, "PreconditionFailed");
     }
-    // An empty condition is none.
+    // An empty condition is ignored.
     get(app, &image).header("if-none-match", "").send().await.ok();
     get(app, &image).header("if-match", "").send().await.ok();
-    // Nobody knows when a manifest was last changed.
+    // There is no modification time of a manifest.
     let later = get(app, &image).header("if-modified-since", "Sun, 06 Nov 2044 08:49:37 GMT");
     later.send().await.ok();
 }
@@ -120,7 +120,7 @@ async fn the_tag_of_a_list_changes_with_its_images(app: &TestApp) {
         assert_eq!((same.status, same.body.len(), tag(&same)), (304, 0, list_tag.clone()), "{condition}");
     }
     get(app, &target).header("if-match", "\"x\"").send().await.refused(412, "PreconditionFailed");
-    // Another form is another representation.
+    // Another form of the list is another representation.
     assert_ne!(tag(&get(app, &format!("{target}&inclAdminFields=true")).send().await), list_tag);
 
     luke.delete(&uuid).await.gone();

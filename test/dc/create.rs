@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! CreateImage: what a manifest may be.
+//! CreateImage: the rules for manifests.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -61,7 +61,7 @@ async fn a_small_manifest_gets_the_defaults(app: &TestApp) {
         ["v", "uuid", "owner", "name", "version", "state", "disabled", "public", "type", "os", "files"];
     assert_eq!(names, expected);
     assert_eq!((&image["v"], &image["owner"], &image["public"]), (&json!(2), &json!(LUKE), &json!(false)));
-    // Forms are taken wherever JSON is.
+    // Forms are accepted wherever JSON is.
     let form =
         app.luke().call(Method::POST, "/images").header("content-type", "application/x-www-form-urlencoded");
     let image = form.body("name=a&version=1&type=other&os=other&public=true").send().await.ok();
@@ -89,7 +89,7 @@ async fn only_accounts_own_images(app: &TestApp) {
     assert_eq!(app.operator().create(&owned_by(ADMIN)).await.ok()["owner"], ADMIN);
     let refused = app.operator().create(&owned_by(NOBODY)).await.refused(422, "OwnerDoesNotExist");
     assert!(refused.message.contains(NOBODY));
-    // A sub-user is in the directory, but is no account.
+    // A sub-user is in the directory, but is not an account.
     app.operator().create(&owned_by(TARKIN)).await.refused(422, "OwnerDoesNotExist");
     let sub_user = format!("/images?account={TARKIN}");
     let call = app.operator().call(Method::POST, &sub_user).json(&small_manifest());
@@ -105,7 +105,7 @@ async fn only_accounts_own_images(app: &TestApp) {
     );
 }
 
-/// What an account may not see is as good as what there is not.
+/// An image that an account may not see is treated as missing.
 async fn an_origin_is_one_that_the_caller_sees(app: &TestApp) {
     let with_origin = |origin: Value| merged(small_manifest(), json!({"origin": origin}));
     let private = small_record(json!({}));
@@ -124,7 +124,7 @@ async fn an_origin_is_one_that_the_caller_sees(app: &TestApp) {
     app.luke().create(&with_origin(json!(""))).await.refused_field("ValidationFailed", "origin", "Invalid");
     let draft = app.luke().has_image(json!({})).await;
     app.luke().create(&with_origin(json!(draft))).await.refused(422, "OriginIsNotActive");
-    // Public, shared with luke, and his own; disabled or not.
+    // These origins are public, shared with luke, or his own; disabled or not.
     let own = app.luke().has_active_image(json!({})).await;
     app.luke().act(&own, "disable").await.ok();
     for origin in [FATHER, &own] {
@@ -132,7 +132,7 @@ async fn an_origin_is_one_that_the_caller_sees(app: &TestApp) {
         assert_eq!(image["origin"], origin);
         app.luke().delete(image["uuid"].as_str().unwrap()).await.gone();
     }
-    // Operators see all, and origins come before what is made of them.
+    // Operators see all images. An origin must exist before an image is based on it.
     for origin in [JOIN_US, private["uuid"].as_str().unwrap()] {
         let body = merged(with_origin(json!(origin)), json!({"owner": LUKE}));
         let image = app.operator().create(&body).await.ok();
@@ -141,7 +141,7 @@ async fn an_origin_is_one_that_the_caller_sees(app: &TestApp) {
     }
 }
 
-/// As newer clients send them.
+/// Newer clients send such members.
 async fn members_that_are_null_are_not_given(app: &TestApp) {
     let nulls = [
         "uuid",

@@ -15,7 +15,7 @@ tests! {
 
 const FILE: &[u8] = b"the bytes of the file";
 
-/// The IMGAPIs that the examples import from.
+/// Starts the IMGAPIs that the examples import from.
 async fn others() -> Foreign {
     let others = Foreign::http("127.0.0.1").await;
     let manifest = |uuid: &str, changes: Value| {
@@ -54,7 +54,7 @@ async fn the_examples_of_the_documentation_are_true(_: &TestApp) {
         workers.iter().any(|worker| worker["detail"] == "connected").then_some(())
     })
     .await;
-    // Accounts are no UUIDs that an answer may choose.
+    // The UUIDs of the accounts are fixed; no answer chooses them.
     let accounts = [VADER, LUKE].map(|account| (account, account.to_owned()));
     let known = [&accounts[..], &[("https://images.example.com", others.url(""))]].concat();
     replay(&app, "http", &known).await;

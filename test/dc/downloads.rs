@@ -40,7 +40,7 @@ async fn a_file_comes_as_it_was_sent(app: &TestApp) {
     assert_eq!(file.header("last-modified").unwrap(), mtime);
 }
 
-/// An ISO time as HTTP prints it.
+/// Formats an ISO time as HTTP does.
 fn uploaded_at(iso: &str) -> String {
     let time = time::OffsetDateTime::parse(iso, &time::format_description::well_known::Rfc3339).unwrap();
     httpdate::fmt_http_date(time.into())
@@ -56,7 +56,7 @@ async fn head_says_what_get_would_send(app: &TestApp) {
     }
     let unknown = app.luke().call(Method::HEAD, &format!("/images/{NOBODY}/file")).send().await;
     assert_eq!((unknown.status, unknown.body.len()), (404, 0));
-    // The connection is not out of step afterwards.
+    // The connection stays in step afterwards.
     let mut connection = app.connect().await;
     let head = format!("HEAD /images/{uuid}/file HTTP/1.1");
     assert_eq!(connection.exchange(&[&head, "Host: x"]).await.header("content-length"), Some("4"));
@@ -87,7 +87,7 @@ async fn a_file_is_chosen_by_the_number_the_index_begins_with(app: &TestApp) {
     let draft = app.luke().has_image(json!({})).await;
     app.luke().download(&draft).await.not_found();
     app.luke().download(NOBODY).await.not_found();
-    // An image of type lxd has two.
+    // An image of type lxd has two files.
     let entry = |bytes: &[u8]| json!({"sha1": sha1_of(bytes), "size": bytes.len(), "compression": "none", "stor": "local"});
     let lxd = fresh();
     app.store(&small_record(
@@ -109,7 +109,7 @@ async fn who_sees_the_image_gets_the_file(app: &TestApp) {
         assert_eq!(actor.download(&shared).await.text(), "file");
     }
     app.emperor().download(&shared).await.not_found();
-    // A file is there for operators and its owner before the activation, too.
+    // Operators and the owner can download a file even before the activation.
     let draft = app.luke().has_image_with_file(json!({"public": true}), b"draft").await;
     assert_eq!(app.operator().download(&draft).await.text(), "draft");
     app.emperor().download(&draft).await.not_found();
@@ -117,7 +117,7 @@ async fn who_sees_the_image_gets_the_file(app: &TestApp) {
 }
 
 async fn files_of_4_13_1_are_served_from_their_place(app: &TestApp) {
-    // As its record says, 42 bytes; it has neither a digest of them in base64 nor a time.
+    // The record says 42 bytes. It has neither their MD5 in base64 nor a time.
     let bytes = [9; 42];
     fs::create_dir_all(app.file(NODEJS).parent().unwrap()).unwrap();
     fs::write(app.file(NODEJS), bytes).unwrap();

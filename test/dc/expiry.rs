@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Placeholders whose time is over. These tests start their own datacenters.
+//! Placeholders that have expired. These tests start their own datacenters.
 
 use coal::moray::{Fault, FaultRule};
 use moray::PutOptions;
@@ -22,7 +22,7 @@ fn placeholder(changes: Value) -> Value {
     merged(merged(small_record(json!({})), nothing), changes)
 }
 
-/// The worker, once it has done its work.
+/// Waits until the worker has done its work, and returns its state.
 async fn expired_once(app: &TestApp) -> Value {
     wait_until("placeholders are gone", async || {
         let state = app.operator().get("/state").await.ok();
@@ -32,10 +32,10 @@ async fn expired_once(app: &TestApp) -> Value {
     .await
 }
 
-/// The deletion is on its way to Moray when a compute node imports its image by another process.
+/// The deletion is in transit to Moray while a compute node imports the image through another process.
 async fn a_placeholder_that_becomes_an_image_meanwhile_stays(_shared: &TestApp) {
     let mut app = TestApp::start_empty().await;
-    // Or it would find them before the restart.
+    // Otherwise the worker would find them before the restart.
     expired_once(&app).await;
     let both = [(); 2].map(|()| placeholder(json!({"expires_at": "2020-01-01T00:00:00.000Z"})));
     app.store_all(&both).await;
@@ -44,7 +44,7 @@ async fn a_placeholder_that_becomes_an_image_meanwhile_stays(_shared: &TestApp) 
     let before = faults.applied();
     app.dc.restart_imgapi().await.unwrap();
     within("a deletion", faults.wait_applied(before + 1)).await;
-    // It is one of the two, and the other one is next.
+    // Moray holds the deletion of one of the two; the other one is next.
     let images = both.map(|record| {
         small_record(json!({
             "uuid": record["uuid"], "state": "unactivated", "activated": false, "files": null, "published_at": null,
@@ -65,7 +65,7 @@ async fn a_placeholder_that_becomes_an_image_meanwhile_stays(_shared: &TestApp) 
 
 async fn placeholders_disappear_when_their_time_is_over_and_nothing_else_does(_shared: &TestApp) {
     let mut app = TestApp::start_empty().await;
-    // Or it would find them before the restart.
+    // Otherwise the worker would find them before the restart.
     expired_once(&app).await;
     let (past, future) = ("2020-01-01T00:00:00.000Z", "2090-01-01T00:00:00.000Z");
     let with_file = small_record(json!({}))["files"].clone();

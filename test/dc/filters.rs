@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The filters of ListImages, and what is no filter.
+//! The filters of ListImages, and parameters that are not filters.
 
 use serde_json::json;
 
@@ -34,17 +34,17 @@ async fn filters_select_among_the_records_of_4_13_1(app: &TestApp) {
     assert_eq!(vader.list_uuids("name=i-am-your-father").await, [FATHER]);
     assert_eq!(vader.list_uuids("name=~father").await, [FATHER]);
     assert_eq!(app.operator().list_uuids("name=base&version=1.8.1").await, [BASE]);
-    // A semicolon separates where there is no ampersand.
+    // A semicolon is a separator if the query contains no ampersand.
     assert_eq!(app.operator().list_uuids("name=base;version=1.8.1").await, [BASE]);
     assert_eq!(app.operator().list("name=base;version=1.8.1&limit=1").await.len(), 0);
     assert_eq!(app.operator().list("name=base%3Bversion=1.8.1").await.len(), 0);
 }
 
-/// Stores records of one new owner; the answer is the owner and their UUIDs.
+/// Stores records of a new owner; returns the owner and their UUIDs.
 async fn owner_of(app: &TestApp, changes: &[serde_json::Value]) -> (String, Vec<String>) {
     let owner = fresh();
     let records = changes.iter().enumerate().map(|(index, change)| {
-        // Published one after the other, so that lists have this order.
+        // The images are published one after another, so that lists have this order.
         let own = json!({"owner": owner, "published_at": format!("2031-01-01T00:00:00.{index:03}Z")});
         super::support::merged(small_record(own), change.clone())
     });
@@ -53,7 +53,7 @@ async fn owner_of(app: &TestApp, changes: &[serde_json::Value]) -> (String, Vec<
     (owner, records.iter().map(|record| record["uuid"].as_str().unwrap().to_owned()).collect())
 }
 
-/// Which of the owner's images each query finds, as positions.
+/// Asserts which of the owner's images each query finds, by their positions.
 async fn assert_found(operator: Actor<'_>, owner: &str, uuids: &[String], cases: &[(&str, &[usize])]) {
     for (query, expected) in cases {
         let found = operator.list_uuids(&format!("owner={owner}&{query}")).await;
@@ -134,7 +134,7 @@ async fn billing_tags_are_all_required(app: &TestApp) {
         app,
         &[
             json!({"billing_tags": ["a", "b"]}),
-            // A single text, as old records have it.
+            // A single text, as in old records.
             json!({"billing_tags": "a"}),
             json!({}),
         ],
@@ -167,7 +167,7 @@ async fn flags_decide_about_a_state_and_texts_about_placeholders(app: &TestApp) 
             json!({"activated": false, "state": "unactivated", "files": []}),
             placeholder("creating"),
             placeholder("failed"),
-            // Flags as texts, and an active image that an update called failed.
+            // Flags as texts, and an active image whose state was updated to failed.
             json!({"disabled": "false", "activated": "true", "public": "false"}),
             json!({"state": "failed"}),
         ],
@@ -185,7 +185,7 @@ async fn flags_decide_about_a_state_and_texts_about_placeholders(app: &TestApp) 
         ("public=false", &[0, 5, 6]),
     ];
     assert_found(app.operator(), &owner, &uuids, &cases).await;
-    // The same for the owner.
+    // The owner gets the same number of images.
     for (query, expected) in cases {
         let query = format!("account={owner}&owner={owner}&{query}");
         assert_eq!(app.operator().list(&query).await.len(), expected.len(), "{query}");
@@ -226,7 +226,7 @@ async fn a_wrong_value_is_refused_by_name(app: &TestApp) {
         ("owner[x]=a", "owner"),
         ("sort=published_at&sort=published_at", "sort"),
         ("marker[]=2020", "marker"),
-        // In this order when several are wrong.
+        // If several parameters are wrong, they are reported in this order.
         ("marker=%20x&sort=x&public=x&state=x&limit=x&inclAdminFields=x", "inclAdminFields"),
         ("marker=%20x&sort=x&public=x&state=x&limit=x", "limit"),
         ("marker=%20x&sort=x&public=x&state=x", "state"),

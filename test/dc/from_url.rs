@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! AddImageFileFromUrl. Most of these tests start their own service, because by default it fetches nothing from this host.
+//! AddImageFileFromUrl. By default the service fetches nothing from this host, so most of these tests start their own service.
 
 use coal::datacenter::DatacenterBuilder;
 use reqwest::Method;
@@ -29,13 +29,13 @@ tests! {
 
 const QUERY: &str = "compression=gzip";
 
-/// A service that trusts a server of this host, and one on this host that it must not talk to.
+/// A service that may fetch from one server of this host, and a server that it must not contact.
 struct Stage {
     app: TestApp,
     server: Foreign,
     forbidden: Foreign,
     uuid: String,
-    // Its certificate is read when the first file is fetched.
+    // The service reads its certificate with the first fetch.
     _authority: Authority,
 }
 
@@ -54,12 +54,12 @@ impl Stage {
         Stage { app, server, forbidden, uuid, _authority: authority }
     }
 
-    /// Fetches what the server has at this path.
+    /// Fetches the file at this path of the server.
     async fn fetch(&self, path: &str) -> Answer {
         self.app.luke().add_file_from_url(&self.uuid, QUERY, &self.server.url(path)).await
     }
 
-    /// Checks that all that failed has left nothing, and stops everything.
+    /// Checks that the failed fetches have left nothing, and stops everything.
     async fn end_without_file(self) {
         assert_eq!(self.app.luke().get_image(&self.uuid).await.ok()["files"], json!([]));
         self.app.luke().download(&self.uuid).await.not_found();
@@ -168,7 +168,7 @@ async fn only_a_whole_file_is_taken(_shared: &TestApp) {
         ("/cut-chunk", Script::raw(200, chunked, "ff\r\nbytes").and_cut()),
         ("/no-last-chunk", Script::raw(200, chunked, "5\r\nbytes\r\n")),
         ("/bad-chunk", Script::raw(200, chunked, "xyz\r\nbytes\r\n")),
-        // Nothing says how long it is, but the end of the connection is not the end that TLS has.
+        // The length is not announced, and the connection ends without the TLS close message.
         ("/cut-without-length", Script::raw(200, &[], "bytes").and_cut()),
         ("/no-http", Script::raw(200, &["nonsense"], "bytes")),
         ("/two-lengths", Script::raw(200, &["Content-Length: 5", "Content-Length: 6"], "bytes")),
@@ -188,7 +188,7 @@ async fn only_a_whole_file_is_taken(_shared: &TestApp) {
 }
 
 async fn a_certificate_has_to_be_trusted(_shared: &TestApp) {
-    // That other IMGAPIs may have any certificate does not help.
+    // The setting that accepts any certificate of other IMGAPIs does not apply here.
     let stage = Stage::start(|dc| dc.imgapi_config("allowInsecure", true)).await;
     let stranger = Foreign::https("127.0.0.1", &Authority::new()).await;
     stranger.on("/file", Script::answer(200, &[], "bytes"));
@@ -347,7 +347,7 @@ async fn an_encoded_answer_is_taken_only_with_a_digest(_shared: &TestApp) {
     }
     server.on("/plain", Script::answer(200, &["Content-Encoding: identity"], "bytes"));
     stage.fetch("/plain").await.ok();
-    // Some servers label files that end in .gz so.
+    // Some servers send this header for files whose names end in .gz.
     let right = format!("{QUERY}&sha1={}", sha1_of(b"encoded").to_uppercase());
     server.on("/file.gz", Script::answer(200, &["Content-Encoding: x-gzip"], "encoded"));
     app.luke().add_file_from_url(uuid, &right, &server.url("/file.gz")).await.ok();

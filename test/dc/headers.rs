@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What all responses have, and how a connection goes on.
+//! Headers of all responses, and connections after a response.
 
 use reqwest::Method;
 use serde_json::json;
@@ -77,7 +77,7 @@ async fn a_request_id_is_echoed_or_made(app: &TestApp) {
     assert_eq!(both.header("x-request-id"), Some("first"));
     let made = [ping().send().await, ping().send().await];
     assert_ne!(made[0].header("x-request-id"), made[1].header("x-request-id"));
-    // An upload stands this, too: 4.13.1 made a file name of it.
+    // An upload with this id works. 4.13.1 used the id in a file name.
     let uuid = app.luke().has_image(json!({})).await;
     let upload = app.luke().call(Method::PUT, &format!("/images/{uuid}/file?compression=none"));
     let answer = upload.header("x-request-id", "../../etc/passwd").body("bytes").send().await;
@@ -90,7 +90,7 @@ async fn an_old_client_without_host_gets_its_answer_and_a_close(app: &TestApp) {
     let answer = connection.exchange(&["GET /ping HTTP/1.0"]).await;
     assert_eq!(answer.ok()["ping"], "pong");
     assert!(connection.is_closed().await);
-    // With keep-alive it stays open.
+    // With keep-alive the connection stays open.
     let mut connection = app.connect().await;
     for _ in 0..2 {
         let answer = connection.exchange(&["GET /ping HTTP/1.0", "Connection: keep-alive"]).await;
@@ -102,7 +102,7 @@ async fn an_old_client_without_host_gets_its_answer_and_a_close(app: &TestApp) {
     assert!(connection.is_closed().await);
 }
 
-/// Who looks at the first of two, and who looks at the last, must not take a request for another server's.
+/// If one server reads the first of two `Host` headers and another the last, they would not agree on the host of a request.
 async fn a_request_is_for_one_host(app: &TestApp) {
     for lines in [
         &["GET /ping HTTP/1.1"][..],
@@ -128,7 +128,7 @@ async fn requests_may_be_sent_ahead(app: &TestApp) {
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
     connection.send(get("/ping") + &get(&format!("/images/{BASE}")) + &get("/nothing") + &get("/ping")).await;
     let first = connection.read_answer().await;
-    // Scripts look for exactly this.
+    // Scripts search for exactly this line.
     assert_eq!(first.what, "HTTP/1.1 200 OK");
     assert_eq!(first.ok()["ping"], "pong");
     assert_eq!(connection.read_answer().await.ok()["uuid"], BASE);
@@ -136,7 +136,7 @@ async fn requests_may_be_sent_ahead(app: &TestApp) {
     assert_eq!(connection.read_answer().await.ok()["ping"], "pong");
 }
 
-/// curl sends no large body before it is told to go on.
+/// curl waits for `100 Continue` before it sends a large body.
 async fn a_body_is_asked_for_only_when_it_is_wanted(app: &TestApp) {
     let uuid = app.luke().has_image(json!({})).await;
     let put = |uuid: &str| {
@@ -176,7 +176,7 @@ async fn what_is_too_long_gets_an_answer_with_a_code(app: &TestApp) {
         assert!(answer.json()["code"].is_string() && answer.json()["message"].is_string(), "{answer:?}");
         assert!(connection.is_closed().await);
     }
-    // What a client may send.
+    // These are valid requests.
     let query = "x".repeat(30_000);
     assert_eq!(app.operator().list(&format!("name={query}")).await.len(), 0);
 }

@@ -29,7 +29,7 @@ async fn deep(app: &TestApp) -> Answer {
     app.operator().get("/ping?deep=true").await
 }
 
-/// The backend of this name in what a deep ping answers.
+/// Returns the backend of this name in the answer to a deep ping.
 fn backend(pong: &Value, name: &str) -> Value {
     let backends = pong["backends"].as_array().unwrap();
     backends
@@ -86,7 +86,7 @@ async fn many_deep_pings_are_one(app: &TestApp) {
     let started = std::time::Instant::now();
     let pongs = join_all((0..50).map(|_| deep(app))).await;
     assert!(pongs.iter().all(|pong| matches!(pong.status, 200 | 503)));
-    // One a second, however many ask; and another test may ask, too.
+    // There is one probe a second, however many callers ask. Other tests may ask as well.
     let most = started.elapsed().as_secs_f64() + 2.0;
     assert!(probes().await - before <= most, "{} of {most}", probes().await - before);
 }
@@ -118,7 +118,7 @@ async fn a_backend_that_is_away_is_seen_and_nothing_else_suffers(_: &TestApp) {
     app.operator().get("/ping").await.ok();
     app.dc.ufds().start().await.unwrap();
     wait_until("all is well", async || (deep(&app).await.status == 200).then_some(())).await;
-    // It answers, but has not its database.
+    // UFDS answers, but has lost its database.
     app.dc.ufds().faults().set(UfdsFault::MorayFailure);
     wait_until("UFDS's Moray is missed", async || {
         let pong = deep(&app).await;
@@ -181,7 +181,7 @@ async fn a_drained_server_says_so_and_serves_on(_: &TestApp) {
     app.stop().await;
 }
 
-/// The pipelines of `sdcadm check-health`, `sdc-healthcheck`, headnode setup, and cmon-agent.
+/// The commands of `sdcadm check-health`, `sdc-healthcheck`, headnode setup, and cmon-agent.
 async fn what_health_checks_run_finds_what_they_look_for(app: &TestApp) {
     let shell = async |script: String| {
         let output = Command::new("sh").arg("-c").arg(&script).kill_on_drop(true).output();
@@ -189,7 +189,7 @@ async fn what_health_checks_run_finds_what_they_look_for(app: &TestApp) {
         text(&output.stdout).trim_end().to_owned()
     };
     let url = format!("http://{}", app.address());
-    // sdc-imgapi, of which the others are made.
+    // The script sdc-imgapi, which the other commands use.
     let curl =
         "curl -4 -i -sS --connect-timeout 10 -H accept:application/json -H content-type:application/json";
     let sdc_imgapi = |path: &str| format!("{curl} --url '{url}{path}'");
@@ -229,7 +229,7 @@ async fn what_health_checks_run_finds_what_they_look_for(app: &TestApp) {
         body.contains("http_requests_completed{") && body.contains("http_request_duration_seconds_bucket{")
     );
 
-    // amon looks for these in the log: none of what has been asked here may be one.
+    // amon searches the log for these records. None of the requests here may cause one.
     wait_until("the log has been written", async || (!app.log().is_empty()).then_some(())).await;
     for record in app.log() {
         for name in ["name", "hostname", "pid", "level", "msg", "time", "v"] {

@@ -52,7 +52,7 @@ async fn an_icon_is_stored_shown_and_deleted(app: &TestApp) {
     assert_eq!(added.ok()["icon"], json!(true));
     let read = app.luke().get_image(&uuid).await;
     assert_eq!((&read.body, read.header("etag")), (&added.body, added.header("etag")));
-    // As 4.13.1 stores it.
+    // The record as 4.13.1 stores it.
     let (record, _) = app.stored(&uuid).await.unwrap();
     let mtime = record["icon"]["mtime"].as_str().unwrap();
     let expected = json!({"contentType": PNG, "size": 4, "contentMD5": record["icon"]["contentMD5"], "sha1": sha1_of(b"icon"),
@@ -116,9 +116,9 @@ async fn an_icon_has_a_largest_size(app: &TestApp) {
     assert_eq!(get(app.luke(), &uuid).await.body, largest);
     let refused = put(app.luke(), &uuid, "", PNG, &vec![7; (128 << 10) + 1]).await;
     refused.refused(400, "Upload");
-    // Its body was not read, so the client is told not to use the connection again.
+    // The body was not read, so the client must not reuse the connection.
     assert_eq!(refused.header("connection"), Some("close"));
-    // Also where the length is not announced.
+    // The limit also applies if the length is not announced.
     let chunks = futures_util::stream::iter((0..3).map(|_| Ok::<_, std::io::Error>(vec![1; 64 << 10])));
     let call = app.luke().call(Method::PUT, &format!("/images/{uuid}/icon")).header("content-type", PNG);
     call.body(reqwest::Body::wrap_stream(chunks)).send().await.refused(400, "Upload");
@@ -192,7 +192,7 @@ async fn an_icon_goes_where_its_image_goes(app: &TestApp) {
     assert!(!icon_of(app, &new).parent().unwrap().exists());
 }
 
-/// A process that stops between the record and the last rename leaves the icon under its complete name.
+/// A process that stops between the record and the last rename leaves the icon under the name of a complete upload.
 async fn an_interrupted_icon_is_swept_up(_: &TestApp) {
     let mut app = TestApp::start_empty().await;
     let (named, unnamed) = (app.luke().has_image(json!({})).await, app.luke().has_image(json!({})).await);

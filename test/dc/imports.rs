@@ -50,7 +50,7 @@ async fn a_manifest_keeps_its_identity(app: &TestApp) {
     assert!(app.archived(&uuid).exists());
     app.luke().upload(&uuid, "compression=none", "x").await.ok();
     assert_eq!(app.luke().activate(&uuid).await.ok()["published_at"], "2012-10-11T14:40:57.936Z");
-    // A URN belongs to one image.
+    // A URN belongs to one image only.
     let other = fresh();
     let taken = import(app, &other, "", &manifest(&other, json!({"urn": urn}))).await;
     taken.refused_field("ValidationFailed", "urn", "Invalid");
@@ -130,7 +130,7 @@ async fn an_image_is_imported_once(app: &TestApp) {
     for other in imports.iter().filter(|answer| answer.status != 200) {
         other.refused(409, "ImageUuidAlreadyExists");
     }
-    // What is there and not valid is not overwritten, either.
+    // An existing record is not overwritten, even if it is not valid.
     let broken = small_record(json!({"os": "beos"}));
     app.store(&broken).await;
     let uuid = broken["uuid"].as_str().unwrap();
@@ -160,7 +160,7 @@ async fn mistakes_are_told_in_order(app: &TestApp) {
     let call = app.operator().call(Method::POST, &format!("/images/{uuid}?action=import&account=x"));
     call.header("content-type", "application/json").body("{").send().await.refused(400, "InvalidContent");
     let bad = json!({"uuid": "x", "origin": "x", "owner": NOBODY, "published_at": 5, "colour": 1});
-    // Each account is one too many.
+    // Any `account` is rejected.
     import(app, &uuid, "&account=x", &bad).await.refused(403, "OperatorOnly");
     import(app, &uuid, "&account=a&account=b", &bad).await.refused(403, "OperatorOnly");
     let flag = "&account=&skip_owner_check=maybe";

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Requests that start jobs, and the list of an image's jobs, with a Workflow API that only keeps what it is given.
+//! Requests that start jobs, and the list of an image's jobs, with a fake Workflow API that only stores its requests.
 
 #[path = "../../src/jobs/tests/fake.rs"]
 mod fake;
@@ -25,7 +25,7 @@ tests! {
     what_a_lost_import_has_begun_makes_way_for_the_next_one,
 }
 
-/// A datacenter with this Workflow API, VMAPI and CNAPI, which it has found.
+/// Starts a datacenter with this Workflow API, VMAPI and CNAPI, and waits until it has found them.
 async fn datacenter(fake: &Fake, more: &[(&str, Value)]) -> TestApp {
     let url = json!({"url": format!("http://{}", fake.address), "forceMd5Check": true});
     let app = TestApp::start_with(|builder| {
@@ -53,14 +53,14 @@ async fn is_connected(app: &TestApp) {
     .await;
 }
 
-/// The one job that was started; it is forgotten.
+/// Returns the only job that was started, and forgets it.
 fn job(fake: &Fake) -> Value {
     let mut jobs = std::mem::take(&mut fake.state.lock().unwrap().jobs);
     assert_eq!(jobs.len(), 1, "{jobs:?}");
     Value::Object(jobs.remove(0))
 }
 
-/// Without what is different every time.
+/// Removes the members of a job that differ every time.
 fn essence(job: &Value, answer: &Answer) -> Value {
     let mut job = job.as_object().unwrap().clone();
     assert_eq!(answer.ok(), json!({"image_uuid": job["image_uuid"], "job_uuid": job["uuid"]}));
@@ -70,7 +70,7 @@ fn essence(job: &Value, answer: &Answer) -> Value {
     Value::Object(job)
 }
 
-/// Lets another IMGAPI show a manifest.
+/// Lets another IMGAPI return a manifest.
 fn shows(other: &Foreign, uuid: &str, query: &str, manifest: Value) {
     let mut shown = json!({"uuid": uuid, "state": "active", "owner": LUKE});
     shown.as_object_mut().unwrap().extend(manifest.as_object().unwrap().clone());
@@ -147,7 +147,7 @@ async fn an_image_is_copied_with_the_origins_of_its_owner(_: &TestApp) {
         "task": "import-remote-image", "target": format!("/import-remote-{image}"),
     });
     assert_eq!(essence(&job(&fake), &started), expected);
-    // As newer clients ask.
+    // The form that newer clients send.
     let call = app.operator().call(Method::POST, &format!("/images/{image}?action=import-from-datacenter"));
     let started = call.json(&json!({"datacenter": "far", "account": LUKE, "source": null})).send().await;
     assert_eq!(essence(&job(&fake), &started), expected);
@@ -160,7 +160,7 @@ async fn an_image_is_copied_with_the_origins_of_its_owner(_: &TestApp) {
     shows(&foreign, json!({"owner": VADER}));
     let relayed = import(&foreign, "far").await;
     relayed.refused(401, "UnauthorizedError");
-    // What another server refuses is no failure of this one.
+    // An error of another server is not an error of this one.
     let id = relayed.header("x-request-id").unwrap();
     app.audit(id).await;
     let is_alarm = |record: &Value| record["req_id"] == id && record["level"].as_u64() > Some(30);
@@ -173,7 +173,7 @@ async fn an_image_is_copied_with_the_origins_of_its_owner(_: &TestApp) {
     shows(&lower, json!({"origin": missing}));
     shows(&missing, json!({"owner": ADMIN}));
     let unknown = import(&image, "far").await.refused(404, "ResourceNotFound").message;
-    // What luke may not read is as good as missing, whoever has it elsewhere.
+    // An image that luke may not read is treated as missing, even if another IMGAPI has it.
     let hidden = small_record(json!({}));
     app.store(&hidden).await;
     let hidden = hidden["uuid"].as_str().unwrap();
@@ -256,7 +256,7 @@ async fn an_image_is_made_from_a_vm(_: &TestApp) {
     fake.fails("GET /jobs", Fault::Refuse(409, "ConflictError"));
     app.luke().get(&format!("/images/{FATHER}/jobs?execution=odd")).await.refused(409, "ConflictError");
 
-    // What a compute node does, and what the job does when that goes wrong.
+    // This is what a compute node does, and what the job does if that fails.
     let failed = json!({"state": "failed", "error": {"message": "no way"}});
     let update = app.operator().call(Method::POST, &format!("/images/{uuid}?action=update"));
     assert_eq!(update.json(&failed).send().await.ok()["error"]["message"], "no way");
@@ -268,7 +268,7 @@ async fn an_image_is_made_from_a_vm(_: &TestApp) {
     create(&this, body()).await.refused(503, "ServiceUnavailableError");
     assert_eq!(app.luke().list_uuids("state=creating").await, Vec::<String>::new());
 
-    // As newer clients ask.
+    // The form that newer clients send.
     let mut in_body = json!({"action": "create-from-vm", "vm_uuid": vm, "incremental": true, "max_origin_depth": 5,
         "name": "mine", "version": "1.0.0"});
     for unset in ["description", "homepage", "eula", "acl", "tags", "os", "type"] {
@@ -279,7 +279,7 @@ async fn an_image_is_made_from_a_vm(_: &TestApp) {
     let (uuid, mut same) = (job["image_uuid"].clone(), expected);
     (same["image_uuid"], same["manifest"]["uuid"]) = (uuid.clone(), uuid);
     assert_eq!(essence(&job, &started), same);
-    // One that is in the query, too, is no member of an image.
+    // A parameter that is also in the query is not a member of the image.
     create(&this, in_body).await.refused_field("InvalidParameter", "vm_uuid", "Invalid");
     for (member, value) in
         [("vm_uuid", json!([vm])), ("incremental", json!("maybe")), ("max_origin_depth", json!(1.5))]
@@ -312,7 +312,7 @@ async fn the_workflow_api_may_come_and_go(_: &TestApp) {
     before.state.lock().unwrap().backend = None;
     wait_until("jobs", async || (list().await.status == 200).then_some(())).await;
     assert_eq!(before.state.lock().unwrap().workflows.len(), 2);
-    // It restarts, and has forgotten everything.
+    // The Workflow API restarts and has lost everything.
     let address = before.address.to_string();
     drop(before);
     wait_until("its end", async || (list().await.status == 503).then_some(())).await;
@@ -349,7 +349,7 @@ async fn what_a_lost_import_has_begun_makes_way_for_the_next_one(_: &TestApp) {
     let import = async |uuid: &str| {
         app.operator().act(uuid, &format!("import-remote&source={}", source.url(""))).await
     };
-    // While the job may go on, and while nobody can tell.
+    // The job may still run, or its state is unknown.
     job_is(json!({"execution": "running"}));
     import(&image).await.refused(409, "ImageUuidAlreadyExists");
     job_is(json!({"execution": "canceled", "runner_id": "it works for it"}));

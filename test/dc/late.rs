@@ -2,8 +2,8 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Writes of records that are made late, after the process that sent them is gone and another one has swept up: whatever
-//! they name is there. These tests start their own datacenters.
+//! Writes of records that reach the database late, after their process has ended and another one has swept up. All files that
+//! such a record names must exist. These tests start their own datacenters.
 
 use std::fs;
 
@@ -21,7 +21,7 @@ tests! {
     a_failed_upload_of_the_same_bytes_takes_nothing_away,
 }
 
-/// Sends a request whose write waits in Moray, and kills the process then.
+/// Sends a request whose write waits in Moray, then kills the process.
 async fn killed_before_its_write(app: &TestApp, target: &str) {
     let faults = app.dc.moray().faults().clone();
     let met = faults.applied();
@@ -54,14 +54,14 @@ async fn a_late_move_of_an_active_image_names_no_file_that_is_gone(_shared: &Tes
     assert_eq!(stage.stor(&uuid).await, "manta");
     let (_, before) = stage.app.stored(&uuid).await.unwrap();
     killed_before_its_write(&stage.app, &format!("/images/{uuid}?action=change-stor&stor=local")).await;
-    // The copy of the manifest, which is fenced off for itself, would hide that the file is not.
+    // The copy of the manifest is protected separately. It would hide that the file is not.
     for name in entries(&stage.app.incoming()).iter().filter(|name| name.contains(".archive.")) {
         fs::remove_file(stage.app.incoming().join(name)).unwrap();
     }
     assert_eq!(entries(&stage.app.incoming()).len(), 1);
     swept_by_the_next(&mut stage.app).await;
     assert_eq!(entries(&stage.app.incoming()), Vec::<String>::new());
-    // The write that waits is of a version that has gone.
+    // The waiting write is based on a version that has been replaced.
     assert_ne!(stage.app.stored(&uuid).await.unwrap().1, before);
     stage.app.dc.moray().faults().clear();
     stage.app.knows_what_others_wrote().await;
@@ -81,14 +81,14 @@ async fn a_late_clone_has_its_file(_shared: &TestApp) {
     })
     .await;
     assert_eq!(app.vader().download(&clone).await.text(), "file");
-    // The next sweep gives it its place.
+    // The next sweep moves the file to its place.
     app.dc.restart_imgapi().await.unwrap();
     app.nothing_unfinished().await;
     assert_eq!(fs::read(app.file(&clone)).unwrap(), b"file");
     app.stop().await;
 }
 
-/// The file that is named is still at the place where it was staged, because its directory could not be made.
+/// The file in the record is still where it was staged, because its directory could not be created.
 async fn a_failed_upload_of_the_same_bytes_takes_nothing_away(_shared: &TestApp) {
     let mut app = TestApp::start_empty().await;
     let uuid = app.luke().has_image(json!({})).await;
@@ -102,7 +102,7 @@ async fn a_failed_upload_of_the_same_bytes_takes_nothing_away(_shared: &TestApp)
     app.luke().activate(&uuid).await.ok();
     again.send("tes").await;
     again.read_answer().await.refused(422, "ImageAlreadyActivated");
-    // What has come again goes, and only that.
+    // Only the second copy of the bytes is removed.
     wait_until("one file is left", async || (entries(&app.incoming()).len() == 1).then_some(())).await;
     assert!(complete.exists());
     assert_eq!(app.operator().download(&uuid).await.text(), "bytes");

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! From the creation to the end of an image.
+//! The life of an image from creation to deletion.
 
 use std::fs;
 
@@ -42,7 +42,7 @@ async fn an_image_lives_as_its_owner_says(app: &TestApp) {
     let published = activated.ok()["published_at"].as_str().unwrap().to_owned();
     assert!(published.len() == 24 && published.ends_with('Z'), "{published}");
 
-    // Everybody gets the same bytes.
+    // All callers get the same bytes.
     assert_eq!(app.vader().get_image(uuid).await.body, activated.body);
     assert_eq!(luke.get_image(uuid).await.body, activated.body);
     let [listed]: [Value; 1] =
@@ -99,7 +99,7 @@ async fn an_image_with_dependents_is_kept(app: &TestApp) {
     let refusal = luke.delete(&origin).await.refused(422, "ImageHasDependentImages");
     assert!(refusal.message.contains(&origin) && refusal.message.contains(&child), "{refusal:?}");
     assert_eq!(luke.download(&origin).await.text(), "file");
-    // One that nobody can see counts, too: its record may be repaired.
+    // A dependent that is not visible counts, too, because its record may be repaired.
     let broken = fresh();
     app.store(&small_record(json!({"uuid": broken, "origin": origin, "os": "beos"}))).await;
     luke.delete(&child).await.gone();
@@ -124,7 +124,7 @@ async fn many_dependents_are_counted_and_some_named(app: &TestApp) {
     let refusal = app.operator().delete(&origin).await.refused(422, "ImageHasDependentImages");
     assert_eq!(named(&refusal.message), 5);
     assert!(refusal.message.contains("10 "), "{refusal:?}");
-    // An account is told of those that it sees.
+    // An account is told only about the dependents that it may see.
     let refusal = app.luke().delete(&origin).await.refused(422, "ImageHasDependentImages");
     assert_eq!(named(&refusal.message), 0);
     let visible = app.luke().has_image(json!({})).await;
@@ -141,7 +141,7 @@ async fn a_deletion_takes_the_file_along(app: &TestApp) {
     assert!(!file.exists() && !file.parent().unwrap().exists());
     assert!(app.archived(&uuid).exists(), "the last manifest stays");
     assert!(app.stored(&uuid).await.is_none());
-    // Somebody else's file in the directory stays, and the directory with it.
+    // A stray file in the directory stays, and the directory with it.
     let uuid = app.luke().has_active_image(json!({})).await;
     let other = app.file(&uuid).with_file_name("icon");
     fs::write(&other, "icon").unwrap();
@@ -152,11 +152,11 @@ async fn a_deletion_takes_the_file_along(app: &TestApp) {
 async fn whatever_state_an_image_is_in_it_can_be_deleted(app: &TestApp) {
     let draft = app.luke().has_image(json!({})).await;
     app.luke().delete(&draft).await.gone();
-    // Its file is gone already.
+    // The file of this image is already missing.
     let uuid = app.luke().has_active_image(json!({})).await;
     fs::remove_file(app.file(&uuid)).unwrap();
     app.luke().delete(&uuid).await.gone();
-    // A placeholder.
+    // The next ones are placeholders.
     for state in ["creating", "failed"] {
         let uuid = fresh();
         let placeholder = json!({"uuid": uuid, "owner": LUKE, "state": state, "activated": false, "type": "null", "os": "null",
@@ -164,7 +164,7 @@ async fn whatever_state_an_image_is_in_it_can_be_deleted(app: &TestApp) {
         app.store(&small_record(placeholder)).await;
         app.luke().delete(&uuid).await.gone();
     }
-    // One that nobody sees cannot.
+    // A record that is not visible cannot be deleted.
     let broken = fresh();
     app.store(&small_record(json!({"uuid": broken, "os": "beos"}))).await;
     app.operator().delete(&broken).await.not_found();
@@ -175,7 +175,7 @@ async fn only_the_owner_deletes(app: &TestApp) {
     app.luke().delete(FATHER).await.refused(422, "NotImageOwner");
     app.luke().delete(JOIN_US).await.not_found();
     app.operator().delete(NOBODY).await.not_found();
-    // As clients send it.
+    // The request as clients send it.
     let uuid = app.luke().has_image(json!({})).await;
     let mut connection = app.connect().await;
     let delete = format!("DELETE /images/{uuid}?account={LUKE}&force_all_channels=true HTTP/1.1");

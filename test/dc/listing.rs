@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Who sees which image, in a list and one by one.
+//! Which images each caller sees, in a list and one by one.
 
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ fn lacks(uuids: &[String], unexpected: &[&str]) -> bool {
 
 async fn an_operator_sees_all_active_images(app: &TestApp) {
     let uuids = app.operator().list_uuids("").await;
-    // The flags of the last one say active, whatever its state's text.
+    // The flags of the last image say active, although its state's text does not.
     assert!(holds(&uuids, &[BASE, FATHER, PROBE]));
     assert!(lacks(&uuids, &[NODEJS, BASE_2, DARK_SIDE, JOIN_US]));
     let all = app.operator().list_uuids("state=all").await;
@@ -77,7 +77,7 @@ async fn an_owner_narrows_what_the_account_sees(app: &TestApp) {
     assert_eq!(sorted(shared), sorted([FATHER, DARK_SIDE]));
     assert_eq!(app.luke().list_uuids(&format!("owner={SDC}")).await, [BASE]);
     assert_eq!(app.emperor().list_uuids(&format!("owner={VADER}&state=all")).await, [""; 0]);
-    // Other people's images are never listed by these states, also when the state is that of a placeholder.
+    // These states never list the images of other accounts, even if the state is that of a placeholder.
     for state in ["disabled", "unactivated", "creating", "failed"] {
         let query = format!("owner={VADER}&state={state}");
         assert_eq!(app.luke().list_uuids(&query).await, [""; 0], "{state}");
@@ -110,7 +110,7 @@ async fn assert_image(actor: &Actor<'_>, uuid: &str, visible: bool) {
         assert_eq!(answer.ok()["uuid"], uuid);
     } else {
         let refusal = answer.refused(404, "ResourceNotFound");
-        // What is hidden looks like what does not exist.
+        // A hidden image looks like a missing one.
         let unknown = actor.get_image(super::support::NOBODY).await.refused(404, "ResourceNotFound");
         assert_eq!(refusal.message.replace(uuid, "X"), unknown.message.replace(super::support::NOBODY, "X"));
     }
@@ -125,7 +125,7 @@ async fn account_and_owner_of_a_list_are_not_checked(app: &TestApp) {
     assert!(holds(&upper_case, &[BASE]) && lacks(&upper_case, &[FATHER, JOIN_US]));
 }
 
-/// Whatever a client does to `account`, it sees no more than without tricks.
+/// An account parameter with any tricks shows no more than one without.
 async fn an_account_call_is_not_widened(app: &TestApp) {
     let luke = app.luke();
     for trick in
@@ -143,7 +143,7 @@ async fn an_account_call_is_not_widened(app: &TestApp) {
         let answer = app.operator().get(&format!("/images/{BASE}?account={account}")).await;
         answer.refused_field("InvalidParameter", "account", "Invalid");
     }
-    // An empty one is none.
+    // An empty account is ignored.
     app.operator().get(&format!("/images/{JOIN_US}?account=")).await.ok();
 }
 

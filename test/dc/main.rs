@@ -2,12 +2,12 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The HTTP behaviour of a DC-mode IMGAPI, on a real datacenter and through real sockets.
+//! The HTTP behavior of an IMGAPI in DC mode, in a coal datacenter and over real sockets.
 //!
-//! All tests share one datacenter, which is started with the first of them and stopped after the last, hence the own
-//! `main`. They run at the same time; so each makes the images it looks at, and leaves those of
-//! `test/data/manifest/moray-imgapi_images.jsonl`, which everybody finds there, as they are. Only these belong to vader,
-//! emperor and sdc: a list of their images is the same at any time. Tests that stop a service start their own datacenter.
+//! All tests share one datacenter, which is started with the first test and stopped after the last one. This is why there is a
+//! `main` of our own. The tests run concurrently, so each creates the images that it looks at. It leaves the records of
+//! `test/data/manifest/moray-imgapi_images.jsonl`, which every test finds in Moray, unchanged. Only these belong to vader,
+//! emperor and sdc, so a list of their images is always the same. Tests that stop a service start their own datacenter.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -13,17 +13,17 @@ use serde_json::Value;
 
 use super::Server;
 
-/// A pair of keys, by the name of its files.
+/// A key pair, by the name of its files.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Key(pub(crate) &'static str);
 
 impl Key {
-    /// The one that the user `user` has.
+    /// The key of the user `user`.
     pub(crate) const KNOWN: Key = Key("ecdsa256");
-    /// One that nobody has.
+    /// A key that no user has.
     pub(crate) const UNKNOWN: Key = Key("ed25519");
 
-    /// The file of the private key.
+    /// Returns the file of the private key.
     pub(crate) fn path(self) -> PathBuf {
         PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/crates/http-signature/tests/data/keys"))
             .join(self.0)
@@ -33,7 +33,7 @@ impl Key {
         PrivateKey::from_pem(&std::fs::read_to_string(self.path()).unwrap()).unwrap()
     }
 
-    /// The line of the public key.
+    /// Returns the line of the public key.
     pub(crate) fn public(self) -> String {
         std::fs::read_to_string(self.path().with_extension("pub")).unwrap()
     }
@@ -43,7 +43,7 @@ impl Key {
     }
 }
 
-/// A request to be sent.
+/// A request to send.
 #[derive(Clone)]
 pub(crate) struct Request<'a> {
     server: &'a Server,
@@ -58,7 +58,7 @@ impl<'a> Request<'a> {
         Request { server, method, target: target.to_owned(), headers: HeaderMap::new(), body: String::new() }
     }
 
-    /// JSON, if it looks like it; or a picture, as `icon`.
+    /// Sets the body. Its content type is guessed: JSON, or the PNG that `icon` sends.
     pub(crate) fn body(mut self, body: impl Into<String>) -> Self {
         self.body = body.into();
         let content_type = match self.body.as_str() {
@@ -76,12 +76,12 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// Signed by `user`: the date, the target and the host.
+    /// Signs the request as `user`: the date, the target and the host.
     pub(crate) fn signed_with(self, key: Key) -> Self {
         self.signed_by("user", key, &["date", "(request-target)", "host"])
     }
 
-    /// Signed by anybody, with these headers of it.
+    /// Signs the request as any user, with these headers.
     pub(crate) fn signed_by(mut self, user: &str, key: Key, names: &[&str]) -> Self {
         if !self.headers.contains_key("date") {
             let date = httpdate::fmt_http_date(SystemTime::now());
@@ -100,7 +100,7 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// Sends it and reads the whole answer.
+    /// Sends the request and reads the whole answer.
     pub(crate) async fn send(self) -> Answer {
         let what = format!("{} {}", self.method, self.target);
         let url = format!("{}{}", self.server.dc.imgapi_url().unwrap(), self.target);
@@ -111,31 +111,31 @@ impl<'a> Request<'a> {
     }
 }
 
-/// What came back.
+/// The answer to a request.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     body: Bytes,
-    /// What was asked.
+    /// Method and target of the request.
     pub(crate) what: String,
 }
 
 impl Answer {
-    /// The JSON of a success.
+    /// Returns the JSON of a successful answer.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
         assert_eq!(self.status, 200, "{self:?}");
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// The code of an error; `None` where there is no body.
+    /// Returns the code of an error; `None` if there is no body.
     pub(crate) fn code(&self) -> Option<String> {
         let body: Value = serde_json::from_slice(&self.body).ok()?;
         body["code"].as_str().map(str::to_owned)
     }
 
-    /// Checks that it is a 401.
+    /// Checks that the answer is a 401.
     #[track_caller]
     pub(crate) fn unauthorized(&self) {
         assert_eq!((self.status, self.code().as_deref()), (401, Some("UnauthorizedError")), "{self:?}");

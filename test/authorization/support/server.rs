@@ -15,7 +15,7 @@ pub(crate) const VADER: &str = "86055c40-2547-11e2-8a6b-4bb37edc84ba";
 pub(crate) const LUKE: &str = "91ba0e64-2547-11e2-a972-df579e5fddb3";
 pub(crate) const EMPEROR: &str = "a0b6b534-2547-11e2-b758-63a2afd747d1";
 
-/// How long anything may take.
+/// Time limit of any operation.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// An IMGAPI in one of its modes, with backends of its own.
@@ -26,8 +26,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// In a datacenter callers are not asked who they are; elsewhere they sign, and the user `user` has the key
-    /// [`Key::KNOWN`].
+    /// Starts a server. In a datacenter callers are not authenticated. In the other modes they sign requests, and the user `user`
+    /// has the key [`Key::KNOWN`].
     pub(crate) async fn start(mode: &'static str) -> Server {
         if mode == "dc" {
             return Server::start_with(mode, &[]).await;
@@ -41,12 +41,12 @@ impl Server {
         Server::start_with(mode, &[auth, ("authKeys", keys), ("channels", channels)]).await
     }
 
-    /// With these keys of the configuration.
+    /// Starts a server with these keys of the configuration.
     pub(crate) async fn start_with(mode: &'static str, config: &[(&str, Value)]) -> Server {
         Server::start_on(mode, config, |dc| dc).await
     }
 
-    /// The same, on a datacenter that is prepared by `change`.
+    /// Starts a server on a datacenter that `change` prepares.
     pub(crate) async fn start_on(
         mode: &'static str,
         config: &[(&str, Value)],
@@ -67,7 +67,7 @@ impl Server {
         Server { dc, http, mode }
     }
 
-    /// Stops it. It must have survived what was done to it.
+    /// Stops the server, and checks that it did not crash before.
     pub(crate) async fn stop(self) {
         assert!(self.dc.stop_imgapi().await.unwrap().success());
         self.dc.stop().await;
@@ -81,12 +81,12 @@ impl Server {
         self.request(Method::GET, target)
     }
 
-    /// Whether all images of this server are public.
+    /// Returns whether all images of this server are public.
     pub(crate) fn is_public(&self) -> bool {
         self.mode == "public"
     }
 
-    /// A new image of vader's, shared with the emperor, made by a user. `kind` is one of the table's.
+    /// Creates an image of vader's, shared with the emperor. `kind` is one of the kinds in the table.
     pub(crate) async fn has_image(&self, kind: &str) -> String {
         let manifest = json!({"name": kind, "version": "1.0.0", "type": "zone-dataset", "os": "smartos",
             "public": self.is_public(), "acl": [EMPEROR]});
