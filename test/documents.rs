@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What the documents say about files, log messages and metrics is there. No network is needed.
+//! Checks that the files, log messages and metrics in the documents exist. It needs no network.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
-/// Documents outside of `docs/`.
+/// Documents outside `docs/`.
 const OTHERS: [&str; 4] = ["README.md", "CHANGES.md", "CONTRIBUTING.md", "test/conformance/README.md"];
 
 fn root() -> &'static Path {
@@ -24,7 +24,7 @@ fn documents() -> Vec<PathBuf> {
     in_docs.chain(OTHERS.map(|name| root().join(name))).collect()
 }
 
-/// Targets of links, and the anchors of headings as GitHub and mdBook make them.
+/// Link targets of a page, and the anchors of its headings in the style of GitHub and mdBook.
 #[derive(Default)]
 struct Page {
     links: Vec<String>,
@@ -89,7 +89,7 @@ fn the_table_of_contents_has_every_page() {
     }
 }
 
-/// The cells of the rows of the first table after a heading.
+/// Returns the cells of the rows of the first table after a heading.
 fn table_after(document: &str, heading: &str) -> Vec<Vec<String>> {
     let text = fs::read_to_string(root().join("docs").join(document)).unwrap();
     let rest = text.split(&format!("\n{heading}\n")).nth(1).unwrap();
@@ -116,7 +116,7 @@ fn sources() -> Vec<String> {
     texts
 }
 
-/// Levels at which a message is logged: the macro before each place that has it.
+/// Returns the levels at which a message is logged, from the macros before the message.
 fn levels(sources: &[String], message: &str) -> BTreeSet<&'static str> {
     let mut levels = BTreeSet::new();
     for text in sources {
@@ -169,7 +169,7 @@ fn the_codes_of_the_api_are_those_of_the_source() {
     assert_eq!(documented.collect::<BTreeSet<_>>(), defined);
 }
 
-/// Pages and redirects need none, and other tests have these.
+/// These routes are pages and redirects. They need no example, because other tests cover them.
 const WITHOUT_EXAMPLE: [&str; 2] = ["PublicDocs", "ListDatasets, GetDataset"];
 
 #[test]

@@ -41,7 +41,7 @@ impl Stage {
         Stage::start_with(|dc| dc.manta(mode)).await
     }
 
-    /// One that is put together differently; with a Manta.
+    /// Starts a datacenter that `build` changes; it must have a Manta.
     pub(crate) async fn start_with(build: impl FnOnce(DatacenterBuilder) -> DatacenterBuilder) -> Stage {
         let app = TestApp::start_with(build).await;
         let pem = std::fs::read_to_string(app.dc.key_file("admin")).unwrap();
@@ -58,7 +58,7 @@ impl Stage {
         manta::Path::new(format!("/admin/stor/imgapi/coal/images/{}/{uuid}", &uuid[..3])).unwrap()
     }
 
-    /// The objects of an image, by name; none without a directory.
+    /// Returns the names of an image's objects; empty without a directory.
     pub(crate) async fn objects(&self, uuid: &str) -> Vec<String> {
         match self.manta.list(&Stage::directory(uuid)).try_collect::<Vec<_>>().await {
             Ok(entries) => entries.into_iter().map(|entry| entry.name).collect(),
@@ -73,12 +73,12 @@ impl Stage {
         object.body.try_collect::<Vec<_>>().await.unwrap().concat()
     }
 
-    /// Where the database says that the file is.
+    /// Returns the storage of the file according to the database.
     pub(crate) async fn stor(&self, uuid: &str) -> Value {
         self.app.stored(uuid).await.unwrap().0["files"][0]["stor"].clone()
     }
 
-    /// Starts the application again, with another configuration.
+    /// Restarts the application with a changed configuration.
     async fn restart_with(&mut self, change: impl FnOnce(&mut Value)) {
         let file = self.app.dc.config_file();
         let mut config = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
@@ -117,7 +117,7 @@ async fn the_owner_decides_with_a_remote_manta_and_not_with_a_near_one(_shared: 
         for (uuid, bytes) in [(&of_admin, "admin's"), (&of_luke, "luke's")] {
             assert_eq!(app.operator().download(uuid).await.text(), bytes);
         }
-        // An operator's wish wins, and an icon follows the same rule.
+        // An operator can choose the storage. An icon follows the same rules.
         let wished = app.luke().has_image(json!({})).await;
         app.operator().upload(&wished, "compression=none&storage=local", "here").await.ok();
         assert_eq!(stage.stor(&wished).await, "local");
@@ -138,7 +138,7 @@ async fn what_is_stored_stays_where_it_is_when_the_configuration_changes(_shared
     stage.app.operator().upload(&wished, "compression=none&storage=local", "here").await.ok();
     add_icon(&stage.app, &of_luke).await.ok();
 
-    // What is new goes elsewhere; what is there is found, and goes when it is replaced.
+    // New files go to the other storage. Existing files are found, and move when they are replaced.
     stage.restart_with(|config| config["manta"]["remote"] = json!(true)).await;
     let admin = stage.app.admin();
     assert_eq!(admin.download(&of_admin).await.text(), "admin's");
@@ -149,7 +149,7 @@ async fn what_is_stored_stays_where_it_is_when_the_configuration_changes(_shared
     assert_eq!((stage.stor(&of_admin).await, stage.objects(&of_admin).await.len()), (json!("local"), 0));
     assert_eq!(admin.download(&of_admin).await.text(), "replaced");
 
-    // Without Manta what is there cannot be had, and is not taken for something else.
+    // Without Manta its files are unavailable, and not mistaken for missing ones.
     stage.restart_with(|config| config["storageTypes"] = json!(["local"])).await;
     let luke = stage.app.luke();
     luke.download(&of_luke).await.refused(503, "StorageUnsupported");
@@ -249,7 +249,7 @@ async fn a_file_can_be_replaced_and_is_where_4_13_1_looks_for_it(_shared: &TestA
     let (record, _) = stage.app.stored(&uuid).await.unwrap();
     assert_eq!(record["files"][0].get("object"), None);
 
-    // While it cannot be copied to its final name, it is read under its own.
+    // While the object cannot be copied to its final name, it is read under its own name.
     stage.fault(MantaFaultRule::new(MantaFault::InternalError).method("GET"));
     luke.upload(&uuid, "compression=none", "third").await.ok();
     stage.heal();
@@ -261,7 +261,7 @@ async fn a_file_can_be_replaced_and_is_where_4_13_1_looks_for_it(_shared: &TestA
     );
     assert_eq!(luke.download(&uuid).await.text(), "third");
     luke.activate(&uuid).await.ok();
-    // It gets there later.
+    // The object gets its final name later.
     stage.app.dc.restart_imgapi().await.unwrap();
     let luke = stage.app.luke();
     wait_until("it has its final name", async || (stage.objects(&uuid).await == ["file0"]).then_some(()))
@@ -271,7 +271,7 @@ async fn a_file_can_be_replaced_and_is_where_4_13_1_looks_for_it(_shared: &TestA
     luke.delete(&uuid).await.gone();
     assert_eq!(stage.objects(&uuid).await, Vec::<String>::new());
 
-    // From one storage to the other.
+    // A new file moves the image from one storage to the other.
     let uuid = luke.has_image_with_file(json!({}), b"remote").await;
     stage.app.operator().upload(&uuid, "compression=none&storage=local", "local").await.ok();
     assert_eq!(stage.objects(&uuid).await, Vec::<String>::new());
@@ -315,7 +315,7 @@ async fn a_file_moves_between_storages(_shared: &TestApp) {
         );
         assert_eq!(luke.download(&uuid).await.text(), "moving");
     }
-    // What is damaged does not move.
+    // A damaged file does not move.
     std::fs::write(stage.app.file(&uuid), "damage").unwrap();
     stage.move_to(&uuid, "manta").await.refused(500, "InternalError");
     assert_eq!((stage.stor(&uuid).await, stage.objects(&uuid).await.len()), (json!("local"), 0));
@@ -329,7 +329,7 @@ async fn what_an_interrupted_move_left_goes_with_the_next_one(_shared: &TestApp)
     let luke = stage.app.luke();
     let uuid = luke.has_image_with_file(json!({}), b"moving").await;
     let mut record = stage.app.stored(&uuid).await.unwrap().0;
-    // Interrupted before the record: the copy is there, and nobody names it.
+    // The move was interrupted before it wrote the record: the copy exists, but no record names it.
     std::fs::create_dir_all(stage.app.file(&uuid).parent().unwrap()).unwrap();
     std::fs::write(stage.app.file(&uuid), "half").unwrap();
     stage.move_to(&uuid, "local").await.ok();
@@ -338,9 +338,9 @@ async fn what_an_interrupted_move_left_goes_with_the_next_one(_shared: &TestApp)
     let put = manta::NewObject { make_directories: true, ..Default::default() };
     stage.manta.put_bytes(&rest, "half".into(), &put).await.unwrap();
     stage.move_to(&uuid, "manta").await.ok();
-    // It might be an upload's that is about to be named, so it stays for now, and is in nobody's way.
+    // The object could belong to an upload whose record is about to be written, so it stays for now. It does no harm.
     assert_eq!((luke.download(&uuid).await.text(), stage.objects(&uuid).await.len()), ("moving", 2));
-    // Interrupted after the record: the source is still there.
+    // The move was interrupted after it wrote the record: the source still exists.
     std::fs::create_dir_all(stage.app.file(&uuid).parent().unwrap()).unwrap();
     std::fs::write(stage.app.file(&uuid), "moving").unwrap();
     record["files"][0]["stor"] = json!("manta");
@@ -401,7 +401,7 @@ async fn without_manta_nothing_is_lost_and_all_comes_back(_shared: &TestApp) {
         let clone = stage.app.vader().call(Method::POST, &format!("/images/{other}/clone"));
         clone.send().await.refused(503, "StorageIsDown");
         stage.move_to(&uuid, "local").await.refused(503, "StorageIsDown");
-        // What needs no Manta goes on.
+        // Operations that do not need Manta still work.
         stage
             .app
             .operator()
@@ -473,7 +473,7 @@ async fn an_image_is_exported_to_a_directory_or_a_prefix(_shared: &TestApp) {
         }
     }
     export("").await.refused_field("ValidationFailed", "manta_path", "MissingParameter");
-    // As newer clients ask.
+    // The form that newer clients send.
     let export_by = async |query: &str, body: Value| {
         let target = format!("/images/{uuid}?action=export{query}");
         app.operator().call(Method::POST, &target).json(&body).send().await

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What becomes of every operation when Manta fails in every way that coal knows. These tests start their own datacenters.
+//! The result of every operation under every fault of Manta that coal can inject. These tests start their own datacenters.
 
 use coal::datacenter::MantaMode;
 use coal::manta::{MantaFault, MantaFaultRule};
@@ -24,15 +24,15 @@ tests! {
     two_hundred_cuts_of_a_large_download_lose_nothing,
 }
 
-/// More than what is held back of an upload, so that some of it is on its way before its end.
+/// More than the part of an upload that is held back, so that some of it is sent before its end.
 const FILE: usize = 700_000;
 const ICON: usize = 120_000;
-/// Faults that are tried at a time.
+/// Number of faults that are tried at a time.
 const AT_ONCE: usize = 3;
-/// Where content breaks off: in files and in icons.
+/// Byte at which content is cut off, both in files and in icons.
 const CUT: u64 = 100_000;
 
-/// What is done with an image whose file is in Manta.
+/// An operation on an image whose file is in Manta.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Op {
     AddFile,
@@ -72,28 +72,28 @@ const OPS: [Op; 16] = [
     Op::GetImage,
 ];
 
-/// How an operation ended for its caller.
+/// The result of an operation for its caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Outcome {
     Done,
-    /// Status and code; no code for a HEAD.
+    /// Status and code; the code is empty for a HEAD.
     Refused(u16, String),
-    /// The answer of success broke off.
+    /// A successful answer was cut off.
     Broken,
-    /// The answer of success has other bytes, though as many.
+    /// A successful answer has the right length but wrong bytes.
     Altered,
 }
 
-/// An image that an operation is done with.
+/// An image, and the operation to do with it.
 struct Subject {
     op: Op,
     uuid: String,
-    /// Another UUID that it may get.
+    /// Another UUID that the operation may give to the image.
     other: String,
 }
 
 fn bytes(seed: u8, length: usize) -> Vec<u8> {
-    // Made block by block, because 64 MiB byte by byte take seconds.
+    // Built from blocks, because building 64 MiB byte by byte takes seconds.
     let block: Vec<u8> = (0..251_u8).flat_map(|at| [at ^ seed; 8]).collect();
     let mut bytes = block.repeat(length.div_ceil(block.len()));
     bytes.truncate(length);
@@ -178,7 +178,7 @@ impl Subject {
         }
     }
 
-    /// Checks that all is as the outcome says, once Manta works again.
+    /// Checks that the state corresponds to the outcome, after Manta works again.
     async fn check(&self, stage: &Stage, outcome: &Outcome) {
         let (luke, uuid, done) = (stage.app.luke(), &self.uuid, *outcome == Outcome::Done);
         let mut there = vec![uuid.clone()];
@@ -228,7 +228,7 @@ impl Subject {
             }
             _ => {}
         }
-        // Nothing but what was uploaded as a whole.
+        // Only complete uploads may exist.
         for uuid in there {
             let is_whole = |(_, content): &(String, Vec<u8>)| [old(), new(), icon()].contains(content);
             let directory = Stage::directory(&uuid).to_string();
@@ -239,14 +239,14 @@ impl Subject {
         }
     }
 
-    /// Checks that all is as the outcome says, and that it succeeds now.
+    /// Checks that the state corresponds to the outcome, and that the operation now succeeds.
     async fn recover(&self, stage: &Stage, outcome: &Outcome) {
         self.check(stage, outcome).await;
         if *outcome == Outcome::Done {
             return;
         }
         let again = wait_until("another attempt", async || {
-            // What was given up may still arrive, and be the faster one.
+            // An abandoned request may still arrive, and overtake this one.
             Some(self.perform(&stage.app).await).filter(|outcome| *outcome != overtaken())
         });
         assert_eq!(again.await, Outcome::Done, "{self:?}");
@@ -274,7 +274,7 @@ fn add_icon(luke: Actor<'_>, uuid: &str) -> super::support::Call {
     luke.call(Method::PUT, &format!("/images/{uuid}/icon")).header("content-type", "image/png").body(icon())
 }
 
-/// The objects in a directory, which need not be there, with their bytes.
+/// Returns the names and bytes of the objects in a directory, which need not exist.
 async fn objects(stage: &Stage, directory: &str) -> Vec<(String, Vec<u8>)> {
     let directory = manta::Path::new(directory).unwrap();
     let entries = match stage.manta.list(&directory).try_collect::<Vec<_>>().await {
@@ -284,7 +284,7 @@ async fn objects(stage: &Stage, directory: &str) -> Vec<(String, Vec<u8>)> {
     };
     let mut objects = Vec::new();
     for entry in entries {
-        // It may go meanwhile.
+        // The object may be removed meanwhile.
         let path = directory.join(&entry.name).unwrap();
         let content =
             async { stage.manta.get(&path, &Default::default()).await?.body.try_collect::<Vec<_>>().await };
@@ -295,14 +295,14 @@ async fn objects(stage: &Stage, directory: &str) -> Vec<(String, Vec<u8>)> {
     objects
 }
 
-/// How long a fault lasts.
+/// The duration of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lasting {
-    /// It meets the next request about an image.
+    /// It applies to the next request about an image.
     Next,
-    /// It meets the next request about an object of an image.
+    /// It applies to the next request about an object of an image.
     NextObject,
-    /// It meets all.
+    /// It applies to all requests.
     On,
 }
 
@@ -315,15 +315,15 @@ impl Lasting {
             Lasting::NextObject => "/",
         };
         let uuids = subjects.iter().flat_map(|subject| [&subject.uuid, &subject.other]);
-        // The archive of manifests is asked for, too, and at any time.
+        // The archive of manifests is excluded, because it is written at any time.
         uuids.map(|uuid| rule().path(&format!("{uuid}{slash}")).except("/archive/").times(1)).collect()
     }
 }
 
-/// Where nothing is said of an operation, it succeeds.
+/// Operations and their expected outcomes. An operation that is not listed succeeds.
 type Expected = Vec<(&'static [Op], Outcome)>;
 
-/// What each operation comes to with a fault.
+/// The expected outcomes of all operations under a fault.
 struct Row {
     fault: MantaFault,
     next: Expected,
@@ -331,7 +331,7 @@ struct Row {
     on: Expected,
 }
 
-/// What asks Manta for something that it cannot do without.
+/// Operations that make a request to Manta that must succeed.
 const NEEDS: &[Op] = &[
     Op::AddFile,
     Op::ReplaceFile,
@@ -346,9 +346,9 @@ const NEEDS: &[Op] = &[
     Op::Rename,
     Op::Activate,
 ];
-/// What sends bytes under a path that the test knows, which cannot be sent again.
+/// Operations that send bytes to a path that the test knows. Such a request cannot be repeated.
 const SENDS: &[Op] = &[Op::AddFile, Op::ReplaceFile, Op::AddIcon, Op::ToManta, Op::Rename];
-/// What sends bytes.
+/// Operations that send bytes.
 const STORES: &[Op] =
     &[Op::AddFile, Op::ReplaceFile, Op::AddIcon, Op::Clone, Op::ToManta, Op::Export, Op::Rename];
 
@@ -369,7 +369,7 @@ impl Row {
         Row { fault, next: once.clone(), next_object: once, on }
     }
 
-    /// What is tried again with success, if only one request is met.
+    /// A fault whose requests are retried with success, if it applies to only one request.
     fn again(fault: MantaFault) -> Row {
         Row::new(fault, vec![], vec![(NEEDS, down())])
     }
@@ -384,8 +384,8 @@ impl Row {
         of_op.map_or(Outcome::Done, |(_, outcome)| outcome.clone())
     }
 
-    /// Whether it is as expected. A Manta that is slow to ask for an upload gets it unasked, and then it cannot be sent
-    /// again.
+    /// Returns whether the outcome is allowed. If Manta takes too long to ask for an upload, the body is sent unasked, and then
+    /// the upload cannot be repeated.
     fn allows(&self, lasting: Lasting, op: Op, outcome: &Outcome) -> bool {
         let expected = self.expected(lasting, op);
         let unasked = lasting != Lasting::On && STORES.contains(&op) && expected == Outcome::Done;
@@ -404,7 +404,7 @@ impl Row {
                 subject.recover(stage, outcome).await;
             }
         }
-        // The test does not know where a clone goes.
+        // The test does not know the target of a clone in advance.
         let clone = Subject::prepare(stage, Op::Clone).await;
         stage.fault(MantaFaultRule::new(self.fault.clone()).method("PUT").path("/file0").times(1));
         let outcome = clone.perform(&stage.app).await;
@@ -414,9 +414,9 @@ impl Row {
     }
 }
 
-/// Ends a stage, after a look at what the service said.
+/// Ends a stage after it has checked the service's log.
 async fn end(stage: Stage) {
-    // A panic would be no record, which is what the log is made of.
+    // A panic would not be a log record, so this checks that every line is one.
     for record in stage.app.log() {
         assert!(record["level"].as_u64().is_some_and(|level| level < 60), "{record}");
         if record["_audit"] == true && record["res"]["statusCode"] == 500 {
@@ -426,7 +426,7 @@ async fn end(stage: Stage) {
     stage.stop().await;
 }
 
-/// Each fault on a stage of its own, some at a time: they wait most of the time.
+/// Tests each fault on a stage of its own, several at a time, because they mostly wait.
 async fn prove(start: impl AsyncFn() -> Stage, rows: Vec<Row>) {
     let proofs = rows.into_iter().map(async |row| {
         let stage = start().await;
@@ -449,14 +449,14 @@ async fn a_manta_that_refuses(_shared: &TestApp) {
     let rows = vec![
         Row::again(MantaFault::InternalError),
         Row::again(MantaFault::Unavailable { retry_after: 0 }),
-        // For longer than is waited.
+        // This is longer than the client waits.
         Row::new(MantaFault::Unavailable { retry_after: 60 }, vec![(NEEDS, down())], vec![(NEEDS, down())]),
         Row::again(MantaFault::BadGateway),
         Row::new(MantaFault::Forbidden, not_for_the_caller(), not_for_the_caller()),
         Row::new(MantaFault::NotEnoughSpace, no_room(), vec![(STORES, down())]),
         Row::new(MantaFault::UploadTimeout, vec![(SENDS, down())], vec![(STORES, down())]),
         Row {
-            // Whoever was faster has the final name. A directory is made again; that of an image stays with it.
+            // The faster request has the final name. A missing directory is created again; an image's directory exists already.
             next: vec![(&[Op::ReplaceFile, Op::AddIcon, Op::ToManta], overtaken())],
             next_object: vec![(SENDS, overtaken())],
             on: vec![(&[Op::ReplaceFile, Op::AddIcon, Op::ToManta], overtaken()), (STORES, down())],
@@ -480,7 +480,7 @@ async fn a_manta_that_breaks_off_or_is_wrong(_shared: &TestApp) {
         ];
         vec![(COMPARED, damaged())]
     };
-    // A client is told the right MD5, if it asks for the whole. What goes from Manta to Manta is sent with its MD5.
+    // A client that requests the whole object receives the right MD5. A copy within Manta is sent with its MD5.
     let altered = || {
         vec![
             (&[Op::AddFile, Op::ReplaceFile, Op::AddIcon, Op::ToManta] as &[_], down()),
@@ -505,7 +505,7 @@ async fn a_manta_that_breaks_off_or_is_wrong(_shared: &TestApp) {
 }
 
 async fn a_manta_that_does_not_go_on(_shared: &TestApp) {
-    // More than an upload waits before it begins unasked.
+    // This is longer than an upload waits before it sends its body unasked.
     let start = async || {
         Stage::start_with(|dc| dc.manta(MantaMode::Local).imgapi_config("transferIdleSeconds", 2)).await
     };
@@ -546,14 +546,14 @@ async fn two_hundred_cuts_of_a_large_download_lose_nothing(_shared: &TestApp) {
     let luke = stage.app.luke();
     let uuid = luke.has_image(json!({})).await;
     luke.upload(&uuid, "compression=none", content.clone()).await.ok();
-    // Each of them is met long before the downloads are at their ends: their places are at half of that on average.
+    // All faults are triggered long before the downloads end: on average, they are at half of that.
     for _ in 0..CUTS {
         let bytes = random.random_range(1..=(LARGE * DOWNLOADS / CUTS) as u64);
         stage.fault(MantaFaultRule::new(MantaFault::CutAfter { bytes }).method("GET").path(&uuid).times(1));
     }
     join_all((0..DOWNLOADS).map(async |_| {
         let url = format!("http://{}/images/{uuid}/file", stage.app.address());
-        // Without the deadline of small answers.
+        // This client has no timeout, unlike the one for small answers.
         let mut answer =
             reqwest::Client::builder().no_proxy().build().unwrap().get(url).send().await.unwrap();
         let mut at = 0;

@@ -18,7 +18,7 @@ tests! {
     other_paths_and_methods_are_refused,
 }
 
-/// One line of the text.
+/// One line of the metrics.
 #[derive(Debug)]
 struct Sample {
     name: String,
@@ -37,7 +37,7 @@ fn parse(line: &str) -> Sample {
     Sample { name: name.to_owned(), labels: labels.collect(), value: value.parse().unwrap() }
 }
 
-/// The samples of requests with this user agent.
+/// Returns the samples of requests with this user agent.
 async fn samples(app: &TestApp, user_agent: &str) -> Vec<Sample> {
     let text = app.metrics().await;
     let samples = text.lines().filter(|line| !line.starts_with('#')).map(parse);
@@ -111,7 +111,7 @@ async fn durations_have_the_buckets_of_4_13_1(app: &TestApp) {
         found.iter().find(|sample| sample.name == name).unwrap().value
     };
     assert_eq!(one("count"), 1.0);
-    // A ping takes no minute, and no time at all would be a mistake.
+    // A ping takes less than a minute, but more than no time at all.
     assert!(one("sum") > 0.0 && one("sum") < 60.0);
 }
 
@@ -157,7 +157,7 @@ async fn other_paths_and_methods_are_refused(app: &TestApp) {
         let answer = call(method.clone(), "/metrics").await;
         assert_eq!((answer.status, answer.header("allow")), (405, Some("GET")), "{method}");
     }
-    // The API has no metrics, and the metrics' port no API.
+    // The API does not serve the metrics, and the metrics port does not serve the API.
     app.operator().get("/metrics").await.not_found();
     call(Method::GET, "/images").await.not_found();
 }

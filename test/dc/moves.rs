@@ -2,8 +2,8 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Requests that move, replace and delete files of one image at the same time: every answer is true, nothing that was
-//! acknowledged is lost, and nothing stays that no record names. These tests start their own datacenters.
+//! Concurrent requests that move, replace and delete files of one image. Every answer must be true, no acknowledged write may be
+//! lost, and no file may stay that no record names. These tests start their own datacenters.
 
 use std::env;
 use std::time::Duration;
@@ -31,15 +31,15 @@ tests! {
     a_change_of_the_uuid_keeps_nobody_waiting_while_files_are_copied,
 }
 
-/// Images at a time.
+/// Number of images at a time.
 const IMAGES: usize = 8;
-/// More than is held back of an upload, so that a copy takes some time.
+/// More than the part of an upload that is held back, so that a copy takes some time.
 const SIZE: usize = 700_000;
 
-/// More than the buffers of a connection take, so that one that stalls holds up whoever sends it.
+/// More than the buffers of a connection hold, so that a stalled connection blocks its sender.
 const LARGE: usize = 24 << 20;
 
-/// Does something several times; as many times as many as `IMGAPI_SOAK` says.
+/// Repeats an operation. `IMGAPI_SOAK` multiplies the number of times.
 async fn repeat(times: usize, mut round: impl AsyncFnMut()) {
     let factor = env::var("IMGAPI_SOAK").map_or(1, |factor| factor.parse().unwrap());
     for _ in 0..times * factor {
@@ -55,12 +55,12 @@ fn bytes(seed: u8) -> Vec<u8> {
     vec![seed; SIZE + usize::from(seed)]
 }
 
-/// Some time within that of a few requests.
+/// Waits for a random time, about that of a few requests.
 async fn a_moment() {
     sleep(Duration::from_millis(random_range(0..40))).await;
 }
 
-/// A file of the image that was uploaded last, and is the only one.
+/// Checks that the image has only the file that was uploaded last.
 async fn has_only(stage: &Stage, uuid: &str, bytes: &[u8]) {
     let (record, _) = stage.app.stored(uuid).await.unwrap();
     let file = &record["files"][0];
@@ -74,7 +74,7 @@ async fn has_only(stage: &Stage, uuid: &str, bytes: &[u8]) {
     assert_eq!(stage.app.file(uuid).exists(), is_local, "{uuid}");
 }
 
-/// Nothing in any storage.
+/// Checks that no storage contains a file of the image.
 async fn has_nothing(stage: &Stage, uuid: &str) {
     assert_eq!(stage.objects(uuid).await, Vec::<String>::new(), "{uuid}");
     assert!(!stage.app.file(uuid).exists());
@@ -222,7 +222,7 @@ async fn uploads_go_on_while_an_icon_comes_and_goes(_shared: &TestApp) {
     stage.stop().await;
 }
 
-/// A file that cannot be copied to its final name yet, where the one before is.
+/// The new file cannot be copied to its final name yet, because the old one is there.
 async fn a_deletion_takes_along_what_a_file_displaces(_shared: &TestApp) {
     let stage = start().await;
     let new = fresh();
@@ -248,7 +248,7 @@ async fn a_change_of_the_uuid_that_has_to_wait_for_a_final_name_does_not_wait_fo
     let stage = start().await;
     let (old, new) = (stage.app.luke().has_image(json!({})).await, fresh());
     upload(&stage, &old, 1).await.ok();
-    // Nobody's, and so old that it may go.
+    // The object belongs to no image, and is old enough to be removed.
     let place = Stage::directory(&new).join("file0").unwrap();
     let put = NewObject { make_directories: true, ..NewObject::default() };
     stage.manta.put_bytes(&place, "a leftover".into(), &put).await.unwrap();

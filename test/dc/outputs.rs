@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What commands do when nobody takes what they write.
+//! Commands whose output cannot be written.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -25,7 +25,7 @@ tests! {
 
 const SIGPIPE: i32 = 13;
 
-/// Every command that prints something, with the exit status of its failure.
+/// Returns every command that prints something, with the exit status of its failure.
 fn commands(app: &TestApp) -> Vec<(Vec<String>, i32)> {
     let config = app.dc.config_file().to_str().unwrap();
     let adm = |words: &[&'static str]| [&["adm", "-f", config], words].concat();
@@ -54,13 +54,13 @@ fn command(words: &[String]) -> Command {
     command
 }
 
-/// Runs a command to its end, with a password or a record for those that read one.
+/// Runs a command to its end. Its standard input contains a password or a record, for the commands that read one.
 async fn run(mut command: Command, words: &[String], stdout: impl Into<Stdio>) -> Output {
     let input = if words.iter().any(|word| word == "load") { "{}\n" } else { "a password\n" };
     command.stdin(Stdio::piped()).stdout(stdout).stderr(Stdio::piped());
     let run = move || {
         let mut child = command.spawn().unwrap();
-        // Who does not read may be gone.
+        // A command that does not read its input may have ended.
         let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
         child.wait_with_output().unwrap()
     };
@@ -97,7 +97,7 @@ async fn a_reader_who_has_gone_ends_a_command_quietly(app: &TestApp) {
 }
 
 async fn a_reader_who_goes_ends_a_command_quietly(app: &TestApp) {
-    // More than a pipe holds.
+    // The output is longer than a pipe can hold.
     let long = "x".repeat(60_000);
     for _ in 0..4 {
         app.luke().has_image(json!({"tags": {"long": long}})).await;
@@ -152,14 +152,14 @@ async fn a_dump_is_written_to_what_is_there(app: &TestApp) {
     };
     let printed = dump("/dev/stdout", Stdio::piped()).await;
     assert!(records(&printed.stdout) > 0);
-    // What others have written to the same file stays.
+    // What other programs wrote to the same file stays.
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("log");
     std::fs::write(&log, "{}\n").unwrap();
     dump("/dev/stdout", OpenOptions::new().append(true).open(&log).unwrap().into()).await;
     assert!(records(&std::fs::read(&log).unwrap()) > 1);
     dump("/dev/null", Stdio::null()).await;
-    // One that was killed half-way has left a file, and another one is still at it.
+    // A dump that was killed has left one file, and another dump is still writing the other.
     let long_ago = SystemTime::now() - Duration::from_secs(3600);
     let leftover = |name: &str| {
         let path = directory.path().join(name);

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! More than the server can do at once: it says so, and goes on with the rest. These tests start their own service.
+//! More requests than the server can handle: it reports that, and continues with the others. These tests start their own service.
 
 use std::fs;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ tests! {
     others_are_answered_while_a_large_body_is_read,
 }
 
-/// A client whose system takes next to nothing until somebody reads it.
+/// Opens a connection whose receive buffer is very small, and sends a request.
 async fn slow_client(app: &TestApp, target: &str) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
@@ -31,7 +31,7 @@ async fn slow_client(app: &TestApp, target: &str) -> TcpStream {
     stream
 }
 
-/// The beginning of what is answered; empty if the connection was closed without an answer.
+/// Returns the beginning of the answer; empty if the connection was closed without an answer.
 async fn begin(stream: &mut TcpStream) -> String {
     let mut head = [0; 12];
     match within("answer", stream.read_exact(&mut head)).await {
@@ -40,7 +40,7 @@ async fn begin(stream: &mut TcpStream) -> String {
     }
 }
 
-/// The most memory that the service has ever had, in KiB.
+/// Returns the peak memory of the service, in KiB.
 fn peak_memory(app: &TestApp) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", app.dc.imgapi_pid().unwrap())).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
@@ -83,7 +83,7 @@ async fn answers_that_nobody_reads_take_bounded_memory(_shared: &TestApp) {
     for part in records.chunks(20) {
         app.store_all(part).await;
     }
-    // Some 9 MiB, more than systems keep for a connection.
+    // About 9 MiB, more than the system buffers for a connection.
     let mut first = slow_client(&app, "/images?limit=100").await;
     assert_eq!(begin(&mut first).await, "HTTP/1.1 200");
     let before = peak_memory(&app);
@@ -98,7 +98,7 @@ async fn answers_that_nobody_reads_take_bounded_memory(_shared: &TestApp) {
     let answer = app.operator().call(Method::GET, "/images?limit=99").send().await;
     answer.refused(503, "ServiceUnavailableError");
     assert_eq!(answer.header("retry-after"), Some("1"));
-    // What is small is answered all the while.
+    // Small requests are answered all the time.
     app.operator().call(Method::GET, "/images?limit=1&name=nothing").send().await.ok();
     drop(first);
     wait_until("the memory is free again", async || {
@@ -109,7 +109,7 @@ async fn answers_that_nobody_reads_take_bounded_memory(_shared: &TestApp) {
     app.stop().await;
 }
 
-/// Slow senders keep nobody away: the oldest make room.
+/// Slow senders do not block others: the oldest are closed to make room.
 async fn bodies_that_do_not_end_take_bounded_memory(_shared: &TestApp) {
     const LENGTH: usize = 4 << 20;
     let app = TestApp::start_empty().await;
@@ -139,7 +139,7 @@ async fn bodies_that_do_not_end_take_bounded_memory(_shared: &TestApp) {
     app.stop().await;
 }
 
-/// A body that takes long to parse and check, on more connections than there are threads.
+/// The body takes long to parse and check, and is sent on more connections than there are threads.
 async fn others_are_answered_while_a_large_body_is_read(_shared: &TestApp) {
     let app = TestApp::start_empty().await;
     let body = format!("[{}1]", "1,".repeat(150_000));

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What a browser asks for: documentation, icon, and redirects.
+//! Pages for browsers: documentation, icon, and redirects.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -54,7 +54,7 @@ async fn links_of_the_documentation_lead_to_its_pages_and_anchors(app: &TestApp)
     }
 }
 
-/// Page and anchor of every link within the documentation.
+/// Returns page and anchor of every link within the documentation.
 fn links(page: &str) -> impl Iterator<Item = (&str, &str)> {
     let targets = page.split("<a href=\"").skip(1).map(|rest| rest.split('"').next().unwrap());
     targets
@@ -100,7 +100,7 @@ async fn old_paths_lead_to_new_ones(app: &TestApp) {
             "{path}"
         );
     }
-    // What a client that follows them gets.
+    // The answer for a client that follows the redirects.
     let images = app.operator().get("/datasets/sdc:sdc:base:1.8.1").await.ok();
     assert_eq!(images[0]["uuid"], BASE);
 }

@@ -21,15 +21,15 @@ tests! {
     a_marker_that_is_deleted_is_not_found,
 }
 
-/// Valid images of the paging test: two and a half pages of the usual client.
+/// Number of valid images in the paging test: two and a half pages of the usual client.
 const IMAGES: usize = 2500;
 
-/// A UUID that sorts by `index`, so that ties have a known order.
+/// Returns a UUID that sorts by `index`, so that ties have a known order.
 fn uuid(index: usize) -> String {
     format!("{index:08x}-7a6e-4000-8000-{:012x}", 0x00c0_ffee)
 }
 
-/// Three images have each time; every tenth record is one that 4.13.1 could not show.
+/// Returns the records. Three images share each time; 4.13.1 cannot show every tenth record.
 fn records(owner: &str) -> Vec<Value> {
     let time = |index: usize| format!("2035-01-01T{:02}:{:02}:00.000Z", index / 3 / 60, index / 3 % 60);
     let image = |index: usize| {
@@ -45,12 +45,12 @@ fn records(owner: &str) -> Vec<Value> {
     valid.chain(invalid).collect()
 }
 
-/// As the npm package `sdc-clients` pages: the marker is the last image, which comes again.
+/// Pages as the npm package `sdc-clients` does: the marker is the last image, which is listed again.
 async fn clients_page_through_everything(app: &TestApp) {
     let owner = fresh();
     app.store_all(&records(&owner)).await;
     for actor in [app.operator(), app.luke()] {
-        // An account's own images are another scope, but the same pages.
+        // The account's own images are another scope, but have the same pages.
         let account = if actor.list(&format!("owner={owner}&limit=1")).await.is_empty() {
             format!("&account={owner}")
         } else {
@@ -115,7 +115,7 @@ async fn a_marker_is_an_image_or_a_date(app: &TestApp) {
         let answer = operator.get(&format!("/images?marker={odd}")).await;
         answer.refused_field("InvalidParameter", "marker", "Invalid");
     }
-    // An image that was not published has its place before all others, and whose image it is does not matter.
+    // An unpublished image comes before all others. The marker may be an image of any owner.
     let own = format!("owner={VADER}&state=all");
     assert_eq!(operator.list(&format!("{own}&marker={BASE_2}")).await.len(), 2);
     assert_eq!(operator.list_uuids(&format!("{own}&marker={JOIN_US}")).await[0], JOIN_US);
@@ -167,7 +167,7 @@ async fn a_page_is_filled_up_past_invalid_records(app: &TestApp) {
     app.operator().get_image(records[0]["uuid"].as_str().unwrap()).await.not_found();
 }
 
-/// The pages of a client that takes `limit` at once.
+/// Returns the images of all pages, for a client that requests `limit` at a time.
 async fn walk(actor: Actor<'_>, query: &str, limit: usize) -> Vec<String> {
     let mut walked: Vec<String> = Vec::new();
     loop {
@@ -185,7 +185,7 @@ async fn walk(actor: Actor<'_>, query: &str, limit: usize) -> Vec<String> {
 
 async fn images_of_one_time_are_more_than_a_page(app: &TestApp) {
     let owner = fresh();
-    // A second has its times without milliseconds in the place of those with none.
+    // Some of the times have no milliseconds. They sort as if the milliseconds were zero.
     let times = ["10:00:00Z", "10:00:00.250Z", "10:00:00.000Z", "09:59:59.999Z", "10:00:00Z", "10:00:01Z"];
     let mut records: Vec<_> = (0..24)
         .map(|index| format!("2037-01-01T{}", times[index % times.len()]))
@@ -223,7 +223,7 @@ async fn a_marker_that_is_deleted_is_not_found(app: &TestApp) {
     let list = async |marker: &str| app.luke().get(&format!("/images?marker={marker}&limit=2")).await;
     assert_eq!(list(&gone).await.ok()[0]["uuid"], gone);
     app.luke().delete(&gone).await.gone();
-    // Nobody knows any more where it was: the client can go on from an earlier one.
+    // The place of the marker is no longer known. The client can continue from an earlier image.
     list(&gone).await.not_found();
     assert_eq!(list(&next).await.ok()[0]["uuid"], next);
 }

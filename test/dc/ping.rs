@@ -39,7 +39,7 @@ async fn it_produces_sample_errors(app: &TestApp) {
         ("RemoteSource", 503, "RemoteSourceError"),
         ("Internal", 500, "InternalError"),
         ("", 500, "InternalError"),
-        // Known, but without a sample.
+        // Known codes without a sample.
         ("NotAvailable", 500, "InternalError"),
         ("Unauthorized", 500, "InternalError"),
         ("ResourceNotFoundError", 500, "InternalError"),

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Which mistake a client is told first when it made several.
+//! The error that is reported if a request has several.
 
 use reqwest::Method;
 
@@ -34,7 +34,7 @@ async fn an_image_is_looked_for_after_syntax(app: &TestApp) {
         let call = app.operator().call(Method::POST, &target).header("content-type", "application/json");
         call.body("{ not JSON")
     };
-    // UUID, body, account, existence, ownership.
+    // The order is: UUID, body, account, existence, ownership.
     post("/images/x?action=activate&account=x".into()).send().await.not_found();
     post(format!("/images/{NOBODY}?action=activate&account=x")).send().await.refused(400, "InvalidContent");
     post(format!("/images/{FATHER}?action=activate&account={LUKE}"))
@@ -46,7 +46,7 @@ async fn an_image_is_looked_for_after_syntax(app: &TestApp) {
     act(NOBODY, "x").await.refused_field("InvalidParameter", "account", "Invalid");
     act(NOBODY, LUKE).await.not_found();
     act(FATHER, LUKE).await.refused(422, "NotImageOwner");
-    // GetImage: UUID, account, existence, then what is to be shown.
+    // For GetImage the order is: UUID, account, existence, then the parameters of the answer.
     app.operator().get("/images/x?account=x").await.not_found();
     let bad_flag = format!("/images/{NOBODY}?account=x&inclAdminFields=x");
     app.operator().get(&bad_flag).await.refused_field("InvalidParameter", "account", "Invalid");
@@ -61,7 +61,7 @@ async fn ownership_comes_before_the_action(app: &TestApp) {
         app.operator().call(Method::POST, &target).header("if-match", "nothing")
     };
     conditional(LUKE, "activate").send().await.refused(422, "NotImageOwner");
-    // Conditions come before the action, known or not.
+    // Conditions are checked before the action, whether it is known or not.
     conditional("", "activate").send().await.refused(412, "PreconditionFailed");
     conditional("", "bogus").send().await.refused(412, "PreconditionFailed");
     app.luke()

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Requests for one image at the same time.
+//! Concurrent requests for one image.
 
 use std::collections::HashSet;
 use std::fs;
@@ -61,7 +61,7 @@ async fn an_upload_that_meets_an_activation_is_refused(app: &TestApp) {
     app.nothing_unfinished().await;
 }
 
-/// They get their answer although they have sent half of their bytes only.
+/// The uploads are answered although they have sent only half of their bytes.
 async fn a_deletion_ends_the_uploads_to_its_image(app: &TestApp) {
     let [uuid, other] = [app.luke().has_image(json!({})).await, app.luke().has_image(json!({})).await];
     let mut uploads = [app.half_an_upload(&uuid, "first").await, app.half_an_upload(&uuid, "second").await];
@@ -114,7 +114,7 @@ async fn an_image_is_activated_once(app: &TestApp) {
     assert!(times.contains(image["published_at"].as_str().unwrap()));
 }
 
-/// Another process changes the record, conditionally as we do, while files are uploaded.
+/// Another process changes the record, with conditional writes as ours, while files are uploaded.
 async fn no_write_is_lost_to_another_writer(app: &TestApp) {
     let uuid = app.luke().has_image(json!({})).await;
     let accounts: Vec<String> = (0..10).map(|_| fresh()).collect();
@@ -142,7 +142,7 @@ async fn no_write_is_lost_to_another_writer(app: &TestApp) {
     app.luke().delete(&uuid).await.gone();
 }
 
-/// Updates of different members, an ACL that grows and shrinks, and files, all at the same time.
+/// Concurrent updates of different members, an ACL that grows and shrinks, and files.
 async fn changes_of_one_image_at_once_all_take_effect(app: &TestApp) {
     let stays = fresh();
     let uuid = app.luke().has_image_with_file(json!({"acl": [stays]}), b"x").await;
@@ -231,7 +231,7 @@ async fn a_uuid_is_taken_by_one_of_many(app: &TestApp) {
 }
 
 async fn a_download_ends_with_the_file_it_began_with(app: &TestApp) {
-    // More than what sockets hold.
+    // More bytes than socket buffers hold.
     let bytes = vec![1; 32 << 20];
     let uuid = app.luke().has_image(json!({})).await;
     app.luke().upload(&uuid, "compression=none", bytes.clone()).await.ok();

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Parts of files.
+//! Downloads of parts of files.
 
 use reqwest::Method;
 use serde_json::json;
@@ -25,7 +25,7 @@ async fn image(app: &TestApp) -> String {
     app.luke().has_image_with_file(json!({}), BYTES).await
 }
 
-/// A download with these headers.
+/// Downloads the file with these headers.
 async fn get(app: &TestApp, uuid: &str, headers: &[(&str, &str)]) -> Answer {
     let call = app.luke().call(Method::GET, &format!("/images/{uuid}/file"));
     headers.iter().fold(call, |call, (name, value)| call.header(name, value)).send().await
@@ -63,7 +63,7 @@ async fn a_part_is_sent_and_described(app: &TestApp) {
         for name in ["etag", "last-modified", "content-type", "accept-ranges"] {
             assert_eq!(part.header(name), whole.header(name), "{name}");
         }
-        // It would be that of the whole file, and clients compare it with what they got.
+        // The header would contain the MD5 of the whole file, and clients compare it with the bytes that they got.
         assert_eq!(part.header("content-md5"), None);
     }
 }

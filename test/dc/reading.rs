@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Files that are moved, replaced or deleted while somebody reads them. Each test has its own datacenter.
+//! Files that are moved, replaced or deleted while they are read. Each test has its own datacenter.
 
 use coal::datacenter::MantaMode;
 use coal::manta::{MantaFault, MantaFaultRule};
@@ -28,7 +28,7 @@ async fn start() -> Stage {
     stage
 }
 
-/// What `read` comes to, if its first request of this method to Manta about the image waits until `change` is done.
+/// Returns the result of `read` if its first request of this method to Manta about the image waits until `change` is done.
 async fn meanwhile(
     stage: &Stage,
     (method, uuid): (&str, &str),
@@ -78,7 +78,7 @@ async fn exported(stage: &Stage) -> Vec<String> {
     entries.unwrap().into_iter().map(|entry| entry.name).collect()
 }
 
-/// Nobody is called out of bed for it.
+/// Checks that the log contains no errors, then stops.
 async fn end(stage: Stage) {
     let errors: Vec<Value> =
         stage.app.log().into_iter().filter(|record| record["level"].as_u64() >= Some(50)).collect();
@@ -102,7 +102,7 @@ async fn whoever_reads_a_file_that_is_moved_gets_it(_: &TestApp) {
     assert_eq!(stage.app.vader().download(clone).await.text(), "file");
     assert_eq!(stage.stor(clone).await, "local");
     stage.move_to(&uuid, "manta").await.ok();
-    // Only what is in Manta can be exported.
+    // Only files in Manta can be exported.
     let answer = meanwhile(&stage, ("GET", &uuid), export(&stage, &uuid), to_local).await;
     answer.refused(503, "StorageUnsupported");
     assert!(exported(&stage).await.is_empty());
@@ -180,7 +180,7 @@ async fn an_object_of_the_right_length_is_not_enough(_: &TestApp) {
     clone(&stage, &uuid).await.refused(500, "InternalError");
     export(&stage, &uuid).await.refused(500, "InternalError");
     assert!(exported(&stage).await.is_empty());
-    // With a part Manta never tells an MD5, and still it is one of the right file.
+    // Manta never sends an MD5 with a part, so the part must be recognized as wrong in another way.
     stage.app.dc.manta().unwrap().faults().clear();
     file(luke, &uuid, Some("bytes=1-2")).await.refused(500, "InternalError");
     stage.stop().await;

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Changes of the configuration of a running service. These tests start their own.
+//! Changes of the configuration while the service runs. These tests start their own service.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -32,7 +32,7 @@ tests! {
     a_change_during_a_stop_is_left_alone,
 }
 
-/// A service, and its configuration.
+/// A service and its configuration.
 struct Changing {
     app: TestApp,
     config: Value,
@@ -56,7 +56,7 @@ impl Changing {
         self.app.dc.config_file()
     }
 
-    /// Changes the file, and waits until that is in force.
+    /// Changes the configuration file, and waits until the change is applied.
     async fn change(&mut self, change: impl FnOnce(&mut Value)) {
         let before = self.applied().await;
         change(&mut self.config);
@@ -64,7 +64,7 @@ impl Changing {
         self.is_applied(before + 1.0).await;
     }
 
-    /// Writes this into the file, and waits until it is refused.
+    /// Writes this text into the file, and waits until it is rejected.
     async fn is_refused(&self, text: &str) -> String {
         let before = self.refused().await;
         fs::write(self.file(), text).unwrap();
@@ -79,7 +79,7 @@ impl Changing {
         state["config"]["lastError"]["message"].as_str().unwrap().to_owned()
     }
 
-    /// Puts the file right again.
+    /// Restores the valid configuration.
     async fn restore(&self) {
         replace(self.file(), &self.config.to_string());
         let state = async || self.app.operator().get("/state").await.ok()["config"].clone();
@@ -100,7 +100,7 @@ impl Changing {
         self.gauge("result=\"refused\"").await
     }
 
-    /// The metric of this name, or with this label.
+    /// Returns the metric with this name or label.
     async fn gauge(&self, name: &str) -> f64 {
         let metrics = self.app.metrics().await;
         let line = metrics.lines().find(|line| line.starts_with("imgapi_config_") && line.contains(name));
@@ -112,7 +112,7 @@ impl Changing {
         kill_process(pid, Signal::HUP).unwrap();
     }
 
-    /// How many the process has: files (`fd`) or threads (`task`).
+    /// Returns the number of open files (`fd`) or threads (`task`) of the process.
     fn entries(&self, of: &str) -> usize {
         let pid = self.app.dc.imgapi_pid().unwrap();
         fs::read_dir(format!("/proc/{pid}/{of}")).unwrap().count()
@@ -129,7 +129,7 @@ fn replace(file: &Path, text: &str) {
     fs::rename(other, file).unwrap();
 }
 
-/// A download that nobody reads, an upload that is half there, and a connection that is kept.
+/// A download that is not read, an unfinished upload, and a connection that is kept.
 struct Transfers {
     bytes: Vec<u8>,
     head: Answer,
@@ -140,7 +140,7 @@ struct Transfers {
 
 impl Transfers {
     async fn begin(app: &TestApp) -> Transfers {
-        // More than what sockets hold.
+        // More bytes than socket buffers hold.
         let bytes = vec![5; 32 << 20];
         let [down, up] = [app.luke().has_image(json!({})).await, app.luke().has_image(json!({})).await];
         app.luke().upload(&down, "compression=none", bytes.clone()).await.ok();
@@ -153,7 +153,7 @@ impl Transfers {
         Transfers { bytes, head, download, upload, kept }
     }
 
-    /// They come to their ends. Returns the answer to the upload.
+    /// Completes the transfers. Returns the answer to the upload.
     async fn end(&mut self) -> Answer {
         self.upload.send("tes").await;
         let uploaded = self.upload.read_answer().await;
@@ -189,7 +189,7 @@ async fn a_change_takes_effect_and_transfers_go_on(_shared: &TestApp) {
     let again = state.ok()["config"].clone();
     assert!(again["loadedAt"].as_str() > loaded["loadedAt"].as_str() && again["lastError"].is_null());
     assert!(service.app.metrics().await.contains("instance=\"11111111-2222-3333-4444-555555555555\""));
-    // A connection that is kept has both.
+    // A connection that is kept uses the new values.
     assert_eq!(ping(&mut transfers.kept).await.header("server"), Some("another"));
     let uploaded = transfers.end().await;
     assert_ne!(uploaded.header("server"), Some("another"));
@@ -202,7 +202,7 @@ async fn a_change_takes_effect_and_transfers_go_on(_shared: &TestApp) {
     wait_until("a record at the new level", debug).await;
     let password = service.config["ufds"]["bindPassword"].as_str().unwrap();
     assert!(!fs::read_to_string(service.app.dc.log_file()).unwrap().contains(password));
-    // The new directory of accounts is asked.
+    // The new directory of accounts is used.
     service.app.luke().has_image(json!({})).await;
     service.stop().await;
 }
@@ -225,7 +225,7 @@ async fn a_file_may_be_changed_in_any_way(_shared: &TestApp) {
     has_name("in place").await;
     replace(&file, &text("replaced"));
     has_name("replaced").await;
-    // A writer who takes a moment is waited for.
+    // The service waits for a writer that needs a moment.
     let whole = text("slowly");
     fs::write(&file, &whole[..whole.len() / 2]).unwrap();
     fs::write(&file, &whole).unwrap();
@@ -252,7 +252,7 @@ async fn a_file_may_be_changed_in_any_way(_shared: &TestApp) {
     fs::write(&file, text("at last")).unwrap();
     service.hang_up();
     has_name("at last").await;
-    // What says the same changes nothing.
+    // A file with the same content changes nothing.
     let applied = service.applied().await;
     fs::write(&file, text("at last")).unwrap();
     service.hang_up();
@@ -290,7 +290,7 @@ async fn what_cannot_be_is_refused_with_a_reason(_shared: &TestApp) {
         assert!(message.contains(reason) && !message.contains("hunter2"), "{reason}: {message}");
         service.restore().await;
     }
-    // Who asks for it is told at once, and every time.
+    // A caller that requests a reload is answered at once, every time.
     let refused = service.refused().await;
     fs::remove_file(service.file()).unwrap();
     for more in [1.0, 2.0] {
@@ -327,7 +327,7 @@ async fn the_api_and_the_metrics_move_to_other_addresses(_shared: &TestApp) {
     assert_eq!(ping(&mut moved).await.status, 200);
     let old = service.app.address();
     wait_until("the old address is left", async || TcpStream::connect(old).await.err()).await;
-    // One more answer, and then they part.
+    // Each connection gets one more answer, and is then closed.
     for connection in [&mut fresh, &mut transfers.kept] {
         let answer = ping(connection).await;
         assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
@@ -341,7 +341,7 @@ async fn the_api_and_the_metrics_move_to_other_addresses(_shared: &TestApp) {
     let old = service.app.dc.metrics_url().unwrap();
     wait_until("no metrics", async || service.app.http.get(&old).send().await.err()).await;
 
-    // Back again, and without metrics.
+    // The old address is used again, without metrics.
     config = service.config.clone();
     config.as_object_mut().unwrap().remove("adminIp");
     replace(service.file(), &config.to_string());
@@ -394,7 +394,7 @@ async fn moray_is_another_one_for_new_requests(_shared: &TestApp) {
     assert_eq!(service.app.operator().get_image(&before).await.status, 200);
     assert_eq!(service.app.operator().get_image(&elsewhere).await.status, 404);
     assert_eq!(service.app.operator().get_image(&begun).await.ok()["files"][0]["sha1"], sha1_of(b"bytes"));
-    // Nobody needs the other one any more.
+    // The other Moray is no longer needed.
     wait_until("it is left", async || (service.entries("fd") <= files + 2).then_some(())).await;
     other.stop().await;
     service.stop().await;
@@ -438,7 +438,7 @@ async fn the_key_of_manta_changes(_shared: &TestApp) {
         let told = async || (service.app.log().iter().filter(of_key).count() >= count).then_some(());
         wait_until("another key", told).await;
     };
-    // In place, as the config-agent writes it.
+    // The key is written in place, as the config-agent does.
     fs::write(&key, wrong).unwrap();
     is_used(1).await;
     let other = service.app.luke().has_image(json!({})).await;
@@ -448,7 +448,7 @@ async fn the_key_of_manta_changes(_shared: &TestApp) {
     service.app.luke().upload(&other, "compression=none", "x").await.ok();
     upload.send("tes").await;
     upload.read_answer().await.ok();
-    // One that is none leaves the former one in use.
+    // If the file contains no key, the former key stays in use.
     let refused = service.refused().await;
     fs::write(&key, "no key").unwrap();
     assert!(service.tells_of_refusal(refused + 1.0).await.contains("cannot be used"));

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What JSON looks like, and the other forms a client may ask for.
+//! The form of JSON answers, and the other forms that a client may request.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -195,7 +195,7 @@ async fn a_client_may_prefer_text_or_javascript(app: &TestApp) {
     }
     let injected = accept(app, &format!("{image}?callback=alert(1)//"), "application/javascript").await;
     assert_eq!(injected.text(), compact);
-    // The text of an error is its message.
+    // The text form of an error is its message.
     let unknown = format!("/images/{NOBODY}");
     let error = accept(app, &unknown, "text/plain").await;
     assert_eq!(error.status, 404);
@@ -210,14 +210,14 @@ async fn a_code_is_never_lost_behind_an_accept(app: &TestApp) {
         accept(app, "/images?state=x", unacceptable).await.refused(422, "InvalidParameter");
         accept(app, "/ping", unacceptable).await.refused(406, "NotAcceptable");
     }
-    // Files are not negotiated, and neither is a deletion.
+    // Files and deletions are not negotiated.
     let uuid = app.luke().has_active_image(json!({})).await;
     let file = accept(app, &format!("/images/{uuid}/file"), "application/xml").await;
     assert_eq!((file.status, file.text()), (200, "file"));
     let delete =
         app.luke().call(Method::DELETE, &format!("/images/{uuid}")).header("accept", "application/xml");
     delete.send().await.gone();
-    // A creation that cannot be shown is made all the same, as everywhere; the code says so.
+    // If the answer to a creation cannot be shown, the image is created nevertheless, as in other cases. The code says so.
     let body: Value = merged(small_manifest(), json!({"name": "unseen"}));
     let create = app.luke().call(Method::POST, "/images").json(&body).header("accept", "application/xml");
     create.send().await.refused(406, "NotAcceptable");

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What changes ask of the backends. These tests start their own service.
+//! The requests to the backends that changes need. These tests start their own service.
 
 use std::time::Instant;
 
@@ -25,7 +25,7 @@ tests! {
     a_server_at_rest_asks_moray_for_nothing,
 }
 
-/// What is known here is as good as what Moray would say: if it is not, the write finds out.
+/// The replica is used instead of a read from Moray. If it is not current, the write fails its condition.
 async fn changes_read_nothing_when_nobody_interferes(_shared: &TestApp) {
     let app = TestApp::start().await;
     let luke = app.luke();
@@ -47,7 +47,7 @@ async fn changes_read_nothing_when_nobody_interferes(_shared: &TestApp) {
     let child = luke.has_active_image(json!({"origin": uuid})).await;
     luke.delete(&child).await.gone();
     luke.delete(&uuid).await.gone();
-    // What is not known is asked for.
+    // For an image that is not in the replica, Moray is asked.
     luke.activate(NOBODY).await.refused(503, "ServiceUnavailableError");
     faults.clear();
     luke.activate(NOBODY).await.not_found();
@@ -58,7 +58,7 @@ async fn changes_read_nothing_when_nobody_interferes(_shared: &TestApp) {
     }
 }
 
-/// Another server may have changed the image since this one heard of it.
+/// Another server may have changed the image since this one read it.
 async fn a_refusal_is_about_what_is_there_now(_shared: &TestApp) {
     let app = TestApp::start_empty().await;
     let luke = app.luke();
@@ -72,19 +72,19 @@ async fn a_refusal_is_about_what_is_there_now(_shared: &TestApp) {
             let call = actor.call(Method::POST, &format!("/images/{uuid}?action=update"));
             call.json(&json!({"description": round.to_string()})).send()
         };
-        // The owner of now is let in at once, and the one of before is not.
+        // The current owner is allowed at once, and the former one is not.
         update(owner).await.ok();
         update(other).await.not_found();
         record = app.stored(&uuid).await.unwrap().0;
     }
 }
 
-/// The time of an answer must not tell an account whether there is an image that it may not see.
+/// The response time must not reveal whether there is an image that the account may not see.
 async fn what_an_account_does_not_see_costs_what_is_not_there_costs(_shared: &TestApp) {
     let app = TestApp::start_empty().await;
     let hidden = app.luke().has_active_image(json!({})).await;
     let faults = app.dc.moray().faults();
-    // Every answer is counted, and its meaning stays.
+    // Every answer is counted; this fault does not change its meaning.
     faults.set(FaultRule::new(Fault::RowsInEnd).method("getObject"));
     let asked = async |method: Method, target: String, body: Value| {
         let before = faults.applied();
@@ -135,7 +135,7 @@ async fn what_an_account_does_not_see_costs_what_is_not_there_costs(_shared: &Te
     }
 }
 
-/// Where nothing has been sent yet that might be done.
+/// These requests have not yet sent a write that may have been done.
 async fn a_moray_that_does_not_answer_keeps_nobody_waiting(_shared: &TestApp) {
     let app = TestApp::start_empty().await;
     let luke = app.luke();
@@ -145,7 +145,7 @@ async fn a_moray_that_does_not_answer_keeps_nobody_waiting(_shared: &TestApp) {
     let asked = async |actor: Actor<'_>, method: Method, target: String| {
         let began = Instant::now();
         actor.call(method, &target).send().await.refused(503, "ServiceUnavailableError");
-        // A call of Moray has ten seconds, or thirty.
+        // The deadline of a call to Moray is ten or thirty seconds.
         assert!(began.elapsed().as_secs() < 8, "{target}: {:?}", began.elapsed());
     };
     let all = async || {
@@ -159,7 +159,7 @@ async fn a_moray_that_does_not_answer_keeps_nobody_waiting(_shared: &TestApp) {
         );
     };
     all().await;
-    // It is known to be away by now.
+    // By now Moray is known to be unavailable.
     all().await;
     app.dc.moray().faults().clear();
     wait_until("Moray is asked again", async || (luke.download(&draft).await.status == 200).then_some(()))
@@ -180,12 +180,12 @@ async fn an_owner_is_looked_up_once(_shared: &TestApp) {
     .await;
 }
 
-/// As 4.13.1, but for a question now and then.
+/// Like 4.13.1, the server is idle, except for an occasional request.
 async fn a_server_at_rest_asks_moray_for_nothing(_shared: &TestApp) {
     let app = TestApp::start().await;
     app.luke().list("").await;
     let faults = app.dc.moray().faults();
-    // Every answer is counted, and its meaning stays.
+    // Every answer is counted; this fault does not change its meaning.
     faults.set(FaultRule::new(Fault::RowsInEnd));
     let mut last = (faults.applied(), Instant::now());
     wait_until("nothing is asked", async || {
@@ -195,7 +195,7 @@ async fn a_server_at_rest_asks_moray_for_nothing(_shared: &TestApp) {
         (last.1.elapsed().as_secs() >= 4).then_some(())
     })
     .await;
-    // A read lets it ask at once what has happened meanwhile.
+    // A read makes the server ask at once for the changes in between.
     let uuid = fresh();
     app.store(&small_record(json!({"uuid": uuid, "activated": true, "state": "active"}))).await;
     assert!(app.operator().list("").await.iter().any(|image| image["uuid"] == uuid));

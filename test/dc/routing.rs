@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Which paths and methods there are.
+//! The existing paths and methods.
 
 use reqwest::Method;
 
@@ -18,7 +18,7 @@ tests! {
     a_preflight_is_answered_for_what_is_mounted,
 }
 
-/// Path and what is mounted there, in the order of `Allow`.
+/// Paths and their methods, in the order of `Allow`.
 const MOUNTED: [(&str, &str); 17] = [
     ("/ping", "GET"),
     ("/images", "GET, POST"),
@@ -59,7 +59,7 @@ async fn every_method_of_every_path_has_its_answer(app: &TestApp) {
 }
 
 async fn what_is_not_mounted_is_unknown(app: &TestApp) {
-    // There are no channels in a datacenter.
+    // A datacenter has no channels.
     for (method, path) in [("GET", "/channels?x=action"), ("POST", "/authkeys?action=x"), ("GET", "/metrics")]
     {
         let answer = app.operator().call(method.parse().unwrap(), path).send().await;
@@ -78,7 +78,7 @@ async fn an_unknown_action_is_named(app: &TestApp) {
         answer.refused_field("InvalidParameter", "action", "Invalid");
     }
     app.operator().act(FATHER, "").await.refused_field("InvalidParameter", "action", "MissingParameter");
-    // Who may not change the image is told that first.
+    // A caller who may not change the image is told so first.
     app.luke().act(FATHER, "bogus").await.refused(422, "NotImageOwner");
     app.operator().act(NOBODY, "bogus").await.not_found();
 }

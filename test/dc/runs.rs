@@ -2,8 +2,8 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Jobs that run to their end: coal's Workflow API executes the workflows that IMGAPI has stored there, on compute nodes that
-//! really make images.
+//! Jobs that run to their end: coal's Workflow API runs the workflows that IMGAPI has stored there, on compute nodes that create
+//! real images.
 
 use coal::cnapi::{TaskFault, vm_file};
 use coal::rest::{Garbage, RestFault, RestFaultRule};
@@ -20,7 +20,7 @@ tests! {
     every_placeholder_has_a_job_whatever_the_workflow_api_answers,
 }
 
-/// A datacenter whose Workflow API, VMAPI and CNAPI are coal's.
+/// Starts a datacenter with coal's Workflow API, VMAPI and CNAPI.
 async fn datacenter(name: &str, peer: Option<&TestApp>) -> TestApp {
     TestApp::start_with(|builder| {
         let builder =
@@ -33,13 +33,13 @@ async fn datacenter(name: &str, peer: Option<&TestApp>) -> TestApp {
     .await
 }
 
-/// Starts a job once that can be done, and waits for its end.
+/// Starts a job as soon as that is possible, and waits for its end.
 async fn run(app: &TestApp, target: &str, body: &Value) -> Value {
     let started = start(app, target, body).await;
     ended(app, &started).await
 }
 
-/// Starts a job once that can be done.
+/// Starts a job as soon as that is possible.
 async fn start(app: &TestApp, target: &str, body: &Value) -> Value {
     wait_until("the workflow API", async || {
         let answer = app.operator().call(Method::POST, target).json(body).send().await;
@@ -49,14 +49,14 @@ async fn start(app: &TestApp, target: &str, body: &Value) -> Value {
     .await
 }
 
-/// The job as it is.
+/// Returns the current state of the job.
 async fn job(app: &TestApp, started: &Value) -> Value {
     let url = app.dc.services().unwrap().workflow().url();
     let url = format!("{url}/jobs/{}", started["job_uuid"].as_str().unwrap());
     app.http.get(&url).send().await.unwrap().json().await.unwrap()
 }
 
-/// The job when it is over.
+/// Waits for the end of the job, and returns it.
 async fn ended(app: &TestApp, started: &Value) -> Value {
     wait_until("the end of a job", async || {
         let job = job(app, started).await;
@@ -65,7 +65,7 @@ async fn ended(app: &TestApp, started: &Value) -> Value {
     .await
 }
 
-/// The image of coal's VM of this name is put into IMGAPI, and the body of a request for its own image is given back.
+/// Puts the image of the VM with this alias into IMGAPI. Returns the image's UUID and the body of a request to create an image.
 async fn has_vm(app: &TestApp, alias: &str) -> (String, Value) {
     let vm = app.dc.services().unwrap().fleet().vm_called(alias).unwrap();
     let base = vm.image().unwrap().to_owned();
@@ -134,7 +134,7 @@ async fn images_come_from_another_datacenter_with_their_origins(_: &TestApp) {
         let answer = near.operator().call(Method::POST, &copy).send().await;
         (answer.status != 503).then_some(answer)
     });
-    // The origin of the operators is not copied on behalf of an account.
+    // An origin that belongs to the operators is not copied on behalf of an account.
     refused.await.not_found();
 
     let source = far.dc.imgapi_url().unwrap();
@@ -148,7 +148,7 @@ async fn images_come_from_another_datacenter_with_their_origins(_: &TestApp) {
         assert_eq!((&copied["state"], &copied["owner"]), (&json!("active"), &json!(luke)));
         assert_eq!(near.luke().download(uuid).await.text(), "file");
     }
-    // Again, with a file that has gone: what was begun is deleted, and what is complete stays.
+    // A file of the source is missing: images that were begun are deleted, and complete ones stay.
     let top = far.luke().has_active_image(json!({"origin": image})).await;
     let best = far.luke().has_active_image(json!({"origin": top})).await;
     std::fs::remove_file(far.file(&best)).unwrap();
@@ -161,7 +161,7 @@ async fn images_come_from_another_datacenter_with_their_origins(_: &TestApp) {
     far.stop().await;
 }
 
-/// Waits until so many tasks of a job have results.
+/// Waits until this many tasks of a job have results.
 async fn has_done(app: &TestApp, started: &Value, tasks: usize) {
     wait_until("the tasks of a job", async || {
         let job = job(app, started).await;
@@ -184,7 +184,7 @@ async fn jobs_go_on_while_the_workflow_api_restarts(_: &TestApp) {
     let services = app.dc.services().unwrap();
     let (workflow, cnapi) = (services.workflow(), services.cnapi());
     let polls_stall = || RestFaultRule::new(RestFault::Stall).method("GET").path("/tasks/");
-    // In the middle of a job the API goes, and the runner works on.
+    // The API stops in the middle of a job, but the runner continues.
     cnapi.faults().set(polls_stall());
     let started = start(&app, &target, &body).await;
     has_done(&app, &started, 2).await;
@@ -202,7 +202,7 @@ async fn jobs_go_on_while_the_workflow_api_restarts(_: &TestApp) {
         wait_until("its return", async || Some(list().await).filter(|jobs| jobs.status == 200)).await;
     assert_eq!(listed.ok()[0]["uuid"], started["job_uuid"]);
     assert_eq!(ended(&app, &started).await["execution"], "succeeded");
-    // The runner dies with its job; the compute node finishes the image all the same.
+    // The runner is killed with its job; the compute node completes the image nevertheless.
     cnapi.faults().set(polls_stall());
     let started = start(&app, &target, &body).await;
     has_done(&app, &started, 2).await;
@@ -243,7 +243,7 @@ async fn every_placeholder_has_a_job_whatever_the_workflow_api_answers(_: &TestA
             }
         }
     }
-    // For as long as it says nothing that makes sense, everything else goes on.
+    // While the Workflow API sends no valid answers, everything else works.
     for fault in [RestFault::BackendDown, RestFault::InternalError, garbage(Garbage::NoJson)] {
         workflow.faults().set(fault);
         let image = create().await;
@@ -256,7 +256,7 @@ async fn every_placeholder_has_a_job_whatever_the_workflow_api_answers(_: &TestA
     let jobs: Value =
         app.http.get(format!("{}/jobs", workflow.url())).send().await.unwrap().json().await.unwrap();
     assert_eq!(jobs.as_array().unwrap().len(), images);
-    // What nobody could tell says that it has failed, and nothing says that it is being made.
+    // A placeholder whose job could not be started is marked as failed, and none says that it is being created.
     assert_eq!(app.operator().list_uuids("state=creating").await, Vec::<String>::new());
     app.stop().await;
 }

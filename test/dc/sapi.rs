@@ -2,8 +2,8 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! A configuration that follows SAPI's metadata: config-agent renders it, and the service takes it over. These tests start
-//! their own datacenters.
+//! A configuration that follows SAPI's metadata: the config-agent renders it, and the service applies it. These tests start their
+//! own datacenters.
 
 use std::fs;
 use std::path::PathBuf;
@@ -26,12 +26,12 @@ tests! {
     datacenters_of_a_cloud_know_each_other,
 }
 
-/// A datacenter in which the metadata are in force.
+/// A datacenter whose configuration follows the metadata.
 struct Stage(TestApp);
 
 impl Stage {
     async fn start(build: impl FnOnce(DatacenterBuilder) -> DatacenterBuilder) -> Stage {
-        // Transfers wait for as long as a change takes, on any machine.
+        // Transfers wait for as long as a change takes on any machine.
         let patient =
             |dc: DatacenterBuilder| dc.config_from_sapi(true).imgapi_config("transferIdleSeconds", 3_600);
         Stage(TestApp::start_with(|dc| build(patient(dc.services(true)))).await)
@@ -41,7 +41,7 @@ impl Stage {
         format!("/services/{}", self.0.dc.imgapi_service())
     }
 
-    /// What `sapiadm update` does.
+    /// Updates an object as `sapiadm update` does.
     async fn put(&self, path: &str, body: Value) {
         let url = format!("{}{path}", self.0.dc.sapi().url());
         let answer = self.0.http.put(url).json(&body).send().await.unwrap();
@@ -69,7 +69,7 @@ impl Stage {
         self.0.operator().get("/state").await.ok()
     }
 
-    /// How many changes of the configuration had this result.
+    /// Returns how many reloads of the configuration had this result.
     async fn reloads(&self, result: &str) -> f64 {
         let metrics = self.0.metrics().await;
         let name = format!("result=\"{result}\"");
@@ -77,7 +77,7 @@ impl Stage {
         metrics.lines().find(is_it).map_or(0.0, |line| line.rsplit_once(' ').unwrap().1.parse().unwrap())
     }
 
-    /// The datacenters that images can be copied from.
+    /// Returns the datacenters from which images can be copied.
     async fn datacenters(&self) -> String {
         let action = format!("/images/{NOBODY}?action=import-from-datacenter&datacenter=nowhere");
         let answer = self.0.luke().call(Method::POST, &action).send().await.json();
@@ -85,13 +85,13 @@ impl Stage {
         message.strip_prefix("must be one of: ").unwrap().to_owned()
     }
 
-    /// Whether images are made of VMs.
+    /// Returns whether images can be created from VMs.
     async fn makes_images_of_vms(&self) -> bool {
         let create = self.0.luke().call(Method::POST, "/images?action=create-from-vm").json(&json!({}));
         create.send().await.json()["code"] != "NotAvailable"
     }
 
-    /// A value of the rendered configuration.
+    /// Returns a value of the rendered configuration.
     async fn configured(&self, key: &str) -> String {
         String::from_utf8(print(self.0.dc.config_file(), key).await.stdout).unwrap().trim_end().to_owned()
     }
@@ -109,14 +109,14 @@ impl Stage {
     }
 }
 
-/// Waits until something is in effect, and says how long that took.
+/// Waits until a change is in effect, and prints how long that took.
 async fn in_effect(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let began = Instant::now();
     wait_until(what, async || condition().await.then_some(())).await;
     println!("in effect after {:.1} s: {what}", began.elapsed().as_secs_f64());
 }
 
-/// Transfers whose clients wait until they are told to go on.
+/// Transfers whose clients wait until they are told to continue.
 struct Transfers {
     bytes: Vec<u8>,
     sources: Vec<String>,
@@ -124,14 +124,14 @@ struct Transfers {
     uploads: Vec<(String, Connection)>,
 }
 
-/// Of each kind.
+/// Number of transfers of each kind.
 const TRANSFERS: usize = 25;
 const UPLOADED: &str = "a small file, of which the second half comes later";
 
 impl Transfers {
-    /// Some of them to and from Manta, if there is one, the others local.
+    /// Begins the transfers. Some of them use Manta, if there is one, the others use local files.
     async fn begin(app: &TestApp) -> Transfers {
-        // More than what sockets hold.
+        // More bytes than socket buffers hold.
         let bytes: Vec<u8> = (0..16u32 << 20).map(|n| (n >> 9) as u8).collect();
         let mut sources = Vec::new();
         for place in ["", "&storage=local"] {
@@ -157,7 +157,7 @@ impl Transfers {
         Transfers { bytes, sources, downloads, uploads }
     }
 
-    /// All come to their ends, whole.
+    /// Checks that all transfers end completely.
     async fn end(self, app: &TestApp) {
         let has_ended = |record: &Value| {
             let target = record["req"]["url"].as_str().unwrap_or_default();
@@ -213,7 +213,7 @@ async fn metadata_take_effect_while_transfers_go_on(_shared: &TestApp) {
 
     rotate_key(&stage).await;
 
-    // Without Manta no images are made of VMs, unless that is allowed.
+    // Without Manta, images cannot be created from VMs, unless that is allowed.
     let url = app.dc.manta().unwrap().url();
     assert!(stage.makes_images_of_vms().await);
     stage.unset(&["IMGAPI_MANTA_URL"]).await;
@@ -229,7 +229,7 @@ async fn metadata_take_effect_while_transfers_go_on(_shared: &TestApp) {
     stage.0.stop().await;
 }
 
-/// The admin gets another key, and IMGAPI with it; the old one is gone as soon as the new one is in use.
+/// The admin and IMGAPI get another key. The old key is deleted as soon as the new one is in use.
 async fn rotate_key(stage: &Stage) {
     let app = &stage.0;
     let (manta, directory) = (app.dc.manta().unwrap(), app.dc.ufds().directory());
@@ -264,7 +264,7 @@ async fn what_cannot_be_leaves_the_service_as_it_was(_shared: &TestApp) {
     let app = &stage.0;
     let far = json!({"IMGAPI_URL_FROM_DATACENTER": {"far": "http://127.0.0.1:1"}});
 
-    // A template with a mistake: the agent says so, and the file stays.
+    // The template has an error: the agent reports it, and the file stays as it is.
     let (config, template) = (stage.config_text(), fs::read_to_string(stage.template()).unwrap());
     fs::write(stage.template(), format!("{{{{#nobody_closes_this}}}}{template}")).unwrap();
     stage.set(far).await;
@@ -274,7 +274,7 @@ async fn what_cannot_be_leaves_the_service_as_it_was(_shared: &TestApp) {
     fs::write(stage.template(), template).unwrap();
     in_effect("a template without a mistake", async || stage.datacenters().await == "far").await;
 
-    // Metadata of which no JSON comes: the same.
+    // The metadata do not result in valid JSON: the agent reports it, and the file stays as it is.
     let (config, told) = (stage.config_text(), stage.agent_log().len());
     stage.set(json!({"IMGAPI_URL_FROM_DATACENTER": "{\"far\": "})).await;
     let is_told = async || stage.agent_log()[told..].contains("is not JSON").then_some(());
@@ -282,7 +282,7 @@ async fn what_cannot_be_leaves_the_service_as_it_was(_shared: &TestApp) {
     assert_eq!((stage.config_text(), stage.datacenters().await.as_str()), (config, "far"));
     stage.set(json!({"IMGAPI_URL_FROM_DATACENTER": {"far": "http://127.0.0.1:1"}})).await;
 
-    // SAPI is away: nothing changes, and what it says afterwards takes effect.
+    // SAPI is unavailable: nothing changes, and later metadata take effect.
     let (config, told) = (stage.config_text(), stage.agent_log().len());
     let sapi = app.dc.sapi();
     sapi.faults().set(RestFault::Unavailable);
@@ -297,7 +297,7 @@ async fn what_cannot_be_leaves_the_service_as_it_was(_shared: &TestApp) {
     stage.set(json!({"IMGAPI_URL_FROM_DATACENTER": {"farther": "http://127.0.0.1:1"}})).await;
     in_effect("what SAPI says after an outage", async || stage.datacenters().await == "farther").await;
 
-    // Values that make no sense: the service says so, and goes on with what it has.
+    // Invalid values: the service reports them, and keeps its current configuration.
     for (metadata, key) in [
         (json!({"IMGAPI_URL_FROM_DATACENTER": {"farther": "nowhere at all"}}), "imgapiUrlFromDatacenter"),
         (json!({"IMGAPI_LOG_LEVEL": "deafening"}), "logLevel"),
@@ -329,7 +329,7 @@ async fn what_cannot_be_leaves_the_service_as_it_was(_shared: &TestApp) {
     stage.0.stop().await;
 }
 
-/// A password may have any characters: the configuration stays JSON, and nothing tells it.
+/// A password may contain any characters: the configuration stays valid JSON, and no log contains the password.
 async fn a_password_is_exact_and_secret(stage: &Stage) {
     let app = &stage.0;
     let password = stage.configured("ufds.bindPassword").await;
@@ -354,7 +354,7 @@ async fn the_service_goes_on_without_its_agent(_shared: &TestApp) {
     assert_eq!(stage.datacenters().await, "");
     stage.0.dc.restart_agent().await.unwrap();
     in_effect("what was missed", async || stage.datacenters().await == "far").await;
-    // A restart of the service finds the same.
+    // After a restart, the service has the same configuration.
     stage.0.dc.restart_imgapi().await.unwrap();
     assert_eq!(stage.datacenters().await, "far");
     stage.0.stop().await;

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The scrubber. These tests start their own datacenters, whose scrubbers never rest.
+//! The scrubber. These tests start their own datacenters, in which it runs without pauses.
 
 use std::fs;
 use std::path::Path;
@@ -43,7 +43,7 @@ fn scrub(state: &Value) -> &Value {
     state["workers"].as_array().unwrap().iter().find(|worker| worker["name"] == "scrub").unwrap()
 }
 
-/// What is known once a round that begins after now is complete.
+/// Waits until a round that begins after now is complete, and returns the result.
 async fn next_round(app: &TestApp) -> Value {
     let complete = async || {
         let text = fs::read_to_string(app.dc.local_dir().join("scrub.json")).ok()?;
@@ -88,7 +88,7 @@ async fn gauge(app: &TestApp, name: &str) -> f64 {
 async fn intact_files_are_no_finding_and_get_their_sha256(_shared: &TestApp) {
     let app = TestApp::start_with(restless).await;
     let uuid = app.luke().has_active_image(json!({})).await;
-    // As 4.13.1 stored it.
+    // The record as 4.13.1 stored it.
     let (mut record, _) = app.stored(&uuid).await.unwrap();
     let sha256 = record["files"][0].as_object_mut().unwrap().shift_remove("sha256").unwrap();
     assert_eq!(sha256, hex::encode(Sha256::digest(b"file")));
@@ -201,7 +201,7 @@ async fn what_is_replaced_or_deleted_while_it_is_read_is_no_finding(_shared: &Te
         let uuid = luke.has_image_with_file(json!({}), b"first").await;
         next_round(&app).await;
         let before = faults.applied();
-        // The scrubber knows what it wants to read, and has not got it yet.
+        // The scrubber has chosen the file to read, but has not received it yet.
         faults.set(MantaFaultRule::new(MantaFault::Stall).method("GET").path("file0").times(1));
         faults.wait_applied(before + 1).await;
         if is_deleted {
@@ -229,7 +229,7 @@ async fn files_that_no_image_has_are_reported_and_stay(_shared: &TestApp) {
     write_old(&app.file(&uuid), "file");
     fs::create_dir_all(young.parent().unwrap()).unwrap();
     fs::write(&young, "x").unwrap();
-    // An invalid record may name what nobody else does.
+    // A file that only an invalid record names is not an orphan.
     let damaged = small_record(json!({"name": null}));
     let of_damaged = app.file(damaged["uuid"].as_str().unwrap());
     write_old(&of_damaged, "file");
@@ -266,7 +266,7 @@ async fn objects_that_no_image_has_are_reported_and_stay(_shared: &TestApp) {
     for path in orphans.iter().chain([&object(&young, "file0")]) {
         client.put_bytes(path, "x".into(), &new).await.unwrap();
     }
-    // They may be on their way to a record.
+    // The files may belong to an upload whose record is about to be written.
     assert_eq!(problems(&next_round(&app).await), []);
     let more_than_a_day = Duration::from_secs(25 * 3600);
     for path in orphans.iter().chain([&object(&uuid, "file0")]) {
@@ -287,7 +287,7 @@ async fn objects_that_no_image_has_are_reported_and_stay(_shared: &TestApp) {
     app.stop().await;
 }
 
-/// As one that was moved out of Manta and then deleted leaves behind.
+/// An image that was moved out of Manta and then deleted leaves such a directory.
 async fn empty_directories_of_images_that_are_gone_are_removed(_shared: &TestApp) {
     let app = TestApp::start_with(|dc| restless(dc.manta(MantaMode::Local))).await;
     let (server, client) = (app.dc.manta().unwrap(), manta_client(&app));

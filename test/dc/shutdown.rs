@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Stopping the service. These tests start their own.
+//! Stopping the service. These tests start their own service.
 
 use std::fs;
 
@@ -18,7 +18,7 @@ tests! {
 
 async fn running_transfers_finish(_shared: &TestApp) {
     let app = TestApp::start_empty().await;
-    // More than what sockets hold.
+    // More bytes than socket buffers hold.
     let bytes = vec![5; 32 << 20];
     let [down, up] = [app.luke().has_image(json!({})).await, app.luke().has_image(json!({})).await];
     app.luke().upload(&down, "compression=none", bytes.clone()).await.ok();
@@ -57,7 +57,7 @@ async fn an_idle_connection_is_not_waited_for(_shared: &TestApp) {
     let mut connection = app.connect().await;
     assert_eq!(connection.exchange(&["GET /ping HTTP/1.1", "Host: x"]).await.status, 200);
     let mut silent = app.connect().await;
-    // The datacenter kills what takes half of the time that transfers are given, and then this is no success.
+    // The datacenter kills a process after half of the time that transfers have, and then the exit status is not a success.
     assert!(app.dc.stop_imgapi().await.unwrap().success());
     assert!(connection.is_closed().await && silent.is_closed().await);
     app.end().await;

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Files and manifests from another IMGAPI. These tests start their own.
+//! Files and manifests from another IMGAPI. These tests start their own servers.
 
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ tests! {
     one_of_several_ways_wins_with_whole_bytes,
 }
 
-/// A manifest of another server, with a file.
+/// Returns a manifest of another server, with a file.
 fn manifest(uuid: &str, bytes: &[u8], changes: Value) -> Value {
     let shown = json!({
         "v": 2, "uuid": uuid, "owner": ADMIN, "name": "far", "version": "1.0.0", "state": "active", "disabled": false,
@@ -35,7 +35,7 @@ fn manifest(uuid: &str, bytes: &[u8], changes: Value) -> Value {
     merged(shown, changes)
 }
 
-/// A server that has this image.
+/// Starts a server that has this image.
 async fn source(uuid: &str, manifest: &Value, bytes: impl AsRef<[u8]>) -> Foreign {
     let source = Foreign::http("127.0.0.1").await;
     source.on(&format!("/images/{uuid}"), Script::json(200, manifest));
@@ -172,7 +172,7 @@ async fn the_source_says_what_the_file_is(app: &TestApp) {
     let md5 = |md5: &str| Script::answer(200, &[&format!("Content-MD5: {md5}")], "0123456789");
     add(file(json!({})), md5(&md5_of("others"))).await.refused(400, "BadDigest");
     assert_remote_error(&add(file(json!({})), md5("x")).await, "Content-MD5");
-    // Without TLS and a length nothing but the manifest says that this is not all.
+    // Without TLS and a length, only the manifest shows that the file is incomplete.
     add(file(json!({})), Script::raw(200, &[], "01234").and_cut()).await.refused(400, "Download");
     app.nothing_unfinished().await;
 }
@@ -234,7 +234,7 @@ async fn a_manifest_is_imported_in_the_order_of_checks(app: &TestApp) {
     );
     import(&uuid, "", "").await.refused_field("InvalidParameter", "source", "Invalid");
     import(&uuid, "&source=a", &url).await.refused_field("InvalidParameter", "source", "Invalid");
-    // The source is asked before the own database.
+    // The source is asked before our own database.
     assert_remote_error(&import(&taken, "", &url).await, "404");
     source.on(&format!("/images/{taken}"), Script::json(200, &manifest(&taken, b"x", json!({}))));
     import(&taken, "", &url).await.refused(409, "ImageUuidAlreadyExists");
@@ -248,7 +248,7 @@ async fn a_manifest_is_imported_in_the_order_of_checks(app: &TestApp) {
     serve(json!({"name": null}));
     import(&uuid, "", &url).await.refused_field("ValidationFailed", "name", "MissingParameter");
     app.operator().get_image(&uuid).await.not_found();
-    // The origin is imported by whoever drives the import. The answer has the newest form, whatever is asked for.
+    // The caller of the import also imports the origin. The answer has the newest form, whatever the request asks for.
     serve(json!({"owner": NOBODY, "origin": NOBODY, "acl": [LUKE]}));
     let image = import(&uuid, "&skip_owner_check=true", &url).await.ok();
     assert_eq!((&image["owner"], &image["origin"]), (&json!(NOBODY), &json!(NOBODY)));
@@ -277,7 +277,7 @@ async fn the_parameters_of_a_source_are_checked_in_order(app: &TestApp) {
     let twice = format!("/images/{uuid}/file?source={0}&source={0}", silent.url(""));
     put(twice).await.refused_field("InvalidParameter", "source", "Invalid");
     assert_eq!(silent.connections(), 0);
-    // What a client says about the file does not matter.
+    // Parameters of the client about the file are ignored.
     let ignored = format!("/images/{uuid}/file?source={}&compression=zip&sha1=x", silent.url(""));
     assert_remote_error(&put(ignored).await, "404");
 }
@@ -299,7 +299,7 @@ async fn certificates_are_checked_unless_told_otherwise(strict: &TestApp) {
     lax.stop().await;
 }
 
-/// What the proxy gets is all that leaves the host: the source cannot be reached at all.
+/// The source itself cannot be reached, so every request must go through the proxy.
 async fn sources_are_called_through_the_proxy(_shared: &TestApp) {
     let proxy = Foreign::http("127.0.0.1").await;
     let url = proxy.url("").replace("http://", "http://user:word@");

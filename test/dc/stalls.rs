@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Transfers that do not move. These tests start their own service, with limits that are soon reached.
+//! Transfers without progress. These tests start their own service, with low limits.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ async fn an_upload_that_trickles_is_given_up(_shared: &TestApp) {
     let app = app(1 << 20).await;
     let uuid = app.luke().has_image(json!({})).await;
     let mut upload = app.half_an_upload(&uuid, &"x".repeat(1 << 20)).await;
-    // Never silent for long, but far slower than a mebibyte a second.
+    // The sender is never silent for long, but far slower than a mebibyte a second.
     let mut ticks = tokio::time::interval(Duration::from_millis(50));
     let answer = loop {
         tokio::select! {
@@ -66,7 +66,7 @@ async fn an_upload_that_trickles_is_given_up(_shared: &TestApp) {
 
 async fn a_download_that_nobody_takes_is_given_up(_shared: &TestApp) {
     let app = app(0).await;
-    // More than what sockets hold. It is not uploaded, because an upload may not pause here.
+    // More bytes than socket buffers hold. The file is not uploaded, because an upload must not pause here.
     let bytes = vec![1; 32 << 20];
     let file = json!({"sha1": sha1_of(&bytes), "size": bytes.len(), "compression": "none", "stor": "local"});
     let uuid = fresh();

@@ -23,11 +23,11 @@ async fn the_state_says_how_the_backends_are(app: &TestApp) {
     assert!(state["database"]["connections"].as_u64().unwrap() > 0);
     let members: Vec<_> = state["database"].as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(members, ["type", "connections", "images", "age", "damaged"]);
-    // There are some: other tests store them.
+    // Other tests store damaged records.
     for damaged in state["database"]["damaged"].as_array().unwrap() {
         assert!(damaged["name"].is_string() && damaged["reason"].is_string(), "{damaged}");
     }
-    // The password of UFDS is in the configuration, and nowhere else.
+    // Only the configuration file contains the password of UFDS.
     let config: serde_json::Value =
         serde_json::from_slice(&std::fs::read(app.dc.config_file()).unwrap()).unwrap();
     assert!(!answer.text().contains(config["ufds"]["bindPassword"].as_str().unwrap()));

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What is stored: by 4.13.1 for us to read, and by us for 4.13.1.
+//! Stored records: those of 4.13.1 that we read, and ours that 4.13.1 must be able to read.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use super::support::{
     BASE, LUKE, PROBE, TestApp, fresh, merged, sha1_of, small_record, takeover_records, tests,
 };
 
-/// A record as Moray gives it out: the columns of its indexes have types, and replace what was put.
+/// Returns a record as Moray returns it: its index columns have types, and replace the stored members.
 fn read_back(mut record: Value) -> Value {
     for name in ["acl", "tags", "billing_tags"] {
         if record[name].is_string() {
@@ -61,7 +61,7 @@ async fn records_of_4_13_1_are_shown(app: &TestApp) {
                 .map_or(vec![], |files| files.iter().map(|f| f["size"].clone()).collect())
         };
         assert_eq!(sizes(&image), sizes(&record), "{uuid}");
-        // What other tests make of it leaves its mark.
+        // Other tests leave this member when they use the image as an origin.
         let stored = merged(app.stored(uuid).await.unwrap().0, json!({"write_fence": null}));
         assert_eq!(stored, read_back(record.clone()), "reading changes nothing");
     }
@@ -85,7 +85,7 @@ async fn what_is_stored_is_what_4_13_1_stores(app: &TestApp) {
     let (record, _) = app.stored(uuid).await.unwrap();
     let entry = record["files"][0].as_object().unwrap();
     let known = ["sha1", "size", "contentMD5", "mtime", "stor", "compression", "dataset_guid"];
-    // 4.13.1 looks at none of the others.
+    // 4.13.1 ignores the other members.
     assert!(entry.keys().all(|name| known.contains(&name.as_str()) || name == "sha256"), "{entry:?}");
     assert_eq!(entry["sha1"], "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d");
     assert_eq!(entry["contentMD5"], "XUFAKrxLKna5cZ2REBfFkg==");

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Routes that have no backend yet: what is checked before one is needed, then the answer that says so.
+//! Routes whose backend is not configured: the checks that come before the backend is needed, and then the answer that says so.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -78,7 +78,7 @@ async fn another_datacenter_must_be_known(_: &TestApp) {
         let action = format!("import-from-datacenter&account={LUKE}&datacenter={name}");
         app.operator().act(NOBODY, &action).await
     };
-    // Its own name is coal.
+    // The datacenter's own name is coal.
     for name in ["coal", "near"] {
         import(name).await.refused_field("ValidationFailed", "datacenter", "Invalid");
         let message = format!("datacenter \"{name}\" is not supported, valid datacenters names are: far");

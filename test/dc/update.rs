@@ -73,7 +73,7 @@ async fn who_may_change_what_and_when(app: &TestApp) {
     let once_active = [&never[..], &["files", "origin", "uuid"]].concat();
     let by_operators = ["state", "error", "billing_tags", "traits"];
     let others = [&never[..], &by_operators, &["files", "origin", "uuid"]].concat();
-    // An empty account is no account, but no operator either.
+    // An empty account is not an account, but the caller is not an operator either.
     for (uuid, query, fields) in [
         (&draft, String::new(), &never[..]),
         (&active, String::new(), &once_active),
@@ -121,7 +121,7 @@ async fn a_new_owner_must_exist(app: &TestApp) {
     app.luke().get_image(&uuid).await.not_found();
 }
 
-/// As when UFDS is away, or has lost the account.
+/// This matters if UFDS is unavailable, or if the account no longer exists there.
 async fn an_owner_that_stays_is_not_looked_up(app: &TestApp) {
     let orphan = small_record(json!({}));
     app.store(&orphan).await;
@@ -133,7 +133,7 @@ async fn an_owner_that_stays_is_not_looked_up(app: &TestApp) {
     update(app, uuid, "", json!({"owner": orphan["owner"]})).await.refused(422, "OwnerDoesNotExist");
 }
 
-/// As newer clients send them.
+/// Newer clients send such members.
 async fn members_that_are_null_and_cannot_go_are_not_given(app: &TestApp) {
     let uuid = app.luke().has_active_image(json!({"tags": {"a": 1}, "homepage": "http://a.b"})).await;
     let body = json!({"description": "d", "name": null, "version": null, "public": null, "state": null, "uuid": null,
@@ -145,7 +145,7 @@ async fn members_that_are_null_and_cannot_go_are_not_given(app: &TestApp) {
     }
 }
 
-/// What the next owner may do with the origin, the account could not.
+/// The next owner may see the origin, but the account may not.
 async fn an_image_is_given_away_with_an_origin_that_the_account_sees(app: &TestApp) {
     let hidden = small_record(json!({}));
     let image = small_record(json!({"owner": LUKE, "origin": hidden["uuid"]}));
@@ -175,7 +175,7 @@ async fn a_body_without_members_is_refused(app: &TestApp) {
     app.luke().act(&uuid, "update").await.refused_field("ValidationFailed", "body", "MissingParameter");
     let refusal = update(app, &uuid, "", json!(["a", "b"])).await.refused(422, "ValidationFailed");
     assert_eq!(refusal.fields, [("0".into(), "NotAllowed".into()), ("1".into(), "NotAllowed".into())]);
-    // A form is as good as JSON.
+    // A form is accepted like JSON.
     let target = format!("/images/{uuid}?action=update");
     let form = app
         .operator()
@@ -246,7 +246,7 @@ async fn an_origin_must_exist_and_lead_nowhere_back(app: &TestApp) {
     assert_eq!(update(app, &top, "", json!({"origin": null})).await.ok().get("origin"), None);
 }
 
-/// Each of two updates is right by itself, and none of the images that one of them names is named by the other.
+/// Each of the two updates is valid by itself, and neither names an image that the other changes.
 async fn operators_who_meet_close_no_circle_of_origins(_: &TestApp) {
     let app = TestApp::start_empty().await;
     let mut images = Vec::new();
@@ -277,7 +277,7 @@ async fn operators_who_meet_close_no_circle_of_origins(_: &TestApp) {
 async fn a_uuid_takes_file_and_record_along(app: &TestApp) {
     let (old, new) = (app.luke().has_image_with_file(json!({}), b"bytes").await, fresh());
     let entry = app.operator().get_image(&old).await.ok()["files"][0].clone();
-    // As a build of a Docker image does it.
+    // The update that the build of a Docker image makes.
     let body = json!({"uuid": new, "origin": BASE, "version": "0123456789ab", "tags": {"docker:id": "sha256:1"},
         "files": [{"sha1": entry["sha1"], "size": 5, "compression": "none", "digest": "sha256:1"}]});
     let image = update(app, &old, "", body).await.ok();
@@ -305,7 +305,7 @@ async fn a_uuid_that_is_taken_or_cannot_move_is_refused(app: &TestApp) {
     );
     assert_eq!(app.luke().download(&other).await.text(), "theirs");
     assert_eq!(app.luke().download(&uuid).await.text(), "mine");
-    // The same one is no change.
+    // The same UUID is not a change.
     assert_eq!(update(app, &uuid, "", json!({"uuid": uuid, "name": "n"})).await.ok()["name"], "n");
     let child = app.operator().has_image(json!({"owner": LUKE, "origin": uuid})).await;
     update(app, &uuid, "", json!({"uuid": fresh()})).await.refused(422, "ImageHasDependentImages");
@@ -325,7 +325,7 @@ async fn a_uuid_that_is_taken_or_cannot_move_is_refused(app: &TestApp) {
 
 async fn a_rename_that_stopped_half_way_is_finished_by_the_sweep(_: &TestApp) {
     let mut app = TestApp::start_empty().await;
-    // As it is left by a process that stopped after its write: the record is new, the file has both names.
+    // A process that stopped after its write leaves this state: the record is new, and the file has both names.
     let (old, new) = (app.luke().has_image_with_file(json!({}), b"bytes").await, fresh());
     let (mut record, _) = app.stored(&old).await.unwrap();
     let sha1 = record["files"][0]["sha1"].as_str().unwrap().to_owned();
@@ -342,7 +342,7 @@ async fn a_rename_that_stopped_half_way_is_finished_by_the_sweep(_: &TestApp) {
     app.stop().await;
 }
 
-/// Nobody knows whether the write is still on its way, so the second name stays for as long as it costs nothing.
+/// The write may still be in transit, so the second name stays for as long as it costs nothing.
 async fn a_rename_that_stopped_before_its_write_can_be_repeated(_: &TestApp) {
     let mut app = TestApp::start_empty().await;
     let (old, new) = (app.luke().has_image_with_file(json!({}), b"bytes").await, fresh());
@@ -376,7 +376,7 @@ async fn a_placeholder_can_be_marked_as_failed(app: &TestApp) {
     let image = update(app, uuid, "", json!({"state": "failed", "error": error})).await.ok();
     assert_eq!((&image["state"], &image["error"], image.get("type")), (&json!("failed"), &error, None));
     assert_eq!(app.luke().get_image(uuid).await.ok(), image);
-    // It cannot become what it is not.
+    // A placeholder can be neither enabled, disabled nor activated.
     for action in ["enable", "disable"] {
         app.luke().act(uuid, action).await.refused_field("ValidationFailed", "state", "Invalid");
     }

@@ -155,7 +155,7 @@ async fn a_body_may_come_in_chunks(app: &TestApp) {
     assert_eq!(connection.read_answer().await.ok()["files"][0]["size"], 70_002);
 }
 
-/// `sdc-imgapi`, a wrapper of curl, says JSON whatever it sends.
+/// `sdc-imgapi`, a wrapper of curl, always sends the content type of JSON.
 async fn the_type_of_the_body_does_not_matter(app: &TestApp) {
     let uuid = app.luke().has_image(json!({})).await;
     for content_type in ["application/json", "text/html", "multipart/form-data; boundary=x", "nonsense"] {
@@ -184,7 +184,7 @@ async fn a_file_can_be_replaced_before_the_activation_and_not_after(app: &TestAp
     assert_eq!(second["files"], json!([{"sha1": sha1_of(b"second"), "size": 6, "compression": "xz"}]));
     assert_eq!(app.luke().download(&uuid).await.text(), "second");
     assert_eq!(fs::read(app.file(&uuid)).unwrap(), b"second");
-    // One that fails changes nothing.
+    // A failed upload changes nothing.
     app.luke().upload(&uuid, "compression=none&sha1=x", "third").await.refused(400, "Download");
     assert_eq!(app.luke().download(&uuid).await.text(), "second");
     app.luke().activate(&uuid).await.ok();
@@ -198,7 +198,7 @@ async fn an_aborted_upload_leaves_nothing(app: &TestApp) {
     let head = format!("PUT /images/{uuid}/file?compression=none HTTP/1.1\r\nHost: x\r\n");
     let lengths = ["Content-Length: 1000\r\n\r\n12345", "Transfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n"];
     for rest in lengths {
-        // Who ends only its sending side is told; who is gone is not.
+        // A client that closes only its sending side gets an answer; a client that is gone does not.
         let mut connection = app.connect().await;
         connection.send(format!("{head}{rest}")).await;
         connection.finish().await;

@@ -20,7 +20,7 @@ async fn the_range_has_to_be_satisfiable(app: &TestApp) {
         let call = app.operator().call("GET".parse().unwrap(), &format!("/images/{BASE}"));
         call.header("accept-version", range).send().await.refused(400, "InvalidVersion");
     }
-    // The older header counts only when the newer one is there and empty.
+    // The older header counts only if the newer one is present and empty.
     let older = |call: super::support::Call| call.header("x-api-version", "~99");
     older(app.operator().call("GET".parse().unwrap(), "/ping")).send().await.ok();
     let empty = app.operator().call("GET".parse().unwrap(), "/ping").header("accept-version", "");

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Who calls: an operator, or somebody on behalf of an account.
+//! The callers of the API: an operator, or an account on whose behalf a request is made.
 
 use bytes::Bytes;
 use reqwest::{Body, Method};
@@ -22,7 +22,7 @@ impl<'a> Actor<'a> {
         Actor { app, account }
     }
 
-    /// A request to `target`, a path perhaps with a query; `account` is added for whoever has one.
+    /// Builds a request to `target`, a path with or without a query. If the caller has an account, `account` is added.
     pub(crate) fn call(self, method: Method, target: &str) -> Call {
         let account = self.account.map_or(String::new(), |account| {
             format!("{}account={account}", if target.contains('?') { '&' } else { '?' })
@@ -45,24 +45,24 @@ impl<'a> Actor<'a> {
         self.get(&format!("/images/{uuid}")).await
     }
 
-    /// ListImages, without the leading `?`.
+    /// ListImages. `query` has no leading `?`.
     pub(crate) async fn list(self, query: &str) -> Vec<Value> {
         let answer = self.get(&format!("/images?{query}")).await;
         let Value::Array(images) = answer.ok() else { panic!("not a list: {answer:?}") };
         images
     }
 
-    /// UUIDs of what ListImages answers, in its order.
+    /// Returns the UUIDs of ListImages, in its order.
     pub(crate) async fn list_uuids(self, query: &str) -> Vec<String> {
         self.list(query).await.iter().map(|image| image["uuid"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// AddImageFile; `query` is without `?` and has no `account`.
+    /// AddImageFile. `query` has no leading `?` and no `account`.
     pub(crate) async fn upload(self, uuid: &str, query: &str, bytes: impl Into<Body>) -> Answer {
         self.call(Method::PUT, &format!("/images/{uuid}/file?{query}")).body(bytes).send().await
     }
 
-    /// AddImageFileFromUrl; `query` as for an upload.
+    /// AddImageFileFromUrl. `query` has no leading `?` and no `account`.
     pub(crate) async fn add_file_from_url(self, uuid: &str, query: &str, url: &str) -> Answer {
         let target = format!("/images/{uuid}/file/from-url?{query}");
         self.call(Method::POST, &target).json(&json!({"file_url": url})).send().await
@@ -99,20 +99,20 @@ impl<'a> Actor<'a> {
         self.call(Method::DELETE, &format!("/images/{uuid}")).send().await
     }
 
-    /// A new, unactivated image: a small valid manifest with `changes`.
+    /// Creates an unactivated image from a small valid manifest with `changes`.
     pub(crate) async fn has_image(self, changes: Value) -> String {
         let image = self.create(&merged(super::small_manifest(), changes)).await.ok();
         image["uuid"].as_str().unwrap().to_owned()
     }
 
-    /// A new, unactivated image with this file.
+    /// Creates an unactivated image with this file.
     pub(crate) async fn has_image_with_file(self, changes: Value, bytes: &'static [u8]) -> String {
         let uuid = self.has_image(changes).await;
         self.upload(&uuid, "compression=none", bytes).await.ok();
         uuid
     }
 
-    /// A new, activated image with a small file.
+    /// Creates an activated image with a small file.
     pub(crate) async fn has_active_image(self, changes: Value) -> String {
         let uuid = self.has_image_with_file(changes, b"file").await;
         assert_eq!(self.activate(&uuid).await.ok()["activated"], json!(null));
@@ -120,12 +120,12 @@ impl<'a> Actor<'a> {
     }
 }
 
-/// As a part of a query.
+/// Encodes a text as part of a query.
 fn encoded(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-/// A request to be sent.
+/// A request to send.
 pub(crate) struct Call {
     what: String,
     request: reqwest::RequestBuilder,
@@ -144,13 +144,13 @@ impl Call {
         Call { request: self.request.body(body), ..self }
     }
 
-    /// Sends it and reads the whole answer.
+    /// Sends the request and reads the whole answer.
     pub(crate) async fn send(self) -> Answer {
         let what = self.what.clone();
         self.try_send().await.unwrap_or_else(|error| panic!("{what}: {error:?}"))
     }
 
-    /// The same, where the answer may break off.
+    /// Sends the request and reads the answer, which may be cut off.
     pub(crate) async fn try_send(self) -> reqwest::Result<Answer> {
         let what = self.what;
         let exchange = async {

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What came back.
+//! Answers of the server.
 
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
@@ -11,7 +11,7 @@ use serde_json::Value;
 /// A whole response.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// What was asked, for the messages of failures.
+    /// Method and target of the request, for failure messages.
     pub(crate) what: String,
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
@@ -27,7 +27,7 @@ pub(crate) struct Refusal {
 }
 
 impl Answer {
-    /// The value of a header that is there at most once.
+    /// Returns the value of a header that must occur at most once.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.get_all(name).iter();
         let value = values.next().map(|value| value.to_str().unwrap());
@@ -44,14 +44,14 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// The JSON of a success.
+    /// Returns the JSON of a successful answer.
     #[track_caller]
     pub(crate) fn ok(&self) -> Value {
         assert_eq!(self.status, 200, "{self:?}");
         self.json()
     }
 
-    /// Checks that it is this error, in the form of all errors.
+    /// Checks that the answer is this error, in the form of all errors.
     #[track_caller]
     pub(crate) fn refused(&self, status: u16, code: &str) -> Refusal {
         assert_eq!(self.status, status, "{self:?}");
@@ -70,20 +70,20 @@ impl Answer {
         }
     }
 
-    /// Checks that it is this error, naming exactly this field.
+    /// Checks that the answer is this error and names only this field.
     #[track_caller]
     pub(crate) fn refused_field(&self, code: &str, field: &str, field_code: &str) {
         let refusal = self.refused(422, code);
         assert_eq!(refusal.fields, [(field.to_owned(), field_code.to_owned())], "{self:?}");
     }
 
-    /// Checks that there is no such image, or none for the caller.
+    /// Checks that there is no such image, or none that the caller may see.
     #[track_caller]
     pub(crate) fn not_found(&self) {
         self.refused(404, "ResourceNotFound");
     }
 
-    /// Checks that it is an empty 204.
+    /// Checks that the answer is an empty 204.
     #[track_caller]
     pub(crate) fn gone(&self) {
         assert_eq!((self.status, self.body.len()), (204, 0), "{self:?}");

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The application under test: a datacenter with what the tests ask it beside HTTP.
+//! The application under test: a datacenter, and what the tests use besides HTTP.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ use super::{ADMIN, Actor, Connection, EMPEROR, LUKE, SDC, VADER, takeover_record
 
 const BUCKET: &str = "imgapi_images";
 
-/// Most writes of one request to Moray.
+/// Maximum number of writes in one request to Moray.
 const BATCH: usize = 200;
 
 /// A running datacenter and clients of its services.
@@ -31,19 +31,19 @@ pub(crate) struct TestApp {
 }
 
 impl TestApp {
-    /// Starts one, with the records of an installation that is taken over.
+    /// Starts an application with the records of an installation that is taken over.
     pub(crate) async fn start() -> TestApp {
         let app = TestApp::start_empty().await;
         app.store_all(&takeover_records()).await;
         app
     }
 
-    /// Starts one without any image.
+    /// Starts an application without images.
     pub(crate) async fn start_empty() -> TestApp {
         TestApp::start_with(|builder| builder).await
     }
 
-    /// The same with a datacenter that is put together differently.
+    /// Starts an application without images, in a datacenter that `build` changes.
     pub(crate) async fn start_with(build: impl FnOnce(DatacenterBuilder) -> DatacenterBuilder) -> TestApp {
         let builder = build(Datacenter::builder().services(false).imgapi(env!("CARGO_BIN_EXE_imgapi")));
         let dc = builder.start().await.unwrap();
@@ -53,7 +53,7 @@ impl TestApp {
         TestApp { dc, http, moray, log: Mutex::default() }
     }
 
-    /// Stops it. The process must still be the one that was started, and end as it should.
+    /// Stops the application. Its process must not have ended before, and must end with success.
     pub(crate) async fn stop(self) {
         assert!(self.dc.imgapi_pid().is_some(), "imgapi has ended before");
         assert!(self.dc.stop_imgapi().await.unwrap().success());
@@ -61,7 +61,7 @@ impl TestApp {
         self.end().await;
     }
 
-    /// Ends what is left once the process has ended.
+    /// Stops the backends after the process has ended.
     pub(crate) async fn end(self) {
         self.moray.close(super::DEADLINE).await;
         self.dc.stop().await;
@@ -71,12 +71,12 @@ impl TestApp {
         self.dc.imgapi_address().unwrap()
     }
 
-    /// A new connection to the API.
+    /// Opens a new connection to the API.
     pub(crate) async fn connect(&self) -> Connection {
         Connection::open(self.address()).await
     }
 
-    /// luke's upload of `bytes` that has passed all checks and waits for the second half of its body.
+    /// Begins luke's upload of `bytes`. It has passed all checks and waits for the second half of its body.
     pub(crate) async fn half_an_upload(&self, uuid: &str, bytes: &str) -> Connection {
         let mut connection = self.connect().await;
         let head = format!(
@@ -85,13 +85,13 @@ impl TestApp {
             bytes.len()
         );
         connection.send(head).await;
-        // The body is asked for when it is read, which is after the checks.
+        // The server asks for the body when it reads it, which is after the checks.
         assert_eq!(connection.read_head().await.status, 100);
         connection.send(&bytes[..bytes.len() / 2]).await;
         connection
     }
 
-    /// A caller without an account.
+    /// Returns a caller without an account.
     pub(crate) fn operator(&self) -> Actor<'_> {
         Actor::new(self, None)
     }
@@ -116,12 +116,12 @@ impl TestApp {
         Actor::new(self, Some(SDC))
     }
 
-    /// Puts a record into Moray as it is, as another writer would.
+    /// Stores a record in Moray unchanged, as another writer would.
     pub(crate) async fn store(&self, record: &Value) {
         self.store_all(std::slice::from_ref(record)).await;
     }
 
-    /// The same with many.
+    /// Stores many records in Moray unchanged.
     pub(crate) async fn store_all(&self, records: &[Value]) {
         for chunk in records.chunks(BATCH) {
             let puts = chunk.iter().map(|record| {
@@ -134,19 +134,19 @@ impl TestApp {
         self.knows_what_others_wrote().await;
     }
 
-    /// Waits until the application has seen what another writer has done to Moray by now.
+    /// Waits until the application has seen all changes that other writers have made in Moray.
     pub(crate) async fn knows_what_others_wrote(&self) {
         let before = self.rounds().await;
-        // The first may have begun earlier.
+        // The first round may have begun before the changes.
         wait_until("two rounds", async || {
-            // Without a reader there is one every ten seconds.
+            // Without requests there is only one round every ten seconds.
             self.operator().get("/images?limit=1&name=nothing").await;
             (self.rounds().await >= before + 2.0).then_some(())
         })
         .await;
     }
 
-    /// How often the application has compared its memory with Moray.
+    /// Returns how often the application has compared its replica with Moray.
     async fn rounds(&self) -> f64 {
         let text = self.metrics().await;
         let rounds = text.lines().filter(|line| {
@@ -155,7 +155,7 @@ impl TestApp {
         rounds.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum()
     }
 
-    /// The record of an image and its etag.
+    /// Returns the record of an image and its etag.
     pub(crate) async fn stored(&self, uuid: &str) -> Option<(Value, String)> {
         match self.moray.get_object(BUCKET, uuid, &CallOptions::default()).await {
             Ok(object) => Some((object.value_as().unwrap(), object.etag)),
@@ -164,51 +164,51 @@ impl TestApp {
         }
     }
 
-    /// Where an image's file stands.
+    /// Returns the path of an image's file.
     pub(crate) fn file(&self, uuid: &str) -> PathBuf {
         self.dc.local_dir().join("images").join(&uuid[..3]).join(uuid).join("file0")
     }
 
-    /// Where the last version of its manifest stands.
+    /// Returns the path of the last archived version of an image's manifest.
     pub(crate) fn archived(&self, uuid: &str) -> PathBuf {
         self.dc.local_dir().join("archive").join(&uuid[..3]).join(format!("{uuid}.json"))
     }
 
-    /// Where files are on their way to their places.
+    /// Returns the directory of unfinished files.
     pub(crate) fn incoming(&self) -> PathBuf {
         self.dc.local_dir().join("incoming")
     }
 
-    /// Waits until no unfinished file is there, neither of this test nor of one that runs at the same time.
+    /// Waits until there are no unfinished files, neither of this test nor of concurrent ones.
     pub(crate) async fn nothing_unfinished(&self) {
         let incoming = self.incoming();
         wait_until("incoming is empty", async || entries(&incoming).is_empty().then_some(())).await;
     }
 
-    /// Whether some file is on its way.
+    /// Returns whether there is an unfinished file.
     pub(crate) fn has_unfinished(&self) -> bool {
         !entries(&self.incoming()).is_empty()
     }
 
-    /// All complete lines of the log.
+    /// Returns all complete records of the log.
     pub(crate) fn log(&self) -> Vec<Value> {
         self.log.lock().unwrap().records(&self.dc.log_file()).to_vec()
     }
 
-    /// The audit record of the request with this id, once it is written.
+    /// Waits for the audit record of the request with this id, and returns it.
     pub(crate) async fn audit(&self, req_id: &str) -> Value {
         let find = async || self.log.lock().unwrap().audit(&self.dc.log_file(), req_id).cloned();
         wait_until("an audit record", find).await
     }
 
-    /// The text of the metrics.
+    /// Returns the text of the metrics.
     pub(crate) async fn metrics(&self) -> String {
         let url = format!("{}/metrics", self.dc.metrics_url().unwrap());
         within("metrics", async { self.http.get(url).send().await.unwrap().text().await.unwrap() }).await
     }
 }
 
-/// Names in a directory.
+/// Returns the names in a directory.
 pub(crate) fn entries(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).unwrap();
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()

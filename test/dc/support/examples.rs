@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The examples of `docs/index.md`: each is sent to a real server, whose answer has to be the documented one.
+//! The examples of `docs/index.md`. Each is sent to a real server, whose answer must be the documented one.
 
 use std::collections::HashMap;
 
@@ -28,8 +28,8 @@ struct Example {
 }
 
 impl Example {
-    /// The text of a block: a request line, perhaps headers and an empty line, a body, an arrow with the status, and the
-    /// body of the answer.
+    /// Parses a block: a request line, optional headers and an empty line, a body, an arrow with the status, and the body of the
+    /// answer.
     fn parse(block: &str) -> Example {
         let (request, answer) = block.split_once("→ ").unwrap_or_else(|| panic!("no answer: {block}"));
         let (line, rest) = request.split_once('\n').unwrap();
@@ -49,15 +49,15 @@ impl Example {
     }
 }
 
-/// The blocks with this information string.
+/// Returns the blocks with this info string.
 fn examples(info: &str) -> Vec<Example> {
     let begin = format!("\n```{info}\n");
     let blocks = DOCUMENT.split(&begin).skip(1);
     blocks.map(|rest| Example::parse(rest.split_once("```").unwrap().0)).collect()
 }
 
-/// Sends the examples in their order. `known` are texts of the document that stand for others here; UUIDs and times that an
-/// answer chooses become known with it.
+/// Sends the examples in order. `known` maps texts of the document to their values in this test. UUIDs and times that the server
+/// chooses are added to it.
 pub(crate) async fn replay(app: &TestApp, info: &str, known: &[(&str, String)]) {
     let known = known.iter().map(|(documented, actual)| ((*documented).to_owned(), actual.clone()));
     let mut known: HashMap<String, String> = known.collect();
@@ -117,7 +117,7 @@ fn compare(documented: &Value, actual: &Value, known: &mut HashMap<String, Strin
     }
 }
 
-/// Whether the server chooses such a text, and it does not stand for something yet.
+/// Returns whether the text is one that the server chooses, and has no known value yet.
 fn is_chosen(text: &str, known: &HashMap<String, String>) -> bool {
     let is_time = text.len() == "2026-12-01T01:18:04.865Z".len() && text.ends_with('Z') && text.contains('T');
     !known.contains_key(text) && (is_time || uuid::Uuid::parse_str(text).is_ok())

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Servers of somebody else, that answer as a test likes.
+//! Servers outside the datacenter, which answer as a test wants.
 
 use std::collections::HashMap;
 use std::io;
@@ -19,39 +19,39 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 use tokio_util::task::AbortOnDropHandle;
 
-/// What a server does when it is asked for something.
+/// The answer of a server to a request.
 #[derive(Debug, Clone)]
 pub(crate) struct Script {
     bytes: Vec<u8>,
     then: Then,
 }
 
-/// What it does after the bytes of the script.
+/// The action after the bytes of the script.
 #[derive(Debug, Clone, Copy)]
 enum Then {
-    /// Ends the connection properly.
+    /// Closes the connection properly.
     Close,
-    /// Breaks it off.
+    /// Breaks the connection off.
     Cut,
-    /// Keeps silent.
+    /// Sends nothing more.
     Hang,
-    /// Sends the last of them again and again, for as long as somebody takes them.
+    /// Repeats the last bytes for as long as the client reads.
     Repeat,
 }
 
 impl Script {
-    /// A whole answer with these header lines.
+    /// A complete answer with these header lines.
     pub(crate) fn answer(status: u16, headers: &[&str], body: impl AsRef<[u8]>) -> Script {
         let length = format!("Content-Length: {}", body.as_ref().len());
         Script::raw(status, &[headers, &[&length]].concat(), body)
     }
 
-    /// A JSON answer.
+    /// A complete JSON answer.
     pub(crate) fn json(status: u16, body: &serde_json::Value) -> Script {
         Script::answer(status, &["Content-Type: application/json"], body.to_string())
     }
 
-    /// These header lines and no others, and a body that may be anything.
+    /// An answer with only these header lines, and any body.
     pub(crate) fn raw(status: u16, headers: &[&str], body: impl AsRef<[u8]>) -> Script {
         let lines: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
         let head = format!("HTTP/1.1 {status} X\r\n{lines}Connection: close\r\n\r\n");
@@ -75,13 +75,13 @@ impl Script {
         Script { then: Then::Repeat, ..self }
     }
 
-    /// No answer at all.
+    /// No answer.
     pub(crate) fn silence() -> Script {
         Script { bytes: Vec::new(), then: Then::Hang }
     }
 }
 
-/// A certificate authority that nobody trusts unless told so.
+/// A certificate authority that is not trusted by default.
 pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     file: NamedTempFile,
@@ -97,7 +97,7 @@ impl Authority {
         Authority { issuer, file }
     }
 
-    /// Its certificate's file.
+    /// Returns the path of the authority's certificate.
     pub(crate) fn path(&self) -> String {
         self.file.path().to_str().unwrap().to_owned()
     }
@@ -118,7 +118,7 @@ impl Authority {
     }
 }
 
-/// One of these servers. It answers by the first words of the request's head: what it has no script for is a 404.
+/// A server outside the datacenter. The method and target of a request select the script; without one the answer is a 404.
 pub(crate) struct Foreign {
     pub(crate) address: SocketAddr,
     scheme: &'static str,
@@ -134,12 +134,12 @@ struct Log {
 }
 
 impl Foreign {
-    /// One without TLS, on a free port of this address.
+    /// Starts a server without TLS, on a free port of this address.
     pub(crate) async fn http(ip: &str) -> Foreign {
         Foreign::start(ip, None).await
     }
 
-    /// One with a certificate of `authority`.
+    /// Starts a server with a certificate of `authority`.
     pub(crate) async fn https(ip: &str, authority: &Authority) -> Foreign {
         Foreign::start(ip, Some(authority)).await
     }
@@ -154,7 +154,7 @@ impl Foreign {
         Foreign { address, scheme, log, _serving: AbortOnDropHandle::new(serving) }
     }
 
-    /// What it answers to `GET` of this target.
+    /// Sets the answer to a `GET` of this target.
     pub(crate) fn on(&self, target: &str, script: Script) {
         self.log.scripts.lock().unwrap().insert(format!("GET {target}"), script);
     }
@@ -163,12 +163,12 @@ impl Foreign {
         format!("{}://{}{path}", self.scheme, self.address)
     }
 
-    /// How many connections were made, whatever came of them.
+    /// Returns the number of connections, including failed ones.
     pub(crate) fn connections(&self) -> usize {
         *self.log.connections.lock().unwrap()
     }
 
-    /// The heads of all requests.
+    /// Returns the heads of all requests.
     pub(crate) fn heads(&self) -> Vec<String> {
         self.log.heads.lock().unwrap().clone()
     }
@@ -182,7 +182,7 @@ async fn serve(listener: TcpListener, acceptor: Option<TlsAcceptor>, log: Arc<Lo
     }
 }
 
-/// An error is the other side's going away, which is its right.
+/// Serves a connection. An error means that the client has gone, which is allowed.
 async fn connection(stream: TcpStream, acceptor: Option<TlsAcceptor>, log: Arc<Log>) -> io::Result<()> {
     match acceptor {
         None => perform(stream, &log).await,

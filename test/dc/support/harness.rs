@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Running the tests on one application.
+//! Runs the tests on one application.
 
 use std::fs::OpenOptions;
 use std::future::Future;
@@ -18,18 +18,18 @@ use tokio::sync::OnceCell;
 
 use super::TestApp;
 
-/// Most tests wait for something most of the time.
+/// Number of tests that run at once. Most tests mostly wait.
 const TEST_THREADS: usize = 8;
 
-/// A test, and its name with the module it stands in.
+/// A test, and its name with the name of its module.
 #[derive(Clone, Copy)]
 pub(crate) struct Test {
     pub(crate) name: &'static str,
     pub(crate) run: for<'a> fn(&'a TestApp) -> Pin<Box<dyn Future<Output = ()> + 'a>>,
 }
 
-/// The list of a module's tests: functions `async fn(&TestApp)`. One that is not listed is dead code, which the
-/// compiler reports.
+/// Lists the tests of a module: functions `async fn(&TestApp)`. A test that is not listed is dead code, which the compiler
+/// reports.
 macro_rules! tests {
     ($($test:ident),* $(,)?) => {
         pub(crate) const TESTS: &[$crate::support::Test] = &[$($crate::support::Test {
@@ -40,8 +40,8 @@ macro_rules! tests {
 }
 pub(crate) use tests;
 
-/// Runs those of `tests` that the command line asks for, with the options of the built-in harness, on the application
-/// that `start` gives, and stops it. It must have survived all of them.
+/// Runs the tests that the command line selects, with the options of the built-in harness, on the application that `start`
+/// returns. Then stops the application, which must not have crashed.
 pub(crate) fn run<F>(tests: Vec<Test>, start: fn() -> F) -> ExitCode
 where
     F: Future<Output = TestApp> + 'static,
@@ -67,7 +67,7 @@ where
     conclusion.exit_code()
 }
 
-/// Adds what a test took to the file that `make test` makes its list of slow tests from.
+/// Appends a test's duration to the file from which `make test` lists slow tests.
 fn note(name: &str, took: Duration) {
     let Some(path) = std::env::var_os("TEST_TIMES") else { return };
     let mut file = OpenOptions::new().append(true).create(true).open(path).unwrap();

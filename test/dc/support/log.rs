@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The log of a service under test, read only once however often it is asked.
+//! The log of a service under test. It is read only once, however often tests look at it.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -15,21 +15,21 @@ use serde_json::Value;
 #[derive(Default)]
 pub(crate) struct LogReader {
     offset: u64,
-    /// Bytes of a line that is not complete yet.
+    /// Bytes of an incomplete line.
     rest: Vec<u8>,
     records: Vec<Value>,
-    /// Where the audit record of a request is in `records`, by the request's id.
+    /// Index in `records` of the audit record of a request, by the request's id.
     audits: HashMap<String, usize>,
 }
 
 impl LogReader {
-    /// All records that are in the file now.
+    /// Returns all records in the file.
     pub(crate) fn records(&mut self, path: &Path) -> &[Value] {
         self.read_on(path);
         &self.records
     }
 
-    /// The first audit record of a request, if it is in the file now.
+    /// Returns the first audit record of a request, if it is in the file.
     pub(crate) fn audit(&mut self, path: &Path, req_id: &str) -> Option<&Value> {
         self.read_on(path);
         self.audits.get(req_id).map(|index| &self.records[*index])

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What the tests are written with: the application under test, the people who call it, and their answers.
+//! Test support: the application under test, the callers, and their answers.
 
 mod actor;
 mod answer;

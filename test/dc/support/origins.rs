@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Images that are made of others, while those go.
+//! Images that are based on origins, while the origins are removed.
 
 use futures_util::future::join_all;
 use reqwest::Method;
@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 
 use super::{Answer, TestApp, fresh, merged, wait_until};
 
-/// Rounds of each kind.
+/// Number of rounds of each kind.
 const ROUNDS: usize = 6;
 
-/// How an image comes to name an origin.
+/// How an image gets an origin.
 #[derive(Debug, Clone, Copy)]
 enum Naming {
     Create,
@@ -21,15 +21,15 @@ enum Naming {
     Update,
 }
 
-/// How the origin goes.
+/// How the origin disappears.
 #[derive(Debug, Clone, Copy)]
 enum Going {
     Delete,
     Rename,
 }
 
-/// Lets images get an origin at the moment at which it goes, in every way that there is. Of the two requests one is refused.
-/// `manifest` is one that the server takes from an operator.
+/// Gives images an origin at the moment at which it disappears, in every possible way. One of the two requests must fail.
+/// `manifest` is a manifest that the server accepts from an operator.
 pub(crate) async fn images_keep_their_origins(app: &TestApp, manifest: &Value) {
     for going in [Going::Delete, Going::Rename] {
         for naming in [Naming::Create, Naming::Import, Naming::Update] {
@@ -75,7 +75,7 @@ async fn one_keeps_its_origin(app: &TestApp, manifest: &Value, naming: Naming, g
     } else {
         named.refused(422, "OriginDoesNotExist");
         assert!(gone.status < 300, "{naming:?}, {going:?}: {gone:?}");
-        // On a machine that has too much to do, reads may be late.
+        // On a busy machine, reads may be late.
         wait_until("its end", async || (operator.get_image(&origin).await.status == 404).then_some(())).await;
     }
 }

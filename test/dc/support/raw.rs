@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! HTTP by hand, where a client library would not send it or hide what came.
+//! HTTP by hand, for requests that a client library would not send and answers that it would hide.
 
 use std::net::SocketAddr;
 
@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 
 use super::{Answer, within};
 
-/// A connection, and what came on it but has not been taken yet.
+/// A connection, and the received bytes that were not taken yet.
 pub(crate) struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
@@ -29,7 +29,7 @@ impl Connection {
         within("send", self.stream.write_all(bytes.as_ref())).await.unwrap();
     }
 
-    /// Sends a request of these lines (without a blank one at the end) and reads its answer.
+    /// Sends a request with these lines, without the blank line at the end, and reads its answer.
     pub(crate) async fn exchange(&mut self, lines: &[&str]) -> Answer {
         self.send(lines.join("\r\n") + "\r\n\r\n").await;
         let is_head = lines[0].starts_with("HEAD ");
@@ -70,7 +70,7 @@ impl Connection {
         Answer { what: status_line.to_owned(), status, headers, body: Bytes::new() }
     }
 
-    /// Reads as many bytes as the head says, or until the end.
+    /// Reads a body of the length in the head, or until the end.
     pub(crate) async fn read_body(&mut self, head: &Answer) -> Bytes {
         if head.status == 204 || head.status == 304 {
             return Bytes::new();
@@ -83,18 +83,18 @@ impl Connection {
         self.buffer.drain(..length).collect::<Vec<_>>().into()
     }
 
-    /// Whether the other side has closed, and sent nothing more before that.
+    /// Returns whether the other side has closed the connection without sending anything more.
     pub(crate) async fn is_closed(&mut self) -> bool {
         self.buffer.is_empty() && !self.fill().await
     }
 
-    /// Reads until the other side closes or breaks off, and says how many bytes came.
+    /// Reads until the other side closes the connection, and returns the number of bytes.
     pub(crate) async fn read_to_end(&mut self) -> usize {
         while self.fill().await {}
         self.buffer.len()
     }
 
-    /// Ends the sending side.
+    /// Closes the sending side.
     pub(crate) async fn finish(&mut self) {
         within("shutdown", self.stream.shutdown()).await.unwrap();
     }

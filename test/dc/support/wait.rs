@@ -2,18 +2,18 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Waiting for a condition, with a deadline that only a hang reaches.
+//! Waits for conditions, with a deadline that only a hang reaches.
 
 use std::future::Future;
 use std::time::Duration;
 
-/// How long anything may take.
+/// Time limit of any operation.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Time between the first two looks at a condition, and at most between later ones: each look costs the machine something.
+/// First interval between two checks of a condition, and the maximum of later ones. Each check costs processor time.
 const INTERVALS: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(40));
 
-/// The result of `future`.
+/// Waits for `future`.
 pub(crate) async fn within<F: Future>(what: &str, future: F) -> F::Output {
     let Ok(output) = tokio::time::timeout(DEADLINE, future).await else {
         panic!("{what}: nothing for {} s", DEADLINE.as_secs())
@@ -21,7 +21,7 @@ pub(crate) async fn within<F: Future>(what: &str, future: F) -> F::Output {
     output
 }
 
-/// What `condition` finds, once it finds something.
+/// Polls `condition` until it returns a value.
 pub(crate) async fn wait_until<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
     let wait = async {
         let mut interval = INTERVALS.0;
