@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Uploads that do not end well: nothing of them is visible, and nothing of them remains.
+//! Aborted uploads: nothing of them is visible, and nothing of them remains.
 
 mod disk_full;
 
@@ -16,7 +16,7 @@ use crate::support::{
 const FILE: TestFile = TestFile { seed: 1, size: 300_000 };
 const OTHER: TestFile = TestFile { seed: 2, size: 500_000 };
 
-/// A datacenter with an image without a file, and one with `FILE` that may still get another.
+/// A datacenter with an image without a file, and an image with `FILE` that may get another one.
 struct Stage {
     datacenter: Datacenter,
     client: Client,
@@ -32,8 +32,8 @@ impl Stage {
         Stage { datacenter, client, empty, full }
     }
 
-    /// Sends the head of an upload to both images with `headers` and then `body`, and closes the sending side. Both
-    /// answers must be alike.
+    /// Sends the head of an upload with `headers` and then `body` to each of the two images, and closes the sending side. The two
+    /// answers must be equal.
     async fn upload(&self, headers: &str, body: &[u8]) -> Response {
         let mut answers = Vec::new();
         for uuid in [&self.empty, &self.full] {
@@ -47,7 +47,7 @@ impl Stage {
         answers.remove(0)
     }
 
-    /// Checks that both images are as they were, and the disk is too.
+    /// Checks that both images and the disk are unchanged.
     async fn assert_unchanged(&self) {
         self.client.assert_has_no_file(&self.empty).await;
         self.client.assert_holds(&self.full, FILE).await;
@@ -151,7 +151,7 @@ async fn a_file_announced_as_too_large_is_refused_before_it_is_sent() {
     let address = stage.datacenter.imgapi_address().unwrap();
     for length in [(20_u64 << 30) + 1, u64::MAX / 2] {
         for uuid in [&stage.empty, &stage.full] {
-            // The client waits with its body, and would wait for ever.
+            // The client waits for the answer before it sends its body, so without an answer it would wait for ever.
             let request = head(uuid, &format!("Content-Length: {length}\r\n"));
             let got = Exchange::of(request).kept_open().run(address).await.unwrap();
             assert_refused(&got[0], 400, "Upload");

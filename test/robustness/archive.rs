@@ -2,7 +2,8 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The archive of manifests in Manta: whatever happens to the process, it comes to have every image's last version.
+//! The archive of manifests in Manta. Whatever happens to the process, the archive finally contains the last version of every
+//! image.
 
 mod life;
 
@@ -27,16 +28,16 @@ use crate::support::{
 };
 use life::{Life, Step};
 
-/// Changes that must have been answered, and kills that they must have met.
+/// Minimum numbers of answered changes, and of kills.
 const CHANGES: usize = 150;
 const KILLS: usize = 6;
-/// Those who make changes, each of images of its own and of common ones.
+/// Number of workers that make changes, and of images that all of them change.
 const WORKERS: usize = 4;
 const COMMON: usize = 3;
-/// After so many changes the process is killed at the latest, and this much later, in milliseconds.
+/// Maximum number of changes until the process is killed, and the maximum delay of the kill after them, in milliseconds.
 const MOST_OF_A_ROUND: usize = 40;
 const LATEST_KILL: u64 = 15;
-/// What a few requests to Manta meet before each kill.
+/// The faults that apply to a few requests to Manta before each kill.
 const FAULTS: [MantaFault; 4] =
     [MantaFault::HangUp, MantaFault::InternalError, MantaFault::ConcurrentRequest, MantaFault::LostAnswer];
 
@@ -46,9 +47,9 @@ async fn start_with_manta() -> (Datacenter, Remote) {
     (datacenter, remote)
 }
 
-/// What the workers of a round have in common.
+/// The shared state of the workers of a round.
 struct Round {
-    /// Changes left until the kill.
+    /// Number of changes until the kill.
     left: AtomicUsize,
     is_over: Notify,
 }
@@ -74,7 +75,7 @@ async fn changes_and_kills_leave_the_last_version_of_each() {
         faults.set(MantaFaultRule::new(fault).method("PUT").path("/archive/").times(2));
         let kill = async {
             round.is_over.notified().await;
-            // Not a wait for anything: the moment of the kill is what the test is about.
+            // This is not a wait for a condition: the test is about the moment of the kill.
             sleep(delay).await;
             datacenter.kill_imgapi().await;
         };
@@ -111,15 +112,15 @@ async fn live(life: &mut Life, client: &Client, round: &Round) {
     }
 }
 
-/// All images as clients see them.
+/// Returns all images as clients see them.
 async fn current(client: &Client) -> BTreeMap<String, Value> {
     let list = client.get("/images?state=all&limit=1000").await.unwrap().json();
     let images = list.as_array().unwrap().iter();
     images.map(|image| (image["uuid"].as_str().unwrap().to_owned(), image.clone())).collect()
 }
 
-/// Waits until the local archives are empty and every interrupted write of an image that is there is settled. Then Manta must
-/// have these versions, and nothing else.
+/// Waits until the local archives are empty and every interrupted write of an existing image is settled. Then Manta must contain
+/// exactly these versions.
 async fn everything_arrives(
     directories: &[&Path],
     remote: &Remote,
@@ -145,7 +146,7 @@ async fn everything_arrives(
 
 #[tokio::test]
 async fn of_two_servers_the_last_version_counts() {
-    /// Changes in all, of so many images.
+    /// Number of changes, and of images.
     const CHANGES: usize = 100;
     const IMAGES: usize = 6;
     let (datacenter, remote) = start_with_manta().await;
@@ -182,7 +183,7 @@ async fn of_two_servers_the_last_version_counts() {
         }
     };
     join_all((0..WORKERS).map(work)).await;
-    // While they are still on their way, half of them are deleted, each after a last change.
+    // While the versions are still in transit, half of the images are deleted, each after a last change.
     let deleted = Mutex::new(BTreeMap::new());
     let delete = async |uuid: &String| {
         let path = format!("/images/{uuid}");
@@ -195,7 +196,7 @@ async fn of_two_servers_the_last_version_counts() {
     let mut live = BTreeMap::new();
     for uuid in uuids.iter().skip(1).step_by(2) {
         let path = format!("/images/{uuid}");
-        // One of them has made the last change, and knows it at once.
+        // One of the servers has made the last change, and knows it at once.
         let version = wait_for("the same through both", PATIENCE, async || {
             let one = ask_of(0, Method::GET, &path, None).await;
             let other = ask_of(1, Method::GET, &path, None).await;

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Many at once: memory stays bounded, and of those who want the same thing one gets it.
+//! Concurrent requests: memory stays bounded, and of several requests for the same thing one succeeds.
 
 use coal::Datacenter;
 use futures_util::future::join_all;
@@ -12,15 +12,15 @@ use crate::support::{Client, TestFile, resident_bytes, start_datacenter, wait_un
 
 const MIB: usize = 1 << 20;
 
-/// A client that keeps nothing of what it sends and receives, so that only the server's memory could grow. The datacenter has
-/// threads of its own, because making the bytes takes one.
+/// The client keeps nothing of what it sends and receives, so only the server's memory can grow. The datacenter runs on several
+/// threads, because generating the bytes occupies one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn eight_uploads_and_eight_downloads_at_once_keep_memory_bounded() {
     const GROWTH: u64 = 64 << 20;
     let datacenter = start_datacenter().await;
     let client = Client::new(&datacenter);
     let files: Vec<_> = (0..16).map(|seed| TestFile { seed, size: 24 * MIB }).collect();
-    // One of each first, so that what is made once and kept is not taken for growth.
+    // One upload and one download come first, so that memory that is allocated once does not count as growth.
     let stored = client.uploaded(files[0]).await;
     client.assert_holds(&stored, files[0]).await;
 
@@ -42,7 +42,7 @@ async fn eight_uploads_and_eight_downloads_at_once_keep_memory_bounded() {
     wait_until_swept(&datacenter).await;
 }
 
-/// What is made of a body takes many times its memory, and so did an answer that named each of its mistakes.
+/// A parsed body takes many times its size in memory; so did an answer that named each of its errors.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn large_bodies_full_of_mistakes_keep_memory_bounded() {
     const GROWTH: u64 = 400 << 20;
@@ -62,13 +62,13 @@ async fn large_bodies_full_of_mistakes_keep_memory_bounded() {
         let growth = peak.saturating_sub(before);
         assert!(growth <= GROWTH, "memory grew by {growth} bytes");
         let answers: Vec<_> = answers.into_iter().map(|answer| answer.unwrap().status).collect();
-        // Those that wait too long for their turn are to come back.
+        // Requests that wait too long for their turn are told to try again later.
         assert!(answers.contains(&status), "{answers:?}");
         assert!(answers.iter().all(|answer| [status, 503].contains(answer)), "{answers:?}");
     }
 }
 
-/// Runs `work` and looks at the memory all the while.
+/// Runs `work` and samples the memory meanwhile.
 async fn peak_during<T>(datacenter: &Datacenter, work: impl Future<Output = T>) -> (T, u64) {
     let mut work = std::pin::pin!(work);
     let mut ticks = tokio::time::interval(std::time::Duration::from_millis(50));

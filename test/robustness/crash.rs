@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! SIGKILL at any time: whatever was acknowledged is there, whatever is there is whole, and nothing else remains.
+//! SIGKILL at any time: everything acknowledged exists, everything that exists is complete, and nothing else remains.
 
 mod disk;
 mod ledger;
@@ -21,17 +21,17 @@ use crate::support::{Client, randomness, scaled, start_datacenter, wait_until_sw
 use ledger::Ledger;
 use life::Plan;
 
-/// Lives of images that are under way when the process is killed.
+/// Number of image lives in progress when the process is killed.
 const LIVES: usize = 4;
-/// Uploads that must have met a kill.
+/// Minimum number of uploads that a kill interrupts.
 const INTERRUPTED: usize = 25;
-/// Rounds after which it is clear that kills do not meet uploads.
+/// Number of rounds after which it is clear that kills do not interrupt uploads.
 const MAX_ROUNDS: usize = 150;
-/// Kills may come a little later than a round usually ends: the end is the interesting part.
+/// Kills may come a little later than a round usually ends, because its end is the interesting part.
 const LATEST_KILL: f64 = 1.2;
 
-/// Each round starts a few lives of images at once, kills the process after a random part of the time that a round
-/// takes on this machine, starts it again, and compares every image of the round with what is known of it.
+/// Each round starts a few image lives at once and kills the process after a random part of the usual duration of a round. Then
+/// it restarts the process, and compares every image of the round with what is known about it.
 #[tokio::test]
 async fn killed_uploads_lose_nothing_and_leave_nothing() {
     let mut datacenter = start_datacenter().await;
@@ -55,7 +55,7 @@ async fn killed_uploads_lose_nothing_and_leave_nothing() {
     disk::assert_only_what_is_named(&datacenter, &ledger);
 }
 
-/// Measures the time of a round that nobody disturbs.
+/// Measures the duration of an undisturbed round.
 async fn undisturbed_round(datacenter: &Datacenter, random: &mut StdRng, ledger: &mut Ledger) -> Duration {
     let client = Client::new(datacenter);
     let lives = ledger.draw(random, LIVES).into_iter().map(|record| (record, Plan::random(random)));
@@ -69,7 +69,7 @@ async fn undisturbed_round(datacenter: &Datacenter, random: &mut StdRng, ledger:
     took
 }
 
-/// The time of the round, if it was over before the kill.
+/// Returns the duration of the round if it ended before the kill.
 async fn killed_round(
     datacenter: &Datacenter,
     random: &mut StdRng,
@@ -82,7 +82,7 @@ async fn killed_round(
     let started = Instant::now();
     let lives = async { (join_all(lives).await, started.elapsed()) };
     let kill = async {
-        // Not a wait for anything: the moment of the kill is what the test is about.
+        // This is not a wait for a condition: the test is about the moment of the kill.
         sleep(kill_after).await;
         datacenter.kill_imgapi().await;
     };

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Files that somebody changed or removed behind the service's back: it serves no bytes under another file's name.
+//! Files that were changed or removed behind the service's back: it never serves other bytes than a record names.
 
 use crate::support::{Client, TestFile, image_file, start_datacenter};
 
@@ -15,7 +15,7 @@ async fn a_file_of_another_size_than_its_manifest_says_is_not_served() {
     let uuid = client.uploaded(FILE).await;
     let place = image_file(&datacenter, &uuid);
     for size in [0, FILE.size - 1, FILE.size + 1] {
-        // A new file in the old one's place: downloads under way keep what they have opened.
+        // The file is replaced by a new one: downloads in progress keep the file that they have opened.
         std::fs::remove_file(&place).unwrap();
         std::fs::write(&place, TestFile { seed: 2, size }.bytes()).unwrap();
         let answer = client.get(&format!("/images/{uuid}/file")).await.unwrap();
@@ -34,7 +34,7 @@ async fn a_missing_file_is_an_error_of_its_own_and_can_be_uploaded_again() {
     std::fs::remove_file(image_file(&datacenter, &uuid)).unwrap();
     let answer = client.get(&format!("/images/{uuid}/file")).await.unwrap();
     assert_eq!(answer.outcome(), (500, "InternalError".to_owned()));
-    // An image that cannot be installed does not become active.
+    // An image that cannot be installed is not activated.
     assert_eq!(client.activate(&uuid).await.unwrap().outcome(), (500, "InternalError".to_owned()));
     assert_eq!(client.image(&uuid).await.unwrap().json()["state"], "unactivated");
     assert_eq!(client.upload(&uuid, FILE).await.unwrap().status, 200);

@@ -2,8 +2,8 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What must hold when things go wrong, with real processes and real sockets: requests that are none, clients that
-//! leave, disks that are full, backends that are away, many at once, and SIGKILL at any time.
+//! Behavior under failures, with real processes and real sockets: malformed requests, clients that leave, full disks, unavailable
+//! backends, many concurrent requests, and SIGKILL at any time.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking")]
 

@@ -2,8 +2,8 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Requests that are none, or not what they should be: each gets an answer with a code that does not blame the
-//! server, and the process goes on as if nothing had been.
+//! Malformed and invalid requests. Each gets an answer whose code does not blame the server, and the process continues
+//! undisturbed.
 
 mod bodies;
 mod framing;
@@ -22,20 +22,20 @@ use futures_util::stream;
 use crate::support::raw::{Exchange, Response};
 use crate::support::{Client, TestFile, resident_bytes, start_datacenter, wait_until_swept};
 
-/// Requests that must be refused, at least.
+/// Minimum number of requests that must be rejected.
 const REFUSED: usize = 1000;
-/// How much memory may grow, in bytes.
+/// Maximum growth of the memory, in bytes.
 const GROWTH: u64 = 64 << 20;
-/// Requests at a time.
+/// Number of concurrent requests.
 const AT_ONCE: usize = 8;
 
 /// One request.
 #[derive(Debug)]
 struct Case {
-    /// What is wrong with it.
+    /// The error in the request.
     name: String,
     exchange: Exchange,
-    /// Whether it must not succeed. What chance has made may turn out to be right.
+    /// Whether it must not succeed. A random request may happen to be valid.
     must_fail: bool,
 }
 
@@ -45,14 +45,14 @@ impl Case {
     }
 }
 
-/// Images that requests name: one that takes a file, and one that is active.
+/// The images in requests: one that accepts a file, and one that is active.
 #[derive(Debug)]
 struct Images {
     open: String,
     active: String,
 }
 
-/// A request line's method and target, for every route.
+/// Returns the method and target of a request for every route.
 fn routes(images: &Images) -> Vec<(&'static str, String)> {
     let Images { open, active } = images;
     vec![
@@ -68,7 +68,7 @@ fn routes(images: &Images) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// A datacenter in use, with what is to be the same afterwards.
+/// A running datacenter, and the state that must be the same afterwards.
 struct Stage {
     datacenter: Datacenter,
     client: Client,
@@ -90,7 +90,7 @@ impl Stage {
         Stage { datacenter, client, images: Images { open, active }, pid, memory }
     }
 
-    /// Runs all cases and returns how many requests were refused.
+    /// Runs all cases and returns the number of rejected requests.
     async fn run(&self, cases: Vec<Case>) -> usize {
         let address = self.datacenter.imgapi_address().unwrap();
         let judged = stream::iter(cases).map(|case| judge(address, case)).buffer_unordered(AT_ONCE);
@@ -106,7 +106,7 @@ impl Stage {
         codes.iter().filter(|((status, _), _)| *status >= 400).map(|(_, count)| *count).sum()
     }
 
-    /// Checks that the process is the same, no larger, and as useful as before.
+    /// Checks that the process is the same, has not grown, and still works.
     async fn assert_undisturbed(&self) {
         let growth = resident_bytes(&self.datacenter).saturating_sub(self.memory);
         assert!(growth <= GROWTH, "memory grew by {growth} bytes");
@@ -120,7 +120,7 @@ impl Stage {
     }
 }
 
-/// What came of a case.
+/// The result of a case.
 struct Verdict {
     codes: Vec<(u16, String)>,
     problem: Option<String>,
@@ -140,7 +140,7 @@ async fn judge(address: SocketAddr, case: Case) -> Verdict {
     Verdict { codes, problem }
 }
 
-/// Judges the answers: there is one, and every error has a code and is the client's.
+/// Checks the answers: there must be one, and every error must have a code and blame the client.
 fn assess(case: &Case, responses: &[Response]) -> Result<(), String> {
     if responses.is_empty() && !is_blank(&case.exchange) {
         return Err("no answer".to_owned());
@@ -160,7 +160,7 @@ fn assess(case: &Case, responses: &[Response]) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether nothing but line ends was sent, to which there is nothing to answer.
+/// Returns whether only line ends were sent, to which there is no answer.
 fn is_blank(exchange: &Exchange) -> bool {
     exchange.pieces.iter().flatten().all(|byte| matches!(byte, b'\r' | b'\n'))
 }

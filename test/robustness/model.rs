@@ -2,8 +2,8 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Random requests about the same few images at the same time, through two servers on one Moray and one Manta, while one of them is
-//! killed and Manta fails. Nobody knows what the records are like in the end; but whatever a record says must be true.
+//! Random concurrent requests about the same few images, through two servers on one Moray and one Manta, while one server is
+//! killed and Manta fails. The final records are not predictable, but everything that a record says must be true.
 
 mod actions;
 mod world;
@@ -22,12 +22,12 @@ use tokio::time::sleep;
 use crate::support::{IMGAPI, Remote, SecondServer, randomness, scaled};
 use world::World;
 
-/// Those who send requests at the same time.
+/// Number of workers that send requests at the same time.
 const WORKERS: usize = 6;
-/// Requests of each of them in a round.
+/// Number of requests of each worker in a round.
 const REQUESTS: usize = 60;
 const ROUNDS: usize = 3;
-/// The latest moment of a kill within a round, in milliseconds.
+/// Latest moment of a kill within a round, in milliseconds.
 const LATEST_KILL: u64 = 1500;
 
 async fn start() -> (Datacenter, SecondServer, Remote) {
@@ -37,7 +37,7 @@ async fn start() -> (Datacenter, SecondServer, Remote) {
     (datacenter, second, remote)
 }
 
-/// One round of random requests.
+/// Runs one round of random requests.
 async fn work(world: &World, random: &mut StdRng) {
     let workers = (0..WORKERS).map(|_| {
         let mut random = StdRng::seed_from_u64(random.random());
@@ -82,7 +82,7 @@ async fn kills_and_a_manta_that_fails_lose_nothing() {
         faults.set(MantaFaultRule::new(fault).path("/images/").times(5));
         let delay = Duration::from_millis(random.random_range(0..LATEST_KILL));
         let kill = async {
-            // Not a wait for anything: the moment of the kill is what the test is about.
+            // This is not a wait for a condition: the test is about the moment of the kill.
             sleep(delay).await;
             datacenter.kill_imgapi().await;
         };

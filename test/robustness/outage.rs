@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Backends that go away and come back: clear answers meanwhile, right ones within seconds, by the same process.
+//! Backends that fail and return: answers are clear meanwhile and right again within seconds, from the same process.
 
 mod faults;
 mod load;
@@ -12,9 +12,9 @@ mod stale;
 
 use std::time::Duration;
 
-/// The time within which answers must be right again after a backend's return.
+/// Time limit for right answers after the return of a backend.
 const HEALED_WITHIN: Duration = Duration::from_secs(5);
 
-/// No answer may take longer while a backend is gone: calls wait two seconds for a connection, and a request makes a
-/// few of them. The rest is room for a slow machine.
+/// Time limit of an answer while a backend is unavailable. Calls wait two seconds for a connection, and a request makes a few
+/// calls. The rest is margin for a slow machine.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(30);

@@ -2,7 +2,8 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! FIFOs, directories, links and huge files where files should be: nobody waits for them, and nothing stops at them.
+//! FIFOs, directories, links and huge files instead of regular files: the service neither waits for them nor stops because of
+//! them.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -13,7 +14,7 @@ use crate::support::{Client, PATIENCE, TestFile, image_file, incoming, start_dat
 
 const FILE: TestFile = TestFile { seed: 1, size: 100_000 };
 
-/// A name, and how that is planted.
+/// A name, and a function that creates such a file.
 type Kind = (&'static str, fn(&Path));
 
 const KINDS: [Kind; 4] = [
@@ -78,10 +79,10 @@ async fn what_is_no_file_stops_neither_a_start_nor_a_sweep_nor_an_end() {
     for ((name, _), uuid) in KINDS.iter().zip(&images) {
         let answer = client.get(&format!("/images/{uuid}/file")).await.unwrap();
         assert_eq!(answer.outcome(), (500, "InternalError".to_owned()), "{name}");
-        // Far less than reading four gigabytes takes, and no wait for the other end of a FIFO.
+        // Far less time than reading four gigabytes takes; and there is no wait for the other end of a FIFO.
         assert!(answer.took < Duration::from_secs(30), "{name}: {:?}", answer.took);
     }
-    // A new file may take the place of all but a directory.
+    // A new file can replace all of them except a directory.
     for ((name, _), uuid) in KINDS.iter().zip(&images) {
         assert_eq!(client.upload(uuid, FILE).await.unwrap().status, 200, "{name}");
         client.assert_holds(uuid, FILE).await;

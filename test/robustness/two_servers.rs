@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Two processes on one Moray: what is changed through one is seen through the other, and no change is lost.
+//! Two processes on one Moray: a change through one is visible through the other, and no change is lost.
 
 mod files;
 
@@ -18,13 +18,13 @@ use uuid::Uuid;
 
 use crate::support::{Client, IMGAPI, PATIENCE, SecondServer, scaled, start_datacenter, wait_for};
 
-/// Changes in all.
+/// Total number of changes.
 const CHANGES: usize = 400;
 const WORKERS: usize = 4;
 const IMAGES: usize = 20;
-/// One in so many changes is looked for through the other server at once.
+/// One in this many changes is watched through the other server at once.
 const WATCHED: usize = 10;
-/// What is promised.
+/// The documented delay.
 const PROMISED: Duration = Duration::from_secs(1);
 
 /// Both servers, and what must be true of the images in the end.
@@ -32,14 +32,14 @@ struct Pair {
     http: reqwest::Client,
     urls: [String; 2],
     owner: String,
-    /// The accounts that each image was shared with.
+    /// The accounts with which each image was shared.
     shared: Mutex<BTreeMap<String, BTreeSet<String>>>,
-    /// How long it took to see a change through the other server.
+    /// How long it took until a change was visible through the other server.
     delays: Mutex<Vec<Duration>>,
 }
 
 impl Pair {
-    /// A request to one of the servers, which must succeed. The body, and whether the answer was current.
+    /// Sends a request to one of the servers. It must succeed, or be answered with 404. Returns the status and the body.
     async fn ask(&self, server: usize, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
         let mut request = self.http.request(method, format!("{}{path}", self.urls[server]));
         if let Some(body) = body {
@@ -65,7 +65,7 @@ impl Pair {
         shared.keys().nth(random_range(0..shared.len())).unwrap().clone()
     }
 
-    /// AddImageAcl: what others add at the same moment has to stay.
+    /// AddImageAcl. Accounts that others add at the same moment must stay.
     async fn share(&self, is_watched: bool) {
         let (uuid, account, server) = (self.any_image(), Uuid::new_v4().to_string(), random_range(0..2));
         let path = format!("/images/{uuid}/acl");
@@ -79,14 +79,14 @@ impl Pair {
         }
     }
 
-    /// UpdateImage of a member that all change: the last one stays, and does no harm to the others.
+    /// UpdateImage of a member that all workers change. The last value stays, and other members are not affected.
     async fn describe(&self, number: usize) {
         let path = format!("/images/{}?action=update", self.any_image());
         let change = json!({"description": format!("change {number}")});
         self.ask(random_range(0..2), Method::POST, &path, Some(change)).await;
     }
 
-    /// An image that is made through one server and deleted through the other.
+    /// Creates an image through one server and deletes it through the other.
     async fn come_and_go(&self) {
         let uuid = self.create().await;
         let path = format!("/images/{uuid}");
@@ -99,7 +99,7 @@ impl Pair {
         self.watch(1 - server, |image| image["code"] == "ResourceNotFound", &uuid).await;
     }
 
-    /// Waits until the other server shows it, and notes how long that took.
+    /// Waits until the other server shows the change, and records how long that took.
     async fn watch(&self, server: usize, is_seen: impl Fn(&Value) -> bool, uuid: &str) {
         let began = Instant::now();
         wait_for("a change through the other server", PATIENCE, async || {
@@ -148,7 +148,7 @@ async fn random_changes_through_both_are_all_there_in_the_end() {
     };
     join_all((0..WORKERS).map(work)).await;
 
-    // Both come to show the same, and it is everything that was promised.
+    // Finally both return the same images, which contain every acknowledged change.
     let list = wait_for("the same through both", PATIENCE, async || {
         let lists = (pair.list(0).await, pair.list(1).await);
         if lists.0 == lists.1 { Ok(lists.0) } else { Err(()) }
@@ -170,8 +170,8 @@ async fn random_changes_through_both_are_all_there_in_the_end() {
     second.stop().await;
 }
 
-/// An image gets its origin through one server at the moment at which that goes through the other one. Of the two
-/// requests one is refused.
+/// An image gets its origin through one server at the moment at which the origin is deleted through the other. One of the two
+/// requests must fail.
 #[tokio::test]
 async fn no_image_is_left_without_its_origin() {
     let datacenter = start_datacenter().await;
@@ -240,7 +240,7 @@ async fn a_second_server_does_not_get_the_directory_of_the_first() {
     assert_eq!(second.status.code(), Some(1), "{told}");
     let expected = format!("another process uses the directory {}", datacenter.local_dir().display());
     assert!(told.contains(&expected), "{told}");
-    // The first one goes on, and the lock is no hindrance to its own next start.
+    // The first server continues, and the lock does not prevent its own next start.
     let client = Client::new(&datacenter);
     client.created().await;
     datacenter.kill_imgapi().await;

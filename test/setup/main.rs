@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What an operator does once, with real processes against a datacenter's SAPI, UFDS, VMAPI and Manta.
+//! One-time setup by an operator, with real processes and a datacenter's SAPI, UFDS, VMAPI and Manta.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

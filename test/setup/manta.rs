@@ -2,8 +2,8 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! A Manta is set up with `imgapi manta-setup` and `imgapi external-manta-setup`. Each test has a datacenter of its own,
-//! whose Manta nobody uses yet.
+//! Setting up Manta with `imgapi manta-setup` and `imgapi external-manta-setup`. Each test has a datacenter of its own, whose
+//! Manta is not used yet.
 
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
@@ -21,7 +21,7 @@ use tokio::process::{Child, Command};
 
 use crate::support::{ADMIN, TestApp, wait_until, within};
 
-/// The name of the keys that are made.
+/// The name of the generated keys.
 const NAME: &str = "coal imgapi key";
 
 const KEYS: [&str; 7] = [
@@ -34,7 +34,7 @@ const KEYS: [&str; 7] = [
     "IMGAPI_KEY_ID",
 ];
 
-/// A datacenter with a Manta that IMGAPI is not set up for.
+/// A datacenter with a Manta that IMGAPI is not configured for.
 struct Stage(TestApp);
 
 impl Stage {
@@ -42,7 +42,7 @@ impl Stage {
         Stage(TestApp::start_with(|dc| dc.manta(MantaMode::Unused)).await)
     }
 
-    /// One with a config-agent, which renders the configuration.
+    /// Starts a datacenter with a config-agent, which renders the configuration.
     async fn start_with_agent() -> Stage {
         Stage(TestApp::start_with(|dc| dc.manta(MantaMode::Unused).config_from_sapi(true)).await)
     }
@@ -58,14 +58,14 @@ impl Stage {
         command
     }
 
-    /// Runs a command. Nothing that it says has a private key in it.
+    /// Runs a command. Its output must not contain a private key.
     async fn run(&self, words: &[&str]) -> Output {
         let output = within(&words.join(" "), self.command(words).output()).await.unwrap();
         assert!(!format!("{output:?}{}", text(&output.stdout)).contains("PRIVATE KEY"));
         output
     }
 
-    /// Sets up the near Manta, with these words besides.
+    /// Sets up the Manta of the datacenter, with these additional arguments.
     async fn set_up(&self, words: &[&str]) -> Output {
         let url = self.manta_url();
         let output = self.run(&[&["manta-setup", &url], words].concat()).await;
@@ -78,26 +78,26 @@ impl Stage {
         self.command(words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
-    /// What SAPI says of the service.
+    /// Returns the service's metadata in SAPI.
     async fn metadata(&self) -> Map<String, Value> {
         let url = format!("{}/services/{}", self.0.dc.sapi().url(), self.0.dc.imgapi_service());
         let service: Value = self.0.http.get(url).send().await.unwrap().json().await.unwrap();
         service["metadata"].as_object().unwrap().clone()
     }
 
-    /// What SAPI says of Manta.
+    /// Returns the settings for Manta in SAPI.
     async fn settings(&self) -> Map<String, Value> {
         let metadata = self.metadata().await;
         metadata.into_iter().filter(|(key, _)| KEYS.contains(&key.as_str())).collect()
     }
 
-    /// The keys of our name on the administrator's account.
+    /// Returns the keys with our name of the administrator's account.
     fn keys(&self) -> Vec<SshKey> {
         let keys = self.0.dc.ufds().directory().keys("admin").into_iter();
         keys.filter(|key| key.name == NAME).collect()
     }
 
-    /// SAPI and UFDS agree on the one key there is, and Manta takes it.
+    /// Checks that SAPI and UFDS contain the same single key, and that Manta accepts it.
     async fn is_set_up(&self) -> Map<String, Value> {
         let settings = self.settings().await;
         assert_eq!(settings.len(), KEYS.len(), "{:?}", settings.keys());
@@ -109,7 +109,7 @@ impl Stage {
         settings
     }
 
-    /// Does what the config-agent does, and lets the service know.
+    /// Renders the configuration as the config-agent does, and restarts the service.
     async fn render(&mut self) {
         self.write_configuration().await;
         self.0.dc.restart_imgapi().await.unwrap();
@@ -141,7 +141,7 @@ impl Stage {
         self.0.dc.data_dir().join("imgapi.key")
     }
 
-    /// A new image's file is in Manta, below `user`.
+    /// Checks that a new image's file is stored in Manta, below `user`.
     async fn stores_in_manta(&self, user: &str) {
         let uuid = self.0.luke().has_image_with_file(json!({}), b"bytes").await;
         assert_eq!(self.0.stored(&uuid).await.unwrap().0["files"][0]["stor"], "manta");
@@ -152,7 +152,7 @@ impl Stage {
     }
 }
 
-/// A client that signs as SAPI says.
+/// Returns a client that signs with the settings in SAPI.
 fn client(settings: &Map<String, Value>) -> manta::Client {
     let text = |key: &str| settings[key].as_str().unwrap();
     let key = PrivateKey::from_pem(text("IMGAPI_PRIVATE_KEY")).unwrap();
@@ -212,7 +212,7 @@ async fn from_nothing_to_images_in_manta() {
     );
     assert_eq!(text(&env.stdout), expected);
 
-    // Once more, and with other words: nothing changes, and it says so.
+    // A repeated run, also with other arguments, changes nothing and says so.
     let keys = stage.keys();
     stage.set_up(&[]).await;
     let other = stage.run(&["manta-setup", "https://other.example.com", "--remote"]).await;
@@ -221,7 +221,7 @@ async fn from_nothing_to_images_in_manta() {
     assert!(warning.contains("IMGAPI_MANTA_URL, IMGAPI_MANTA_REMOTE"), "{warning}");
     assert_eq!((stage.settings().await, &stage.keys()), (settings, &keys));
 
-    // Another key, as the agent brings it.
+    // Another key is set up, and the agent renders it.
     stage.set_up(&["--force", "--grace", "0"]).await;
     stage.is_set_up().await;
     assert_ne!(stage.keys(), keys);
@@ -247,7 +247,7 @@ async fn a_key_is_rotated_while_the_old_one_still_works() {
         (stage.settings().await["IMGAPI_KEY_ID"] != old["IMGAPI_KEY_ID"]).then_some(())
     })
     .await;
-    // The configuration has the old key: the service still works with it.
+    // The configuration still contains the old key, and the service works with it.
     assert_eq!(stage.keys().len(), 2);
     stage.stores_in_manta("admin").await;
     stage.render().await;
@@ -259,7 +259,7 @@ async fn a_key_is_rotated_while_the_old_one_still_works() {
     stage.stores_in_manta("admin").await;
     let refused = client(&old).get(&manta::Path::new("/admin/stor").unwrap(), &Default::default()).await;
     assert_eq!(refused.err().unwrap().code(), Some(manta::ErrorCode::KeyDoesNotExist));
-    // A configuration that does not come: the old key stays, and another run deletes it.
+    // The new configuration does not arrive in time: the old key stays, and another run deletes it.
     let late = stage.run(&["manta-setup", &url, "--force", "--agent-wait", "0"]).await;
     assert_error(&late, "has not got the new key");
     assert_eq!(stage.keys().len(), 2);
@@ -271,7 +271,7 @@ async fn a_key_is_rotated_while_the_old_one_still_works() {
     stage.0.stop().await;
 }
 
-/// Kills a run at each step, and repairs with another.
+/// Kills a run at each step, and repairs the state with another run.
 #[tokio::test]
 async fn a_run_that_is_killed_is_repaired_by_another() {
     let mut stage = Stage::start().await;
@@ -283,7 +283,7 @@ async fn a_run_that_is_killed_is_repaired_by_another() {
     for force in [&[][..], &["--force"]] {
         let words = [&["manta-setup", url.as_str()], force].concat();
         let before = (stage.settings().await, stage.keys());
-        // The key is on the account, and nobody else knows it.
+        // Only the account has the new key.
         let faults = stage.0.dc.manta().unwrap().faults();
         let met = faults.applied();
         faults.set(MantaFaultRule::new(MantaFault::Stall).path("/admin/stor"));
@@ -292,7 +292,7 @@ async fn a_run_that_is_killed_is_repaired_by_another() {
         kill(child).await;
         faults.clear();
         assert_eq!((stage.settings().await, stage.keys().len()), (before.0.clone(), before.1.len() + 1));
-        // SAPI is being told, and is not.
+        // The request to SAPI was sent, but not processed.
         let faults = stage.0.dc.sapi().faults();
         let met = faults.applied();
         faults.set(RestFaultRule::new(RestFault::Stall).method("PUT"));
@@ -300,7 +300,7 @@ async fn a_run_that_is_killed_is_repaired_by_another() {
         within("SAPI is told", faults.wait_applied(met + 1)).await;
         kill(child).await;
         faults.clear();
-        // SAPI has been told, though nobody has heard it say so.
+        // SAPI has processed the request, but its answer was lost.
         let met = faults.applied();
         faults.set(RestFaultRule::new(RestFault::LostAnswer).method("PUT").times(1));
         let mut child = stage.begin(&words);
@@ -317,7 +317,7 @@ async fn a_run_that_is_killed_is_repaired_by_another() {
 }
 
 async fn kill_if_it_runs(child: &mut Child) {
-    // It may have come to its end by itself.
+    // The run may have ended by itself.
     let _ = child.start_kill();
     within("the end of a killed run", child.wait()).await.unwrap();
 }
@@ -352,12 +352,12 @@ async fn without_a_service_nothing_is_changed() {
     stage.0.dc.ufds().faults().set(UfdsFault::Unavailable);
     fails("UFDS answered with result code 52").await;
     stage.0.dc.ufds().faults().clear();
-    // The new key goes again from the account.
+    // The new key is removed from the account again.
     stage.0.dc.manta().unwrap().stop().await;
     fails("does not take the key").await;
     stage.0.dc.manta().unwrap().start().await.unwrap();
     assert!(stage.settings().await.is_empty());
-    // SAPI may have been told: what is on the account stays for another run.
+    // SAPI may have stored the settings, so the key stays on the account for another run.
     stage.0.dc.sapi().faults().set(RestFaultRule::new(RestFault::HangUp).method("PUT").times(1));
     assert_error(&stage.run(&["manta-setup", &url]).await, "SAPI's answer was lost");
     assert_eq!((stage.settings().await.len(), stage.keys().len()), (0, 1));
@@ -382,7 +382,7 @@ async fn what_is_set_up_otherwise_is_not_overwritten_unasked() {
     change(json!({"IMGAPI_MANTA_USER": "admin", "IMGAPI_PUBLIC_KEY": "ssh-ed25519 nonsense"})).await;
     assert_error(&stage.run(&["manta-setup", &url]).await, "the key in SAPI: the public key");
     assert_eq!(stage.keys(), keys);
-    // A key that somebody has taken from the account comes back.
+    // A key that was removed from the account is added again.
     change(json!({"IMGAPI_PUBLIC_KEY": keys[0].openssh})).await;
     let settings = stage.settings().await;
     let (dn, password) = {
@@ -416,11 +416,11 @@ async fn another_manta_is_set_up_with_a_key_of_its_account() {
     let word = file.to_str().unwrap();
     let words = ["external-manta-setup", &url, "imgapitestluke", word, "--key-wait", "1"];
     assert_error(&stage.run(&words).await, "cannot read");
-    // A key that the account does not have.
+    // The account does not have this key.
     let stranger = PrivateKey::generate().unwrap();
     write(&stranger.to_pem().unwrap(), &stranger.public_openssh("x"));
     assert_error(&stage.run(&words).await, "does not take the key");
-    // Two halves of two keys.
+    // The private and the public key do not belong together.
     let lukes = std::fs::read_to_string(stage.0.dc.key_file("imgapitestluke")).unwrap();
     write(&lukes, &stranger.public_openssh("x"));
     assert_error(&stage.run(&words).await, "the public key is not that of the private key");

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The directory of local data: where it is, who makes it, and that commands look nowhere else than the service does.
+//! The directory of local data: its place, its creation, and that commands use the same directory as the service.
 
 use std::fs;
 use std::path::Path;
@@ -23,7 +23,7 @@ tests! {
     nothing_makes_the_default_directory,
 }
 
-/// Commands that look into the directory, with the exit status of their failure.
+/// Commands that use the directory, with the exit status of their failure.
 const COMMANDS: [(&[&str], i32); 4] =
     [(&["dump"], 1), (&["check-files"], 255), (&["drain", "on"], 1), (&["drain", "off"], 1)];
 
@@ -46,7 +46,7 @@ async fn has_image(app: &TestApp) {
     app.operator().create(&manifest).await.ok();
 }
 
-/// Runs `imgapi` with these words, and the variable of the environment only where it is given.
+/// Runs `imgapi` with these arguments. The environment variable is set only if it is given.
 async fn imgapi(words: &[&str], variable: Option<&Path>) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_imgapi"));
     command.args(words).env_remove("IMGAPI_LOCAL_BASE_DIR").kill_on_drop(true);
@@ -95,13 +95,13 @@ async fn commands_refuse_another_directory_than_that_of_the_service(_: &TestApp)
     has_image(&app).await;
     let other = tempfile::tempdir().unwrap();
     assert_refused(&app, other.path(), "is not that of the service").await;
-    // It was that of a service once.
+    // Now the directory looks like one of another service.
     fs::create_dir(other.path().join("manifests")).unwrap();
     assert_refused(&app, other.path(), "is not that of the service").await;
     let load = adm(&app, &["load", "/dev/null"], Some(other.path())).await;
     assert_eq!(load.status.code(), Some(1), "{load:?}");
     assert_eq!(entries(other.path()), ["manifests"]);
-    // By another name it is the same.
+    // The same directory under another name is accepted.
     let link = app.dc.data_dir().join("link");
     std::os::unix::fs::symlink(app.dc.local_dir(), &link).unwrap();
     assert!(adm(&app, &["dump"], Some(&link)).await.status.success());
@@ -134,14 +134,14 @@ async fn while_the_service_is_down_a_directory_without_data_is_refused(_: &TestA
     assert_refused(&app, &empty.path().join("none"), "No such file").await;
     assert_refused(&app, &file, "is no directory").await;
     assert!(entries(empty.path()).is_empty());
-    // A server that is set up anew has nothing yet.
+    // A new server has an empty directory.
     let load = adm(&app, &["load", file.to_str().unwrap()], Some(empty.path())).await;
     assert!(load.status.success(), "{load:?}");
     assert!(empty.path().join("manifests").is_dir());
     app.end().await;
 }
 
-/// The configuration of a server that stops at once, because its port is taken.
+/// Returns the configuration of a server that stops at once, because its port is in use.
 fn config(directory: &Path, port: u16, more: Value) -> String {
     let mut config = json!({"mode": "public", "authType": "none", "port": port, "adminIp": ""});
     config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -177,7 +177,7 @@ async fn a_server_makes_the_directory_that_is_named_and_nothing_above_it(_: &Tes
 
 async fn nothing_makes_the_default_directory(_: &TestApp) {
     let default = Path::new("/data/imgapi");
-    // On a machine that has one there is nothing to see.
+    // If the machine has the default directory, this cannot be tested.
     if default.exists() {
         return;
     }

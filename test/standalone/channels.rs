@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Channels: which image is where, and which request is about which channel.
+//! Channels: where an image is visible, and which channel a request is about.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ async fn created(app: &TestApp, channel: &str, changes: Value) -> String {
     image["uuid"].as_str().unwrap().to_owned()
 }
 
-/// An active image in several channels.
+/// Creates an active image in several channels.
 async fn active_in(app: &TestApp, channels: &[&str], changes: Value) -> String {
     let uuid = created(app, channels[0], changes).await;
     let target = |rest: &str| format!("/images/{uuid}{rest}channel={}", channels[0]);
@@ -55,13 +55,13 @@ async fn active_in(app: &TestApp, channels: &[&str], changes: Value) -> String {
     uuid
 }
 
-/// The channels that an image is in, as an operator sees it; none when it is gone.
+/// Returns the channels of an image, as an operator sees them; empty if the image does not exist.
 async fn channels_of(app: &TestApp, uuid: &str) -> Vec<Value> {
     let answer = call(app, "GET", &format!("/images/{uuid}?channel=*"), &Value::Null).await;
     if answer.status == 404 { Vec::new() } else { answer.ok()["channels"].as_array().unwrap().clone() }
 }
 
-/// The channels of an image, as the archive has them.
+/// Returns the channels of an image in the archive.
 fn archived_channels(app: &TestApp, uuid: &str) -> Value {
     let manifest = std::fs::read(app.archived(uuid)).unwrap();
     serde_json::from_slice::<Value>(&manifest).unwrap()["channels"].clone()
@@ -79,7 +79,7 @@ async fn channels_are_listed_as_they_are_configured(app: &TestApp) {
     wrong.refused(405, "MethodNotAllowedError");
 }
 
-/// Method, path and whether the route can be about all channels.
+/// Returns the routes: method, path, and whether the route supports all channels at once.
 fn routes() -> Vec<(&'static str, String, bool)> {
     let image = |rest: &str| format!("/images/{NOBODY}{rest}");
     vec![
@@ -111,7 +111,7 @@ async fn every_route_knows_the_rules_of_channels(app: &TestApp) {
     };
     for (method, path, takes_all) in routes() {
         for channel in ["channel=bogus", "channel=Dev", "channel=dev&channel=dev", "channel[a]=dev"] {
-            // Before the body, the account and the image.
+            // The channel is checked before the body, the account and the image.
             let answer = broken(method, &format!("{path}{channel}&account=x&inclAdminFields=x")).await;
             if method == "HEAD" {
                 assert_eq!(answer.status, 422, "{path}{channel}");
@@ -123,13 +123,13 @@ async fn every_route_knows_the_rules_of_channels(app: &TestApp) {
         assert_eq!(all.status == 422, !takes_all, "{method} {path}: {all:?}");
         let default = broken(method, &format!("{path}channel=")).await;
         assert_ne!(default.status, 422, "{method} {path}: {default:?}");
-        // The syntax of the UUID comes first.
+        // The syntax of the UUID is checked first.
         if path.contains(NOBODY) {
             let answer = broken(method, &format!("{}channel=bogus", path.replace(NOBODY, "x"))).await;
             assert_eq!(answer.status, 404, "{method} {path}");
         }
     }
-    // Pushing is not about a channel.
+    // Pushing ignores channels.
     let push = call(app, "POST", &format!("/images/{NOBODY}/push?channel=bogus"), &json!({})).await;
     push.not_found();
 }
@@ -158,7 +158,7 @@ async fn an_image_is_seen_in_its_channels_only(app: &TestApp) {
         let listed = app.operator().list_uuids(&format!("name=seen&channel={channel}")).await;
         assert_eq!(listed.contains(&uuid), seen, "{channel:?}");
     }
-    // Nor can it be changed elsewhere, not even by who may do all.
+    // The image cannot be changed through another channel either, not even by an operator.
     for (method, rest) in [("POST", "?action=disable&"), ("POST", "/acl?"), ("DELETE", "?")] {
         call(app, method, &format!("/images/{uuid}{rest}channel=dev"), &json!([])).await.not_found();
     }
@@ -198,9 +198,9 @@ async fn an_imported_image_is_in_the_channel_of_the_request(app: &TestApp) {
     let import = format!("/images/{uuid}?action=import&channel=staging");
     let image = call(app, "POST", &import, &manifest).await.ok();
     assert_eq!(image["channels"], json!(["staging"]));
-    // A standalone server knows no accounts: what it imports is nobody's.
+    // A standalone server has no accounts, so imported images have no owner.
     assert_eq!(image["owner"], "00000000-0000-0000-0000-000000000000");
-    // It is taken in every channel.
+    // The UUID is in use in every channel.
     let elsewhere = format!("/images/{uuid}?action=import&channel=dev");
     call(app, "POST", &elsewhere, &manifest).await.refused(409, "ImageUuidAlreadyExists");
 }
@@ -239,7 +239,7 @@ async fn dependents_keep_their_origin_where_they_are(app: &TestApp) {
     delete("channel=release").await.gone();
     delete("channel=dev&force_all_channels=true").await.refused(422, "ImageHasDependentImages");
     assert_eq!(channels_of(app, &origin).await, ["dev", "staging"]);
-    // In its last channel it is needed from any other one.
+    // The last channel of an origin cannot be removed while a dependent exists in any channel.
     let target = format!("/images/{origin}?action=update");
     call(app, "POST", &target, &json!({"channels": ["dev"]})).await.ok();
     delete("channel=dev").await.refused(422, "ImageHasDependentImages");

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Manifests in local files: the server as a whole. `test/database` has the rest.
+//! A server with manifests in local files, as a whole. `test/database` tests the rest.
 
 use std::fs;
 
@@ -126,7 +126,7 @@ async fn two_servers_do_not_share_a_directory(_: &TestApp) {
     app.stop().await;
 }
 
-/// Times with milliseconds and without, and several images of one time.
+/// The times have milliseconds or not, and several images share a time.
 async fn pages_are_by_time_and_then_by_uuid(_: &TestApp) {
     let app = local().await;
     let times = ["10:00:00Z", "10:00:00.250Z", "10:00:00.000Z", "09:59:59.999Z"];

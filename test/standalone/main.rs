@@ -2,10 +2,10 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What is different on a standalone server: modes public and private, and channels.
+//! The differences of a standalone server: the modes public and private, and channels.
 //!
-//! All tests share one public server with three channels, on the Moray of a datacenter; each makes the images it looks
-//! at. Tests that need another server start their own.
+//! All tests share one public server with three channels, on the Moray of a datacenter. Each test creates the images that it
+//! looks at. Tests that need another server start their own.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -46,7 +46,7 @@ async fn start() -> TestApp {
     .await
 }
 
-/// A server whose configuration has these keys.
+/// Starts a server with these keys of the configuration.
 async fn configured(settings: Value) -> TestApp {
     let Value::Object(settings) = settings else { panic!("settings are an object") };
     let configure = |builder: DatacenterBuilder, (key, value)| builder.imgapi_config(key, value);

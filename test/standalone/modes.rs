@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What a mode asks of images.
+//! The rules of a mode for images.
 
 use serde_json::{Value, json};
 
@@ -24,7 +24,7 @@ async fn public_images_on_a_public_server_and_private_ones_on_a_private_one(app:
     for (app, right) in [(app, true), (&private, false)] {
         let refused = app.operator().create(&manifest(json!({"public": !right}))).await;
         refused.refused_field("ValidationFailed", "public", "Invalid");
-        // Nobody knows the owners of a standalone server.
+        // A standalone server does not check owners.
         let image = app.operator().create(&manifest(json!({"public": right, "owner": NOBODY}))).await.ok();
         assert_eq!((&image["public"], &image["owner"]), (&json!(right), &json!(NOBODY)));
         let target = format!("/images/{}?action=update", image["uuid"].as_str().unwrap());
@@ -33,7 +33,7 @@ async fn public_images_on_a_public_server_and_private_ones_on_a_private_one(app:
         update(json!({"public": !right})).await.refused_field("ValidationFailed", "public", "Invalid");
         assert_eq!(update(json!({"name": "renamed"})).await.ok()["name"], "renamed");
     }
-    // There are no channels, and so no route to list them.
+    // There are no channels, so there is no route to list them.
     private.operator().get("/channels").await.not_found();
     private.stop().await;
 }
@@ -46,10 +46,10 @@ async fn a_public_server_hides_what_operators_note(app: &TestApp) {
     assert_eq!(record["billing_tags"], json!(["b"]));
 }
 
-/// The owner of what nobody owns.
+/// The owner of an image without an owner.
 const NOBODYS: &str = "00000000-0000-0000-0000-000000000000";
 
-/// As with a manifest of `imgadm create`.
+/// The manifests of `imgadm create` have no owner.
 async fn an_image_without_an_owner_is_nobodys(app: &TestApp) {
     let ownerless = json!({"name": "small", "version": "1", "type": "other", "os": "other"});
     for owner in [json!({}), json!({"owner": null}), json!({"owner": ""})] {

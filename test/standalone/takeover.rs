@@ -2,8 +2,8 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! A directory as 4.13.1 left it, with channels: served unchanged, changed by ours, and still what 4.13.1 reads. And its manifests
-//! as a dump.
+//! A directory of 4.13.1 with channels. We serve it unchanged, and 4.13.1 can still read it after our changes. Its manifests are
+//! also loaded from a dump.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,22 +23,22 @@ tests! {
     a_dump_of_files_is_loaded_while_the_service_is_down,
 }
 
-/// In channel dev, with a file and an icon. The manifest says that each has four bytes; they have five.
+/// An image in channel dev, with a file and an icon. The manifest says that each has four bytes; they have five.
 const IN_DEV: &str = "8ba6d20f-6013-f944-9d69-929ebdef45a2";
-/// Without channels: not to be seen on a server that has some.
+/// An image without channels, which is not visible on a server with channels.
 const IN_NONE: &str = "c58161c0-2547-11e2-a75e-9fdca1940570";
-/// Not activated, in channel dev.
+/// An image in channel dev that is not activated.
 const UNACTIVATED: &str = "107358ee-7fe3-4f1e-a892-56d4b43b57f6";
-/// Not activated, in channel release.
+/// An image in channel release that is not activated.
 const IN_RELEASE: &str = "5ec75a9b-be1c-4ff2-b8f6-9d181fae2702";
-/// Only in the archive: the image was deleted.
+/// A deleted image, which is only in the archive.
 const DELETED: &str = "3e6ebb8c-bb37-9245-ba5d-43d172461be6";
 
 fn left() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("test/data/takeover/standalone-channels")
 }
 
-/// All files below a directory, by path.
+/// Returns all files below a directory, by path.
 fn files(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut open = vec![directory.to_owned()];
@@ -63,7 +63,7 @@ fn settings() -> Value {
     })
 }
 
-/// A server that has taken over the directory.
+/// Returns a server that has taken over the directory.
 async fn taken_over() -> TestApp {
     let mut app = configured(settings()).await;
     app.dc.moray().stop().await;
@@ -96,7 +96,7 @@ async fn what_4_13_1_left_is_served_and_stays_as_it_is(_: &TestApp) {
         uuids
     };
     assert_eq!(listed("").await, [IN_DEV]);
-    // Strangers get lists of active images, whatever state they ask for.
+    // Anonymous callers only get lists of active images, whatever state they request.
     assert_eq!(listed("state=all&channel=*").await, [IN_DEV]);
     assert_eq!(listed("state=all&channel=release").await, [""; 0]);
     let expected = json!({
@@ -115,7 +115,7 @@ async fn what_4_13_1_left_is_served_and_stays_as_it_is(_: &TestApp) {
     for gone in [IN_NONE, DELETED] {
         get(&format!("/images/{gone}?channel=*")).await.not_found();
     }
-    // Size and MD5 of the manifest are without the end of the line, and so is what clients get.
+    // Size and MD5 in the manifest exclude the line end, and so does the answer to clients.
     for (asset, md5) in [("file", "jH3ZIq1HSU/ALDiOEsAOrA=="), ("icon", "uuxkYbDWnd4bhhrvvjddig==")] {
         let answer = get(&format!("/images/{IN_DEV}/{asset}")).await;
         assert_eq!((answer.status, answer.text()), (200, asset));
@@ -167,7 +167,7 @@ async fn what_is_written_afterwards_is_what_4_13_1_reads(_: &TestApp) {
     assert_eq!((&record["state"], &record["activated"]), (&json!("active"), &json!(true)));
     assert_eq!(fs::read_to_string(app.file(UNACTIVATED)).unwrap(), "bytes");
     assert!(app.archived(IN_RELEASE).exists() && app.archived(DELETED).exists());
-    // Names that 4.13.1 would read are those of images.
+    // Every file name that 4.13.1 would read belongs to an image.
     let names = fs::read_dir(app.dc.local_dir().join("manifests")).unwrap();
     let mut names: Vec<_> = names.map(|name| name.unwrap().file_name().into_string().unwrap()).collect();
     names.retain(|name| name.ends_with(".raw"));
@@ -196,7 +196,7 @@ async fn a_dump_of_files_is_loaded_while_the_service_is_down(_: &TestApp) {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("dump");
     let path = file.to_str().unwrap();
-    // Beside the running service.
+    // The command runs while the service runs.
     let output = adm(&app, &["dump", "-o", path]).await;
     assert!(output.status.success(), "{output:?}");
     assert_eq!(fs::read_to_string(&file).unwrap().lines().count(), 1204);
@@ -211,7 +211,7 @@ async fn a_dump_of_files_is_loaded_while_the_service_is_down(_: &TestApp) {
     let output = adm(&other, &["load", path]).await;
     let told = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(1));
-    // The one without channels is not valid here: it stays in the dump.
+    // The image without channels is not valid here, so it is not loaded.
     let refused: Vec<_> = told.lines().filter(|line| line.contains("refused")).collect();
     assert!(
         matches!(refused[..], [line] if line.contains(IN_NONE) && line.ends_with("not valid: channels")),

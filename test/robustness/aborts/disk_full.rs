@@ -2,8 +2,8 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! A disk without room, in two ways that need no special rights: a small file system of the process's own, and a
-//! limit on the size of its files. The second is always to be had, so one of them always runs.
+//! A full disk, in two ways that need no special rights: a small file system of the process's own, and a limit on the size of its
+//! files. The second way works everywhere, so one of the two always runs.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -15,14 +15,14 @@ use crate::support::{Client, IMGAPI, PATIENCE, TestFile, image_file, wait_for, w
 const MIB: usize = 1 << 20;
 
 const SMALL: TestFile = TestFile { seed: 1, size: 3 * MIB };
-/// More than there is room for beside nothing at all.
+/// More than fits, even if nothing else is stored.
 const LARGE: TestFile = TestFile { seed: 2, size: 12 * MIB };
 
-/// Mounts `$SMALL_DISK` in namespaces of its own, which end with the process: nothing is left mounted.
+/// Mounts `$SMALL_DISK` in namespaces of its own, which end with the process, so that nothing stays mounted.
 const WITH_SMALL_DISK: &str = r#"mount -t tmpfs -o size=8m,mode=0755 small "$SMALL_DISK" && exec "$@""#;
 const NAMESPACES: [&str; 4] = ["unshare", "--user", "--map-root-user", "--mount"];
 
-/// In units of 512 bytes: 8 MiB. The signal would end the process; without it the write fails.
+/// The limit is in units of 512 bytes: 8 MiB. The signal would end the process; without it the write fails.
 const WITH_FILE_LIMIT: &str = r#"trap "" XFSZ && ulimit -f 16384 && exec "$@""#;
 
 #[tokio::test]
@@ -33,7 +33,7 @@ async fn a_limit_on_the_size_of_files_is_a_storage_that_is_down() {
     wait_until_swept(&datacenter).await;
 }
 
-/// Nothing of 4 KiB can be written.
+/// The limit allows no file of 4 KiB.
 #[tokio::test]
 async fn a_deep_ping_says_that_nothing_can_be_written() {
     let script = r#"trap "" XFSZ && ulimit -f 4 && exec "$@""#;
@@ -79,7 +79,7 @@ async fn assert_that_a_full_disk_changes_nothing(datacenter: &Datacenter) {
     let client = Client::new(datacenter);
     let (empty, full) = (client.created().await, client.uploaded(SMALL).await);
     for uuid in [&empty, &full] {
-        // With an announced length the room is missed before the first byte, otherwise while writing.
+        // With an announced length, the lack of space is found before the first byte, otherwise while writing.
         for answer in [client.upload(uuid, LARGE).await, client.upload_chunked(uuid, LARGE).await] {
             assert_eq!(answer.unwrap().outcome(), (503, "StorageIsDown".to_owned()));
         }
@@ -87,12 +87,12 @@ async fn assert_that_a_full_disk_changes_nothing(datacenter: &Datacenter) {
     client.assert_has_no_file(&empty).await;
     client.assert_holds(&full, SMALL).await;
     assert!(!image_file(datacenter, &empty).exists());
-    // What was refused takes up no room.
+    // A rejected upload takes up no space.
     let uuid = client.created().await;
     until_uploaded(&client, &uuid, SMALL).await;
 }
 
-/// Uploads to new images until there is no room for another file; returns the last image that got one.
+/// Uploads to new images until the disk is full; returns the last image that got a file.
 async fn fill(client: &Client) -> String {
     let mut last = None;
     loop {
@@ -107,7 +107,7 @@ async fn fill(client: &Client) -> String {
     }
 }
 
-/// A deleted image makes room for another one, without a restart.
+/// Checks that a deleted image makes room for another one without a restart.
 async fn assert_that_room_comes_back(client: &Client, uuid: &str) {
     assert_eq!(client.delete(uuid).await.unwrap().status, 204);
     let file = TestFile { seed: 10, size: MIB };
@@ -115,7 +115,7 @@ async fn assert_that_room_comes_back(client: &Client, uuid: &str) {
     until_uploaded(client, &created, file).await;
 }
 
-/// Uploads as soon as there is room: what was refused or deleted is removed in the background.
+/// Uploads as soon as there is space: rejected and deleted files are removed in the background.
 async fn until_uploaded(client: &Client, uuid: &str, file: TestFile) {
     wait_for("room for a file", PATIENCE, async || match client.upload(uuid, file).await.unwrap() {
         answer if answer.is_success() => Ok(()),

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What one worker does to its images, and what it knows of them.
+//! The changes of one worker, and what it knows about its images.
 
 use std::collections::BTreeMap;
 
@@ -14,27 +14,27 @@ use uuid::Uuid;
 
 use crate::support::{Answer, Client, TestFile};
 
-/// What became of a change.
+/// The result of a change.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Answered,
-    /// There was no answer: it may have been made or not.
+    /// There was no answer, so the change may or may not have been made.
     Unknown,
 }
 
-/// What may have happened to an image without an answer.
+/// A change without an answer, which may have been made.
 enum Pending {
     Change(String),
     Delete(String),
     Rename(String, String),
 }
 
-/// The images that only one worker changes, and what it knows of them; and some that others change, too.
+/// The images that only one worker changes, and what it knows about them; and images that other workers change as well.
 pub(super) struct Life {
     random: StdRng,
     common: Vec<String>,
     images: BTreeMap<String, Value>,
-    /// The last versions of those that are gone.
+    /// The last versions of deleted images.
     deleted: BTreeMap<String, Value>,
     pending: Option<Pending>,
     answered: usize,
@@ -55,7 +55,7 @@ impl Life {
         &self.deleted
     }
 
-    /// The images that must be there.
+    /// Returns the images that must exist.
     pub(super) fn known(&self) -> impl Iterator<Item = String> {
         self.images.keys().cloned()
     }
@@ -80,7 +80,7 @@ impl Life {
         self.answer()
     }
 
-    /// Changes an image that others change, too.
+    /// Changes an image that other workers change as well.
     async fn share(&mut self, client: &Client) -> Step {
         let uuid = &self.common[self.random.random_range(0..self.common.len())];
         let path = format!("/images/{uuid}/acl");
@@ -149,7 +149,7 @@ impl Life {
         self.deleted.insert(uuid.to_owned(), version);
     }
 
-    /// Finds out what became of the change without an answer.
+    /// Finds out whether the change without an answer was made.
     pub(super) async fn settle(&mut self, client: &Client) {
         let Some(pending) = self.pending.take() else { return };
         let image = async |uuid: &str| {

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What is on disk in the end.
+//! The files on disk at the end.
 
 use std::collections::BTreeSet;
 
@@ -11,8 +11,9 @@ use coal::Datacenter;
 use super::ledger::Ledger;
 use crate::support::{files_below, image_file, is_copy_of};
 
-/// Checks that there are the files of the images, perhaps those of images whose delete was interrupted, an archive of
-/// manifests, the server's lock, and nothing else but copies for the archive of images that were never made.
+/// Checks that the disk contains the files of the images, an archive of manifests and the server's lock. It may also contain the
+/// files of images whose deletion was interrupted, and copies for the archive of images that were never created, but nothing
+/// else.
 pub(super) fn assert_only_what_is_named(datacenter: &Datacenter, ledger: &Ledger) {
     let base = datacenter.local_dir();
     let mut found: BTreeSet<_> = files_below(&base).into_iter().collect();

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What is known of every image, and whether the service agrees.
+//! What is known about every image, and whether the service agrees.
 
 use std::collections::BTreeMap;
 
@@ -19,14 +19,14 @@ pub(super) enum Change {
     Delete,
 }
 
-/// What is known of an image: what was acknowledged, and the one change that may have been made or not.
+/// What is known about an image: the acknowledged changes, and one change that may or may not have been made.
 #[derive(Debug, Clone)]
 pub(super) struct Record {
     pub(super) uuid: String,
     file: Option<TestFile>,
     is_active: bool,
     is_deleted: bool,
-    /// Its delete was interrupted: nobody removed its file.
+    /// Its deletion was interrupted, so its file may still exist.
     is_orphaned: bool,
     pending: Option<Change>,
 }
@@ -37,7 +37,7 @@ impl Record {
         Record { uuid, file, is_active: false, is_deleted: false, is_orphaned: false, pending }
     }
 
-    /// Notes a change that was answered, or seen.
+    /// Records a change that was acknowledged or observed.
     pub(super) fn acknowledge(&mut self, change: Change) {
         match change {
             Change::File(file) => self.file = Some(file),
@@ -46,27 +46,27 @@ impl Record {
         }
     }
 
-    /// Notes a change that was not answered.
+    /// Records a change without an answer.
     pub(super) fn suspect(&mut self, change: Change) {
         self.pending = Some(change);
     }
 
-    /// Whether there is a change that may have been made or not.
+    /// Returns whether there is a change that may or may not have been made.
     pub(super) fn is_pending(&self) -> bool {
         self.pending.is_some()
     }
 
-    /// Whether there must be a file of this image on disk.
+    /// Returns whether a file of this image must exist on disk.
     pub(super) fn has_file(&self) -> bool {
         self.file.is_some() && !self.is_deleted
     }
 
-    /// Whether there may be one although there is no image.
+    /// Returns whether a file may exist although the image does not.
     pub(super) fn may_have_left_a_file(&self) -> bool {
         self.is_orphaned
     }
 
-    /// Finds out whether the pending change was made; true if so.
+    /// Finds out whether the pending change was made. Returns `true` if it was.
     async fn settle(&mut self, client: &Client) -> bool {
         let Some(change) = self.pending.take() else { return false };
         let answer = client.image(&self.uuid).await.unwrap();
@@ -83,7 +83,7 @@ impl Record {
         is_made
     }
 
-    /// Checks that the service has what is known, and bytes that are what the manifest says and what was sent.
+    /// Checks that the service agrees with the record, and that the bytes match the manifest and the upload.
     async fn check(&self, client: &Client) {
         let answer = client.image(&self.uuid).await.unwrap();
         if self.is_deleted {
@@ -100,18 +100,18 @@ impl Record {
     }
 }
 
-/// All images, and what became of changes that were interrupted.
+/// All images, and the results of interrupted changes.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     records: BTreeMap<String, Record>,
-    /// Those of the latest round.
+    /// The images of the latest round.
     latest: Vec<String>,
     uploads: [usize; 2],
     others: [usize; 2],
 }
 
 impl Ledger {
-    /// Up to half of `count` images that take another file, and `None` for each new one.
+    /// Draws `count` images for a round: about half are existing images that can take another file, the others are new (`None`).
     pub(super) fn draw(&mut self, random: &mut StdRng, count: usize) -> Vec<Option<Record>> {
         let mut open: Vec<_> =
             self.records.values().filter(|known| !known.is_active && !known.is_deleted).cloned().collect();
@@ -122,7 +122,7 @@ impl Ledger {
         (0..count).map(|_| draw()).collect()
     }
 
-    /// Takes what became of a round's images.
+    /// Adds the records of a round's images.
     pub(super) fn add(&mut self, records: Vec<Option<Record>>) {
         self.latest.clear();
         for record in records.into_iter().flatten() {
@@ -131,12 +131,12 @@ impl Ledger {
         }
     }
 
-    /// How many uploads got no answer.
+    /// Returns the number of uploads without an answer.
     pub(super) fn interrupted_uploads(&self) -> usize {
         self.uploads.iter().sum()
     }
 
-    /// Finds out what became of the latest round's interrupted changes, and checks its images.
+    /// Finds out the results of the latest round's interrupted changes, and checks its images.
     pub(super) async fn settle(&mut self, client: &Client) {
         for uuid in &self.latest {
             let Some(record) = self.records.get_mut(uuid) else { continue };
@@ -151,7 +151,7 @@ impl Ledger {
         }
     }
 
-    /// Checks every image, and that those of which nothing is known have no file.
+    /// Checks every image, and that images without a record have no file.
     pub(super) async fn check_all(&self, client: &Client) {
         for record in self.records.values() {
             record.check(client).await;

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What is done to an image in one round, until the process is killed.
+//! The changes of an image in one round, until the process is killed.
 
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -12,11 +12,11 @@ use crate::support::{Answer, Client, TestFile};
 
 const MIB: usize = 1 << 20;
 
-/// Something took too long on a busy machine: nobody knows whether the change was made. How many changes must have been
-/// acknowledged in the end is for the ledger.
+/// On a busy machine an operation may take too long; then it is unknown whether the change was made. The ledger checks that
+/// enough changes were acknowledged in the end.
 const SLOW: u16 = 503;
 
-/// What is to be done with an image after its creation.
+/// The changes of an image after its creation.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plan {
     file: TestFile,
@@ -26,7 +26,7 @@ pub(super) struct Plan {
 
 impl Plan {
     pub(super) fn random(random: &mut StdRng) -> Plan {
-        // Large files are mostly met while bytes arrive, small ones while they are published.
+        // Kills mostly meet large files while bytes arrive, and small ones while they are published.
         let size = if random.random_bool(0.5) {
             random.random_range(MIB..8 * MIB)
         } else {
@@ -37,8 +37,8 @@ impl Plan {
     }
 }
 
-/// Carries a plan out, on a new image unless there is one, up to the first change without an answer. `None` when not
-/// even the image's UUID became known.
+/// Carries out a plan up to the first change without an answer, on an existing or a new image. Returns `None` if not even the
+/// UUID of the image became known.
 pub(super) async fn live(client: &Client, record: Option<Record>, plan: Plan) -> Option<Record> {
     let mut record = match record {
         Some(record) => record,

@@ -15,12 +15,12 @@ use crate::support::{
 const OLD: TestFile = TestFile { seed: 1, size: 100_000 };
 const NEW: TestFile = TestFile { seed: 2, size: 200_000 };
 
-/// An image without a file, and one with `OLD`.
+/// Creates an image without a file, and one with `OLD`.
 async fn images(client: &Client) -> [String; 2] {
     [client.created().await, client.uploaded(OLD).await]
 }
 
-/// Uploads `NEW` and kills the process when Moray has met its fault.
+/// Uploads `NEW`, and kills the process after the fault has applied to Moray.
 async fn kill_in_upload(datacenter: &Datacenter, uuid: &str, fault: Fault) {
     let faults = datacenter.moray().faults();
     let met = faults.applied();
@@ -31,11 +31,11 @@ async fn kill_in_upload(datacenter: &Datacenter, uuid: &str, fault: Fault) {
         datacenter.kill_imgapi().await;
     };
     let (answer, ()) = tokio::join!(client.upload(uuid, NEW), kill);
-    // The process may have been fast enough to say that it does not know; it must not have claimed success.
+    // The process may have had time to answer that the outcome is unknown. It must not have reported success.
     assert!(answer.is_err() || answer.is_ok_and(|answer| answer.status == 503));
 }
 
-/// The complete file that the killed process left for the sweep.
+/// Returns whether the killed process left the complete file for the sweep.
 fn staged(datacenter: &Datacenter, uuid: &str) -> bool {
     let name = format!("{uuid}.file0.{}", NEW.sha1());
     incoming(datacenter).join(name).exists()
@@ -49,7 +49,7 @@ async fn killed_while_the_record_is_changed_the_image_has_the_bytes_it_names() {
     for (uuid, old) in [(&empty, None), (&full, Some(OLD))] {
         kill_in_upload(&datacenter, uuid, Fault::Stall).await;
         assert!(staged(&datacenter, uuid));
-        // From here on Moray may make the change, or find that nobody waits for it any more.
+        // From now on Moray may make the change, or notice that its client is gone.
         datacenter.moray().faults().clear();
         datacenter.restart_imgapi().await.unwrap();
         wait_until_swept(&datacenter).await;
@@ -87,7 +87,7 @@ async fn killed_after_the_record_was_changed_the_file_is_taken_up() {
         assert!(staged(&datacenter, &uuid));
         datacenter.moray().faults().clear();
         datacenter.restart_imgapi().await.unwrap();
-        // Before the sweep as well as after it.
+        // The file is available before the sweep and after it.
         client.assert_holds(&uuid, NEW).await;
         wait_until_swept(&datacenter).await;
         client.assert_holds(&uuid, NEW).await;
@@ -95,7 +95,7 @@ async fn killed_after_the_record_was_changed_the_file_is_taken_up() {
     }
 }
 
-/// The sweep of the start finds Moray away, and must not judge without it.
+/// Moray is unavailable for the first sweep, which must not decide without it.
 #[tokio::test]
 async fn a_start_without_moray_loses_no_file_that_a_record_names() {
     let mut datacenter = start_datacenter().await;
@@ -114,7 +114,7 @@ async fn a_start_without_moray_loses_no_file_that_a_record_names() {
     })
     .await;
     client.assert_holds(&uuid, NEW).await;
-    // The next start is the next sweep.
+    // The next start does the next sweep.
     datacenter.restart_imgapi().await.unwrap();
     wait_until_swept(&datacenter).await;
     client.assert_holds(&uuid, NEW).await;

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Bodies of CreateImage that are no manifest, or not in the encoding they claim to be in.
+//! Bodies of CreateImage that are not manifests, or are not in their claimed encoding.
 
 use std::io::Write;
 
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{Case, Images};
 use crate::support::raw::Exchange;
 
-/// Members of a manifest, each of which must have a type of its own.
+/// Members of a manifest, each of which must have a certain type.
 const MEMBERS: [&str; 24] = [
     "v",
     "uuid",
@@ -41,7 +41,7 @@ const MEMBERS: [&str; 24] = [
     "image_size",
 ];
 
-/// Values that are wrong for most members. Some are right for some.
+/// Returns values that are wrong for most members, and right for some.
 fn values() -> Vec<Value> {
     let mut deep = json!(1);
     for _ in 0..60 {
@@ -62,7 +62,7 @@ fn values() -> Vec<Value> {
     ]
 }
 
-/// Texts that are no JSON object.
+/// Texts that are not JSON objects.
 const TEXTS: [&str; 24] = [
     "",
     " ",
@@ -117,7 +117,7 @@ pub(super) fn cases(images: &Images) -> Vec<Case> {
     cases.push(post("/images", "", manifest().to_string().as_bytes()));
     cases.extend(wrong_bytes().into_iter().map(|bytes| post("/images", JSON, &bytes)));
     cases.extend(wrong_encodings());
-    // An action without parameters reads its body all the same.
+    // An action without parameters still reads its body.
     let activate = format!("/images/{}?action=activate", images.open);
     cases.extend(TEXTS.map(|text| post(&activate, JSON, text.as_bytes())));
     cases
@@ -158,7 +158,7 @@ fn wrong_members() -> Vec<Case> {
     cases
 }
 
-/// Bytes that are no text, and texts that only a careless parser would survive.
+/// Returns bytes that are not text, and texts that a careless parser would not survive.
 fn wrong_bytes() -> Vec<Vec<u8>> {
     let with_name = |name: &[u8]| [b"{\"name\":\"", name, b"\"}"].concat();
     vec![

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Bodies whose framing is broken, and requests that come in very small pieces.
+//! Bodies with broken framing, and requests that arrive in very small pieces.
 
 use super::{Case, Images};
 use crate::support::raw::Exchange;

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Request lines and headers that HTTP does not allow, or not here; and bytes that are no HTTP at all.
+//! Request lines and headers that HTTP, or this server, does not allow; and bytes that are not HTTP.
 
 use rand::{Rng, RngExt};
 
@@ -10,7 +10,7 @@ use super::{Case, Images, routes};
 use crate::support::randomness;
 use crate::support::raw::Exchange;
 
-/// Wrong lines in the place of `METHOD TARGET HTTP/1.1`.
+/// Wrong lines instead of `METHOD TARGET HTTP/1.1`.
 const LINES: [&str; 11] = [
     "{method} {target}",
     "{method} {target} HTTP/9.9",
@@ -46,7 +46,7 @@ const HEADERS: [&str; 17] = [
     "Accept-Version: ~99",
 ];
 
-/// Bytes that some other protocol begins with.
+/// The first bytes of other protocols.
 const OTHER_PROTOCOLS: [&[u8]; 12] = [
     b"GET /ping\r\n",
     b"GET /ping\r\n\r\n",
@@ -108,7 +108,7 @@ fn large(method: &str, target: &str) -> Vec<Case> {
     ]
 }
 
-/// Methods that no route has, or another one.
+/// Requests with a method that no route, or only another route, has.
 fn wrong_methods(images: &Images) -> Vec<Case> {
     let open = &images.open;
     let targets =

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Several things wrong at once, put together at random from a seed.
+//! Requests with several errors, combined at random from a seed.
 
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -69,11 +69,11 @@ const HEADERS: [&str; 18] = [
 
 const BODIES: [&str; 8] = ["", "{", "[]", "{\"owner\":{}}", "name=a&name=b", "--X--", "\0\u{ff}", "null"];
 
-/// `count` cases. Some may be right by chance, and some ask for what is not an error.
+/// Returns `count` cases. Some may be valid by chance, or have no error at all.
 pub(super) fn cases(images: &Images, count: usize) -> Vec<Case> {
     let mut random = randomness(2);
     let routes = routes(images);
-    // A download or a deletion may well succeed with nonsense around it; nothing here is to be deleted.
+    // A download or a deletion may succeed although other parts are nonsense, and nothing may be deleted here.
     let routes: Vec<_> = routes.iter().filter(|(method, _)| !["DELETE", "HEAD"].contains(method)).collect();
     (0..count)
         .map(|number| {

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Valid requests with some of their bytes changed, at random from a seed.
+//! Valid requests with some changed bytes, at random from a seed.
 
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -12,7 +12,7 @@ use super::{Case, Images};
 use crate::support::randomness;
 use crate::support::raw::Exchange;
 
-/// Bytes that mean something to a parser.
+/// Bytes that are significant to a parser.
 const TOKENS: [&[u8]; 20] = [
     b"\r\n",
     b"\r\n\r\n",
@@ -49,7 +49,7 @@ pub(super) fn cases(images: &Images, count: usize) -> Vec<Case> {
     (0..count).map(&mut case).collect()
 }
 
-/// Requests that are right as they stand.
+/// Returns valid requests.
 fn valid(images: &Images) -> Vec<Vec<u8>> {
     let Images { open, active } = images;
     let owner = "930896af-bf8c-48d4-885c-6573a94b1853";

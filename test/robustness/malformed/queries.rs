@@ -2,16 +2,16 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Paths and parameters that mean nothing.
+//! Invalid paths and parameters.
 
 use super::{Case, Images};
 use crate::support::raw::Exchange;
 
-/// Parameters of ListImages that may be given once.
+/// Parameters of ListImages that may occur only once.
 const SINGLE: [&str; 11] =
     ["account", "owner", "name", "version", "os", "type", "state", "public", "sort", "limit", "marker"];
 
-/// Values that no ListImages parameter of that name has.
+/// Values that are invalid for the ListImages parameter of that name.
 const LIST_VALUES: [&str; 24] = [
     "limit=-1",
     "limit=1.5",
@@ -39,7 +39,7 @@ const LIST_VALUES: [&str; 24] = [
     "tag.a[b]=1",
 ];
 
-/// What is no UUID.
+/// Texts that are not UUIDs.
 const NO_UUIDS: [&str; 14] = [
     "x",
     "C58161C0-2547-11E2-A75E-9FDCA1940570",
@@ -59,7 +59,7 @@ const NO_UUIDS: [&str; 14] = [
 
 const BAD_ESCAPES: [&str; 7] = ["%", "%2", "%zz", "%ff", "%c3%28", "a%", "%u0041"];
 
-/// Rests of a path that begins with `/images/`, with methods.
+/// Methods and rests of paths that begin with `/images/`.
 const IMAGE_ROUTES: [(&str, &str); 6] = [
     ("GET", ""),
     ("POST", "?action=activate"),
@@ -98,7 +98,7 @@ fn listing() -> Vec<String> {
     queries.into_iter().map(|query| format!("GET /images?{query}")).collect()
 }
 
-/// Accounts that are none, on every route that checks it: to a list such an account is one that owns nothing.
+/// Returns requests with invalid accounts, on every route that checks them. A list treats such an account as one without images.
 fn accounts(images: &Images) -> Vec<String> {
     let Images { open, active } = images;
     let targets = [
@@ -121,7 +121,7 @@ fn accounts(images: &Images) -> Vec<String> {
     targets.iter().flat_map(|target| values.iter().map(move |value| format!("{target}{value}"))).collect()
 }
 
-/// Actions that are unknown, not there, or not for this image.
+/// Returns requests with actions that are unknown, missing, or not possible for this image.
 fn actions(images: &Images) -> Vec<String> {
     let Images { open, active } = images;
     let queries = [

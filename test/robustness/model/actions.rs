@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The requests of which a random one is sent.
+//! The requests, of which a random one is sent.
 
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::world::{Known, World, file};
 
-/// What requests are for.
+/// Names of all kinds of requests.
 pub(super) const ALL: [&str; 14] = [
     "activate",
     "clone",
@@ -30,17 +30,17 @@ pub(super) const ALL: [&str; 14] = [
     "upload",
 ];
 
-/// With so many images, fewer are made.
+/// With this many images, fewer are created.
 const MOST_IMAGES: usize = 12;
 
-/// One in so many images may have its file on the first server's disk.
+/// One in this many images may have its file on the first server's disk.
 const LOCAL: u32 = 3;
 
-/// Sends one of the requests.
+/// Sends a random request.
 pub(super) async fn act(world: &World, random: &mut StdRng) {
     let number = random.random_range(0..usize::MAX);
     let which = random.random_range(0..20);
-    // Few images, so that requests meet each other.
+    // There are only a few images, so that requests affect each other.
     let creates = which < 4 && (world.count() < MOST_IMAGES || random.random_ratio(1, 5));
     let Some((uuid, known)) = world.any(number).filter(|_| !creates) else {
         return create(world, random).await;
@@ -76,7 +76,7 @@ pub(super) async fn act(world: &World, random: &mut StdRng) {
     }
 }
 
-/// CreateImage, or AdminImportImage, with an origin of the same owner in half of the cases.
+/// CreateImage or AdminImportImage. In half of the cases the image gets an origin of the same owner.
 async fn create(world: &World, random: &mut StdRng) {
     let (account, is_local) = (random.random_range(0..2), random.random_ratio(1, LOCAL));
     let mut manifest = json!({
@@ -103,7 +103,7 @@ async fn create(world: &World, random: &mut StdRng) {
 }
 
 async fn upload(world: &World, random: &mut StdRng, server: usize, uuid: &str, known: &Known) {
-    // The same few files again and again: equal bytes at the same time are the interesting case.
+    // The same few files are used again, because equal bytes at the same time are the interesting case.
     let file = file(random.random_range(0..6) * 7919);
     known.files.lock().unwrap().insert(file.sha1());
     let storage = if known.is_local && random.random_bool(0.5) { "local" } else { "manta" };
@@ -127,7 +127,7 @@ async fn download(world: &World, server: usize, uuid: &str) {
 async fn rename(world: &World, server: usize, uuid: &str, known: Known) {
     let new = Uuid::new_v4().to_string();
     world.note(uuid, |known| known.may_be_gone = true);
-    // It is not known what comes of a request without an answer.
+    // The result of a request without an answer is unknown.
     world.add(&new, Known { may_be_gone: true, ..known });
     let request = world.request(server, Method::POST, &format!("/images/{uuid}?action=update"));
     world.send("rename", request.json(&json!({"uuid": new}))).await;
@@ -148,14 +148,14 @@ async fn activate(world: &World, server: usize, uuid: &str) {
     }
 }
 
-/// AddImageAcl for the other account, which then makes a clone, if the image is active by now.
+/// AddImageAcl for the other account. If the image is active, that account then clones it.
 async fn share_and_clone(world: &World, server: usize, uuid: &str, known: &Known) {
     let other = 1 - known.account;
     activate(world, server, uuid).await;
     let acl = world.request(server, Method::POST, &format!("/images/{uuid}/acl"));
     world.send("share", acl.json(&json!([world.accounts[other]]))).await;
     let path = format!("/images/{uuid}/clone?account={}", world.accounts[other]);
-    // An origin may be on the disk of the first server.
+    // The origin may be on the disk of the first server.
     let Some(answer) = world.send("clone", world.request(0, Method::POST, &path)).await else { return };
     if answer.is_success() {
         let known = Known { account: other, may_be_gone: false, ..known.clone() };

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Two servers, the images that were made through them, and what must be true of these.
+//! Two servers, the images that were created through them, and what must be true of these images.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -14,18 +14,19 @@ use sha1::{Digest, Sha1};
 
 use crate::support::{PATIENCE, Remote, TestFile, wait_for};
 
-/// What is known of an image.
+/// What is known about an image.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Known {
-    /// Whose it is.
+    /// Index of its owner.
     pub(super) account: usize,
-    /// Only the first server is asked to change it, because its file may be on that server's disk.
+    /// Only the first server may change it, because its file may be on that server's disk.
     pub(super) is_local: bool,
-    /// SHA-1 of each file that somebody began to upload to it, or to the image that it was before, or was cloned from.
+    /// SHA-1 of each file whose upload to the image has begun, including uploads under its former UUID and to the image it was
+    /// cloned from.
     pub(super) files: Arc<Mutex<BTreeSet<String>>>,
     /// Whether an activation was acknowledged.
     pub(super) is_active: bool,
-    /// Whether somebody has tried to delete it, or to give it another UUID.
+    /// Whether a request has tried to delete it, or to change its UUID.
     pub(super) may_be_gone: bool,
 }
 
@@ -35,7 +36,7 @@ pub(super) struct World {
     /// UUIDs of two accounts.
     pub(super) accounts: [String; 2],
     images: Mutex<BTreeMap<String, Known>>,
-    /// How often each kind of request was a success.
+    /// Number of successes of each kind of request.
     done: Mutex<BTreeMap<&'static str, usize>>,
     /// Whether a server may be killed, so that a request may have no answer.
     is_killed: bool,
@@ -71,7 +72,7 @@ impl World {
         }
     }
 
-    /// The same after the first server has been started again.
+    /// Returns the world after a restart of the first server.
     pub(super) fn moved_to(mut self, datacenter: &Datacenter) -> World {
         self.urls[0] = datacenter.imgapi_url().unwrap();
         self
@@ -81,8 +82,8 @@ impl World {
         self.http.request(method, format!("{}{path}", self.urls[server]))
     }
 
-    /// Sends a request; `None` when a kill has left it without an answer. What is wrong is never the server's fault, but for a
-    /// backend that is away.
+    /// Sends a request. Returns `None` if it has no answer because of a kill. The only server errors allowed are those of an
+    /// unavailable backend.
     pub(super) async fn send(&self, what: &'static str, request: RequestBuilder) -> Option<Answer> {
         let sent = async {
             let response = request.send().await?;
@@ -106,7 +107,7 @@ impl World {
         }
     }
 
-    /// How often each kind of request was a success.
+    /// Returns the number of successes of each kind of request.
     pub(super) fn done(&self) -> BTreeMap<&'static str, usize> {
         self.done.lock().unwrap().clone()
     }
@@ -123,14 +124,14 @@ impl World {
         self.images.lock().unwrap().len()
     }
 
-    /// One of the images, by a random number.
+    /// Returns one of the images, selected by a random number.
     pub(super) fn any(&self, number: usize) -> Option<(String, Known)> {
         let images = self.images.lock().unwrap();
         let count = images.len().max(1);
         images.iter().nth(number % count).map(|(uuid, known)| (uuid.clone(), known.clone()))
     }
 
-    /// Everything that a record says must be true; once both servers show the same.
+    /// Waits until both servers return the same, then checks that everything in the records is true.
     pub(super) async fn check(&self) {
         let list = wait_for("the same through both", PATIENCE, async || {
             let (one, other) = (self.list(0).await, self.list(1).await);
@@ -151,7 +152,7 @@ impl World {
         }
     }
 
-    /// Its owner sees it as it should be, somebody else does not, and the bytes of its file are those that the record names.
+    /// Checks that the owner sees the image and another account does not, and that the bytes of its file match the record.
     async fn check_image(&self, image: &Value, known: &Known) {
         let uuid = text(image, "uuid");
         assert!(!known.is_active || image["state"] == "active", "{image}");
@@ -171,7 +172,7 @@ impl World {
         }
     }
 
-    /// What is in Manta is what records name.
+    /// Checks that Manta contains exactly the files that records name.
     pub(super) async fn check_remote(&self, remote: &Remote) {
         wait_for("only files with a record in Manta", PATIENCE, async || {
             let mut named = BTreeSet::new();
@@ -203,7 +204,7 @@ fn text(value: &Value, member: &str) -> String {
     value[member].as_str().unwrap_or_else(|| panic!("{member}: {value}")).to_owned()
 }
 
-/// A small file that follows from a number.
+/// Returns a small file that is determined by a number.
 pub(super) fn file(seed: u64) -> TestFile {
     TestFile { seed, size: 1 + usize::try_from(seed % 40_000).unwrap() }
 }

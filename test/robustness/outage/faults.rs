@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Backends that are there and do not work.
+//! Backends that can be reached but do not work.
 
 use coal::moray::{Fault, FaultRule};
 use coal::ufds::UfdsFault;
@@ -17,7 +17,7 @@ async fn assert_unavailable(target: &Target, kind: Kind) {
     assert!(answer.took < ANSWERED_WITHIN, "{kind:?} took {:?}", answer.took);
 }
 
-/// Every kind of request is answered rightly within the time, or at once if it was not affected.
+/// Checks that every kind of request gets a right answer within the time limit, or at once if it was not affected.
 async fn assert_heals(target: &Target) {
     for kind in KINDS {
         wait_for("a right answer", HEALED_WITHIN, async || match target.ask(kind).await {
@@ -52,7 +52,7 @@ async fn an_answer_that_breaks_off_is_no_answer() {
     let mut datacenter = start_datacenter().await;
     let target = Target::make(&datacenter).await;
     datacenter.moray().faults().set(FaultRule::new(Fault::ErrorAfterData).method("findObjects"));
-    // What is in memory does not break off; a new process has nothing there.
+    // The replica of the old process is complete; a new process has to load one.
     datacenter.restart_imgapi().await.unwrap();
     assert_unavailable(&target, Kind::List).await;
     datacenter.moray().faults().clear();
@@ -64,7 +64,7 @@ async fn a_moray_that_stalls_costs_a_deadline_and_no_more() {
     let datacenter = start_datacenter().await;
     let target = Target::make(&datacenter).await;
     datacenter.moray().faults().set(FaultRule::new(Fault::Stall).method("getObject"));
-    // What is known need not be asked for.
+    // A read of a known image does not need Moray.
     let unknown = Client::new(&datacenter).activate("4b9b5c3a-2547-11e2-a75e-9fdca1940570").await.unwrap();
     assert_eq!(unknown.outcome(), (503, "ServiceUnavailableError".to_owned()));
     assert!(unknown.took < ANSWERED_WITHIN, "it took {:?}", unknown.took);

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Requests of every kind from several tasks at once, and what came of them.
+//! Concurrent requests of every kind from several tasks, and their answers.
 
 use std::sync::Arc;
 
@@ -25,23 +25,23 @@ pub(super) enum Kind {
     Upload,
 }
 
-/// All of them.
+/// All kinds of requests.
 pub(super) const KINDS: [Kind; 6] =
     [Kind::Ping, Kind::List, Kind::Get, Kind::Download, Kind::Create, Kind::Upload];
 
 impl Kind {
-    /// Whether the answer needs Moray once the images are in memory: what changes something does.
+    /// Returns whether the answer needs Moray after the replica is loaded. Only changes do.
     pub(super) fn needs_moray(self) -> bool {
         matches!(self, Kind::Create | Kind::Upload)
     }
 
-    /// Whether the answer needs UFDS.
+    /// Returns whether the answer needs UFDS.
     pub(super) fn needs_ufds(self) -> bool {
         self == Kind::Create
     }
 }
 
-/// What requests are made about: an active image with `FILE`, and one that takes uploads.
+/// The images of the requests: an active one with `FILE`, and one that accepts uploads.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     pub(super) client: Client,
@@ -57,7 +57,7 @@ impl Target {
         Target { client, active, open }
     }
 
-    /// One request. A connection that breaks is a failure at any time: only backends go away here.
+    /// Sends one request. A broken connection is always a failure, because only backends fail here.
     pub(super) async fn ask(&self, kind: Kind) -> Answer {
         let client = &self.client;
         let answer = match kind {
@@ -71,7 +71,7 @@ impl Target {
         answer.unwrap_or_else(|error| panic!("{kind:?}: {error:?}"))
     }
 
-    /// Whether a successful answer is the right one.
+    /// Returns whether a successful answer is right.
     pub(super) fn is_right(&self, kind: Kind, answer: &Answer) -> bool {
         let json = answer.json();
         answer.status == 200
@@ -86,7 +86,7 @@ impl Target {
     }
 }
 
-/// Tasks that ask without a pause, two for each kind, until this is dropped.
+/// Tasks that send requests without a pause, two for each kind, until this is dropped.
 pub(super) struct Load {
     target: Arc<Target>,
     answers: mpsc::Receiver<(Kind, Answer)>,
@@ -105,7 +105,7 @@ impl Load {
         Load { target, answers, _tasks: tasks }
     }
 
-    /// The next answer, and whether it is right. A task that fails ends its kind, and so the wait for it.
+    /// Returns the next answer, and whether it is right. A task that fails ends its kind, so this wait fails.
     pub(super) async fn next(&mut self) -> (Kind, Answer, bool) {
         let next = tokio::time::timeout(super::ANSWERED_WITHIN, self.answers.recv()).await;
         let (kind, answer) = next.unwrap().unwrap();

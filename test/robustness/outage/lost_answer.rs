@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Writes that Moray makes and whose answer is lost: nobody knows, and still nothing may be wrong.
+//! Writes that Moray does but whose answer is lost. Their outcome is unknown, but nothing may be wrong.
 
 use coal::Datacenter;
 use coal::moray::{Fault, FaultRule};
@@ -12,15 +12,15 @@ use crate::support::{Answer, Client, TestFile, files_below, image_file, start_da
 const OLD: TestFile = TestFile { seed: 1, size: 100_000 };
 const NEW: TestFile = TestFile { seed: 2, size: 200_000 };
 
-/// The ways in which an answer is lost: between Moray and its client, and between Moray and its database.
+/// The ways of losing an answer: between Moray and its client, and between Moray and its database.
 const LOSSES: [Fault; 2] = [Fault::HangUpAfterWrite, Fault::DatabaseLostAfterWrite];
 
-/// The answer to the next change of Moray is lost, and to the attempts to repeat it.
+/// Loses the answers to the next change in Moray and to its repetitions.
 fn lose_answers(datacenter: &Datacenter, loss: Fault, method: &str) {
     datacenter.moray().faults().set(FaultRule::new(loss).method(method));
 }
 
-/// Either the client is told that it is done, or that it may not be.
+/// Checks that the client was told that the change was made, or that this is unknown.
 fn assert_honest(answer: &Answer) {
     let is_honest = answer.is_success() || answer.outcome() == (503, "ServiceUnavailableError".to_owned());
     assert!(is_honest, "{:?}", answer.outcome());
@@ -38,7 +38,7 @@ async fn an_upload_whose_put_is_not_answered_is_whole() {
             let answer = client.upload(&uuid, NEW).await.unwrap();
             assert_honest(&answer);
             datacenter.moray().faults().clear();
-            // The record was changed, so it is the new file that must be there, whoever asks and when.
+            // The record was changed, so every later request must return the new file.
             client.assert_holds(&uuid, NEW).await;
             uuids.push(uuid);
         }
@@ -79,7 +79,7 @@ async fn an_upload_whose_put_is_not_made_leaves_the_old_file() {
 
 #[tokio::test]
 async fn a_put_that_is_made_after_the_sweep_names_no_bytes_that_are_gone() {
-    /// Reads after the put is let go: far more than Moray needs to come to it.
+    /// Number of reads after the put is released: far more than Moray needs to process it.
     const READS: usize = 50;
     let mut datacenter = start_datacenter().await;
     let client = Client::new(&datacenter);
@@ -135,7 +135,7 @@ async fn a_delete_that_is_not_answered_leaves_no_image_without_its_bytes() {
         lose_answers(&datacenter, loss, "batch");
         let answer = client.delete(&uuid).await.unwrap();
         datacenter.moray().faults().clear();
-        // The image is gone, and a repeated delete finds it so.
+        // The image is deleted, and a repeated delete finds that out.
         let is_honest = [204, 404, 503].contains(&answer.status);
         assert!(is_honest, "{:?}", answer.outcome());
         assert_eq!(client.image(&uuid).await.unwrap().status, 404);

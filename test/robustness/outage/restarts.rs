@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Backends stopped and started again under load.
+//! Backends that are stopped and started again under load.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -13,10 +13,10 @@ use super::load::{KINDS, Kind, Load, Target};
 use super::{ANSWERED_WITHIN, HEALED_WITHIN};
 use crate::support::{Client, start_asking_for_owners, start_datacenter, wait_until_swept};
 
-/// How many answers of each kind are looked at before, during and after an outage.
+/// Number of answers of each kind to check before, during and after an outage.
 const ENOUGH: usize = 6;
 
-/// Takes answers until there are enough of every kind, and gives each to `check`.
+/// Takes answers until there are enough of every kind, and passes each to `check`.
 async fn take_enough(load: &mut Load, mut check: impl FnMut(Kind, &crate::support::Answer, bool)) {
     let mut counts = BTreeMap::new();
     while KINDS.iter().any(|kind| counts.get(kind).is_none_or(|count| *count < ENOUGH)) {
@@ -30,11 +30,11 @@ fn assert_right(kind: Kind, answer: &crate::support::Answer, is_right: bool) {
     assert!(is_right, "{kind:?}: {:?}", answer.outcome());
 }
 
-/// Answers of one kind that can have been right before a backend went and be seen after: one that waits to be taken,
-/// and one of each of the two tasks.
+/// Maximum number of right answers of one kind that belong to the time before the outage: one that waits to be taken, and one of
+/// each of the two tasks.
 const ON_THEIR_WAY: usize = 3;
 
-/// Takes answers while a backend is away. What `needs` it is unavailable, once requests of before are through.
+/// Takes answers while a backend is unavailable. After the earlier requests, all kinds that need the backend must fail.
 async fn watch_outage(load: &mut Load, needs: fn(Kind) -> bool) {
     let mut unavailable = BTreeMap::new();
     let mut right = BTreeMap::new();
@@ -56,7 +56,7 @@ async fn watch_outage(load: &mut Load, needs: fn(Kind) -> bool) {
     }
 }
 
-/// Waits until every kind is answered rightly, in time.
+/// Waits until every kind gets right answers, within the time limit.
 async fn watch_healing(load: &mut Load) {
     let back = Instant::now();
     let mut right = BTreeSet::new();
@@ -76,7 +76,7 @@ async fn watch_healing(load: &mut Load) {
     }
 }
 
-/// What was asked before the return may still fail after it; from here on nothing may.
+/// A request from before the return may still fail after it. Later requests must not fail.
 async fn watch_aftermath(load: &mut Load, datacenter: &Datacenter, pid: Option<u32>) {
     for _ in 0..2 * KINDS.len() {
         load.next().await;

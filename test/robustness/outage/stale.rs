@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What is told of images while Moray is away.
+//! Answers about images while Moray is unavailable.
 
 use coal::moray::Fault;
 use serde_json::json;
@@ -10,7 +10,7 @@ use serde_json::json;
 use super::load::{FILE, Target};
 use crate::support::{Answer, PATIENCE, start_datacenter, wait_for};
 
-/// Asks until the answer says that it is stale.
+/// Sends requests until the answer says that it is stale.
 async fn stale(target: &Target, path: &str) -> Answer {
     wait_for("a stale answer", PATIENCE, async || {
         let answer = target.client.get(path).await.unwrap();
@@ -33,7 +33,7 @@ async fn reads_go_on_from_memory_and_say_so() {
     assert_eq!(stale(&target, &format!("/images/{active}")).await.body, image.body);
     assert_eq!(stale(&target, "/images?state=all").await.body, list.body);
     assert_eq!(stale(&target, &format!("/images/{active}/file")).await.body, FILE.bytes());
-    // Whether there is such an image nobody knows now, nor what the file of this one is.
+    // It is unknown now whether the first image exists, and what file the second one has.
     for path in ["/images/3560c262-fc65-0242-a446-7c6d1fb482e3".to_owned(), format!("/images/{open}/file")] {
         let answer = target.client.get(&path).await.unwrap();
         assert_eq!(answer.outcome(), (503, "ServiceUnavailableError".to_owned()), "{path}");

@@ -12,10 +12,10 @@ use sha1::{Digest, Sha1};
 
 use super::TestFile;
 
-/// No answer may take this long, whatever is wrong: a request that hangs is a failure.
+/// Time limit of an answer. A request that hangs is a failure.
 const LIMIT: Duration = Duration::from_secs(100);
 
-/// A client that makes a connection for every request, so that none meets a connection that died with a process.
+/// A client that opens a connection for every request, so that no request uses a connection to a killed process.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     http: reqwest::Client,
@@ -28,7 +28,7 @@ pub(crate) struct Client {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) body: Bytes,
-    /// The header `x-imgapi-stale`: how old the answer is, in seconds, if it comes from memory because Moray is away.
+    /// The header `x-imgapi-stale`: age of the answer in seconds, if it comes from the replica because Moray is unavailable.
     pub(crate) stale: Option<u64>,
     pub(crate) took: Duration,
 }
@@ -38,12 +38,12 @@ impl Answer {
         (200..300).contains(&self.status)
     }
 
-    /// The body as JSON; `null` when it is none.
+    /// Returns the body as JSON; `null` if it is not JSON.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
-    /// The status, and the code of an error.
+    /// Returns the status, and the code of an error.
     pub(crate) fn outcome(&self) -> (u16, String) {
         (self.status, self.json()["code"].as_str().unwrap_or_default().to_owned())
     }
@@ -54,18 +54,18 @@ impl Client {
         Client::of(datacenter, datacenter.imgapi_url().unwrap())
     }
 
-    /// A client of the server at this URL, which is one of this datacenter.
+    /// Creates a client of the server at this URL, which belongs to this datacenter.
     pub(crate) fn of(datacenter: &Datacenter, url: String) -> Client {
         let http = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(LIMIT);
         Client { http: http.build().unwrap(), url, owner: datacenter.account("admin").unwrap().uuid.clone() }
     }
 
-    /// The account whose images are made.
+    /// Returns the account that owns the created images.
     pub(crate) fn owner(&self) -> &str {
         &self.owner
     }
 
-    /// An error is a connection that broke, or no answer in time.
+    /// Sends a request. An error is a broken connection, or a timeout.
     async fn send(&self, request: RequestBuilder) -> reqwest::Result<Answer> {
         let started = Instant::now();
         let response = request.send().await?;
@@ -87,7 +87,7 @@ impl Client {
         self.send(self.request(Method::POST, path).json(body)).await
     }
 
-    /// CreateImage, for the admin account.
+    /// CreateImage for the admin account.
     pub(crate) async fn create(&self) -> reqwest::Result<Answer> {
         let manifest = json!({
             "name": "robust", "version": "1.0.0", "os": "smartos", "type": "zone-dataset", "owner": self.owner,
@@ -95,7 +95,7 @@ impl Client {
         self.send(self.request(Method::POST, "/images").json(&manifest)).await
     }
 
-    /// CreateImage that must succeed; the image's UUID.
+    /// CreateImage, which must succeed. Returns the UUID of the image.
     pub(crate) async fn created(&self) -> String {
         let answer = self.create().await.unwrap();
         assert_eq!(answer.status, 200, "{:?}", answer.body);
@@ -107,7 +107,7 @@ impl Client {
         self.upload_with(uuid, file, "").await
     }
 
-    /// The same with more parameters, which begin with `&`.
+    /// AddImageFile with more parameters, which begin with `&`.
     pub(crate) async fn upload_with(
         &self,
         uuid: &str,
@@ -125,13 +125,13 @@ impl Client {
         self.send(request.body(reqwest::Body::wrap_stream(file.stream()))).await
     }
 
-    /// AddImageFile to Manta, with a body that comes as it pleases.
+    /// AddImageFile to Manta, with any body.
     pub(crate) async fn upload_to_manta(&self, uuid: &str, body: reqwest::Body) -> reqwest::Result<Answer> {
         let path = format!("/images/{uuid}/file?compression=none&storage=manta");
         self.send(self.request(Method::PUT, &path).body(body)).await
     }
 
-    /// An image with this file, which must succeed; its UUID.
+    /// Creates an image with this file, which must succeed. Returns its UUID.
     pub(crate) async fn uploaded(&self, file: TestFile) -> String {
         let uuid = self.created().await;
         let answer = self.upload(&uuid, file).await.unwrap();
@@ -147,7 +147,7 @@ impl Client {
         self.send(self.request(Method::DELETE, &format!("/images/{uuid}"))).await
     }
 
-    /// UpdateImage of the UUID.
+    /// UpdateImage, which changes the UUID.
     pub(crate) async fn rename(&self, uuid: &str, new: &str) -> reqwest::Result<Answer> {
         self.post(&format!("/images/{uuid}?action=update"), &json!({"uuid": new})).await
     }
@@ -167,7 +167,7 @@ impl Client {
         self.get(&format!("/images/{uuid}")).await
     }
 
-    /// GetImageFile: the size and the SHA-1 of what came, which must be a success.
+    /// GetImageFile, which must succeed. Returns the size and the SHA-1 of the received bytes.
     pub(crate) async fn download(&self, uuid: &str) -> (u64, String) {
         let request = self.request(Method::GET, &format!("/images/{uuid}/file"));
         let mut response = request.send().await.unwrap();

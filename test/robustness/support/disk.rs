@@ -9,7 +9,7 @@ use coal::Datacenter;
 
 use super::{PATIENCE, wait_for};
 
-/// Every file below `directory`; none when it does not exist. Files that disappear meanwhile are left out.
+/// Returns every file below `directory`; none if it does not exist. Files that disappear meanwhile are left out.
 pub(crate) fn files_below(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let entries = match std::fs::read_dir(directory) {
@@ -25,23 +25,23 @@ pub(crate) fn files_below(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Where unfinished files are.
+/// Returns the directory of unfinished files.
 pub(crate) fn incoming(datacenter: &Datacenter) -> PathBuf {
     datacenter.local_dir().join("incoming")
 }
 
-/// Where the file of an image is when it is finished.
+/// Returns the path of an image's finished file.
 pub(crate) fn image_file(datacenter: &Datacenter, uuid: &str) -> PathBuf {
     datacenter.local_dir().join("images").join(&uuid[..3]).join(uuid).join("file0")
 }
 
-/// The image of what the archive would have got, had the record been written.
+/// If the file is the copy of a manifest for the archive, returns the UUID of its image.
 pub(crate) fn is_copy_of(path: &Path) -> Option<String> {
     let (uuid, rest) = path.file_name()?.to_str()?.split_once('.')?;
     rest.starts_with("archive.").then(|| uuid.to_owned())
 }
 
-/// Waits until no unfinished file is left, but copies for the archive of images that were perhaps never made.
+/// Waits until there are no unfinished files, except copies for the archive of images that were perhaps never created.
 pub(crate) async fn wait_until_swept(datacenter: &Datacenter) {
     let incoming = incoming(datacenter);
     wait_for("no unfinished file", PATIENCE, async || {

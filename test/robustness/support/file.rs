@@ -10,7 +10,7 @@ use sha1::{Digest, Sha1};
 
 const CHUNK: usize = 64 << 10;
 
-/// A file that follows from a seed and a size, so that nobody has to keep its bytes.
+/// A file that is determined by a seed and a size, so that its bytes need not be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TestFile {
     pub(crate) seed: u64,
@@ -18,7 +18,7 @@ pub(crate) struct TestFile {
 }
 
 impl TestFile {
-    /// Its bytes, in pieces.
+    /// Returns the bytes in pieces.
     pub(crate) fn chunks(self) -> impl Iterator<Item = Bytes> + Send {
         let mut random = StdRng::seed_from_u64(self.seed);
         (0..self.size).step_by(CHUNK).map(move |start| {
@@ -28,17 +28,17 @@ impl TestFile {
         })
     }
 
-    /// Its bytes as the body of a request.
+    /// Returns the bytes as the body of a request.
     pub(crate) fn stream(self) -> impl Stream<Item = std::io::Result<Bytes>> + Send {
         futures_util::stream::iter(self.chunks().map(Ok))
     }
 
-    /// All of its bytes.
+    /// Returns all bytes.
     pub(crate) fn bytes(self) -> Bytes {
         self.chunks().collect::<Vec<_>>().concat().into()
     }
 
-    /// In lower-case hex.
+    /// Returns the SHA-1 in lower-case hexadecimal.
     pub(crate) fn sha1(self) -> String {
         let mut digest = Sha1::new();
         self.chunks().for_each(|chunk| digest.update(&chunk));

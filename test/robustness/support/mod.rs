@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What the suites have in common: a datacenter, a client, files of known bytes, and a look at disk and process.
+//! Support for all suites: a datacenter, a client, files with known bytes, and checks of the disk and the process.
 
 mod client;
 mod disk;
@@ -29,12 +29,12 @@ pub(crate) use wait::{PATIENCE, wait_for};
 /// The `imgapi` under test.
 pub(crate) const IMGAPI: &str = env!("CARGO_BIN_EXE_imgapi");
 
-/// A datacenter of its own for one test; it ends when dropped.
+/// Starts a datacenter for one test. It ends when dropped.
 pub(crate) async fn start_datacenter() -> Datacenter {
     Datacenter::builder().imgapi(IMGAPI).start().await.unwrap()
 }
 
-/// The same where UFDS is asked for an owner each time.
+/// Starts a datacenter in which UFDS is asked for an owner each time.
 pub(crate) async fn start_asking_for_owners() -> Datacenter {
     let builder = Datacenter::builder().imgapi(IMGAPI);
     builder.imgapi_config("ufds", json!({"cacheSeconds": 0})).start().await.unwrap()

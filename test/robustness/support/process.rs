@@ -7,7 +7,7 @@ use std::process::Command;
 
 use coal::Datacenter;
 
-/// Memory that `imgapi` has in RAM, in bytes.
+/// Returns the resident memory of `imgapi`, in bytes.
 pub(crate) fn resident_bytes(datacenter: &Datacenter) -> u64 {
     let pid = datacenter.imgapi_pid().unwrap().to_string();
     let kibibytes = if cfg!(target_os = "linux") {

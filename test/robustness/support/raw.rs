@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Requests as bytes, for what no HTTP library would send.
+//! Requests as bytes, for those that no HTTP library would send.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,18 +14,18 @@ use tokio::time::timeout;
 
 use super::PATIENCE;
 
-/// What a client sends, and what it does then.
+/// The bytes that a client sends, and its action after that.
 #[derive(Debug, Clone)]
 pub(crate) struct Exchange {
-    /// Written one by one.
+    /// The pieces, which are written one by one.
     pub(crate) pieces: Vec<Vec<u8>>,
-    /// Whether the client closes its sending side after that.
+    /// Whether the client closes its sending side after the pieces.
     pub(crate) half_close: bool,
-    /// Whether the method is HEAD, whose answers have no body unless the parser refuses the request.
+    /// Whether the method is HEAD. Its answers have no body, unless the parser rejects the request.
     pub(crate) head: bool,
 }
 
-/// An answer as it stands on the wire.
+/// An answer as received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Response {
     pub(crate) status: u16,
@@ -34,7 +34,7 @@ pub(crate) struct Response {
 }
 
 impl Response {
-    /// The `code` of an error body that has all that it must have.
+    /// Returns the `code` of an error body; `None` if the body is not a complete error.
     pub(crate) fn code(&self) -> Option<String> {
         let body: Value = serde_json::from_slice(&self.body).ok()?;
         let message = body["message"].as_str()?;
@@ -44,30 +44,30 @@ impl Response {
 }
 
 impl Exchange {
-    /// One piece, after which the client closes its sending side.
+    /// Creates an exchange of one piece, after which the client closes its sending side.
     pub(crate) fn of(bytes: impl Into<Vec<u8>>) -> Exchange {
         Exchange { pieces: vec![bytes.into()], half_close: true, head: false }
     }
 
-    /// The same bytes in pieces of one byte.
+    /// Splits the same bytes into pieces of one byte.
     pub(crate) fn byte_by_byte(mut self) -> Exchange {
         self.pieces = self.pieces.concat().into_iter().map(|byte| vec![byte]).collect();
         self
     }
 
-    /// The client keeps its sending side open: the answer must come without it.
+    /// Keeps the sending side open: the answer must come without its end.
     pub(crate) fn kept_open(mut self) -> Exchange {
         self.half_close = false;
         self
     }
 
-    /// Runs it and reads answers: all until the server closes, or the first one if the client keeps its side open.
+    /// Sends the pieces and reads answers: all until the server closes, or the first one if the client keeps its side open.
     pub(crate) async fn run(&self, address: SocketAddr) -> Result<Vec<Response>, String> {
         let exchange = async {
             let mut stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
             let (mut reader, mut writer) = stream.split();
-            // The server may refuse, answer and close before everything is sent.
+            // The server may answer with an error and close the connection before everything is sent.
             let send = async {
                 for piece in &self.pieces {
                     writer.write_all(piece).await?;
@@ -85,7 +85,7 @@ impl Exchange {
             let (response, end) = parse(rest, self.head).ok_or_else(|| {
                 format!("no whole answer: {:?}", String::from_utf8_lossy(&rest[..rest.len().min(400)]))
             })?;
-            // An interim answer is none.
+            // An interim answer does not count.
             if response.status >= 200 {
                 responses.push(response);
             }
@@ -100,7 +100,7 @@ impl Exchange {
             match reader.read_buf(&mut received).await {
                 Ok(0) => return Ok(received),
                 Ok(_) => {}
-                // After the answer the server need not be polite to whoever sends on.
+                // After its answer, the server may reset the connection of a client that continues to send.
                 Err(_) if parse(&received, self.head).is_some() => return Ok(received),
                 Err(error) => return Err(error),
             }
@@ -112,12 +112,12 @@ impl Exchange {
     }
 }
 
-/// The response at the beginning of `bytes`, if all of it is there, and where it ends.
+/// Returns the response at the beginning of `bytes` and its length, if it is complete.
 fn parse(bytes: &[u8], head: bool) -> Option<(Response, usize)> {
     parse_with(bytes, false).or_else(|| parse_with(bytes, head))
 }
 
-/// The same when it is known whether the answer has no body whatever its length says.
+/// Parses a response if it is known whether it has no body regardless of its length header.
 fn parse_with(bytes: &[u8], is_bodiless: bool) -> Option<(Response, usize)> {
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let text = std::str::from_utf8(&bytes[..end]).ok()?;

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What IMGAPI keeps in Manta.
+//! The data of IMGAPI in Manta.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +23,7 @@ impl Remote {
         Remote(manta::Client::new(config).unwrap())
     }
 
-    /// The files of images: UUID and name.
+    /// Returns the files of images: UUID and name.
     pub(crate) async fn files(&self) -> BTreeSet<(String, String)> {
         let images = directory("images");
         let mut files = BTreeSet::new();
@@ -38,13 +38,13 @@ impl Remote {
         files
     }
 
-    /// The names of the files of one image.
+    /// Returns the names of one image's files.
     pub(crate) async fn objects(&self, uuid: &str) -> BTreeSet<String> {
         let directory = directory("images").join(&uuid[..3]).unwrap().join(uuid).unwrap();
         self.names(&directory).await.into_iter().collect()
     }
 
-    /// The archive of manifests, by UUID.
+    /// Returns the archive of manifests, by UUID.
     pub(crate) async fn archived(&self) -> BTreeMap<String, Value> {
         let directory = directory("archive");
         let mut archived = BTreeMap::new();
@@ -62,7 +62,7 @@ impl Remote {
         archived
     }
 
-    /// Nothing where there is no such directory.
+    /// Returns the names in a directory; empty if it does not exist.
     async fn names(&self, directory: &manta::Path) -> Vec<String> {
         match self.0.list(directory).try_collect::<Vec<_>>().await {
             Err(error) if error.is_not_found() => Vec::new(),

@@ -21,7 +21,7 @@ pub(crate) struct SecondServer {
 }
 
 impl SecondServer {
-    /// Starts it, and waits until it answers.
+    /// Starts the server and waits until it answers.
     pub(crate) async fn start(datacenter: &Datacenter) -> SecondServer {
         let data = TempDir::new().unwrap();
         let (port, metrics) = (free_port(), free_port());
@@ -56,12 +56,12 @@ impl SecondServer {
         &self.url
     }
 
-    /// Where it keeps files.
+    /// Returns the directory in which it stores files.
     pub(crate) fn local_dir(&self) -> &Path {
         self.data.path()
     }
 
-    /// Ends it; it must end well.
+    /// Stops the server, which must end with success.
     pub(crate) async fn stop(mut self) {
         let pid = Pid::from_raw(self.child.id().unwrap().cast_signed()).unwrap();
         kill_process(pid, Signal::TERM).unwrap();

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-/// Longer than anything takes that works, on however slow a machine.
+/// Longer than any working operation takes, even on a slow machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// Asks `state` again and again until it answers `Ok`; what it answered last is part of the failure.
+/// Polls `state` until it returns `Ok`. A failure shows its last result.
 pub(crate) async fn wait_for<T, E: Debug>(
     what: &str,
     deadline: Duration,

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Two processes on one Moray and one Manta: what both do to the files of one image at the same time.
+//! Two processes on one Moray and one Manta, which change the files of one image at the same time.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -22,10 +22,10 @@ use uuid::Uuid;
 
 use crate::support::{Answer, Client, IMGAPI, PATIENCE, Remote, SecondServer, TestFile, scaled, wait_for};
 
-/// How often, and how many images at a time.
+/// Number of rounds, and of images at a time.
 const ROUNDS: usize = 3;
 const AT_A_TIME: usize = 6;
-/// What is done to an image at the same time.
+/// Number of concurrent operations on an image.
 const DEEDS: usize = 4;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +43,7 @@ struct Pair {
 }
 
 impl Deed {
-    /// What changes the UUID, or the files that go along with that.
+    /// Returns an operation that changes the UUID, or the files that move with it.
     fn of_a_rename() -> Deed {
         if random_range(0..3) == 0 { Deed::AddIcon } else { Deed::Rename }
     }
@@ -82,7 +82,7 @@ impl Pair {
         &self.clients[random_range(0..2)]
     }
 
-    /// The life of one image: several things are done to it at once, each through one of the servers.
+    /// Runs several operations on one image at once, each through one of the servers.
     async fn live(&self) {
         let old = TestFile { seed: 77, size: 300_000 };
         let (uuid, new) = (self.any().created().await, Uuid::new_v4().to_string());
@@ -101,7 +101,7 @@ impl Pair {
         let is_done =
             |wanted: fn(&Deed) -> bool| outcomes.iter().any(|(deed, it)| wanted(deed) && it.is_success());
         for (deed, answer) in &outcomes {
-            // Gone, or faster than this; a new UUID is taken once, and none is given to what has no file.
+            // Other results are allowed, too: the image is gone or was changed first; a UUID is in use, or the image has no file.
             let is_expected = answer.is_success()
                 || matches!((deed, answer.status), (_, 404 | 503) | (Deed::Rename, 409 | 422));
             assert!(is_expected, "{uuid}: {told:?}, {}", answer.json());
@@ -109,11 +109,11 @@ impl Pair {
         let is_renamed = is_done(|deed| *deed == Deed::Rename);
         let is_deleted = is_done(|deed| *deed == Deed::Delete);
         assert!(!(is_renamed && is_deleted), "{uuid}: {told:?}");
-        // Of several that were acknowledged it is not known which one was the last.
+        // If several changes were acknowledged, it is unknown which one was the last.
         let mut files: BTreeSet<_> =
             outcomes.iter().filter_map(|(deed, it)| acknowledged(*deed, it)).collect();
         if files.is_empty() {
-            // What was not acknowledged may be there all the same.
+            // A change without an acknowledgment may have been made nevertheless.
             files = deeds.iter().filter_map(|deed| deed.file()).chain(had).map(TestFile::sha1).collect();
         }
         let gone: &[_] = match (is_renamed, is_deleted) {
@@ -129,7 +129,7 @@ impl Pair {
         }
     }
 
-    /// Nobody has the UUID, and nothing is stored for it.
+    /// Checks that no image has the UUID, and that nothing is stored for it.
     async fn is_gone(&self, uuid: &str, told: &impl Debug) {
         for client in &self.clients {
             wait_for("a deletion is seen", PATIENCE, async || {
@@ -144,7 +144,7 @@ impl Pair {
         assert!(objects.is_empty(), "{uuid}: {objects:?} after {told:?}");
     }
 
-    /// Both servers give out one of these files, or none if there is none; and nothing else is stored.
+    /// Checks that both servers return one of these files, or none if there is none, and that nothing else is stored.
     async fn is_whole(&self, uuid: &str, files: &BTreeSet<String>, told: &impl Debug) {
         let (image, named) =
             wait_for("both know the same, and nothing else is stored", PATIENCE, async || {
@@ -199,7 +199,7 @@ async fn what_was_acknowledged_is_there_and_nothing_else_is_stored() {
     second.stop().await;
 }
 
-/// The directory in Manta, to which the upload is on its way, goes with the image of before.
+/// The upload is in transit to a directory in Manta that is removed with the old image.
 #[tokio::test]
 async fn an_upload_that_another_server_makes_the_image_anew_beside_is_told_so() {
     let (_datacenter, second, pair) = start().await;
@@ -214,7 +214,7 @@ async fn an_upload_that_another_server_makes_the_image_anew_beside_is_told_so() 
     let upload = tokio::spawn(async move {
         client.upload_to_manta(&image, reqwest::Body::wrap_stream(chunks)).await.unwrap()
     });
-    // More than fits between the two ends: Manta has begun to take it.
+    // More than the buffers between both ends hold, so Manta has begun to receive it.
     for _ in 0..32 {
         sender.send(vec![b'x'; 1 << 20].into()).await.unwrap();
     }
