@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::conditional::{self, Outcome, Validators};
 use super::range::{self, Wanted};
-use crate::images::{ApiError, ApiResult, Code, StoredFile};
+use crate::images::{ApiError, ApiResult, Code, Part, StoredFile};
 
 /// Makes response bodies of files, in the way that suits the connection: the server gives one to every request.
 #[derive(Clone)]
@@ -36,10 +36,9 @@ impl FileBodies {
     }
 }
 
-/// A file to be sent, and what is known of it.
+/// What is known of a file that is to be sent.
 #[derive(Debug)]
-pub(super) struct Download<'a> {
-    pub(super) file: StoredFile,
+pub(super) struct Description<'a> {
     /// Bytes.
     pub(super) size: u64,
     pub(super) content_type: &'a str,
@@ -50,72 +49,75 @@ pub(super) struct Download<'a> {
     pub(super) modified: Option<SystemTime>,
 }
 
-impl Download<'_> {
-    /// Answers a GET or HEAD with these headers: 200, 206, 304, 412 or 416.
-    pub(super) async fn respond(
-        self,
-        method: &Method,
-        headers: &HeaderMap,
-        bodies: &FileBodies,
-    ) -> ApiResult<Response> {
+/// How a request for a file is answered.
+#[derive(Debug)]
+pub(super) enum Plan {
+    NotModified,
+    Unsatisfiable,
+    /// The headers of a 200.
+    Head,
+    Whole,
+    Range(Range<u64>),
+}
+
+impl Description<'_> {
+    /// Decides how to answer a GET or HEAD with these headers, and which part of the file that takes.
+    ///
+    /// # Errors
+    /// 412 and 400 for conditions.
+    pub(super) fn plan(&self, method: &Method, headers: &HeaderMap) -> ApiResult<(Part, Plan)> {
         let current = Validators { etag: self.sha1, modified: self.modified };
-        let outcome = conditional::read(headers, current)?;
-        let wanted = match outcome {
-            Outcome::Send if method == Method::GET && conditional::range_applies(headers, current) => {
-                range::wanted(headers, self.size)
-            }
-            _ => Wanted::All,
+        let is_head = *method == Method::HEAD;
+        Ok(match conditional::read(headers, current)? {
+            Outcome::NotModified => (Part::Nothing, Plan::NotModified),
+            Outcome::Send if is_head => (Part::Nothing, Plan::Head),
+            Outcome::Send if !conditional::range_applies(headers, current) => (Part::Whole, Plan::Whole),
+            Outcome::Send => match range::wanted(headers, self.size) {
+                Wanted::All => (Part::Whole, Plan::Whole),
+                Wanted::Part(range) => (Part::Range(range.clone()), Plan::Range(range)),
+                Wanted::Unsatisfiable => (Part::Nothing, Plan::Unsatisfiable),
+            },
+        })
+    }
+
+    /// The answer: 200, 206, 304 or 416. The file was opened for the part that belongs to the plan.
+    pub(super) fn respond(&self, plan: Plan, file: StoredFile, bodies: &FileBodies) -> ApiResult<Response> {
+        let mut response = match plan {
+            Plan::NotModified => StatusCode::NOT_MODIFIED.into_response(),
+            Plan::Unsatisfiable => return Ok(unsatisfiable(self.size)),
+            Plan::Head => self.whole(Body::empty()),
+            Plan::Whole => self.whole(body(file, 0..self.size, bodies)?),
+            Plan::Range(range) => self.part(&range, body(file, range.clone(), bodies)?),
         };
-        let (etag, modified, size) = (self.sha1, self.modified, self.size);
-        let mut response = match (outcome, wanted) {
-            (Outcome::NotModified, _) => StatusCode::NOT_MODIFIED.into_response(),
-            (Outcome::Send, Wanted::Unsatisfiable) => return Ok(unsatisfiable(size)),
-            (Outcome::Send, Wanted::Part(range)) => self.part(range, bodies).await?,
-            (Outcome::Send, Wanted::All) => self.whole(method, bodies).await?,
-        };
-        insert(response.headers_mut(), header::ETAG, etag);
-        if let Some(modified) = modified.and_then(http_date) {
+        insert(response.headers_mut(), header::ETAG, self.sha1);
+        if let Some(modified) = self.modified.and_then(http_date) {
             insert(response.headers_mut(), header::LAST_MODIFIED, &modified);
         }
         Ok(response)
     }
 
-    async fn whole(self, method: &Method, bodies: &FileBodies) -> ApiResult<Response> {
-        let (size, content_type, md5) = (self.size, self.content_type, self.md5);
-        let body = match *method {
-            Method::HEAD => Body::empty(),
-            _ => body(self.file, None, size, bodies).await?,
-        };
-        let mut response = content(body, content_type, size);
-        if let Some(md5) = md5 {
+    fn whole(&self, body: Body) -> Response {
+        let mut response = content(body, self.content_type, self.size);
+        if let Some(md5) = self.md5 {
             insert(response.headers_mut(), HeaderName::from_static("content-md5"), md5);
         }
-        Ok(response)
+        response
     }
 
     /// There is no `Content-MD5`: clients compare it with the bytes that they get.
-    async fn part(self, range: Range<u64>, bodies: &FileBodies) -> ApiResult<Response> {
-        let (size, content_type) = (self.size, self.content_type);
-        let said = format!("bytes {}-{}/{size}", range.start, range.end - 1);
-        let length = range.end - range.start;
-        let body = body(self.file, Some(range), size, bodies).await?;
-        let mut response = content(body, content_type, length);
+    fn part(&self, range: &Range<u64>, body: Body) -> Response {
+        let content_range = format!("bytes {}-{}/{}", range.start, range.end - 1, self.size);
+        let mut response = content(body, self.content_type, range.end - range.start);
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-        insert(response.headers_mut(), header::CONTENT_RANGE, &said);
-        Ok(response)
+        insert(response.headers_mut(), header::CONTENT_RANGE, &content_range);
+        response
     }
 }
 
-/// All bytes of a file, or a part of them. Manta has begun to answer when this returns.
-async fn body(
-    file: StoredFile,
-    range: Option<Range<u64>>,
-    size: u64,
-    bodies: &FileBodies,
-) -> ApiResult<Body> {
+fn body(file: StoredFile, range: Range<u64>, bodies: &FileBodies) -> ApiResult<Body> {
     match file {
-        StoredFile::Local(file) => bodies.body(file, range.unwrap_or(0..size)).map_err(damaged),
-        StoredFile::Manta(file) => Ok(Body::from_stream(file.read(range).await?)),
+        StoredFile::Local(file) => bodies.body(file, range).map_err(damaged),
+        StoredFile::Manta(bytes) => Ok(Body::from_stream(bytes)),
     }
 }
 

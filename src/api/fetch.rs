@@ -17,25 +17,24 @@ use super::reply::Json;
 use super::reply::reply;
 use super::upload_params;
 use super::upload_params::{parse_compression, parse_storage};
-use crate::images::{self, Announced, ApiError, ApiResult, Code, FileUpload};
+use crate::images::{self, Access, Announced, ApiError, ApiResult, Code, FileUpload};
 use crate::import::{FileUrl, InvalidFileUrl, InvalidSource, Source};
-use crate::manifest::{FieldCode, FieldError, Stor, Uuid};
+use crate::manifest::{FieldCode, FieldError, Image, Stor, Uuid};
 
 /// `PUT /images/:uuid/file?source=…` — AddImageFileFromSource. The body and the client's parameters about the file are
 /// ignored, because the source has that information.
 pub(super) async fn add_image_file_from_source(
     state: &AppState,
     context: &Context,
-    image: OwnedImage,
+    access: Access,
+    image: &Image,
     source: &str,
     storage: Option<Stor>,
 ) -> ApiResult<Json> {
     let source = parse_source(source)?;
     let id = context.id_text();
-    let target = images::target_of_file(state.app(), &image.image, storage);
-    let image =
-        images::add_file_from_source(state.app(), image.access, &source, &id, target, job_of(context)?)
-            .await?;
+    let job = job_of(context)?;
+    let image = images::add_file_from_source(state.app(), access, image, &source, &id, storage, job).await?;
     reply(&image, &context.form(state, false))
 }
 
@@ -48,16 +47,16 @@ pub(super) async fn add_image_file_from_url(
     body: Body,
 ) -> ApiResult<Json> {
     let body = body::read_body(&context, &headers, body).await?;
-    images::checked(state.app(), image.access, images::check_unactivated).await?;
+    let (current, ()) = images::checked(state.app(), image.access, images::check_unactivated).await?;
     let params = &context.params;
     let compression = parse_compression(params)?;
     let announced =
         Announced { sha1: upload_params::parse_sha1(params, Code::Download)?, ..Announced::default() };
     let dataset_guid = params.non_empty("dataset_guid")?.map(str::to_owned);
     let url = parse_file_url(&body)?;
-    let target = images::target_of_file(state.app(), &image.image, parse_storage(params)?);
-    let upload = FileUpload { compression, announced, dataset_guid, target, job: None };
-    let image = images::add_file_from_url(state.app(), image.access, &url, upload).await?;
+    let storage = parse_storage(params)?;
+    let upload = FileUpload { compression, announced, dataset_guid, storage, job: None };
+    let image = images::add_file_from_url(state.app(), image.access, &current, &url, upload).await?;
     reply(&image, &context.form(&state, false))
 }
 

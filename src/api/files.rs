@@ -15,15 +15,15 @@ use axum::response::Response;
 use super::AppState;
 use super::body_stream;
 use super::context::Context;
-use super::download::{Download, FileBodies};
+use super::download::{Description, FileBodies};
 use super::extract::{OwnedImage, VisibleImage};
 use super::fetch;
 use super::params::Params;
 use super::reply::Json;
 use super::reply::reply;
 use super::upload_params::{self, parse_compression, parse_storage};
-use crate::images::{self, ApiError, ApiResult, Code, FileUpload, OpenFile};
-use crate::manifest::{Image, times};
+use crate::images::{self, ApiError, ApiResult, Code, FileUpload, Opened};
+use crate::manifest::{ImageFile, times};
 
 /// `PUT /images/:uuid/file` — AddImageFile, and with a `source` AddImageFileFromSource.
 pub(super) async fn add_image_file(
@@ -33,28 +33,24 @@ pub(super) async fn add_image_file(
     image: OwnedImage,
     body: Body,
 ) -> ApiResult<Json> {
-    images::checked(state.app(), image.access, images::check_unactivated).await?;
+    let (current, ()) = images::checked(state.app(), image.access, images::check_unactivated).await?;
     if let Some(source) = context.params.one("source")? {
         let storage = parse_storage(&context.params)?;
-        return fetch::add_image_file_from_source(&state, &context, image, source, storage).await;
+        return fetch::add_image_file_from_source(&state, &context, image.access, &current, source, storage)
+            .await;
     }
-    let upload = parse_upload(&state, &context.params, &headers, &image.image)?;
-    let image =
-        images::add_file(state.app(), image.access, upload, body_stream::stream(&state, body)).await?;
+    let upload = parse_upload(&context.params, &headers)?;
+    let body = body_stream::stream(&state, body);
+    let image = images::add_file(state.app(), image.access, &current, upload, body).await?;
     reply(&image, &context.form(&state, false))
 }
 
-fn parse_upload(
-    state: &AppState,
-    params: &Params,
-    headers: &HeaderMap,
-    image: &Image,
-) -> ApiResult<FileUpload> {
+fn parse_upload(params: &Params, headers: &HeaderMap) -> ApiResult<FileUpload> {
     Ok(FileUpload {
         compression: parse_compression(params)?,
         announced: upload_params::announced(params, headers, Code::Download)?,
         dataset_guid: params.non_empty("dataset_guid")?.map(str::to_owned),
-        target: images::target_of_file(state.app(), image, parse_storage(params)?),
+        storage: parse_storage(params)?,
         job: None,
     })
 }
@@ -69,25 +65,20 @@ pub(super) async fn get_image_file(
     Extension(bodies): Extension<FileBodies>,
 ) -> ApiResult<Response> {
     let index = file_index(&context.params, &image)?;
-    let respond = |opened| respond(opened, &method, &headers, &bodies);
-    images::get_file(state.app(), image.access, &image.image, index, respond).await
+    let plan = |entry: &ImageFile| described(entry).plan(&method, &headers);
+    let Opened { entry, file, plan } =
+        images::get_file(state.app(), image.access, &image.image, index, plan).await?;
+    described(&entry).respond(plan, file, &bodies)
 }
 
-async fn respond(
-    OpenFile { entry, file }: OpenFile,
-    method: &Method,
-    headers: &HeaderMap,
-    bodies: &FileBodies,
-) -> ApiResult<Response> {
-    let download = Download {
-        file,
+fn described(entry: &ImageFile) -> Description<'_> {
+    Description {
         size: entry.size,
         content_type: "application/octet-stream",
         sha1: &entry.sha1,
         md5: entry.content_md5.as_deref(),
         modified: entry.mtime.as_deref().and_then(times::parse_js_date).map(SystemTime::from),
-    };
-    download.respond(method, headers, bodies).await
+    }
 }
 
 /// The number that the text begins with; anything else is 0, as in 4.13.1. Of one that no list can have, as a negative one,

@@ -14,14 +14,14 @@ use axum::response::Response;
 
 use super::AppState;
 use super::context::Context;
-use super::download::{Download, FileBodies};
+use super::download::{Description, FileBodies};
 use super::extract::{OwnedImage, VisibleImage};
 use super::reply::Json;
 use super::reply::reply;
 use super::upload_params::parse_storage;
 use super::{body_stream, upload_params};
-use crate::images::{self, ApiError, ApiResult, Code, IconUpload, OpenIcon};
-use crate::manifest::times;
+use crate::images::{self, ApiError, ApiResult, Code, IconUpload, Opened};
+use crate::manifest::{Icon, times};
 
 /// The types that an icon can have, without any parameters.
 const CONTENT_TYPES: [&str; 3] = ["image/jpeg", "image/gif", "image/png"];
@@ -39,10 +39,10 @@ pub(super) async fn add_image_icon(
     let upload = IconUpload {
         content_type: content_type.to_owned(),
         announced: upload_params::announced(&context.params, &headers, Code::Upload)?,
-        target: images::target_of_icon(state.app(), &image.image, storage),
+        storage,
     };
-    let image =
-        images::add_icon(state.app(), image.access, upload, body_stream::stream(&state, body)).await?;
+    let body = body_stream::stream(&state, body);
+    let image = images::add_icon(state.app(), image.access, &image.image, upload, body).await?;
     reply(&image, &context.form(&state, false))
 }
 
@@ -63,25 +63,20 @@ pub(super) async fn get_image_icon(
     image: VisibleImage,
     Extension(bodies): Extension<FileBodies>,
 ) -> ApiResult<Response> {
-    let respond = |opened| respond(opened, &method, &headers, &bodies);
-    images::get_icon(state.app(), image.access, &image.image, respond).await
+    let plan = |entry: &Icon| described(entry).plan(&method, &headers);
+    let Opened { entry, file, plan } =
+        images::get_icon(state.app(), image.access, &image.image, plan).await?;
+    described(&entry).respond(plan, file, &bodies)
 }
 
-async fn respond(
-    OpenIcon { entry, file }: OpenIcon,
-    method: &Method,
-    headers: &HeaderMap,
-    bodies: &FileBodies,
-) -> ApiResult<Response> {
-    let download = Download {
-        file,
+fn described(entry: &Icon) -> Description<'_> {
+    Description {
         size: entry.size,
         content_type: &entry.content_type,
         sha1: &entry.sha1,
         md5: entry.content_md5.as_deref(),
         modified: entry.mtime.as_deref().and_then(times::parse_js_date).map(SystemTime::from),
-    };
-    download.respond(method, headers, bodies).await
+    }
 }
 
 /// `DELETE /images/:uuid/icon` — DeleteImageIcon.

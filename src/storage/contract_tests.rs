@@ -19,13 +19,13 @@ use tempfile::TempDir;
 use tokio::time::sleep;
 
 use super::{
-    Asset, Digests, LocalStorage, Location, MantaConnection, MantaStorage, ReceiveError, Received, Storage,
-    StorageError, StoredFile, Target, file_bytes,
+    Asset, Digests, Expected, LocalStorage, Location, MantaConnection, MantaStorage, Part, ReceiveError,
+    Storage, StorageError, Target, Upload,
 };
 use crate::config;
 use crate::manifest::{Stor, Uuid};
 
-const NO_LIMIT: u64 = u64::MAX;
+const ANYTHING: Expected = Expected { length: None, limit: u64::MAX, digests: None };
 const FILE: Asset = Asset::File(0);
 
 /// Both storages of a server, one of which is looked at.
@@ -40,18 +40,18 @@ impl Stage {
         Target { uuid, asset: FILE, stor: self.stor, replaces: false }
     }
 
-    async fn receive(&self, uuid: Uuid, bytes: &[u8]) -> Received {
+    async fn receive(&self, uuid: Uuid, bytes: &[u8]) -> Upload {
         let chunks = bytes.chunks(1000).map(Bytes::copy_from_slice).collect::<Vec<_>>();
         let body = stream::iter(chunks.into_iter().map(Ok::<_, Infallible>));
-        let length = bytes.len() as u64;
-        self.storage.receive(self.target(uuid), Some(length), NO_LIMIT, body).await.unwrap()
+        let expected = Expected { length: Some(bytes.len() as u64), ..ANYTHING };
+        self.storage.receive(self.target(uuid), expected, body).await.unwrap()
     }
 
     /// A file that a manifest names.
     async fn has_file(&self, uuid: Uuid, bytes: &[u8]) -> Location {
         let received = self.receive(uuid, bytes).await;
         let location = self.location(uuid, &received.digests);
-        self.storage.stage(received, uuid, FILE).await.unwrap().settle().await.unwrap();
+        received.stage().await.unwrap().settle().await.unwrap();
         location
     }
 
@@ -69,12 +69,8 @@ impl Stage {
     }
 
     async fn read(&self, location: &Location) -> Result<Vec<u8>, StorageError> {
-        let chunks: Vec<Bytes> = match self.storage.open(location).await? {
-            StoredFile::Local(file) => file_bytes::chunks(file).map_err(StorageError::from).boxed(),
-            StoredFile::Manta(file) => file.read(None).await?.boxed(),
-        }
-        .try_collect()
-        .await?;
+        let file = self.storage.open(location, Part::Whole).await?;
+        let chunks: Vec<Bytes> = file.into_stream().try_collect().await?;
         Ok(chunks.concat())
     }
 
@@ -145,8 +141,8 @@ async fn a_file_is_what_was_received() {
             let location = stage.has_file(uuid, &bytes).await;
             assert_eq!(location.sha1, hex::encode(sha1::Sha1::digest(&bytes)));
             assert!(stage.read(&location).await.unwrap() == bytes, "{length} bytes");
-            stage.storage.open(&location).await.unwrap().check(&location).await.unwrap();
-            stage.storage.open_verified(&location).await.unwrap();
+            stage.storage.check(&location).await.unwrap();
+            stage.storage.open_verified(&location, Part::Whole).await.unwrap();
         }
     })
     .await;
@@ -162,7 +158,7 @@ async fn nothing_is_there_before_it_is_staged_and_nothing_stays_that_is_discarde
         drop(received);
         assert!(stage.is_missing(&location).await);
         let received = stage.receive(uuid, &bytes(2 << 20, 2)).await;
-        stage.storage.stage(received, uuid, FILE).await.unwrap().discard().await.unwrap();
+        received.stage().await.unwrap().discard().await.unwrap();
         assert!(stage.is_missing(&location).await);
         // And the name is free again.
         stage.has_file(uuid, &bytes(10, 3)).await;
@@ -176,7 +172,7 @@ async fn what_is_left_because_nobody_knows_is_found() {
         let uuid = Uuid::new_v4();
         let received = stage.receive(uuid, b"named, or not").await;
         let location = stage.location(uuid, &received.digests);
-        stage.storage.stage(received, uuid, FILE).await.unwrap().leave();
+        received.stage().await.unwrap().leave();
         assert_eq!(stage.read(&location).await.unwrap(), b"named, or not");
     })
     .await;
@@ -186,10 +182,11 @@ async fn what_is_left_because_nobody_knows_is_found() {
 async fn a_body_that_breaks_off_or_is_too_long_leaves_nothing() {
     on_both(async |stage| {
         let (uuid, target) = (Uuid::new_v4(), stage.target(Uuid::new_v4()));
-        let outcome = stage.storage.receive(target, None, NO_LIMIT, broken_body(b"half")).await;
+        let outcome = stage.storage.receive(target, ANYTHING, broken_body(b"half")).await;
         assert!(matches!(outcome, Err(ReceiveError::Body(Broken))));
         let long = stream::iter([Ok::<_, Infallible>(Bytes::from(bytes(1000, 4)))]);
-        let outcome = stage.storage.receive(stage.target(uuid), None, 999, long).await;
+        let outcome =
+            stage.storage.receive(stage.target(uuid), Expected { limit: 999, ..ANYTHING }, long).await;
         assert!(matches!(outcome, Err(ReceiveError::TooLarge { limit: 999 })));
         for uuid in [target.uuid, uuid] {
             let digests = stage.receive(Uuid::new_v4(), b"half").await.digests.clone();
@@ -211,8 +208,7 @@ async fn an_upload_that_is_dropped_half_way_leaves_nothing() {
             seen.store(true, Ordering::SeqCst);
             std::future::pending().await
         });
-        let upload =
-            tokio::spawn(async move { storage.receive(target, None, NO_LIMIT, first.chain(then)).await });
+        let upload = tokio::spawn(async move { storage.receive(target, ANYTHING, first.chain(then)).await });
         while !begun.load(Ordering::SeqCst) {
             sleep(Duration::from_millis(1)).await;
         }
@@ -232,13 +228,13 @@ async fn a_file_stays_until_the_one_that_replaces_it_is_named() {
         let old = stage.has_file(uuid, &bytes(1 << 20, 6)).await;
         let target = Target { replaces: true, ..stage.target(uuid) };
         let body = || stream::iter([Ok::<_, Infallible>(Bytes::from(bytes(1 << 20, 7)))]);
-        let received = stage.storage.receive(target, None, NO_LIMIT, body()).await.unwrap();
-        stage.storage.stage(received, uuid, FILE).await.unwrap().discard().await.unwrap();
+        let received = stage.storage.receive(target, ANYTHING, body()).await.unwrap();
+        received.stage().await.unwrap().discard().await.unwrap();
         let is_old = async || stage.read(&old).await.unwrap() == bytes(1 << 20, 6);
         assert!(is_old().await);
-        let received = stage.storage.receive(target, None, NO_LIMIT, body()).await.unwrap();
+        let received = stage.storage.receive(target, ANYTHING, body()).await.unwrap();
         let new = Location { object: received.object(), ..stage.location(uuid, &received.digests) };
-        let staged = stage.storage.stage(received, uuid, FILE).await.unwrap();
+        let staged = received.stage().await.unwrap();
         assert!(is_old().await && stage.read(&new).await.unwrap() == bytes(1 << 20, 7));
         staged.settle().await.unwrap();
         assert!(stage.read(&new).await.unwrap() == bytes(1 << 20, 7));
@@ -251,17 +247,19 @@ async fn files_that_are_others_are_told_apart() {
     on_both(async |stage| {
         let location = stage.has_file(Uuid::new_v4(), b"these").await;
         let damaged = |location| async move {
-            let file = stage.storage.open(&location).await.unwrap();
-            matches!(file.check(&location).await, Err(StorageError::Damaged(_)))
+            matches!(stage.storage.check(&location).await, Err(StorageError::Damaged(_)))
         };
         assert!(damaged(Location { size: 6, ..location.clone() }).await);
         // A look at the bytes of small files, or at what Manta knows of them.
         let other = stage.receive(Uuid::new_v4(), b"those").await.digests.clone();
         let others = Location { md5: Some(other.md5), sha1: other.sha1, ..location.clone() };
-        let outcome = stage.storage.open_verified(&others).await;
-        assert!(matches!(outcome, Err(StorageError::Damaged(_))), "{outcome:?}");
         let nowhere = Location { uuid: Uuid::new_v4(), ..location };
-        assert!(matches!(stage.storage.open_verified(&nowhere).await, Err(StorageError::NotFound(_))));
+        for part in [Part::Nothing, Part::Whole, Part::Range(1..3)] {
+            let outcome = stage.storage.open_verified(&others, part.clone()).await.err();
+            assert!(matches!(outcome, Some(StorageError::Damaged(_))), "{part:?}: {outcome:?}");
+            let outcome = stage.storage.open_verified(&nowhere, part.clone()).await.err();
+            assert!(matches!(outcome, Some(StorageError::NotFound(_))), "{part:?}: {outcome:?}");
+        }
     })
     .await;
 }
@@ -274,7 +272,7 @@ async fn a_copy_and_a_link_are_files_of_their_own() {
         let (copied, linked) = (Uuid::new_v4(), Uuid::new_v4());
         let mut others = vec![copied];
         let received = stage.storage.copy(&original, stage.target(copied)).await.unwrap();
-        stage.storage.stage(received, copied, FILE).await.unwrap().settle().await.unwrap();
+        received.stage().await.unwrap().settle().await.unwrap();
         if stage.stor == Stor::Local {
             stage.storage.link(&original, linked).await.unwrap().settle().await.unwrap();
             others.push(linked);
@@ -297,7 +295,7 @@ async fn a_file_can_be_copied_to_the_other_storage() {
         let other = if stage.stor == Stor::Local { Stor::Manta } else { Stor::Local };
         let target = Target { stor: other, ..stage.target(here.uuid) };
         let received = stage.storage.copy(&here, target).await.unwrap();
-        stage.storage.stage(received, here.uuid, FILE).await.unwrap().settle().await.unwrap();
+        received.stage().await.unwrap().settle().await.unwrap();
         let there = Location { stor: other, ..here.clone() };
         assert!(stage.read(&here).await.unwrap() == bytes && stage.read(&there).await.unwrap() == bytes);
         // Each goes for itself.
@@ -313,7 +311,7 @@ async fn a_file_that_is_damaged_is_not_copied_as_another() {
         let uuid = Uuid::new_v4();
         let received = stage.receive(uuid, &bytes(1 << 20, 10)).await;
         let digests = received.digests.clone();
-        stage.storage.stage(received, uuid, FILE).await.unwrap().settle().await.unwrap();
+        received.stage().await.unwrap().settle().await.unwrap();
         let location = stage.location(uuid, &digests);
         let copied = async |location: &Location| {
             let target = stage.target(Uuid::new_v4());

@@ -25,32 +25,22 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::writer::Writer;
-use super::{StorageError, blocking};
+use super::{Digests, StorageError, blocking};
 use crate::platform::preallocate;
 
 const BATCH: usize = 512 << 10;
 const LANE_DEPTH: usize = 2;
 
-/// What one pass over a file's bytes found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Digests {
-    /// Bytes.
-    pub size: u64,
-    /// Lower-case hex.
-    pub sha1: String,
-    /// Base64, as `Content-MD5` has it.
-    pub md5: String,
-    /// Lower-case hex.
-    pub sha256: String,
-}
-
-/// Which digests are computed of bytes that arrive.
+/// What is known of bytes before they come.
 #[derive(Debug, Clone)]
-pub(super) enum Digesting {
-    /// All of them.
-    All,
-    /// The SHA-256. The others are said to be these, which they are if that one is the same.
-    Sha256Of(Digests),
+pub struct Expected {
+    /// Their number, if it was announced.
+    pub length: Option<u64>,
+    /// The greatest number that is accepted.
+    pub limit: u64,
+    /// Their digests, if they are known. Then only the SHA-256 is computed, and the others are taken from here: the caller
+    /// compares the SHA-256, and they are right if it is the same.
+    pub digests: Option<Digests>,
 }
 
 /// Why a body could not be received; `E` is the error of the body itself.
@@ -82,14 +72,13 @@ pub(super) trait Sink {
 /// Gives `body` to `sink`, and returns what its bytes are once all of them are there.
 pub(super) async fn ingest<S, E>(
     sink: &mut impl Sink,
-    digesting: Digesting,
-    limit: u64,
+    Expected { limit, digests, .. }: Expected,
     body: S,
 ) -> Result<Digests, ReceiveError<E>>
 where
     S: Stream<Item = Result<Bytes, E>>,
 {
-    let mut lanes = Lanes::start(sink, digesting);
+    let mut lanes = Lanes::start(sink, digests);
     let size = feed(&mut lanes, limit, body).await?;
     Ok(lanes.finish(size).await?)
 }
@@ -137,13 +126,13 @@ enum Others {
 }
 
 impl<K: Sink> Lanes<'_, K> {
-    fn start(sink: &mut K, digesting: Digesting) -> Lanes<'_, K> {
-        let others = match digesting {
-            Digesting::All => Others::Computed {
+    fn start(sink: &mut K, known: Option<Digests>) -> Lanes<'_, K> {
+        let others = match known {
+            None => Others::Computed {
                 sha1: Lane::start(Sha1::new(), digest),
                 md5: Lane::start(Md5::new(), digest),
             },
-            Digesting::Sha256Of(digests) => Others::Known(digests),
+            Some(digests) => Others::Known(digests),
         };
         Lanes { sent: VecDeque::new(), sink, sha256: Lane::start(Sha256::new(), digest), others }
     }

@@ -20,14 +20,9 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
-use futures_util::Stream;
-
-use super::ingest::{Digesting, Digests, FileSink, ReceiveError, ingest};
 use super::strangers::Strangers;
 use super::temporary::{
-    Content, Leftover, Renamed, Temporary, Unfinished, complete_name, create_directories, remove_if_there,
-    sync_directory,
+    Leftover, Temporary, Unfinished, complete_name, create_directories, remove_if_there, sync_directory,
 };
 use super::{Asset, StorageError, blocking};
 use crate::files;
@@ -42,23 +37,6 @@ const MIN_FREE: u64 = 64 << 10;
 pub struct LocalStorage {
     base: PathBuf,
     strangers: Strangers,
-}
-
-/// A complete, durable file that belongs to no image yet. Dropping it removes it.
-#[derive(Debug)]
-pub struct Received {
-    /// What its bytes are.
-    pub digests: Digests,
-    temporary: Temporary,
-}
-
-/// A complete file under its image's name, for a manifest to refer to. Dropping it leaves it for the next sweep.
-#[derive(Debug)]
-pub struct Staged {
-    temporary: Temporary,
-    place: PathBuf,
-    /// Whether the name was taken before: a manifest may refer to it already.
-    was_there: bool,
 }
 
 /// The same, unless it is next to nothing. Who is privileged may write to the last byte, and sees no error before.
@@ -91,7 +69,7 @@ impl LocalStorage {
     }
 
     /// Where a file of an image stands for good.
-    fn place(&self, uuid: Uuid, asset: Asset) -> PathBuf {
+    pub(super) fn place(&self, uuid: Uuid, asset: Asset) -> PathBuf {
         self.image_directory(uuid).join(asset.to_string())
     }
 
@@ -129,69 +107,6 @@ impl LocalStorage {
             Ok(space.f_bavail.saturating_mul(space.f_frsize))
         });
         enough(probed.await?)
-    }
-
-    /// Receives a whole body of at most `limit` bytes. When it fails, or is dropped, nothing remains.
-    pub(super) async fn receive<S, E>(
-        &self,
-        expected: Option<u64>,
-        digesting: Digesting,
-        limit: u64,
-        body: S,
-    ) -> Result<Received, ReceiveError<E>>
-    where
-        S: Stream<Item = Result<Bytes, E>>,
-    {
-        let incoming = self.incoming();
-        let (temporary, file) = blocking(move || {
-            let temporary = Temporary::create(&incoming)?;
-            let file = temporary.file.try_clone()?;
-            Ok((temporary, file))
-        })
-        .await
-        .map_err(StorageError::from)?;
-        let digests = ingest(&mut FileSink::new(file, expected).await?, digesting, limit, body).await?;
-        Ok(Received { digests, temporary })
-    }
-
-    /// Gives `received` the name under which a manifest of `uuid` can refer to it as its file, by index, or its icon. A file
-    /// that has this name already has these bytes, and stays. The caller has the image's lock.
-    pub async fn stage(
-        &self,
-        received: Received,
-        uuid: Uuid,
-        asset: impl Into<Asset>,
-    ) -> Result<Staged, StorageError> {
-        let asset = asset.into();
-        let Received { digests, temporary } = received;
-        let complete = self.incoming().join(complete_name(uuid, asset, &digests.sha1));
-        let place = self.place(uuid, asset);
-        let staged = blocking(move || {
-            let (temporary, was_there) = temporary.complete(complete, &digests.sha1)?;
-            Ok(Staged { temporary, place, was_there })
-        });
-        Ok(staged.await?)
-    }
-
-    /// Gives a file of `from`, the one whose bytes have this SHA-1, an additional name under which a manifest of `to` can
-    /// refer to it. The caller has the locks of both.
-    pub async fn link(&self, from: Uuid, to: Uuid, asset: Asset, sha1: &str) -> Result<Staged, StorageError> {
-        let incoming = self.incoming();
-        let sources = [incoming.join(complete_name(from, asset, sha1)), self.place(from, asset)];
-        let complete = incoming.join(complete_name(to, asset, sha1));
-        let place = self.place(to, asset);
-        let sha1 = sha1.to_owned();
-        let linked = blocking(move || {
-            create_directories(&incoming)?;
-            let (temporary, was_there) = match Temporary::link(&sources[0], &complete, &sha1) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    Temporary::link(&sources[1], &complete, &sha1)?
-                }
-                linked => linked?,
-            };
-            Ok(Staged { temporary, place, was_there })
-        });
-        linked.await.map_err(|error| missing_or_failed(error, from, asset))
     }
 
     /// Opens a file of `uuid`, the one whose bytes have this SHA-1.
@@ -285,35 +200,9 @@ impl LocalStorage {
     pub async fn discard(&self, leftover: Leftover) -> Result<(), StorageError> {
         Ok(blocking(move || leftover.remove()).await?)
     }
-
-    /// Takes up a complete leftover that a manifest names, where the process that staged it stopped.
-    pub async fn settle_leftover(&self, leftover: Leftover) -> Result<(), StorageError> {
-        let Content::File(owner) = &leftover.content else { return self.discard(leftover).await };
-        let place = self.place(owner.uuid, owner.asset);
-        Staged { temporary: leftover.into_temporary(), place, was_there: true }.settle().await
-    }
 }
 
-impl Staged {
-    /// Moves the file to its final place. The manifest names it by now, so it is found in either place; after a
-    /// failure, or a loss of power that makes this undone, the next sweep tries again.
-    pub async fn settle(mut self) -> Result<(), StorageError> {
-        Ok(blocking(move || self.temporary.move_to(&self.place, Renamed::InTime)).await?)
-    }
-
-    /// Leaves the file where it is, because it is not known whether a manifest names it: the next sweep decides.
-    pub fn leave(self) {}
-
-    /// Removes the file, because no manifest names it. One that was there before stays for the next sweep.
-    pub async fn discard(mut self) -> Result<(), StorageError> {
-        if self.was_there {
-            return Ok(());
-        }
-        Ok(blocking(move || self.temporary.remove()).await?)
-    }
-}
-
-fn missing_or_failed(error: io::Error, uuid: Uuid, asset: Asset) -> StorageError {
+pub(super) fn missing_or_failed(error: io::Error, uuid: Uuid, asset: Asset) -> StorageError {
     match error.kind() {
         io::ErrorKind::NotFound => StorageError::NotFound(format!("{uuid}/{asset}")),
         _ => error.into(),

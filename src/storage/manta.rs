@@ -19,9 +19,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
-use futures_util::{Stream, StreamExt, TryStreamExt};
-use manta::{ByteRange, Client, ErrorCode, GetOptions, NewObject, Path, Precondition, Stored};
+use futures_util::{StreamExt, TryStreamExt};
+use manta::{Client, ErrorCode, NewObject, Path, Precondition, Stored};
 
 use super::claims::Claims;
 use super::condemned::Object;
@@ -70,13 +69,6 @@ impl Occupant {
     pub fn was_there_for(&self, age: Duration, at: SystemTime) -> bool {
         self.stored.is_some_and(|stored| at.duration_since(stored).is_ok_and(|since| since >= age))
     }
-}
-
-/// An object as a stored file, to be read.
-#[derive(Debug, Clone)]
-pub struct RemoteFile {
-    storage: MantaStorage,
-    location: Location,
 }
 
 impl MantaStorage {
@@ -132,7 +124,7 @@ impl MantaStorage {
         self.directory(uuid)?.join(name).map_err(|_| StorageError::InvalidName)
     }
 
-    fn place(&self, location: &Location) -> Result<Path, StorageError> {
+    pub(super) fn place(&self, location: &Location) -> Result<Path, StorageError> {
         match &location.object {
             Some(own) => self.object(location.uuid, &own.name),
             None => self.object(location.uuid, &location.asset.to_string()),
@@ -171,11 +163,6 @@ impl MantaStorage {
     /// Copies a stored file to any path in Manta.
     pub async fn export_file(&self, location: &Location, path: &str) -> Result<(), StorageError> {
         self.copy_to(location, &parse(path)?, Precondition::Any, false).await.map(drop)
-    }
-
-    /// What is stored, to be read. Nothing is asked of Manta yet.
-    pub(super) fn file(&self, location: &Location) -> RemoteFile {
-        RemoteFile { storage: self.clone(), location: location.clone() }
     }
 
     /// The objects of a stored file that its record names: that at the final name; or one that has a name of its own, and
@@ -264,7 +251,7 @@ impl MantaStorage {
         precondition: Precondition,
         make_directories: bool,
     ) -> Result<Stored, StorageError> {
-        let mut body = self.file(location).read(None).await?.boxed();
+        let mut body = self.read(location, None).await?.boxed();
         let new = NewObject {
             content_type: Some(CONTENT_TYPE.to_owned()),
             length: Some(location.size),
@@ -288,72 +275,6 @@ pub(super) fn parse(path: &str) -> Result<Path, StorageError> {
 /// Whether somebody else has written the object since it was looked at.
 pub(super) fn is_lost_race(error: &manta::Error) -> bool {
     matches!(error.code(), Some(ErrorCode::PreconditionFailed | ErrorCode::ConcurrentRequest))
-}
-
-impl RemoteFile {
-    /// Whether Manta has these bytes, as far as it knows itself.
-    pub async fn check(&self) -> Result<(), StorageError> {
-        self.compared(&self.storage.place(&self.location)?).await.map(drop)
-    }
-
-    /// The etag of the object, if it has these bytes as far as Manta knows.
-    async fn compared(&self, path: &Path) -> Result<Option<String>, StorageError> {
-        let known = self.storage.client().await?.head(path).await.map_err(|error| self.missing(error))?;
-        self.compare(known.length, known.md5)?;
-        Ok(known.etag)
-    }
-
-    /// Its bytes, or a part of them. The answer of Manta has begun when this returns. Goes on by itself after a broken
-    /// connection.
-    ///
-    /// Manta tells no MD5 with a part. So it is asked before whether the whole is the file, and for a part of that very
-    /// object then.
-    pub async fn read(
-        &self,
-        range: Option<std::ops::Range<u64>>,
-    ) -> Result<impl Stream<Item = Result<Bytes, StorageError>> + Send + use<>, StorageError> {
-        let path = self.storage.place(&self.location)?;
-        let is_whole = range.is_none();
-        let etag = if is_whole { None } else { self.compared(&path).await? };
-        let range = range.map(|range| ByteRange { first: range.start, last: Some(range.end - 1) });
-        // Whoever reads a file compares its bytes with the manifest. Where Manta does not even say what it sends, it is
-        // compared here, because not everybody who passes it on notices in time.
-        let md5 = self.location.md5.as_deref().and_then(super::md5_bytes);
-        let options = GetOptions { range, etag, unverified: true, md5 };
-        let object = self.storage.client().await?.get(&path, &options).await;
-        let object = object.map_err(|error| self.missing(error))?;
-        let total = object.metadata.content_range.map_or(object.metadata.length, |part| Some(part.total));
-        self.compare(total, object.metadata.md5.filter(|_| is_whole))?;
-        let name = self.name();
-        Ok(object.body.map_err(move |error| match error {
-            manta::Error::Md5 => StorageError::Damaged(name.clone()),
-            error => error.into(),
-        }))
-    }
-
-    fn compare(&self, length: Option<u64>, md5: Option<[u8; 16]>) -> Result<(), StorageError> {
-        let expected = self.location.md5.as_deref().and_then(super::md5_bytes);
-        let other_md5 = md5.is_some() && expected.is_some() && md5 != expected;
-        if length != Some(self.location.size) || other_md5 {
-            return Err(StorageError::Damaged(self.name()));
-        }
-        Ok(())
-    }
-
-    fn missing(&self, error: manta::Error) -> StorageError {
-        if error.is_not_found() {
-            return StorageError::NotFound(self.name());
-        }
-        match error.code() {
-            // Another object than the one that was compared.
-            Some(ErrorCode::PreconditionFailed) => StorageError::Damaged(self.name()),
-            _ => error.into(),
-        }
-    }
-
-    fn name(&self) -> String {
-        format!("{}/{}", self.location.uuid, self.location.asset)
-    }
 }
 
 #[cfg(test)]

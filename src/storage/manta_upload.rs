@@ -2,60 +2,42 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! An object on its way to Manta: its bytes but for the last, then the whole of it, then what becomes of it.
+//! A new file on its way to Manta.
 
 use bytes::Bytes;
 use futures_util::Stream;
-use manta::{ErrorCode, NewObject, Path, Precondition, Upload};
+use manta::{ErrorCode, NewObject, Path, Precondition};
 
 use super::claims::Claim;
-use super::ingest::{Digesting, Digests, Sink, ingest};
+use super::ingest::{Expected, ReceiveError, Sink, ingest};
 use super::manta::{CONTENT_TYPE, MantaStorage, Occupant, is_lost_race};
-use super::{Location, ReceiveError, Staged, StagedIn, StorageError, Target, md5_bytes};
+use super::{Digests, Location, StorageError, Target, md5_bytes};
 use crate::manifest::Uuid;
 use crate::telemetry::err;
 
-/// What is known of bytes before they come. Manta refuses others.
-struct Announced {
-    length: Option<u64>,
-    md5: Option<[u8; 16]>,
-    /// Most bytes that may come.
-    limit: u64,
-}
-
-/// Bytes that are in Manta but for the last, so that nobody sees them yet. Dropping them breaks the upload off.
+/// An object on its way: Manta has all bytes but the last ones, which are held back, so that nobody sees the object yet.
+/// Dropping this breaks the upload off.
 #[derive(Debug)]
-pub(super) struct Arrived {
-    pub(super) incoming: Incoming,
-    pub(super) storage: MantaStorage,
+pub(super) struct MantaUpload {
+    storage: MantaStorage,
+    upload: manta::Upload,
+    held_back: Option<Bytes>,
+    path: Path,
+    /// The object's name, if it is one of its own and not the final one.
+    object: Option<String>,
+    /// Keeps other uploads of this process away from the final name.
+    claim: Option<Claim>,
 }
 
 /// An object that no record names yet. Dropping it deletes it, by its etag, some time later.
 #[derive(Debug)]
-pub(super) struct Placed {
+pub(super) struct MantaStaged {
     /// What to delete, unless a record names it.
     object: Option<(MantaStorage, Path, Option<String>)>,
     _claim: Option<Claim>,
 }
 
-/// An object on its way, whose last bytes are held back.
-#[derive(Debug)]
-pub(super) struct Incoming {
-    upload: Upload,
-    held_back: Option<Bytes>,
-    path: Path,
-    object: Option<String>,
-    claim: Option<Claim>,
-}
-
-impl Incoming {
-    /// An upload to `path`, the final name that is claimed, or one of its own.
-    pub(super) fn new(upload: Upload, path: Path, object: Option<String>, claim: Option<Claim>) -> Incoming {
-        Incoming { upload, held_back: None, path, object, claim }
-    }
-}
-
-impl Sink for Incoming {
+impl Sink for MantaUpload {
     /// Sends what was held back, and holds these bytes back.
     async fn send(&mut self, bytes: Bytes) -> Result<(), StorageError> {
         if let Some(before) = self.held_back.replace(bytes) {
@@ -70,50 +52,52 @@ impl Sink for Incoming {
 }
 
 impl MantaStorage {
-    /// Receives all of a body of at most `limit` bytes, but holds the last of them back.
+    /// Receives a whole body, but holds its last bytes back.
     pub(super) async fn receive<S, E>(
         &self,
         target: Target,
-        expected: Option<u64>,
-        digesting: Digesting,
-        limit: u64,
+        expected: Expected,
         body: S,
-    ) -> Result<(Digests, Arrived), ReceiveError<E>>
+    ) -> Result<(Digests, MantaUpload), ReceiveError<E>>
     where
         S: Stream<Item = Result<Bytes, E>>,
     {
-        let md5 = match &digesting {
-            Digesting::Sha256Of(known) => md5_bytes(&known.md5),
-            Digesting::All => None,
-        };
-        let mut incoming = self.begin(target, &Announced { length: expected, md5, limit }).await?;
-        let digests = ingest(&mut incoming, digesting, limit, body).await?;
-        Ok((digests, Arrived { incoming, storage: self.clone() }))
+        let mut upload = self.begin(target, &expected).await?;
+        let digests = ingest(&mut upload, expected, body).await?;
+        Ok((digests, upload))
     }
 
-    /// Begins an object: under the final name where there is none yet, else under one of its own.
-    async fn begin(&self, target: Target, announced: &Announced) -> Result<Incoming, StorageError> {
+    /// Begins an object: under the final name if there is none yet, otherwise under a name of its own.
+    async fn begin(&self, target: Target, expected: &Expected) -> Result<MantaUpload, StorageError> {
+        let started = |upload, path, object, claim| MantaUpload {
+            storage: self.clone(),
+            upload,
+            held_back: None,
+            path,
+            object,
+            claim,
+        };
         if !target.replaces
             && let Some(claim) = self.0.claims.claim(target.uuid, target.asset)
         {
             let path = self.object(target.uuid, &target.asset.to_string())?;
-            match self.put(&path, announced).await {
-                // Somebody's: an upload that no record names yet, or never will.
+            match self.put(&path, expected).await {
+                // The object of another upload, which no record names yet, or never will.
                 Err(StorageError::Manta(error)) if error.code() == Some(ErrorCode::PreconditionFailed) => {}
-                upload => return Ok(Incoming::new(upload?, path, None, Some(claim))),
+                upload => return Ok(started(upload?, path, None, Some(claim))),
             }
         }
         let name = format!("{}.{}", target.asset, Uuid::new_v4());
         let path = self.object(target.uuid, &name)?;
-        Ok(Incoming::new(self.put(&path, announced).await?, path, Some(name), None))
+        Ok(started(self.put(&path, expected).await?, path, Some(name), None))
     }
 
-    async fn put(&self, path: &Path, announced: &Announced) -> Result<Upload, StorageError> {
+    async fn put(&self, path: &Path, expected: &Expected) -> Result<manta::Upload, StorageError> {
         let new = NewObject {
             content_type: Some(CONTENT_TYPE.to_owned()),
-            length: announced.length,
-            max_length: announced.length.is_none().then_some(announced.limit),
-            md5: announced.md5,
+            length: expected.length,
+            max_length: expected.length.is_none().then_some(expected.limit),
+            md5: expected.digests.as_ref().and_then(|digests| md5_bytes(&digests.md5)),
             precondition: Precondition::Absent,
             make_directories: true,
             ..NewObject::default()
@@ -123,32 +107,32 @@ impl MantaStorage {
 
     /// Copies a file that has a name of its own to its final name, in the place of `occupant`; `None` if that is no longer
     /// there, because another file of the image was settled meanwhile, or if another one is on its way there.
-    pub async fn settle(
+    pub(super) async fn copy_to_final_name(
         &self,
         location: &Location,
         occupant: Occupant,
-    ) -> Result<Option<Staged>, StorageError> {
+    ) -> Result<Option<MantaStaged>, StorageError> {
         let Some(claim) = self.0.claims.claim(location.uuid, location.asset) else { return Ok(None) };
         let place = self.object(location.uuid, &location.asset.to_string())?;
         match self.copy_to(location, &place, occupant.precondition, true).await {
             Err(StorageError::Manta(error)) if is_lost_race(&error) => Ok(None),
             copied => {
-                let placed = Placed::new(self.clone(), place, copied?.etag, Some(claim));
-                Ok(Some(Staged(StagedIn::Manta(placed))))
+                let staged = MantaStaged::new(self.clone(), place, copied?.etag, Some(claim));
+                Ok(Some(staged))
             }
         }
     }
 }
 
-impl Arrived {
+impl MantaUpload {
     /// The name of the object, if it is one of its own.
     pub(super) fn object(&self) -> Option<&str> {
-        self.incoming.object.as_deref()
+        self.object.as_deref()
     }
 
-    /// Lets Manta have the rest, which makes the object.
-    pub(super) async fn place(self, digests: &Digests) -> Result<Placed, StorageError> {
-        let Incoming { mut upload, held_back, path, object, claim } = self.incoming;
+    /// Sends the rest, which makes Manta create the object.
+    pub(super) async fn stage(self, digests: &Digests) -> Result<MantaStaged, StorageError> {
+        let MantaUpload { storage, mut upload, held_back, path, object, claim } = self;
         if let Some(rest) = held_back {
             upload.write(rest).await?;
         }
@@ -157,31 +141,31 @@ impl Arrived {
             Err(error) => {
                 // It may be there all the same. Under a name of its own it can be nobody else's.
                 if object.is_some() {
-                    drop(Placed::new(self.storage, path, None, claim));
+                    drop(MantaStaged::new(storage, path, None, claim));
                 }
                 return Err(error.into());
             }
             Ok(stored) => stored,
         };
         let expected = md5_bytes(&digests.md5);
-        let placed = Placed::new(self.storage, path, stored.etag, claim);
+        let staged = MantaStaged::new(storage, path, stored.etag, claim);
         if stored.md5.is_some() && stored.md5 != expected {
-            placed.discard().await?;
+            staged.discard().await?;
             return Err(StorageError::Manta(manta::Error::Md5.into()));
         }
-        Ok(placed)
+        Ok(staged)
     }
 }
 
-impl Placed {
+impl MantaStaged {
     /// The object at this path with this etag.
     pub(super) fn new(
         storage: MantaStorage,
         path: Path,
         etag: Option<String>,
         claim: Option<Claim>,
-    ) -> Placed {
-        Placed { object: Some((storage, path, etag)), _claim: claim }
+    ) -> MantaStaged {
+        MantaStaged { object: Some((storage, path, etag)), _claim: claim }
     }
 
     /// A record names it by now, or may.
@@ -196,7 +180,7 @@ impl Placed {
     }
 }
 
-impl Drop for Placed {
+impl Drop for MantaStaged {
     fn drop(&mut self) {
         let Some((storage, path, etag)) = self.object.take() else { return };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };

@@ -10,15 +10,11 @@ use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use futures_util::TryStreamExt;
-use md5::Md5;
-use sha1::Sha1;
-use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
-use super::{Digests, Location, Storage, StorageError, StoredFile, blocking};
+use super::{Digests, Location, Part, RunningDigests, Storage, StorageError, StoredFile, blocking};
+use crate::manifest::Stor;
 use crate::platform::forget;
 
 /// Bytes read at a time.
@@ -66,28 +62,33 @@ impl Storage {
         throttle: &mut Throttle,
         read: impl Fn(u64),
     ) -> Result<Digests, StorageError> {
-        let file = self.open(location).await?;
-        if let StoredFile::Local(_) = file {
-            file.check(location).await?;
+        if location.stor == Stor::Local {
+            self.check(location).await?;
         }
         let mut digests = RunningDigests::default();
-        match file {
+        match self.open(location, Part::Whole).await? {
             StoredFile::Local(mut file) => loop {
-                let before = digests.size;
+                let before = digests.size();
                 throttle.spend(location.size.saturating_sub(before).min(CHUNK as u64)).await;
-                let more = blocking(move || digests.read(&file).map(|digests| (file, digests)));
-                (file, digests) = more.await?;
-                if digests.size == before {
+                (file, digests) = blocking(move || {
+                    read_more(&file, &mut digests)?;
+                    Ok((file, digests))
+                })
+                .await?;
+                if digests.size() == before {
                     return Ok(digests.finish());
                 }
-                read(digests.size - before);
+                read(digests.size() - before);
             },
-            StoredFile::Manta(file) => {
-                let mut body = std::pin::pin!(file.read(None).await?);
+            StoredFile::Manta(mut body) => {
                 while let Some(chunk) = body.try_next().await? {
                     let length = chunk.len() as u64;
                     throttle.spend(length).await;
-                    digests = blocking(move || Ok(digests.update(&chunk))).await?;
+                    digests = blocking(move || {
+                        digests.update(&chunk);
+                        Ok(digests)
+                    })
+                    .await?;
                     read(length);
                 }
                 Ok(digests.finish())
@@ -96,52 +97,31 @@ impl Storage {
     }
 }
 
-/// Digests of the bytes so far.
-#[derive(Default)]
-struct RunningDigests {
-    size: u64,
-    sha1: Sha1,
-    md5: Md5,
-    sha256: Sha256,
-}
-
-impl RunningDigests {
-    fn update(mut self, bytes: &[u8]) -> RunningDigests {
-        self.size += bytes.len() as u64;
-        self.sha1.update(bytes);
-        self.md5.update(bytes);
-        self.sha256.update(bytes);
-        self
-    }
-
-    /// Takes the next bytes of a file; none at its end.
-    fn read(self, file: &File) -> io::Result<RunningDigests> {
-        let mut buffer = vec![0; CHUNK];
-        let position = self.size;
-        loop {
-            match file.read_at(&mut buffer, position) {
-                Ok(length) => {
-                    forget(file, position, length);
-                    return Ok(self.update(&buffer[..length]));
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+/// Adds the next bytes of a file; none at its end.
+fn read_more(file: &File, digests: &mut RunningDigests) -> io::Result<()> {
+    let mut buffer = vec![0; CHUNK];
+    let position = digests.size();
+    loop {
+        match file.read_at(&mut buffer, position) {
+            Ok(length) => {
+                forget(file, position, length);
+                digests.update(&buffer[..length]);
+                return Ok(());
             }
-        }
-    }
-
-    fn finish(self) -> Digests {
-        Digests {
-            size: self.size,
-            sha1: hex::encode(self.sha1.finalize()),
-            md5: STANDARD.encode(self.md5.finalize()),
-            sha256: hex::encode(self.sha256.finalize()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use md5::Md5;
+    use sha1::Sha1;
+    use sha2::{Digest, Sha256};
+
     use super::*;
     use crate::manifest::{Stor, Uuid};
     use crate::storage::{Asset, LocalStorage};

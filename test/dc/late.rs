@@ -19,6 +19,7 @@ tests! {
     a_late_move_of_an_active_image_names_no_file_that_is_gone,
     a_late_clone_has_its_file,
     a_failed_upload_of_the_same_bytes_takes_nothing_away,
+    the_rest_of_a_move_goes_though_the_image_gets_an_icon_meanwhile,
 }
 
 /// Sends a request whose write waits in Moray, then kills the process.
@@ -111,4 +112,34 @@ async fn a_failed_upload_of_the_same_bytes_takes_nothing_away(_shared: &TestApp)
     app.nothing_unfinished().await;
     assert_eq!(app.operator().get(&format!("/images/{uuid}/file?account={LUKE}")).await.text(), "bytes");
     app.stop().await;
+}
+
+async fn the_rest_of_a_move_goes_though_the_image_gets_an_icon_meanwhile(_shared: &TestApp) {
+    let stage = Stage::start_with(|dc| dc.manta(MantaMode::Local)).await;
+    let app = &stage.app;
+    let uuid = app.luke().has_active_image(json!({})).await;
+    assert_eq!(stage.stor(&uuid).await, "manta");
+    let rest = app.file(&uuid);
+    fs::create_dir_all(rest.parent().unwrap()).unwrap();
+    fs::write(&rest, "file").unwrap();
+    let faults = app.dc.moray().faults().clone();
+    let met = faults.applied();
+    faults.set(FaultRule::new(Fault::Stall).method("putObject").times(1));
+    let icon = app.luke().call(Method::PUT, &format!("/images/{uuid}/icon"));
+    let icon = icon.header("content-type", "image/png").body("icon").send();
+    let moved = async {
+        faults.wait_applied(met + 1).await;
+        // The move reads the record without the icon, which is written while the move waits for the image.
+        faults.set(FaultRule::new(Fault::RowsInEnd).method("getObject").times(1));
+        let write = async {
+            faults.wait_applied(met + 2).await;
+            faults.clear();
+        };
+        tokio::join!(stage.move_to(&uuid, "manta"), write).0
+    };
+    let (icon, moved) = tokio::join!(icon, moved);
+    assert_eq!((icon.ok()["icon"].as_bool(), moved.status), (Some(true), 200));
+    assert!(!rest.exists());
+    assert_eq!(app.luke().download(&uuid).await.text(), "file");
+    stage.stop().await;
 }

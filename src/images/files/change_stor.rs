@@ -55,16 +55,16 @@ async fn move_file(
 ) -> ApiResult<Image> {
     let target = Target { uuid: access.uuid, asset: FILE, stor, replaces: false };
     let copy = async { Ok(app.storage.copy(from, target).await?) };
-    let received = app.uploads.while_there(access.uuid, copy).await?;
+    let upload = app.uploads.while_there(access.uuid, copy).await?;
     if let [file] = image.files() {
-        verify(access.uuid, &received.digests, file)?;
+        verify(access.uuid, &upload.digests, file)?;
     }
-    let object = received.object();
+    let object = upload.object();
     let moved = |image: &Image| match movable(image)? {
         current if current == *from => stored_in(image, FILE, stor, object.as_ref()),
         _ => Err(replaced_meanwhile()),
     };
-    publish(app, access, FILE, received, moved).await
+    publish(app, access, FILE, upload, moved).await
 }
 
 fn replaced_meanwhile() -> ApiError {

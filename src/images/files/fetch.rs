@@ -6,16 +6,17 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 
-use super::add_file::{FileUpload, MAX_FILE_SIZE, add_file};
-use crate::images::{Access, Announced, ApiError, ApiResult, App, Code, ImportOptions, import, paced};
-use crate::import::{FetchError, FileUrl, Source};
-use crate::manifest::{Image, ImageFile, Uuid};
-use crate::storage::Target;
+use super::add_file::{FileUpload, add_file};
+use super::receive::{Announced, MAX_FILE_SIZE};
+use crate::images::{Access, ApiError, ApiResult, App, Code, ImportOptions, import, paced};
+use crate::import::{FetchError, FileUrl, Incoming, Source};
+use crate::manifest::{Image, ImageFile, Stor, Uuid};
 
 /// Fetches the file of an image from an https URL; then as [`add_file`]. Length and MD5 are those that the server says.
 pub async fn add_file_from_url(
     app: &Arc<App>,
     access: Access,
+    image: &Image,
     url: &FileUrl,
     upload: FileUpload,
 ) -> ApiResult<Image> {
@@ -27,20 +28,18 @@ pub async fn add_file_from_url(
             format!("cannot download the file: it is encoded as {encoding:?}, which was not asked for");
         return Err(ApiError::new(Code::Download, message));
     }
-    let md5 = file.md5().map_err(download_failed)?;
-    let announced = Announced { length: file.length(), md5, ..upload.announced };
-    let upload = FileUpload { announced, ..upload };
-    let body = paced(app, file.into_stream()).map(|chunk| chunk.map_err(download_failed));
-    add_file(app, access, upload, body).await
+    let announced = Announced { length: file.length(), ..upload.announced };
+    add_fetched(app, access, image, FileUpload { announced, ..upload }, file, download_failed).await
 }
 
 /// Fetches the file of an image from another IMGAPI, which says what its bytes have to be; then as [`add_file`].
 pub async fn add_file_from_source(
     app: &Arc<App>,
     access: Access,
+    image: &Image,
     source: &Source,
     request_id: &str,
-    target: Target,
+    storage: Option<Stor>,
     job: Option<Uuid>,
 ) -> ApiResult<Image> {
     let imgapi = app.fetcher.imgapi(source, request_id);
@@ -55,16 +54,28 @@ pub async fn add_file_from_source(
     }
     let file = async { imgapi.get_image_file(access.uuid).await.map_err(source_failed) };
     let file = app.uploads.while_there(access.uuid, file).await?;
-    let md5 = file.md5().map_err(source_failed)?;
     let upload = FileUpload {
         compression: entry.compression,
-        announced: Announced { length: Some(entry.size), sha1: Some(entry.sha1), md5 },
+        announced: Announced { length: Some(entry.size), sha1: Some(entry.sha1), md5: None },
         dataset_guid: entry.dataset_guid,
-        target,
+        storage,
         job,
     };
-    let body = paced(app, file.into_stream()).map(|chunk| chunk.map_err(source_failed));
-    add_file(app, access, upload, body).await
+    add_fetched(app, access, image, upload, file, source_failed).await
+}
+
+/// Adds a file that a foreign server has begun to send. It has to have the MD5 that the server says.
+async fn add_fetched(
+    app: &Arc<App>,
+    access: Access,
+    image: &Image,
+    upload: FileUpload,
+    file: Incoming,
+    failed: fn(FetchError) -> ApiError,
+) -> ApiResult<Image> {
+    let announced = Announced { md5: file.md5().map_err(failed)?, ..upload.announced };
+    let body = paced(app, file.into_stream()).map(|chunk| chunk.map_err(failed));
+    add_file(app, access, image, FileUpload { announced, ..upload }, body).await
 }
 
 /// Fetches the manifest of an image from another IMGAPI; then as [`import()`].

@@ -1,67 +1,55 @@
 // This Source Code Form is subject to the terms of the Mozilla Public
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
-
-use super::reading::{Named, read_named};
+use super::reading::{Named, Opened, read_named};
 use crate::images::{Access, ApiError, ApiResult, App};
 use crate::manifest::{ImageFile, Uuid, View};
-use crate::storage::{Location, StorageError, StoredFile};
+use crate::storage::{Location, Part, StorageError, StoredFile};
 
-/// A file of an image that can be read, with what the manifest says about it.
-#[derive(Debug)]
-pub struct OpenFile {
-    /// The manifest's entry.
-    pub entry: ImageFile,
-    /// The bytes.
-    pub file: StoredFile,
-}
-
-/// Opens file `index` of `image`, which the caller has looked up, and has it read. With Manta only `read` finds out whether
-/// it is there; it is called again if the file was moved, or replaced, meanwhile.
-pub async fn get_file<T, F>(
+/// Opens file `index` of `image`, which the caller has looked up; another time if it was moved, or replaced, meanwhile. `plan`
+/// says for an entry which part of the file is wanted, and whatever else its caller makes of the entry.
+pub async fn get_file<P>(
     app: &App,
     access: Access,
     image: &View,
     index: usize,
-    read: impl Fn(OpenFile) -> F,
-) -> ApiResult<T>
-where
-    F: Future<Output = ApiResult<T>>,
-{
+    plan: impl Fn(&ImageFile) -> ApiResult<(Part, P)>,
+) -> ApiResult<Opened<ImageFile, P>> {
     // Only before its activation can an image get another file; another place at any time.
-    read_file(app, access, image, index, !image.activated(), read).await
+    let may_change = !image.activated();
+    let plan = &plan;
+    read_file(app, access, image, index, may_change, |Named { entry, location }| async move {
+        let (part, plan) = plan(&entry)?;
+        Ok(Opened { file: open(app, &location, part).await?, entry, plan })
+    })
+    .await
 }
 
-/// The same; `may_change` as [`read_named`] has it.
+/// Reads file `index` of `image`, whatever reading means. `may_change` is explained at [`read_named`].
 pub(in crate::images) async fn read_file<T, F>(
     app: &App,
     access: Access,
     image: &View,
     index: usize,
     may_change: bool,
-    read: impl Fn(OpenFile) -> F,
+    read: impl Fn(Named<ImageFile>) -> F,
 ) -> ApiResult<T>
 where
     F: Future<Output = ApiResult<T>>,
 {
     let first = file_of(access.uuid, image.files(), index)?;
     let find = |image: &crate::manifest::Image| file_of(access.uuid, image.files(), index);
-    let read = &read;
-    read_named(app, access, first, find, may_change, |named| async move {
-        let file = open(app, &named.location).await?;
-        read(OpenFile { entry: named.entry, file }).await
-    })
-    .await
+    read_named(app, access, first, find, may_change, read).await
 }
 
 /// Refuses a file on disk that cannot be the one the manifest means: it may have been changed by hand, or the manifest's own
 /// file may be lost. A record of 4.13.1 may have a size that is too small for its own file: the SHA-1 tells, and clients get as many
-/// bytes as the record says. An object is compared when it is read.
-async fn open(app: &App, location: &Location) -> Result<StoredFile, StorageError> {
-    let file = app.storage.open(location).await?;
+/// bytes as the record says.
+async fn open(app: &App, location: &Location, part: Part) -> Result<StoredFile, StorageError> {
+    let file = app.storage.open(location, part.clone()).await?;
     match &file {
-        StoredFile::Local(_) if file.check(location).await.is_err() => {
-            app.storage.open_verified(location).await
+        StoredFile::Local(file) if file.metadata()?.len() != location.size => {
+            app.storage.open_verified(location, part).await
         }
         _ => Ok(file),
     }

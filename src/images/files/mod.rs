@@ -5,7 +5,6 @@
 //! What moves bytes: uploads, downloads, icons, copies, and how a file comes to its place.
 
 pub(super) mod add_file;
-pub(super) mod announced;
 pub(super) mod change_stor;
 pub(super) mod export;
 pub(super) mod fetch;
@@ -14,5 +13,6 @@ pub(super) mod icon;
 pub(super) mod pace;
 pub(super) mod publish;
 pub(super) mod reading;
+pub(super) mod receive;
 pub(super) mod sign_of_life;
 pub(super) mod uploads;

@@ -11,24 +11,15 @@ use crate::images::record::change::{ChangeError, Changed, change_from};
 use crate::images::record::locations::{location, stored_in};
 use crate::images::{Access, ApiError, ApiResult, App, Code, Precondition, checked, owned};
 use crate::manifest::{Image, OwnName, Stor, Uuid};
-use crate::storage::{Asset, Condemned, Location, Ownership, Received, Staged, Target, choose};
+use crate::storage::{Asset, Condemned, Location, Ownership, Staged, Target, Upload, choose};
 use crate::telemetry::err;
 
 /// An upload has let its record name an object that has been there for so long, or it never will: what it waits for has
 /// deadlines of seconds.
 pub(in crate::images) const NAMED_BY_THEN: Duration = Duration::from_secs(3600);
 
-/// Where a new first file of `image` is to go, if the operator wishes so.
-pub fn target_of_file(app: &App, image: &Image, wish: Option<Stor>) -> Target {
-    target(app, image, Asset::File(0), wish)
-}
-
-/// The same for an icon.
-pub fn target_of_icon(app: &App, image: &Image, wish: Option<Stor>) -> Target {
-    target(app, image, Asset::Icon, wish)
-}
-
-fn target(app: &App, image: &Image, asset: Asset, wish: Option<Stor>) -> Target {
+/// Where a new file of `image` goes. An operator may `wish` for a storage.
+pub(super) fn target(app: &App, image: &Image, asset: Asset, wish: Option<Stor>) -> Target {
     let is_admins = app.config.admin_uuid == Some(image.owner());
     let ownership = if is_admins { Ownership::Admin } else { Ownership::Other };
     let stor = choose(ownership, app.storage.manta_place(), wish);
@@ -36,19 +27,19 @@ fn target(app: &App, image: &Image, asset: Asset, wish: Option<Stor>) -> Target 
     Target { uuid: image.uuid(), asset, stor, replaces }
 }
 
-/// Makes a received file that of an image, by the change of the record that names it. From here on there is something to
-/// lose: see `docs/architecture.md`.
+/// Publishes an upload: stages it, then updates the record to name it. `naming` makes the new record. `docs/architecture.md`
+/// says what each step guards against.
 pub(in crate::images) async fn publish(
     app: &App,
     access: Access,
     asset: Asset,
-    received: Received,
+    upload: Upload,
     naming: impl Fn(&Image) -> ApiResult<Image>,
 ) -> ApiResult<Image> {
     let publishing = app.locks.lock(access.uuid).await?;
     // What has no image any more need not be made a file. In Manta there is no directory for it either.
     checked(app, access, |_| Ok(())).await?;
-    let staged = match app.storage.stage(received, access.uuid, asset).await {
+    let staged = match upload.stage().await {
         Ok(staged) => staged,
         Err(error) => {
             // Another process may have deleted it meanwhile; or deleted it, and made it anew.
@@ -167,7 +158,7 @@ async fn move_into_place(app: &App, uuid: Uuid, asset: Asset) -> ApiResult<()> {
     if stored_location(app, uuid, asset).await?.as_ref() != Some(&moving) {
         return Ok(());
     }
-    let Some(copy) = manta.settle(&moving, occupant).await? else { return Ok(()) };
+    let Some(copy) = app.storage.copy_to_final_name(&moving, occupant).await? else { return Ok(()) };
     let access = Access { uuid, channel: None, account: None };
     let _publishing = app.locks.lock(uuid).await?;
     let named = |image: &Image| in_place(image, &moving);

@@ -7,7 +7,7 @@
 use crate::images::record::lookup::current;
 use crate::images::{Access, ApiError, ApiResult, App, Code};
 use crate::manifest::{Image, ImageFile, Uuid};
-use crate::storage::{Digests, Location};
+use crate::storage::{Digests, Location, StoredFile};
 
 /// How often a file is looked up again because the record has named another one meanwhile.
 const ATTEMPTS: usize = 5;
@@ -19,6 +19,16 @@ pub(in crate::images) struct Named<E> {
     pub(in crate::images) entry: E,
     /// Where that is.
     pub(in crate::images) location: Location,
+}
+
+/// A file as a record names it, which is being read.
+pub struct Opened<E, P> {
+    /// What the record says.
+    pub entry: E,
+    /// The bytes.
+    pub file: StoredFile,
+    /// What the caller made of the entry before the file was opened.
+    pub plan: P,
 }
 
 /// Reads a file where the record names it: first as the caller knows it, and again whenever it turns out not to be there, or

@@ -8,13 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::db::Stored;
 use crate::images::app::ATTEMPTS;
 use crate::images::files::get_file::read_file;
-use crate::images::files::reading::being_replaced;
+use crate::images::files::reading::{Named, being_replaced};
 use crate::images::record::change::change_if;
 use crate::images::record::enable::refuse_placeholder;
 use crate::images::record::lookup::{Reading, owned_if};
-use crate::images::{Access, ApiError, ApiResult, App, Code, OpenFile, Precondition, now, to_the_end};
+use crate::images::{Access, ApiError, ApiResult, App, Code, Precondition, now, to_the_end};
 use crate::manifest::{Image, View};
-use crate::storage::Location;
 
 /// Makes an image usable; from then on its files are immutable.
 pub async fn activate(app: &Arc<App>, access: Access, precondition: Precondition) -> ApiResult<Image> {
@@ -48,10 +47,7 @@ pub async fn activate(app: &Arc<App>, access: Access, precondition: Precondition
 async fn check_files(app: &App, access: Access, image: &Image) -> ApiResult<()> {
     let view = View::new(image)?;
     for index in 0..image.files().len() {
-        // Its entry is the one that the file belongs to: another one may have been named since the image was read.
-        let check = |OpenFile { entry, file }| async move {
-            Ok(file.check(&Location::of_file(access.uuid, index, &entry)).await?)
-        };
+        let check = |named: Named<_>| async move { Ok(app.storage.check(&named.location).await?) };
         // If another one is named by now, the write finds out.
         read_file(app, access, &view, index, false, check).await?;
     }

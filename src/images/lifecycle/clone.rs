@@ -14,7 +14,7 @@ use crate::images::record::origin::{MAX_CHAIN, NamedBy, not_there, refuse_unacti
 use crate::images::{Access, ApiError, ApiResult, App, Code, Precondition, now, to_the_end};
 use crate::manifest::clone::{CloneContext, clone_of};
 use crate::manifest::{FieldCode, FieldError, Image, ImageFile, ImageType, Uuid};
-use crate::storage::{Location, Received, Target};
+use crate::storage::{Location, Target, Upload};
 use crate::telemetry::err;
 
 /// CloneImage: makes the account of the call its own copy of an image that is shared with it, and of the origins that
@@ -139,11 +139,11 @@ fn only_file(image: &Image) -> ApiResult<&ImageFile> {
 
 /// The file first, then the record that names it, as for an upload. It stays in its storage.
 async fn copy_one(app: &App, source: &Image, clone: &Image) -> ApiResult<()> {
-    let (from, received) = copy_file(app, source, clone.uuid()).await?;
-    let clone = &stored_in(clone, from.asset, from.stor, received.object().as_ref())?;
+    let (from, upload) = copy_file(app, source, clone.uuid()).await?;
+    let clone = &stored_in(clone, from.asset, from.stor, upload.object().as_ref())?;
     let uuid = clone.uuid();
     let _publishing = app.locks.lock(uuid).await?;
-    let staged = app.storage.stage(received, uuid, from.asset).await?;
+    let staged = upload.stage().await?;
     match store(app, clone, None, None, NamedBy::Operator).await {
         Ok(Ok(())) => {
             settle_named(uuid, staged).await;
@@ -165,7 +165,7 @@ async fn copy_one(app: &App, source: &Image, clone: &Image) -> ApiResult<()> {
 }
 
 /// A copy of the file of `source`, which may be moved meanwhile, but not become another one.
-async fn copy_file(app: &App, source: &Image, clone: Uuid) -> ApiResult<(Location, Received)> {
+async fn copy_file(app: &App, source: &Image, clone: Uuid) -> ApiResult<(Location, Upload)> {
     let (uuid, sha1) = (source.uuid(), &only_file(source)?.sha1);
     let find = |image: &Image| match only_file(image)? {
         file if file.sha1 == *sha1 => {
@@ -177,9 +177,9 @@ async fn copy_file(app: &App, source: &Image, clone: Uuid) -> ApiResult<(Locatio
     let access = Access { uuid, account: None, channel: None };
     read_named(app, access, find(source)?, find, false, |Named { entry, location: from }| async move {
         let target = Target { uuid: clone, asset: from.asset, stor: from.stor, replaces: false };
-        let received = app.storage.copy(&from, target).await?;
-        verify(uuid, &received.digests, &entry)?;
-        Ok((from, received))
+        let upload = app.storage.copy(&from, target).await?;
+        verify(uuid, &upload.digests, &entry)?;
+        Ok((from, upload))
     })
     .await
 }

@@ -11,7 +11,7 @@ use crate::images::record::locations::{locations, stored_in};
 use crate::images::record::origin::find_new_origins;
 use crate::images::{Access, ApiError, ApiResult, App, Code, Precondition, owned};
 use crate::manifest::{FieldError, Image, Stor, Uuid};
-use crate::storage::{Asset, Location, Received, Staged, StorageError, Target, Version};
+use crate::storage::{Asset, Location, Staged, StorageError, Target, Upload, Version};
 
 /// Gives an image that is not activated another UUID, with everything else that `update` changes.
 ///
@@ -164,18 +164,18 @@ fn refuse_immovable(image: &Image) -> ApiResult<()> {
 }
 
 /// A file in Manta, and its copy for another image.
-type Copied = (Location, Received);
+type Copied = (Location, Upload);
 
 /// Copies the files that an image has in Manta. Nobody sees the copies before they are staged.
 async fn copies(app: &App, image: &Image, new: Uuid) -> ApiResult<Vec<Copied>> {
     let mut copies = Vec::new();
     for file in locations(image).into_iter().filter(|file| file.stor == Stor::Manta) {
         let target = Target { uuid: new, asset: file.asset, stor: Stor::Manta, replaces: false };
-        let received = app.storage.copy(&file, target).await?;
-        if received.digests.sha1 != file.sha1 {
+        let upload = app.storage.copy(&file, target).await?;
+        if upload.digests.sha1 != file.sha1 {
             return Err(StorageError::Damaged(format!("{}/{}", file.uuid, file.asset)).into());
         }
-        copies.push((file, received));
+        copies.push((file, upload));
     }
     Ok(copies)
 }
@@ -194,9 +194,9 @@ async fn link_files(
             Stor::Local => (app.storage.link(&file, renamed.uuid()).await?, None),
             Stor::Manta => {
                 let Some(at) = copies.iter().position(|(from, _)| *from == file) else { return Ok(None) };
-                let (_, received) = copies.swap_remove(at);
-                let object = received.object();
-                (app.storage.stage(received, renamed.uuid(), file.asset).await?, object)
+                let (_, upload) = copies.swap_remove(at);
+                let object = upload.object();
+                (upload.stage().await?, object)
             }
         };
         linked.push((file.asset, staged));

@@ -32,9 +32,7 @@ async fn digests_are_those_of_the_published_vectors() {
     let disk = Disk::new();
     for (bytes, sha1, md5, sha256) in vectors {
         let chunk = Ok::<_, Infallible>(Bytes::copy_from_slice(bytes));
-        let received =
-            disk.storage.receive(None, Digesting::All, NO_LIMIT, stream::iter([chunk])).await.unwrap();
-        let digests = &received.digests;
+        let (digests, _) = disk.storage.receive(ANYTHING, stream::iter([chunk])).await.unwrap();
         assert_eq!(digests.size, bytes.len() as u64);
         assert_eq!([&*digests.sha1, &*digests.md5, &*digests.sha256], [sha1, md5, sha256]);
     }
@@ -50,13 +48,10 @@ async fn bytes_arrive_whole_however_they_are_cut() {
             // Empty pieces are no end.
             let chunks = pieces.flat_map(|piece| [Ok::<_, Infallible>(piece), Ok(Bytes::new())]);
             let chunks: Vec<_> = chunks.collect();
-            let received = disk
-                .storage
-                .receive(Some(size as u64), Digesting::All, NO_LIMIT, stream::iter(chunks))
-                .await
-                .unwrap();
-            assert_eq!(received.digests.size, size as u64);
-            assert_eq!(received.digests.sha1, sha1_of(&bytes), "{size} bytes in pieces of {cut}");
+            let expected = Expected { length: Some(size as u64), ..ANYTHING };
+            let (digests, received) = disk.storage.receive(expected, stream::iter(chunks)).await.unwrap();
+            assert_eq!(digests.size, size as u64);
+            assert_eq!(digests.sha1, sha1_of(&bytes), "{size} bytes in pieces of {cut}");
             assert!(fs::read(only(&disk.incoming())).unwrap() == bytes, "{size} bytes in pieces of {cut}");
             drop(received);
             disk.until_unfinished(0).await;
@@ -67,10 +62,11 @@ async fn bytes_arrive_whole_however_they_are_cut() {
 #[tokio::test]
 async fn the_limit_is_the_last_size_that_is_taken() {
     let disk = Disk::new();
-    let received = disk.storage.receive(None, Digesting::All, 6, body([b"abc", b"def"])).await.unwrap();
-    assert_eq!(received.digests.size, 6);
+    let expected = |limit| Expected { limit, ..ANYTHING };
+    let (digests, received) = disk.storage.receive(expected(6), body([b"abc", b"def"])).await.unwrap();
+    assert_eq!(digests.size, 6);
     drop(received);
-    let refused = disk.storage.receive(None, Digesting::All, 5, body([b"abc", b"def"])).await;
+    let refused = disk.storage.receive(expected(5), body([b"abc", b"def"])).await;
     assert!(matches!(refused, Err(ReceiveError::TooLarge { limit: 5 })), "{refused:?}");
     disk.until_unfinished(0).await;
 }
@@ -79,7 +75,7 @@ async fn the_limit_is_the_last_size_that_is_taken() {
 async fn nothing_remains_of_a_body_that_breaks_off() {
     let disk = Disk::new();
     let chunks = [Ok(Bytes::from_static(b"abc")), Err("gone"), Ok(Bytes::from_static(b"def"))];
-    let broken = disk.storage.receive(Some(6), Digesting::All, NO_LIMIT, stream::iter(chunks)).await;
+    let broken = disk.storage.receive(Expected { length: Some(6), ..ANYTHING }, stream::iter(chunks)).await;
     assert!(matches!(broken, Err(ReceiveError::Body("gone"))), "{broken:?}");
     disk.until_unfinished(0).await;
 }
@@ -90,8 +86,7 @@ async fn nothing_remains_of_a_body_that_nobody_waits_for() {
     let storage = disk.storage.clone();
     let endless =
         stream::unfold((), |()| async { Some((Ok::<_, Infallible>(Bytes::from(vec![7; MIB])), ())) });
-    let receiving =
-        tokio::spawn(async move { storage.receive(None, Digesting::All, NO_LIMIT, endless).await });
+    let receiving = tokio::spawn(async move { storage.receive(ANYTHING, endless).await });
     disk.until_unfinished(1).await;
     receiving.abort();
     assert!(receiving.await.unwrap_err().is_cancelled());
@@ -105,7 +100,7 @@ async fn a_base_directory_that_has_gone_is_not_made_again() {
     let storage = LocalStorage::new(base.clone());
     let receive = || {
         let body = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"bytes"))]);
-        storage.receive(Some(5), Digesting::All, NO_LIMIT, body)
+        storage.receive(Expected { length: Some(5), ..ANYTHING }, body)
     };
     let refused = receive().await;
     assert!(matches!(refused, Err(ReceiveError::Storage(StorageError::Io(_)))), "{refused:?}");
@@ -120,7 +115,7 @@ async fn a_file_that_is_being_received_is_no_leftover() {
     let received = disk.received(b"abc").await;
     assert!(disk.leftovers().await.is_empty());
     let uuid = Uuid::new_v4();
-    let staged = disk.storage.stage(received, uuid, 0).await.unwrap();
+    let staged = received.stage(target(uuid), sha1_of(b"abc")).await.unwrap();
     assert!(disk.leftovers().await.is_empty());
     assert_eq!(disk.unfinished(), [format!("{uuid}.file0.{}", sha1_of(b"abc"))]);
     staged.discard().await.unwrap();
@@ -134,21 +129,21 @@ async fn a_name_that_a_manifest_may_have_is_not_taken_from_it() {
     let sha1 = sha1_of(b"abc");
     let complete = disk.incoming().join(format!("{uuid}.file0.{sha1}"));
     // Whether it was named is not known, or its last rename failed.
-    disk.storage.stage(disk.received(b"abc").await, uuid, 0).await.unwrap().leave();
+    disk.staged(uuid, b"abc").await.leave();
     let inode = |path: &Path| std::os::unix::fs::MetadataExt::ino(&fs::metadata(path).unwrap());
     let first = inode(&complete);
     // The same bytes once more, for something that fails, is given up, and succeeds.
-    disk.storage.stage(disk.received(b"abc").await, uuid, 0).await.unwrap().discard().await.unwrap();
-    drop(disk.storage.stage(disk.received(b"abc").await, uuid, 0).await.unwrap());
+    disk.staged(uuid, b"abc").await.discard().await.unwrap();
+    drop(disk.staged(uuid, b"abc").await);
     disk.until_unfinished(1).await;
     assert_eq!((inode(&complete), disk.opened(uuid, &sha1).await), (first, b"abc".to_vec()));
-    disk.storage.stage(disk.received(b"abc").await, uuid, 0).await.unwrap().settle().await.unwrap();
+    disk.staged(uuid, b"abc").await.settle().await.unwrap();
     disk.until_unfinished(0).await;
     assert_eq!(inode(&disk.place(uuid)), first);
 
     // One that has other bytes is repaired, and still not this upload's to remove.
     fs::write(&complete, "xyz").unwrap();
-    disk.storage.stage(disk.received(b"abc").await, uuid, 0).await.unwrap().discard().await.unwrap();
+    disk.staged(uuid, b"abc").await.discard().await.unwrap();
     assert_eq!(fs::read(&complete).unwrap(), b"abc");
 }
 
@@ -171,7 +166,7 @@ async fn what_was_left_for_the_sweep_says_whose_it_is_and_can_be_settled() {
     let disk = Disk::new();
     let uuid = Uuid::new_v4();
     let sha1 = sha1_of(b"abc");
-    disk.storage.stage(disk.received(b"abc").await, uuid, 0).await.unwrap().leave();
+    disk.staged(uuid, b"abc").await.leave();
     assert_eq!(disk.opened(uuid, &sha1).await, b"abc");
 
     let mut leftovers = disk.leftovers().await;
@@ -189,16 +184,16 @@ async fn each_manifest_finds_its_own_bytes_while_a_file_is_replaced() {
     let disk = Disk::new();
     let uuid = Uuid::new_v4();
     let (old, new) = (sha1_of(b"old"), sha1_of(b"new"));
-    disk.storage.stage(disk.received(b"old").await, uuid, 0).await.unwrap().settle().await.unwrap();
+    disk.staged(uuid, b"old").await.settle().await.unwrap();
 
-    let refused = disk.storage.stage(disk.received(b"new").await, uuid, 0).await.unwrap();
+    let refused = disk.staged(uuid, b"new").await;
     assert_eq!(disk.opened(uuid, &old).await, b"old");
     assert_eq!(disk.opened(uuid, &new).await, b"new");
     refused.discard().await.unwrap();
     assert!(disk.unfinished().is_empty());
     assert_eq!(disk.opened(uuid, &old).await, b"old");
 
-    disk.storage.stage(disk.received(b"new").await, uuid, 0).await.unwrap().settle().await.unwrap();
+    disk.staged(uuid, b"new").await.settle().await.unwrap();
     assert_eq!(disk.opened(uuid, &new).await, b"new");
     assert!(disk.unfinished().is_empty());
 }
@@ -208,8 +203,8 @@ async fn a_deleted_file_is_gone_from_every_place() {
     let disk = Disk::new();
     let uuid = Uuid::new_v4();
     let sha1 = sha1_of(b"abc");
-    disk.storage.stage(disk.received(b"abc").await, uuid, 0).await.unwrap().settle().await.unwrap();
-    disk.storage.stage(disk.received(b"abc").await, uuid, 0).await.unwrap().leave();
+    disk.staged(uuid, b"abc").await.settle().await.unwrap();
+    disk.staged(uuid, b"abc").await.leave();
     disk.storage.delete(uuid, vec![(Asset::File(0), sha1.clone())]).await.unwrap();
     assert!(disk.unfinished().is_empty());
     assert!(!disk.place(uuid).parent().unwrap().exists());
@@ -222,7 +217,7 @@ async fn a_deleted_file_is_gone_from_every_place() {
 async fn deleting_keeps_what_somebody_else_put_beside() {
     let disk = Disk::new();
     let uuid = Uuid::new_v4();
-    disk.storage.stage(disk.received(b"abc").await, uuid, 0).await.unwrap().settle().await.unwrap();
+    disk.staged(uuid, b"abc").await.settle().await.unwrap();
     let other = disk.place(uuid).with_file_name("file1");
     fs::write(&other, "other").unwrap();
     disk.storage.delete(uuid, vec![(Asset::File(0), sha1_of(b"abc"))]).await.unwrap();
@@ -235,7 +230,7 @@ async fn deleting_keeps_what_somebody_else_put_beside() {
 async fn a_storage_without_its_directory_says_so() {
     let disk = Disk::new();
     fs::write(disk.incoming(), "a file where the directory should be").unwrap();
-    let failed = disk.storage.receive(None, Digesting::All, NO_LIMIT, body([b"abc"])).await;
+    let failed = disk.storage.receive(ANYTHING, body([b"abc"])).await;
     assert!(matches!(failed, Err(ReceiveError::Storage(StorageError::Io(_)))), "{failed:?}");
 }
 
@@ -245,7 +240,7 @@ async fn a_full_disk_is_told_from_other_failures() {
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let chunks = stream::iter((0..8).map(|_| Ok::<_, Infallible>(Bytes::from(vec![1; MIB]))));
     let mut sink = crate::storage::ingest::FileSink::new(full, None).await.unwrap();
-    let failed = crate::storage::ingest::ingest(&mut sink, Digesting::All, NO_LIMIT, chunks).await;
+    let failed = crate::storage::ingest::ingest(&mut sink, ANYTHING, chunks).await;
     assert!(matches!(failed, Err(ReceiveError::Storage(StorageError::NoSpace))), "{failed:?}");
 }
 
@@ -253,9 +248,8 @@ async fn a_full_disk_is_told_from_other_failures() {
 async fn a_file_has_a_second_name_until_one_of_them_goes() {
     let disk = Disk::new();
     let (old, new) = (Uuid::new_v4(), Uuid::new_v4());
-    let received = disk.received(b"abc").await;
-    let sha1 = received.digests.sha1.clone();
-    disk.storage.stage(received, old, 0).await.unwrap().settle().await.unwrap();
+    let sha1 = sha1_of(b"abc");
+    disk.staged(old, b"abc").await.settle().await.unwrap();
     let link = disk.storage.link(old, new, Asset::File(0), &sha1).await.unwrap();
     assert_eq!(disk.opened(new, &sha1).await, b"abc");
     // Nobody takes it for a leftover meanwhile.
@@ -282,17 +276,18 @@ async fn a_copy_has_the_digests_of_what_was_read() {
     let disk = Disk::new();
     let uuid = Uuid::new_v4();
     let bytes: &'static [u8] = Box::leak(vec![7; 3 * MIB + 1].into_boxed_slice());
-    let received = disk.received(bytes).await;
-    let digests = received.digests.clone();
-    disk.storage.stage(received, uuid, Asset::Icon).await.unwrap().settle().await.unwrap();
     let storage = Storage::new(disk.storage.clone(), None);
-    let (asset, stor, size) = (Asset::Icon, Stor::Local, digests.size);
+    let (asset, stor) = (Asset::Icon, Stor::Local);
+    let original = Target { asset, ..target(uuid) };
+    let upload = storage.receive(original, ANYTHING, body([bytes])).await.unwrap();
+    let digests = upload.digests.clone();
+    upload.stage().await.unwrap().settle().await.unwrap();
     let location = Location {
         uuid,
         asset,
         stor,
         sha1: digests.sha1.clone(),
-        size,
+        size: digests.size,
         md5: None,
         sha256: None,
         object: None,
@@ -302,11 +297,11 @@ async fn a_copy_has_the_digests_of_what_was_read() {
     assert_eq!(copy.digests, digests);
     drop(copy);
     disk.until_unfinished(0).await;
-    assert!(storage.open_verified(&location).await.is_ok());
+    assert!(storage.open_verified(&location, Part::Whole).await.is_ok());
     fs::write(disk.place(uuid).with_file_name("icon"), "changed").unwrap();
-    let changed = storage.open_verified(&location).await.unwrap_err();
-    assert!(matches!(changed, StorageError::Damaged(_)), "{changed}");
+    let changed = storage.open_verified(&location, Part::Whole).await.err();
+    assert!(matches!(changed, Some(StorageError::Damaged(_))), "{changed:?}");
     assert_ne!(storage.copy(&location, target).await.unwrap().digests, digests);
     let elsewhere = Location { stor: Stor::Manta, ..location };
-    assert!(matches!(storage.open(&elsewhere).await, Err(StorageError::Absent(Stor::Manta))));
+    assert!(matches!(storage.open(&elsewhere, Part::Nothing).await, Err(StorageError::Absent(Stor::Manta))));
 }

@@ -21,17 +21,16 @@ use sha1::Digest;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-use super::local::Received;
+use super::local_upload::{LocalStaged, LocalUpload};
 use super::{
-    Archived, Asset, Content, Leftover, LocalStorage, Location, Owner, ReceiveError, Storage, StorageError,
-    Target, Version,
+    Archived, Asset, Content, Expected, Leftover, LocalStorage, Location, Owner, Part, ReceiveError, Storage,
+    StorageError, Target, Version,
 };
 use crate::files::planted::Odd;
 use crate::manifest::{Stor, Uuid};
-use crate::storage::ingest::Digesting;
 
 const MIB: usize = 1 << 20;
-const NO_LIMIT: u64 = u64::MAX;
+const ANYTHING: Expected = Expected { length: None, limit: u64::MAX, digests: None };
 
 struct Disk {
     storage: LocalStorage,
@@ -77,8 +76,14 @@ impl Disk {
         leftovers
     }
 
-    async fn received(&self, bytes: &'static [u8]) -> Received {
-        self.storage.receive(Some(bytes.len() as u64), Digesting::All, NO_LIMIT, body([bytes])).await.unwrap()
+    async fn received(&self, bytes: &'static [u8]) -> LocalUpload {
+        let expected = Expected { length: Some(bytes.len() as u64), ..ANYTHING };
+        self.storage.receive(expected, body([bytes])).await.unwrap().1
+    }
+
+    /// The first file of an image, for its manifest to name.
+    async fn staged(&self, uuid: Uuid, bytes: &'static [u8]) -> LocalStaged {
+        self.received(bytes).await.stage(target(uuid), sha1_of(bytes)).await.unwrap()
     }
 
     async fn opened(&self, uuid: Uuid, sha1: &str) -> Vec<u8> {
@@ -93,6 +98,10 @@ fn body<const N: usize>(
     chunks: [&'static [u8]; N],
 ) -> impl stream::Stream<Item = Result<Bytes, Infallible>> + Unpin {
     stream::iter(chunks.map(|chunk| Ok(Bytes::from_static(chunk))))
+}
+
+fn target(uuid: Uuid) -> Target {
+    Target { uuid, asset: Asset::File(0), stor: Stor::Local, replaces: false }
 }
 
 fn sha1_of(bytes: &[u8]) -> String {

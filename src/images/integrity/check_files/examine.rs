@@ -6,20 +6,16 @@
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::{Buf, Bytes};
 use bzip2::bufread::BzDecoder;
 use flate2::bufread::GzDecoder;
 use futures_util::TryStreamExt;
 use lzma_rust2::{LzmaReader, XzReader};
-use md5::Md5;
-use sha1::{Digest, Sha1};
 use tokio::sync::mpsc;
 
 use crate::images::Problem;
 use crate::manifest::Compression;
-use crate::storage::{Location, Storage, StorageError, StoredFile};
+use crate::storage::{Digests, Location, Part, RunningDigests, Storage, StorageError, StoredFile};
 
 /// Chunks that wait to be looked at.
 const WAITING: usize = 4;
@@ -35,8 +31,7 @@ pub(super) type Found = Option<(Problem, String)>;
 
 /// Whether the file is there and has the right size, as far as its storage knows.
 pub(super) async fn glance(storage: &Storage, location: &Location) -> Result<Found, StorageError> {
-    let file = storage.open(location).await?;
-    file.check(location).await?;
+    storage.check(location).await?;
     Ok(None)
 }
 
@@ -47,13 +42,14 @@ pub(super) async fn read(
     compression: Option<Compression>,
     read: &(dyn Fn(u64) + Sync),
 ) -> Result<Found, StorageError> {
-    if let StoredFile::Local(file) = storage.open(location).await? {
+    let file = storage.open(location, Part::Whole).await?;
+    if let StoredFile::Local(file) = &file {
         let size = file.metadata().map_err(StorageError::from)?.len();
         if size != location.size {
             return Ok(Some(other_size(size, location)));
         }
     }
-    let mut body = storage.read(location).await?;
+    let mut body = file.into_stream();
     let (sender, chunks) = mpsc::channel(WAITING);
     let looking = tokio::task::spawn_blocking(move || examine(Chunks::new(chunks), compression));
     let mut failure = None;
@@ -82,16 +78,14 @@ pub(super) async fn read(
 
 /// What the bytes are.
 struct Seen {
-    size: u64,
-    sha1: String,
-    md5: String,
+    digests: Digests,
     /// Why they cannot be decompressed.
     undecodable: Option<String>,
 }
 
 impl Seen {
     fn difference(self, expected: &Location) -> Found {
-        let Seen { size, sha1, md5, undecodable } = self;
+        let Seen { digests: Digests { size, sha1, md5, sha256 }, undecodable } = self;
         if size != expected.size {
             return Some(other_size(size, expected));
         }
@@ -101,6 +95,10 @@ impl Seen {
         }
         if let Some(expected) = expected.md5.as_ref().filter(|expected| **expected != md5) {
             return Some((Problem::OtherContent, format!("its MD5 is {md5}, its manifest says {expected}")));
+        }
+        if let Some(expected) = expected.sha256.as_ref().filter(|expected| **expected != sha256) {
+            let reason = format!("its SHA-256 is {sha256}, its manifest says {expected}");
+            return Some((Problem::OtherContent, reason));
         }
         undecodable.map(|reason| (Problem::Undecodable, reason))
     }
@@ -120,12 +118,7 @@ fn examine(mut chunks: Chunks, compression: Option<Compression>) -> Seen {
     };
     // The rest counts for the digests. Reading from memory does not fail.
     let _ = io::copy(&mut chunks, &mut io::sink());
-    Seen {
-        size: chunks.size,
-        sha1: hex::encode(chunks.sha1.finalize()),
-        md5: STANDARD.encode(chunks.md5.finalize()),
-        undecodable,
-    }
+    Seen { digests: chunks.digests.finish(), undecodable }
 }
 
 /// Whether the platform's `gzip`, `bzip2` or `xz` gets everything out of the file: that is what a compute node does with it.
@@ -182,14 +175,12 @@ fn drain(mut plain: impl Read) -> io::Result<()> {
 struct Chunks {
     chunks: mpsc::Receiver<Bytes>,
     current: Bytes,
-    size: u64,
-    sha1: Sha1,
-    md5: Md5,
+    digests: RunningDigests,
 }
 
 impl Chunks {
     fn new(chunks: mpsc::Receiver<Bytes>) -> Chunks {
-        Chunks { chunks, current: Bytes::new(), size: 0, sha1: Sha1::new(), md5: Md5::new() }
+        Chunks { chunks, current: Bytes::new(), digests: RunningDigests::default() }
     }
 }
 
@@ -197,9 +188,7 @@ impl Read for Chunks {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.current.is_empty() {
             let Some(chunk) = self.chunks.blocking_recv() else { return Ok(0) };
-            self.size += chunk.len() as u64;
-            self.sha1.update(&chunk);
-            self.md5.update(&chunk);
+            self.digests.update(&chunk);
             self.current = chunk;
         }
         let length = buffer.len().min(self.current.len());
@@ -211,6 +200,8 @@ impl Read for Chunks {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+
+    use sha1::{Digest, Sha1};
 
     use super::*;
 
@@ -254,8 +245,8 @@ mod tests {
             let twice = [&bytes[..], &bytes[..]].concat();
             for good in [&bytes, &twice] {
                 let seen = seen(good, 1000, compression);
-                assert_eq!((seen.undecodable, seen.size), (None, good.len() as u64), "{compression}");
-                assert_eq!(seen.sha1, hex::encode(Sha1::digest(good)));
+                assert_eq!((seen.undecodable, seen.digests.size), (None, good.len() as u64), "{compression}");
+                assert_eq!(seen.digests.sha1, hex::encode(Sha1::digest(good)));
             }
             if compression == Compression::None {
                 continue;
@@ -267,7 +258,10 @@ mod tests {
             for bad in [flipped, cut, plain.clone(), b"x".to_vec()] {
                 let seen = seen(&bad, 777, compression);
                 assert!(seen.undecodable.is_some(), "{compression}");
-                assert_eq!((seen.size, seen.sha1), (bad.len() as u64, hex::encode(Sha1::digest(&bad))));
+                assert_eq!(
+                    (seen.digests.size, seen.digests.sha1),
+                    (bad.len() as u64, hex::encode(Sha1::digest(&bad)))
+                );
             }
         }
     }
@@ -300,7 +294,7 @@ mod tests {
                         seen.undecodable
                     );
                     assert_eq!(
-                        (seen.size, seen.sha1),
+                        (seen.digests.size, seen.digests.sha1),
                         (bytes.len() as u64, hex::encode(Sha1::digest(bytes)))
                     );
                 }

@@ -1,0 +1,112 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+//! Bytes that a caller uploads for an image.
+
+use bytes::Bytes;
+use futures_util::Stream;
+
+use crate::images::{ApiError, ApiResult, App, Code};
+use crate::storage::{Asset, Digests, Expected, ReceiveError, Target, Upload};
+
+/// Most bytes of an image file: 20 GiB.
+pub(super) const MAX_FILE_SIZE: u64 = 20 << 30;
+
+/// Most bytes of an icon: 128 KiB.
+const MAX_ICON_SIZE: u64 = 128 << 10;
+
+/// What is said about bytes before they come. They have to be so.
+#[derive(Debug, Clone, Default)]
+pub struct Announced {
+    /// Length in bytes. More than that is not received.
+    pub length: Option<u64>,
+    /// SHA-1 in lower-case hex.
+    pub sha1: Option<String>,
+    /// MD5 in Base64, of a `Content-MD5`.
+    pub md5: Option<String>,
+}
+
+/// What an image's files and its icon differ in.
+struct Kind {
+    a: &'static str,
+    the: &'static str,
+    max_size: u64,
+    /// The code of bytes that are not those that were announced. For a file it is `Download`, even if it is uploaded: the
+    /// clients of 4.13.1 know it.
+    mismatch: Code,
+}
+
+/// Receives bytes for an image, and compares them with what was announced. Nothing remains of what fails. Errors of the body become
+/// errors of the operation through `E`. A deletion of the image by this process ends it at once.
+pub(super) async fn receive<S, E>(
+    app: &App,
+    target: Target,
+    announced: &Announced,
+    body: S,
+) -> ApiResult<Upload>
+where
+    S: Stream<Item = Result<Bytes, E>>,
+    E: Into<ApiError>,
+{
+    let kind = Kind::of(target.asset);
+    let limit = announced.length.unwrap_or(kind.max_size);
+    if limit > kind.max_size {
+        return Err(kind.too_large());
+    }
+    let expected = Expected { length: announced.length, limit, digests: None };
+    let received =
+        async { app.storage.receive(target, expected, body).await.map_err(|error| kind.refused(error)) };
+    let upload = app.uploads.while_there(target.uuid, received).await?;
+    if let Asset::File(_) = target.asset {
+        app.metrics.file_bytes_in(upload.digests.size);
+    }
+    kind.verify(announced, &upload.digests)?;
+    Ok(upload)
+}
+
+impl Kind {
+    fn of(asset: Asset) -> Kind {
+        match asset {
+            Asset::File(_) => {
+                Kind { a: "a file", the: "the file", max_size: MAX_FILE_SIZE, mismatch: Code::Download }
+            }
+            Asset::Icon => {
+                Kind { a: "an icon", the: "the icon", max_size: MAX_ICON_SIZE, mismatch: Code::Upload }
+            }
+        }
+    }
+
+    fn too_large(&self) -> ApiError {
+        let message = format!("{} may have at most {} bytes", self.a, self.max_size);
+        ApiError::new(Code::Upload, message)
+    }
+
+    fn refused<E: Into<ApiError>>(&self, error: ReceiveError<E>) -> ApiError {
+        match error {
+            ReceiveError::Body(error) => error.into(),
+            ReceiveError::TooLarge { limit } if limit < self.max_size => {
+                ApiError::new(self.mismatch, format!("more than the {limit} bytes announced came"))
+            }
+            ReceiveError::TooLarge { .. } => self.too_large(),
+            ReceiveError::Storage(error) => error.into(),
+        }
+    }
+
+    fn verify(&self, announced: &Announced, digests: &Digests) -> ApiResult<()> {
+        let mismatch = |message| Err(ApiError::new(self.mismatch, message));
+        if digests.size == 0 {
+            return mismatch(format!("{} is empty", self.the));
+        }
+        if let Some(length) = announced.length.filter(|length| *length != digests.size) {
+            return mismatch(format!("{length} bytes were announced and {} came", digests.size));
+        }
+        if let Some(sha1) = announced.sha1.as_ref().filter(|sha1| **sha1 != digests.sha1) {
+            return mismatch(format!("the SHA-1 is {}, not {sha1:?}", digests.sha1));
+        }
+        if let Some(md5) = announced.md5.as_ref().filter(|md5| **md5 != digests.md5) {
+            let message = format!("the Content-MD5 of the bytes is {}, not {md5:?}", digests.md5);
+            return Err(ApiError::new(Code::BadDigest, message));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,128 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+//! A new file on its way to the local disk.
+
+use std::io;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use futures_util::Stream;
+
+use super::ingest::{Expected, FileSink, ReceiveError, ingest};
+use super::local::missing_or_failed;
+use super::temporary::{Content, Leftover, Renamed, Temporary, complete_name, create_directories};
+use super::{Asset, Digests, LocalStorage, StorageError, Target, blocking};
+use crate::manifest::Uuid;
+
+/// A complete, durable file that belongs to no image yet. Dropping it removes it.
+#[derive(Debug)]
+pub(super) struct LocalUpload {
+    temporary: Temporary,
+    storage: LocalStorage,
+}
+
+/// A complete file under its image's name, for a manifest to name. Dropping it leaves it for the next sweep.
+#[derive(Debug)]
+pub(super) struct LocalStaged {
+    temporary: Temporary,
+    place: PathBuf,
+    /// Whether the name was taken before: a manifest may name it already.
+    was_there: bool,
+}
+
+impl LocalStorage {
+    /// Receives a whole body. When this fails, or is dropped, nothing remains.
+    pub(super) async fn receive<S, E>(
+        &self,
+        expected: Expected,
+        body: S,
+    ) -> Result<(Digests, LocalUpload), ReceiveError<E>>
+    where
+        S: Stream<Item = Result<Bytes, E>>,
+    {
+        let incoming = self.incoming();
+        let (temporary, file) = blocking(move || {
+            let temporary = Temporary::create(&incoming)?;
+            let file = temporary.file.try_clone()?;
+            Ok((temporary, file))
+        })
+        .await
+        .map_err(StorageError::from)?;
+        let mut sink = FileSink::new(file, expected.length).await?;
+        let digests = ingest(&mut sink, expected, body).await?;
+        Ok((digests, LocalUpload { temporary, storage: self.clone() }))
+    }
+
+    /// Gives a file of `from`, the one whose bytes have this SHA-1, an additional name under which a manifest of `to` can
+    /// name it. The caller has the locks of both images.
+    pub(super) async fn link(
+        &self,
+        from: Uuid,
+        to: Uuid,
+        asset: Asset,
+        sha1: &str,
+    ) -> Result<LocalStaged, StorageError> {
+        let incoming = self.incoming();
+        let sources = [incoming.join(complete_name(from, asset, sha1)), self.place(from, asset)];
+        let complete = incoming.join(complete_name(to, asset, sha1));
+        let place = self.place(to, asset);
+        let sha1 = sha1.to_owned();
+        let linked = blocking(move || {
+            create_directories(&incoming)?;
+            let (temporary, was_there) = match Temporary::link(&sources[0], &complete, &sha1) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    Temporary::link(&sources[1], &complete, &sha1)?
+                }
+                linked => linked?,
+            };
+            Ok(LocalStaged { temporary, place, was_there })
+        });
+        linked.await.map_err(|error| missing_or_failed(error, from, asset))
+    }
+
+    /// Takes up a complete leftover that a manifest names, where the process that staged it stopped.
+    pub async fn settle_leftover(&self, leftover: Leftover) -> Result<(), StorageError> {
+        let Content::File(owner) = &leftover.content else { return self.discard(leftover).await };
+        let place = self.place(owner.uuid, owner.asset);
+        LocalStaged { temporary: leftover.into_temporary(), place, was_there: true }.settle().await
+    }
+}
+
+impl LocalUpload {
+    /// Gives the bytes, which have this SHA-1, the name under which a manifest can name them. A file that has this name already
+    /// has these bytes, and stays. The caller has the image's lock.
+    pub(super) async fn stage(
+        self,
+        Target { uuid, asset, .. }: Target,
+        sha1: String,
+    ) -> Result<LocalStaged, StorageError> {
+        let LocalUpload { temporary, storage } = self;
+        let complete = storage.incoming().join(complete_name(uuid, asset, &sha1));
+        let place = storage.place(uuid, asset);
+        let staged = blocking(move || {
+            let (temporary, was_there) = temporary.complete(complete, &sha1)?;
+            Ok(LocalStaged { temporary, place, was_there })
+        });
+        Ok(staged.await?)
+    }
+}
+
+impl LocalStaged {
+    /// Moves the file to its final place. The manifest names it already, so it is found in either place. After a failure, or
+    /// a loss of power that undoes the move, the next sweep tries again.
+    pub(super) async fn settle(mut self) -> Result<(), StorageError> {
+        Ok(blocking(move || self.temporary.move_to(&self.place, Renamed::InTime)).await?)
+    }
+
+    /// Leaves the file where it is, because it is not known whether a manifest names it: the next sweep decides.
+    pub(super) fn leave(self) {}
+
+    /// Removes the file, because no manifest names it. One that was there before stays for the next sweep.
+    pub(super) async fn discard(mut self) -> Result<(), StorageError> {
+        if self.was_there {
+            return Ok(());
+        }
+        Ok(blocking(move || self.temporary.remove()).await?)
+    }
+}

@@ -1,0 +1,77 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+//! Files in Manta that are read.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use futures_util::{Stream, TryStreamExt};
+use manta::{ByteRange, ErrorCode, GetOptions, Path};
+
+use super::{Location, MantaStorage, StorageError, damaged, md5_bytes};
+
+impl MantaStorage {
+    /// Checks that Manta has these bytes, as far as it tells.
+    ///
+    /// # Errors
+    /// `NotFound`; `Damaged` for another length or MD5.
+    pub(super) async fn check(&self, location: &Location) -> Result<(), StorageError> {
+        self.compared(&self.place(location)?, location).await.map(drop)
+    }
+
+    /// The etag of the object, if it has these bytes as far as Manta tells.
+    async fn compared(&self, path: &Path, location: &Location) -> Result<Option<String>, StorageError> {
+        let known = self.client().await?.head(path).await.map_err(|error| missing(error, location))?;
+        compare(location, known.length, known.md5)?;
+        Ok(known.etag)
+    }
+
+    /// Reads a file, or a part of it. When this returns, Manta has begun to answer.
+    ///
+    /// With a part Manta tells no MD5. So it is asked first whether the whole object is the file, and then for a part of
+    /// that very object.
+    pub(super) async fn read(
+        &self,
+        location: &Location,
+        range: Option<Range<u64>>,
+    ) -> Result<impl Stream<Item = Result<Bytes, StorageError>> + Send + use<>, StorageError> {
+        let path = self.place(location)?;
+        let is_whole = range.is_none();
+        let etag = if is_whole { None } else { self.compared(&path, location).await? };
+        let range = range.map(|range| ByteRange { first: range.start, last: Some(range.end - 1) });
+        // Every reader of a file compares its bytes with the manifest. If Manta does not even tell what it sends, they are
+        // compared here, because a reader that passes them on may notice too late.
+        let md5 = location.md5.as_deref().and_then(md5_bytes);
+        let options = GetOptions { range, etag, unverified: true, md5 };
+        let object = self.client().await?.get(&path, &options).await;
+        let object = object.map_err(|error| missing(error, location))?;
+        let total = object.metadata.content_range.map_or(object.metadata.length, |part| Some(part.total));
+        compare(location, total, object.metadata.md5.filter(|_| is_whole))?;
+        let location = location.clone();
+        Ok(object.body.map_err(move |error| match error {
+            manta::Error::Md5 => damaged(&location),
+            error => error.into(),
+        }))
+    }
+}
+
+fn compare(location: &Location, length: Option<u64>, md5: Option<[u8; 16]>) -> Result<(), StorageError> {
+    let expected = location.md5.as_deref().and_then(md5_bytes);
+    let has_other_md5 = md5.is_some() && expected.is_some() && md5 != expected;
+    if length != Some(location.size) || has_other_md5 {
+        return Err(damaged(location));
+    }
+    Ok(())
+}
+
+fn missing(error: manta::Error, location: &Location) -> StorageError {
+    if error.is_not_found() {
+        return StorageError::NotFound(format!("{}/{}", location.uuid, location.asset));
+    }
+    match error.code() {
+        // Another object than the one that was compared.
+        Some(ErrorCode::PreconditionFailed) => damaged(location),
+        _ => error.into(),
+    }
+}
