@@ -68,7 +68,7 @@ impl Output {
                 let placed = new.into_inner().map_err(io::IntoInnerError::into_error).and_then(|new| {
                     new.as_file().sync_all()?;
                     new.persist(&path)?;
-                    File::open(directory_of(&path))?.sync_all()
+                    files::sync_directory(directory_of(&path))
                 });
                 placed.map_err(|error| failed(&path, &error))
             }

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use futures_util::TryStreamExt;
@@ -88,7 +88,8 @@ impl MantaKeys {
         let (base, directory) = (self.base.clone(), self.directory.clone());
         blocking(move || {
             files::create_below(&base, &directory)?;
-            replace(&target, &bytes)
+            // Hidden, so that it is not taken for a key file. There is one writer, so that it can have one name.
+            files::replace(&target, &target.with_file_name(".unfinished"), &bytes)
         })
         .await
     }
@@ -137,14 +138,6 @@ fn keep_only(directory: &Path, names: &BTreeSet<String>) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Writes a file atomically. It need not be durable, because it is copied again after a crash.
-fn replace(target: &Path, bytes: &[u8]) -> io::Result<()> {
-    // Hidden files are not read as key files. One name is enough, because there is only one writer.
-    let unfinished = target.with_file_name(".unfinished");
-    files::create(&unfinished)?.write_all(bytes)?;
-    fs::rename(&unfinished, target)
 }
 
 /// Returns `None` if the file cannot be read or is too large.

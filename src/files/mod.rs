@@ -8,6 +8,7 @@
 //! lead elsewhere. A file of four gigabytes must not be read where a small one is expected. Only the last component of
 //! a path is checked, because directories may well be links.
 
+mod durable;
 mod lock;
 
 use std::fs::{self, File, FileType, OpenOptions};
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
+pub use durable::{create_below, replace, replace_unsynced, sync_directory};
 pub use lock::{DirectoryLock, LockError};
 
 /// Something other than a regular file exists at the path.
@@ -77,24 +79,6 @@ pub fn create(path: &Path) -> io::Result<File> {
         _ => {}
     }
     OpenOptions::new().read(true).write(true).create_new(true).open(path)
-}
-
-/// Creates a directory below `base`, including missing directories in between. The base itself is not created: if it is
-/// missing, its file system is not mounted, and anything written below the mount point would be hidden by the next mount.
-///
-/// # Errors
-/// Any error of the system.
-pub fn create_below(base: &Path, directory: &Path) -> io::Result<()> {
-    let below = directory.strip_prefix(base).map_err(io::Error::other)?;
-    let mut path = base.to_owned();
-    for part in below {
-        path.push(part);
-        match fs::create_dir(&path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 /// Formats a name so that a person can read and copy it: bytes that are not UTF-8 are written as `\xNN`.
@@ -258,19 +242,6 @@ mod tests {
         fs::remove_file(&path).unwrap();
         Odd::Directory.plant(&path);
         assert!(create(&path).is_err());
-    }
-
-    #[test]
-    fn a_base_directory_is_never_made() {
-        let directory = tempfile::tempdir().unwrap();
-        let (base, below) = (directory.path().join("base"), directory.path().join("base/a/b"));
-        assert_eq!(create_below(&base, &below).unwrap_err().kind(), io::ErrorKind::NotFound);
-        assert!(create_below(&below, &base).is_err());
-        fs::create_dir(&base).unwrap();
-        for _ in 0..2 {
-            create_below(&base, &below).unwrap();
-        }
-        assert!(below.is_dir());
     }
 
     #[test]

@@ -18,8 +18,9 @@ use manta::{NewObject, Path};
 use md5::{Digest, Md5};
 
 use super::manta::{Occupant, is_lost_race, parse};
-use super::temporary::{Content, Leftover, Renamed, Temporary, Version, sync_directory};
+use super::temporary::{Content, Leftover, Renamed, Temporary, Version};
 use super::{LocalStorage, MantaStorage, StorageError, blocking};
+use crate::files;
 use crate::manifest::Uuid;
 
 /// The permission that the archive's file of an image has which was deleted: nobody executes a manifest, so it says
@@ -74,7 +75,7 @@ impl Archived {
         let directory = self.temporary.directory();
         Ok(blocking(move || {
             file.sync_all()?;
-            directory.map_or(Ok(()), |directory| sync_directory(&directory))
+            directory.map_or(Ok(()), |directory| files::sync_directory(&directory))
         })
         .await?)
     }

@@ -13,7 +13,6 @@ use std::time::{Duration, SystemTime};
 use ::manta::{Entry, EntryKind, Path};
 use futures_util::{StreamExt, TryStreamExt};
 
-use super::temporary::{create_directories, sync_directory};
 use super::{LocalStorage, MantaStorage, Storage, StorageError, blocking};
 use crate::files;
 use crate::manifest::{Stor, Uuid};
@@ -154,10 +153,11 @@ impl LocalStorage {
     pub async fn set_aside(&self, item: &Item, seen: FileIdentity) -> Result<Option<String>, StorageError> {
         let mut aside = FilePath::new("orphans").join(&item.path).into_os_string();
         aside.push(format!(".{}", Uuid::new_v4()));
-        let (from, to) = (self.images().join(&item.path), self.base().join(&aside));
+        let base = self.base().to_owned();
+        let (from, to) = (self.images().join(&item.path), base.join(&aside));
         let moved = blocking(move || {
             if let Some(directory) = to.parent() {
-                create_directories(directory)?;
+                files::create_below(&base, directory)?;
             }
             match fs::rename(&from, &to) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -172,7 +172,7 @@ impl LocalStorage {
                     Err(error) => return Err(error),
                 }
             }
-            from.parent().into_iter().chain(to.parent()).try_for_each(sync_directory)?;
+            from.parent().into_iter().chain(to.parent()).try_for_each(files::sync_directory)?;
             Ok(is_it.then(|| files::readable(aside)))
         });
         Ok(moved.await?)

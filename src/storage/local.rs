@@ -21,9 +21,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::strangers::Strangers;
-use super::temporary::{
-    Leftover, Temporary, Unfinished, complete_name, create_directories, remove_if_there, sync_directory,
-};
+use super::temporary::{Leftover, Temporary, Unfinished, complete_name, remove_if_there};
 use super::{Asset, StorageError, blocking};
 use crate::files;
 use crate::manifest::Uuid;
@@ -91,7 +89,9 @@ impl LocalStorage {
     /// whenever they are needed.
     pub async fn prepare(&self) -> Result<(), StorageError> {
         let directories = [self.images(), self.archive(), self.incoming()];
-        Ok(blocking(move || directories.iter().try_for_each(|path| create_directories(path))).await?)
+        let base = self.base.clone();
+        let create = move || directories.iter().try_for_each(|path| files::create_below(&base, path));
+        Ok(blocking(create).await?)
     }
 
     /// Whether files can be written here: makes one of some bytes, and removes it. Returns how many bytes are free.
@@ -211,10 +211,10 @@ pub(super) fn missing_or_failed(error: io::Error, uuid: Uuid, asset: Asset) -> S
 
 fn remove_directory(directory: &std::path::Path) -> Result<(), StorageError> {
     if remove_if_empty(directory)? {
-        Ok(directory.parent().map_or(Ok(()), sync_directory)?)
+        Ok(directory.parent().map_or(Ok(()), files::sync_directory)?)
     } else if directory.exists() {
         // Somebody's files are still there.
-        Ok(sync_directory(directory)?)
+        Ok(files::sync_directory(directory)?)
     } else {
         Ok(())
     }

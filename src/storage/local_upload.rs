@@ -11,8 +11,9 @@ use futures_util::Stream;
 
 use super::ingest::{Expected, FileSink, ReceiveError, ingest};
 use super::local::missing_or_failed;
-use super::temporary::{Content, Leftover, Renamed, Temporary, complete_name, create_directories};
+use super::temporary::{Content, Leftover, Renamed, Temporary, complete_name};
 use super::{Asset, Digests, LocalStorage, StorageError, Target, blocking};
+use crate::files;
 use crate::manifest::Uuid;
 
 /// A complete, durable file that belongs to no image yet. Dropping it removes it.
@@ -68,8 +69,9 @@ impl LocalStorage {
         let complete = incoming.join(complete_name(to, asset, sha1));
         let place = self.place(to, asset);
         let sha1 = sha1.to_owned();
+        let base = self.base().to_owned();
         let linked = blocking(move || {
-            create_directories(&incoming)?;
+            files::create_below(&base, &incoming)?;
             let (temporary, was_there) = match Temporary::link(&sources[0], &complete, &sha1) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     Temporary::link(&sources[1], &complete, &sha1)?

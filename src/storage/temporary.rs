@@ -76,12 +76,7 @@ impl Temporary {
     }
 
     fn create_named(incoming: &Path, name: impl Fn(Uuid) -> String) -> io::Result<Temporary> {
-        // The base directory itself is not made: where it is gone, its file system is not mounted any more, and what would be
-        // written below its mount point would be lost with the next one.
-        match fs::create_dir(incoming) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
+        incoming.parent().map_or(Ok(()), |base| files::create_below(base, incoming))?;
         loop {
             let path = incoming.join(name(Uuid::new_v4()));
             let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
@@ -121,20 +116,22 @@ impl Temporary {
         }
         self.path = Some(to);
         match (renamed, self.directory()) {
-            (Renamed::Durably, Some(directory)) => sync_directory(&directory),
+            (Renamed::Durably, Some(directory)) => files::sync_directory(&directory),
             _ => Ok(()),
         }
     }
 
     /// Moves the file to its final place: from then on it is not temporary.
     pub(super) fn move_to(&mut self, to: &Path, renamed: Renamed) -> io::Result<()> {
+        let base = self.directory().and_then(|incoming| incoming.parent().map(Path::to_owned));
         let mut attempts = 1..ATTEMPTS;
         loop {
-            if let Some(parent) = to.parent() {
-                create_directories(parent)?;
-            }
-            match self.rename(to.to_owned(), renamed) {
-                // The directory was empty, and somebody has removed it.
+            let directory = match (&base, to.parent()) {
+                (Some(base), Some(directory)) => files::create_below(base, directory),
+                _ => Ok(()),
+            };
+            match directory.and_then(|()| self.rename(to.to_owned(), renamed)) {
+                // A directory on the way was empty, and another request has removed it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && attempts.next().is_some() => {}
                 moved => {
                     moved?;
@@ -159,7 +156,7 @@ impl Temporary {
             remove_if_there(to)?;
         }
         fs::hard_link(from, to)?;
-        to.parent().map_or(Ok(()), sync_directory)?;
+        to.parent().map_or(Ok(()), files::sync_directory)?;
         Ok((Temporary { file, path: Some(to.to_owned()), is_complete: true }, there.is_some()))
     }
 
@@ -373,24 +370,6 @@ fn name_of(version: Version) -> &'static str {
         Version::Current => "archive",
         Version::Last => "last",
     }
-}
-
-/// Creates a directory and its missing parents, each of them durably.
-pub(super) fn create_directories(path: &Path) -> io::Result<()> {
-    match fs::create_dir(path) {
-        Ok(()) => path.parent().map_or(Ok(()), sync_directory),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            path.parent().map_or(Err(error), create_directories)?;
-            create_directories(path)
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// Makes the names in a directory durable.
-pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
 }
 
 /// Removes a file; whether it was there does not matter.

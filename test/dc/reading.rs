@@ -47,16 +47,20 @@ async fn meanwhile(
     within("a read and a change", async { tokio::join!(read, changing).0 }).await
 }
 
-async fn file(actor: Actor<'_>, uuid: &str, range: Option<&str>) -> Answer {
-    let call = actor.call(Method::GET, &format!("/images/{uuid}/file"));
+async fn get(actor: Actor<'_>, uuid: &str, asset: &str, range: Option<&str>) -> Answer {
+    let call = actor.call(Method::GET, &format!("/images/{uuid}/{asset}"));
     match range {
         Some(range) => call.header("range", range).send().await,
         None => call.send().await,
     }
 }
 
-async fn icon(actor: Actor<'_>, uuid: &str) -> Answer {
-    actor.get(&format!("/images/{uuid}/icon")).await
+async fn file(actor: Actor<'_>, uuid: &str, range: Option<&str>) -> Answer {
+    get(actor, uuid, "file", range).await
+}
+
+async fn icon(actor: Actor<'_>, uuid: &str, range: Option<&str>) -> Answer {
+    get(actor, uuid, "icon", range).await
 }
 
 async fn add_icon(actor: Actor<'_>, uuid: &str, bytes: &'static str) {
@@ -116,11 +120,15 @@ async fn whoever_reads_what_is_replaced_gets_what_is_there(_: &TestApp) {
     let replace = async || drop(luke.upload(&uuid, "compression=none", "another").await.ok());
     let answer = meanwhile(&stage, ("GET", &uuid), file(luke, &uuid, None), replace).await;
     assert_eq!(answer.text(), "another");
-    for (method, bytes) in [("HEAD", "icon one"), ("GET", "icon two")] {
-        add_icon(luke, &uuid, "icon").await;
-        let replace = async || add_icon(luke, &uuid, bytes).await;
-        let answer = meanwhile(&stage, (method, &uuid), icon(luke, &uuid), replace).await;
-        assert_eq!((answer.status, answer.text()), (200, bytes));
+    for (method, range, status, part) in [
+        ("GET", None, 200, "icon two"),
+        ("HEAD", Some("bytes=5-7"), 206, "two"),
+        ("GET", Some("bytes=5-7"), 206, "two"),
+    ] {
+        add_icon(luke, &uuid, "icon one").await;
+        let replace = async || add_icon(luke, &uuid, "icon two").await;
+        let answer = meanwhile(&stage, (method, &uuid), icon(luke, &uuid, range), replace).await;
+        assert_eq!((answer.status, answer.text()), (status, part));
     }
     let rename = async || {
         let update = stage.app.operator().call(Method::POST, &format!("/images/{uuid}?action=update"));
@@ -147,14 +155,16 @@ async fn whoever_reads_what_is_deleted_is_told_so(_: &TestApp) {
     let uuid = image().await;
     meanwhile(&stage, ("GET", &uuid), export(&stage, &uuid), async || delete(&uuid).await).await.not_found();
     assert!(exported(&stage).await.is_empty());
-    for (method, is_whole_image) in [("HEAD", true), ("GET", true), ("HEAD", false), ("GET", false)] {
+    let range = Some("bytes=1-2");
+    let requests = [("GET", None), ("HEAD", range), ("GET", range)];
+    for ((method, range), is_whole_image) in requests.into_iter().flat_map(|it| [(it, true), (it, false)]) {
         let uuid = image().await;
         add_icon(luke, &uuid, "icon").await;
         let delete = async || match is_whole_image {
             true => delete(&uuid).await,
             false => drop(luke.call(Method::DELETE, &format!("/images/{uuid}/icon")).send().await.ok()),
         };
-        meanwhile(&stage, (method, &uuid), icon(luke, &uuid), delete).await.not_found();
+        meanwhile(&stage, (method, &uuid), icon(luke, &uuid, range), delete).await.not_found();
     }
     end(stage).await;
 }
@@ -167,7 +177,7 @@ async fn an_object_of_the_right_length_is_not_enough(_: &TestApp) {
     luke.activate(&uuid).await.ok();
     stage.fault(MantaFault::NoContentMd5);
     assert_eq!(luke.download(&uuid).await.text(), "file");
-    assert_eq!(icon(luke, &uuid).await.text(), "icon");
+    assert_eq!(icon(luke, &uuid, None).await.text(), "icon");
     assert_eq!(file(luke, &uuid, Some("bytes=1-2")).await.text(), "il");
     for (name, bytes) in [("file0", "FILE"), ("icon", "ICON")] {
         let path = Stage::directory(&uuid).join(name).unwrap();

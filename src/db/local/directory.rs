@@ -3,9 +3,9 @@
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -41,7 +41,6 @@ impl Directory {
     pub(super) fn open(base: &Path) -> io::Result<Directory> {
         let directory = Directory::unlocked(base);
         files::create_below(base, &directory.path)?;
-        File::open(base)?.sync_all()?;
         for entry in fs::read_dir(&directory.path)? {
             let entry = entry?;
             if entry.file_name().to_str().is_some_and(|name| uuid_of(name, NEW_SUFFIX).is_some())
@@ -112,12 +111,7 @@ impl Directory {
     /// Writes an image's file and replaces an earlier version. Whatever happens, one of the two is there, complete.
     pub(super) fn write(&self, uuid: Uuid, bytes: &[u8]) -> Result<(), DbError> {
         let new = self.path.join(format!("{uuid}{NEW_SUFFIX}"));
-        let written = write_new(&new, bytes).and_then(|()| fs::rename(&new, self.path_of(uuid)));
-        if let Err(error) = written {
-            // The file may not even exist; otherwise the next start removes it.
-            let _ = fs::remove_file(&new);
-            return Err(failed(error));
-        }
+        files::replace_unsynced(&self.path_of(uuid), &new, bytes).map_err(failed)?;
         self.sync()
     }
 
@@ -149,7 +143,7 @@ impl Directory {
                 false => fs::rename(&from, &to),
             };
             match kept {
-                Ok(()) => return sync(&self.path).map(|()| name).map_err(failed),
+                Ok(()) => return files::sync_directory(&self.path).map(|()| name).map_err(failed),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(failed(error)),
             }
@@ -159,7 +153,7 @@ impl Directory {
 
     /// Makes the names durable. If it fails, the change is visible, but may not survive a crash of the system.
     fn sync(&self) -> Result<(), DbError> {
-        sync(&self.path).map_err(|error| DbError::OutcomeUnknown(error.into()))
+        files::sync_directory(&self.path).map_err(|error| DbError::OutcomeUnknown(error.into()))
     }
 
     fn path_of(&self, uuid: Uuid) -> PathBuf {
@@ -173,16 +167,6 @@ pub(in crate::db) enum Content {
     Bytes(Vec<u8>),
     /// Something that is not a record, and the reason.
     NoRecord(String),
-}
-
-fn sync(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
-}
-
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = files::create(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }
 
 fn uuid_of(name: &str, suffix: &str) -> Option<Uuid> {

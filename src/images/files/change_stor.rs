@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::publish::{NAMED_BY_THEN, delete_replaced, fence, publish};
 use super::reading::verify;
 use crate::db::Stored;
-use crate::images::record::locations::stored_in;
+use crate::images::record::locations::{location, stored_in};
 use crate::images::{Access, ApiError, ApiResult, App, Code, to_the_end};
 use crate::manifest::{FieldError, Image, Stor};
 use crate::storage::{Asset, Location, Target};
@@ -101,10 +101,7 @@ async fn remove_rest(app: &App, access: Access, stor: Stor) {
 async fn remove_rest_in(app: &App, access: Access, stor: Stor, other: Stor) -> ApiResult<()> {
     let _deleting = app.locks.lock(access.uuid).await?;
     let Some(Stored { image, .. }) = app.db.get(access.uuid).await? else { return Ok(()) };
-    let file = movable(&image)?;
-    if file.stor != stor {
-        return Ok(());
-    }
+    let Some(file) = location(&image, FILE).filter(|file| file.stor == stor) else { return Ok(()) };
     let rest = Location { stor: other, object: None, ..file.clone() };
     if let Some(rest) = app.storage.condemn_rest(&rest, NAMED_BY_THEN).await?
         && fence(app, &file).await?

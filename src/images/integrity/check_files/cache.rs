@@ -3,8 +3,7 @@
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -48,10 +47,8 @@ impl Cache {
         let (base, file) = (base.to_owned(), file(base));
         let content = serde_json::to_vec(self);
         let write = move || {
-            let new = file.with_extension("json.new");
             files::create_below(&base, &base.join(DIRECTORY))?;
-            files::create(&new)?.write_all(&content?)?;
-            fs::rename(&new, &file)
+            files::replace(&file, &file.with_extension("json.new"), &content?)
         };
         let written =
             tokio::task::spawn_blocking(write).await.unwrap_or_else(|error| Err(io::Error::other(error)));
