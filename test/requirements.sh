@@ -4,7 +4,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 #
-# Installs what a target of the Makefile needs and this machine lacks. Arguments: build, check, interop, bench.
+# Installs the programs that a target of the Makefile needs and that are missing. Arguments: build, check, interop, bench.
 set -eu
 
 packages=
@@ -55,7 +55,7 @@ if ! command -v apt-get >/dev/null 2>&1; then
 fi
 sudo=
 [ "$(id -u)" = 0 ] || sudo=sudo
-# Installed servers are started by the tests themselves, not by the system.
+# The tests start the installed servers themselves, so the system must not.
 $sudo apt-get update -qq
 # shellcheck disable=SC2086 # a list of words
 $sudo env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $packages

@@ -4,8 +4,8 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 #
-# Runs a test program for `cargo test`, as its runner, and adds what each test took to $TEST_TIMES: seconds and name.
-# More tests than processors run at the same time, because most of them wait for something.
+# Runs a test program as the runner of `cargo test`, and appends the duration of each test to $TEST_TIMES: seconds and name.
+# It runs more tests at once than there are processors, because most tests mostly wait.
 set -eu
 
 program=$1
@@ -19,7 +19,7 @@ fi
 output=$(mktemp)
 status=$(mktemp)
 trap 'rm -f "$output" "$status"' EXIT
-# The option is not stable yet; the variable lets this program have it, and is not seen by the compiler.
+# The option is unstable. The variable enables it for this program; no compiler sees it.
 { RUSTC_BOOTSTRAP=1 "$@" -Z unstable-options --report-time || echo $? >"$status"; } | tee "$output"
 name=$(basename "$program")
 sed -n "s/^test \(.*\) \.\.\. ok <\([0-9.]*\)s>\$/\2 ${name%-*} \1/p" "$output" >>"$TEST_TIMES"
