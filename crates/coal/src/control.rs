@@ -9,13 +9,13 @@
 //! | request | |
 //! |---|---|
 //! | `POST /SERVICE/faults` | adds a fault; the body is a [`MantaFaultRule`] or a [`RestFaultRule`] in JSON: 204 |
-//! | `GET /SERVICE/faults` | the faults that are switched on: 200 and a JSON array |
-//! | `DELETE /SERVICE/faults` | switches all off; what has stalled goes on: 204 |
+//! | `GET /SERVICE/faults` | returns the active faults: 200 and a JSON array |
+//! | `DELETE /SERVICE/faults` | removes all faults and resumes the stalled requests: 204 |
 //! | `POST /SERVICE/stop` | closes the port and all connections: 204 |
 //! | `POST /SERVICE/start` | opens the port again: 204 |
-//! | `…/cnapi/tasks/faults` | the same three for the making of images; the body is a [`TaskFaultRule`] |
-//! | `POST /workflow/runner/pause`, `…/resume`, `…/restart` | the runner: 204 |
-//! | `PUT /vms/UUID`, `PUT /servers/UUID` | a machine or server, new or changed: 204 |
+//! | `…/cnapi/tasks/faults` | the same three requests for the creation of images; the body is a [`TaskFaultRule`] |
+//! | `POST /workflow/runner/pause`, `…/resume`, `…/restart` | controls the runner: 204 |
+//! | `PUT /vms/UUID`, `PUT /servers/UUID` | adds or changes a machine or a server: 204 |
 
 use std::io;
 use std::net::SocketAddr;

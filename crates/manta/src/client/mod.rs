@@ -43,6 +43,12 @@ pub(crate) type RequestBody = UnsyncBoxBody<bytes::Bytes, std::io::Error>;
 /// The client connects on demand. Manta may be unreachable when the client is created, and return at any time. A connection is
 /// closed if a timeout passes, or if a future, a [`Body`](crate::Body) or an [`Upload`](crate::Upload) is dropped before its end.
 ///
+/// # Server errors
+///
+/// Each method names the server errors to expect, such as `ResourceNotFound`. They arrive as
+/// [`Error::Server`](crate::Error::Server), with the [`ErrorCode`](crate::ErrorCode) of that name. Any call can also fail with the
+/// other variants of [`Error`](crate::Error).
+///
 /// # Repeated requests
 ///
 /// Requests that can safely be done twice, as each method says, are tried up to [`Config::attempts`] times if the connection

@@ -36,6 +36,12 @@ use crate::config::Config;
 /// unreachable, calls fail with [`Error::Unavailable`](crate::Error::Unavailable) after a short wait; they succeed again when it
 /// is back. Connections end with [`Client::close`], or when the last clone is dropped.
 ///
+/// # Server errors
+///
+/// Each method names the server errors to expect, such as `ObjectNotFoundError`. They arrive as
+/// [`Error::Server`](crate::Error::Server), with the [`ServerErrorKind`](crate::ServerErrorKind) of that name. Any call can also
+/// fail with the other variants of [`Error`](crate::Error).
+///
 /// # Cancellation
 ///
 /// Dropping the future of a call, or a stream of rows, abandons the request. A request that is still queued is never sent. A
