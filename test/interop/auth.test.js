@@ -7,8 +7,8 @@
 'use strict';
 
 /*
- * Users of a standalone server, with the clients that they have: those of Triton sign with keys of ssh-keygen, curl has a
- * name and a password.
+ * Users of a standalone server, with their usual clients: Triton's clients sign with keys of ssh-keygen, and curl sends a name
+ * and a password.
  */
 
 const assert = require('node:assert');
@@ -78,7 +78,7 @@ function client(options) {
     return IMGAPI.createClient({ url: imgapi.url, agent: false, retry: false, log, ...options });
 }
 
-/* A client that signs as `user`, with the key that `keyId`, a file or a fingerprint, names. */
+/* Returns a client that signs as `user`. `keyId` names the key: a file or a fingerprint. */
 function signingClient(user, keyId) {
     return client({ user, sign: IMGAPI.cliSigner({ keyId, user, log }) });
 }
@@ -94,7 +94,7 @@ async function liveALife(user) {
     await call(user, 'deleteImage', created.uuid);
 }
 
-/* Status and code of the error that must come. */
+/* Returns status and code of the expected error. */
 async function refusal(user, method, ...args) {
     const err = await call(user, method, ...args).then(() => assert.fail(`${method} succeeded`), (error) => error);
     return [err.statusCode, err.body.code];
@@ -117,7 +117,7 @@ test('sdc-clients signs with a key in an agent', async () => {
     agent = spawn('ssh-agent', ['-D', '-a', socket], { stdio: 'ignore' });
     await coal.waitFor('ssh-agent', () => fs.existsSync(socket));
     process.env.SSH_AUTH_SOCK = socket;
-    // The client looks for keys there as well, and fails without it.
+    // The client looks for keys in this directory as well, and fails without it.
     process.env.HOME = running.directory;
     fs.mkdirSync(path.join(running.directory, '.ssh'));
     execFileSync('ssh-add', ['-q', key('rsa')]);
@@ -142,7 +142,7 @@ test('sdc-clients is refused as somebody else, and without a key', async () => {
     anonymous.close();
 });
 
-/* Answers of a request that http-signature signs. */
+/* Returns the answers to a request that http-signature signs. */
 function signed(kind, headers, target = '/ping') {
     return new Promise((resolve, reject) => {
         const request = http.request(imgapi.url + target, { agent: false }, async (response) => {
@@ -179,7 +179,7 @@ test('curl has a name and a password', async () => {
     assert.strictEqual(await curl('/images', '--user', 'luke:wrong', ...body), 401);
     assert.strictEqual(await curl('/images', '--user', `vader:${PASSWORD}`), 401);
     assert.strictEqual(await curl('/images', '--user', `luke:${PASSWORD}`, ...body), 200);
-    // It sends them only when it is asked to.
+    // The client sends the credentials only when the server asks for them.
     assert.strictEqual(await curl('/authkeys/reload', '-X', 'POST', '--anyauth', '--user', `luke:${PASSWORD}`), 200);
 
     const user = client({ url: server.url, user: 'luke', password: PASSWORD });

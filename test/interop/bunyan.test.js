@@ -7,7 +7,7 @@
 'use strict';
 
 /*
- * The service's log after requests of all kinds, as the bunyan tool and the log probes of a datacenter read it.
+ * The service's log after requests of all kinds, read with the bunyan tool and the log probes of a datacenter.
  */
 
 const assert = require('node:assert');
@@ -32,10 +32,10 @@ const LINE = 30000;
 let running;
 let logFile;
 let records;
-// What was asked, by the name of the case: the request id and the answer.
+// The request id and the answer of every case, by its name.
 const asked = {};
 
-/* Sends a request that is known by `name`, and resolves to its parsed answer. */
+/* Sends a request that is recorded under `name`, and resolves to its parsed answer. */
 async function ask(name, method, target, { headers = {}, body } = {}) {
     const id = crypto.randomUUID();
     const answer = await fetch(running.datacenter.imgapi + target,
@@ -49,7 +49,7 @@ const json = (value) => ({
     headers: { 'content-type': 'application/json' }, body: JSON.stringify(value)
 });
 
-/* Sends bytes as they are, and resolves when the service has closed the connection. */
+/* Sends bytes unchanged, and resolves when the service has closed the connection. */
 async function sendRaw(bytes) {
     const { hostname, port } = new URL(running.datacenter.imgapi);
     const socket = net.connect(Number(port), hostname);
@@ -94,7 +94,7 @@ async function mistakes(owner) {
     await sendRaw('GET /images HTTP/1.1\r\nhost: x\r\nx-request-id: odd \xff"\\\r\nconnection: close\r\n\r\n');
 }
 
-/* The records so far. Every line must be JSON, and whole. */
+/* Returns the records so far. Every line must be complete JSON. */
 function read() {
     return fs.readFileSync(logFile, 'utf8').split('\n').filter(Boolean).map(JSON.parse);
 }
@@ -102,13 +102,13 @@ function read() {
 const audits = (id) => records.filter((record) => record._audit && record.req_id === id);
 
 before(async () => {
-    // Files on disk, because some are looked at there.
+    // The files are on disk, because some tests look at them there.
     running = await coal.start({ imgapi: true, args: ['--manta', 'none'] });
     logFile = path.join(running.directory, 'data', 'log', 'imgapi.log');
     const owner = running.account('imgapitestvader');
     await life(owner);
     await mistakes(owner);
-    // The log is written behind the answers, in order.
+    // The log is written after the answers, in order.
     await ask('last', 'GET', '/images');
     await coal.waitFor('the last record', () => {
         records = read();
@@ -132,7 +132,7 @@ function bunyan(...args) {
 test('the bunyan tool takes every line for a record', () => {
     const strict = bunyan('--strict', '-0').map(JSON.parse);
     assert.deepStrictEqual(strict, records);
-    // What it does not know it prints unchanged.
+    // The tool prints lines that it does not know unchanged.
     assert.deepStrictEqual(bunyan().filter((line) => line.startsWith('{')), []);
     assert.match(bunyan()[0], /^\[20\d\d-.*\]  INFO: imgapi\/\d+ on /);
 });

@@ -7,7 +7,7 @@
 'use strict';
 
 /*
- * The README's first five minutes, as printed, but for the address.
+ * The README's first five minutes as printed, except for the address.
  */
 
 const assert = require('node:assert');

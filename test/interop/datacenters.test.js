@@ -7,7 +7,7 @@
 'use strict';
 
 /*
- * Images go from one datacenter to another, with curl and nothing else.
+ * Copies images from one datacenter to another with curl alone.
  */
 
 const assert = require('node:assert');
@@ -41,7 +41,7 @@ after(async () => {
     }
 });
 
-/* Status and body of what curl gets with these arguments. */
+/* Returns status and body of curl's answer with these arguments. */
 async function curl(...args) {
     const { stdout } = await promisify(execFile)('curl', ['-sS', '--noproxy', '*', '-w', '\n%{http_code}', ...args]);
     const end = stdout.lastIndexOf('\n');
@@ -59,12 +59,12 @@ function json(object) {
     return ['-H', 'content-type: application/json', '-d', JSON.stringify(object)];
 }
 
-/* The arguments that copy an image from the far datacenter. */
+/* Returns the arguments that copy an image from the far datacenter. */
 function copy(uuid, { account = luke, datacenter } = {}) {
     return `${near.imgapi}/images/${uuid}?action=import-from-datacenter&datacenter=${datacenter || far.name}&account=${account}`;
 }
 
-/* An image in the far datacenter. */
+/* Creates an image in the far datacenter. */
 async function image(owner, { active = true, ...more } = {}) {
     const url = `${far.imgapi}/images`;
     const { uuid } = await ok(...json({
@@ -99,7 +99,7 @@ test('an image of an account is copied with its two private origins', async () =
     const upper = await image(luke, { origin: lower });
     const top = await image(luke, { origin: upper });
 
-    // What belongs to the operators is not copied on behalf of an account.
+    // An image that belongs to the operators is not copied on behalf of an account.
     await refused(copy(top), 404, 'ResourceNotFound');
     const source = encodeURIComponent(far.imgapi);
     const shares = await ok('-X', 'POST', `${near.imgapi}/images/${shared}?action=import-remote&source=${source}`);
@@ -123,7 +123,7 @@ test('an image of an account is copied with its two private origins', async () =
 });
 
 test('the wrong copies are refused', async () => {
-    // That somebody else has an image is not told, unless it is everybody's.
+    // The answer does not reveal that another account has an image, unless the image is public.
     await refused(copy(await image(vader)), 404, 'ResourceNotFound');
     await refused(copy(await image(vader, { public: true })), 401, 'UnauthorizedError');
     await refused(copy(await image(luke, { active: false })), 422, 'ValidationFailed', ['state', 'Invalid']);
@@ -137,7 +137,7 @@ test('the wrong copies are refused', async () => {
     await refused(copy(await image(luke, { origin: await image(admin, { public: true }) })), 404, 'ResourceNotFound');
     await refused(copy(await image(luke, { origin: await image(vader) })), 404, 'ResourceNotFound');
     await refused(copy(crypto.randomUUID()), 404, 'ResourceNotFound');
-    // None of them has started a job.
+    // None of these requests has started a job.
     const images = await ok(`${near.imgapi}/images?state=all&account=${luke}&name=copied`);
     assert.deepStrictEqual(images.map(({ uuid }) => uuid).filter((uuid) => uuid === mine), []);
 });

@@ -7,8 +7,8 @@
 'use strict';
 
 /*
- * The commands of a headnode: what its setup, sdcadm, sdc-healthcheck and the agents execute and parse. `sdc-imgapi` is the
- * function below, the same curl behind the same filter; `sdc-imgadm import` is Triton's client with its messages.
+ * The commands of a headnode that its setup, sdcadm, sdc-healthcheck and the agents execute and parse. `sdc-imgapi` is the
+ * function below, with the same curl command and the same filter. `sdc-imgadm import` is Triton's client with its messages.
  */
 
 const assert = require('node:assert');
@@ -56,7 +56,7 @@ after(async () => {
     }
 });
 
-/* What a shell of the headnode prints. */
+/* Returns the output of a shell of the headnode. */
 async function headnode(script) {
     const { stdout } = await promisify(execFile)('bash', ['-c', `${SDC_IMGAPI}${script}`], {
         cwd: directory,
@@ -66,12 +66,12 @@ async function headnode(script) {
     return stdout;
 }
 
-/* As headnode.sh asks whether an image is there. */
+/* Checks whether an image exists, as headnode.sh does. */
 function probe(uuid) {
     return headnode(`sdc_imgapi /images/${uuid} | head -1 | awk '{print $2}'`);
 }
 
-/* `sdc-imgadm import --skip-owner-check -m MANIFEST -f FILE`: what it prints. */
+/* Returns the output of `sdc-imgadm import --skip-owner-check -m MANIFEST -f FILE`. */
 async function importImage(manifest, file) {
     const client = imgapiClient(running);
     const content = fs.readFileSync(file);
@@ -113,7 +113,7 @@ test('sdc-imgapi: the first line is HTTP/1.1, whatever the status', async () => 
 test('sdc-imgapi: bytes are sent with the type of JSON, and come as they are', async () => {
     const uuid = crypto.randomUUID();
     fs.writeFileSync(path.join(directory, 'manifest.json'), JSON.stringify(manifest({ uuid })));
-    // More than curl sends before it waits for 100-continue.
+    // The body is so large that curl waits for 100-continue before it sends it.
     fs.writeFileSync(path.join(directory, 'bytes'), crypto.randomBytes(3 << 20));
     const status = (text) => text.split('\n').filter((line) => line.startsWith('HTTP/1.1 ')).map((line) => line.split(' ')[1]);
     assert.deepStrictEqual(status(await headnode(

@@ -7,11 +7,10 @@
 'use strict';
 
 /*
- * What `imgapi config-agent` renders is what Hogan.js renders: every template
- * of `sapi_manifests`, and generated ones, with generated metadata.
+ * `imgapi config-agent` renders the same text as Hogan.js: for every template of `sapi_manifests`, and for generated templates
+ * with generated metadata.
  *
- * 4.13.1's agent has a Hogan.js that prints objects as JSON and dies of null;
- * the one here is taught the same.
+ * The Hogan.js of 4.13.1's agent prints objects as JSON and crashes on null. The one here is patched to do the same.
  */
 
 const assert = require('node:assert');
@@ -29,7 +28,7 @@ const { program } = require('./lib/coal');
 const ROOT = path.resolve(__dirname, '..', '..');
 const MANIFESTS = path.join(ROOT, 'sapi_manifests');
 
-/* Files are synchronised one by one: memory spares the disk. */
+/* Files are written one by one with fsync. A file system in memory spares the disk. */
 const TEMPORARY = fs.existsSync('/dev/shm') ? '/dev/shm' : os.tmpdir();
 
 const INSTANCES = 60;
@@ -50,7 +49,7 @@ for (const method of ['v', 't']) {
 }
 
 /*
- * Numbers from 0 to `below`, the same with the same seed (mulberry32).
+ * Returns numbers from 0 to `below`, which are the same for the same seed (mulberry32).
  */
 function generator(seed) {
     let state = seed;
@@ -101,7 +100,7 @@ function metadata(random) {
 }
 
 /*
- * A template: texts, ends of lines and tags, in changing delimiters.
+ * Returns a generated template: texts, line ends and tags, with changing delimiters.
  */
 function generated(random) {
     const pieces = ['text', ' ', '  ', '\t', '\n', '\n', '\r\n', '\n\n', '"', '\\', '{', '}', '<', '%', '\u00e9', '\u00a0\n'];
@@ -121,7 +120,7 @@ function generated(random) {
                 if (random(3) === 0) {
                     const [nextOpen, nextClose] = DELIMITERS[random(DELIMITERS.length)];
                     if (nextOpen === close) {
-                        // What `|=| |=|` means depends on whom one asks.
+                        // Implementations differ in the meaning of `|=| |=|`.
                         break;
                     }
                     text += `${open}=${nextOpen} ${nextClose}=${close}`;
@@ -142,7 +141,7 @@ function generated(random) {
         }
         return text;
     };
-    // A delimiter in a text would begin a tag that nobody ends.
+    // Retries, because a delimiter in a text could begin a tag that never ends.
     for (;;) {
         [open, close] = DELIMITERS[0];
         const text = `${body(4)}${open}={{ }}=${close}`;
@@ -154,14 +153,14 @@ function generated(random) {
                 return text;
             }
         } catch (err) {
-            // Not nested as it should be.
+            // The sections are not properly nested.
         }
     }
 }
 
 /*
- * Whether every tag ends, the last one, too. What Hogan.js does with others is
- * garbage, and an error in ours.
+ * Returns whether every tag ends, including the last one. For an unclosed tag, Hogan.js prints garbage, and ours reports an
+ * error.
  */
 function isClosed(text) {
     const mark = '\u0001end\u0001';
@@ -174,7 +173,7 @@ function isClosed(text) {
 
 function expected(text, context) {
     const compiled = hogan.compile(text);
-    // It is cached, with what was rendered before an error.
+    // The compiled template is cached with the text that was rendered before an error.
     compiled.buf = '';
     try {
         return compiled.render(context);

@@ -7,7 +7,7 @@
 'use strict';
 
 /*
- * The datacenter of `make run`, and the README's image of a machine, as printed but for the address.
+ * The datacenter of `make run`, and the README's image of a machine as printed, except for the address.
  */
 
 const assert = require('node:assert');

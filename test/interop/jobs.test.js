@@ -7,7 +7,7 @@
 'use strict';
 
 /*
- * Every kind of job to every kind of end: the same on coal's Workflow API and on Triton's.
+ * Every kind of job with every kind of end. The results must be the same with coal's Workflow API and with Triton's.
  */
 
 const assert = require('node:assert');
@@ -24,7 +24,7 @@ const { activeImage, digestsOf, imgapiClient, manifest } = require('./lib/images
 const CREATE = ['vmapi.get_vm_server', 'cnapi.queue_create_from_vm_task', 'cnapi.poll_task'];
 const IMPORT = ['origin_import_images', 'import_image', 'add_image_file', 'activate_image'];
 
-/* The results of a chain that came to this end: the last of these tasks has failed, if there is an error. */
+/* Returns the results of a chain that ended with these tasks. If there is an error, the last task has failed. */
 function chain(tasks, error = '') {
     return tasks.map((name, at) => [name, at === tasks.length - 1 ? error : '']);
 }
@@ -37,8 +37,8 @@ const WELL = { execution: 'succeeded', onerror: [], oncancel: [] };
 const CANCELLED = 'the job was canceled';
 
 /*
- * What is done, and what has become of it in the end. `run` gets the engine and the test, and resolves to the uuid of the job
- * and those of the images whose states count, the one that the job is about last. `more` looks closer at the images.
+ * Scenarios and their expected ends. `run` gets the engine and the test, and resolves to the uuid of the job and the uuids of the
+ * images to check, with the main image of the job last. `more` checks the images further.
  */
 const SCENARIOS = [
     {
@@ -227,7 +227,7 @@ const SCENARIOS = [
     }
 ];
 
-/* What the scenarios are told with. */
+/* The engine and the clients that the scenarios use. */
 class Stage {
     constructor(engine) {
         this.engine = engine;
@@ -266,12 +266,12 @@ class Stage {
         return images.map((image) => image && image.state);
     }
 
-    /* The job has the results of so many tasks. */
+    /* Waits until the job has the results of this many tasks. */
     has(uuid, tasks) {
         return coal.waitFor('the tasks of a job', async () => (await this.job(uuid)).chain_results.length >= tasks);
     }
 
-    /* Starts a job, and resolves to it and the images that it is about. */
+    /* Starts a job, and resolves to it and its images. */
     async begin(where, body, uuids) {
         const answer = await fetch(this.engine.imgapi + where, {
             method: 'POST', headers: { 'content-type': 'application/json' }, body: body && JSON.stringify(body)
@@ -282,7 +282,7 @@ class Stage {
         return { job: started.job_uuid, images: uuids || [started.image_uuid] };
     }
 
-    /* An image of one of coal's VMs. */
+    /* Creates an image of one of coal's VMs. */
     async ofVm(alias, options = {}, fault = null) {
         const vm = this.vm(alias);
         if (!await this.found(this.here, vm.image_uuid)) {
@@ -300,7 +300,7 @@ class Stage {
         return this.begin(`/images?${query}`, { name: `of-${alias}`, version: '1.0.0', owner: vm.owner_uuid });
     }
 
-    /* Images of the other datacenter, each the origin of the next, as their uuids. */
+    /* Creates images in the other datacenter, each the origin of the next, and resolves to their uuids. */
     async images(count, { owner = this.account('admin'), origin = null, ...members } = {}) {
         const uuids = [];
         while (uuids.length < count) {
@@ -321,7 +321,7 @@ class Stage {
         return this.begin(`/images/${uuids.at(-1)}?${query}`, null, uuids);
     }
 
-    /* The other datacenter's IMGAPI, whose answers to one path are given to `spoil`; closed with the test. */
+    /* A proxy of the other datacenter's IMGAPI, which passes the answers for one path to `spoil`. It is closed with the test. */
     async proxy(t, spoilt, spoil) {
         const server = http.createServer((req, res) => {
             res.on('error', () => {});
@@ -357,7 +357,7 @@ class Stage {
     }
 }
 
-/* The results of a chain without what differs every time. Of a long message the expected beginning is enough. */
+/* Returns the results of a chain without varying members. Of a long message, only the expected beginning is kept. */
 function results(entries, expected) {
     return (entries || []).map(({ name, error }, at) => {
         const message = error && typeof error === 'object' ? error.message : error;

@@ -7,7 +7,7 @@
 'use strict';
 
 /*
- * coal's UFDS with OpenLDAP's own client, as an operator uses it.
+ * coal's UFDS with OpenLDAP's own client, as operators use it.
  */
 
 const assert = require('node:assert');
@@ -48,7 +48,7 @@ function root() {
     return ['-D', bindDN, '-w', bindPassword];
 }
 
-/* The values of an attribute, in the order of the answer. */
+/* Returns the values of an attribute, in the order of the answer. */
 function values(output, name) {
     return output.split('\n')
         .filter((line) => line.startsWith(`${name}: `))
@@ -98,7 +98,7 @@ test('a size limit and the description of the server', async () => {
     assert.deepStrictEqual(values(description.stdout, 'namingcontexts'), ['o=smartdc']);
 });
 
-/* Runs a client that changes something, with an LDIF text if it wants one. */
+/* Runs a client that makes changes, optionally with an LDIF text. */
 function change(program, args, input) {
     const result = spawnSync(program, ['-x', '-H', running.config.ufds.url, ...root(), ...args],
         { env: { ...process.env, LDAPTLS_REQCERT: 'never' }, input, timeout: 30000 });

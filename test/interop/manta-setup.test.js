@@ -7,7 +7,7 @@
 'use strict';
 
 /*
- * What `imgapi manta-setup` sets up, seen by Triton's own clients and by ssh-keygen.
+ * The result of `imgapi manta-setup`, checked with Triton's own clients and ssh-keygen.
  */
 
 const assert = require('node:assert');
@@ -56,7 +56,7 @@ after(async () => {
     }
 });
 
-/* A list without the response that may come with it. */
+/* Returns a list without the response that may be attached to it. */
 async function first(method, params) {
     const results = await call(sapi, method, params);
     return Array.isArray(results[0]) ? results[0] : results;
@@ -106,7 +106,7 @@ test('the key is one for ssh-keygen, UFDS and Manta', async () => {
     } finally {
         client.close();
     }
-    // Once more: the same key comes back to the account.
+    // A second run adds the same key to the account again.
     imgapi('manta-setup', running.datacenter.manta);
     assert.deepStrictEqual(await metadata(), set);
     const again = await call(ufds, 'getKey', running.datacenter.admin_uuid, 'coal imgapi key');

@@ -7,7 +7,7 @@
 'use strict';
 
 /*
- * What imgapi stores in Manta, as the client that Triton's services use sees it.
+ * The objects that imgapi stores in Manta, read with the client of Triton's services.
  */
 
 const assert = require('node:assert');
@@ -20,7 +20,7 @@ const { call } = require('./lib/call');
 const { imgapiClient, manifest } = require('./lib/images');
 const { createClient, get, ls } = require('./lib/manta');
 
-/* Texts, because that is what the helper reads. */
+/* The contents are texts, because the helper reads texts. */
 const FILE = crypto.randomBytes(1 << 20).toString('hex');
 const ICON = 'icon';
 const OCTETS = 'application/octet-stream';
@@ -54,7 +54,7 @@ function digest(algorithm, encoding, text) {
     return crypto.createHash(algorithm).update(text).digest(encoding);
 }
 
-/* The directory of an image. */
+/* Returns the directory of an image. */
 function directory(uuid) {
     const { rootDir, user, baseDir } = running.config.manta;
     const root = rootDir ?? `/${user}/stor/${baseDir}/${running.datacenter.name}`;
@@ -89,7 +89,7 @@ test('the file and the icon of an account are where 4.13.1 looks for them', asyn
     for (const [name, text] of [['file0', FILE], ['icon', ICON]]) {
         const [info] = await call(mantas.admin, 'info', `${directory(uuid)}/${name}`);
         assert.deepStrictEqual([info.size, info.type, info.md5], [text.length, OCTETS, md5(text)]);
-        // The client compares what it reads with its MD5.
+        // The client checks the MD5 of what it reads.
         assert.ok((await get(mantas.admin, `${directory(uuid)}/${name}`)).text === text);
     }
     for (const owner of [mantas.luke, mantas.vader]) {

@@ -46,7 +46,7 @@ function md5(text) {
     return crypto.createHash('md5').update(text).digest('base64');
 }
 
-/* The call fails with an error of this name. */
+/* Checks that the call fails with an error of this name. */
 async function fails(promise, name, status) {
     await assert.rejects(promise, (err) => {
         assert.strictEqual(err.name, name, err.message);
@@ -209,7 +209,7 @@ test('faults are switched on and off over HTTP', async () => {
     await control(running, 'POST', 'faults', { fault: 'wrong_content_md5', times: 1 });
     await fails(get(client, object), 'ChecksumError');
     await control(running, 'POST', 'faults', { fault: 'cut_after', bytes: 2, method: 'GET' });
-    // The client would wait for ever: it does not notice that the connection is gone.
+    // The client would wait for ever, because it does not notice that the connection is closed.
     const cut = await fetch(`${running.datacenter.manta}${object}`);
     assert.strictEqual(cut.headers.get('content-length'), '4');
     await assert.rejects(cut.text());
@@ -217,7 +217,7 @@ test('faults are switched on and off over HTTP', async () => {
     assert.deepStrictEqual(fault, { fault: 'cut_after', bytes: 2, method: 'GET' });
     await control(running, 'DELETE', 'faults');
     assert.strictEqual((await get(client, object)).text, 'good');
-    // The client's mkdirp tries that again, once.
+    // The client's mkdirp retries this once.
     await control(running, 'POST', 'faults', { fault: 'concurrent_request', times: 1 });
     await call(client, 'mkdirp', `${ROOT}/faulty-directory`);
     assert.deepStrictEqual(await (await control(running, 'GET', 'faults')).json(), []);

@@ -7,8 +7,8 @@
 'use strict';
 
 /*
- * How many calls of Moray, and searches of UFDS, each operation takes while nobody else changes the image. How long it takes is only
- * told. Moray's server is that of Triton's Moray, the npm package fast.
+ * The number of calls to Moray and searches in UFDS for each operation, without other writers. The duration is only printed.
+ * Moray's server is the npm package fast, as in Triton's Moray.
  */
 
 const assert = require('node:assert');
@@ -27,8 +27,8 @@ const ICON = Buffer.from('GIF89a');
 const READS = new Set(['getObject', 'findObjects', 'getBucket', 'listBuckets', 'sql', 'ping', 'version']);
 
 /*
- * The operations in the life of an image, and what each may take at most: reads and writes of Moray, and searches of UFDS. A change
- * writes and does not read; then the worker that brings the manifest to the archive reads it.
+ * The operations in the life of an image, with their maximum numbers of reads and writes in Moray and of searches in UFDS. A
+ * change writes and does not read. Afterwards the worker that copies the manifest to the archive reads it.
  */
 const CHANGE = { reads: 1, writes: 1, owners: 0 };
 const NOTHING = { reads: 0, writes: 0, owners: 0 };
@@ -62,7 +62,7 @@ before(async () => {
     const metricsPort = await freePort();
     imgapi = await startImgapi(running, { moray: { host: '127.0.0.1', port: moray.port }, metricsPort });
     imgapi.metrics = `http://127.0.0.1:${metricsPort}/metrics`;
-    // The bucket is made in the background.
+    // The bucket is created in the background.
     await coal.waitFor('the bucket', async () => (await fetch(`${imgapi.url}/images`)).ok);
     vader = running.account('imgapitestvader');
     luke = running.account('imgapitestluke');
@@ -76,7 +76,7 @@ after(async () => {
     }
 });
 
-/* How often UFDS was searched. */
+/* Returns the number of searches in UFDS. */
 async function searches() {
     const text = await (await fetch(imgapi.metrics)).text();
     return text.split('\n')
@@ -85,14 +85,14 @@ async function searches() {
         .reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
 }
 
-/* The methods of the calls since the `from`th that are about this image, and not the bucket as a whole. */
+/* Returns the methods of the calls since number `from` that are about this image, not about the whole bucket. */
 function about(uuid, from) {
     return moray.calls.slice(from)
         .filter((call) => JSON.stringify(call.args).includes(uuid))
         .map((call) => call.method);
 }
 
-/* How many changes the worker has taken to the archive. */
+/* Returns the number of changes that the worker has copied to the archive. */
 async function archived() {
     const { workers } = await (await fetch(`${imgapi.url}/state`)).json();
     return workers.find((worker) => worker.name === 'archive').done;
@@ -112,7 +112,7 @@ async function ask(uuid, [method, below, parameters = {}, given, type = 'applica
     return answer;
 }
 
-/* A life: what each operation took. */
+/* Runs the life of an image, and returns the calls of each operation. */
 async function life(number) {
     const took = [];
     let uuid = null;

@@ -60,7 +60,7 @@ after(async () => {
     }
 });
 
-/* A fresh bucket. */
+/* Creates a new bucket. */
 async function bucket(name, config) {
     await call(client, 'createBucket', name, config || CONFIG);
     return name;

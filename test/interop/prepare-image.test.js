@@ -7,8 +7,8 @@
 'use strict';
 
 /*
- * The scripts that make a VM ready for an image, run on the files of a made-up guest. They find no command of this machine
- * but those that are let in, so that nothing here can be shut down or emptied.
+ * The scripts that prepare a VM for an image, run on the files of a fake guest. They can only use the commands of this machine
+ * that are explicitly allowed, so they can neither shut it down nor delete its files.
  */
 
 const assert = require('node:assert');
@@ -35,7 +35,7 @@ function script(system) {
 }
 
 /*
- * A guest with these files, its metadata, and a record of what was called.
+ * A guest with these files and metadata, and a record of its calls.
  */
 class Guest {
     constructor(files, { metadata = {}, commands = {}, system = 'Linux' } = {}) {
@@ -78,7 +78,7 @@ class Guest {
         return status;
     }
 
-    /* What was called, of these commands. */
+    /* Returns the recorded calls of these commands. */
     called(...names) {
         return fs.readFileSync(this.calls, 'utf8').split('\0').slice(0, -1)
             .filter((line) => names.includes(line.split(' ')[0]));
@@ -88,7 +88,7 @@ class Guest {
         return fs.readFileSync(path.join(this.root, name), 'utf8');
     }
 
-    /* All files and links, without the directories. */
+    /* Returns all files and links, without the directories. */
     files() {
         return fs.readdirSync(this.root, { recursive: true, withFileTypes: true })
             .filter((entry) => !entry.isDirectory())
@@ -294,7 +294,7 @@ test('windows: the script fits into what a guest can read', () => {
     const text = fs.readFileSync(script('windows'));
     assert.ok(text.length <= MAX_WINDOWS, String(text.length));
     assert.ok(text.every((byte) => byte < 0x80));
-    // The guest tools run what has this in it.
+    // The guest tools run files that contain this text.
     assert.match(text.toString(), /prepare-image/);
     const steps = ['Put state running', 'sysprep.exe', 'Put state success', 'Put error', 'Put state error', 'Stop-Computer']
         .map((step) => text.indexOf(step));

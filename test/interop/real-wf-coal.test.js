@@ -7,7 +7,7 @@
 'use strict';
 
 /*
- * Images of VMs with Triton's Workflow API between IMGAPI and coal's VMAPI and CNAPI.
+ * Images of VMs, with Triton's Workflow API and coal's VMAPI and CNAPI.
  */
 
 const assert = require('node:assert');
@@ -49,7 +49,7 @@ after(async () => {
     }
 });
 
-/* One of coal's VMs, by its alias; the image that it was made from is imported. */
+/* Returns one of coal's VMs by its alias. The image that it was created from is imported. */
 async function vmWithImage(alias) {
     const vm = running.datacenter.vms.find((one) => one.alias === alias);
     const uuid = vm.image_uuid;

@@ -7,8 +7,7 @@
 'use strict';
 
 /*
- * IMGAPI's own workflows, stored by IMGAPI in Triton's Workflow API and run there, asked for and followed with the client
- * that Triton uses.
+ * IMGAPI's own workflows, which IMGAPI stores in Triton's Workflow API, where they run. The requests come from Triton's client.
  */
 
 const assert = require('node:assert');
@@ -44,7 +43,7 @@ before(async () => {
     running = await coal.start();
     const port = await freePort();
     machines = await startMachines(bunyan.createLogger({ name: 'interop', level: 'fatal' }));
-    // First, so that it has to find the Workflow API by itself.
+    // IMGAPI starts first, so that it must find the Workflow API by itself.
     imgapi = await startImgapi(running, {
         wfapi: { url: `http://127.0.0.1:${port}`, workflows: ['create-from-vm', 'import-remote-image'], forceMd5Check: true },
         vmapi: { url: machines.url },
@@ -73,7 +72,7 @@ function workflows() {
     return wf.expect(200, 'GET', '/workflows');
 }
 
-/* An image in the other datacenter with `length` origins, as their uuids from the base to itself. */
+/* Creates an image with `length` origins in the other datacenter, and returns their uuids, from the base to the image itself. */
 async function chain(length) {
     const uuids = [];
     while (uuids.length <= length) {
@@ -102,12 +101,12 @@ async function startImport(url, uuid) {
     return (await started.json()).job_uuid;
 }
 
-/* The finished job of an import. */
+/* Returns the finished job of an import. */
 async function importFrom(url, uuid) {
     return wf.finished(await startImport(url, uuid));
 }
 
-/* The other datacenter's IMGAPI, but for what `intercept` answers itself; closed with the test. */
+/* A proxy of the other datacenter's IMGAPI, in which `intercept` can answer instead. It is closed with the test. */
 async function proxy(t, intercept) {
     const server = http.createServer((req, res) => {
         if (intercept(req, res)) {
@@ -178,7 +177,7 @@ test('what was begun is deleted when the file cannot be had, what is complete st
         [['delete_created', ''], ['On error', 'Error executing job']]);
     assert.strictEqual(await state(image), null);
     assert.strictEqual(await state(origin), 'active');
-    // And now it works, with what is there already.
+    // Now the import works, with the images that exist already.
     const again = await importFrom(far.datacenter.imgapi, image);
     assert.strictEqual(again.execution, 'succeeded', JSON.stringify(again.chain_results));
     assert.strictEqual(again.params.origins, undefined);
@@ -214,7 +213,7 @@ test('two imports that need the same origin get it once', async (t) => {
     });
     const first = await startImport(url, image);
     await coal.waitFor('the origin to be fetched', () => held.length > 0);
-    // The origin is begun and not active, so that nobody is told to go on with it; whoever asks a moment earlier waits.
+    // The origin exists but is not active, so the import must not continue; a request a moment earlier would wait.
     const refused = await fetch(`${imgapi.url}/images/${other}?action=import-remote&skip_owner_check=true&` +
         `source=${encodeURIComponent(url)}`, { method: 'POST' });
     assert.strictEqual((await refused.json()).code, 'OriginIsNotActive');
@@ -239,13 +238,13 @@ test('two imports that need the same origin get it once', async (t) => {
     assert.strictEqual((await wf.job(second)).chain_results[0].result, 'Imported 0 of 1 origins');
 });
 
-/* A VM of an account, made from an image that is here. */
+/* Returns a VM of an account that was created from an image in this datacenter. */
 async function aVm(owner) {
     const base = await activeImage(client, manifest(running.account('admin'), { public: true, name: 'base' }));
     return machines.addVm(owner, base.uuid);
 }
 
-/* Asks for an image of a VM, and resolves to the finished job and the image. */
+/* Requests an image of a VM, and resolves to the finished job and the image. */
 async function imageOf(vm, owner) {
     const [{ image_uuid: uuid, job_uuid: job }] = await call(client, 'createImageFromVm',
         { name: 'of-a-vm', version: '1.0.0', owner }, { vm_uuid: vm });

@@ -7,8 +7,8 @@
 'use strict';
 
 /*
- * Triton's Workflow API on coal's Moray: workflows and jobs as IMGAPI needs them, whose tasks call IMGAPI with the clients
- * that Triton's tasks have.
+ * Triton's Workflow API on coal's Moray: the workflows and jobs that IMGAPI needs. Their tasks call IMGAPI with the clients of
+ * Triton's tasks.
  */
 
 const assert = require('node:assert');
@@ -40,7 +40,7 @@ after(async () => {
     }
 });
 
-/* Tasks. Only their text reaches the runner: they see nothing of this file. */
+/* Tasks. Only their source reaches the runner, so they cannot use anything else of this file. */
 
 function createImage(job, cb) {
     var client = new sdcClients.IMGAPI({ url: imgapiUrl, agent: false, headers: { 'x-request-id': job.params.req_id } });
@@ -109,7 +109,7 @@ function tellProgress(job, cb) {
     cb(null);
 }
 
-/* Ends when the file is there. */
+/* Ends when the file exists. */
 function waitForFile(job, cb) {
     (function look() {
         if (fs.existsSync(job.params.file)) {
@@ -147,7 +147,7 @@ async function start(stored, params = {}) {
     return job;
 }
 
-/* Runs a workflow of these tasks once. */
+/* Runs a workflow with these tasks once. */
 async function run(name, chain, more, params) {
     return wf.finished((await start(await workflow(name, chain, more), params)).uuid);
 }
@@ -240,7 +240,7 @@ test('a fallback rescues a task, or notes its error', async () => {
 
     const noted = await run('note-1.0.0', [task(readUnknownImage, { fallback: noteError })]);
     assert.strictEqual(noted.execution, 'failed');
-    // Objects of a task's own come back as text.
+    // Objects that a task adds come back as text.
     assert.match(JSON.parse(noted.error).message, /not found/);
 });
 
@@ -267,7 +267,8 @@ test('a task times out, and a workflow does without the fallback of its task', a
     assert.strictEqual(whole.onerror_results.length, 1);
 });
 
-// As the engine is: its runner does not look whether a job that it runs was cancelled, and writes over it in the end.
+// This is how the engine works: its runner does not check whether a running job was cancelled, and overwrites the mark at the
+// end.
 test('a job that is cancelled while it runs goes on to its end, without oncancel', async () => {
     const file = path.join(running.directory, 'go-on');
     const stored = await workflow('cancel-1.0.0', [task(succeed), task(waitForFile, { modules: { fs: 'fs' } })],
@@ -290,14 +291,14 @@ test('a job that is cancelled before it runs never does', async () => {
     const later = new Date(Date.now() + 3600 * 1000).toISOString();
     const { uuid } = await start(stored, { exec_after: later });
     await wf.expect(200, 'POST', `/jobs/${uuid}/cancel`);
-    // The queue is in order: when the next one is over, this one was passed by.
+    // The queue is in order: after the next job has ended, the runner has skipped this one.
     assert.strictEqual((await run('after-cancelled-1.0.0', [task(succeed)])).execution, 'succeeded');
     const job = await wf.job(uuid);
     assert.strictEqual(job.execution, 'canceled');
     assert.deepStrictEqual(job.chain_results || [], []);
 });
 
-// What a task sets on its job is for the tasks behind it; others see it when all is over.
+// Members that a task sets on its job are visible to the next tasks at once, and to others at the end of the job.
 test('what a task sets is there in the end', async () => {
     const file = path.join(running.directory, 'look');
     const stored = await workflow('properties-1.0.0', [task(createImage), task(waitForFile, { modules: { fs: 'fs' } })]);
@@ -354,7 +355,7 @@ test('a job that waits already is not taken twice', async () => {
     const body = { workflow: stored.uuid, target: '/twice', file: path.join(running.directory, 'twice') };
     const first = await wf.expect(201, 'POST', '/jobs', body);
     assert.strictEqual((await wf.request('POST', '/jobs', body)).status, 409);
-    // IMGAPI chooses the uuid, so that it can look whether a job was made.
+    // IMGAPI chooses the uuid, so that it can find out whether a job was created.
     const uuid = crypto.randomUUID();
     const other = await wf.expect(201, 'POST', '/jobs', { ...body, target: '/other', uuid });
     assert.strictEqual(other.uuid, uuid);
@@ -397,7 +398,7 @@ test('a runner that dies loses its jobs, and the next one cancels them', async (
     wf.startRunner();
     const lost = await wf.finished(uuid);
     assert.strictEqual(lost.execution, 'canceled');
-    // Nobody puts anything right: whoever waits for the job has to.
+    // No chain runs for such a job, so the caller who waits for the job must clean up.
     assert.deepStrictEqual([lost.onerror_results || [], lost.oncancel_results || []], [[], []]);
     assert.strictEqual((await run('after-1.0.0', [task(succeed)])).execution, 'succeeded');
 });

@@ -7,7 +7,7 @@
 'use strict';
 
 /*
- * The packages of a release: their contents, and that they are the same wherever they are made.
+ * The packages of a release: their contents, and that they do not depend on the machine that builds them.
  */
 
 const assert = require('node:assert');
@@ -26,18 +26,18 @@ const directory = temporary(after);
 const binary = path.join(directory, 'imgapi');
 let packages;
 
-/* A program that says which compiler made it, as those of Rust do. */
+/* A program that contains the version of its compiler, as Rust programs do. */
 function makeProgram(file, { compiler = 'rustc version 1.95.0 (59807616e 2026-04-14)', of = '/bin/sh' } = {}) {
     fs.writeFileSync(file, Buffer.concat([fs.readFileSync(fs.realpathSync(of)), Buffer.from(`\0${compiler}\0`)]), { mode: 0o755 });
 }
 
 before(() => {
-    // Small, and recognised as one for Linux: the real one is packed where it is run, in zone.test.js.
+    // A small file that looks like a Linux program. The real program is packed and run in zone.test.js.
     makeProgram(binary);
     packages = pack(path.join(directory, 'packages'), { binary });
 });
 
-/* What `tar` lists: mode, owner, size, date, time and name of each entry. */
+/* Returns the entries that `tar` lists: mode, owner, size, date, time and name. */
 function list(archive) {
     return execFileSync('tar', ['-tvzf', archive, '--full-time', '--numeric-owner'], { encoding: 'utf8', env: { ...process.env, TZ: 'UTC' } })
         .trim().split('\n').map((line) => {
@@ -104,7 +104,7 @@ test('the image\'s manifest says what sdcadm looks for', () => {
         requirements: { min_platform: { '7.0': '20210826T002459Z' } },
         tags: { smartdc_service: true }
     });
-    // As sdcadm compares it with the oldest version that it takes.
+    // The comparison with the oldest accepted version that sdcadm makes.
     const parts = manifest.version.split('-');
     assert.ok(parts[parts.length - 2] >= '20140619T081912Z');
 });
@@ -167,7 +167,7 @@ test('a program that needs a library of packages is not released', () => {
         return spawnSync(path.join(ROOT, 'tools', 'release.sh'), ['-s', STAMP, '-o', path.join(directory, 'packaged-packages'), other],
             { encoding: 'utf8', env });
     };
-    // As SmartOS prints them.
+    // The output as SmartOS prints it.
     const platform = '\\tlibsocket.so.1 =>\\t /lib/64/libsocket.so.1\\n\\tlibgcc_s.so.1 =>\\t /usr/lib/64/libgcc_s.so.1\\n';
     for (const [line, message] of [
         ['\\tlibssl.so.3 =>\\t /opt/local/lib/libssl.so.3\\n', /needs libssl\.so\.3/],
@@ -190,7 +190,7 @@ test('the image build of Triton finds its variables, and the release where it lo
     for (const name of ['Makefile', 'tools/image.mk']) {
         write(name, fs.readFileSync(path.join(ROOT, name)));
     }
-    // What they need of Triton's makefiles, and a build that takes no time.
+    // The parts of Triton's makefiles that are needed, and a build that takes no time.
     const mk = 'deps/eng/tools/mk';
     write(`${mk}/Makefile.defs`, `TOP := $(CURDIR)\nSTAMP := ${STAMP}\nENGBLD_BITS_DIR := $(TOP)/bits\nBUILD_PLATFORM := 2018\n`);
     write(`${mk}/Makefile.rust.defs`, 'CARGO_EXEC := $(TOP)/rust/cargo/bin/cargo\n');

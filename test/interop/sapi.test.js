@@ -53,7 +53,7 @@ after(async () => {
     }
 });
 
-/* The object among what a method of a client gives: object, req, res. */
+/* Returns the object from the results of a client's method: object, req, res. */
 function first(results) {
     return Array.isArray(results) && results.length > 1
         && results[results.length - 1].statusCode ? results[0] : results;
@@ -63,7 +63,7 @@ async function ask(method, ...args) {
     return first(await call(sapi, method, ...args));
 }
 
-/* Status, headers and body of an answer to curl. */
+/* Returns status, headers and body of an answer to curl. */
 function curl(path, ...args) {
     const text = execFileSync('curl',
         ['-sSi', '--noproxy', '*', ...args, running.datacenter.sapi + path],
@@ -78,7 +78,7 @@ function curl(path, ...args) {
         body: body.join('\r\n\r\n') };
 }
 
-/* The rule, in the language that SAPI is written in. */
+/* The rule, in the language of SAPI's source. */
 function etagOf(config) {
     const list = [];
     (function flatten(value, at) {
@@ -263,7 +263,7 @@ test('coal says so when the config-agent ends', async () => {
     const whole = await coal.start({ imgapi: true, args: ['--manta', 'none'] });
     try {
         const log = path.join(path.dirname(whole.datacenter.config_file), 'log', 'config-agent.log');
-        // The first agent has rendered and ended; the second one stays.
+        // The first agent has rendered and ended; the second one continues to run.
         const pid = await coal.waitFor('the agent', () => {
             const lines = fs.readFileSync(log, 'utf8').split('\n').filter(Boolean);
             const stays = lines.map((line) => JSON.parse(line)).find((record) => record.msg.startsWith('keeping files'));

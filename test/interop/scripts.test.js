@@ -7,7 +7,7 @@
 'use strict';
 
 /*
- * Shell scripts and SMF manifests: what can be said of them without a zone.
+ * Shell scripts and SMF manifests, as far as they can be checked without a zone.
  */
 
 const assert = require('node:assert');
@@ -52,7 +52,7 @@ test('what is executed may be executed', () => {
     }
 });
 
-/* The text that an XPath expression finds in a manifest. */
+/* Returns the text that an XPath expression finds in a manifest. */
 function xpath(manifest, expression) {
     return execFileSync('xmllint', ['--nonet', '--xpath', `string(${expression})`, path.join(MANIFESTS, manifest)],
         { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
@@ -118,7 +118,7 @@ test('the dashboard shows metrics that there are', () => {
 });
 
 /*
- * Runs a script with these commands in the place of SmartOS's: name -> shell text. Every call is recorded.
+ * Runs a script with these commands instead of SmartOS's: name -> shell text. Every call is recorded.
  */
 function run(script, args, commands, { environment = {}, edit = (text) => text } = {}) {
     const directory = temporary(after);
@@ -164,8 +164,8 @@ test('backup: snapshot, stream, and no snapshot left', () => {
 });
 
 /*
- * The global zone's zfs with the datasets that are files in `directory`: each with what its property zoned is. It refuses what the real
- * one refuses. `fails` is a call that does.
+ * A zfs of the global zone. Its datasets are files in `directory`, which contain the value of the property zoned. It rejects the
+ * calls that the real one rejects, and the call `fails`.
  */
 function zfs(directory, fails = '') {
     return `cd '${directory}'
@@ -224,7 +224,7 @@ test('restore: the old dataset is destroyed when the new one is there', () => {
     ]);
     assert.deepStrictEqual(zoned(), { [DATASET]: 'on' });
 
-    // What breaks off before the old one is destroyed leaves that and a zone that runs, and can be done again.
+    // A failure before the old dataset is destroyed leaves it and a running zone, so the command can be repeated.
     for (const call of [`receive -u ${DATASET}-restored`, `set zoned=off ${DATASET}-restored`, `set mountpoint=/data ${DATASET}-restored`]) {
         const broken = restore(call);
         assert.strictEqual(broken.status, 108, call);

@@ -7,8 +7,8 @@
 'use strict';
 
 /*
- * Files and manifests that IMGAPI fetches itself, asked for with the client that Triton uses: from another IMGAPI, and from
- * an HTTPS server of Node.js.
+ * Files and manifests that IMGAPI fetches itself, requested with Triton's client: from another IMGAPI, and from an HTTPS server
+ * of Node.js.
  */
 
 const assert = require('node:assert');

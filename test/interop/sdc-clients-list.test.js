@@ -7,7 +7,7 @@
 'use strict';
 
 /*
- * Lists of images, asked for as CloudAPI asks: through its pool of connections, in pages of 1,000.
+ * Lists of images, requested as CloudAPI does: through a pool of connections, in pages of 1,000.
  */
 
 const assert = require('node:assert');
@@ -20,7 +20,7 @@ const {
 } = require('./lib/images');
 
 const COUNT = 2500;
-// Of the images above: every third is of Docker, every fifth is public and another account's.
+// Of these images, every third is a Docker image, and every fifth is public and belongs to another account.
 const DOCKER = 3;
 const PUBLIC = 5;
 const BATCH = 250;
@@ -40,7 +40,7 @@ before(async () => {
     vader = running.account('imgapitestvader');
     luke = running.account('imgapitestluke');
     images = await insert();
-    // What others write to Moray is known to the service within a second.
+    // The service sees the writes of others to Moray within a second.
     await coal.waitFor('the images', async () => (await list({})).length === COUNT);
 });
 
@@ -53,7 +53,7 @@ after(async () => {
     }
 });
 
-/* The n-th image, with a time of its own, so that there is one order. */
+/* Returns the n-th image. Each has a time of its own, so that the order is unique. */
 function variant(template, n) {
     const owned = n % PUBLIC === 0 ? { owner: luke, public: true } : { owner: vader, public: false };
     return {
@@ -68,7 +68,8 @@ function variant(template, n) {
 }
 
 /*
- * Makes many images of one that the service made, through Moray: it is the quickest way, and one that migrations take.
+ * Creates many images from one that the service created, by writing to Moray. This is the fastest way, and migrations do the
+ * same.
  */
 async function insert() {
     const first = await activeImage(client, manifest(vader));
@@ -99,7 +100,7 @@ test('all images, over several pages, oldest first', async () => {
 });
 
 test('all images that an account sees', async () => {
-    // Its own and the public ones: two searches, which must be merged before the page is cut.
+    // The account's own images and the public ones: two searches, which must be merged before the page is cut.
     assert.deepStrictEqual(uuids(await list({ account: vader })), uuids(images));
     const seen = images.filter((image) => image.public);
     assert.deepStrictEqual(uuids(await list({ account: running.datacenter.admin_uuid })), uuids(seen));
@@ -112,7 +113,7 @@ test('the first page, without a limit', async () => {
         return uuids(await response.json());
     };
     assert.deepStrictEqual(await page(''), uuids(images.slice(0, 1000)));
-    // As many as there are when its own, the public and the shared ones are searched for one by one.
+    // As many images as the separate searches for its own, the public and the shared images return.
     assert.deepStrictEqual(await page(`?account=${vader}`), uuids(images));
     assert.deepStrictEqual(await page(`?account=${vader}&owner=${vader}`),
         uuids(images.filter((image) => !image.public).slice(0, 1000)));
@@ -141,7 +142,7 @@ test('the filters that CloudAPI hands on', async () => {
         assert.deepStrictEqual(uuids(await list({ account: vader, ...filters })), where(matches),
             JSON.stringify(filters));
     }
-    // A member that is undefined is not sent; one that IMGAPI does not know is ignored.
+    // An undefined member is not sent. IMGAPI ignores unknown parameters.
     const odd = await list({ account: vader, name: 'image-77', req_id: undefined, unknown: 'x' });
     assert.strictEqual(odd.length, 1);
 });
@@ -153,7 +154,7 @@ test('a limit, and a page from an image or a time on', async () => {
         assert.deepStrictEqual(uuids(await list({ limit: 2, marker: from })),
             uuids(images.slice(1200, 1202)));
     }
-    // The client goes on from a time by itself; what it drops is the marker image only.
+    // The client can continue from a time as well. It only drops a marker that is an image.
     assert.deepStrictEqual(uuids(await list({ marker: images[400].published_at })),
         uuids(images.slice(400)));
     const newest = await list({ limit: 2, sort: 'published_at.desc' });
@@ -174,7 +175,7 @@ test('an image has what CloudAPI translates', async () => {
 
 test('images that are published at once are all there', async () => {
     const moray = await morayClient(running);
-    // Across the end of the first page.
+    // The images span the end of the first page.
     const { published_at: time } = images[999];
     const tied = images.slice(990, 1010).map((image) => ({ ...image, published_at: time }));
     await call(moray, 'batch', tied.map((image) => ({
@@ -186,13 +187,13 @@ test('images that are published at once are all there', async () => {
         return since.filter((image) => image.published_at === time).length === tied.length;
     });
     const found = uuids(await list({}));
-    // The client may show one of them twice, but none is missing.
+    // The client may list an image twice, but none is missing.
     assert.deepStrictEqual([...new Set(found)].sort(), uuids(images).sort());
     const limited = { limit: 20, marker: time };
     assert.deepStrictEqual(uuids(await list(limited)), uuids(tied).sort());
 });
 
-/* How often `/ping` was answered. */
+/* Returns the number of answered pings. */
 async function pings() {
     const answer = await fetch(`${running.datacenter.metrics}/metrics`);
     const counts = (await answer.text()).split('\n')

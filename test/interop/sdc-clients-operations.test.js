@@ -7,7 +7,7 @@
 'use strict';
 
 /*
- * What can be done with an image beside creating it, with the client that CloudAPI and the imgapi commands use.
+ * The operations on an existing image, with the client of CloudAPI and the imgapi commands.
  */
 
 const assert = require('node:assert');

@@ -7,7 +7,7 @@
 'use strict';
 
 /*
- * The life of an image, with the client that CloudAPI and most of Triton use.
+ * The life of an image, with the client of CloudAPI and most of Triton.
  */
 
 const assert = require('node:assert');
@@ -31,7 +31,7 @@ let vader;
 let luke;
 
 before(async () => {
-    // Files on disk, because some are looked at there.
+    // The files are on disk, because some tests look at them there.
     running = await coal.start({ imgapi: true, args: ['--manta', 'none'] });
     client = imgapiClient(running);
     vader = running.account('imgapitestvader');
@@ -49,7 +49,7 @@ function temporary(name) {
     return path.join(running.directory, name);
 }
 
-/* Calls, and checks status and code of the error that must come. Resolves to the error. */
+/* Calls a method and checks status and code of the expected error. Resolves to the error. */
 async function refused(status, code, method, ...args) {
     const err = await call(client, method, ...args).then(
         () => assert.fail(`${method} succeeded`), (error) => error);
@@ -64,7 +64,7 @@ async function listed(filters) {
     return images.map((image) => image.uuid);
 }
 
-/* All files that IMGAPI keeps, without its lock. */
+/* Returns all files of IMGAPI, without its lock. */
 function storedFiles() {
     const top = running.datacenter.local_dir;
     return fs.readdirSync(top, { recursive: true, withFileTypes: true })
@@ -74,7 +74,7 @@ function storedFiles() {
         .sort();
 }
 
-/* Where a manifest is archived. */
+/* Returns the path of an archived manifest. */
 function archived(uuid) {
     return path.join('archive', uuid.slice(0, 3), `${uuid}.json`);
 }
@@ -157,7 +157,7 @@ test('the whole life of a large private image', async (t) => {
         await call(client, 'deleteImage', uuid, vader);
         await refused(404, 'ResourceNotFound', 'getImage', uuid);
         await refused(404, 'ResourceNotFound', 'deleteImage', uuid, vader);
-        // The archived manifest outlives the image.
+        // The archived manifest remains after the image is deleted.
         assert.deepStrictEqual(storedFiles(), [archived(uuid)]);
     });
     fs.rmSync(file);
@@ -168,7 +168,7 @@ test('a public image belongs to its owner and is seen by all', async () => {
     const written = await writeGzip(file, SMALL);
     const [{ uuid }] = await call(client, 'createImage', manifest(vader, { public: true }), vader);
     assert.deepStrictEqual(await listed({ account: luke }), [], 'not before it is activated');
-    // Without a size the client sends chunks.
+    // Without a size, the client sends a chunked body.
     const [added] = await call(client, 'addImageFile',
         { uuid, compression: 'gzip', file: fs.createReadStream(file) }, vader);
     assert.strictEqual(added.files[0].sha1, written.sha1);
@@ -250,7 +250,7 @@ test('conditions are kept', async () => {
     assert.strictEqual(same.statusCode, 304);
     await refused(412, 'PreconditionFailed', 'activateImage', uuid, vader,
         conditional('if-match', '"other"'));
-    // With the right tag it is the image that refuses.
+    // With the right etag, the image itself is the reason for the error.
     await refused(422, 'ImageAlreadyActivated', 'activateImage', uuid, vader,
         conditional('if-match', etag));
     await call(client, 'deleteImage', uuid, vader);

@@ -7,7 +7,7 @@
 'use strict';
 
 /*
- * The README's standalone server, as printed, but for its port and where the program is.
+ * The README's standalone server as printed, except for its port and the path of the program.
  */
 
 const assert = require('node:assert');

@@ -7,8 +7,8 @@
 'use strict';
 
 /*
- * An upgrade and the way back: records that 4.13.1 left are served, and after every kind of change all that is stored is
- * valid for the library that 4.13.1 validates records with.
+ * An upgrade and the way back: records of 4.13.1 are served, and after every kind of change all stored data are valid for the
+ * library with which 4.13.1 validates records.
  */
 
 const assert = require('node:assert');
@@ -25,11 +25,11 @@ const { startImgapi } = require('./lib/imgapi');
 
 const RECORDS = fs.readFileSync(
     path.join(__dirname, '..', 'data', 'manifest', 'moray-imgapi_images.jsonl'), 'utf8').trim().split('\n').map(JSON.parse);
-/* Members of a record that 4.13.1 does not show to its validator, or makes others of. */
+/* Members of a record that 4.13.1 does not pass to its validator, or converts before. */
 const STORED_ONLY = ['tagsObj', 'objectclass', 'icon', 'tags'];
-/* Members of ours that 4.13.1 keeps and does not look at. */
+/* Members that only we use. 4.13.1 keeps and ignores them. */
 const OURS = ['write_fence', 'renamed_from'];
-/* Members that are not shown when they are empty; a text has as many keys as characters. */
+/* Members that are hidden when they are empty. A text has as many keys as characters. */
 const EMPTY_UNSEEN = ['acl', 'billing_tags', 'traits', 'description', 'homepage', 'eula', 'urn', 'origin'];
 const PNG = Buffer.from('icon');
 
@@ -55,7 +55,7 @@ after(async () => {
     }
 });
 
-/* What 4.13.1 makes of a stored record before it validates it. */
+/* Converts a stored record as 4.13.1 does before it validates it. */
 function loaded(record) {
     const known = new Set(imgmanifest.fields.map((field) => field.name).concat(['urn', 'expires_at']));
     const manifest = {};
@@ -113,7 +113,7 @@ function stored(uuid) {
     return call(moray, 'getObject', BUCKET, uuid, { noCache: true }).then((object) => object.value);
 }
 
-/* The image that a search in the indexed columns finds: 4.13.1 lists by them. */
+/* Returns the image that a search in the indexed columns finds. 4.13.1 lists images by these columns. */
 function found(filter) {
     return collect(moray.findObjects(BUCKET, filter, { noLimit: true }), 'record');
 }
@@ -145,7 +145,7 @@ test('what 4.13.1 left is shown as 4.13.1 shows it', async () => {
         assert.deepStrictEqual(entries, shown);
     }
     const uuids = RECORDS.map((record) => record.uuid).sort();
-    // Reads are at most a second behind other writers.
+    // Reads are at most one second behind the writes of others.
     await coal.waitFor('the list', async () => {
         const listed = await request('GET', '/images?state=all');
         return JSON.stringify(listed.map((image) => image.uuid).sort()) === JSON.stringify(uuids);
@@ -182,7 +182,7 @@ test('after every kind of change 4.13.1 finds what it can use', async () => {
     await request('POST', `/images/${uuid}/acl?action=remove`, [vader]);
     await request('POST', `/images/${uuid}?action=update`, { description: 'new', tags: { role: 'web' }, public: true });
     await check({ acl: [], tags: ['role=web'], tagsObj: { role: 'web' }, public: true });
-    // Columns are what 4.13.1 searches.
+    // 4.13.1 searches in the columns.
     const filter = `(&(owner=${luke})(name=back)(tags=role=web)(public=true)(state=active)(activated=true))`;
     assert.deepStrictEqual((await found(filter)).map((row) => row.key), [uuid]);
     await request('DELETE', `/images/${uuid}/icon`);
@@ -205,7 +205,7 @@ test('after every kind of change 4.13.1 finds what it can use', async () => {
     for (const row of await found('(uuid=*)')) {
         assertValid(row.value);
     }
-    // The archive is what 4.13.1 reads and writes: the API form, two spaces.
+    // The archive has the format that 4.13.1 reads and writes: the API form with two spaces.
     const archived = fs.readFileSync(
         path.join(running.datacenter.local_dir, 'archive', uuid.slice(0, 3), `${uuid}.json`), 'utf8');
     assert.strictEqual(archived, JSON.stringify(JSON.parse(archived), null, 2));

@@ -7,8 +7,8 @@
 'use strict';
 
 /*
- * The service with OpenLDAP as its account directory: an LDAP server that is none of ours, which stops, starts,
- * closes idle connections and refuses passwords.
+ * The service with OpenLDAP as its account directory: an independent LDAP server, which stops, starts, closes idle connections
+ * and rejects passwords.
  */
 
 const assert = require('node:assert');
@@ -25,7 +25,7 @@ const {
 } = require('./lib/slapd');
 
 const ABSENT = '00000000-0000-4000-8000-000000000000';
-// Twice what the service promises, so that a busy machine fails no test.
+// Twice the documented time, so that the test does not fail on a busy machine.
 const RECOVERY_MS = 10 * 1000;
 const IDLE_SECONDS = 1;
 
@@ -36,8 +36,8 @@ let imgapi;
 before(async () => {
     running = await coal.start();
     slapd = await prepareSlapd(path.join(running.directory, 'slapd'));
-    // The directory comes later than the service.
-    // So that the directory is asked each time.
+    // The directory starts later than the service.
+    // Without a cache, the directory is asked each time.
     imgapi = await startImgapi(running, { ufds: slapd.ufds({ cacheSeconds: 0 }) });
 });
 
@@ -63,7 +63,7 @@ async function create(owner, server = imgapi) {
 const DOWN = '503 ServiceUnavailableError';
 const CREATED = '200 unactivated';
 
-/* Asks until the owner is found again, and checks that nothing but 503 came before, and how long it took. */
+/* Polls until the owner is found again. Checks that there were only 503s before, and how long it took. */
 async function recovers() {
     const start = Date.now();
     await coal.waitFor('UFDS to be used again', async () => {
@@ -92,7 +92,7 @@ test('accounts are owners, and nothing else is', async () => {
     for (const owner of [ABSENT, SUBUSER]) {
         assert.strictEqual(await create(owner), '422 OwnerDoesNotExist', owner);
     }
-    // Not even looked up: UUIDs are in lower case.
+    // This owner is not looked up at all, because UUIDs are in lower case.
     assert.strictEqual(await create(MUPPET.toUpperCase()), '422 InvalidParameter');
 });
 

@@ -140,7 +140,7 @@ test('keys of accounts and of sub-users come and go', async () => {
         assert.strictEqual(added.fingerprint, fingerprint);
         assert.strictEqual(added.openssh, line);
         assert.match(added.pkcs, /^-----BEGIN PUBLIC KEY-----/);
-        // The client looks for the name and the fingerprint before.
+        // The client first searches for the name and the fingerprint.
         await assert.rejects(call(client, 'addKey', user, { name: 'saber', openssh: line }, ...account),
             /already exists/);
         const found = await call(client, 'getKey', user, 'saber', ...account);
@@ -156,7 +156,7 @@ test('keys of accounts and of sub-users come and go', async () => {
 test('a wrong password does not bind', async () => {
     const other = connect('wrong');
     const err = await within(new Promise((resolve, reject) => {
-        // The client gives up for good, and says why.
+        // The client gives up permanently, and reports the reason.
         other.once('destroy', resolve);
         other.once('connect', () => reject(new Error('bound')));
     }), 'destroy');

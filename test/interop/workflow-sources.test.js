@@ -7,8 +7,8 @@
 'use strict';
 
 /*
- * The functions of src/jobs/workflows, called by the task runner of Triton's Workflow API, one after the other as its
- * jobs call them, with services that fail at the worst moments.
+ * The functions of src/jobs/workflows, called one after the other by the task runner of Triton's Workflow API as its jobs call
+ * them, with services that fail at the worst moments.
  */
 
 const acorn = require('acorn');
@@ -21,7 +21,7 @@ const TaskRunner = require('wf/lib/task-runner');
 
 const SOURCES = path.resolve(__dirname, '..', '..', 'src', 'jobs', 'workflows');
 
-/* What a job keeps to itself, whatever a task does. */
+/* The members of a job that a task cannot change. */
 const FROZEN = ['chain_results', 'ending_results', 'execution', 'log', 'uuid'];
 
 const CREATE = {
@@ -35,7 +35,7 @@ const IMPORT = {
     ending: [task('import-remote-image/delete-created')]
 };
 
-/* Images by UUID, and what is answered in place of the usual, by method, path and action. */
+/* Images by UUID, and answers that replace the usual ones, by method, path and action. */
 let images;
 let instead;
 let calls;
@@ -142,7 +142,7 @@ function usual(method, url, action, body) {
     return [200, image];
 }
 
-/* One task after the other, each on a copy of the job, until one fails. */
+/* Runs one task after the other, each on a copy of the job, until one fails. */
 async function run(job, tasks, results) {
     for (const one of tasks) {
         const message = await new Promise((resolve) => {
@@ -163,7 +163,7 @@ async function run(job, tasks, results) {
     return true;
 }
 
-/* A job with its end: the chain for errors when it fails. */
+/* Runs a job to its end. If it fails, the chain for errors runs as well. */
 async function runJob(workflow, params) {
     const job = { uuid: 'job', execution: 'running', params, chain_results: [], ending_results: [] };
     job.execution = await run(job, workflow.chain, 'chain_results') ? 'succeeded' : 'failed';
@@ -266,7 +266,7 @@ test('a job that is cancelled ends its task', async () => {
         images.image = { uuid: 'image', state: 'creating' };
         assert.equal((await createJob()).execution, 'failed');
         assert.deepEqual(images.image.error, { message: 'the job was canceled' });
-        // The files come in the end, and nobody waits for them.
+        // The upload of this file never ends, and the cancelled job must not wait for it.
         for (const held of ['base', 'image']) {
             images = {};
             instead[`PUT /images/${held}/file`] = () => new Promise(() => {});

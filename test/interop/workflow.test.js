@@ -7,8 +7,7 @@
 'use strict';
 
 /*
- * coal's Workflow API, VMAPI and CNAPI with the clients that Triton's
- * services use.
+ * coal's Workflow API, VMAPI and CNAPI with the clients of Triton's services.
  */
 
 const assert = require('node:assert');

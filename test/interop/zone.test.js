@@ -7,8 +7,8 @@
 'use strict';
 
 /*
- * The release in an empty root, set up as SAPI and sdcadm have it done. SAPI is a small server here; sapi.test.js and the tests of
- * config-agent know it better.
+ * The release in an empty root, set up in the way of SAPI and sdcadm. SAPI is a small server here; sapi.test.js and the tests of
+ * config-agent cover it better.
  */
 
 const assert = require('node:assert');
@@ -89,7 +89,7 @@ after(async () => {
     }
 });
 
-/* A zone with a new root, and with the data of the others if no other place is named. */
+/* Returns a zone with a new root. By default it has the same data as the others. */
 function zone(place = data) {
     return new Zone(fs.mkdtempSync(path.join(directory, 'zone-')), { release, uuid: UUID, metadata, data: place });
 }
@@ -103,7 +103,7 @@ const SERVICES = {
     'svc:/system/rbac:default': 'online'
 };
 
-/* Are these calls among the others, in this order? */
+/* Checks that these calls are among the others, in this order. */
 function inOrder(calls, expected) {
     let from = 0;
     for (const call of expected) {
@@ -113,7 +113,7 @@ function inOrder(calls, expected) {
     }
 }
 
-/* Everything that a setup leaves in the zone, but for times and its log. */
+/* Returns everything that a setup leaves in the zone, except times and its log. */
 function state(of) {
     const names = ['.dcinfo', 'root/.bashrc', 'root/.profile', 'etc/logadm.conf', 'sim/crontab', 'sim/metadata/metricPorts',
         'etc/security/prof_attr.d/mdata', 'etc/security/exec_attr.d/mdata', 'opt/smartdc/config-agent/etc/config.json',
@@ -122,7 +122,7 @@ function state(of) {
     return { services: of.services(), configuration, ...Object.fromEntries(names.map((name) => [name, of.read(name)])) };
 }
 
-/* What SMF starts, with the manifest's environment, and without the "&" that puts it into the background. */
+/* Returns the start command of the SMF manifest, with its environment and without the "&" at its end. */
 function startMethod(of, service) {
     const manifest = of.read(`sim/manifests/svc:%smartdc%${service.replace('/', '%')}:default`);
     const [, start] = manifest.match(/exec="(\/opt\/smartdc\/imgapi\/bin\/imgapi [^"]*) &amp;"/);
@@ -130,13 +130,13 @@ function startMethod(of, service) {
     return ['env', ...variables, ...start.split(' ')];
 }
 
-/* What a command says in the network of a running program. */
+/* Returns the output of a command in the network of a running program. */
 async function inNetworkOf(child, ...command) {
     const { stdout } = await promisify(execFile)('nsenter', [`--net=/proc/${child.pid}/ns/net`, ...command]);
     return stdout;
 }
 
-/* Runs `check` with a program that has logged `sign`, stops it, and resolves to its status and log. */
+/* Runs `check` after a program has logged `sign`, stops the program, and resolves to its status and log. */
 async function whileRunning(child, sign, check) {
     let log = '';
     child.stdout.on('data', (text) => { log += text; });
@@ -296,7 +296,7 @@ test('the steps have the order that others rely on', { skip }, async () => {
         `svcadm enable -s ${svc('system/rbac')}`,
         'mdata-get sapi-url',
         'mdata-get sdc:nics',
-        // What config-agent does for the first files, before there is such a service.
+        // The steps that config-agent runs for the first files, before its service exists.
         'svcadm refresh imgapi',
         'svccfg import /opt/smartdc/imgapi/smf/manifests/config-agent.xml',
         `svcadm enable ${svc('smartdc/application/config-agent')}`,
@@ -367,7 +367,7 @@ test('the migrations of sdcadm succeed in the zone, and nothing else does', { sk
         assert.strictEqual(status, 0, output);
         assert.match(output, /nothing to migrate/);
     }
-    // sdcadm calls it only if it is there.
+    // sdcadm calls the script only if it exists.
     assert.strictEqual(upgraded.exists('opt/smartdc/imgapi/lib/migrations/012-update-docker-image-uuids.js'), false);
     for (const other of ['main.js', 'lib/config.js', '-e 1', '', 'lib/migrations/migration-008-new-storage-layout.js -x']) {
         const { status, output } = await node(other);
@@ -386,7 +386,7 @@ test('the programs for operators are on the path of root', { skip }, async () =>
         assert.strictEqual(help.status, 0, help.output);
         assert.match(help.output, new RegExp(`^/opt/smartdc/imgapi/bin/${name}\n[^]*Usage: imgapi`));
     }
-    // It is evaluated by shells, also where no Manta is configured.
+    // Shells evaluate this file even if no Manta is configured.
     const env = await fresh.run(['bash', '-c', 'eval "$(/opt/smartdc/imgapi/bin/manta-env)"; echo "<$MANTA_URL>"']);
     assert.match(env.output, /<>/);
 });

@@ -7,13 +7,13 @@
 'use strict';
 
 /*
- * Promises for the callbacks and emitters of the old clients.
+ * Promises for the callbacks and emitters of old clients.
  */
 
 const DEADLINE_MS = 120 * 1000;
 
 /*
- * Rejects when `promise` takes too long. The timer does not keep the process.
+ * Rejects if `promise` takes too long. The timer does not keep the process alive.
  */
 function within(promise, what) {
     let timer;
@@ -41,7 +41,7 @@ function call(client, method, ...args) {
 }
 
 /*
- * Collects what an emitter gives between now and `end`.
+ * Collects the events of an emitter until `end`.
  */
 function collect(emitter, event) {
     const result = new Promise((resolve, reject) => {

@@ -21,7 +21,7 @@ const STOP_DEADLINE_MS = 60 * 1000;
 const POLL_MS = 25;
 
 /*
- * The path of one of our programs: $COAL or $IMGAPI, or the newest build.
+ * Returns the path of one of our programs: $COAL or $IMGAPI, or the newest build.
  */
 function program(name) {
     const chosen = process.env[name.toUpperCase()];
@@ -44,7 +44,7 @@ function delay(ms) {
 }
 
 /*
- * Calls `check` until it gives something true, and returns that.
+ * Calls `check` until it returns a true value, and returns that.
  */
 async function waitFor(what, check, deadlineMs = START_DEADLINE_MS) {
     const end = Date.now() + deadlineMs;
@@ -65,7 +65,7 @@ async function waitFor(what, check, deadlineMs = START_DEADLINE_MS) {
  *
  *   datacenters the datacenters of the ready-file
  *   datacenter  the first of them
- *   config      the config that was written for imgapi, parsed
+ *   config      the parsed config that was written for imgapi
  *   child       the process
  *   stop()      ends it and resolves to its exit code
  */
@@ -103,13 +103,13 @@ class Coal {
             fs.readFileSync(this.datacenter.config_file, 'utf8'));
     }
 
-    /* Host and port of Moray. */
+    /* Returns host and port of Moray. */
     moray() {
         const [host, port] = this.datacenter.moray.split(':');
         return { host, port: Number(port) };
     }
 
-    /* The uuid of the account with this login. */
+    /* Returns the uuid of the account with this login. */
     account(login) {
         return this.datacenter.accounts.find((a) => a.login === login).uuid;
     }
@@ -126,9 +126,9 @@ class Coal {
 }
 
 /*
- * Starts coal and waits until everything answers.
+ * Starts coal and waits until all services answer.
  *
- *   imgapi      run imgapi as well (default false)
+ *   imgapi      whether to run imgapi as well (default false)
  *   args        more arguments for coal
  */
 async function start({ imgapi = false, args = [] } = {}) {

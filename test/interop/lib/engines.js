@@ -7,7 +7,7 @@
 'use strict';
 
 /*
- * Two datacenters, the jobs of the first of which are run by coal's Workflow API or by Triton's.
+ * Two datacenters. The jobs of the first one are run by coal's or by Triton's Workflow API.
  */
 
 const coal = require('./coal');
@@ -16,7 +16,7 @@ const { startWorkflow } = require('./wf');
 
 const FINAL = ['succeeded', 'failed', 'canceled'];
 
-/* Calls coal's control. */
+/* Sends a request to coal's control. */
 async function control(datacenter, method, where, body) {
     const answer = await fetch(datacenter.control + where, {
         method, headers: { 'content-type': 'application/json' }, body: body && JSON.stringify(body)
@@ -27,8 +27,8 @@ async function control(datacenter, method, where, body) {
 }
 
 /*
- *   near, far   the datacenters, as the ready-file has them
- *   imgapi      URL of the IMGAPI whose jobs are run
+ *   near, far   the datacenters from the ready-file
+ *   imgapi      URL of the IMGAPI that starts the jobs
  *   jobs        URL of the Workflow API
  */
 class Engine {
@@ -43,7 +43,7 @@ class Engine {
         return (await fetch(`${this.jobs}/jobs/${uuid}`)).json();
     }
 
-    /* The job, when nobody works for it any more. */
+    /* Waits until no runner works on the job any more, and returns the job. */
     finished(uuid) {
         return coal.waitFor(`job ${uuid}`, async () => {
             const job = await this.job(uuid);
@@ -56,7 +56,7 @@ class Engine {
         return answer.status;
     }
 
-    /* Something goes wrong with the making of images, until `cnapi(null)`. */
+    /* Injects a fault into the creation of images, until `cnapi(null)` is called. */
     cnapi(fault) {
         return fault ? control(this.near, 'POST', '/cnapi/tasks/faults', fault) :
             control(this.near, 'DELETE', '/cnapi/tasks/faults');
@@ -64,12 +64,12 @@ class Engine {
 }
 
 class Coals extends Engine {
-    /* The runner dies, and another one begins. */
+    /* Kills the runner, and starts another one. */
     restartRunner() {
         return control(this.near, 'POST', '/workflow/runner/restart');
     }
 
-    /* The API ends, and not the runner. */
+    /* Stops the API, but not the runner. */
     stopApi() {
         return control(this.near, 'POST', '/workflow/stop');
     }
@@ -122,7 +122,7 @@ const STARTS = {
     }
 };
 
-/* Starts the engine of this name, and waits until jobs can be started. */
+/* Starts the engine with this name, and waits until jobs can be started. */
 async function startEngine(name) {
     const running = await coal.start({ imgapi: true, args: ['--datacenters', '2'] });
     try {

@@ -7,8 +7,7 @@
 'use strict';
 
 /*
- * A Moray whose server is that of Triton's Moray, the npm package fast, on the store of coal's Moray. It keeps what it was
- * called with.
+ * A Moray with the server of Triton's Moray, the npm package fast, and the store of coal's Moray. It records its calls.
  */
 
 const net = require('node:net');
@@ -18,7 +17,7 @@ const { FastClient, FastServer } = require('fast');
 
 const log = bunyan.createLogger({ name: 'interop', level: 'fatal' });
 
-/* Methods whose answer is one object. Moray gives it to fast with the end of the answer. */
+/* Methods whose answer is one object. Moray passes the object to fast together with the end of the answer. */
 const ONE_OBJECT = new Set([
     'getBucket', 'putObject', 'getObject', 'delObject', 'updateObjects', 'deleteMany', 'batch', 'reindexObjects', 'version'
 ]);
@@ -27,17 +26,17 @@ const METHODS = [
     ...ONE_OBJECT, 'createBucket', 'updateBucket', 'delBucket', 'listBuckets', 'findObjects', 'sql', 'ping'
 ];
 
-/* The error that the server sent, below what the client says of it. */
+/* Returns the error that the server sent, without the errors that the client wraps around it. */
 function sent(err) {
     const cause = typeof err.cause === 'function' && err.cause();
     return cause ? sent(cause) : err;
 }
 
 /*
- * A running one.
+ * A running server.
  *
- *   port    where it listens
- *   calls   the methods, arguments, and milliseconds until the end of the answer, of the calls so far
+ *   port    the port that it listens on
+ *   calls   the calls so far: method, arguments, and milliseconds until the end of the answer
  *   stop()  ends it
  */
 class FastMoray {
@@ -45,7 +44,7 @@ class FastMoray {
         this.store = store;
         this.calls = [];
         this.sockets = new Set();
-        // As Moray makes it: Nagle's algorithm is on, and fast writes frame by frame.
+        // As in Moray, Nagle's algorithm is on, and fast writes frame by frame.
         this.listener = net.createServer({ allowHalfOpen: true });
         this.listener.on('connection', (socket) => {
             this.sockets.add(socket);
@@ -71,7 +70,7 @@ class FastMoray {
         this.port = this.listener.address().port;
     }
 
-    /* Hands a call on to the store. */
+    /* Passes a call on to the store. */
     serve(rpc) {
         const method = rpc.methodName();
         const args = rpc.argv();
@@ -89,7 +88,7 @@ class FastMoray {
             }
         });
         if (ONE_OBJECT.has(method)) {
-            // Not with the store's end, which it may hold back until the object is acknowledged.
+            // The answer does not wait for the store's end, which may be held back until the object is acknowledged.
             request.once('data', (object) => {
                 end();
                 rpc.end(object);
@@ -103,7 +102,7 @@ class FastMoray {
         });
     }
 
-    /* For when no more calls come. */
+    /* Stops the server. There must be no more calls. */
     async stop() {
         const closed = new Promise((resolve) => {
             this.listener.close(resolve);

@@ -7,7 +7,7 @@
 'use strict';
 
 /*
- * Images for tests: clients, manifests, files, and what is stored of them.
+ * Images for tests: clients, manifests, files, and stored data.
  */
 
 const crypto = require('node:crypto');
@@ -29,14 +29,14 @@ const MIN_RANDOM = 0.6;
 
 const log = bunyan.createLogger({ name: 'interop', level: 'fatal' });
 
-/* A client that opens a connection for every request. */
+/* Returns a client that opens a connection for every request. */
 function imgapiClient(running, options = {}) {
     return IMGAPI.createClient({
         url: running.datacenter.imgapi, agent: false, retry: false, log, ...options
     });
 }
 
-/* A pool of connections as CloudAPI configures it, with a faster ping. To be stopped at the end. */
+/* Returns a pool of connections as CloudAPI configures it, but with a faster ping. It must be stopped at the end. */
 function cloudapiAgent(running) {
     const { port } = new URL(running.datacenter.imgapi);
     return new cueball.HttpAgent({
@@ -55,7 +55,7 @@ function cloudapiAgent(running) {
     });
 }
 
-/* A client for coal's Moray, connected. */
+/* Returns a connected client for coal's Moray. */
 async function morayClient(running) {
     const client = moray.createClient({
         log, unwrapErrors: true, ...running.moray()
@@ -67,7 +67,7 @@ async function morayClient(running) {
     return client;
 }
 
-/* What CreateImage takes. */
+/* Returns a manifest that CreateImage accepts. */
 function manifest(owner, more = {}) {
     return {
         v: 2,
@@ -81,7 +81,7 @@ function manifest(owner, more = {}) {
     };
 }
 
-/* Blocks that gzip can shorten a little, as it can a ZFS stream. */
+/* Blocks that gzip can compress a little, like a ZFS stream. */
 function* blocks() {
     for (;;) {
         const block = Buffer.alloc(BLOCK);
@@ -90,7 +90,7 @@ function* blocks() {
     }
 }
 
-/* Counts and hashes what passes. */
+/* A stream that counts and hashes the bytes that pass. */
 class Digests extends Transform {
     constructor() {
         super();
@@ -132,7 +132,7 @@ async function writeGzip(file, size) {
     return digests.result();
 }
 
-/* The digests of a stream to its end. */
+/* Returns the digests of a stream. */
 async function digestsOf(stream) {
     const digests = new Digests();
     digests.resume();

@@ -7,7 +7,7 @@
 'use strict';
 
 /*
- * Starts imgapi with a config of the test's own, beside a coal that runs the backends.
+ * Starts imgapi with the test's own config. A coal runs the backends.
  */
 
 const { spawn } = require('node:child_process');
@@ -21,11 +21,11 @@ const STOP_DEADLINE_MS = 60 * 1000;
 
 let instances = 0;
 
-/* A port that nothing listens on. */
+/* Returns a port that no server listens on. */
 function freePort() {
     return new Promise((resolve, reject) => {
         const server = net.createServer();
-        // None of those that the system gives to outgoing connections.
+        // The system uses none of these for outgoing connections.
         server.once('error', (err) => (err.code === 'EADDRINUSE' ? resolve(freePort()) : reject(err)));
         server.listen(10000 + Math.floor(Math.random() * 20000), '127.0.0.1', () => {
             const { port } = server.address();
@@ -37,8 +37,8 @@ function freePort() {
 /*
  * A running imgapi.
  *
- *   url     where it listens
- *   log()   the records so far
+ *   url     URL of the API
+ *   log()   the log records so far
  *   stop()  ends it and resolves to its exit code
  */
 class Imgapi {
@@ -79,8 +79,7 @@ class Imgapi {
 }
 
 /*
- * Starts imgapi with the config that coal wrote, but for the keys in `changes`, and with more in its environment. Backends
- * may be away.
+ * Starts imgapi with coal's config, changed by `changes`, and with additional environment variables. Backends may be unavailable.
  */
 async function startImgapi(running, changes, environment = {}) {
     const directory = path.join(running.directory, `imgapi-${instances++}`);

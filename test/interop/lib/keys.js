@@ -7,7 +7,7 @@
 'use strict';
 
 /*
- * SSH keys, as ssh-keygen makes and reads them.
+ * SSH keys that ssh-keygen makes and reads.
  */
 
 const { execFileSync } = require('node:child_process');
@@ -15,12 +15,12 @@ const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 
-/* What `ssh-keygen -l` prints of a key in a file, in the given hash. */
+/* Returns the output of `ssh-keygen -l` for a key file, with the given hash. */
 function fingerprintOf(file, hash) {
     return execFileSync('ssh-keygen', ['-E', hash, '-lf', file], { encoding: 'utf8' }).split(' ')[1];
 }
 
-/* A new public key: its line and its fingerprint of MD5. */
+/* Returns a new public key: its line and its MD5 fingerprint. */
 function newKey() {
     const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'interop-key-'));
     try {

@@ -7,7 +7,7 @@
 'use strict';
 
 /*
- * As much of VMAPI and CNAPI as images of VMs need, and a compute node that makes them.
+ * The parts of VMAPI and CNAPI that images of VMs need, and a compute node that creates them.
  */
 
 const crypto = require('node:crypto');
@@ -20,7 +20,7 @@ const IMGAPI = require('sdc-clients/lib/imgapi');
 
 const { call } = require('./call');
 
-/* What imgadm does with `create --publish`, for an image whose content is nobody's business. */
+/* Does what `imgadm create --publish` does. The content of the image is arbitrary. */
 async function publish(request, { log }) {
     const client = IMGAPI.createClient({ url: request.imgapi_url, agent: false, retry: false, log });
     const { uuid } = request.manifest;
@@ -41,12 +41,12 @@ async function publish(request, { log }) {
 }
 
 /*
- * One server on localhost that is both.
+ * One server on localhost for both services.
  *
- *   vms       by uuid, as VMAPI tells them
- *   requests  the images that were asked for
- *   node      what the compute node does with a request; to be replaced for another outcome. When it throws, the task fails
- *             with the `event` of what was thrown
+ *   vms       by uuid, in VMAPI's format
+ *   requests  the requests for images
+ *   node      handles a request like a compute node; can be replaced for another outcome. If it throws, the task fails with
+ *             the `event` of the thrown object
  */
 class Machines {
     constructor(log) {
@@ -86,7 +86,7 @@ class Machines {
         return task.id;
     }
 
-    /* The uuid of a new VM that was made from this image. */
+    /* Returns the uuid of a new VM that was created from this image. */
     addVm(owner, image) {
         const uuid = crypto.randomUUID();
         this.vms[uuid] = {

@@ -21,12 +21,12 @@ const manta = require('manta');
 
 const { within } = require('./call');
 
-/* The file that coal keeps the private key of an account in. */
+/* Returns the file with coal's private key of an account. */
 function keyFile(running, login) {
     return path.join(path.dirname(running.datacenter.config_file), 'keys', `${login}.id_ecdsa`);
 }
 
-/* A client that signs as the account, with the account's key unless told otherwise. */
+/* Returns a client that signs as the account, by default with the account's key. */
 function createClient(running, login, { key = keyFile(running, login), user = login } = {}) {
     const [, fingerprint] = execFileSync('ssh-keygen', ['-E', 'md5', '-lf', key], { encoding: 'utf8' }).split(' ');
     return manta.createClient({
@@ -49,7 +49,7 @@ function put(client, name, text, options = {}) {
     }), `put ${name}`);
 }
 
-/* Gets a text, which the client compares with its MD5; with the response. */
+/* Gets a text, whose MD5 the client checks, and the response. */
 function get(client, name, options = {}) {
     return within(new Promise((resolve, reject) => {
         client.get(name, options, (err, stream, res) => {
@@ -65,7 +65,7 @@ function get(client, name, options = {}) {
     }), `get ${name}`);
 }
 
-/* The entries of a directory. */
+/* Returns the entries of a directory. */
 function ls(client, name, options = {}) {
     return within(new Promise((resolve, reject) => {
         client.ls(name, options, (err, emitter) => {
@@ -81,7 +81,7 @@ function ls(client, name, options = {}) {
     }), `ls ${name}`);
 }
 
-/* Asks the control of coal's Manta for something. */
+/* Sends a request about Manta to coal's control. */
 async function control(running, method, what, body) {
     const answer = await fetch(`${running.datacenter.control}/manta/${what}`, {
         method,

@@ -7,7 +7,7 @@
 'use strict';
 
 /*
- * The commands that the README prints, and what they print.
+ * The commands in the README, and their output.
  */
 
 const fs = require('node:fs');
@@ -15,14 +15,14 @@ const path = require('node:path');
 
 const README = path.resolve(__dirname, '..', '..', '..', 'README.md');
 
-/* The block of commands that follows the marker of this name. */
+/* Returns the block of commands that follows the marker with this name. */
 function commands(marker) {
     const readme = fs.readFileSync(README, 'utf8');
     const [, block] = readme.match(new RegExp(`^<!-- ${marker} -->\\n\`\`\`sh\\n([^]*?)^\`\`\`$`, 'm'));
     return block;
 }
 
-/* The JSON texts, pretty-printed and without a line's end, in what the commands print; and the other lines. */
+/* Returns the JSON texts in the output, pretty-printed without the last line end, and the other lines. */
 function printed(output) {
     const parts = /\{\n[^]*?^\}|\[\n[^]*?^\]|\[\]/gm;
     return {

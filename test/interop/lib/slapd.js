@@ -37,7 +37,7 @@ class Slapd {
         this.child = null;
     }
 
-    /* What imgapi's config says about it. */
+    /* Returns the section of imgapi's config for this directory. */
     ufds(more = {}) {
         return {
             url: `ldaps://127.0.0.1:${this.port}`,
@@ -56,7 +56,7 @@ class Slapd {
         for (const name of ['root', 'users']) {
             fs.mkdirSync(this.file(name), { recursive: true });
         }
-        // Under another path, so that a security profile for the system's own directory does not apply.
+        // The path differs, so that a security profile for the system's own directory does not apply.
         fs.copyFileSync(SLAPD, this.file('slapd'));
         execFileSync('openssl',
             ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '30', '-subj', '/CN=*',
@@ -78,7 +78,7 @@ class Slapd {
             .replaceAll('@IDLE@', String(idleSeconds)));
     }
 
-    /* Starts it, and waits until it listens. It closes connections that are idle for `idleSeconds`, unless 0. */
+    /* Starts the server, and waits until it listens. It closes connections that are idle for `idleSeconds`, unless that is 0. */
     async start(idleSeconds = 0) {
         this.configure(idleSeconds);
         let ended = false;
@@ -118,7 +118,7 @@ function listens(port) {
     });
 }
 
-/* A directory in `directory`, prepared and not yet started. */
+/* Returns a directory server in `directory`, prepared but not yet started. */
 async function prepareSlapd(directory) {
     const slapd = new Slapd(directory, await freePort());
     slapd.prepare();

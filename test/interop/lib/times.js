@@ -7,7 +7,7 @@
 'use strict';
 
 /*
- * A reporter for Node.js' test runner: what each test of a file took, in seconds, and its name.
+ * A reporter for Node.js' test runner: prints the duration of each test in seconds, and its name.
  */
 
 const path = require('node:path');

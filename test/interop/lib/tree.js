@@ -7,7 +7,7 @@
 'use strict';
 
 /*
- * The files of this repository, and places to unpack releases in.
+ * The files of this repository, and directories to unpack releases in.
  */
 
 const { execFileSync } = require('node:child_process');
@@ -22,7 +22,7 @@ const FOREIGN = new Set(['.git', '.tools', 'artifacts', 'bits', 'cache', 'corpus
 const STAMP = 'master-20240131T235959Z-g0123abc';
 const EPOCH = '1706745599';
 
-/* Every file below `directory`, but for what was built or fetched. */
+/* Returns every file below `directory`, except built or fetched files. */
 function files(directory = ROOT) {
     return fs.readdirSync(directory, { withFileTypes: true }).flatMap((entry) => {
         const file = path.join(directory, entry.name);
@@ -33,7 +33,7 @@ function files(directory = ROOT) {
     });
 }
 
-/* A new directory, which `after` is told to remove. */
+/* Creates a directory, which is removed through `after`. */
 function temporary(after) {
     const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'zone-'));
     after(() => fs.rmSync(directory, { recursive: true, force: true }));
@@ -41,8 +41,7 @@ function temporary(after) {
 }
 
 /*
- * Packs a program, by default the newest build, into `output`, and returns the paths that are printed. `from` is a copy of
- * the repository.
+ * Packs a program, by default the newest build, into `output`, and returns the printed paths. `from` is a copy of the repository.
  */
 function pack(output, { from = ROOT, binary = program('imgapi'), stamp = STAMP, environment = {} } = {}) {
     return execFileSync(path.join(from, 'tools', 'release.sh'), ['-s', stamp, '-o', output, binary], {

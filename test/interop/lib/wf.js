@@ -7,7 +7,7 @@
 'use strict';
 
 /*
- * Triton's Workflow API: the API and the runner of the npm package wf, which keep workflows and jobs in coal's Moray.
+ * Triton's Workflow API: the API and the runner of the npm package wf, which store workflows and jobs in coal's Moray.
  */
 
 const { spawn } = require('node:child_process');
@@ -22,10 +22,10 @@ const PROGRAMS = path.join(path.dirname(require.resolve('wf/package.json')), 'bi
 const STOP_DEADLINE_MS = 30 * 1000;
 const FINAL = ['succeeded', 'failed', 'canceled'];
 
-/* What Triton's configuration indexes beyond the engine's own members. */
+/* The members that Triton's configuration indexes besides the engine's own. */
 const EXTRA = ['vm_uuid', 'server_uuid', 'image_uuid', 'creator_uuid', 'origin', 'task'];
 
-/* As Triton's template has it, but for more frequent looks at the queue. */
+/* As in Triton's template, but the queue is polled more often. */
 function configuration({ moray, port, sandbox }) {
     const extra = Object.fromEntries(EXTRA.map((name) => [name, { type: 'string', index: true, unique: false }]));
     return {
@@ -52,7 +52,7 @@ function configuration({ moray, port, sandbox }) {
     };
 }
 
-/* A program of wf with its log in a file. */
+/* A program of wf whose log goes to a file. */
 class Program {
     constructor(name, configFile, directory) {
         this.name = name;
@@ -114,7 +114,7 @@ class Workflow {
         this.runner = this.program('workflow-runner');
     }
 
-    /* One after the other: both would make the buckets. */
+    /* They start one after the other, because both would create the buckets. */
     async ready() {
         await this.startApi();
         this.startRunner();
@@ -124,7 +124,7 @@ class Workflow {
         });
     }
 
-    /* Resolves to the response, whose `body` is the parsed one. */
+    /* Sends a request and resolves to the response, with the parsed body in `body`. */
     async request(method, where, body) {
         const answer = await fetch(this.url + where, {
             method,
@@ -135,7 +135,7 @@ class Workflow {
         return { status: answer.status, headers: answer.headers, body: text ? JSON.parse(text) : null };
     }
 
-    /* The body of an answer that must have this status. */
+    /* Returns the body of an answer that must have this status. */
     async expect(status, method, where, body) {
         const answer = await this.request(method, where, body);
         if (answer.status !== status) {
@@ -148,7 +148,7 @@ class Workflow {
         return this.expect(200, 'GET', `/jobs/${uuid}`);
     }
 
-    /* The job, when it is over. */
+    /* Waits until the job has ended, and returns it. */
     finished(uuid) {
         return waitFor(`job ${uuid}`, async () => {
             this.runner.check();
@@ -163,7 +163,7 @@ class Workflow {
 }
 
 /*
- * Starts API and runner on coal's Moray. Tasks find what `sandbox` says in their global variables, beside the URLs of
+ * Starts the API and the runner on coal's Moray. Tasks have the members of `sandbox` as global variables, besides the URLs of
  * coal's services.
  */
 async function startWorkflow(running, sandbox = {}, { port } = {}) {

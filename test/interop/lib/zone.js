@@ -7,9 +7,9 @@
 'use strict';
 
 /*
- * A zone of SmartOS, as far as the scripts of an image see it: an empty root with the release in it, this machine's programs and
- * libraries mounted, and SmartOS's own commands simulated (zone-command). It needs root, and leaves no mount behind: each command
- * has its own mounts, which end with it.
+ * A SmartOS zone as the scripts of an image see it: an empty root with the release in it, this machine's programs and libraries
+ * mounted, and SmartOS's own commands simulated (zone-command). It needs root, and leaves no mount behind, because each command
+ * has mounts of its own.
  */
 
 const { execFileSync, spawn } = require('node:child_process');
@@ -46,14 +46,14 @@ function service(name, { enabled = false } = {}) {
  * A zone.
  *
  *   uuid      its name
- *   root      where its root is: a copy of `release`, an unpacked package
- *   data      the delegated dataset, which outlives roots
+ *   root      its root: a copy of `release`, an unpacked package
+ *   data      the delegated dataset, which survives a change of the root
  */
 class Zone {
     constructor(directory, { release, uuid, metadata, data }) {
         this.uuid = uuid;
         this.root = path.join(directory, 'root');
-        // Nothing writes to a file of the release.
+        // No program writes to the files of the release.
         execFileSync('cp', ['-al', path.join(release, 'root'), this.root]);
         this.data = data;
         fs.mkdirSync(data, { recursive: true });
@@ -81,7 +81,7 @@ class Zone {
         }
     }
 
-    /* The commands, the services of the platform, and the agents that the image build adds. */
+    /* Installs the commands, the services of the platform, and the agents that the image build adds. */
     install() {
         const directories = [['usr/sbin', SYSTEM_COMMANDS], ['opt/local/bin', OTHER_COMMANDS]];
         for (const [directory, names] of directories) {
@@ -119,26 +119,26 @@ class Zone {
         return fs.existsSync(this.path(name));
     }
 
-    /* Mode and owner of a file. */
+    /* Returns mode and owner of a file. */
     owner(name) {
         const { mode, uid, gid } = fs.statSync(this.path(name));
         return `${(mode & 0o7777).toString(8)} ${uid}:${gid}`;
     }
 
-    /* What was called since the last time. */
+    /* Returns the calls since the last time. */
     calls() {
         const calls = this.read('sim/calls').split('\n').slice(0, -1);
         this.write('sim/calls', '');
         return calls;
     }
 
-    /* The state of each imported service. */
+    /* Returns the state of each imported service. */
     services() {
         return Object.fromEntries(fs.readdirSync(this.path('sim/states')).sort()
             .map((file) => [file.replaceAll('%', '/'), this.read(`sim/states/${file}`).trim()]));
     }
 
-    /* Starts a program in the zone, in a group of its own. `network`: in one of its own, where every port is free. */
+    /* Starts a program in the zone, in its own process group. With `network` it has its own network, where every port is free. */
     spawn(command, { user = 'root', network = false, environment = {} } = {}) {
         const net = network ? 'ip link set lo up\necho 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start\n' : '';
         const data = 'mkdir -p "$ROOT/data"\nmount --bind "$DATA" "$ROOT/data"\n';
@@ -170,7 +170,7 @@ class Zone {
         return { status, output };
     }
 
-    /* What all core zones do at a boot. */
+    /* Does what all core zones do at a boot. */
     boot() {
         return this.run(['bash', '-c', `
             set -o errexit -o pipefail
@@ -184,7 +184,7 @@ class Zone {
 }
 
 /*
- * What a zone asks of SAPI: its own configuration. `answer` may be set to a status in its place; `asked` counts.
+ * A SAPI that returns the zone's configuration. `answer` can be set to a status to return instead; `asked` counts the requests.
  */
 class Sapi {
     constructor(uuid, config) {
@@ -222,7 +222,7 @@ class Sapi {
     }
 }
 
-/* May this process make a zone? */
+/* Returns whether this process may create a zone. */
 function possible() {
     return process.getuid() === 0 && os.platform() === 'linux';
 }
