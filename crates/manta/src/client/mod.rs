@@ -46,8 +46,8 @@ pub(crate) type RequestBody = UnsyncBoxBody<bytes::Bytes, std::io::Error>;
 /// # Server errors
 ///
 /// Each method names the server errors to expect, such as `ResourceNotFound`. They arrive as
-/// [`Error::Server`](crate::Error::Server), with the [`ErrorCode`](crate::ErrorCode) of that name. Any call can also fail with the
-/// other variants of [`Error`](crate::Error).
+/// [`Error::Server`](crate::Error::Server), with the [`ErrorCode`](crate::ErrorCode) of that name. Any call can also fail with
+/// the other variants of [`Error`](crate::Error).
 ///
 /// # Repeated requests
 ///

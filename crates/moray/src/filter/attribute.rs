@@ -11,7 +11,8 @@ use std::fmt;
 /// such as `_mtime`.
 ///
 /// A name consists of ASCII letters, digits and underscores. Moray's filters also allow the hyphen. It is excluded here because
-/// Moray 2.6 pastes the name of a sort into its SQL, where two hyphens start a comment. No index name can contain a hyphen anyway.
+/// Moray 2.6 pastes the name of a sort into its SQL, where two hyphens start a comment. No index name can contain a hyphen
+/// anyway.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Attribute(Cow<'static, str>);
 
