@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What the operations share: the configuration, the backends, and how a request is carried out.
+//! What all operations share: the configuration, the backends and the locks.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use crate::storage::Storage;
 use crate::telemetry::Metrics;
 use crate::workers::Poke;
 
-/// How often a change starts over because somebody else changed the image first.
+/// How often a change starts over because another request or process changed the image first.
 pub(super) const ATTEMPTS: usize = 20;
 
 /// What the operations work with: the configuration and the backends.
@@ -36,17 +36,17 @@ pub struct App {
     pub db: Arc<Database>,
     /// The files.
     pub storage: Storage,
-    /// The owners, in a datacenter. Elsewhere any UUID may own an image.
+    /// The accounts of the datacenter. Elsewhere any UUID may own an image.
     pub accounts: Option<Accounts>,
-    /// What the scrubber has found.
+    /// The problems that the scrubber has found.
     pub findings: Findings,
-    /// The jobs.
+    /// The client of the Workflow API.
     pub jobs: Jobs,
-    /// How the backends are.
+    /// The last known state of each backend.
     pub(super) health: Health,
-    /// The VMs, and the servers that they are on.
+    /// The clients of VMAPI and CNAPI, which know the VMs and their servers.
     pub(super) machines: Arc<Machines>,
-    /// The way to other servers.
+    /// The HTTP client that fetches from other servers.
     pub(super) fetcher: Arc<Fetcher>,
     pub(super) metrics: Arc<Metrics>,
     /// Held while an image's files are published, moved or deleted; taken after `moves`.
@@ -55,14 +55,14 @@ pub struct App {
     pub(super) moves: ImageLocks,
     /// Held while an image's record is changed; taken after the others.
     pub(super) changes: ImageLocks,
-    /// The files on their way here.
+    /// The uploads that this process is receiving.
     pub(super) uploads: Uploads,
-    /// The archive of manifests has changed.
+    /// Wakes the worker that ships the archive of manifests.
     pub(super) archive: Poke,
 }
 
 impl App {
-    /// Puts the backends together.
+    /// Puts an app together from its backends, and makes the clients of other services.
     pub fn new(
         config: Arc<Config>,
         db: Database,
@@ -91,8 +91,9 @@ impl App {
         }
     }
 
-    /// The App of another configuration in the same process, with its backends. What that does not change they have in
-    /// common; and always what keeps requests apart from each other, because those that have begun go on with this one.
+    /// The app of another configuration in the same process, with its backends. Both apps share the clients that the new
+    /// configuration leaves unchanged. They always share the locks and the uploads, because running requests go on with the old
+    /// app and must be kept apart from new ones.
     #[must_use]
     pub fn reconfigured(
         &self,
@@ -136,12 +137,12 @@ impl App {
         }
     }
 
-    /// Tells of every change of the archive of manifests.
+    /// Is poked at every change of the archive of manifests.
     pub fn archive_changes(&self) -> Poke {
         self.archive.clone()
     }
 
-    /// What a server of this configuration asks of a manifest.
+    /// The rules for manifests on a server of this configuration.
     pub fn rules_of(config: &Config) -> Rules {
         Rules { mode: config.mode, channels_configured: !config.channels.is_empty() }
     }
@@ -150,12 +151,12 @@ impl App {
         App::rules_of(&self.config)
     }
 
-    /// The name of a channel, for a record.
+    /// The name of a channel, as records have it.
     pub(super) fn channel_name(&self, channel: Option<ChannelId>) -> Option<String> {
         channel.map(|channel| self.config.channels.name(channel).to_owned())
     }
 
-    /// 422 `OwnerDoesNotExist` for an owner that the datacenter's directory does not know.
+    /// Fails with 422 `OwnerDoesNotExist` if the datacenter's directory does not know the owner.
     pub(super) async fn check_owner(&self, owner: Uuid) -> ApiResult<()> {
         match &self.accounts {
             Some(accounts) if !accounts.exists(owner).await? => {
@@ -167,8 +168,8 @@ impl App {
     }
 }
 
-/// Runs a change to its end, whether or not the client waits for it: one that is dropped half way would not know which
-/// of its files the database names by then.
+/// Runs a change to its end, whether or not the client waits for it. A change that was dropped half way would not know which of
+/// its files the database names.
 pub(super) async fn to_the_end<T: Send + 'static>(
     work: impl Future<Output = ApiResult<T>> + Send + 'static,
 ) -> ApiResult<T> {
@@ -177,7 +178,7 @@ pub(super) async fn to_the_end<T: Send + 'static>(
     })
 }
 
-/// Which image a request is about, and on behalf of whom.
+/// The image that a request names, and the caller.
 #[derive(Debug, Clone, Copy)]
 pub struct Access {
     /// The image.

@@ -8,23 +8,22 @@ use arc_swap::ArcSwap;
 
 use crate::images::App;
 
-/// The [`App`] in force. A change of the configuration puts another one in its place; who has begun with the former one
-/// goes on with that.
+/// The [`App`] in force. A change of the configuration replaces it; running work goes on with the app that it began with.
 #[derive(Debug, Clone)]
 pub struct CurrentApp(Arc<ArcSwap<App>>);
 
 impl CurrentApp {
-    /// This one, for the time being.
+    /// Starts with `app`.
     pub fn new(app: Arc<App>) -> CurrentApp {
         CurrentApp(Arc::new(ArcSwap::new(app)))
     }
 
-    /// The one in force now.
+    /// The app in force now.
     pub fn get(&self) -> Arc<App> {
         self.0.load_full()
     }
 
-    /// Puts another one in its place.
+    /// Replaces the app in force.
     pub fn set(&self, app: Arc<App>) {
         self.0.store(app);
     }

@@ -18,7 +18,7 @@ use crate::storage::StorageError;
 /// The result of an operation.
 pub type ApiResult<T> = Result<T, ApiError>;
 
-/// An error as a client gets it, with a cause that is logged and never sent.
+/// An error as the client sees it, with a cause that is logged and never sent.
 #[derive(Debug)]
 pub struct ApiError {
     code: Code,
@@ -28,11 +28,11 @@ pub struct ApiError {
     cause: Option<Box<dyn Error + Send + Sync>>,
 }
 
-/// An answer names so many mistakes at most, each in about so many bytes.
+/// An error body lists so many field errors at most, each text with about so many bytes.
 const MOST_ERRORS: usize = 100;
 const LONGEST_TEXT: usize = 1000;
 
-/// How another server told the error that is passed on.
+/// Status and code of another server's error that is passed on.
 #[derive(Debug)]
 struct Relayed {
     status: u16,
@@ -51,14 +51,14 @@ impl ApiError {
         ApiError { relayed: Some(relayed), ..ApiError::new(Code::InternalError, message) }
     }
 
-    /// The same with another message.
+    /// Replaces the message.
     #[must_use]
     pub fn saying(mut self, message: impl Into<String>) -> ApiError {
         self.message = message.into();
         self
     }
 
-    /// The same with the reason, for the log.
+    /// Adds the cause, for the log.
     #[must_use]
     pub fn because(mut self, cause: impl Error + Send + Sync + 'static) -> ApiError {
         self.cause = Some(Box::new(cause));
@@ -72,14 +72,14 @@ impl ApiError {
         ApiError { errors, ..ApiError::new(Code::ValidationFailed, message) }
     }
 
-    /// `ValidationFailed` for what is no image data: parameters of a query, and the body of an action.
+    /// `ValidationFailed` for a request that is no image data: the parameters of a query, or the body of an action.
     pub fn invalid_request(errors: Vec<FieldError>) -> ApiError {
         let errors = bounded(errors);
         let message = about_parameters(&errors);
         ApiError { errors, ..ApiError::new(Code::ValidationFailed, message) }
     }
 
-    /// `ValidationFailed` for a body of another kind than it has to be: what it `must`.
+    /// `ValidationFailed` for a body of the wrong kind; `must` completes the sentence "the body …".
     pub fn invalid_body(must: &str) -> ApiError {
         let problem = FieldError::missing("body").because(must);
         ApiError::invalid_request(vec![problem]).saying(format!("the body {must}"))
@@ -98,7 +98,7 @@ impl ApiError {
         ApiError::invalid_parameters(vec![error])
     }
 
-    /// 404 for an image that is not there, or not for this caller.
+    /// 404 for an image that does not exist, or that this caller may not see.
     pub fn image_not_found(uuid: Uuid) -> ApiError {
         ApiError::new(Code::ResourceNotFound, format!("image {uuid} not found"))
     }
@@ -108,12 +108,12 @@ impl ApiError {
         ApiError::new(Code::ResourceNotFound, format!("image {uuid} has no file {index}"))
     }
 
-    /// 409 for a UUID that is taken.
+    /// 409 for a UUID that another image has.
     pub fn image_exists(uuid: Uuid) -> ApiError {
         ApiError::new(Code::ImageUuidAlreadyExists, format!("image {uuid} already exists"))
     }
 
-    /// The REST code; `InternalError` for one that is relayed, whatever it is.
+    /// The REST code; `InternalError` for every relayed error.
     pub fn code(&self) -> Code {
         self.code
     }
@@ -128,29 +128,29 @@ impl ApiError {
         self.relayed.as_ref().map_or(self.code.status(), |relayed| relayed.status)
     }
 
-    /// What a person reads.
+    /// The message for people.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// The `errors` member of the body; present, though perhaps empty, for the two codes that have it.
+    /// The `errors` member of the body; present, if perhaps empty, for the two codes that have it.
     pub fn field_errors(&self) -> Option<&[FieldError]> {
         matches!(self.code, Code::ValidationFailed | Code::InvalidParameter).then_some(&self.errors)
     }
 
-    /// Whether a stored file is not there, or is another one than was looked for: perhaps because its image has changed.
+    /// Whether a stored file is missing or damaged, which may be because its image has changed meanwhile.
     pub(super) fn is_about_a_stored_file(&self) -> bool {
         let cause = self.cause.as_deref().and_then(|cause| cause.downcast_ref());
         matches!(cause, Some(StorageError::NotFound(_) | StorageError::Damaged(_)))
     }
 
-    /// Why it happened, when it was our side.
+    /// The cause, where the fault is on this server's side.
     pub fn cause(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
         self.cause.as_deref()
     }
 }
 
-/// The first of them, each of a bounded length: a body of 4 MiB can have some 300,000 mistakes, or one of 4 MiB.
+/// Keeps the first errors and shortens their texts: a body of 4 MiB can have some 300,000 mistakes, or one that is 4 MiB long.
 fn bounded(mut errors: Vec<FieldError>) -> Vec<FieldError> {
     errors.truncate(MOST_ERRORS);
     for error in &mut errors {
@@ -269,7 +269,7 @@ impl From<StorageError> for ApiError {
             StorageError::Manta(_) if error.is_temporary() => {
                 (Code::StorageIsDown, "manta is not available".to_owned())
             }
-            // Another process has deleted an image, or one that was about to come, in this very moment.
+            // Another process has just deleted the image, or an image that was about to be created.
             StorageError::Manta(_) if error.is_about_a_directory() => {
                 (Code::ServiceUnavailableError, "the file is being replaced".to_owned())
             }

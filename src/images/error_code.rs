@@ -2,9 +2,9 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-/// A REST code: what clients compare, with the HTTP status that goes with it.
+/// A REST code, which clients compare, and its HTTP status.
 ///
-/// The list is closed. Spelling is that of 4.13.1, whose codes end in `Error` or not as history had it.
+/// The list is closed. The spelling is 4.13.1's, where some codes end in `Error` and others do not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(
     missing_docs,
@@ -97,7 +97,7 @@ impl Code {
             Code::BadDigest => ("BadDigest", 400),
             Code::UnauthorizedError => ("UnauthorizedError", 401),
             Code::PreconditionFailed => ("PreconditionFailed", 412),
-            // Not what one would choose, but what restify sends for these two.
+            // These two statuses are odd, but restify sends them.
             Code::MissingParameter => ("MissingParameter", 409),
             Code::InvalidArgument => ("InvalidArgument", 409),
             Code::InvalidHeader => ("InvalidHeader", 400),

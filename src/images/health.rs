@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What was found out about the backends.
+//! The last known state of the backends.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,21 +12,21 @@ use tokio::time::Instant;
 
 use crate::manifest::times::now;
 
-/// How a backend is.
+/// The state of one backend, as `GET /ping` reports it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Backend {
     /// Its name in metrics, where it has one there.
     pub name: &'static str,
-    /// Whether it does what it is there for.
+    /// Whether it works.
     pub state: BackendState,
-    /// Milliseconds that it took to find out; null where nobody had to be asked.
+    /// Milliseconds that the probe took; null where the probe sends no request.
     pub latency: Option<f64>,
-    /// What it says that it is; null where it says nothing.
+    /// The version that the backend reports; null where it reports none.
     pub version: Option<String>,
-    /// More about it, in words.
+    /// Further details, in words.
     pub detail: Option<String>,
-    /// Why it was last down; it stays when the backend is back.
+    /// Why it was last down. This stays when the backend is back.
     pub last_error: Option<BackendError>,
 }
 
@@ -34,30 +34,30 @@ pub struct Backend {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BackendState {
-    /// It works.
+    /// The backend works.
     Ok,
-    /// It does not.
+    /// The backend does not work.
     Down,
 }
 
 /// Why a backend was down.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BackendError {
-    /// When that was noticed, ISO 8601.
+    /// When the failure was noticed, ISO 8601.
     pub time: String,
-    /// What was wrong, without a secret.
+    /// What failed, without a secret.
     pub message: String,
 }
 
-/// What is known of the backends.
+/// The last known state of all backends.
 #[derive(Debug, Default)]
 pub struct Health {
-    /// What was found out last, and when. Held while that goes on.
+    /// The results of the last probes, and when they were made. Locked while probes run.
     pub(super) last: tokio::sync::Mutex<Option<(Instant, Arc<[Backend]>)>>,
     known: Arc<Mutex<BTreeMap<&'static str, BackendStatus>>>,
 }
 
-/// What was seen of one.
+/// The last known state of one backend.
 #[derive(Debug, Default)]
 struct BackendStatus {
     is_down: bool,
@@ -65,12 +65,12 @@ struct BackendStatus {
 }
 
 impl Health {
-    /// That of the next configuration: its backends may be others, but what was seen remains known.
+    /// The same state for the app of the next configuration: the probes start over, the last errors stay known.
     pub(super) fn followed(&self) -> Health {
         Health { last: tokio::sync::Mutex::default(), known: Arc::clone(&self.known) }
     }
 
-    /// Remembers why a backend is down, and returns why it last was.
+    /// Records whether and why a backend is down, and returns its last error.
     pub(super) fn noticed(&self, name: &'static str, reason: Option<&String>) -> Option<BackendError> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let known = known.entry(name).or_default();

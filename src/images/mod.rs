@@ -2,19 +2,19 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What can be done with an image. No HTTP in here.
+//! The operations on images. This room knows nothing about HTTP.
 //!
-//! A room calls those below it, and none above:
+//! A room in this table calls only the rooms below it:
 //!
 //! | | |
 //! |-|-|
-//! | `integrity` | what is found wrong in the background: the sweep, the scrubber, `check-files` |
-//! | `jobs` | what the Workflow API carries out, and the placeholders that wait for it |
+//! | `integrity` | finds damage in the background and on request: the sweep, the scrubber, `check-files` |
+//! | `jobs` | images that jobs of the Workflow API make, and the placeholders that wait for them |
 //! | `lifecycle` | operations that change a record and its files together: update, rename, activate, clone, delete |
-//! | `files` | what moves bytes: uploads, downloads, icons, copies, and how a file comes to its place |
+//! | `files` | moves bytes: uploads, downloads, icons, copies, and publishing a file |
 //! | `record` | the one way to change a record, and the operations that do no more than that |
 //! | `archive` | the last version of each manifest, on disk and in Manta |
-//! | the files beside these | what all of them share: [`App`], errors, locks |
+//! | the files beside these rooms | what all rooms share: [`App`], errors, locks |
 
 mod app;
 mod archive;

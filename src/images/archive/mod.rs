@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The last version of each manifest: written beside every change, and brought to Manta.
+//! The last version of each manifest: written locally with every change, then shipped to Manta.
 
 pub(super) mod ship;
 pub(super) mod write;

@@ -21,33 +21,34 @@ use crate::telemetry::err;
 use crate::workers::{Failure, Next, Progress, Worker};
 
 const INTERVAL: Duration = Duration::from_secs(5 * 60);
-/// An image seldom changes once: those who make one change it some five times within a second.
+/// How long changes are gathered before the archive is shipped. An image seldom changes once: a client that creates one changes
+/// it some five times within a second.
 const GATHERS: Duration = Duration::from_secs(2);
-/// Manifests on their way at the same time.
+/// Manifests that are shipped at the same time.
 const AT_ONCE: usize = 4;
-/// So many failures one after the other are not those of single images any more.
+/// So many failures in a row mean that the backend has failed, and not single images.
 const FAILURES_IN_A_ROW: usize = 10;
-/// By more than this the clocks of processes and of Manta do not differ.
+/// The clocks of the processes and of Manta differ by less than this.
 const CLOCKS: Duration = Duration::from_secs(10);
 
-/// Brings the archive of manifests to Manta: at the start, two seconds after a change, and every five minutes, as 4.13.1 does.
+/// Ships the archive of manifests to Manta: at the start, two seconds after a change, and every five minutes, as 4.13.1 does.
 ///
-/// A file in the local archive says that its image has changed. What goes to Manta is the record as it is now; and then the
-/// file goes, if it still is the one that was there before the record was read. Where the database is local the archive
+/// A file in the local archive says that its image has changed. The worker reads the record and ships it as it is now. Then it
+/// removes the file, if it is still the file that was there before the record was read. Where the database is local the archive
 /// stays, because damaged records are restored from it.
 #[derive(Debug)]
 pub struct Shipping {
     current: CurrentApp,
-    /// That of the unit of work at hand.
+    /// The app that the current unit of work uses.
     app: Arc<App>,
     keeps: bool,
-    /// Files that stay, and of which Manta has everything.
+    /// Files that stay in the local archive, and whose manifests Manta has.
     settled: HashMap<Uuid, FileId>,
-    /// Files that are no manifests, and were logged.
+    /// Files that are no manifests and have been logged.
     foreign: HashSet<PathBuf>,
 }
 
-/// Why a manifest was not brought to Manta.
+/// Why a manifest was not shipped.
 #[derive(Debug, thiserror::Error)]
 enum ShipError {
     #[error("the image {0} cannot be read")]
@@ -61,7 +62,7 @@ enum ShipError {
 }
 
 impl ShipError {
-    /// Whether the next image would meet the same.
+    /// Whether the next image would fail in the same way.
     fn is_everybodys(&self) -> bool {
         match self {
             ShipError::Database(_, error) => {
@@ -73,21 +74,21 @@ impl ShipError {
     }
 }
 
-/// What became of a file in the local archive.
+/// The outcome for a file in the local archive.
 enum Shipped {
-    /// Manta has its image's manifest, and it is gone or another one by now.
+    /// Manta has the image's manifest. The file was removed, or a later change has replaced it.
     Gone,
-    /// Manta has it, and the file stays.
+    /// Manta has the image's manifest, and the file stays.
     Kept(FileId),
-    /// It is no manifest.
+    /// The file is no manifest.
     Foreign(Spooled),
 }
 
 impl Shipping {
-    /// What operators call it.
+    /// The worker's name, as operators see it.
     pub const NAME: &'static str = "archive";
 
-    /// For the images of `app`, whose files may be in Manta.
+    /// A worker for the images of `app`, whose files may be in Manta.
     pub fn new(current: CurrentApp) -> Shipping {
         let app = current.get();
         let keeps = matches!(*app.db, Database::Local(_));
@@ -103,7 +104,7 @@ impl Shipping {
         }
         self.foreign = spool.foreign;
         let mut waiting: Vec<_> = there.into_keys().filter(|uuid| !self.settled.contains_key(uuid)).collect();
-        // So that those that fail are not in the way of the others.
+        // In random order, so that images which fail do not hold up the others.
         waiting.shuffle(&mut rand::rng());
         waiting
     }
@@ -169,13 +170,14 @@ impl Worker for Shipping {
     }
 }
 
-/// Lets Manta have the manifest of an image, and removes its file in the local archive unless it is to stay.
+/// Writes the manifest of an image to Manta, and removes its file from the local archive unless `keeps`.
 async fn ship(app: &App, uuid: Uuid, keeps: bool) -> Result<Shipped, ShipError> {
     let storage = |error| ShipError::Storage(uuid, error);
     let (local, manta) = (&app.storage.local, app.storage.manta().map_err(storage)?);
     for _ in 0..ATTEMPTS {
         let Some(file) = local.open_spooled(uuid).await.map_err(storage)? else { return Ok(Shipped::Gone) };
-        // In this order: whoever replaces the object from here on has read the record later than this, or it fails here.
+        // The object is looked up before the record is read. A process that replaces the object after this look has read the
+        // record later than this one, or the conditional write below fails.
         let there = manta.archived(uuid).await.map_err(storage)?;
         let manifest = match manifest(app, &file, uuid, &there).await? {
             Manifest::Newer(manifest) => manifest,
@@ -189,17 +191,18 @@ async fn ship(app: &App, uuid: Uuid, keeps: bool) -> Result<Shipped, ShipError> 
     Err(ShipError::Conflict(uuid))
 }
 
-/// A manifest, compared with what Manta has.
+/// A manifest, compared with the object in Manta.
 enum Manifest {
-    /// It belongs there.
+    /// It belongs in Manta.
     Newer(Bytes),
-    /// Manta has a later one.
+    /// Manta has a later version.
     Older,
-    /// There is none.
+    /// The file is no manifest.
     None,
 }
 
-/// What Manta is to have of an image: its record, which is read here; or what was archived last, if it was deleted.
+/// The manifest that Manta should have: the image's record, which is read here, or for a deleted image its last archived
+/// version.
 async fn manifest(app: &App, file: &Spooled, uuid: Uuid, there: &Occupant) -> Result<Manifest, ShipError> {
     let stored = app.db.get(uuid).await.map_err(|error| ShipError::Database(uuid, error))?;
     if let Some(stored) = stored {
@@ -210,15 +213,15 @@ async fn manifest(app: &App, file: &Spooled, uuid: Uuid, there: &Occupant) -> Re
     if !is_manifest_of(uuid, &bytes) {
         return Ok(Manifest::None);
     }
-    // Another process may have changed the image later, and whoever has deleted it has written its last version. 4.13.1
-    // does not; then it is the later one that counts.
+    // Another process may have changed the image later. A process that deletes an image writes its last version, so that file
+    // counts. 4.13.1 writes none; then the later of the two versions counts.
     if file.is_last() || there.is_absent() || there.was_there_for(CLOCKS, file.written()) {
         return Ok(Manifest::Newer(bytes.into()));
     }
     Ok(Manifest::Older)
 }
 
-/// Removes a file whose image Manta has, unless it is to stay, or a change has put another one into its place.
+/// Removes the file of an image that Manta has, unless `keeps`, or unless a later change has replaced the file.
 async fn remove(app: &App, file: Spooled, uuid: Uuid, keeps: bool) -> Result<Shipped, ShipError> {
     if keeps {
         return Ok(Shipped::Kept(file.id()));

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What the archive has of an image while its record is written.
+//! Archives the manifest of an image while its record is written.
 
 use std::time::Duration;
 
@@ -15,25 +15,25 @@ use crate::manifest::{ApiForm, ApiVersion, Image, Record, Uuid, json};
 use crate::storage::{Archived, Leftover, Version};
 use crate::telemetry::err;
 
-/// The write of a new record has been made after so long, or it never will: Moray has deadlines of seconds.
+/// After this time the write of a new record has been made, or never will be: Moray's deadlines are seconds.
 const MADE_BY_THEN: Duration = Duration::from_secs(3600);
 
-/// When the copies that tell of a write have to be durable. Those of a process that dies are there in any case.
+/// When the archived copies become durable. A copy survives the death of the process in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::images) enum Copies {
-    /// When its caller hears of it, which takes the least time. After a loss of power the archive may lack a version that
-    /// nobody has been told of.
+    /// While the record is written, which takes the least time. After a loss of power the archive may lack a version that no
+    /// caller has been told of.
     Beside,
-    /// Before it is made: because something else depends on them, as the files of an image that is about to come do, or
-    /// what is left of one that goes.
+    /// Before the record is written, because something else depends on the copies: the files of an image that is about to be
+    /// created, or the last version of one that is being deleted.
     Before,
 }
 
-/// Runs a write of records, and lets the archive have the versions that it makes, and the last ones of those that it
-/// removes. The caller keeps other changes of these images waiting.
+/// Writes records, and archives the versions that the write makes and the last versions of images that it deletes. The caller
+/// holds the locks that keep other changes of these images out.
 ///
-/// The copies are there before the write and go to their places after it. If nobody knows whether it was made, they
-/// stay where the sweep finds them.
+/// The copies are made before the write and get their final names after it. If the outcome of the write is unknown, they stay
+/// where the sweep finds them.
 pub(in crate::images) async fn archived(
     app: &App,
     versions: &[(&Image, Version)],
@@ -45,7 +45,7 @@ pub(in crate::images) async fn archived(
         match (prepare(app, image, *version, durable).await, version) {
             (Ok(copy), _) => copies.push((image.uuid(), copy)),
             (Err(error), Version::Current) => return Err(error),
-            // Whoever deletes something may do so because the disk is full. The archive has it from the last change.
+            // The caller may be deleting images because the disk is full. The archive has the version of the last change.
             (Err(error), Version::Last) => failed(image.uuid(), &error),
         }
     }
@@ -64,13 +64,13 @@ pub(in crate::images) async fn archived(
     Ok(written)
 }
 
-/// What the archive is to have of an image.
+/// The text of an image in the archive.
 pub(in crate::images) fn text_of(app: &App, image: &Image) -> ApiResult<Bytes> {
     let form = ApiForm { version: ApiVersion::V2, mode: app.config.mode, admin_fields: false };
     Ok(json::pretty(&image.api(&form))?.into())
 }
 
-/// Whether these are the bytes of a manifest of this image.
+/// Whether `bytes` are a manifest of this image.
 pub(in crate::images) fn is_manifest_of(uuid: Uuid, bytes: &[u8]) -> bool {
     let manifest: Option<Record> = serde_json::from_slice(bytes).ok();
     manifest.is_some_and(|manifest| manifest.get("uuid").is_some_and(|is| *is == uuid.to_string()))
@@ -92,7 +92,7 @@ async fn sync_all(copies: &[(Uuid, Archived)]) {
     }
 }
 
-/// The record is what counts, so a failure here is ours to log; the sweep tries again.
+/// The record is what counts, so a failure is only logged; the sweep tries again.
 async fn commit(app: &App, uuid: Uuid, copy: Archived) {
     match copy.commit().await {
         Ok(()) => app.archive.poke(),
@@ -104,8 +104,8 @@ fn failed(uuid: Uuid, error: &(dyn std::error::Error + 'static)) {
     tracing::error!(%uuid, err.json = %err(error), "error archiving image manifest");
 }
 
-/// Lets the archive have what an interrupted write was to give it, or what is there in its place; whatever was made of
-/// that write can be told from the database. False if it is to stay for now.
+/// Finishes the copy that an interrupted write has left: the database says whether that write was made. Returns false if the
+/// copy has to stay for now.
 pub(in crate::images) async fn settle_copy(
     app: &App,
     leftover: Leftover,
@@ -117,7 +117,7 @@ pub(in crate::images) async fn settle_copy(
         let Some(Stored { image, etag }) = app.db.get(uuid).await? else {
             return settle_without_image(app, leftover, uuid, version).await;
         };
-        // The write may still be on its way, and would find an archive that nobody looks after any more.
+        // The interrupted write may still be made, after the copy was discarded. The fence in the record makes it fail.
         match app.db.replace(&image.fenced().map_err(ApiError::validation)?, &etag).await {
             Ok(()) => {
                 let mut copy = prepare(app, &image, Version::Current, Copies::Before).await?;
@@ -134,7 +134,7 @@ pub(in crate::images) async fn settle_copy(
     Err(DbError::Conflict.into())
 }
 
-/// The image is not there, or not yet.
+/// Settles a copy whose image does not exist, or not yet.
 async fn settle_without_image(
     app: &App,
     leftover: Leftover,
@@ -143,7 +143,7 @@ async fn settle_without_image(
 ) -> ApiResult<bool> {
     let local = &app.storage.local;
     if version == Version::Current {
-        // Whoever has deleted the image since has archived it. But perhaps it is about to come.
+        // If the image was deleted since, its deletion has archived it. But perhaps the image is about to be created.
         let is_over = leftover.is_older_than(MADE_BY_THEN);
         if is_over {
             local.discard(leftover).await?;

@@ -14,18 +14,18 @@ use crate::images::{Access, ApiError, ApiResult, App, Code, now, to_the_end};
 use crate::manifest::{Compression, Image, ImageFile, Stor, Uuid};
 use crate::storage::{Asset, Target, Upload};
 
-/// What the caller of AddImageFile says about the bytes.
+/// What the caller of AddImageFile says about the file.
 #[derive(Debug, Clone)]
 pub struct FileUpload {
     /// How the file is compressed. Recorded, not verified, as in 4.13.1.
     pub compression: Compression,
-    /// Length and digests.
+    /// Expected length and digests.
     pub announced: Announced,
     /// Recorded verbatim.
     pub dataset_guid: Option<String>,
-    /// The storage that an operator wishes for.
+    /// The storage that an operator asks for.
     pub storage: Option<Stor>,
-    /// The job that gives the image its file, if it is one that says so.
+    /// The job that uploads the file, if the uploader is a job that names itself.
     pub job: Option<Uuid>,
 }
 
@@ -38,12 +38,12 @@ pub fn check_unactivated(image: &Image) -> ApiResult<()> {
     Ok(())
 }
 
-/// Receives, verifies and stores the file of `image`, which is not activated, in the place of an earlier file. The caller has
-/// looked the image up.
+/// AddImageFile: receives, verifies and stores the file of `image`, which is not activated, and replaces an earlier file. The
+/// caller has looked the image up.
 ///
-/// Nothing is visible before everything is durable, and nothing remains of what fails. Errors of the body become
-/// errors of the operation through `E`. A deletion of the image by this process ends it at once, one by another
-/// process when all bytes have come.
+/// Nothing is visible before everything is durable, and an upload that fails leaves nothing behind. Errors of the body become
+/// errors of the operation through `E`. A deletion of the image by this process ends the upload at once; a deletion by another
+/// process ends it when all bytes have been received.
 pub async fn add_file<S, E>(
     app: &Arc<App>,
     access: Access,
@@ -72,7 +72,7 @@ fn with_file(image: &Image, file: &ImageFile, job: Option<Uuid>) -> ApiResult<Im
         let message = format!("image {} was activated meanwhile", image.uuid());
         return Err(ApiError::new(Code::ImageAlreadyActivated, message));
     }
-    // An image that somebody takes over from a job is theirs.
+    // An image of a job belongs to the job no longer when somebody else uploads its file.
     let job = image.job().filter(|of| Some(*of) == job);
     image.with_file(file).and_then(|image| image.of_job(job)).map_err(ApiError::validation)
 }

@@ -15,11 +15,11 @@ use crate::telemetry::err;
 
 const FILE: Asset = Asset::File(0);
 
-/// How often a move begins again because the file was replaced, or moved, meanwhile.
+/// How often a move starts over because the file was replaced or moved meanwhile.
 const ATTEMPTS: usize = 5;
 
-/// AdminChangeImageStor: moves the file of an image to another storage. A verified copy, then the record, then the old file
-/// goes. If it is interrupted it can be repeated: what it has left behind goes then.
+/// AdminChangeImageStor: moves the file of an image to another storage. It makes a verified copy, updates the record, then
+/// deletes the old file. An interrupted move can be repeated, which also removes what the first one left behind.
 pub async fn change_stor(app: &Arc<App>, access: Access, stor: Stor) -> ApiResult<Image> {
     let app = Arc::clone(app);
     to_the_end(async move {
@@ -71,7 +71,7 @@ fn replaced_meanwhile() -> ApiError {
     ApiError::new(Code::ServiceUnavailableError, "the file was replaced meanwhile")
 }
 
-/// The one file of an image that can be moved.
+/// Returns where the one file of an image is, if it can be moved.
 fn movable(image: &Image) -> ApiResult<Location> {
     let refused = |what: &str| {
         let message = format!("the storage of an image with {what} cannot be changed");
@@ -87,7 +87,7 @@ fn movable(image: &Image) -> ApiResult<Location> {
     }
 }
 
-/// Deletes what an interrupted move has left in the other storages. The file is there, so a failure is ours to tell.
+/// Deletes what an interrupted move has left in the other storages. The move itself is done, so a failure is only logged.
 async fn remove_rest(app: &App, access: Access, stor: Stor) {
     for other in app.storage.kinds().into_iter().filter(|other| *other != stor) {
         if let Err(error) = remove_rest_in(app, access, stor, other).await {
@@ -96,8 +96,8 @@ async fn remove_rest(app: &App, access: Access, stor: Stor) {
     }
 }
 
-/// Only what the record does not name as it is now, and can never name again: no other request of this process works on
-/// files of the image, and the writes of before are fenced off.
+/// Deletes a file in `other` that the record does not name and can never name again: the lock keeps other requests of this
+/// process away from the image's files, and the fence makes earlier writes of other processes fail.
 async fn remove_rest_in(app: &App, access: Access, stor: Stor, other: Stor) -> ApiResult<()> {
     let _deleting = app.locks.lock(access.uuid).await?;
     let Some(Stored { image, .. }) = app.db.get(access.uuid).await? else { return Ok(()) };

@@ -11,10 +11,10 @@ use crate::images::{Access, ApiError, ApiResult, App, Code, to_the_end};
 use crate::manifest::{ApiForm, Compression, FieldCode, FieldError, Image, Stor, Uuid, json};
 use crate::storage::{Location, StorageError};
 
-/// What is wrong with a path that leaves no room for a name.
+/// The reason that a path is refused for which leaves no room for a file name.
 const ROOT: &str = "has to lead into one of the directories that an account has";
 
-/// Where ExportImage has put things: paths in the Manta of this URL.
+/// Where ExportImage has put the files: paths in the Manta of this URL.
 #[derive(Debug, Serialize)]
 pub struct Exported {
     manta_url: String,
@@ -23,7 +23,7 @@ pub struct Exported {
 }
 
 /// ExportImage: writes the manifest of `image` and its file to Manta, into the directory `path`, or to names that begin with
-/// it. The image is the caller's; an account's path has to be in its own area.
+/// `path`. The caller may see the image; an account's path has to be in the account's own area.
 pub async fn export(
     app: &Arc<App>,
     access: Access,
@@ -55,7 +55,7 @@ pub async fn export(
     .await
 }
 
-/// The file first: where it turns out to be gone there is no manifest of it.
+/// Writes the file first, so that no manifest is written for a file that turns out to be gone.
 async fn write(
     app: &App,
     Named { entry: image, location }: Named<Image>,
@@ -85,7 +85,7 @@ async fn write(
     Ok(exported)
 }
 
-/// An image that can be exported, and where its one file is.
+/// Returns the manifest and location of an image that can be exported.
 fn exportable(app: &App, image: &Image) -> ApiResult<Named<Image>> {
     app.storage.manta()?;
     match image.files() {
@@ -139,7 +139,7 @@ fn invalid_path(path: &str, reason: &str) -> ApiError {
     ApiError::invalid_parameter("manta_path", FieldCode::Invalid, format!("{path:?} {reason}"))
 }
 
-/// What Manta has against the path is the caller's to know.
+/// Turns Manta's objections to the path into errors that name the path; the caller can correct it.
 fn refused(path: &str, error: StorageError) -> ApiError {
     match error.path_problem() {
         Some(problem) => invalid_path(path, problem).because(error),

@@ -12,7 +12,7 @@ use crate::images::{Access, ApiError, ApiResult, App, Code, ImportOptions, impor
 use crate::import::{FetchError, FileUrl, Incoming, Source};
 use crate::manifest::{Image, ImageFile, Stor, Uuid};
 
-/// Fetches the file of an image from an https URL; then as [`add_file`]. Length and MD5 are those that the server says.
+/// Fetches the file of an image from an https URL, then adds it as [`add_file`] does. The server's headers say length and MD5.
 pub async fn add_file_from_url(
     app: &Arc<App>,
     access: Access,
@@ -22,7 +22,7 @@ pub async fn add_file_from_url(
 ) -> ApiResult<Image> {
     let file = async { app.fetcher.file(url).await.map_err(download_failed) };
     let file = app.uploads.while_there(access.uuid, file).await?;
-    // It may be the encoding of this file, or the file itself under a wrong label: only a digest tells.
+    // The header may name the encoding of this file, or be a wrong label of the file itself: only a digest can tell.
     if let (None, Some(encoding)) = (&upload.announced.sha1, file.encoding()) {
         let message =
             format!("cannot download the file: it is encoded as {encoding:?}, which was not asked for");
@@ -32,7 +32,7 @@ pub async fn add_file_from_url(
     add_fetched(app, access, image, FileUpload { announced, ..upload }, file, download_failed).await
 }
 
-/// Fetches the file of an image from another IMGAPI, which says what its bytes have to be; then as [`add_file`].
+/// Fetches the file of an image from another IMGAPI, whose manifest says length and SHA-1, then adds it as [`add_file`] does.
 pub async fn add_file_from_source(
     app: &Arc<App>,
     access: Access,
@@ -64,7 +64,7 @@ pub async fn add_file_from_source(
     add_fetched(app, access, image, upload, file, source_failed).await
 }
 
-/// Adds a file that a foreign server has begun to send. It has to have the MD5 that the server says.
+/// Adds a file that another server has begun to send. It must have the MD5 that the server's headers say.
 async fn add_fetched(
     app: &Arc<App>,
     access: Access,
@@ -78,7 +78,7 @@ async fn add_fetched(
     add_file(app, access, image, FileUpload { announced, ..upload }, body).await
 }
 
-/// Fetches the manifest of an image from another IMGAPI; then as [`import()`].
+/// Fetches the manifest of an image from another IMGAPI, then imports it as [`import()`] does.
 pub async fn import_from_source(
     app: &Arc<App>,
     uuid: Uuid,
@@ -90,12 +90,12 @@ pub async fn import_from_source(
     import(app, uuid, manifest, options).await
 }
 
-/// The code of 4.13.1 for whatever goes wrong between this server and that of a URL.
+/// The error of 4.13.1 for every failure of a download from a URL.
 fn download_failed(error: FetchError) -> ApiError {
     ApiError::new(Code::Download, format!("cannot download the file: {error}")).because(error)
 }
 
-/// The same for another IMGAPI.
+/// The error of 4.13.1 for every failure of a download from another IMGAPI.
 pub(in crate::images) fn source_failed(error: FetchError) -> ApiError {
     ApiError::new(Code::RemoteSourceError, format!("cannot import from the source: {error}")).because(error)
 }

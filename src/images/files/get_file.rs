@@ -6,8 +6,8 @@ use crate::images::{Access, ApiError, ApiResult, App};
 use crate::manifest::{ImageFile, Uuid, View};
 use crate::storage::{Location, Part, StorageError, StoredFile};
 
-/// Opens file `index` of `image`, which the caller has looked up; another time if it was moved, or replaced, meanwhile. `plan`
-/// says for an entry which part of the file is wanted, and whatever else its caller makes of the entry.
+/// GetImageFile: opens file `index` of `image`, which the caller has looked up; starts over if the file was moved or replaced
+/// meanwhile. `plan` maps the file's entry to the part to read, and to whatever else the caller derives from the entry.
 pub async fn get_file<P>(
     app: &App,
     access: Access,
@@ -15,7 +15,7 @@ pub async fn get_file<P>(
     index: usize,
     plan: impl Fn(&ImageFile) -> ApiResult<(Part, P)>,
 ) -> ApiResult<Opened<ImageFile, P>> {
-    // Only before its activation can an image get another file; another place at any time.
+    // An image can get another file only before its activation. Its file can be moved at any time.
     let may_change = !image.activated();
     let plan = &plan;
     read_file(app, access, image, index, may_change, |Named { entry, location }| async move {
@@ -25,7 +25,7 @@ pub async fn get_file<P>(
     .await
 }
 
-/// Reads file `index` of `image`, whatever reading means. `may_change` is explained at [`read_named`].
+/// Reads file `index` of `image` with `read`. [`read_named`] explains `may_change`.
 pub(in crate::images) async fn read_file<T, F>(
     app: &App,
     access: Access,
@@ -42,9 +42,9 @@ where
     read_named(app, access, first, find, may_change, read).await
 }
 
-/// Refuses a file on disk that cannot be the one the manifest means: it may have been changed by hand, or the manifest's own
-/// file may be lost. A record of 4.13.1 may have a size that is too small for its own file: the SHA-1 tells, and clients get as many
-/// bytes as the record says.
+/// Opens a file, and rejects a file on disk that is not the one in the manifest: somebody may have changed it by hand, or the
+/// manifest's file may be lost. A record of 4.13.1 may have a size that is too small for its own file. Then the SHA-1 decides,
+/// and clients get as many bytes as the record says.
 async fn open(app: &App, location: &Location, part: Part) -> Result<StoredFile, StorageError> {
     let file = app.storage.open(location, part.clone()).await?;
     match &file {

@@ -15,21 +15,21 @@ use crate::images::{Access, ApiError, ApiResult, App, Code, Precondition, checke
 use crate::manifest::{Icon, Image, Stor, Uuid, View};
 use crate::storage::{Asset, Location, Part, Target, Upload};
 
-/// What the caller of AddImageIcon says about the bytes.
+/// What the caller of AddImageIcon says about the icon.
 #[derive(Debug, Clone)]
 pub struct IconUpload {
     /// Media type, e.g. `image/png`.
     pub content_type: String,
-    /// Length and digests.
+    /// Expected length and digests.
     pub announced: Announced,
-    /// The storage that an operator wishes for.
+    /// The storage that an operator asks for.
     pub storage: Option<Stor>,
 }
 
-/// AddImageIcon: receives, verifies and stores the icon of `image`, which the caller has looked up, in the place of an earlier
+/// AddImageIcon: receives, verifies and stores the icon of `image`, which the caller has looked up, and replaces an earlier
 /// icon.
 ///
-/// As with a file nothing is visible before everything is durable, and nothing remains of what fails.
+/// Nothing is visible before everything is durable, and an upload that fails leaves nothing behind.
 pub async fn add_icon<S, E>(
     app: &Arc<App>,
     access: Access,
@@ -65,8 +65,8 @@ fn entry(received: &Upload, target: Target, upload: IconUpload) -> Icon {
     }
 }
 
-/// GetImageIcon: opens the icon of `image`, which the caller has looked up; again if it was replaced or moved meanwhile. `plan` is
-/// that of [`get_file`](super::get_file::get_file).
+/// GetImageIcon: opens the icon of `image`, which the caller has looked up; starts over if it was replaced or moved meanwhile.
+/// `plan` is explained at [`get_file`](super::get_file::get_file).
 pub async fn get_icon<P>(
     app: &App,
     access: Access,
@@ -86,14 +86,14 @@ pub async fn get_icon<P>(
     .await
 }
 
-/// DeleteImageIcon: the record first, then the file.
+/// DeleteImageIcon: updates the record first, then deletes the file.
 pub async fn delete_icon(app: &Arc<App>, access: Access) -> ApiResult<Image> {
     let app = Arc::clone(app);
     to_the_end(async move {
         let _deleting = app.locks.lock(access.uuid).await?;
         let place = |image: &Image| Ok(icon_of(access.uuid, image.icon())?.stor);
         let (_, place) = checked(&app, access, place).await?;
-        // An icon that cannot be deleted here is not to be forgotten.
+        // An icon in a storage that this server lacks cannot be deleted, so the record must keep it.
         app.storage.require(place)?;
         let without_icon = |image: &Image| {
             icon_of(access.uuid, image.icon())?;

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What moves bytes: uploads, downloads, icons, copies, and how a file comes to its place.
+//! Operations that move bytes: uploads, downloads, icons, copies, and how a file gets to its final place.
 
 pub(super) mod add_file;
 pub(super) mod change_stor;

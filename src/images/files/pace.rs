@@ -9,8 +9,8 @@ use tokio::time::{Instant, timeout};
 use crate::config::{Pace, Stalled, TransferLimits};
 use crate::images::App;
 
-/// The bytes of `body`, as long as its sender keeps to the limits of the configuration. When it does not, that is
-/// logged and counted, and becomes the last item.
+/// Passes on the bytes of `body` while its sender keeps to the configured limits. A sender that breaks them is logged and
+/// counted, and the last item is the error.
 pub fn paced<S, E>(app: &App, body: S) -> impl Stream<Item = Result<Bytes, E>>
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
@@ -64,7 +64,7 @@ mod tests {
 
     const LIMITS: TransferLimits = TransferLimits { idle: Duration::from_secs(10), min_rate: 100 };
 
-    /// What comes of chunks of `size` bytes that come so many seconds apart: bytes, and how it ended.
+    /// Sends chunks of `size` bytes, each `seconds` after the last; returns the bytes that arrived and how the body ended.
     async fn outcome(seconds: u64, size: usize, chunks: usize) -> (usize, Option<Stalled>) {
         let body = futures_util::stream::unfold(0, move |sent| async move {
             tokio::time::sleep(Duration::from_secs(seconds)).await;

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Where the files of an image go, and how they get there for good.
+//! Decides where the files of an image are stored, and publishes them.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use crate::manifest::{Image, OwnName, Stor, Uuid};
 use crate::storage::{Asset, Condemned, Location, Ownership, Staged, Target, Upload, choose};
 use crate::telemetry::err;
 
-/// An upload has let its record name an object that has been there for so long, or it never will: what it waits for has
-/// deadlines of seconds.
+/// After this time an upload's record names its object, or never will: everything that an upload waits for between the two has
+/// a deadline of seconds.
 pub(in crate::images) const NAMED_BY_THEN: Duration = Duration::from_secs(3600);
 
-/// Where a new file of `image` goes. An operator may `wish` for a storage.
+/// Decides where a new file of `image` is stored. An operator may `wish` for a storage.
 pub(super) fn target(app: &App, image: &Image, asset: Asset, wish: Option<Stor>) -> Target {
     let is_admins = app.config.admin_uuid == Some(image.owner());
     let ownership = if is_admins { Ownership::Admin } else { Ownership::Other };
@@ -37,12 +37,12 @@ pub(in crate::images) async fn publish(
     naming: impl Fn(&Image) -> ApiResult<Image>,
 ) -> ApiResult<Image> {
     let publishing = app.locks.lock(access.uuid).await?;
-    // What has no image any more need not be made a file. In Manta there is no directory for it either.
+    // The upload of an image that was deleted need not be stored. Its directory in Manta is gone as well.
     checked(app, access, |_| Ok(())).await?;
     let staged = match upload.stage().await {
         Ok(staged) => staged,
         Err(error) => {
-            // Another process may have deleted it meanwhile; or deleted it, and made it anew.
+            // Another process may have deleted the image meanwhile, or deleted it and created it again.
             owned(app, access).await?;
             return Err(error.into());
         }
@@ -51,26 +51,26 @@ pub(in crate::images) async fn publish(
     let changed = change_from(app, access, &Precondition::default(), naming).await;
     let Changed { after: image, replaced } = settle(app, access.uuid, staged, changed).await?;
     delete_replaced(app, access.uuid, replaced).await;
-    // What follows may be a long copy.
+    // Giving the file its final name may be a long copy.
     drop(publishing);
     settle_name(app, &image, asset).await;
     Ok(image)
 }
 
-/// Notes what is at the final name of a file in Manta, where the new one got another name because of that.
+/// Records in the entry of the new file, which has an object name of its own, what is at the final name in Manta.
 fn displacing(before: &Image, after: Image, asset: Asset) -> ApiResult<Image> {
     let Some(own) = location(&after, asset).and_then(|new| new.object) else { return Ok(after) };
     let before = location(before, asset).filter(|old| old.stor == Stor::Manta);
     let displaces = before.and_then(|old| match old.object {
-        // Neither got there.
+        // Neither of the two files is at the final name.
         Some(own) => own.displaces,
         None => old.md5,
     });
     stored_in(&after, asset, Stor::Manta, Some(&OwnName { displaces, ..own }))
 }
 
-/// Puts a staged file where the change of the record that names it belongs: to its place when it was made, away when it
-/// was not, and where it is found again when nobody knows.
+/// Finishes a staged file after the change of the record that names it: settles it if the change was made, discards it if the
+/// change was not made, and leaves it for the sweep if nobody knows.
 async fn settle(
     app: &App,
     uuid: Uuid,
@@ -93,26 +93,26 @@ async fn settle(
     }
 }
 
-/// Lets a file that a record names have its final place. It is found without, so a failure is ours to tell.
+/// Moves a file that a record names to its final place. It can be read without, so a failure is only logged.
 pub(in crate::images) async fn settle_named(uuid: Uuid, staged: Staged) {
     if let Err(error) = staged.settle().await {
         tracing::warn!(%uuid, err.json = %err(&error), "a file of an image waits for its final place");
     }
 }
 
-/// Removes a file that no record names, and none will.
+/// Removes a file that no record names or will name.
 pub(in crate::images) async fn discard(app: &App, uuid: Uuid, staged: Staged) {
     let was_in_manta = staged.is_in_manta();
     if let Err(error) = staged.discard().await {
         tracing::warn!(%uuid, err.json = %err(&error), "cannot remove a file that no image has");
     }
-    // The image may have gone meanwhile, and could not take its directory along.
+    // The image may have been deleted meanwhile. Its deletion could not remove the directory with this file in it.
     if was_in_manta && matches!(app.db.get(uuid).await, Ok(None)) {
         delete_directory(app, uuid).await;
     }
 }
 
-/// Deletes the directory in Manta of an image that is gone, unless a file is on its way there for one that has come since.
+/// Deletes the directory in Manta of a deleted image, unless this process receives a file for a new image with the same UUID.
 pub(in crate::images) async fn delete_directory(app: &App, uuid: Uuid) {
     if app.uploads.any(uuid) {
         return;
@@ -122,28 +122,29 @@ pub(in crate::images) async fn delete_directory(app: &App, uuid: Uuid) {
     }
 }
 
-/// Deletes files that were replaced, under the image's lock. The record is what counts, so a failure is ours to tell.
+/// Deletes replaced files; the caller holds the image's lock. The record is what counts, so a failure is only logged.
 pub(in crate::images) async fn delete_replaced(app: &App, uuid: Uuid, replaced: Condemned) {
     if let Err(error) = app.storage.delete(replaced).await {
         tracing::error!(%uuid, err.json = %err(&error), "cannot delete a file that was replaced");
     }
 }
 
-/// Gives a file of an image its final name, if it has not got it.
+/// Gives a file of an image its final name, if it does not have it.
 pub(in crate::images) async fn settle_name(app: &App, image: &Image, asset: Asset) {
     if location(image, asset).is_some_and(|location| location.object.is_some()) {
         move_into_place_or_tell(app, image.uuid(), asset).await;
     }
 }
 
-/// [`move_into_place`] for a file that can be read without: when it fails, the sweep tries again.
+/// Runs [`move_into_place`]. The file can be read without, so a failure is only logged; the sweep tries again.
 pub(in crate::images) async fn move_into_place_or_tell(app: &App, uuid: Uuid, asset: Asset) {
     if let Err(error) = move_into_place(app, uuid, asset).await {
         tracing::warn!(%uuid, err.json = %err(&error), "an object waits for its final name");
     }
 }
 
-/// Gives a file in Manta that has a name of its own the final one: a copy, then the record, then the old name goes.
+/// Gives an object in Manta that has a name of its own the final name: makes a copy, updates the record, deletes the object
+/// under the old name.
 async fn move_into_place(app: &App, uuid: Uuid, asset: Asset) -> ApiResult<()> {
     let _moving = app.moves.lock(uuid).await?;
     let Some(moving) = stored_location(app, uuid, asset).await? else { return Ok(()) };
@@ -154,7 +155,8 @@ async fn move_into_place(app: &App, uuid: Uuid, asset: Asset) -> ApiResult<()> {
     if !may_go {
         return Ok(());
     }
-    // What comes to the final name from here on is not replaced. What came there before was named by the record after.
+    // The copy is conditional: it does not replace an object that gets the final name from here on. An object that got there
+    // before was named by the record later than this look at the record.
     if stored_location(app, uuid, asset).await?.as_ref() != Some(&moving) {
         return Ok(());
     }
@@ -167,7 +169,7 @@ async fn move_into_place(app: &App, uuid: Uuid, asset: Asset) -> ApiResult<()> {
     Ok(app.storage.delete(changed.replaced).await?)
 }
 
-/// The image whose file is at its final name by now; or another one is there that displaces it.
+/// The image with its file at the final name; if another file was uploaded since, that file displaces the moved one.
 fn in_place(image: &Image, moved: &Location) -> ApiResult<Image> {
     let replaced = || ApiError::new(Code::ServiceUnavailableError, "the file was replaced meanwhile");
     let named =
@@ -180,7 +182,7 @@ fn in_place(image: &Image, moved: &Location) -> ApiResult<Image> {
     stored_in(image, moved.asset, Stor::Manta, Some(&own))
 }
 
-/// Writes the record once more, so that no write of before can still be made; false if it names another file by now.
+/// Writes the record once more, so that no earlier write can still be made. Returns false if the record names another file.
 pub(in crate::images) async fn fence(app: &App, moving: &Location) -> ApiResult<bool> {
     let Some(Stored { image, etag }) = app.db.get(moving.uuid).await? else { return Ok(false) };
     if location(&image, moving.asset).as_ref() != Some(moving) {
@@ -193,7 +195,7 @@ pub(in crate::images) async fn fence(app: &App, moving: &Location) -> ApiResult<
     }
 }
 
-/// Where the database says that a file is now.
+/// Returns where the database says that a file is.
 async fn stored_location(app: &App, uuid: Uuid, asset: Asset) -> ApiResult<Option<Location>> {
     let stored = app.db.get(uuid).await?;
     Ok(stored.and_then(|stored| location(&stored.image, asset)))

@@ -2,14 +2,14 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Reading a file of an image that somebody else may move, replace or delete meanwhile.
+//! Reads a file of an image that other requests or processes may move, replace or delete meanwhile.
 
 use crate::images::record::lookup::current;
 use crate::images::{Access, ApiError, ApiResult, App, Code};
 use crate::manifest::{Image, ImageFile, Uuid};
 use crate::storage::{Digests, Location, StoredFile};
 
-/// How often a file is looked up again because the record has named another one meanwhile.
+/// How often a file is looked up again because the record names another one by then.
 const ATTEMPTS: usize = 5;
 
 /// A file as a record names it.
@@ -17,11 +17,11 @@ const ATTEMPTS: usize = 5;
 pub(in crate::images) struct Named<E> {
     /// What the record says.
     pub(in crate::images) entry: E,
-    /// Where that is.
+    /// Where the file is.
     pub(in crate::images) location: Location,
 }
 
-/// A file as a record names it, which is being read.
+/// An open file, with its entry in the record.
 pub struct Opened<E, P> {
     /// What the record says.
     pub entry: E,
@@ -31,12 +31,12 @@ pub struct Opened<E, P> {
     pub plan: P,
 }
 
-/// Reads a file where the record names it: first as the caller knows it, and again whenever it turns out not to be there, or
-/// to be another one, while the record names another one by now. So who reads gets the right bytes, or the 404 of an image
-/// that is gone, however the file was moved, replaced or deleted in between.
+/// Reads a file where the record names it, first as the caller knows the record. If the file is missing or damaged and the
+/// record meanwhile names another one, it reads that one. So the reader gets the right bytes, or the 404 of a deleted image,
+/// even if the file was moved, replaced or deleted meanwhile.
 ///
-/// `may_change` where `read` cannot tell by itself that it has got the bytes that the record means: then they count only if
-/// the record still says so afterwards.
+/// Pass `may_change` if `read` itself cannot tell whether it has got the bytes that the record means. The result then counts
+/// only if the record still names the same file after the read.
 pub(in crate::images) async fn read_named<E: Clone, T, F>(
     app: &App,
     access: Access,
@@ -66,14 +66,13 @@ where
     Err(being_replaced())
 }
 
-/// 503 for a file in whose place others come all the time.
+/// 503 for a file that is replaced again and again.
 pub(in crate::images) fn being_replaced() -> ApiError {
     ApiError::new(Code::ServiceUnavailableError, "the file is being replaced")
 }
 
-/// Whether the bytes that were read are those that the manifest means: a copy must not outlive a damaged file as a good
-/// one. A record without `contentMD5` comes from before files were compared with what is said of them; 4.13.1 copies
-/// such a file, and so does this.
+/// Verifies the digests of a file that was copied: a damaged file must not get a copy that looks intact. A record without
+/// `contentMD5` comes from a time when files were not verified; 4.13.1 copies such a file, and so does this server.
 pub(in crate::images) fn verify(uuid: Uuid, digests: &Digests, file: &ImageFile) -> ApiResult<()> {
     let same =
         |expected: &Option<String>, actual: &str| expected.as_deref().is_none_or(|text| text == actual);

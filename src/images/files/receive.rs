@@ -1,7 +1,7 @@
 // This Source Code Form is subject to the terms of the Mozilla Public
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
-//! Bytes that a caller uploads for an image.
+//! Receives the bytes that a caller uploads for an image.
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -15,29 +15,29 @@ pub(super) const MAX_FILE_SIZE: u64 = 20 << 30;
 /// Most bytes of an icon: 128 KiB.
 const MAX_ICON_SIZE: u64 = 128 << 10;
 
-/// What is said about bytes before they come. They have to be so.
+/// What the sender says about the bytes before they arrive. Bytes that differ are rejected.
 #[derive(Debug, Clone, Default)]
 pub struct Announced {
-    /// Length in bytes. More than that is not received.
+    /// Length in bytes. An upload that is longer is cut off.
     pub length: Option<u64>,
     /// SHA-1 in lower-case hex.
     pub sha1: Option<String>,
-    /// MD5 in Base64, of a `Content-MD5`.
+    /// MD5 in Base64, as in `Content-MD5`.
     pub md5: Option<String>,
 }
 
-/// What an image's files and its icon differ in.
+/// How the rules for image files and for icons differ.
 struct Kind {
     a: &'static str,
     the: &'static str,
     max_size: u64,
-    /// The code of bytes that are not those that were announced. For a file it is `Download`, even if it is uploaded: the
-    /// clients of 4.13.1 know it.
+    /// The code for bytes that differ from what was announced. For a file it is `Download`, even for an upload: the clients of
+    /// 4.13.1 know it.
     mismatch: Code,
 }
 
-/// Receives bytes for an image, and compares them with what was announced. Nothing remains of what fails. Errors of the body become
-/// errors of the operation through `E`. A deletion of the image by this process ends it at once.
+/// Receives bytes for an image, and compares them with what was announced. An upload that fails leaves nothing behind. Errors
+/// of the body become errors of the operation through `E`. A deletion of the image by this process ends the upload at once.
 pub(super) async fn receive<S, E>(
     app: &App,
     target: Target,

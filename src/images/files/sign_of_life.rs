@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! An upload tells the other servers of its datacenter that it goes on.
+//! Shows the other servers of the datacenter that an upload is still running.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use crate::images::{ApiError, ApiResult, App, to_the_end};
 use crate::manifest::{Image, State, Uuid, View};
 use crate::telemetry::err;
 
-/// Between two signs. The watch over placeholders waits for more than two.
+/// Time between two signs. The watch over placeholders waits for more than two.
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// Does a part of an upload. While it goes on, the record of an image that a job makes is written now and then, unchanged
-/// but for the `write_fence`: so the watch over such images sees that somebody is at it, in whichever process either is.
+/// Runs a part of an upload. Meanwhile it writes the record of an image that a job makes once a minute, unchanged but for the
+/// `write_fence`. So the watch over placeholders, in this process or another, sees that the image is being uploaded.
 pub(in crate::images) async fn with_signs_of_life<T>(
     app: &Arc<App>,
     uuid: Uuid,
@@ -48,7 +48,7 @@ async fn give_sign(app: &Arc<App>, uuid: Uuid) -> ApiResult<()> {
     to_the_end(async move { annotate(&app, uuid, fenced).await }).await
 }
 
-/// Placeholders, and what jobs have begun.
+/// Returns whether the image is a placeholder, or an image that a job has begun and not activated.
 pub(in crate::images) fn is_unfinished(image: &View) -> bool {
     image.state() == State::Creating || image.state() == State::Unactivated && image.is_of_job()
 }

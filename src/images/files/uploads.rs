@@ -10,15 +10,15 @@ use tokio::sync::watch;
 use crate::images::{ApiError, ApiResult};
 use crate::manifest::Uuid;
 
-/// The files on their way to images, so that one for an image that is deleted meanwhile, or gets another UUID, ends with
-/// it and not only when all of it has come.
+/// The running uploads of this process, by image. If an image is deleted or gets another UUID, its uploads end at once and not
+/// only after their last byte.
 #[derive(Debug, Clone, Default)]
 pub(in crate::images) struct Uploads(Arc<RunningUploads>);
 
-/// An image is known by a sender as long as somebody listens to it.
+/// Each image has a sender, which stays in the map as long as an upload listens to it.
 type RunningUploads = Mutex<HashMap<Uuid, watch::Sender<()>>>;
 
-/// One of them. Dropping it ends it.
+/// One running upload. Dropping it removes it from the list.
 struct Upload {
     uuid: Uuid,
     running: Arc<RunningUploads>,
@@ -26,7 +26,7 @@ struct Upload {
 }
 
 impl Uploads {
-    /// Does a part of an upload to `uuid`; 404 when the image goes in the middle of it.
+    /// Runs a part of an upload to `uuid`; ends it with 404 when the image is deleted meanwhile.
     pub(in crate::images) async fn while_there<T>(
         &self,
         uuid: Uuid,
@@ -39,7 +39,7 @@ impl Uploads {
         }
     }
 
-    /// Whether a file is on its way to `uuid` in this process.
+    /// Returns whether this process is receiving a file for `uuid`.
     pub(in crate::images) fn any(&self, uuid: Uuid) -> bool {
         entries(&self.0).contains_key(&uuid)
     }
@@ -49,7 +49,7 @@ impl Uploads {
         Upload { uuid, running: Arc::clone(&self.0), image }
     }
 
-    /// Tells the uploads to `uuid` that no image has it any more.
+    /// Ends the uploads to `uuid`, because no image has this UUID any more.
     pub(in crate::images) fn image_gone(&self, uuid: Uuid) {
         entries(&self.0).remove(&uuid);
     }
@@ -96,7 +96,7 @@ mod tests {
         first.image_gone().await;
         second.image_gone().await;
         assert!(elsewhere.image_gone().now_or_never().is_none());
-        // The image may come again while the old uploads wind up.
+        // The image may be created again before the old uploads have ended.
         let mut third = uploads.begin(uuid);
         drop((first, second));
         assert!(third.image_gone().now_or_never().is_none());
