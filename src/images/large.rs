@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Work on large requests and answers, which would keep a runtime thread for longer than other requests should wait.
+//! Runs the work on large requests and answers off the runtime's threads, which other requests need.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,17 +15,17 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::{block_in_place, futures::TaskLocalFuture};
 use tokio::time::timeout;
 
-/// Bytes that are read, checked and rendered within a tenth of a millisecond or so.
+/// A body of so many bytes is read, checked and rendered within a tenth of a millisecond or so. A longer one is large.
 const MOST: usize = 16 << 10;
 
-/// Memory of the large bodies that are worked on at a time, in units of [`MOST`].
+/// Memory for the large bodies that are worked on at the same time, in units of [`MOST`].
 const ROOM: usize = (128 << 20) / MOST;
 
-/// How long a large body waits for others, and how many may: each is in memory meanwhile.
+/// How long a large body waits for others, and how many may wait: each is in memory meanwhile.
 const PATIENCE: Duration = Duration::from_secs(10);
 const MOST_WAITING: usize = 16;
 
-/// The large bodies of this process.
+/// The large bodies that this process works on.
 static BODIES: Bodies = Bodies::new();
 
 #[derive(Debug)]
@@ -41,31 +41,31 @@ impl Bodies {
 }
 
 tokio::task_local! {
-    /// The request that this is a part of.
+    /// The request that the current task belongs to.
     static REQUEST: Size;
 }
 
-/// Whether there is much to do for a request. It is not known from the beginning.
+/// Whether a request is large. This becomes known while the request is handled.
 #[derive(Debug, Clone, Default)]
 pub struct Size(Arc<SizeInner>);
 
 #[derive(Debug, Default)]
 struct SizeInner {
     is_large: AtomicBool,
-    /// The part of [`BODIES`] that the body has.
+    /// The share of [`BODIES`] that the body holds.
     body: Mutex<Option<SemaphorePermit<'static>>>,
 }
 
-/// There are too many large bodies.
+/// Too many large bodies are waiting, or one has waited for too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooMany;
 
 impl Size {
-    /// Waits until a body that takes so many bytes of memory may be worked on. It may be until [`Size::release_body`], or until the request and all
-    /// tasks that it has left are over.
+    /// Waits until there is memory for work on a body of so many bytes. The body keeps the memory until [`Size::release_body`],
+    /// or until the request and all tasks that it has started are over.
     ///
     /// # Errors
-    /// When that takes too long, or too many wait already.
+    /// When the wait takes too long, or too many bodies are waiting already.
     pub async fn admit_body(&self, bytes: usize) -> Result<(), TooMany> {
         self.admit_body_to(&BODIES, bytes).await
     }
@@ -74,7 +74,7 @@ impl Size {
         if bytes <= MOST {
             return Ok(());
         }
-        // One that takes more than there is has to have everything.
+        // A body that needs more memory than there is gets all of it.
         let units = u32::try_from(bytes.div_ceil(MOST).min(ROOM)).map_err(|_| TooMany)?;
         let permit = match bodies.room.try_acquire_many(units) {
             Ok(permit) => permit,
@@ -88,17 +88,17 @@ impl Size {
         Ok(())
     }
 
-    /// The work on the body is done; a client may take its time to read the answer.
+    /// Gives the body's memory back, because the work on it is done. The client may take its time to read the answer.
     pub fn release_body(&self) {
         self.0.body.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
-    /// Notes that so many bytes are worked on from now on. If these are many, what follows happens off the runtime's
-    /// threads.
+    /// Tells that so many bytes are worked on from now on. If these are many, the rest of the request is worked on off the
+    /// runtime's threads.
     pub async fn add(&self, bytes: usize) {
         if bytes > MOST && !self.is_large() {
             self.0.is_large.store(true, Ordering::Relaxed);
-            // The thread is another one when the task goes on.
+            // The task continues on another thread.
             tokio::task::yield_now().await;
         }
     }
@@ -107,12 +107,12 @@ impl Size {
         self.0.is_large.load(Ordering::Relaxed)
     }
 
-    /// The same work, done off the runtime's threads once it is large.
+    /// Wraps `work`, so that it runs off the runtime's threads once the request is large.
     pub fn follow<F: Future>(self, work: F) -> Followed<TaskLocalFuture<Size, F>> {
         Followed { work: Box::pin(REQUEST.scope(self.clone(), work)), size: self }
     }
 
-    /// That of the request that the caller is a part of.
+    /// The size of the request that the caller belongs to.
     pub(super) fn of_request() -> Size {
         REQUEST.try_with(Size::clone).unwrap_or_default()
     }
@@ -134,13 +134,13 @@ impl<F: Future> Future for Followed<F> {
     }
 }
 
-/// Does work on so many bytes; if these are many, the other tasks of this thread go on on another one meanwhile.
+/// Does work on so many bytes. If these are many, other tasks leave this thread for another one first.
 pub fn off_the_runtime<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     if bytes > MOST { in_place(work) } else { work() }
 }
 
 fn in_place<T>(work: impl FnOnce() -> T) -> T {
-    // Other runtimes have no other thread; they are those of tests and of commands.
+    // Only the multi-threaded runtime has another thread; tests and commands use others.
     let has_threads = Handle::try_current().map(|runtime| runtime.runtime_flavor());
     if matches!(has_threads, Ok(RuntimeFlavor::MultiThread)) { block_in_place(work) } else { work() }
 }
@@ -151,7 +151,7 @@ mod tests {
 
     use super::*;
 
-    /// One thread for tasks: whatever occupies it keeps all others waiting, for ever in this case.
+    /// With one thread for tasks, work that occupies it keeps all other tasks waiting; in this test for ever.
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn others_go_on_while_something_large_is_worked_on() {
         tokio::spawn({
@@ -187,12 +187,12 @@ mod tests {
         }
         assert_eq!(Size::default().admit_body_to(bodies, 32 << 20).await, Err(TooMany));
         assert_eq!(Size::default().admit_body_to(bodies, 1 << 40).await, Err(TooMany));
-        // A small one need not wait; a large one may come when another is done, though its client still reads.
+        // A small body need not wait. A large one may begin when the work on another is done, though its client still reads.
         assert_eq!(Size::default().admit_body_to(bodies, MOST).await, Ok(()));
         held[0].release_body();
         let next = Size::default();
         assert_eq!(next.admit_body_to(bodies, 32 << 20).await, Ok(()));
-        // What a request has left behind counts until it is over.
+        // A task that a request has started counts until it is over.
         let task = next.clone();
         drop(next);
         assert_eq!(Size::default().admit_body_to(bodies, 32 << 20).await, Err(TooMany));

@@ -2,9 +2,9 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What keeps the requests of this process apart that work on one image.
+//! Locks that keep those requests of this process apart that work on the same image.
 //!
-//! Three kinds of locks, one of each for every image:
+//! There are three kinds of locks. Each image has one of each kind:
 //!
 //! | [`Kind`] | Held while | Never while |
 //! | --- | --- | --- |
@@ -12,12 +12,12 @@
 //! | `Files` | a file of the image is added, linked, moved, deleted or swept up | a whole file is copied or received |
 //! | `Record` | the record is written | the same |
 //!
-//! Whoever needs several takes them in this order of kinds, and of one kind in the order of the UUIDs, with
-//! [`ImageLocks::lock_all`]. A build with debug assertions stops where a task takes a lock behind one of a later kind, or
-//! one that it has: it would wait for itself, or two for each other.
+//! A task that needs several locks takes them in this order of kinds. Locks of one kind are taken in the order of the UUIDs,
+//! with [`ImageLocks::lock_all`]. A build with debug assertions panics where a task takes a lock after one of a later kind, or
+//! one that it already holds: it would wait for itself, or two tasks for each other.
 //!
-//! They say nothing to another process. What it does at the same time is fenced off by the conditions of writes, of the
-//! record and in Manta: see `docs/architecture.md`.
+//! The locks do not protect against other processes. Conditional writes do, of the record and in Manta: see
+//! `docs/architecture.md`.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,13 +28,13 @@ use tokio::sync::OwnedMutexGuard;
 use crate::images::{ApiError, ApiResult, Code};
 use crate::manifest::Uuid;
 
-/// How long to wait for another request that works on the same image.
+/// How long a request waits for another one that works on the same image.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What the locks are about, in the order in which they are taken.
+/// What a lock protects, in the order in which the locks are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
-    /// Objects on their way to their final names.
+    /// Objects that are copied to their final names.
     Moves,
     /// Files of an image.
     Files,
@@ -42,7 +42,7 @@ pub(super) enum Kind {
     Record,
 }
 
-/// One lock of a kind for each image.
+/// The locks of one kind, one for each image.
 #[derive(Debug, Clone)]
 pub(super) struct ImageLocks {
     #[cfg_attr(
@@ -55,7 +55,7 @@ pub(super) struct ImageLocks {
 
 type Locks = Mutex<HashMap<Uuid, Arc<tokio::sync::Mutex<()>>>>;
 
-/// Holds the lock of an image.
+/// Holds the lock of an image until it is dropped.
 #[derive(Debug)]
 pub(super) struct ImageLock {
     uuid: Uuid,
@@ -94,7 +94,7 @@ impl ImageLocks {
         }
     }
 
-    /// The locks of several images, in the one order that keeps two requests from waiting for each other.
+    /// Takes the locks of several images, in the one order that keeps two requests from waiting for each other.
     pub(super) async fn lock_all(&self, uuids: impl IntoIterator<Item = Uuid>) -> ApiResult<Vec<ImageLock>> {
         let mut uuids: Vec<_> = uuids.into_iter().collect();
         uuids.sort_unstable();
@@ -111,7 +111,7 @@ impl Drop for ImageLock {
     fn drop(&mut self) {
         self.guard = None;
         let mut entries = entries(&self.locks);
-        // The last one to leave removes the entry: the map itself holds one reference.
+        // The last holder removes the entry. The map itself holds one reference.
         if entries.get(&self.uuid).is_some_and(|mutex| Arc::strong_count(mutex) == 1) {
             entries.remove(&self.uuid);
         }
@@ -123,7 +123,7 @@ fn entries(locks: &Locks) -> MutexGuard<'_, HashMap<Uuid, Arc<tokio::sync::Mutex
     locks.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Which locks each task holds or waits for.
+/// Knows which locks each task holds or waits for.
 #[cfg(debug_assertions)]
 mod order {
     use std::collections::HashMap;
@@ -143,13 +143,13 @@ mod order {
     pub(super) struct Held(Option<(Id, Place)>);
 
     impl Held {
-        /// Notes that the task at hand takes a lock. It must not be of an earlier kind than those that it has.
+        /// Notes that the current task takes a lock, whose kind must not be earlier than the kinds of the locks it holds.
         pub(super) fn new(kind: Kind, uuid: Uuid) -> Held {
             let Some(task) = tokio::task::try_id() else { return Held(None) };
             let place = (kind, uuid);
             let mut held = held();
             let places = held.entry(task).or_default();
-            // Of one kind, what does several things at a time may have several.
+            // A task may hold several locks of one kind: its parts may run at the same time.
             let is_in_order = places.iter().all(|before| before.0 <= kind && *before != place);
             debug_assert!(is_in_order, "{place:?} is locked behind {places:?}");
             places.push(place);

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! How the backends are: asked when somebody wants to know, but once for all who ask at the same time.
+//! Probes the backends when somebody asks for their state, once for all who ask at the same time.
 
 use std::error::Error;
 use std::pin::Pin;
@@ -18,19 +18,19 @@ use crate::db::Database;
 use crate::jobs::JobsError;
 use crate::telemetry::err;
 
-/// Longest wait for a backend. All are asked at the same time.
+/// Longest wait for a backend. All are probed at the same time.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// How long what was found out is told to others who ask.
+/// How long the result of a probe is reused.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// What one probe says: a version and more words, or why the backend is down.
+/// The result of one probe: a version and further details, or why the backend is down.
 type Said = Result<(Option<String>, Option<String>), String>;
 
 type Probe<'a> = Pin<Box<dyn Future<Output = Said> + Send + 'a>>;
 
-/// Asks all backends of `app`, unless that was done within the last second. It takes some four seconds at most, and however
-/// many ask at a time, the backends are asked once.
+/// Returns the state of all backends of `app`, at most one second old. This takes some four seconds at most. Callers at the
+/// same time share one probe.
 ///
 /// # Errors
 /// When the process is being stopped.
@@ -53,7 +53,7 @@ async fn ask_all(app: &App) -> Arc<[Backend]> {
     join_all(probes).await.into()
 }
 
-/// The backends that the configuration names. Other datacenters are not among them: they answer for themselves.
+/// The backends that the configuration names. Other datacenters are not probed: they report their own state.
 fn probes(app: &App) -> Vec<(&'static str, Probe<'_>)> {
     let mut probes: Vec<(&'static str, Probe<'_>)> =
         vec![(database_name(app), Box::pin(database(app))), ("local-storage", Box::pin(local_storage(app)))];

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What is found wrong in the background: leftovers, damaged files, files of no image.
+//! Finds and removes leftovers, and reports damaged files and files without an image.
 
 pub(super) mod check_files;
 pub(super) mod scrub;

@@ -16,13 +16,12 @@ use crate::workers::{Failure, Next, Progress, Worker};
 
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// Removes at the start, and once a minute from then on, what interrupted uploads left behind, and finishes what they
-/// began.
+/// Removes what interrupted uploads left behind, and finishes what they began: at the start, and then once a minute.
 #[derive(Debug)]
 pub struct Sweep(CurrentApp);
 
 impl Sweep {
-    /// A sweep through the storages of `app`.
+    /// A sweep of the storages of `app`.
     pub fn new(app: CurrentApp) -> Sweep {
         Sweep(app)
     }
@@ -42,14 +41,14 @@ impl Worker for Sweep {
     }
 }
 
-/// Removes every leftover but those that a manifest names: these are complete, and go to their final place. When the
-/// database is away nothing can be judged, and everything complete stays for the next time.
+/// Removes every leftover except files that a record names. These are complete, and are moved to their final places. While the
+/// database is not available, complete files stay for the next sweep.
 async fn sweep(app: &App, progress: &Progress) -> ApiResult<()> {
     let (mut swept, mut archiving) = (Ok(()), Ok(()));
     let local = &app.storage.local;
     for unfinished in local.unfinished().await? {
         match unfinished.content.clone() {
-            // One that cannot be judged, moved or removed is in nobody's way.
+            // A file that cannot be judged, moved or removed does not hold up the others.
             Content::File(owner) => swept = swept.and(sweep_file(app, unfinished, &owner).await),
             Content::Part => {
                 if let Some(leftover) = local.claim(unfinished).await? {
@@ -57,7 +56,7 @@ async fn sweep(app: &App, progress: &Progress) -> ApiResult<()> {
                 }
             }
             Content::Manifest { uuid, version } => {
-                // It may fail for want of space, or because something else is in its place.
+                // This may fail because the disk is full, or because something else has the file's name.
                 if let Some(leftover) = local.claim(unfinished).await? {
                     let settled = settle_copy(app, leftover, uuid, version).await;
                     archiving = archiving.and(settled.map(|is_settled| progress.done(u64::from(is_settled))));
@@ -70,14 +69,14 @@ async fn sweep(app: &App, progress: &Progress) -> ApiResult<()> {
     swept.and(archiving)
 }
 
-/// Judges a complete file, while nobody else of this process does something with the image, or with the one that it was
-/// before it got another UUID.
+/// Judges a complete file. The locks keep other requests of this process away from the image, and from the UUID that it had
+/// before it was renamed.
 async fn sweep_file(app: &App, unfinished: Unfinished, owner: &Owner) -> ApiResult<()> {
     let local = &app.storage.local;
     let former = former_uuid(app, owner.uuid).await?;
     let _sweeping = app.locks.lock_all(former.into_iter().chain([owner.uuid])).await?;
     let Some(leftover) = local.claim(unfinished).await? else { return Ok(()) };
-    // Looked at before the record: what it says may change with that of the record only.
+    // This comes before the look at the record: it changes only together with the record.
     let may_come = leftover.shares_its_bytes() || local.has_copy_of(owner.uuid).await?;
     match named_by(app, owner).await? {
         Naming::Named(image) => {
@@ -87,8 +86,8 @@ async fn sweep_file(app: &App, unfinished: Unfinished, owner: &Owner) -> ApiResu
             }
             local.settle_leftover(leftover).await?;
         }
-        // A clone, or a change of the UUID, may still be on its way: the manifest that is to be archived with it waits as
-        // well. So does a rename whose image has the bytes under its old name; this one costs nothing.
+        // A clone or a rename may be under way; its manifest waits to be archived, too. A rename of an image that still has the
+        // bytes under its old name waits in the same way, and costs no space.
         Naming::NoImage if may_come => {}
         Naming::NoImage | Naming::Unnamed => local.discard(leftover).await?,
     }
@@ -100,7 +99,7 @@ async fn former_uuid(app: &App, uuid: Uuid) -> ApiResult<Option<Uuid>> {
     Ok(stored.and_then(|stored| stored.image.former_uuid()))
 }
 
-/// Gives objects in Manta that wait for it their final names.
+/// Gives their final names to objects in Manta that have names of their own.
 async fn finish_moves(app: &App, progress: &Progress) -> ApiResult<()> {
     if app.storage.manta().is_err() {
         return Ok(());
@@ -122,13 +121,13 @@ fn has_own_names(image: &View) -> bool {
         || image.icon().is_some_and(|icon| icon.object.is_some())
 }
 
-/// Deletes the files of the UUID that the image had before, unless another image has that UUID by now. The caller has the
-/// locks of both.
+/// Deletes the files under the UUID that the image had before, unless another image has that UUID now. The caller holds the
+/// locks of both UUIDs.
 async fn finish_rename(app: &App, image: &Image) -> ApiResult<()> {
     let Some(old) = image.former_uuid() else { return Ok(()) };
     let files: Vec<_> =
         locations(image).into_iter().map(|file| Location { uuid: old, object: None, ..file }).collect();
-    // Looked up before the record, as for any deletion.
+    // The files are looked up before the record, as in every deletion.
     let files = app.storage.condemn(old, &files).await;
     if app.db.get(old).await?.is_none() {
         let were_in_manta = files.is_in_manta();
@@ -140,18 +139,18 @@ async fn finish_rename(app: &App, image: &Image) -> ApiResult<()> {
     Ok(())
 }
 
-/// What an image's record says about a complete file.
+/// What the image's record says about a complete file.
 enum Naming {
-    /// It is the image's.
+    /// The record names the file.
     Named(Box<Image>),
-    /// It is not, and never will be.
+    /// The record does not name the file, and never will.
     Unnamed,
     /// There is no such image.
     NoImage,
 }
 
-/// Whether the image's record names the file. When it does not, it never will: the write that would have named it, an
-/// upload's or a move's, may still be on its way, for as long as the database likes, and is fenced off.
+/// Returns whether the image's record names the file. If it does not, the record is fenced: the write of an upload or a move
+/// that would name the file may reach the database at any later time, and now fails.
 async fn named_by(app: &App, owner: &Owner) -> ApiResult<Naming> {
     for _ in 0..ATTEMPTS {
         let Some(Stored { image, etag }) = app.db.get(owner.uuid).await? else { return Ok(Naming::NoImage) };
@@ -163,7 +162,7 @@ async fn named_by(app: &App, owner: &Owner) -> ApiResult<Naming> {
         }
         match app.db.replace(&image.fenced().map_err(ApiError::validation)?, &etag).await {
             Ok(()) => return Ok(Naming::Unnamed),
-            // Somebody was faster, perhaps that very write.
+            // Another write was faster, perhaps the one that names the file.
             Err(DbError::Conflict) => {}
             Err(error) => return Err(error.into()),
         }

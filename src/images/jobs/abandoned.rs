@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What the jobs of imports have begun, and nobody finishes.
+//! Deletes images that an import job has begun and nobody finishes.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::images::{ApiError, ApiResult, App, Code, Precondition, image_jobs};
 use crate::jobs::{Fate, Task};
 use crate::manifest::{Image, State, Uuid};
 
-/// The jobs that were to make an image: the one that it names, or those that the Workflow API finds.
+/// The jobs that were to make an image: the job that its record names, or the jobs that the Workflow API finds for it.
 pub(in crate::images) async fn jobs_of(app: &App, image: &Image, request_id: &str) -> ApiResult<Vec<Value>> {
     match image.job() {
         Some(job) => {
@@ -26,8 +26,8 @@ pub(in crate::images) async fn jobs_of(app: &App, image: &Image, request_id: &st
     }
 }
 
-/// Deletes the image if it is what an import has begun whose job is over. Whoever imports it again need not wait for the watch.
-/// Nothing happens to any other image, or when the Workflow API cannot tell.
+/// Deletes an image that an import has begun and whose job is over, so that a new import need not wait for the watch over
+/// placeholders. Other images stay, and so does this one if the Workflow API does not answer.
 pub(in crate::images) async fn make_way(app: &Arc<App>, uuid: Uuid, request_id: &str) -> ApiResult<()> {
     let Some(stored) = app.db.get(uuid).await? else { return Ok(()) };
     let Some(job) = stored.image.job().filter(|_| stored.image.state() == State::Unactivated) else {
@@ -45,7 +45,7 @@ pub(in crate::images) async fn make_way(app: &Arc<App>, uuid: Uuid, request_id: 
     Ok(())
 }
 
-/// Deletes an image that the job has begun. False for what is none any more.
+/// Deletes an image that `job` has begun. Returns false if it is no such image any more.
 pub(in crate::images) async fn delete_abandoned(app: &Arc<App>, uuid: Uuid, job: Uuid) -> ApiResult<bool> {
     let still = Precondition::new(move |image| {
         let is_begun = image.state() == State::Unactivated && image.job() == Some(job);
@@ -55,7 +55,7 @@ pub(in crate::images) async fn delete_abandoned(app: &Arc<App>, uuid: Uuid, job:
     match delete_if(app, uuid, still).await {
         Ok(()) => Ok(true),
         Err(error) if matches!(error.code(), Code::PreconditionFailed | Code::ResourceNotFound) => Ok(false),
-        // What needs it may become an image all the same; it is looked at again.
+        // An image that depends on this one may be completed all the same. The watch over placeholders tries again.
         Err(error) if error.code() == Code::ImageHasDependentImages => Ok(false),
         Err(error) => Err(error),
     }

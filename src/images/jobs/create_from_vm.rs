@@ -23,25 +23,25 @@ use crate::manifest::placeholder::{placeholder, requested_uuid};
 use crate::manifest::{FieldCode, FieldError, Image, Record, State, Uuid, times};
 use crate::telemetry::err;
 
-/// Members of a body that say what the image is: only the compute node knows.
+/// Members of a body that are ignored: only the compute node knows them.
 const NOT_LOOKED_AT: [&str; 3] = ["type", "os", "state"];
 
-/// What an image is to be made from.
+/// What CreateImageFromVm is asked for.
 #[derive(Debug, Clone)]
 pub struct VmImage {
-    /// The VM.
+    /// The VM to make the image from.
     pub vm: Uuid,
-    /// Whether the image is to hold only what differs from the image of the VM.
+    /// Whether the image holds only the difference from the image of the VM.
     pub incremental: bool,
-    /// How many origins it may have; at least 2.
+    /// How many origins the image may have; at least 2.
     pub max_origin_depth: Option<u64>,
-    /// The channel that the image is made in.
+    /// The channel of the new image.
     pub channel: Option<ChannelId>,
-    /// The manifest of the image, as far as the caller makes it.
+    /// The members of the manifest that the caller gives.
     pub manifest: Record,
 }
 
-/// 501 on a server that makes no images of VMs: without Manta it has to be allowed.
+/// Fails with 501 on a server that makes no images of VMs: without Manta, the configuration has to allow it.
 pub fn check_vm_images(app: &App) -> ApiResult<()> {
     if app.storage.manta().is_ok() || app.config.jobs.allow_local {
         return Ok(());
@@ -49,7 +49,7 @@ pub fn check_vm_images(app: &App) -> ApiResult<()> {
     Err(ApiError::new(Code::NotAvailable, "images of VMs cannot be made without manta"))
 }
 
-/// CreateImageFromVm: stores a placeholder, and starts the job that lets a compute node make the image.
+/// CreateImageFromVm: stores a placeholder, and starts the job that makes a compute node create the image.
 pub async fn create_from_vm(
     app: &Arc<App>,
     account: Option<Uuid>,
@@ -90,7 +90,7 @@ pub async fn create_from_vm(
     .await
 }
 
-/// The members of the body that count: the compute node knows the others, and takes what it is given.
+/// Drops the ignored members of the body. The compute node knows their values, but would take over wrong ones.
 fn asked(body: Record) -> Record {
     let mut asked = given(body);
     for name in NOT_LOOKED_AT {
@@ -99,7 +99,7 @@ fn asked(body: Record) -> Record {
     asked
 }
 
-/// The UUID that the body asks for, or a new one. An account could find out by it which images there are.
+/// The UUID that the body asks for, or a new one. An account may not ask for one: it could find out which images exist.
 fn new_uuid(body: &Record, account: Option<Uuid>) -> ApiResult<Uuid> {
     match requested_uuid(body).map_err(|problem| ApiError::validation(vec![problem]))? {
         Some(_) if account.is_some() => Err(ApiError::validation(vec![FieldError::not_allowed("uuid")])),
@@ -114,7 +114,7 @@ async fn find_vm(app: &App, account: Option<Uuid>, vm: Uuid, request_id: &str) -
     })
 }
 
-/// The server must run what images of VMs need.
+/// Checks that the VM's server can make images of VMs.
 async fn check_server(app: &App, image: &VmImage, vm: &Vm, request_id: &str) -> ApiResult<()> {
     let Some(server) = vm.server else { return Err(no_vm(image.vm, "is on no server")) };
     let server = app.machines.server(server, request_id).await.map_err(|error| match error {
@@ -132,7 +132,7 @@ async fn check_server(app: &App, image: &VmImage, vm: &Vm, request_id: &str) -> 
     Err(ApiError::new(Code::InsufficientServerVersion, message))
 }
 
-/// The image that the VM was made from.
+/// Returns the image that the VM was made from.
 async fn base_image(app: &App, vm_uuid: Uuid, vm: &Vm) -> ApiResult<Image> {
     let Some(base) = vm.image else {
         let message = format!("the image that VM {vm_uuid} was made from is not known");
@@ -150,7 +150,7 @@ fn unavailable(service: &str, error: JobsError) -> ApiError {
     ApiError::new(Code::ServiceUnavailableError, format!("{service} is not available")).because(error)
 }
 
-/// The manifest with what the server decides, for the compute node.
+/// The manifest for the compute node, completed by the values that the server decides.
 fn completed(mut manifest: Record, uuid: Uuid, owner: Uuid, channel: Option<&str>, vm: &Vm) -> Record {
     manifest.insert("uuid".to_owned(), json!(uuid));
     manifest.insert("owner".to_owned(), json!(owner));
@@ -159,7 +159,7 @@ fn completed(mut manifest: Record, uuid: Uuid, owner: Uuid, channel: Option<&str
         manifest.insert("channels".to_owned(), json!([channel]));
     }
     if let Some(kernel) = &vm.kernel_version {
-        // What is no object is left to be refused.
+        // Tags that are no object are left for validation to reject.
         if let Value::Object(tags) = manifest.entry("tags").or_insert_with(|| json!({})) {
             tags.insert("kernel_version".to_owned(), json!(kernel));
         }
@@ -189,7 +189,8 @@ fn job(uuid: Uuid, owner: Uuid, image: &VmImage, manifest: Record, script: &str,
     }
 }
 
-/// No placeholder stays that says an image is being made when no job makes it.
+/// Starts the job. If that fails, the placeholder is deleted or marked as failed: none may say that an image is being made when
+/// no job makes it.
 async fn start(app: &App, uuid: Uuid, job: &NewJob, request_id: &str) -> ApiResult<StartedJob> {
     let error = match app.start_job(uuid, job, request_id).await {
         Ok(job) => return Ok(job),
@@ -211,12 +212,12 @@ async fn start(app: &App, uuid: Uuid, job: &NewJob, request_id: &str) -> ApiResu
     Err(jobs_failed(error))
 }
 
-/// When a placeholder of now expires.
+/// When a placeholder that is made now expires.
 fn expiry(app: &App) -> String {
     times::iso_millis(OffsetDateTime::now_utc() + app.config.jobs.placeholder_lifespan)
 }
 
-/// Lets a placeholder say why there is no image, or what `job` has made of it. False for what is none any more.
+/// Marks a placeholder, or an image that `job` has begun, as failed, with the reason. Returns false if it is neither any more.
 pub(in crate::images) async fn mark_failed(
     app: &App,
     uuid: Uuid,

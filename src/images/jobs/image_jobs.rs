@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What jobs have to do with images: those that were started, and those that are there.
+//! Starts and lists the jobs of images.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -14,14 +14,13 @@ use crate::manifest::{FieldCode, Uuid};
 /// A job that was started.
 #[derive(Debug, Serialize)]
 pub struct StartedJob {
-    /// The image that it is about.
+    /// The image that the job makes.
     pub image_uuid: Uuid,
-    /// Its UUID in the Workflow API.
+    /// The job's UUID in the Workflow API.
     pub job_uuid: Uuid,
 }
 
-/// GetImageJobs: the jobs about an image, as the Workflow API tells them; of one `task`, and in one `execution`, if these are
-/// given.
+/// GetImageJobs: the jobs of an image, as the Workflow API returns them; only those of `task` and in `execution`, where given.
 pub async fn image_jobs(
     app: &App,
     image: Uuid,
@@ -31,7 +30,7 @@ pub async fn image_jobs(
 ) -> ApiResult<Vec<Value>> {
     app.jobs.check().map_err(jobs_failed)?;
     for (name, value) in [("task", task), ("execution", execution)] {
-        // The Workflow API makes a filter of them without a look.
+        // The Workflow API puts the values into a search filter without escaping them.
         let is_plain = |value: &str| {
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
             value.len() <= 100 && value.bytes().all(plain)
@@ -44,12 +43,12 @@ pub async fn image_jobs(
 }
 
 impl App {
-    /// 503 unless jobs can be started.
+    /// Fails with 503 unless jobs can be started.
     pub(in crate::images) fn check_jobs(&self) -> ApiResult<()> {
         self.jobs.check().map_err(jobs_failed)
     }
 
-    /// Starts a job about an image.
+    /// Starts a job for an image.
     pub(in crate::images) async fn start_job(
         &self,
         image: Uuid,
@@ -63,7 +62,7 @@ impl App {
     }
 }
 
-/// What the Workflow API says is relayed; the rest is that it is away.
+/// Relays an error that the Workflow API reports. Every other failure becomes a 503.
 pub(in crate::images) fn jobs_failed(error: JobsError) -> ApiError {
     let unavailable = |message: &str| ApiError::new(Code::ServiceUnavailableError, message);
     match &error {

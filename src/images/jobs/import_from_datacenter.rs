@@ -14,8 +14,8 @@ use crate::import::{FetchError, Imgapi, Source};
 use crate::manifest::import::requested_owner;
 use crate::manifest::{FieldError, Record, Uuid};
 
-/// ImportImageFromDatacenter: starts a job that copies an image of an account from another datacenter, with the origins of
-/// that account.
+/// ImportImageFromDatacenter: starts a job that copies an account's image from another datacenter, with the origins that belong
+/// to the account.
 pub async fn import_from_datacenter(
     app: &Arc<App>,
     uuid: Uuid,
@@ -25,7 +25,7 @@ pub async fn import_from_datacenter(
 ) -> ApiResult<StartedJob> {
     let source: Source = datacenter.url.parse().map_err(|error| unusable(&format!("{error}")))?;
     let imgapi = app.fetcher.imgapi(&source, request_id).on_behalf_of(account);
-    // Before anything is looked for here: nobody is told of images that are not theirs.
+    // This comes before any look at local images: an account must not learn about images of others.
     let manifest = imgapi.get_image(uuid).await.map_err(relayed)?;
     if !is_active(&manifest) {
         let problem = FieldError::invalid("state").because("the image is not active");
@@ -43,7 +43,7 @@ pub async fn import_from_datacenter(
     start_import(app, uuid, &source, wish, request_id).await
 }
 
-/// Images of others are not copied between datacenters: the first origin that is one, counted from the image, has to be here.
+/// Checks the origins of other owners, which are not copied between datacenters: the nearest one has to be here already.
 async fn check_origins(
     app: &App,
     imgapi: &Imgapi<'_>,
@@ -77,7 +77,7 @@ fn is_of(manifest: &Record, account: Uuid) -> bool {
     requested_owner(manifest) == Ok(account)
 }
 
-/// What the other IMGAPI says is meant for the account.
+/// Passes on errors of the other IMGAPI, which are meant for the account.
 fn relayed(error: FetchError) -> ApiError {
     match &error {
         FetchError::Remote { status, code, message, .. } => {

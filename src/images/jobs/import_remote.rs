@@ -16,7 +16,7 @@ use crate::jobs::{NewJob, Task};
 use crate::manifest::create::requested_origin;
 use crate::manifest::{Record, State, Uuid};
 
-/// AdminImportRemoteImage: starts a job that fetches an image, and the origins that are missing here, from another IMGAPI.
+/// AdminImportRemoteImage: starts a job that imports an image, and the origins that are missing here, from another IMGAPI.
 pub async fn import_remote(
     app: &Arc<App>,
     uuid: Uuid,
@@ -32,16 +32,16 @@ pub async fn import_remote(
     start_import(app, uuid, &source, wish, request_id).await
 }
 
-/// For whom an image is imported.
+/// On whose behalf an image is imported.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::images) struct Wish {
-    /// The account that asks for it; `None` for an operator.
+    /// The account that asks for the import; `None` for an operator.
     pub(in crate::images) account: Option<Uuid>,
-    /// Takes the owner without asking the directory of accounts.
+    /// Accepts the owner without asking the directory of accounts.
     pub(in crate::images) skip_owner_check: bool,
 }
 
-/// The same for an image of which it is known that it is not here.
+/// Starts the import of an image that is known to be missing here.
 pub(in crate::images) async fn start_import(
     app: &Arc<App>,
     uuid: Uuid,
@@ -74,8 +74,8 @@ pub(in crate::images) async fn start_import(
     app.start_job(uuid, &job, request_id).await.map_err(jobs_failed)
 }
 
-/// The origins of an image that are missing here, the base first. Upwards from the first one that is here none is: it could not
-/// have been imported.
+/// The origins of an image that are missing here, the base first. The search ends at the first origin that is here: it could
+/// not have been imported without its own origins.
 async fn missing_origins(
     app: &Arc<App>,
     imgapi: &Imgapi<'_>,
@@ -114,13 +114,13 @@ async fn missing_origins(
     Ok(missing)
 }
 
-/// 404 for an origin of somebody else that is not here, or not for the account.
+/// 404 for another owner's origin that is not here, or that the account may not see.
 pub(in crate::images) fn not_here(origin: Uuid) -> ApiError {
     let message = format!("origin image {origin} is of another owner and does not exist in this datacenter");
     ApiError::new(Code::ResourceNotFound, message)
 }
 
-/// Whether a manifest of another server is of an active image.
+/// Returns whether a manifest of another server describes an active image.
 pub(in crate::images) fn is_active(manifest: &Record) -> bool {
     manifest.get("state").is_some_and(|state| state == State::Active.as_str())
 }
@@ -130,7 +130,7 @@ pub(in crate::images) fn origin_of(manifest: &Record) -> ApiResult<Option<Uuid>>
     requested_origin(manifest).map_err(|error| unusable(&error.to_string()))
 }
 
-/// For what cannot be imported, because of what the source says.
+/// The error for an image that cannot be imported because of what the source says.
 pub(in crate::images) fn unusable(reason: &str) -> ApiError {
     ApiError::new(Code::RemoteSourceError, format!("cannot import from the source: {reason}"))
 }

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What the Workflow API carries out, and the placeholders that wait for it.
+//! Images that jobs of the Workflow API make, and the placeholders that wait for them.
 
 pub(super) mod abandoned;
 pub(super) mod create_from_vm;

@@ -18,55 +18,53 @@ use crate::jobs::{Fate, Task};
 use crate::manifest::{State, Uuid};
 use crate::workers::{Failure, Next, Progress, Worker};
 
-/// Between looks.
+/// Time between two looks.
 const INTERVAL: Duration = Duration::from_secs(30);
 
-/// How long an image may be without a job that goes on: longer than it takes to start one.
+/// How long an image may be without a running job: longer than it takes to start one.
 const GRACE: Duration = Duration::from_secs(150);
 
-/// How long a job of which nothing is known but that it was cancelled may go on: the time of the longest workflow, and that
-/// of its chain for errors.
+/// How long a job may go on of which only is known that it was cancelled: the longest workflow and its `onerror` chain.
 const LONGEST: Duration = Duration::from_secs(2 * 7250);
 
-/// Most images that are looked at in one round.
+/// Most images that are examined in one look.
 const MOST: usize = 200;
 
-/// Looks after images that a job was to make, and that no job makes any more: a job can end, or be lost, without a word to its
-/// image. A placeholder is marked as failed, and so is the image that a compute node has begun to publish; what an import has
-/// begun is deleted.
+/// Watches the images that a job was to make. A job can end or be lost without a word to its image. Then a placeholder is
+/// marked as failed, and so is an image that a compute node has begun to publish. An image that an import has begun is deleted.
 #[derive(Debug)]
 pub struct Placeholders {
     current: CurrentApp,
-    /// That of the unit of work at hand.
+    /// The app that the current unit of work uses.
     app: Arc<App>,
-    /// Those without a job.
+    /// The images that seem to have no running job.
     abandoned: HashMap<Uuid, Seen>,
     grace: Duration,
 }
 
-/// An image for which nobody seems to work.
+/// An image that seems to have no running job.
 #[derive(Debug)]
 struct Seen {
-    /// Since when.
+    /// When it was first seen so.
     since: Instant,
-    /// The version of its record. Another one says that somebody does work: be it an upload that another server receives.
+    /// The version of its record. A later one shows that somebody works on it, such as another server that receives its file.
     etag: String,
 }
 
 impl Placeholders {
-    /// What operators call it.
+    /// The worker's name, as operators see it.
     pub const NAME: &'static str = "placeholders";
 
-    /// A watch over the images of the app that jobs make.
+    /// A watch over the images that jobs make.
     pub fn new(current: CurrentApp) -> Placeholders {
         Placeholders { app: current.get(), current, abandoned: HashMap::new(), grace: GRACE }
     }
 
-    /// How many were settled.
+    /// Looks at all unfinished images, and returns how many were settled.
     async fn look(&mut self) -> ApiResult<u64> {
         let unfinished = self.app.db.filtered(is_unfinished).await?;
         self.abandoned.retain(|uuid, _| unfinished.iter().any(|image| image.uuid() == *uuid));
-        // Without the Workflow API nobody can tell.
+        // Only the Workflow API knows whether jobs go on.
         if unfinished.is_empty() || self.app.check_jobs().is_err() {
             return Ok(0);
         }
@@ -77,10 +75,10 @@ impl Placeholders {
         Ok(settled)
     }
 
-    /// Whether it was settled.
+    /// Looks at one image, and returns whether it was settled.
     async fn judge(&mut self, uuid: Uuid) -> ApiResult<bool> {
         if self.app.uploads.any(uuid) {
-            // Somebody is at it, be it an operator.
+            // Its file is being uploaded, perhaps by an operator.
             self.abandoned.remove(&uuid);
             return Ok(false);
         }
@@ -114,7 +112,7 @@ impl Placeholders {
     }
 }
 
-/// Whether it is to make an image of a VM.
+/// Returns whether the job makes an image of a VM.
 fn is_of_vm(job: &Value) -> bool {
     job.get("task").is_some_and(|task| task == Task::CreateFromVm.as_str())
 }
@@ -162,7 +160,7 @@ mod tests {
         let image = cloud.create().await.unwrap().image_uuid;
         let state = async || cloud.app.db.get(image).await.unwrap().unwrap().image.state();
         let mut watch = watch_without_grace(&cloud);
-        // One without an execution is no running job; every other one is asked for.
+        // A job without an execution does not run. Every other execution is tried.
         for execution in ["queued", "running", "waiting"] {
             cloud.jobs_are(execution);
             assert_eq!((watch.look().await.unwrap(), state().await), (0, State::Creating), "{execution}");
@@ -173,7 +171,7 @@ mod tests {
         assert_eq!((watch.look().await.unwrap(), state().await), (1, State::Failed));
         let record = cloud.app.db.get(image).await.unwrap().unwrap().image;
         assert!(record.record()["error"]["message"].as_str().unwrap().contains("canceled"));
-        // Others are nobody's business.
+        // Images that no job makes are left alone.
         assert_eq!(watch.look().await.unwrap(), 0);
         let base = cloud.app.db.get(BASE.parse().unwrap()).await.unwrap().unwrap().image;
         assert_eq!(base.state(), State::Active);
@@ -187,7 +185,7 @@ mod tests {
         let mut watch = watch_without_grace(&cloud);
         let begun = json!([{"started_at": crate::images::now(), "result": "OK", "error": ""}]);
         cloud.jobs_are("canceled");
-        // A runner works for it; or it has died, and the compute node works on.
+        // A runner works on the job; or the runner has died, and the compute node goes on.
         for changes in
             [json!({"runner_id": "r", "chain_results": []}), json!({"runner_id": "", "chain_results": begun})]
         {
@@ -221,7 +219,7 @@ mod tests {
             import(&cloud.app, uuid, manifest(uuid), options).await.unwrap()
         };
         let [fetched, by_hand] = [(); 2].map(|()| Uuid::new_v4());
-        // Of the compute node, of an import and of an operator.
+        // Images of the compute node, of an import and of an operator.
         assert_eq!(import(job.image_uuid, None).await.job(), Some(job.job_uuid));
         let other = cloud.has_job("import-remote-image").await;
         import(fetched, Some(other)).await;
@@ -267,7 +265,7 @@ mod tests {
         };
         long_ago(&mut watch);
         let before = etag().await;
-        // This is all that another process shows of an upload.
+        // Another process sees only these signs of an upload.
         let pending = std::future::pending::<ApiResult<()>>();
         let upload = with_signs_of_life(&cloud.app, image, pending);
         let seen = async {
@@ -280,10 +278,10 @@ mod tests {
             () = seen => {}
         }
         assert_eq!(watch.look().await.unwrap(), 0);
-        // No more signs.
+        // The signs have stopped.
         long_ago(&mut watch);
         assert_eq!(watch.look().await.unwrap(), 1);
-        // Of other images nothing is written.
+        // The records of other images are not written.
         let base = BASE.parse().unwrap();
         let before = cloud.app.db.get(base).await.unwrap().unwrap().etag;
         let part = async {

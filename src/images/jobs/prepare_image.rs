@@ -2,15 +2,15 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The script that prepares a VM for its image: it runs in the VM before the image is made.
+//! Chooses the script that prepares a VM for its image. It runs in the VM before the image is made.
 
 use crate::images::{ApiError, ApiResult, Code};
 use crate::manifest::{Image, Os};
 
-/// Images of Windows that are older cannot be prepared under `kvm`.
+/// Older images of Windows cannot be prepared under `kvm`.
 const FIRST_WINDOWS: &str = "2018-10-15";
 
-/// The script for VMs that were made from this image.
+/// Returns the script for VMs that were made from this image.
 pub(in crate::images) fn prepare_image_script(base: &Image) -> ApiResult<&'static str> {
     let script = match base.os() {
         Some(Os::Smartos) => include_str!("../../../tools/prepare-image/smartos-prepare-image"),
@@ -34,7 +34,7 @@ fn is_kvm(image: &Image) -> bool {
     brand.is_some_and(|brand| brand == "kvm")
 }
 
-/// ISO 8601, whose texts are in the order of time.
+/// ISO 8601, so that the order of texts is the order of times.
 fn published(image: &Image) -> &str {
     image.published_at().unwrap_or_default()
 }

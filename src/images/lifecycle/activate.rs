@@ -15,7 +15,7 @@ use crate::images::record::lookup::{Reading, owned_if};
 use crate::images::{Access, ApiError, ApiResult, App, Code, Precondition, now, to_the_end};
 use crate::manifest::{Image, View};
 
-/// Makes an image usable; from then on its files are immutable.
+/// ActivateImage: makes an image usable. From then on its files are immutable.
 pub async fn activate(app: &Arc<App>, access: Access, precondition: Precondition) -> ApiResult<Image> {
     let app = Arc::clone(app);
     to_the_end(async move {
@@ -27,7 +27,7 @@ pub async fn activate(app: &Arc<App>, access: Access, precondition: Precondition
         for _ in 0..ATTEMPTS {
             let (Stored { image, .. }, _) = owned_if(&app, access, reading, may_be_activated).await?;
             check_files(&app, access, &image).await?;
-            // The files that were checked are those that are activated.
+            // The activated files must be the files that were checked.
             let has_others = AtomicBool::new(false);
             let with_these_files = |now: &Image| {
                 has_others.store(now.files() != image.files(), Ordering::Relaxed);
@@ -43,12 +43,12 @@ pub async fn activate(app: &Arc<App>, access: Access, precondition: Precondition
     .await
 }
 
-/// Refuses an image whose file is missing or damaged here: it could never be installed, nor get another file.
+/// Rejects an image whose file is missing or damaged: it could never be installed, and never get another file.
 async fn check_files(app: &App, access: Access, image: &Image) -> ApiResult<()> {
     let view = View::new(image)?;
     for index in 0..image.files().len() {
         let check = |named: Named<_>| async move { Ok(app.storage.check(&named.location).await?) };
-        // If another one is named by now, the write finds out.
+        // If the record names another file meanwhile, the write below fails.
         read_file(app, access, &view, index, false, check).await?;
     }
     Ok(())

@@ -17,8 +17,8 @@ use crate::manifest::{FieldCode, FieldError, Image, ImageFile, ImageType, Uuid};
 use crate::storage::{Location, Target, Upload};
 use crate::telemetry::err;
 
-/// CloneImage: makes the account of the call its own copy of an image that is shared with it, and of the origins that
-/// are somebody's.
+/// CloneImage: copies an image that is shared with the calling account, and its origins down to one of the operators or of
+/// nobody. The copies belong to the account.
 pub async fn clone_image(app: &Arc<App>, access: Access) -> ApiResult<Image> {
     let Some(account) = access.account else {
         return Err(ApiError::invalid_parameter(
@@ -62,17 +62,17 @@ fn check(image: &Image, account: Uuid) -> ApiResult<()> {
     Ok(())
 }
 
-/// The images to be copied, the one asked for first, and the origin that the last of them shares with others.
+/// The images to copy, the requested one first, and the shared origin of the last of them.
 struct Chain {
     images: Vec<Image>,
     shared: Option<Uuid>,
 }
 
 impl Chain {
-    /// Follows the origins up to one that belongs to the operators or to nobody.
+    /// Follows the origins to the first that belongs to the operators or to nobody.
     ///
-    /// Whoever shares an image shares its own images that it is made of, too; any other one must be visible to the
-    /// account itself. One that is not is not there.
+    /// An owner who shares an image also shares the owner's other images that it is made of. Every other origin must be visible
+    /// to the account itself, or it counts as missing.
     async fn of(app: &App, image: Image, account: Uuid) -> ApiResult<Chain> {
         let shared_owners = [Some(Uuid::NIL), app.config.admin_uuid];
         let sharer = image.owner();
@@ -101,7 +101,7 @@ impl Chain {
         Ok(Chain { images, shared: next })
     }
 
-    /// Copies the images from the base upwards. What was perhaps made is in `clones`, whatever comes of it.
+    /// Copies the images, the base first. Every copy that was perhaps made is put into `clones`, even if this fails.
     async fn copy(self, app: &App, account: Uuid, clones: &mut Vec<Uuid>) -> ApiResult<Image> {
         let mut origin = self.shared;
         for (index, source) in self.images.iter().enumerate().rev() {
@@ -124,7 +124,7 @@ impl Chain {
     }
 }
 
-/// The one file of an image that can be cloned.
+/// Returns the one file of an image, if the image can be cloned.
 fn only_file(image: &Image) -> ApiResult<&ImageFile> {
     let uuid = image.uuid();
     match image.files() {
@@ -137,7 +137,7 @@ fn only_file(image: &Image) -> ApiResult<&ImageFile> {
     }
 }
 
-/// The file first, then the record that names it, as for an upload. It stays in its storage.
+/// Copies the file first, then writes the record that names it, as an upload does. The copy stays in the file's storage.
 async fn copy_one(app: &App, source: &Image, clone: &Image) -> ApiResult<()> {
     let (from, upload) = copy_file(app, source, clone.uuid()).await?;
     let clone = &stored_in(clone, from.asset, from.stor, upload.object().as_ref())?;
@@ -164,7 +164,7 @@ async fn copy_one(app: &App, source: &Image, clone: &Image) -> ApiResult<()> {
     }
 }
 
-/// A copy of the file of `source`, which may be moved meanwhile, but not become another one.
+/// Copies the file of `source`. It may be moved meanwhile, but must not be replaced.
 async fn copy_file(app: &App, source: &Image, clone: Uuid) -> ApiResult<(Location, Upload)> {
     let (uuid, sha1) = (source.uuid(), &only_file(source)?.sha1);
     let find = |image: &Image| match only_file(image)? {
@@ -173,7 +173,7 @@ async fn copy_file(app: &App, source: &Image, clone: Uuid) -> ApiResult<(Locatio
         }
         _ => Err(ApiError::image_not_found(uuid)),
     };
-    // The caller may see it, or an image that was made from it.
+    // The caller may see this image, or one that was made from it.
     let access = Access { uuid, account: None, channel: None };
     read_named(app, access, find(source)?, find, false, |Named { entry, location: from }| async move {
         let target = Target { uuid: clone, asset: from.asset, stor: from.stor, replaces: false };
@@ -184,8 +184,7 @@ async fn copy_file(app: &App, source: &Image, clone: Uuid) -> ApiResult<(Locatio
     .await
 }
 
-/// Deletes what was made, the top first, because each is the origin of the next. Nothing can be done about a failure,
-/// except to tell.
+/// Deletes the copies, the top one first, because each is the origin of the next. A failure can only be logged.
 async fn clean_up(app: &App, clones: Vec<Uuid>) {
     for uuid in clones.into_iter().rev() {
         let access = Access { uuid, account: None, channel: None };

@@ -17,17 +17,17 @@ use crate::manifest::{Image, Uuid};
 use crate::storage::{Condemned, Version};
 use crate::telemetry::err;
 
-/// How many dependents an error message names at most; of more, the first few.
+/// Most dependents that an error message names. If there are more, it names only the first few.
 const NAMED: usize = 9;
 const NAMED_OF_MANY: usize = 5;
 
-/// DeleteImage: the record first, then the files. An image in several channels is only taken out of that of the caller,
-/// unless `force_all_channels`.
+/// DeleteImage: deletes the record first, then the files. An image in several channels is only removed from the caller's
+/// channel, unless `force_all_channels`.
 pub async fn delete(app: &Arc<App>, access: Access, force_all_channels: bool) -> ApiResult<()> {
     delete_with(app, access, force_all_channels, Precondition::default()).await
 }
 
-/// The same, out of all channels, for an image whose version that goes meets a condition.
+/// Deletes an image from all channels, if the deleted version meets the precondition.
 pub(in crate::images) async fn delete_if(
     app: &Arc<App>,
     uuid: Uuid,
@@ -48,7 +48,7 @@ async fn delete_with(
     to_the_end(deletion).await
 }
 
-/// The same for a caller that sees it to its end itself.
+/// Deletes an image, for a caller that is not cancelled before this is done.
 pub(in crate::images) async fn delete_record_and_files(
     app: &App,
     access: Access,
@@ -74,7 +74,7 @@ pub(in crate::images) async fn delete_record_and_files(
     Err(DbError::Conflict.into())
 }
 
-/// False when somebody else changed the record meanwhile; so below.
+/// Deletes the record. Returns false if another process changed it meanwhile.
 async fn delete_record(app: &App, stored: &Stored, account: Option<Uuid>) -> ApiResult<bool> {
     let Stored { image, etag } = stored;
     if app.db.known_dependents(stored).await?.is_none_or(|dependents| !dependents.is_empty()) {
@@ -109,7 +109,7 @@ async fn remove_from_channel(
     }
 }
 
-/// The same as [`refuse_dependents`] for the images of one channel, which must have their origins there.
+/// Rejects an image on which images of the same channel depend: they need their origins in their channel.
 async fn refuse_dependents_in(
     app: &App,
     uuid: Uuid,
@@ -126,8 +126,8 @@ async fn refuse_dependents_in(
     refuse(app, uuid, &there, account).await
 }
 
-/// 422 `ImageHasDependentImages` for an image that other images need. To be called with the version of the image known
-/// that is to go: see [`crate::images::record::origin`].
+/// Fails with 422 `ImageHasDependentImages` if other images depend on this one. The caller must already have read the version
+/// of the image that it deletes: see [`crate::images::record::origin`].
 pub(in crate::images) async fn refuse_dependents(
     app: &App,
     uuid: Uuid,
@@ -143,7 +143,7 @@ async fn refuse(app: &App, uuid: Uuid, dependents: &[Uuid], account: Option<Uuid
     let first = if dependents.len() > NAMED { NAMED_OF_MANY } else { NAMED };
     let mut names = Vec::new();
     for dependent in dependents.iter().take(first) {
-        // An account is told of those that it sees.
+        // An account learns only about dependents that it may see.
         let is_told = match account {
             None => true,
             Some(account) => {
@@ -160,7 +160,7 @@ async fn refuse(app: &App, uuid: Uuid, dependents: &[Uuid], account: Option<Uuid
     Err(ApiError::new(Code::ImageHasDependentImages, message))
 }
 
-/// The image is gone for everybody by now: a file that stays behind is ours to report, not the client's to repeat.
+/// The image is already deleted for every client. A file that stays behind is logged here; the client need not retry.
 pub(in crate::images) async fn delete_files(app: &App, uuid: Uuid, files: Condemned) {
     let were_in_manta = files.is_in_manta();
     if let Err(error) = app.storage.delete(files).await {

@@ -14,7 +14,7 @@ use crate::workers::{Failure, Next, Progress, Worker};
 
 const INTERVAL: Duration = Duration::from_secs(30 * 60);
 
-/// Deletes at the start, and every half an hour from then on, the placeholders whose time is over.
+/// Deletes expired placeholders, at the start and then every half hour.
 #[derive(Debug)]
 pub struct Expiry(CurrentApp);
 
@@ -45,9 +45,9 @@ impl Worker for Expiry {
                     tracing::info!(uuid = %view.uuid(), "deleted a placeholder whose time was over");
                     progress.done(1);
                 }
-                // It became an image meanwhile, or is gone.
+                // The placeholder became an image meanwhile, or was deleted.
                 Err(error) if matches!(error.code(), Code::PreconditionFailed | Code::ResourceNotFound) => {}
-                // Somebody has to decide what becomes of the images that need it.
+                // An operator has to decide about the images that depend on it.
                 Err(error) if error.code() == Code::ImageHasDependentImages => {
                     tracing::warn!(uuid = %view.uuid(), err.json = %err(&error), "a placeholder whose time is over stays");
                 }
@@ -62,7 +62,7 @@ fn is_placeholder(view: &View) -> bool {
     view.state().is_placeholder()
 }
 
-/// One that does not say when it expires stays.
+/// Returns whether the placeholder has expired. Without `expires_at` it never expires.
 fn is_expired(image: &Image, now: OffsetDateTime) -> bool {
     let expires = image.expires_at().and_then(times::parse_js_date);
     image.state().is_placeholder() && expires.is_some_and(|expires| expires <= now)

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Operations that change a record and its files together.
+//! Operations that change a record together with its files.
 
 pub(super) mod activate;
 pub(super) mod clone;

@@ -13,11 +13,11 @@ use crate::images::{Access, ApiError, ApiResult, App, Code, Precondition, owned}
 use crate::manifest::{FieldError, Image, Stor, Uuid};
 use crate::storage::{Asset, Location, Staged, StorageError, Target, Upload, Version};
 
-/// Gives an image that is not activated another UUID, with everything else that `update` changes.
+/// Gives an unactivated image another UUID, together with the other changes of an update.
 ///
-/// Its files get a second name for the new UUID, then one write replaces the record, then the first names go. The
-/// record says what it was called before, so that after a crash the sweep can do the rest. In Manta the second name is a
-/// copy, which may take long: it is made before anything is locked.
+/// Its files get a second name for the new UUID, then one write replaces the record, then the first names are removed. The
+/// record keeps the old UUID, so that after a crash the sweep can finish. In Manta the second name is a copy, which may take
+/// long: it is made before anything is locked.
 pub(in crate::images) async fn rename(
     app: &App,
     access: Access,
@@ -59,15 +59,15 @@ struct Request<'a, F> {
     update: F,
 }
 
-/// What can be done.
+/// The checked request.
 struct Checked {
-    /// The image as it is.
+    /// The image before the change.
     image: Image,
-    /// Its version.
+    /// The version of its record.
     etag: String,
-    /// What becomes of it.
+    /// The image after the change.
     renamed: Image,
-    /// The origin that it gets, and those above.
+    /// The new origin of the image, and all origins above it.
     origins: Vec<Stored>,
 }
 
@@ -75,7 +75,7 @@ struct Checked {
 type Linked = (Asset, Staged);
 
 impl<F: Fn(&Image) -> ApiResult<Image>> Request<'_, F> {
-    /// Finds out what is to be done, or why it cannot be.
+    /// Checks the request, and finds out what it changes.
     async fn checked(&self) -> ApiResult<Checked> {
         let (app, access) = (self.app, self.access);
         let Stored { image, etag } = owned(app, access).await?;
@@ -90,8 +90,8 @@ impl<F: Fn(&Image) -> ApiResult<Image>> Request<'_, F> {
         }
     }
 
-    /// What has to be done while nobody else of this process does something with one of the images; `None` if it has to
-    /// begin again, because somebody of another process did.
+    /// Carries out the request under the locks that keep other requests of this process away from both UUIDs. Returns `None` if
+    /// it has to start over, because another process has changed something.
     async fn carry_out(&self, copies: Vec<Copied>) -> ApiResult<Option<(Image, Vec<Asset>)>> {
         let (app, old) = (self.app, self.access.uuid);
         let both = [old, self.new];
@@ -119,8 +119,8 @@ impl<F: Fn(&Image) -> ApiResult<Image>> Request<'_, F> {
         Ok(Some((renamed, assets)))
     }
 
-    /// Puts the new record in the place of the old one, and deletes the first names. What nobody knows the outcome of keeps
-    /// both.
+    /// Replaces the old record by the new one, and deletes the first names. If the outcome of the write is unknown, both names
+    /// stay.
     async fn write(
         &self,
         Checked { image, etag, origins, .. }: &Checked,
@@ -180,8 +180,8 @@ async fn copies(app: &App, image: &Image, new: Uuid) -> ApiResult<Vec<Copied>> {
     Ok(copies)
 }
 
-/// Makes the files of `image` those of `renamed`, too, and lets its record say where they are. `None` if a file is not the
-/// one that was copied.
+/// Gives the files of `image` second names as files of `renamed`, and returns its record with their locations. Returns `None`
+/// if a file is not the one that was copied.
 async fn link_files(
     app: &App,
     Checked { image, renamed, .. }: &Checked,

@@ -13,9 +13,9 @@ use crate::images::{Access, ApiError, ApiResult, App, Code, Precondition, checke
 use crate::manifest::update::{asked, update as updated_by};
 use crate::manifest::{Image, Record};
 
-/// UpdateImage: changes the members that `body` has; null removes one.
+/// UpdateImage: changes the members that `body` has; null removes a member.
 ///
-/// `is_operator` is whether members that only operators may change can be in it.
+/// `is_operator` says whether the body may have members that only operators may change.
 pub async fn update(
     app: &Arc<App>,
     access: Access,

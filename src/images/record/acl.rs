@@ -9,16 +9,16 @@ use super::change::change;
 use crate::images::{Access, ApiError, ApiResult, App, to_the_end};
 use crate::manifest::{FieldError, Image, Uuid};
 
-/// What to do with accounts and an ACL.
+/// How to change an ACL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AclAction {
-    /// Put in, at the end, those that are not in it.
+    /// Append the accounts that are not in it.
     Add,
-    /// Take out those that are in it.
+    /// Remove the accounts that are in it.
     Remove,
 }
 
-/// AddImageAcl and RemoveImageAcl: changes which accounts may use a private image. They need not exist.
+/// AddImageAcl and RemoveImageAcl: change which accounts may use a private image. The accounts need not exist.
 pub async fn update_acl(
     app: &Arc<App>,
     access: Access,
@@ -38,8 +38,8 @@ pub async fn update_acl(
     .await
 }
 
-/// 422 for a new image with more accounts in its ACL than the configuration allows, and for a change that makes it longer
-/// than that. One that is too long already, in a record from elsewhere, can only become shorter.
+/// Fails with 422 if a new image has more accounts in its ACL than the configuration allows, or if a change makes the ACL
+/// longer than that. An ACL that is already too long, from a record made elsewhere, can only become shorter.
 pub(in crate::images) fn refuse_long_acl(app: &App, before: Option<&Image>, image: &Image) -> ApiResult<()> {
     let (accounts, most) = (image.acl().len(), app.config.max_acl_accounts);
     if accounts <= most.max(before.map_or(0, |before| before.acl().len())) {

@@ -12,8 +12,8 @@ use crate::images::{Access, ApiError, ApiResult, App, Precondition};
 use crate::manifest::{Image, Uuid};
 use crate::storage::{Condemned, Version};
 
-/// The one way to change a record: take it as it is known, with the caller's rights, change it, write it if that is still
-/// the version that is there; otherwise begin again with fresh data. So no write loses another one.
+/// Changes a record. This is the one way to do so: read the record, check the caller's rights, compute the change, and write it
+/// if the record still has the same version; otherwise start over with the current record. So no write undoes another.
 pub(in crate::images) async fn change(
     app: &App,
     access: Access,
@@ -22,7 +22,7 @@ pub(in crate::images) async fn change(
     change_if(app, access, &Precondition::default(), change).await
 }
 
-/// The same for a change of a version that meets a condition. It holds for the very version that is replaced.
+/// Changes a record if it meets a precondition, which is checked on the version that is replaced.
 pub(in crate::images) async fn change_if(
     app: &App,
     access: Access,
@@ -34,13 +34,13 @@ pub(in crate::images) async fn change_if(
 
 /// A change that was made.
 pub(in crate::images) struct Changed {
-    /// What is there now.
+    /// The image after the change.
     pub(in crate::images) after: Image,
-    /// The files that the record named before. It is for the caller to delete them, under the image's lock.
+    /// The files that only the old record named. The caller deletes them, under the image's lock.
     pub(in crate::images) replaced: Condemned,
 }
 
-/// The same for a change of the files.
+/// Changes the files of a record.
 pub(in crate::images) async fn change_from(
     app: &App,
     access: Access,
@@ -50,7 +50,7 @@ pub(in crate::images) async fn change_from(
     change_with_origin(app, access, precondition, None, change).await
 }
 
-/// The same for a change that may give the image another origin, that of this UUID.
+/// Changes a record, perhaps to the origin `new_origin`.
 pub(in crate::images) async fn change_with_origin(
     app: &App,
     access: Access,
@@ -58,7 +58,7 @@ pub(in crate::images) async fn change_with_origin(
     new_origin: Option<Uuid>,
     change: impl Fn(&Image) -> ApiResult<Image>,
 ) -> Result<Changed, ChangeError> {
-    // The changes of this process wait for each other, so that only those of other processes make one start over.
+    // Changes by this process wait for each other, so that only changes by other processes make one start over.
     let _changing = app.changes.lock_all([access.uuid].into_iter().chain(new_origin)).await?;
     let mut reading = Reading::Known;
     for _ in 0..ATTEMPTS {
@@ -68,7 +68,7 @@ pub(in crate::images) async fn change_with_origin(
         };
         let (Stored { image: before, etag }, after) = owned_if(app, access, reading, changed).await?;
         let origins = find_new_origins(app, &before, &after).await?;
-        // Looked up before the write: whatever comes to the same names after it is somebody's.
+        // The files are looked up before the write. A file that gets one of these names later belongs to a record.
         let replaced = app.storage.condemn(access.uuid, &replaced(&before, &after)).await;
         let written = put(app, &after, Some(&etag), &origins);
         match archived(app, &[(&after, Version::Current)], Copies::Beside, written).await? {
@@ -81,8 +81,8 @@ pub(in crate::images) async fn change_with_origin(
     Err(ApiError::from(DbError::Conflict).into())
 }
 
-/// Changes what no client sees, and so leaves the archive as it is. Nothing happens where there is no such image, or
-/// `change` finds nothing to do.
+/// Changes members that no client sees, so that the archive need not change. Nothing happens if there is no such image, or if
+/// `change` returns `None`.
 pub(in crate::images) async fn annotate(
     app: &App,
     uuid: Uuid,
@@ -100,12 +100,12 @@ pub(in crate::images) async fn annotate(
     Err(DbError::Conflict.into())
 }
 
-/// Why a record was not changed, as far as is known.
+/// Why a change failed, and whether the record may have changed.
 #[derive(Debug)]
 pub(in crate::images) enum ChangeError {
-    /// It was not changed.
+    /// The record was not changed.
     Unchanged(ApiError),
-    /// It may have been.
+    /// The record may have been changed.
     OutcomeUnknown(ApiError),
 }
 

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What channels an image is in.
+//! Adds images to channels and removes them.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::images::{Access, ApiError, ApiResult, App, Precondition, to_the_end};
 use crate::manifest::{FieldError, Image, Record};
 
 impl App {
-    /// Whether an image with these channels is in the one that is asked for, if any is.
+    /// Returns whether an image with these channels is in the requested channel, if one is requested.
     pub(in crate::images) fn is_in(
         &self,
         asked: Option<ChannelId>,
@@ -26,7 +26,7 @@ impl App {
     }
 }
 
-/// ChannelAddImage: puts an image into one more channel, the one of this name.
+/// ChannelAddImage: adds an image to one more channel, by the channel's name.
 pub async fn add_channel(
     app: &Arc<App>,
     access: Access,
@@ -51,7 +51,7 @@ pub async fn add_channel(
     .await
 }
 
-/// The image without the channel.
+/// Returns the image without the channel.
 pub(in crate::images) fn without_channel(app: &App, image: &Image, channel: ChannelId) -> ApiResult<Image> {
     let name = app.config.channels.name(channel);
     let channels = image.channels().unwrap_or_default();
@@ -64,8 +64,8 @@ fn with_channels(image: &Image, channels: &[String]) -> ApiResult<Image> {
     image.with(set).map_err(ApiError::validation)
 }
 
-/// An update may move an image between the channels that there are. In none of them nobody could change it any more. A
-/// value of another form, and a server without channels, is for validation to complain about.
+/// Rejects an update that leaves an image in no configured channel, because nobody could change it any more. Validation rejects
+/// values of another form, and channels on a server that has none.
 pub(in crate::images) fn refuse_unknown_channels(channels: &Channels, body: &Record) -> ApiResult<()> {
     let Some(Value::Array(names)) = body.get("channels").filter(|_| !channels.is_empty()) else {
         return Ok(());

@@ -11,7 +11,7 @@ use crate::images::{ApiError, ApiResult, App, to_the_end};
 use crate::manifest::create::{self as manifest, CreateContext};
 use crate::manifest::{FieldCode, Image, Mode, Record, Uuid};
 
-/// Makes an unactivated image record from the members of `body`, in this channel.
+/// CreateImage: stores a new unactivated image with the members of `body`, in this channel.
 pub async fn create(
     app: &Arc<App>,
     account: Option<Uuid>,
@@ -36,8 +36,8 @@ pub async fn create(
     .await
 }
 
-/// The owner of a new image: who the body names, else the account of the call. Outside a datacenter, which has no
-/// accounts, it is nobody else.
+/// The owner of a new image: the one in the body, or else the calling account. If there is neither, it is the nil UUID outside
+/// a datacenter, where no accounts exist; in a datacenter that is an error.
 pub(in crate::images) fn owner_of(app: &App, body: &Record, account: Option<Uuid>) -> ApiResult<Uuid> {
     match manifest::resolve_owner(body, account) {
         Ok(owner) => Ok(owner),

@@ -8,7 +8,7 @@ use super::change::change_if;
 use crate::images::{Access, ApiError, ApiResult, App, Precondition, to_the_end};
 use crate::manifest::{FieldError, Image};
 
-/// EnableImage and DisableImage: whether an activated image is offered for provisioning.
+/// EnableImage and DisableImage: set whether an activated image is offered for provisioning.
 pub async fn set_disabled(
     app: &Arc<App>,
     access: Access,
@@ -26,8 +26,8 @@ pub async fn set_disabled(
     .await
 }
 
-/// 422 for an image that is still being made: it has no type, so outside the placeholder's states its record would be
-/// invalid, and the image gone from sight.
+/// Fails with 422 for an image that is still being made. It has no type, so that in any other state its record would be
+/// invalid, and the image would not be shown any more.
 pub(in crate::images) fn refuse_placeholder(image: &Image) -> ApiResult<()> {
     if image.image_type().is_some() && image.os().is_some() {
         return Ok(());

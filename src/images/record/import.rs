@@ -19,18 +19,18 @@ use crate::manifest::{Image, Mode, Record, State, Uuid};
 pub struct ImportOptions {
     /// The channel that the image is imported into.
     pub channel: Option<ChannelId>,
-    /// Takes the owner without asking the directory of accounts.
+    /// Accepts the owner without asking the directory of accounts.
     pub skip_owner_check: bool,
-    /// The manifest was fetched from another IMGAPI by this server. Origins are imported one by one then, so this
-    /// image's need not be here; and no placeholder is replaced.
+    /// This server has fetched the manifest from another IMGAPI. Then origins are imported one by one, so that the image's
+    /// origin need not be here yet. No placeholder is replaced.
     pub fetched: bool,
-    /// The job that imports the image, if it is one that says so.
+    /// The job that imports the image, if the caller is a job that names itself.
     pub job: Option<Uuid>,
-    /// The manifest was made by an old `imgadm`, which writes its own platform as the lowest one that the image runs on.
+    /// An old `imgadm` has made the manifest, which writes its own platform as `min_platform`.
     pub by_old_imgadm: bool,
 }
 
-/// AdminImportImage: makes an unactivated image with this UUID of a complete manifest.
+/// AdminImportImage: stores a new unactivated image from a complete manifest, with the UUID in it.
 pub async fn import(
     app: &Arc<App>,
     uuid: Uuid,
@@ -57,7 +57,7 @@ pub async fn import(
         refuse_long_acl(&app, None, &image)?;
         let stored = store(&app, &image, placeholder.as_deref(), origin, named_by).await?;
         stored.map_err(|error| match error {
-            // Somebody else imported it meanwhile, or what is there is not valid.
+            // Another request imported the image meanwhile, or the existing record is invalid.
             DbError::Conflict => ApiError::image_exists(uuid),
             error => error.into(),
         })?;
@@ -66,7 +66,7 @@ pub async fn import(
     .await
 }
 
-/// 409 for a UUID that an image in any state has.
+/// Fails with 409 if an image in any state has the UUID.
 pub(in crate::images) async fn refuse_existing(app: &App, uuid: Uuid) -> ApiResult<()> {
     match app.db.get(uuid).await? {
         Some(_) => Err(ApiError::image_exists(uuid)),
@@ -74,8 +74,8 @@ pub(in crate::images) async fn refuse_existing(app: &App, uuid: Uuid) -> ApiResu
     }
 }
 
-/// The placeholder that the import replaces, if there is one: a compute node imports the image that it made from a VM. Any
-/// other image is in the way.
+/// Returns the placeholder that the import replaces, if there is one: a compute node imports the image that it made from a VM.
+/// Any other image with the UUID is a conflict.
 async fn placeholder(app: &App, uuid: Uuid, options: ImportOptions) -> ApiResult<Option<Stored>> {
     match app.db.get(uuid).await? {
         None => Ok(None),
@@ -84,8 +84,8 @@ async fn placeholder(app: &App, uuid: Uuid, options: ImportOptions) -> ApiResult
     }
 }
 
-/// The owner of the new record. A standalone server has none but nobody; a datacenter makes nobody's images those of
-/// its operators. `None` leaves a malformed one to validation.
+/// The owner of the new record. Outside a datacenter it is always the nil UUID. A datacenter replaces the nil UUID by its
+/// administrator. Returns `None` for a malformed owner that is not checked here; validation rejects it.
 async fn owner(app: &App, manifest: &Record, options: ImportOptions) -> ApiResult<Option<Uuid>> {
     if app.config.mode != Mode::Dc {
         return Ok(Some(Uuid::NIL));
@@ -102,8 +102,8 @@ async fn owner(app: &App, manifest: &Record, options: ImportOptions) -> ApiResul
     }
 }
 
-/// Old versions of `imgadm` write the platform that made an image as the lowest one it runs on; what counts for an
-/// LX image is its origin's.
+/// Corrects `min_platform`: old versions of `imgadm` write the platform that made the image. For an LX image the origin's value
+/// counts.
 fn correct_platform(manifest: &mut Record, origin: Option<&Image>) {
     if manifest::has_min_platform_of_lx(manifest) {
         manifest::set_min_platform(manifest, origin);

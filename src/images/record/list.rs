@@ -8,7 +8,7 @@ use crate::images::{ApiResult, App};
 use crate::manifest::ApiForm;
 use crate::manifest::list::ListQuery;
 
-/// The images that a query selects in a channel, in its order, rendered.
+/// ListImages: the images of a channel that a query selects, in its order, rendered.
 pub async fn list(
     app: &App,
     query: ListQuery,

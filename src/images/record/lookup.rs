@@ -8,7 +8,7 @@ use crate::db::{Found, Stored};
 use crate::images::{Access, ApiError, ApiResult, App, Code};
 use crate::manifest::{Image, Uuid, View};
 
-/// The image for a read, if it exists, is in the channel, and is visible to the caller; 404 in any other case.
+/// The image for a read, if it exists, is in the channel, and is visible to the caller; otherwise 404.
 pub async fn lookup(app: &App, access: Access) -> ApiResult<Found<Arc<View>>> {
     let is_shown = |view: &View| {
         app.is_in(access.channel, view.channels()) && access.sees(|account| view.is_visible_to(account))
@@ -20,17 +20,17 @@ pub async fn lookup(app: &App, access: Access) -> ApiResult<Found<Arc<View>>> {
     }
 }
 
-/// Where a change takes the record from that it begins with.
+/// Which version of the record a change starts from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::images) enum Reading {
-    /// What is known of it, which may be old. If so, the write of the change finds out; and so does a refusal, which begins
-    /// again with what is current.
+    /// The known version, which may be old. If it is, the write of the change conflicts. A change that would be rejected is
+    /// checked again with the current version.
     Known,
-    /// As it is now.
+    /// The current version.
     Current,
 }
 
-/// The record as it is now, for a change: one that the caller does not see is a 404.
+/// The current record, for a change; 404 if the caller may not see it.
 pub(in crate::images) async fn current(app: &App, access: Access) -> ApiResult<Stored> {
     read(app, access, Reading::Current).await
 }
@@ -46,13 +46,13 @@ async fn read(app: &App, access: Access, reading: Reading) -> ApiResult<Stored> 
     stored.filter(|stored| is_shown(&stored.image)).ok_or_else(|| ApiError::image_not_found(access.uuid))
 }
 
-/// The same for a caller that must own the image: one that only sees it gets `NotImageOwner`.
+/// The current record, for a caller that must own the image; a caller that may only see it gets `NotImageOwner`.
 pub async fn owned(app: &App, access: Access) -> ApiResult<Stored> {
     read_owned(app, access, Reading::Current).await
 }
 
-/// The record for a change by its owner, and what `check` makes of it. What is known of it will do, unless that is to be
-/// refused. So one that the caller does not see is asked for once, as one that is not there is.
+/// The record for a change by its owner, and the result of `check`. The known version is used unless it is rejected. So an
+/// image that the caller may not see costs one request to the database, just as a missing one does.
 pub(in crate::images) async fn owned_if<T>(
     app: &App,
     access: Access,
@@ -70,7 +70,7 @@ pub(in crate::images) async fn owned_if<T>(
     }
 }
 
-/// The image for a caller that must own it, if it passes this check.
+/// The image for a caller that must own it, if it passes `check`.
 pub async fn checked<T>(
     app: &App,
     access: Access,
@@ -92,7 +92,7 @@ async fn read_owned(app: &App, access: Access, reading: Reading) -> ApiResult<St
 }
 
 impl Access {
-    /// Whether the caller may see an image that `is_visible_to` the accounts that this says. Operators see all.
+    /// Returns whether the caller may see an image that `is_visible_to` certain accounts. Operators see all images.
     fn sees(&self, is_visible_to: impl Fn(Uuid) -> bool) -> bool {
         self.account.is_none_or(is_visible_to)
     }

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The one way to change a record, and the operations that do no more than that.
+//! The one way to change a record, and the operations that change nothing else.
 
 pub(super) mod acl;
 pub(super) mod change;

@@ -2,12 +2,12 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What the origin of an image must be, and how it stays.
+//! Checks the origin of an image, and makes sure that the origin stays.
 //!
-//! An origin that goes while an image is written that names it would leave that image useless. So the write depends on the
-//! version of the origin that was looked at, and makes it another one; and whoever deletes an image, or gives it another
-//! UUID, looks for dependents after reading the version that goes. Of the two, the later one meets a conflict and looks
-//! again. That holds between processes, too; within one the locks of both records keep conflicts rare.
+//! If an origin was deleted while an image was written that names it, the image would be useless. So the write depends on the
+//! version of the origin that was read, and gives the origin a new version. A deletion or rename of an image looks for
+//! dependents after it has read the version that it deletes. Of the two, the later one meets a conflict and starts over. This
+//! works between processes, too; within one process the locks of both records keep conflicts rare.
 
 use super::lookup::Reading;
 use crate::db::{DbError, Stored};
@@ -22,28 +22,28 @@ use crate::storage::Version;
 /// Longest chain of origins that is followed, as in 4.13.1.
 pub(in crate::images) const MAX_CHAIN: usize = 100;
 
-/// Who names an origin, which decides what it must be.
+/// Who names an origin. This decides which origins are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::images) enum NamedBy {
-    /// An operator: it must be there. Its state, owner and visibility do not matter, as in 4.13.1.
+    /// An operator: the origin must exist. Its state, owner and visibility do not matter, as in 4.13.1.
     Operator,
-    /// An account: it must be visible to it, and activated. One that it does not see is not there.
+    /// An account: the origin must be visible to the account, and activated. An invisible origin counts as missing.
     Account(Uuid),
-    /// This server, which imports origins one by one: it need not be there yet.
+    /// This server, which imports origins one by one: the origin need not exist yet.
     Import,
 }
 
 impl NamedBy {
-    /// The caller of this account call, or an operator.
+    /// The caller: an account, or an operator.
     pub(in crate::images) fn caller(account: Option<Uuid>) -> NamedBy {
         account.map_or(NamedBy::Operator, NamedBy::Account)
     }
 
-    /// The origin with this UUID.
+    /// Returns the origin with this UUID, checked.
     async fn find(self, app: &App, uuid: Uuid, reading: Reading) -> ApiResult<Option<Stored>> {
         if reading == Reading::Known {
             match self.judge(uuid, app.db.known(uuid).await?) {
-                // It may be there, and another one, by now.
+                // It may exist by now, or be visible in its current version.
                 Ok(None) | Err(_) => {}
                 found => return found,
             }
@@ -65,7 +65,7 @@ impl NamedBy {
     }
 }
 
-/// The origin that a manifest names, as far as is known: it is written with, so that it has to be so.
+/// The known version of the origin that a manifest names. The write depends on it, so it need not be current here.
 pub(in crate::images) async fn find_origin(
     app: &App,
     manifest: &Record,
@@ -77,10 +77,10 @@ pub(in crate::images) async fn find_origin(
     }
 }
 
-/// Stores a record in the place of the version `replaced`, or of none, and lets the archive have it. `origin` is that of
-/// the image as it was found; without one it is looked for.
+/// Stores a record in the place of the version `replaced`, or as a new one, and archives it. `origin` is the origin that was
+/// found earlier; if `None`, it is looked up.
 ///
-/// The inner error is a `Conflict` only where it is one about the record itself.
+/// The inner error is `Conflict` only if the conflict is about the record itself.
 pub(in crate::images) async fn store(
     app: &App,
     image: &Image,
@@ -88,9 +88,9 @@ pub(in crate::images) async fn store(
     mut origin: Option<Stored>,
     named_by: NamedBy,
 ) -> ApiResult<Result<(), DbError>> {
-    // Others see the image before its archive is complete.
+    // Others can see the image before its archive is complete.
     let _changing = app.changes.lock_all([image.uuid()].into_iter().chain(image.origin())).await?;
-    // The files of an image that is not there yet stay for as long as its copy is there.
+    // The archived copy protects the files of an image that does not exist yet.
     let copies = if locations(image).is_empty() { Copies::Beside } else { Copies::Before };
     for _ in 0..ATTEMPTS {
         if let Some(uuid) = image.origin().filter(|_| origin.is_none()) {
@@ -106,8 +106,8 @@ pub(in crate::images) async fn store(
     Err(DbError::Conflict.into())
 }
 
-/// Writes a record, and lets its origin, and those above it that are given, stay as they are, if it is an origin that the
-/// image has not had before.
+/// Writes a record. If the image gets a new origin, the write depends on the versions of the origin and of the given origins
+/// above it.
 pub(in crate::images) async fn put(
     app: &App,
     image: &Image,
@@ -126,9 +126,9 @@ async fn has_changed(app: &App, origin: &Stored) -> ApiResult<bool> {
     Ok(now.is_none_or(|now| now.etag != origin.etag))
 }
 
-/// The origin that an operator's update gives an image, and all above it; none if it keeps the one that it has. The image must
-/// not become an origin of itself: so all of them have to be the same still when it is written, since other updates may be
-/// about to close the circle elsewhere.
+/// The new origin in an operator's update, and all origins above it; empty if the origin stays the same. The image must not
+/// become an origin of itself. So the write depends on the versions of all these origins: another update may be about to close
+/// the circle elsewhere.
 pub(in crate::images) async fn find_new_origins(
     app: &App,
     image: &Image,
@@ -154,8 +154,8 @@ pub(in crate::images) async fn find_new_origins(
     Ok(origins)
 }
 
-/// An account must see the origin of an image that it gives to another one: that may be the owner of the origin, whose
-/// images are then cloned together.
+/// Rejects a change of the owner by an account that may not see the image's origin. The new owner may own the origin as well,
+/// and then a clone of the image would copy the hidden origin, too.
 pub(in crate::images) async fn refuse_hidden_origin(
     app: &App,
     image: &Image,
@@ -167,7 +167,7 @@ pub(in crate::images) async fn refuse_hidden_origin(
     if is_seen { Ok(()) } else { Err(not_there(uuid)) }
 }
 
-/// 422 for an origin that has to be activated and is not. It may be disabled, as the clones of origins are.
+/// Fails with 422 if the origin is not activated. It may be disabled, as the clones of origins are.
 pub(in crate::images) fn refuse_unactivated(origin: &Image) -> ApiResult<()> {
     if origin.activated() { Ok(()) } else { Err(not_active(origin.uuid())) }
 }
@@ -177,7 +177,7 @@ pub(in crate::images) fn not_active(origin: Uuid) -> ApiError {
     ApiError::new(Code::OriginIsNotActive, format!("origin image {origin} is not active"))
 }
 
-/// 422 for an origin that does not exist, or not for the caller.
+/// 422 for an origin that does not exist, or that the caller may not see.
 pub(in crate::images) fn not_there(origin: Uuid) -> ApiError {
     no_such_origin(NoSuchOrigin(origin.to_string()))
 }

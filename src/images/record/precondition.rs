@@ -9,18 +9,17 @@ use crate::manifest::Image;
 
 type Check = dyn Fn(&Image) -> ApiResult<()> + Send + Sync;
 
-/// What the caller demands of the very version of the image that a change replaces, as `If-Match` does. By default
-/// nothing.
+/// A condition on the version of the image that a change replaces, such as `If-Match`. The default accepts every version.
 #[derive(Clone, Default)]
 pub struct Precondition(Option<Arc<Check>>);
 
 impl Precondition {
-    /// Holds for the images that `check` passes; its error is that of the operation.
+    /// A precondition that holds for the images that `check` accepts. The error of `check` becomes the operation's error.
     pub fn new(check: impl Fn(&Image) -> ApiResult<()> + Send + Sync + 'static) -> Precondition {
         Precondition(Some(Arc::new(check)))
     }
 
-    /// Whether it holds.
+    /// Checks the precondition.
     pub fn check(&self, image: &Image) -> ApiResult<()> {
         self.0.as_ref().map_or(Ok(()), |check| check(image))
     }

@@ -14,10 +14,11 @@ use crate::manifest::Stor;
 use crate::storage::Location;
 use crate::telemetry::err;
 
-/// Most bytes of what is kept: some 500,000 files.
+/// Largest size of the cache in bytes, for some 500,000 files.
 const MAX_SIZE: u64 = 64 << 20;
 
-/// The files that were found to be good, kept in `run/check-files.json` below the local base directory. Losing it costs time only.
+/// The files that were good at the last check, kept in `run/check-files.json` below the local base directory. A lost cache only
+/// costs time.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Cache(BTreeMap<String, Good>);
@@ -70,7 +71,7 @@ impl Cache {
     }
 }
 
-/// Where it is, below the base directory.
+/// Where the cache is, below the base directory.
 const DIRECTORY: &str = "run";
 
 fn file(base: &Path) -> PathBuf {

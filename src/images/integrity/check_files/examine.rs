@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! One file: is it what its manifest says, and can it be decompressed?
+//! Examines one file: whether it is what its manifest says, and whether it can be decompressed.
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 
@@ -17,25 +17,25 @@ use crate::images::Problem;
 use crate::manifest::Compression;
 use crate::storage::{Digests, Location, Part, RunningDigests, Storage, StorageError, StoredFile};
 
-/// Chunks that wait to be looked at.
+/// Chunks that wait to be examined.
 const WAITING: usize = 4;
 
-/// Memory that xz may ask for, in KiB. Its strongest preset takes 65 MiB.
+/// Memory limit for xz, in KiB. Its strongest preset takes 65 MiB.
 const XZ_MEMORY: u32 = 1 << 20;
 
-/// What a file of `xz` begins with.
+/// The first bytes of a file of `xz`.
 const XZ_MAGIC: &[u8] = b"\xfd7zXZ\0";
 
-/// What is wrong, for programs and for people; `None` for nothing.
+/// What is wrong, for programs and for people; `None` if nothing is.
 pub(super) type Found = Option<(Problem, String)>;
 
-/// Whether the file is there and has the right size, as far as its storage knows.
+/// Checks whether the file exists and has the right size, as far as its storage knows.
 pub(super) async fn glance(storage: &Storage, location: &Location) -> Result<Found, StorageError> {
     storage.check(location).await?;
     Ok(None)
 }
 
-/// Reads the file to its end. `read` is told of the bytes as they come.
+/// Reads the whole file. Calls `read` with the number of bytes of each chunk.
 pub(super) async fn read(
     storage: &Storage,
     location: &Location,
@@ -76,10 +76,10 @@ pub(super) async fn read(
     }
 }
 
-/// What the bytes are.
+/// The results of reading a file.
 struct Seen {
     digests: Digests,
-    /// Why they cannot be decompressed.
+    /// Why the file cannot be decompressed.
     undecodable: Option<String>,
 }
 
@@ -121,7 +121,7 @@ fn examine(mut chunks: Chunks, compression: Option<Compression>) -> Seen {
     Seen { digests: chunks.digests.finish(), undecodable }
 }
 
-/// Whether the platform's `gzip`, `bzip2` or `xz` gets everything out of the file: that is what a compute node does with it.
+/// Fails unless the platform's `gzip`, `bzip2` or `xz` gets everything out of the file: a compute node does the same.
 fn decode(chunks: &mut Chunks, compression: Compression) -> io::Result<()> {
     let mut bytes = BufReader::new(chunks);
     match compression {
@@ -132,8 +132,8 @@ fn decode(chunks: &mut Chunks, compression: Compression) -> io::Result<()> {
     }
 }
 
-/// One compressed file after the other, as many as there are. What follows and does not begin as one does is padding or
-/// garbage, which `gzip` and `bzip2` ignore.
+/// Decompresses one member after the other. Bytes that follow and do not begin like a member are padding or garbage, which
+/// `gzip` and `bzip2` ignore.
 fn decode_members(
     bytes: &mut dyn BufRead,
     magic: &[u8],
@@ -149,7 +149,7 @@ fn decode_members(
     }
 }
 
-/// `xz` unpacks what `lzma` has made, too.
+/// `xz` also decompresses files of `lzma`.
 fn decode_xz(bytes: &mut dyn BufRead) -> io::Result<()> {
     let begin = next_bytes(bytes, XZ_MAGIC.len())?;
     let is_xz = begin == XZ_MAGIC;
@@ -160,7 +160,7 @@ fn decode_xz(bytes: &mut dyn BufRead) -> io::Result<()> {
     }
 }
 
-/// So many bytes; fewer at the end.
+/// Returns so many bytes, or fewer at the end.
 fn next_bytes(bytes: &mut dyn BufRead, count: usize) -> io::Result<Vec<u8>> {
     let mut next = Vec::with_capacity(count);
     bytes.take(count as u64).read_to_end(&mut next)?;
@@ -171,7 +171,7 @@ fn drain(mut plain: impl Read) -> io::Result<()> {
     io::copy(&mut plain, &mut io::sink()).map(drop)
 }
 
-/// The bytes that come, as a reader, which sums them up.
+/// A reader of the chunks, which computes their digests.
 struct Chunks {
     chunks: mpsc::Receiver<Bytes>,
     current: Bytes,
@@ -205,7 +205,7 @@ mod tests {
 
     use super::*;
 
-    /// What is found in these bytes, coming in pieces of this size.
+    /// What is seen in these bytes if they arrive in pieces of this size.
     fn seen(bytes: &[u8], piece: usize, compression: Compression) -> Seen {
         let (sender, chunks) = mpsc::channel(bytes.len() + 1);
         for piece in bytes.chunks(piece) {
@@ -274,7 +274,7 @@ mod tests {
             let bytes = compressed(compression, &plain);
             let cut = then(&bytes, &bytes[..bytes.len() / 2]);
             let is_xz = compression == Compression::Xz;
-            // What is behind the end, and whether the file can be unpacked all the same.
+            // What follows the compressed data, and whether the file can be decompressed all the same.
             let cases = [
                 (then(&bytes, &[0; 4]), true),
                 (then(&bytes, &[0; 512]), true),

@@ -11,15 +11,15 @@ use crate::images::record::locations::known_names;
 use crate::manifest::{Compression, Icon, Image, ImageFile, Rules, Stor, Uuid};
 use crate::storage::Location;
 
-/// All records, as far as files are concerned.
+/// What all records say about files.
 pub(super) struct KnownRecords {
     rules: Rules,
     images: BTreeMap<Uuid, Entry>,
-    /// Keys of records that cannot be used, with the reason.
+    /// Keys of unusable records, with the reason.
     invalid: BTreeMap<String, String>,
 }
 
-/// One image.
+/// What a record says about an image's files.
 pub(super) struct Entry {
     pub(super) uuid: Uuid,
     pub(super) name: String,
@@ -46,7 +46,7 @@ impl Entry {
         }
     }
 
-    /// Where its files are, the icon last, and what they are compressed with.
+    /// The locations and compressions of the image's files, the icon last.
     pub(super) fn files(&self) -> impl Iterator<Item = (Location, Option<Compression>)> {
         let files = self.files.iter().enumerate();
         let files =
@@ -54,7 +54,7 @@ impl Entry {
         files.chain(self.icon.iter().map(|icon| (Location::of_icon(self.uuid, icon), None)))
     }
 
-    /// Whether a file of this name in its directory of a storage belongs to it.
+    /// Returns whether a file of this name, in the image's directory of a storage, belongs to the image.
     pub(super) fn has(&self, stor: Stor, name: &str) -> bool {
         known_names(&self.files, self.icon.as_ref(), stor).iter().any(|known| known == name)
     }
@@ -78,7 +78,7 @@ impl KnownRecords {
         }
     }
 
-    /// What a record says; or why it cannot be used.
+    /// Parses a record; fails with the reason if it is unusable.
     pub(super) fn entry(&self, record: StoredRecord) -> Result<Entry, String> {
         let key = record.key;
         let image = Image::load(record.record?, self.rules).map_err(|problems| {
@@ -99,12 +99,12 @@ impl KnownRecords {
         self.images.get(&uuid)
     }
 
-    /// Records that cannot be used, and why.
+    /// Unusable records, each with the reason.
     pub(super) fn invalid(&self) -> Vec<String> {
         self.invalid.iter().map(|(key, reason)| format!("{key}: {reason}")).collect()
     }
 
-    /// Images that were made from this one, or from one that was; the youngest first.
+    /// All images that depend on this one, directly or through other origins, the youngest first.
     pub(super) fn dependents(&self, uuid: Uuid) -> Vec<Uuid> {
         let (mut found, mut left) = (BTreeSet::new(), vec![uuid]);
         while let Some(origin) = left.pop() {

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Comparing stored files with the manifests, both ways, by a tool that runs beside the service.
+//! Compares the stored files with the manifests, in both directions. This tool runs beside the service.
 
 mod cache;
 mod examine;
@@ -25,49 +25,49 @@ use crate::telemetry::{Metrics, err};
 use cache::Cache;
 use known::KnownRecords;
 
-/// What is to be compared.
+/// What to compare, and how.
 #[derive(Debug, Clone)]
 pub struct CheckOptions {
-    /// These images; none for all, and for files that no image has.
+    /// The images to check. If empty, all images are checked, and files without an image are searched for.
     pub uuids: Vec<Uuid>,
-    /// Also files that were found to be good before.
+    /// Also check files that were good at the last check.
     pub force: bool,
-    /// Only images with a tag `docker:id` that begins with `sha256:`.
+    /// Check only images with a tag `docker:id` that begins with `sha256:`.
     pub docker_v2: bool,
-    /// Only whether files are there, with the right size.
+    /// Check only whether files exist and have the right size.
     pub simple: bool,
-    /// Files of the local storage that no image has are moved to `orphans`.
+    /// Move local files without an image to `orphans`.
     pub fix: bool,
-    /// Files that no image has may be on their way to one while they are younger.
+    /// A file without an image that is younger than this may belong to a running upload.
     pub orphan_age: Duration,
 }
 
-/// How far it is.
+/// The progress of a check.
 #[derive(Debug)]
 pub enum Step<'a> {
-    /// So many files, with so many bytes, will be looked at.
+    /// The check begins; it will look at so many files, with so many bytes.
     Begin(u64, u64),
-    /// This file is next.
+    /// The check of this file begins.
     File(&'a str),
-    /// So many bytes more have been read, or need not be.
+    /// So many more bytes have been read, or need not be read.
     Bytes(u64),
 }
 
-/// What was found.
+/// The results of a check.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CheckReport {
-    /// Images that were looked at.
+    /// Images that were checked.
     pub images: u64,
-    /// Their files that were looked at.
+    /// Files of these images that were checked.
     pub files: u64,
-    /// Files that were left out because they were good the last time.
+    /// Files that were skipped because they were good at the last check.
     pub skipped: u64,
-    /// Files that are not as they should be.
+    /// Files that are missing, damaged or unreadable.
     pub bad: Vec<BadFile>,
-    /// Files that no image has.
+    /// Files without an image.
     pub orphans: Vec<Orphan>,
-    /// Records that cannot be used: their files have not been looked at.
+    /// Unusable records, whose files have not been checked.
     pub invalid: Vec<String>,
 }
 
@@ -76,44 +76,45 @@ pub struct CheckReport {
 pub struct BadFile {
     /// The image.
     pub uuid: Uuid,
-    /// Its name.
+    /// The name of the image.
     pub name: String,
-    /// Its version.
+    /// The version of the image.
     pub version: String,
-    /// The file: `file0`, `icon`, or the name of an object that waits for its final one.
+    /// The name of the file: `file0`, `icon`, or the name of an object that waits for its final name.
     pub file: String,
-    /// Where it should be.
+    /// The storage where the file should be.
     pub storage: Stor,
     /// What is wrong.
     pub problem: Problem,
-    /// The same for people.
+    /// The problem in words, with details.
     pub reason: String,
-    /// Images that need this one, the youngest first.
+    /// Images that depend on this one, the youngest first.
     pub dependents: Vec<Uuid>,
 }
 
-/// A file that no image has.
+/// A file without an image.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Orphan {
-    /// In whose directory it is; null for what is in nobody's.
+    /// The UUID of the directory that the file is in; null if it is not in the directory of an image.
     pub uuid: Option<Uuid>,
-    /// Its name there, or its path below `images`.
+    /// The file's name there, or its path below `images`.
     pub file: String,
-    /// Where it is.
+    /// The storage where the file is.
     pub storage: Stor,
     /// What is wrong.
     pub problem: Problem,
-    /// Where it was moved to, below the local base directory; null if it was not.
+    /// The path that the file was moved to, below the local base directory; null if it was not moved.
     pub moved: Option<String>,
-    /// Whether it can be moved: it is no directory, FIFO or link.
+    /// Whether the file can be moved; a directory, FIFO or link cannot.
     pub is_file: bool,
 }
 
-/// Compares what the options say, with the database and the storages of this configuration.
+/// Compares the database with the storages of this configuration.
 ///
 /// # Errors
-/// 404 for a UUID that is no image; when the database or a storage cannot be asked, so that it is not known what is there.
+/// 404 for a UUID that no image has. Also if the database or a storage is not available, because then it is not known what
+/// should exist or does.
 pub async fn check_files(
     config: &Config,
     metrics: Arc<Metrics>,
@@ -184,7 +185,7 @@ impl Check<'_> {
         Ok(report)
     }
 
-    /// What is wrong with a file. A storage that cannot be asked says nothing about it.
+    /// Returns what is wrong with a file. An unavailable storage is an error: it says nothing about the file.
     async fn look_at(
         &self,
         location: &Location,
@@ -206,7 +207,8 @@ impl Check<'_> {
         }
     }
 
-    /// Whether it was the file that was found to be bad, and was not replaced, moved or deleted meanwhile.
+    /// Returns whether the record still names the file that was found bad. It may have been replaced, moved or deleted
+    /// meanwhile.
     async fn is_still_named(&self, location: &Location) -> ApiResult<bool> {
         let now = self.records.get(location.uuid).await?;
         let now = now.and_then(|record| self.known.entry(record).ok());

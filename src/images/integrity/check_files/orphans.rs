@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Stored files that no image has.
+//! Searches for stored files without an image.
 
 use super::{Check, Orphan};
 use crate::images::{ApiResult, Problem};
@@ -11,7 +11,7 @@ use crate::storage::Item;
 use crate::telemetry::err;
 
 impl Check<'_> {
-    /// Those that are old enough, in all storages.
+    /// The files without an image that are old enough, in all storages.
     pub(super) async fn orphans(&self) -> ApiResult<Vec<Orphan>> {
         let mut orphans = Vec::new();
         for stor in self.storage.kinds() {
@@ -39,7 +39,7 @@ impl Check<'_> {
         if self.known.image(uuid).is_some_and(|image| image.has(stor, &item.name)) {
             return Ok(None);
         }
-        // Which file it is, before the last look at the record: what comes to its place later is another one.
+        // The file is identified before the last look at the record. A file that gets the same name later is another one.
         let seen = match stor {
             Stor::Local => self.storage.local.identity(&item).await?,
             Stor::Manta => None,
@@ -57,7 +57,7 @@ impl Check<'_> {
         Ok(Some(orphan(item, Problem::Orphan, moved)))
     }
 
-    /// Whether a record names the file now, or may: one that cannot be used.
+    /// Returns whether a record names the file now. An unusable record may name it.
     async fn is_named(&self, uuid: Uuid, stor: Stor, name: &str) -> ApiResult<bool> {
         let Some(record) = self.records.get(uuid).await? else { return Ok(false) };
         Ok(self.known.entry(record).map_or(true, |image| image.has(stor, name)))

@@ -10,35 +10,35 @@ use serde::{Deserialize, Serialize};
 use crate::manifest::{Stor, Uuid};
 use crate::telemetry::Metrics;
 
-/// Most findings that are remembered; more are counted.
+/// Most findings that are listed; the others are only counted.
 const MOST: usize = 1000;
 
-/// What is wrong with a stored file.
+/// A problem with a stored file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Problem {
-    /// It is not there.
+    /// The file is missing.
     Missing,
-    /// It has more or fewer bytes than its manifest says.
+    /// The file's size is not the one in its manifest.
     OtherSize,
-    /// It has other bytes.
+    /// The file's bytes are not those that its manifest describes.
     OtherContent,
-    /// It cannot be decompressed, though its bytes are those that were stored. The scrubber does not look at that.
+    /// The file cannot be decompressed, though its digests are right. Only `check-files` looks for this.
     Undecodable,
-    /// The storage says that it has other bytes, or another number of them.
+    /// The storage reports another digest or size than the manifest.
     Mismatch,
-    /// It cannot be read.
+    /// The file cannot be read.
     Unreadable,
-    /// This server does not have the storage.
+    /// This server does not have the file's storage.
     NoStorage,
-    /// No manifest names it.
+    /// No manifest names the file.
     Orphan,
-    /// It is not in the directory of an image.
+    /// The file is not in the directory of an image.
     Foreign,
 }
 
 impl Problem {
-    /// Its name, as it is written everywhere.
+    /// The problem's name in metrics, reports and logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Problem::Missing => "missing",
@@ -53,7 +53,7 @@ impl Problem {
         }
     }
 
-    /// Whether an image has a file that is not as it should be; the others are files that have no image.
+    /// Returns whether an image's file is damaged or missing. All other problems are of files without an image.
     pub fn is_damage(self) -> bool {
         !matches!(self, Problem::Orphan | Problem::Foreign)
     }
@@ -65,44 +65,44 @@ impl fmt::Display for Problem {
     }
 }
 
-/// A stored file with which something is wrong.
+/// A problem with one stored file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
-    /// The image; `None` for what is in no image's directory.
+    /// The image; `None` for a file that is not in the directory of an image.
     pub uuid: Option<Uuid>,
     /// The file's name in the image's directory, or the path below `images`.
     pub file: String,
-    /// Where it is.
+    /// The storage of the file.
     pub storage: Stor,
-    /// What is wrong.
+    /// The problem.
     pub problem: Problem,
-    /// When it was last found, ISO 8601.
+    /// When the problem was last found, ISO 8601.
     pub time: String,
 }
 
-/// How many there are.
+/// The number of findings.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    /// Files that are not as they should be.
+    /// Image files that are missing, damaged or unreadable.
     pub damaged: u64,
-    /// Files that have no image.
+    /// Files without an image.
     pub orphans: u64,
 }
 
-/// What the scrubber has found, for operators.
+/// The scrubber's findings, for operators.
 #[derive(Debug, Clone)]
 pub struct Findings {
     metrics: Arc<Metrics>,
     known: Arc<Mutex<FindingsState>>,
 }
 
-/// What is known of the last round and of the one under way.
+/// The findings of the last round and of the current one.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct FindingsState {
     list: Vec<Listed>,
-    /// Found in this round, and not in the list because that is full.
+    /// Findings of this round that are not in the list, because it is full.
     unlisted: Counts,
-    /// The same in the last round.
+    /// Findings of the last round that were not in the list.
     unlisted_before: Counts,
 }
 
@@ -118,13 +118,13 @@ impl Findings {
         Findings { metrics, known: Arc::default() }
     }
 
-    /// At most a thousand of them, and how many there are.
+    /// The listed findings, at most a thousand, and the number of all.
     pub fn list(&self) -> (Vec<Finding>, Counts) {
         let known = self.known();
         (known.list.iter().map(|listed| listed.finding.clone()).collect(), known.counts())
     }
 
-    /// How many there are.
+    /// The number of all findings.
     pub(super) fn counts(&self) -> Counts {
         self.known().counts()
     }
@@ -133,7 +133,7 @@ impl Findings {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is wrong with an image, in the place of what was known before.
+    /// Replaces the findings of an image.
     pub(super) fn of_image(&self, round: u64, uuid: Uuid, found: Vec<Finding>) {
         self.change(|known| {
             known
@@ -143,7 +143,7 @@ impl Findings {
         });
     }
 
-    /// A file that has no image.
+    /// Adds a file without an image.
     pub(super) fn orphan(&self, round: u64, orphan: Finding) {
         self.change(|known| {
             let is_it = |other: &Finding| {
@@ -155,7 +155,7 @@ impl Findings {
         });
     }
 
-    /// The round is over: what was not found again is gone.
+    /// Ends the round: findings that were not found again are dropped.
     pub(super) fn end_round(&self, round: u64) {
         self.change(|known| {
             known.list.retain(|listed| listed.round == round);
@@ -163,7 +163,7 @@ impl Findings {
         });
     }
 
-    /// Takes up what was kept.
+    /// Restores the findings that an earlier process has saved.
     pub(super) fn restore(&self, kept: FindingsState) {
         self.change(|known| {
             *known = kept;
@@ -226,7 +226,7 @@ mod tests {
         findings.orphan(1, finding(one, Problem::Orphan));
         findings.end_round(1);
         assert_eq!(findings.counts(), Counts { damaged: 2, orphans: 1 });
-        // One is repaired, the other one's image is gone, the orphan is still there.
+        // One file was repaired, the image of another was deleted, and the orphan is still there.
         findings.of_image(2, one, Vec::new());
         assert_eq!(findings.counts(), Counts { damaged: 1, orphans: 1 });
         findings.orphan(2, finding(one, Problem::Orphan));

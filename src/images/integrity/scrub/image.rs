@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! One image: are its files what its manifest says?
+//! Verifies the files of one image against its manifest.
 
 use std::io;
 
@@ -16,11 +16,11 @@ use crate::manifest::{Stor, Uuid};
 use crate::storage::{Asset, Digests, Location, StorageError};
 use rustix::io::Errno;
 
-/// What an image costs at least, in bytes: its record is read from the database.
+/// What an image costs at least, in bytes, because its record is read from the database.
 const LEAST: u64 = 64 << 10;
 
-/// Reads the files of an image, and says what is wrong with those that its record still names afterwards. Each gets its
-/// SHA-256 if it has none, as often as `pace` allows: after a takeover that is a write of every record.
+/// Reads the files of an image, and returns the problems of files that its record still names afterwards. Files without a
+/// SHA-256 get one in the record, as often as `pace` allows: after a takeover every record needs this write.
 pub(super) async fn verify(
     app: &App,
     uuid: Uuid,
@@ -48,7 +48,7 @@ pub(super) async fn verify(
         }
     }
     if !problems.is_empty() {
-        // They may have been replaced, moved or deleted meanwhile.
+        // Damaged files may have been replaced, moved or deleted meanwhile.
         let now = app.db.get(uuid).await?.map(|stored| locations(&stored.image)).unwrap_or_default();
         problems.retain(|(location, _)| now.contains(location));
     }
@@ -66,11 +66,11 @@ fn difference(expected: &Location, found: &Digests) -> Option<Problem> {
     has_other_bytes.then_some(Problem::OtherContent)
 }
 
-/// What an error says about the file; one that says more about its storage is passed on.
+/// The problem of a file that an error shows. An error that is not about the file but about its storage is passed on.
 pub(in crate::images) fn problem_of(error: StorageError, stor: Stor) -> Result<Problem, StorageError> {
     Ok(match &error {
         StorageError::NotFound(_) => Problem::Missing,
-        // On disk only the size has been looked at.
+        // For a file on disk, only the size was compared.
         StorageError::Damaged(_) if stor == Stor::Local => Problem::OtherSize,
         StorageError::Damaged(_) => Problem::Mismatch,
         StorageError::Absent(_) => Problem::NoStorage,
@@ -81,7 +81,8 @@ pub(in crate::images) fn problem_of(error: StorageError, stor: Stor) -> Result<P
     })
 }
 
-/// As of a bad sector, or a FIFO in the place of the file, and not of a process that has too many files open.
+/// Returns whether an error is about the file, such as a bad sector or a FIFO, and not about the process, such as too many open
+/// files.
 fn is_about_the_file(error: &io::Error) -> bool {
     let about_files = [Errno::IO, Errno::ACCESS, Errno::PERM, Errno::ISDIR, Errno::NOTDIR, Errno::LOOP];
     NotRegular::in_error(error).is_some()

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Reads all stored files again, round after round, to find those that are damaged, and those that no record names.
+//! Reads all stored files again and again, and finds those that are damaged and those that no record names.
 
 mod findings;
 mod image;
@@ -29,46 +29,46 @@ pub(in crate::images) use image::problem_of;
 use pace::Pace;
 use round::{Phase, Round, SavedScrub};
 
-/// The name below the local base directory of what is kept for the next start.
+/// The name of the saved state below the local base directory.
 const FILE: &str = "scrub.json";
 
-/// How much work a crash may cost, not counting the file that was being read.
+/// How much work a crash may cost, in addition to the current file.
 const KEPT_EVERY: Duration = Duration::from_secs(30);
 
-/// Before a file that takes longer, what has been done is kept.
+/// The state is saved before a file that takes longer than this.
 const LONG: Duration = Duration::from_secs(5);
 
-/// Between two rounds, at least.
+/// Shortest time between two rounds.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The scrubber. A unit of its work is one image, or one group of them in the search for files without one.
+/// The scrubber. Its unit of work is one image, or one group of files in the search for files without an image.
 #[derive(Debug)]
 pub struct Scrub {
     current: CurrentApp,
-    /// That of the unit of work at hand.
+    /// The app that the current unit of work uses.
     app: Arc<App>,
     settings: config::Scrub,
     pace: Pace,
     round: Round,
     is_resumed: bool,
     kept: Instant,
-    /// What is left of a phase, once that has been looked up.
+    /// The rest of the current phase, once it has been looked up.
     left: Left,
 }
 
 #[derive(Debug)]
 enum Left {
     Unknown,
-    /// Images, with the number of their bytes.
+    /// UUIDs of images, each with the number of bytes of its files.
     Images(VecDeque<(Uuid, u64)>),
     Groups(VecDeque<String>),
 }
 
 impl Scrub {
-    /// What operators call it.
+    /// The worker's name, as operators see it.
     pub const NAME: &'static str = "scrub";
 
-    /// A scrubber of the storages of `app`; `None` where the configuration wants none.
+    /// A scrubber of the storages of `app`; `None` if the configuration turns it off.
     pub fn new(current: CurrentApp) -> Option<Scrub> {
         let app = current.get();
         let settings = app.config.scrub?;
@@ -116,7 +116,7 @@ impl Worker for Scrub {
 }
 
 impl Scrub {
-    /// Goes on where the process before this one stopped.
+    /// Continues where the process before this one stopped.
     async fn resume(&mut self) {
         let anew = "the scrubber cannot go on where it was, and begins anew";
         match self.app.storage.local.read_note(FILE).await {
@@ -132,7 +132,7 @@ impl Scrub {
         }
     }
 
-    /// Keeps what is known for the next start. Nothing is lost without it but time.
+    /// Saves the state for the next start. Without it only time is lost.
     async fn keep(&mut self) {
         let kept = SavedScrub { round: self.round.clone(), findings: self.app.findings.known().clone() };
         let kept = match serde_json::to_vec(&kept) {
@@ -145,7 +145,7 @@ impl Scrub {
         self.kept = Instant::now();
     }
 
-    /// Begins a round when it is time.
+    /// Begins a round when it is due.
     async fn begin(&mut self) -> Next {
         let wait = self.round.wait(OffsetDateTime::now_utc(), self.settings.interval);
         if !wait.is_zero() {
@@ -179,7 +179,7 @@ impl Scrub {
         Ok(Next::Now)
     }
 
-    /// Those that come behind, in order.
+    /// The images after this UUID, in order.
     async fn images(&self, after: Option<Uuid>) -> Result<VecDeque<(Uuid, u64)>, Failure> {
         let views = self.app.db.filtered(|_| true).await?;
         let left = views.iter().filter(|view| after.is_none_or(|after| view.uuid() > after));
@@ -209,7 +209,7 @@ impl Scrub {
     }
 
     async fn next_group(&mut self, storage: Stor) -> Result<Next, Failure> {
-        // It may have been taken out of the configuration since the last start.
+        // The configuration may have lost this storage since the last start.
         if self.app.storage.require(storage).is_err() {
             return Ok(self.leave(storage).await);
         }
@@ -240,7 +240,7 @@ impl Scrub {
         Ok(groups.into())
     }
 
-    /// Goes on with the next storage, or ends the round.
+    /// Continues with the next storage, or ends the round.
     async fn leave(&mut self, storage: Stor) -> Next {
         if storage == Stor::Local && self.app.storage.manta().is_ok() {
             self.enter(Phase::Orphans { storage: Stor::Manta, after: None }).await;

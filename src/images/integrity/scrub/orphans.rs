@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Stored files that no record names.
+//! Searches for stored files that no record names.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use crate::images::{ApiResult, App};
 use crate::manifest::{Stor, Uuid};
 use crate::storage::{Group, Item};
 
-/// What is younger may be on its way to its record.
+/// A younger file may belong to a running upload.
 pub(super) const AGE: Duration = Duration::from_secs(24 * 3600);
 
-/// The files of one group of a storage that are older than `age` and nobody's.
+/// The files in one group of a storage that are older than `age` and have no image.
 pub(super) async fn find(
     app: &App,
     stor: Stor,
@@ -44,7 +44,7 @@ pub(super) async fn find(
     Ok(found)
 }
 
-/// Removes the empty directory in Manta of an image that is gone: whoever deleted its last file was interrupted, or the file
+/// Removes the empty directory in Manta of a deleted image. It stays behind if a deletion was interrupted, or if the last file
 /// had been moved to another storage before.
 async fn remove_empty(app: &App, uuid: Uuid) -> ApiResult<()> {
     let _still = app.locks.lock(uuid).await?;
@@ -54,8 +54,8 @@ async fn remove_empty(app: &App, uuid: Uuid) -> ApiResult<()> {
     Ok(())
 }
 
-/// Most are named by what is in memory. Whoever is not gets a second look, while nobody publishes or deletes files of
-/// the image.
+/// The records in memory name most files. For any other file the database is asked, under the lock that keeps this process from
+/// publishing or deleting files of the image.
 async fn is_orphan(app: &App, stor: Stor, uuid: Uuid, item: &Item) -> ApiResult<bool> {
     if let Some(view) = app.db.view(uuid).await?.value
         && known_names(view.files(), view.icon(), stor).contains(&item.name)
@@ -67,7 +67,7 @@ async fn is_orphan(app: &App, stor: Stor, uuid: Uuid, item: &Item) -> ApiResult<
         Some(Stored { image, .. }) if known_names(image.files(), image.icon(), stor).contains(&item.name) => {
             Ok(false)
         }
-        // A record that cannot be used may name it all the same.
+        // An unusable record may name the file.
         None if app.db.status().damaged.iter().any(|record| record.name.starts_with(&uuid.to_string())) => {
             Ok(false)
         }

@@ -2,20 +2,20 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! How fast the scrubber goes.
+//! Limits the speed of the scrubber.
 
 use crate::config;
 use crate::storage::Throttle;
 
-/// What a digest takes of a throttle whose rate, meant for seconds, is a number of digests per minute.
+/// What a digest takes from a throttle. Throttles have a rate per second, the configuration one per minute.
 const DIGEST: u64 = 60;
 
-/// What the scrubber may read and write.
+/// How fast the scrubber may read and write.
 #[derive(Debug)]
 pub(super) struct Pace {
-    /// What it reads.
+    /// Limits the bytes read.
     pub(super) bytes: Throttle,
-    /// The records that it writes; `None` for none at all.
+    /// Limits the digests added to records; `None` if none may be added.
     digests: Option<Throttle>,
 }
 
@@ -24,7 +24,7 @@ impl Pace {
         Pace { bytes: Throttle::new(settings.rate), digests: settings.digests_per_minute.map(Throttle::new) }
     }
 
-    /// Waits until a record may get a digest; false if none may.
+    /// Waits until a digest may be added to a record. Returns false if none may.
     pub(super) async fn may_add_digest(&mut self) -> bool {
         match &mut self.digests {
             Some(throttle) => {
@@ -56,7 +56,7 @@ mod tests {
         for _ in 0..=30 {
             assert!(pace.may_add_digest().await);
         }
-        // The first one at once, and the others six seconds apart.
+        // The first digest is added at once, and the others six seconds apart.
         let took = start.elapsed();
         assert!((Duration::from_secs(179)..Duration::from_secs(181)).contains(&took), "{took:?}");
     }

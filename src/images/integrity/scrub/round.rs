@@ -10,41 +10,41 @@ use time::OffsetDateTime;
 use super::findings::{Counts, FindingsState};
 use crate::manifest::{Stor, Uuid, times};
 
-/// One time through everything.
+/// One pass over all images and all stored files.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct Round {
     pub(super) number: u64,
-    /// ISO 8601; empty before the first one.
+    /// When the round began, ISO 8601; empty before the first round.
     pub(super) began: String,
-    /// Images that have been looked at.
+    /// Images that have been verified.
     pub(super) done: u64,
-    /// Bytes of their files.
+    /// Bytes that have been read of their files.
     pub(super) read: u64,
     #[serde(flatten)]
     pub(super) phase: Phase,
 }
 
-/// How far a round is.
+/// The progress of a round.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(tag = "phase", rename_all = "kebab-case")]
 pub(super) enum Phase {
-    /// Images are looked at, in the order of their UUIDs.
+    /// Images are verified, in the order of their UUIDs.
     Images { after: Option<Uuid> },
-    /// Files without an image are looked for, in the order of groups.
+    /// Files without an image are searched for, group by group.
     Orphans { storage: Stor, after: Option<String> },
-    /// It is over, or none ever began.
+    /// The round is over, or none has ever begun.
     #[default]
     Over,
 }
 
-/// What is kept for the next start.
+/// The saved state of the scrubber.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct SavedScrub {
     pub(super) round: Round,
     pub(super) findings: FindingsState,
 }
 
-/// Why it cannot be used.
+/// Why the saved state cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unusable {
     #[error("it is not what was written")]
@@ -61,20 +61,20 @@ impl SavedScrub {
 }
 
 impl Round {
-    /// The one after this, which begins now.
+    /// The next round, which begins now.
     pub(super) fn next(&self, now: String) -> Round {
         let phase = Phase::Images { after: None };
         Round { number: self.number.wrapping_add(1), began: now, done: 0, read: 0, phase }
     }
 
-    /// How long it is until the next one begins.
+    /// The time until the next round begins.
     pub(super) fn wait(&self, now: OffsetDateTime, interval: Duration) -> Duration {
         let Some(began) = times::parse_js_date(&self.began) else { return Duration::ZERO };
-        // A clock that was set back must not make it longer.
+        // A clock that was set back must not make the wait longer.
         Duration::try_from(began - now + interval).unwrap_or_default().min(interval)
     }
 
-    /// For people.
+    /// Describes the progress for people.
     pub(super) fn describe(&self, pending: u64, found: Counts) -> String {
         let kind = match self.phase {
             Phase::Images { .. } | Phase::Orphans { .. } => "round since",

@@ -18,7 +18,7 @@ const OWNER: &str = "91ba0e64-2547-11e2-a972-df579e5fddb3";
 const VM: &str = "7a1b1967-6ecf-1e4c-8f09-f49094cc36ad";
 const SERVER: &str = "9f819499-8298-9842-8cc5-1c2838196ab4";
 
-/// An application, and the services around it.
+/// An application, with fakes of the services around it.
 pub(in crate::images) struct Cloud {
     pub(in crate::images) app: Arc<App>,
     fake: Fake,
@@ -26,7 +26,7 @@ pub(in crate::images) struct Cloud {
 }
 
 impl Cloud {
-    /// With a VM on a server of a good platform, made from an image of SmartOS.
+    /// A cloud with a VM on a server of a suitable platform, made from an image of SmartOS.
     pub(in crate::images) async fn start() -> Cloud {
         let fake = Fake::start().await;
         let url = json!({"url": format!("http://{}", fake.address)});
@@ -63,7 +63,7 @@ impl Cloud {
         self.look().await;
     }
 
-    /// The VM with some members changed.
+    /// Sets up the VM, with some members changed.
     fn vm(&self, changes: Value) {
         let mut vm = json!({"uuid": VM, "server_uuid": SERVER, "brand": "joyent", "image_uuid": BASE});
         vm.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
@@ -78,7 +78,7 @@ impl Cloud {
         self.fake.state.lock().unwrap().others.insert(path.to_owned(), (status, body));
     }
 
-    /// An active image that VMs can be made from.
+    /// Adds an active image that VMs can be made from.
     async fn has_base(&self, uuid: &str, changes: Value) {
         let Value::Object(mut record) = json!({
             "v": 2, "owner": OWNER, "name": "base", "version": "1", "type": "zone-dataset", "os": "smartos",
@@ -92,21 +92,21 @@ impl Cloud {
         self.app.db.insert(&Image::load(record, self.app.rules()).unwrap()).await.unwrap();
     }
 
-    /// All jobs are in this state.
+    /// Sets the execution of all jobs.
     pub(in crate::images) fn jobs_are(&self, execution: &str) {
         for job in &mut self.fake.state.lock().unwrap().jobs {
             job.insert("execution".into(), json!(execution));
         }
     }
 
-    /// All jobs have these members.
+    /// Sets members of all jobs.
     pub(in crate::images) fn jobs_have(&self, members: Value) {
         for job in &mut self.fake.state.lock().unwrap().jobs {
             job.extend(members.as_object().unwrap().clone());
         }
     }
 
-    /// The UUID of a new job for this task.
+    /// Adds a job for this task, and returns its UUID.
     pub(in crate::images) async fn has_job(&self, task: &str) -> Uuid {
         let uuid = Uuid::new_v4();
         let Value::Object(job) = json!({"uuid": uuid, "task": task, "execution": "running"}) else {
@@ -135,7 +135,7 @@ impl Cloud {
         self.create().await.unwrap_err().code().as_str()
     }
 
-    /// The states of the images beside those that VMs are made from.
+    /// The states of all images except the active ones, from which VMs are made.
     async fn states(&self) -> Vec<State> {
         let images = self.app.db.filtered(|image| image.state() != State::Active).await.unwrap();
         images.iter().map(|image| image.state()).collect()
@@ -146,7 +146,7 @@ impl Cloud {
 async fn a_placeholder_is_stored_and_a_job_is_told_what_to_make() {
     let cloud = Cloud::start().await;
     cloud.vm(json!({"brand": "lx", "kernel_version": "4.3.0"}));
-    // What the VM is, and what becomes of it, only the compute node knows. Null is as good as nothing.
+    // Only the compute node knows type, os and state. Null counts as absent.
     let made = cloud.create_of(json!({
         "name": "mine", "version": "1.0.0", "tags": {"a": 1}, "type": "docker", "os": 5, "state": "active", "acl": null,
     }));
@@ -208,7 +208,7 @@ async fn what_is_wrong_with_the_vm_is_told_in_order() {
     let mine = |uuid: &str| json!({"name": "mine", "version": "1", "uuid": uuid, "owner": OWNER});
     let taken = cloud.create_by(None, mine(BASE)).await;
     assert_eq!(taken.unwrap_err().code(), Code::ImageUuidAlreadyExists);
-    // To an account it makes no difference whether there is such an image.
+    // To an account both look the same: that an image has the UUID, and that none has it.
     for uuid in [BASE, SERVER] {
         assert_eq!(cloud.create_of(mine(uuid)).await.unwrap_err().code(), Code::ValidationFailed);
     }
@@ -245,7 +245,7 @@ async fn no_placeholder_stays_without_a_job() {
     let refused = cloud.create().await.unwrap_err();
     assert_eq!((refused.status(), refused.code_text()), (412, "PreconditionFailed"));
     assert!(cloud.states().await.is_empty());
-    // Nobody can tell: what the client is told is that there is no image.
+    // The outcome is unknown: the client is told that there is no image.
     cloud.fake.fails("POST /jobs", Fault::LoseAnswer);
     cloud.fake.fails("GET /jobs/", Fault::LoseCall);
     assert_eq!(cloud.refused().await, "ServiceUnavailableError");
