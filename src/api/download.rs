@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! A stored file as a response: conditions, ranges, and the headers that describe it.
+//! Sends a stored file as a response: conditions, ranges, and the headers that describe the file.
 
 use std::fs::File;
 use std::io;
@@ -18,33 +18,33 @@ use super::conditional::{self, Outcome, Validators};
 use super::range::{self, Wanted};
 use crate::images::{ApiError, ApiResult, Code, Part, StoredFile};
 
-/// Makes response bodies of files, in the way that suits the connection: the server gives one to every request.
+/// Makes response bodies from files in the way that suits the connection. The server puts one into every request.
 #[derive(Clone)]
 pub struct FileBodies(Arc<MakeBody>);
 
 type MakeBody = dyn Fn(File, Range<u64>) -> io::Result<Body> + Send + Sync;
 
 impl FileBodies {
-    /// `make` gets an open file and which of its bytes are wanted; a range beyond its end is an error.
+    /// `make` gets an open file and the range of bytes to send. A range beyond the end of the file is an error.
     pub fn new(make: impl Fn(File, Range<u64>) -> io::Result<Body> + Send + Sync + 'static) -> FileBodies {
         FileBodies(Arc::new(make))
     }
 
-    /// The body of these bytes of the file.
+    /// The body with these bytes of the file.
     fn body(&self, file: File, range: Range<u64>) -> io::Result<Body> {
         (self.0)(file, range)
     }
 }
 
-/// What is known of a file that is to be sent.
+/// What is known about a file that is sent.
 #[derive(Debug)]
 pub(super) struct Description<'a> {
-    /// Bytes.
+    /// Length in bytes.
     pub(super) size: u64,
     pub(super) content_type: &'a str,
-    /// Lower-case hex. The entity tag.
+    /// Lower-case hex; also the entity tag.
     pub(super) sha1: &'a str,
-    /// Base64, of the whole file.
+    /// Base64, for the whole file.
     pub(super) md5: Option<&'a str>,
     pub(super) modified: Option<SystemTime>,
 }
@@ -54,17 +54,17 @@ pub(super) struct Description<'a> {
 pub(super) enum Plan {
     NotModified,
     Unsatisfiable,
-    /// The headers of a 200.
+    /// Only the headers of a 200.
     Head,
     Whole,
     Range(Range<u64>),
 }
 
 impl Description<'_> {
-    /// Decides how to answer a GET or HEAD with these headers, and which part of the file that takes.
+    /// Decides how to answer a GET or HEAD with these headers, and which part of the file that needs.
     ///
     /// # Errors
-    /// 412 and 400 for conditions.
+    /// 412 and 400 for unmet or malformed conditions.
     pub(super) fn plan(&self, method: &Method, headers: &HeaderMap) -> ApiResult<(Part, Plan)> {
         let current = Validators { etag: self.sha1, modified: self.modified };
         let is_head = *method == Method::HEAD;
@@ -80,7 +80,7 @@ impl Description<'_> {
         })
     }
 
-    /// The answer: 200, 206, 304 or 416. The file was opened for the part that belongs to the plan.
+    /// The response: 200, 206, 304 or 416. `file` was opened for the part that belongs to `plan`.
     pub(super) fn respond(&self, plan: Plan, file: StoredFile, bodies: &FileBodies) -> ApiResult<Response> {
         let mut response = match plan {
             Plan::NotModified => StatusCode::NOT_MODIFIED.into_response(),
@@ -104,7 +104,7 @@ impl Description<'_> {
         response
     }
 
-    /// There is no `Content-MD5`: clients compare it with the bytes that they get.
+    /// A part has no `Content-MD5`: clients compare it with the bytes that they get.
     fn part(&self, range: &Range<u64>, body: Body) -> Response {
         let content_range = format!("bytes {}-{}/{}", range.start, range.end - 1, self.size);
         let mut response = content(body, self.content_type, range.end - range.start);
@@ -121,7 +121,7 @@ fn body(file: StoredFile, range: Range<u64>, bodies: &FileBodies) -> ApiResult<B
     }
 }
 
-/// `None` for a time that HTTP dates do not reach, which a record may have all the same.
+/// `None` for a time that HTTP dates cannot express. A record may have such a time.
 fn http_date(time: SystemTime) -> Option<String> {
     /// Seconds from 1970 to the year 10000.
     const END: u64 = 253_402_300_800;
@@ -145,12 +145,12 @@ fn unsatisfiable(size: u64) -> Response {
     response
 }
 
-/// A stored file that is shorter than its manifest says, or cannot be read.
+/// The error for a stored file that is shorter than its manifest says, or cannot be read.
 fn damaged(error: io::Error) -> ApiError {
     ApiError::new(Code::InternalError, "the stored file is not what its manifest says").because(error)
 }
 
-/// What cannot be a header, in a damaged record, is left out.
+/// Adds a header. A value from a damaged record that is not allowed in a header is left out.
 fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);

@@ -81,8 +81,8 @@ fn described(entry: &ImageFile) -> Description<'_> {
     }
 }
 
-/// The number that the text begins with; anything else is 0, as in 4.13.1. Of one that no list can have, as a negative one,
-/// there is no file.
+/// The number that the text begins with; 0 for any other text, as in 4.13.1. A number that cannot be an index, such as a
+/// negative one, is a 404.
 fn file_index(params: &Params, image: &VisibleImage) -> ApiResult<usize> {
     let text = params.non_empty("index")?.unwrap_or_default().trim_start();
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);

@@ -23,7 +23,7 @@ use super::{body_stream, upload_params};
 use crate::images::{self, ApiError, ApiResult, Code, IconUpload, Opened};
 use crate::manifest::{Icon, times};
 
-/// The types that an icon can have, without any parameters.
+/// The media types that an icon can have, without parameters.
 const CONTENT_TYPES: [&str; 3] = ["image/jpeg", "image/gif", "image/png"];
 
 /// `PUT /images/:uuid/icon` — AddImageIcon.

@@ -2,11 +2,11 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The archive: the last version of each manifest as a file, in its API form, as 4.13.1 writes it.
+//! The archive keeps the last version of each manifest as a file, in its API form, as 4.13.1 writes it.
 //!
-//! A copy is written beside the archive before the record is, and goes to its place after. What a crash leaves of it says
-//! that the record may have changed, and of which image. Its name beside the archive is durable before anybody hears of
-//! the change, so its name in the archive need not be.
+//! A copy is written to `incoming` before the record is written, and moved into the archive after it. After a crash the copy
+//! says that the record may have changed, and of which image. The copy in `incoming` is durable before any client hears of the
+//! change, so the later rename need not be.
 
 use std::fs::Permissions;
 use std::io::Write;
@@ -23,11 +23,11 @@ use super::{LocalStorage, MantaStorage, StorageError, blocking};
 use crate::files;
 use crate::manifest::Uuid;
 
-/// The permission that the archive's file of an image has which was deleted: nobody executes a manifest, so it says
-/// nothing else. It tells [`super::Spooled`] that this is the last version and no other one follows.
+/// The permission bit of a deleted image's file in the archive. Nobody executes a manifest, so the bit is free to use. It tells
+/// [`super::Spooled`] that this is the last version and that no other one follows.
 pub(super) const LAST: u32 = 0o100;
 
-/// A manifest that is written beside the archive, but not in it yet. Dropping it removes it, unless its record was being
+/// A manifest that has been written, but not moved into the archive yet. Dropping it removes it, unless its record was being
 /// written: then it stays for the next sweep.
 #[derive(Debug)]
 pub struct Archived {
@@ -37,9 +37,9 @@ pub struct Archived {
 }
 
 impl LocalStorage {
-    /// Writes `manifest` for the archive; [`Archived::sync`] makes it durable. The caller stores the record next, and then
-    /// [`Archived::commit`]s: so a full disk is found before anything changes, and the archive never describes a state
-    /// that was not stored.
+    /// Writes a copy of `manifest` to `incoming`; [`Archived::sync`] makes it durable. The caller writes the record next, and
+    /// then calls [`Archived::commit`]. So a full disk is noticed before anything changes, and the archive never describes a
+    /// record that was not stored.
     pub async fn prepare_archive(
         &self,
         uuid: Uuid,
@@ -60,7 +60,7 @@ impl LocalStorage {
         Ok(written.await?)
     }
 
-    /// Puts a manifest into the archive that was left beside it.
+    /// Moves a leftover manifest from `incoming` into the archive.
     pub async fn archive_leftover(&self, leftover: Leftover) -> Result<(), StorageError> {
         let Content::Manifest { uuid, .. } = leftover.content else { return self.discard(leftover).await };
         let (temporary, place) = (leftover.into_temporary(), self.archive_path(uuid));
@@ -69,7 +69,7 @@ impl LocalStorage {
 }
 
 impl Archived {
-    /// Makes the copy durable where it is, beside the archive.
+    /// Makes the copy durable in `incoming`.
     pub async fn sync(&self) -> Result<(), StorageError> {
         let file = self.temporary.file.try_clone()?;
         let directory = self.temporary.directory();
@@ -80,19 +80,19 @@ impl Archived {
         .await?)
     }
 
-    /// The record is about to be written: from here on the copy tells the next sweep to look, if nobody says before what
-    /// became of it.
+    /// Tells the copy that the record is about to be written. From here on it stays if it is dropped, and the next sweep finds
+    /// out whether the record was written.
     pub fn record_is_written(&mut self) {
         self.is_written = true;
     }
 
-    /// The record was not written.
+    /// Removes the copy, because the record was not written.
     pub fn discard(mut self) {
         self.is_written = false;
     }
 
-    /// Puts the manifest into the archive, in the place of an earlier version. After a failure the next sweep does it, and
-    /// after a loss of power that makes the rename undone.
+    /// Moves the manifest into the archive, and replaces an earlier version. If this fails, or a loss of power undoes it, the
+    /// next sweep repeats it.
     pub async fn commit(mut self) -> Result<(), StorageError> {
         Ok(blocking(move || self.temporary.move_to(&self.place, Renamed::InTime)).await?)
     }
@@ -112,12 +112,12 @@ impl MantaStorage {
         parse(&format!("{}/archive/{}/{uuid}.json", self.root_dir(), &uuid[..3]))
     }
 
-    /// What the archive in Manta has of an image.
+    /// What is at the name of an image's manifest in Manta.
     pub async fn archived(&self, uuid: Uuid) -> Result<Occupant, StorageError> {
         self.at(&self.archive_path(uuid)?).await
     }
 
-    /// Puts a manifest into the archive in Manta, in the place of `occupant`; false if something else is there by now.
+    /// Writes a manifest to the archive in Manta, and replaces `occupant`. Returns false if another object is there now.
     pub async fn archive(
         &self,
         uuid: Uuid,
@@ -138,7 +138,7 @@ impl MantaStorage {
 }
 
 impl Occupant {
-    /// Whether it is these bytes, by their MD5.
+    /// Returns whether the object has these bytes, by its MD5.
     pub fn has_bytes(&self, bytes: &[u8]) -> bool {
         self.md5 == Some(Md5::digest(bytes).into())
     }

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// One of the files of an image. Its text form is its name in the image's directory, as 4.13.1 has it.
+/// One of the files of an image. Its text form is its name in the image's directory, as in 4.13.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Asset {
     /// An image file, by its index in `files`.

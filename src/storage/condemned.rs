@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Files that a record names now, and will not name after its next write.
+//! Files that a record names now, and that are deleted when it no longer names them.
 
 use std::time::Duration;
 
@@ -12,39 +12,39 @@ use futures_util::future::join_all;
 use super::{Asset, Location, Storage, StorageError};
 use crate::manifest::{Stor, Uuid};
 
-/// What is to be deleted when the record no longer names it.
+/// Files to delete after the next write of a record, which no longer names them.
 ///
-/// It is looked up before the record is written, while nothing else can have these names: in Manta each object by its
-/// etag, which no other object ever has. So whatever comes to one of the names after the write, by another process, too,
-/// is not taken for it.
+/// They are looked up before that write, while nothing else can have their names. In Manta each object is identified by its
+/// etag, which no other object ever has. So a file that gets one of the names after the write, from another process, too, is
+/// not deleted by mistake.
 #[derive(Debug)]
 #[must_use = "files that no record names stay for ever"]
 pub struct Condemned {
     uuid: Uuid,
     local: Vec<(Asset, String)>,
     objects: Vec<Object>,
-    /// Why not all could be looked up.
+    /// Why some of them could not be looked up.
     failed: Option<StorageError>,
 }
 
-/// An object that is to be deleted.
+/// An object to delete.
 #[derive(Debug)]
 pub(super) struct Object {
     pub(super) path: Path,
-    /// Which one it must be; `None` where the path is no other's.
+    /// The etag of the object; `None` if no other object can have this path.
     pub(super) etag: Option<String>,
 }
 
 impl Condemned {
-    /// Whether some of it is in Manta, or may be.
+    /// Returns whether some of the files are in Manta, or may be.
     pub fn is_in_manta(&self) -> bool {
         !self.objects.is_empty() || self.failed.is_some()
     }
 }
 
 impl Storage {
-    /// Looks up stored files of an image, for their deletion after the next write of its record. What cannot be looked up
-    /// stays, and [`Storage::delete`] says so.
+    /// Looks up stored files of an image, so that they can be deleted after the next write of its record. A file whose look-up
+    /// fails stays, and [`Storage::delete`] returns the error.
     pub async fn condemn(&self, uuid: Uuid, files: &[Location]) -> Condemned {
         let mut condemned = Condemned { uuid, local: Vec::new(), objects: Vec::new(), failed: None };
         let (local, manta): (Vec<_>, Vec<_>) = files.iter().partition(|file| file.stor == Stor::Local);
@@ -58,8 +58,9 @@ impl Storage {
         condemned
     }
 
-    /// Looks up what an interrupted move has left of a file where its record does not say that it is; in Manta only what has
-    /// been there for `age`, because the rest may be an upload's. It is to be deleted when the record is fenced.
+    /// Looks up what an interrupted move has left of a file at a location that its record does not name. In Manta only an
+    /// object counts that is older than `age`: a younger one may belong to an upload. The caller fences the record before it
+    /// deletes the rest.
     pub async fn condemn_rest(
         &self,
         file: &Location,
@@ -81,11 +82,10 @@ impl Storage {
         self.manta()?.objects_of(file).await
     }
 
-    /// Deletes files that no record names any more. That one of them is not there does not matter. The caller has the
-    /// image's lock.
+    /// Deletes files that no record names any more. Missing files are no error. The caller holds the image's lock.
     ///
     /// # Errors
-    /// The first one; the others are deleted all the same.
+    /// The first error; the other files are deleted all the same.
     pub async fn delete(&self, condemned: Condemned) -> Result<(), StorageError> {
         let Condemned { uuid, local, objects, failed } = condemned;
         let mut deleted = failed.map_or(Ok(()), Err);
@@ -102,7 +102,7 @@ impl Storage {
         self.manta()?.delete_object(path, etag.as_deref()).await
     }
 
-    /// Deletes the directory of an image in Manta, if it is empty. Only for one that is gone: an upload to it would fail.
+    /// Deletes the directory of an image in Manta, if it is empty. The image must be deleted: an upload to it would fail.
     pub async fn delete_directory(&self, uuid: Uuid) -> Result<(), StorageError> {
         self.manta()?.delete_directory(uuid).await
     }

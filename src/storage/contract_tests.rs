@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What every storage does, whichever it is: one suite, on a disk and on a Manta.
+//! What every storage does: one suite of tests, run on a disk and on a Manta.
 
 use std::convert::Infallible;
 use std::fmt::{self, Display};
@@ -28,7 +28,7 @@ use crate::manifest::{Stor, Uuid};
 const ANYTHING: Expected = Expected { length: None, limit: u64::MAX, digests: None };
 const FILE: Asset = Asset::File(0);
 
-/// Both storages of a server, one of which is looked at.
+/// A server with both storages, one of which is tested.
 struct Stage {
     storage: Storage,
     stor: Stor,
@@ -47,7 +47,7 @@ impl Stage {
         self.storage.receive(self.target(uuid), expected, body).await.unwrap()
     }
 
-    /// A file that a manifest names.
+    /// Stores a file as if a manifest named it.
     async fn has_file(&self, uuid: Uuid, bytes: &[u8]) -> Location {
         let received = self.receive(uuid, bytes).await;
         let location = self.location(uuid, &received.digests);
@@ -88,7 +88,7 @@ impl Stage {
     }
 }
 
-/// Something that breaks a body off.
+/// The error of a body that breaks off.
 #[derive(Debug)]
 struct Broken;
 
@@ -102,7 +102,7 @@ fn broken_body(bytes: &'static [u8]) -> impl Stream<Item = Result<Bytes, Broken>
     stream::iter([Ok(Bytes::from_static(bytes)), Err(Broken)])
 }
 
-/// Some bytes, others for another seed.
+/// So many bytes, which differ between seeds.
 fn bytes(length: usize, seed: u8) -> Vec<u8> {
     (0..length).map(|index| (index % 251) as u8 ^ seed).collect()
 }
@@ -160,7 +160,7 @@ async fn nothing_is_there_before_it_is_staged_and_nothing_stays_that_is_discarde
         let received = stage.receive(uuid, &bytes(2 << 20, 2)).await;
         received.stage().await.unwrap().discard().await.unwrap();
         assert!(stage.is_missing(&location).await);
-        // And the name is free again.
+        // The name is free again.
         stage.has_file(uuid, &bytes(10, 3)).await;
     })
     .await;
@@ -250,7 +250,7 @@ async fn files_that_are_others_are_told_apart() {
             matches!(stage.storage.check(&location).await, Err(StorageError::Damaged(_)))
         };
         assert!(damaged(Location { size: 6, ..location.clone() }).await);
-        // A look at the bytes of small files, or at what Manta knows of them.
+        // The bytes of small files are read, and Manta knows digests.
         let other = stage.receive(Uuid::new_v4(), b"those").await.digests.clone();
         let others = Location { md5: Some(other.md5), sha1: other.sha1, ..location.clone() };
         let nowhere = Location { uuid: Uuid::new_v4(), ..location };
@@ -298,7 +298,7 @@ async fn a_file_can_be_copied_to_the_other_storage() {
         received.stage().await.unwrap().settle().await.unwrap();
         let there = Location { stor: other, ..here.clone() };
         assert!(stage.read(&here).await.unwrap() == bytes && stage.read(&there).await.unwrap() == bytes);
-        // Each goes for itself.
+        // The two files do not depend on each other.
         stage.delete(&here).await;
         assert!(stage.is_missing(&here).await && stage.read(&there).await.unwrap() == bytes);
     })
@@ -317,7 +317,7 @@ async fn a_file_that_is_damaged_is_not_copied_as_another() {
             let target = stage.target(Uuid::new_v4());
             stage.storage.copy(location, target).await.map(|received| received.digests.clone())
         };
-        // Whether or not one digest is enough, all of them come out.
+        // The copy has all digests, even where the SHA-256 alone decides.
         let known = Location { sha256: Some(digests.sha256.clone()), ..location.clone() };
         for location in [&location, &known] {
             assert_eq!(copied(location).await.unwrap(), digests);
@@ -325,7 +325,7 @@ async fn a_file_that_is_damaged_is_not_copied_as_another() {
         let other = stage.receive(Uuid::new_v4(), &bytes(1 << 20, 11)).await.digests.clone();
         let wrong = Location { sha256: Some(other.sha256), ..location.clone() };
         assert!(matches!(copied(&wrong).await, Err(StorageError::Damaged(_))));
-        // Without a SHA-256 the caller compares.
+        // Without a SHA-256 the caller compares the digests.
         assert_eq!(copied(&Location { sha1: other.sha1, ..location }).await.unwrap(), digests);
     })
     .await;
@@ -359,7 +359,7 @@ async fn many_files_arrive_at_a_time() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_comes_to_a_name_later_is_not_what_was_condemned() {
     on_both(async |stage| {
-        // Locally the image's lock keeps others away meanwhile.
+        // Locally the image's lock prevents this.
         if stage.stor == Stor::Local {
             return;
         }

@@ -7,10 +7,10 @@ use md5::Md5;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-/// The length and the digests of some bytes.
+/// Length and digests of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Digests {
-    /// Bytes.
+    /// Length in bytes.
     pub size: u64,
     /// Lower-case hex.
     pub sha1: String,
@@ -20,7 +20,7 @@ pub struct Digests {
     pub sha256: String,
 }
 
-/// The digests of bytes that are read one after the other.
+/// Computes the digests of bytes that arrive piece by piece.
 #[derive(Debug, Clone, Default)]
 pub struct RunningDigests {
     size: u64,

@@ -11,49 +11,49 @@ use crate::manifest::Stor;
 /// Why a storage operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
-    /// The disk is full, over quota, or the file is larger than the system lets this process write.
+    /// The disk is full, the quota is used up, or the file is larger than this process may write.
     #[error("no space left on the local storage")]
     NoSpace,
-    /// The file is not there.
+    /// The file does not exist.
     #[error("file {0} does not exist")]
     NotFound(String),
-    /// What is there are not the bytes of the file.
+    /// The stored bytes are not those of the file.
     #[error("file {0} is another one")]
     Damaged(String),
-    /// Anything else the system said. The message may hold a path, so it is for the log only.
+    /// Any other error of the system. The message may contain a path, so it is for the log only.
     #[error("local storage failed")]
     Io(#[source] io::Error),
-    /// Manta refused, or did not answer.
+    /// Manta refused the request, or did not answer.
     #[error("manta failed")]
     Manta(#[source] Box<::manta::Error>),
-    /// Manta cannot be asked: there is no key that can be used.
+    /// Manta cannot be used, because there is no usable key.
     #[error("manta cannot be used")]
     MantaUnusable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Another process has stored the same file of the same image meanwhile.
     #[error("another upload of the same file was faster")]
     Overtaken,
-    /// The name of a file cannot be one in Manta.
+    /// The name of a file is not allowed in Manta.
     #[error("not a name in manta")]
     InvalidName,
-    /// This server has no such storage.
+    /// This server does not have the storage.
     #[error("there is no storage {0}")]
     Absent(Stor),
 }
 
 impl StorageError {
-    /// Whether it may be different later, or after an operator has given Manta what it wants.
+    /// Returns whether a retry may succeed, perhaps after an operator has corrected Manta's configuration.
     pub fn is_temporary(&self) -> bool {
         let StorageError::Manta(error) = self else { return false };
         let is_denied = matches!(&**error, ::manta::Error::Server(refusal) if matches!(refusal.status.as_u16(), 401 | 403));
         error.is_unavailable() || error.is_retriable() || is_denied
     }
 
-    /// Whether Manta says that the directory of an image is not there.
+    /// Returns whether Manta reports that the directory of an image is missing.
     pub fn is_about_a_directory(&self) -> bool {
         matches!(self, StorageError::Manta(error) if error.code() == Some(ErrorCode::DirectoryDoesNotExist))
     }
 
-    /// Whether Manta answers nobody now, or not this server; so there is no use in asking it for something else.
+    /// Returns whether Manta does not serve anybody now, or not this server, so that other requests would fail as well.
     pub fn is_away(&self) -> bool {
         match self {
             StorageError::Manta(error) => {
@@ -64,7 +64,7 @@ impl StorageError {
         }
     }
 
-    /// What is wrong with a path in Manta that was not chosen here.
+    /// Returns what is wrong with a path in Manta that a client has chosen.
     pub fn path_problem(&self) -> Option<&'static str> {
         let code = match self {
             StorageError::InvalidName => return Some("is no path in manta"),

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The bytes of a stored file, read here.
+//! Reads the bytes of a stored file on disk.
 
 use std::fs::File;
 use std::io;
@@ -15,10 +15,10 @@ use sha1::{Digest, Sha1};
 
 use super::blocking;
 
-/// Bytes read at a time.
+/// Number of bytes read at a time.
 const CHUNK: usize = 512 << 10;
 
-/// In lower-case hex.
+/// The SHA-1 of a file, in lower-case hex.
 pub(super) fn sha1_of(file: &File) -> io::Result<String> {
     let mut sha1 = Sha1::new();
     let mut position = 0;

@@ -2,12 +2,12 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! One pass over arriving bytes: stored and digested side by side.
+//! Stores arriving bytes and computes their digests in one pass.
 //!
-//! Bytes are gathered into batches. Each batch goes to its sink and to a lane for each digest: SHA-1, MD5 and SHA-256;
-//! writing to disk is a lane, too. A lane is a bounded channel whose batches are worked off on blocking threads, one at a time; between
-//! batches it holds no thread, so a slow client costs memory only: at most `LANE_DEPTH + 2` batches, whatever the file's
-//! size.
+//! Bytes are gathered into batches. Each batch goes to its sink, and to one lane for each digest: SHA-1, MD5 and SHA-256.
+//! Writing to disk is a lane, too. A lane is a bounded channel, whose batches are processed on blocking threads, one at a time.
+//! Between batches a lane holds no thread, so a slow client costs memory only: at most `LANE_DEPTH + 2` batches, however large
+//! the file is.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -31,15 +31,15 @@ use crate::platform::preallocate;
 const BATCH: usize = 512 << 10;
 const LANE_DEPTH: usize = 2;
 
-/// What is known of bytes before they come.
+/// What is known about bytes before they arrive.
 #[derive(Debug, Clone)]
 pub struct Expected {
     /// Their number, if it was announced.
     pub length: Option<u64>,
-    /// The greatest number that is accepted.
+    /// Most bytes that are accepted.
     pub limit: u64,
-    /// Their digests, if they are known. Then only the SHA-256 is computed, and the others are taken from here: the caller
-    /// compares the SHA-256, and they are right if it is the same.
+    /// Their digests, if these are known. Then only the SHA-256 is computed, and the other digests are taken from here. The
+    /// caller compares the SHA-256; if it is right, the others are right as well.
     pub digests: Option<Digests>,
 }
 
@@ -49,7 +49,7 @@ pub enum ReceiveError<E> {
     /// The body broke off or timed out.
     #[error("the body ended early")]
     Body(#[source] E),
-    /// More bytes than allowed came.
+    /// More bytes arrived than are allowed.
     #[error("more than {limit} bytes")]
     TooLarge {
         /// Most bytes allowed.
@@ -60,16 +60,16 @@ pub enum ReceiveError<E> {
     Storage(#[from] StorageError),
 }
 
-/// Where the bytes go, besides the digests.
+/// Where the bytes are stored.
 pub(super) trait Sink {
-    /// Takes the next bytes. They may be on their way still when this returns.
+    /// Takes the next bytes. They may not be stored yet when this returns.
     async fn send(&mut self, batch: Bytes) -> Result<(), StorageError>;
 
-    /// Waits until all bytes are where they should be.
+    /// Waits until all bytes are stored.
     async fn finish(&mut self) -> Result<(), StorageError>;
 }
 
-/// Gives `body` to `sink`, and returns what its bytes are once all of them are there.
+/// Stores `body` in `sink`, and returns its digests when all bytes are stored.
 pub(super) async fn ingest<S, E>(
     sink: &mut impl Sink,
     Expected { limit, digests, .. }: Expected,
@@ -119,7 +119,7 @@ struct Lanes<'a, K> {
     others: Others,
 }
 
-/// The digests beside SHA-256.
+/// The digests other than SHA-256.
 enum Others {
     Computed { sha1: Lane<Sha1>, md5: Lane<Md5> },
     Known(Digests),
@@ -137,8 +137,8 @@ impl<K: Sink> Lanes<'_, K> {
         Lanes { sent: VecDeque::new(), sink, sha256: Lane::start(Sha256::new(), digest), others }
     }
 
-    /// An empty buffer for the next batch: that of the oldest one if all lanes are done with it, because fresh memory
-    /// costs the system a fault and a clearing for every page.
+    /// Returns an empty buffer for the next batch. It reuses the oldest batch's buffer if all lanes are done with it, because
+    /// fresh memory costs the system a page fault and a clearing for every page.
     fn buffer(&mut self) -> BytesMut {
         let done = self.sent.front().is_some_and(Bytes::is_unique);
         let oldest = if done { self.sent.pop_front() } else { None };
@@ -176,14 +176,14 @@ impl<K: Sink> Lanes<'_, K> {
     }
 }
 
-/// A file on disk. It is finished when it is durable.
+/// Writes a file on disk, which is durable after `finish`.
 pub(super) struct FileSink {
     file: Arc<File>,
     lane: Lane<Writer>,
 }
 
 impl FileSink {
-    /// An empty file. `expected` is the announced length, if any: that much space is preallocated where the system can.
+    /// Starts with an empty file. Space for the `expected` length, if any, is preallocated where the system can.
     pub(super) async fn new(file: File, expected: Option<u64>) -> Result<FileSink, StorageError> {
         let file = Arc::new(file);
         if let Some(length) = expected {
@@ -234,7 +234,7 @@ impl<T: Send + 'static> Lane<T> {
         Lane { sender: Some(sender), task }
     }
 
-    /// False when the lane has failed.
+    /// Returns false if the lane has failed.
     async fn send(&self, batch: Bytes) -> bool {
         match &self.sender {
             Some(sender) => sender.send(batch).await.is_ok(),
@@ -242,7 +242,7 @@ impl<T: Send + 'static> Lane<T> {
         }
     }
 
-    /// Ends the lane and waits for what is left in it.
+    /// Ends the lane, after it has processed all batches, and returns its state.
     async fn result(&mut self) -> io::Result<T> {
         self.sender = None;
         (&mut self.task).await.map_err(io::Error::other)?

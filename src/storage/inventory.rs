@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What there is below `images`, whoever it belongs to: in the local storage and in Manta.
+//! Lists everything below `images`, known or not, in the local storage and in Manta.
 
 use std::fs;
 use std::io;
@@ -17,33 +17,33 @@ use super::{LocalStorage, MantaStorage, Storage, StorageError, blocking};
 use crate::files;
 use crate::manifest::{Stor, Uuid};
 
-/// More names than this are not looked at in one group.
+/// Most names that are read in one group.
 const MOST: usize = 100_000;
 
-/// A name below `images`.
+/// A file or other entry below `images`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
-    /// Whose it is; `None` for what is no directory of an image, and in none.
+    /// The image whose directory it is in; `None` if it is not in the directory of an image.
     pub uuid: Option<Uuid>,
-    /// The name in the image's directory, or the path below `images`. Bytes of a name on disk that are no UTF-8 are written
-    /// as `\xNN`.
+    /// Its name in the image's directory, or its path below `images`. Bytes of a name on disk that are no UTF-8 are written as
+    /// `\xNN`.
     pub name: String,
-    /// When it was written, where that is known.
+    /// When it was last written, if that is known.
     pub modified: Option<SystemTime>,
-    /// Whether it is what files are: no directory, FIFO or link.
+    /// Whether it is a regular file or an object, and no directory, FIFO or link.
     pub is_file: bool,
-    /// The path below `images`, as it is.
+    /// The unchanged path below `images`.
     path: PathBuf,
 }
 
 impl Item {
-    /// Whether it has been there for so long, as far as the clocks agree.
+    /// Returns whether it is at least this old. Clocks of different machines may differ a little.
     pub fn is_older_than(&self, age: Duration) -> bool {
         let now = SystemTime::now();
         self.modified.is_some_and(|modified| now.duration_since(modified).is_ok_and(|since| since >= age))
     }
 
-    /// What has this path on disk.
+    /// The entry at a path on disk.
     fn on_disk(uuid: Option<Uuid>, path: PathBuf, known: Option<&fs::Metadata>) -> Item {
         let name = match uuid {
             Some(_) => path.file_name().map(files::readable).unwrap_or_default(),
@@ -53,7 +53,7 @@ impl Item {
         Item { uuid, name, modified, is_file: known.is_some_and(fs::Metadata::is_file), path }
     }
 
-    /// What Manta has.
+    /// The entry with this name in Manta.
     fn in_manta(uuid: Option<Uuid>, name: String, modified: Option<SystemTime>, is_file: bool) -> Item {
         let path = match uuid {
             Some(uuid) => format!("{}/{uuid}/{name}", group_of(uuid)),
@@ -63,16 +63,16 @@ impl Item {
     }
 }
 
-/// What there is in one group.
+/// The contents of one group.
 #[derive(Debug, Default)]
 pub struct Group {
-    /// What is in the directories of its images, and what else there is.
+    /// The entries in the directories of images, and all others.
     pub items: Vec<Item>,
-    /// Directories of images in Manta in which there is nothing.
+    /// Empty directories of images in Manta.
     pub empty: Vec<Item>,
 }
 
-/// Which file it is, whatever its name.
+/// Identifies a file on disk, whatever its name is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileIdentity {
     device: u64,
@@ -89,7 +89,7 @@ fn group_of(uuid: Uuid) -> String {
 }
 
 impl Storage {
-    /// The names below `images`, in order: the first three characters of UUIDs.
+    /// The groups below `images`, in order: the first three characters of UUIDs.
     pub async fn groups(&self, stor: Stor) -> Result<Vec<String>, StorageError> {
         let mut groups = match stor {
             Stor::Local => self.local.groups().await?,
@@ -99,7 +99,7 @@ impl Storage {
         Ok(groups)
     }
 
-    /// What there is in one group.
+    /// The contents of one group.
     pub async fn group(&self, stor: Stor, group: &str) -> Result<Group, StorageError> {
         match stor {
             Stor::Local => Ok(Group { items: self.local.items(group).await?, empty: Vec::new() }),
@@ -107,7 +107,7 @@ impl Storage {
         }
     }
 
-    /// Whether it is still there.
+    /// Returns whether an entry still exists.
     pub async fn has(&self, stor: Stor, item: &Item) -> Result<bool, StorageError> {
         match stor {
             Stor::Local => self.local.has(item).await,
@@ -142,14 +142,14 @@ impl LocalStorage {
 }
 
 impl LocalStorage {
-    /// Which file an item is now; `None` for what is gone, or no file.
+    /// Returns the identity of the file that has the item's name now; `None` if there is none, or it is no file.
     pub async fn identity(&self, item: &Item) -> Result<Option<FileIdentity>, StorageError> {
         let path = self.images().join(&item.path);
         Ok(blocking(move || identity(&path)).await?)
     }
 
-    /// Moves a file that no record names out of the way, to the returned path below the base directory. Nothing is deleted.
-    /// What has come to its place since it was `seen` is another file, and gets the place back: then `None`.
+    /// Moves a file that no record names to the returned path below the base directory. Nothing is deleted. If another file
+    /// than the one `seen` has the name now, that file is moved back, and `None` is returned.
     pub async fn set_aside(&self, item: &Item, seen: FileIdentity) -> Result<Option<String>, StorageError> {
         let mut aside = FilePath::new("orphans").join(&item.path).into_os_string();
         aside.push(format!(".{}", Uuid::new_v4()));
@@ -167,7 +167,7 @@ impl LocalStorage {
             if !is_it {
                 match fs::hard_link(&to, &from) {
                     Ok(()) => fs::remove_file(&to)?,
-                    // Another one came already. Both stay.
+                    // A third file has got the name already. Both stay.
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                     Err(error) => return Err(error),
                 }
@@ -243,7 +243,7 @@ impl MantaStorage {
         }
     }
 
-    /// What is in a directory, page by page; nothing where there is none.
+    /// The entries of a directory in Manta, page by page; empty if it does not exist.
     async fn entries(&self, directory: &Path) -> Result<Vec<Entry>, StorageError> {
         match self.client().await?.list(directory).take(MOST).try_collect().await {
             Err(error) if error.is_not_found() => Ok(Vec::new()),
@@ -300,7 +300,7 @@ fn raw_name(images: &FilePath, group: &str) -> io::Result<PathBuf> {
     Ok(group.into())
 }
 
-/// What is in a directory; `None` for what is none, or may not be looked into, as a file system's `lost+found`.
+/// The entries of a directory. `None` if it is no directory, or may not be read, such as a file system's `lost+found`.
 fn entries_of(
     directory: &FilePath,
 ) -> io::Result<Option<impl Iterator<Item = io::Result<fs::DirEntry>> + use<>>> {
@@ -318,12 +318,12 @@ fn entries_of(
     }
 }
 
-/// A link that leads to itself, for which the standard library has no stable name yet.
+/// Returns whether a link leads to itself. The standard library has no stable name for this error yet.
 fn is_link_loop(error: &io::Error) -> bool {
     rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::LOOP)
 }
 
-/// Nothing where there is no such directory.
+/// The entries of a directory; empty if it does not exist.
 fn entries(directory: &FilePath) -> io::Result<impl Iterator<Item = io::Result<fs::DirEntry>> + use<>> {
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -349,7 +349,7 @@ mod tests {
         for path in [format!("356/{uuid}/file0"), format!("356/{uuid}/x"), "356/other/y".into(), "z".into()] {
             fs::write(images.join(path), "").unwrap();
         }
-        // A link to itself in the place of an image's directory, and of a group's.
+        // A link to itself in the place of an image's directory, and of a group.
         let looped = "abcdef62-fc65-0242-a446-7c6d1fb482e3";
         for path in [format!("abc/{looped}"), "def".into()] {
             std::os::unix::fs::symlink(images.join(&path), images.join(&path)).unwrap();

@@ -2,18 +2,18 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Files on local disk.
+//! Stores files on local disk.
 //!
-//! | Path below the base directory | What |
+//! | Path below the base directory | Contents |
 //! | --- | --- |
-//! | `images/<first 3 characters of the UUID>/<uuid>/file0`, `file1`, `icon` | an image's files, as 4.13.1 has them |
-//! | `incoming/…` | files on their way there, see [`Leftover`] |
-//! | `archive/<first 3>/<uuid>.json` | the last version of each manifest; with Manta, of those that are not there yet |
+//! | `images/<first 3 characters of the UUID>/<uuid>/file0`, `file1`, `icon` | an image's files, as in 4.13.1 |
+//! | `incoming/…` | unfinished files, see `temporary.rs` |
+//! | `archive/<first 3>/<uuid>.json` | the last version of each manifest; with Manta, only the ones that Manta lacks |
 //!
-//! Publishing a file takes three durable steps: rename to a name in `incoming` that says image, file and SHA-1; the
-//! manifest names the SHA-1 (not here); rename to the final place. A reader looks in `incoming` for the SHA-1 that its
-//! manifest names and then in the final place, so whatever step a crash or a second upload falls between, a manifest
-//! never stands beside other bytes.
+//! Publishing a file takes three durable steps. A rename gives it a name in `incoming` that says image, file and SHA-1. Then
+//! the manifest names the SHA-1 (not here). A second rename moves the file to its final place. A reader looks for the SHA-1 of
+//! the manifest first in `incoming`, then in the final place. So a crash or a second upload between two steps never makes a
+//! manifest name other bytes.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -37,13 +37,13 @@ pub struct LocalStorage {
     strangers: Strangers,
 }
 
-/// The same, unless it is next to nothing. Who is privileged may write to the last byte, and sees no error before.
+/// Fails if almost no space is free. A privileged process may write to the last byte, and gets no error before.
 fn enough(free: u64) -> Result<u64, StorageError> {
     if free < MIN_FREE { Err(StorageError::NoSpace) } else { Ok(free) }
 }
 
 impl LocalStorage {
-    /// The storage in `base`. Directories are made when they are needed.
+    /// The storage in `base`. Directories are created when they are needed.
     pub fn new(base: PathBuf) -> LocalStorage {
         LocalStorage { base, strangers: Strangers::default() }
     }
@@ -66,7 +66,7 @@ impl LocalStorage {
         self.images().join(&uuid[..3]).join(uuid)
     }
 
-    /// Where a file of an image stands for good.
+    /// The final path of a file of an image.
     pub(super) fn place(&self, uuid: Uuid, asset: Asset) -> PathBuf {
         self.image_directory(uuid).join(asset.to_string())
     }
@@ -80,13 +80,13 @@ impl LocalStorage {
         self.archive().join(&uuid[..3]).join(format!("{uuid}.json"))
     }
 
-    /// A file of this name in the base directory, for what is worth keeping and no image's.
+    /// The path of a state file in the base directory, which belongs to no image.
     pub(super) fn note(&self, name: &str) -> PathBuf {
         self.base.join(name)
     }
 
-    /// Makes the directories that every start needs. Not being able to is reported, not fatal: they are tried again
-    /// whenever they are needed.
+    /// Creates the directories that every start needs. A failure is no reason to stop: they are created again whenever they are
+    /// needed.
     pub async fn prepare(&self) -> Result<(), StorageError> {
         let directories = [self.images(), self.archive(), self.incoming()];
         let base = self.base.clone();
@@ -94,10 +94,10 @@ impl LocalStorage {
         Ok(blocking(create).await?)
     }
 
-    /// Whether files can be written here: makes one of some bytes, and removes it. Returns how many bytes are free.
+    /// Checks that files can be written, by creating and removing one. Returns how many bytes are free.
     ///
     /// # Errors
-    /// `NoSpace` when there are too few for a manifest.
+    /// `NoSpace` if there is too little space for a manifest.
     pub async fn probe(&self) -> Result<u64, StorageError> {
         let incoming = self.incoming();
         let probed = blocking(move || {
@@ -109,7 +109,7 @@ impl LocalStorage {
         enough(probed.await?)
     }
 
-    /// Opens a file of `uuid`, the one whose bytes have this SHA-1.
+    /// Opens the file of `uuid` whose bytes have this SHA-1.
     pub async fn open(&self, uuid: Uuid, asset: impl Into<Asset>, sha1: &str) -> Result<File, StorageError> {
         let asset = asset.into();
         let complete = self.incoming().join(complete_name(uuid, asset, sha1));
@@ -121,7 +121,7 @@ impl LocalStorage {
         opened.await.map_err(|error| missing_or_failed(error, uuid, asset))
     }
 
-    /// Deletes the files of `uuid` with these SHA-1s, and the image's directory if that leaves it empty.
+    /// Deletes the files of `uuid` with these SHA-1s, and the image's directory if it is empty then.
     pub async fn delete(&self, uuid: Uuid, files: Vec<(Asset, String)>) -> Result<(), StorageError> {
         let incoming = self.incoming();
         let directory = self.image_directory(uuid);
@@ -138,14 +138,14 @@ impl LocalStorage {
         deleted.await?
     }
 
-    /// Whether something is at the final place of a file.
+    /// Returns whether something has the final path of a file.
     pub(super) async fn has_place(&self, uuid: Uuid, asset: Asset) -> Result<bool, StorageError> {
         let place = self.place(uuid, asset);
         Ok(blocking(move || place.try_exists()).await?)
     }
 
-    /// Everything in `incoming`, whether or not somebody works on it. What is not of the form that names have there is
-    /// somebody else's, and stays; that is logged once.
+    /// Everything in `incoming`, in use or not. Entries whose names this server does not give belong to somebody else, and
+    /// stay; each is logged once.
     pub async fn unfinished(&self) -> Result<Vec<Unfinished>, StorageError> {
         let (incoming, strangers) = (self.incoming(), self.strangers.clone());
         let found = blocking(move || {
@@ -170,15 +170,15 @@ impl LocalStorage {
         Ok(found.await?)
     }
 
-    /// Whether there is a copy for the archive in `incoming` of what an image is to become: a write of its record may be on
-    /// its way.
+    /// Returns whether `incoming` has a copy of the image's next version for the archive: then a write of its record may be
+    /// under way.
     pub async fn has_copy_of(&self, uuid: Uuid) -> Result<bool, StorageError> {
         let is_copy = |unfinished: &Unfinished| unfinished.content.is_copy_of(uuid);
         Ok(self.unfinished().await?.iter().any(is_copy))
     }
 
-    /// Takes something in `incoming` that nobody works on; `None` if somebody does, or it is gone, or cannot be opened, which
-    /// is logged once.
+    /// Locks an entry of `incoming` that nobody uses. `None` if it is in use or gone. Also if it cannot be opened, which is
+    /// logged once.
     pub async fn claim(&self, unfinished: Unfinished) -> Result<Option<Leftover>, StorageError> {
         let strangers = self.strangers.clone();
         let claimed = blocking(move || {
@@ -191,7 +191,7 @@ impl LocalStorage {
         Ok(claimed.await?)
     }
 
-    /// The bytes of a leftover.
+    /// Reads the bytes of a leftover.
     pub async fn read_leftover(&self, leftover: Leftover) -> Result<(Leftover, Vec<u8>), StorageError> {
         Ok(blocking(move || leftover.read().map(|bytes| (leftover, bytes))).await?)
     }
@@ -213,7 +213,7 @@ fn remove_directory(directory: &std::path::Path) -> Result<(), StorageError> {
     if remove_if_empty(directory)? {
         Ok(directory.parent().map_or(Ok(()), files::sync_directory)?)
     } else if directory.exists() {
-        // Somebody's files are still there.
+        // The directory still has other files.
         Ok(files::sync_directory(directory)?)
     } else {
         Ok(())

@@ -1,7 +1,7 @@
 // This Source Code Form is subject to the terms of the Mozilla Public
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
-//! A new file on its way to the local disk.
+//! Receives a new file on local disk, and publishes it.
 
 use std::io;
 use std::path::PathBuf;
@@ -23,17 +23,17 @@ pub(super) struct LocalUpload {
     storage: LocalStorage,
 }
 
-/// A complete file under its image's name, for a manifest to name. Dropping it leaves it for the next sweep.
+/// A complete file, under a name that a manifest can refer to. Dropping it leaves it for the next sweep.
 #[derive(Debug)]
 pub(super) struct LocalStaged {
     temporary: Temporary,
     place: PathBuf,
-    /// Whether the name was taken before: a manifest may name it already.
+    /// Whether a file had this name before. A manifest may name that file already.
     was_there: bool,
 }
 
 impl LocalStorage {
-    /// Receives a whole body. When this fails, or is dropped, nothing remains.
+    /// Receives a whole body. If this fails or is dropped, nothing remains.
     pub(super) async fn receive<S, E>(
         &self,
         expected: Expected,
@@ -55,8 +55,8 @@ impl LocalStorage {
         Ok((digests, LocalUpload { temporary, storage: self.clone() }))
     }
 
-    /// Gives a file of `from`, the one whose bytes have this SHA-1, an additional name under which a manifest of `to` can
-    /// name it. The caller has the locks of both images.
+    /// Gives the file of `from` whose bytes have this SHA-1 a second name, under which a manifest of `to` can name it. The
+    /// caller holds the locks of both images.
     pub(super) async fn link(
         &self,
         from: Uuid,
@@ -83,7 +83,7 @@ impl LocalStorage {
         linked.await.map_err(|error| missing_or_failed(error, from, asset))
     }
 
-    /// Takes up a complete leftover that a manifest names, where the process that staged it stopped.
+    /// Moves a complete leftover to its final place, because a manifest names it and the process that staged it has stopped.
     pub async fn settle_leftover(&self, leftover: Leftover) -> Result<(), StorageError> {
         let Content::File(owner) = &leftover.content else { return self.discard(leftover).await };
         let place = self.place(owner.uuid, owner.asset);
@@ -92,8 +92,8 @@ impl LocalStorage {
 }
 
 impl LocalUpload {
-    /// Gives the bytes, which have this SHA-1, the name under which a manifest can name them. A file that has this name already
-    /// has these bytes, and stays. The caller has the image's lock.
+    /// Gives the file, whose bytes have this SHA-1, a name that a manifest can refer to. If a file has this name already, it
+    /// has the same bytes, and stays. The caller holds the image's lock.
     pub(super) async fn stage(
         self,
         Target { uuid, asset, .. }: Target,
@@ -111,16 +111,16 @@ impl LocalUpload {
 }
 
 impl LocalStaged {
-    /// Moves the file to its final place. The manifest names it already, so it is found in either place. After a failure, or
-    /// a loss of power that undoes the move, the next sweep tries again.
+    /// Moves the file to its final place. The manifest names it already; readers find it in both places. If this fails, or a
+    /// loss of power undoes it, the next sweep repeats it.
     pub(super) async fn settle(mut self) -> Result<(), StorageError> {
         Ok(blocking(move || self.temporary.move_to(&self.place, Renamed::InTime)).await?)
     }
 
-    /// Leaves the file where it is, because it is not known whether a manifest names it: the next sweep decides.
+    /// Leaves the file in `incoming`, because it is not known whether a manifest names it. The next sweep decides.
     pub(super) fn leave(self) {}
 
-    /// Removes the file, because no manifest names it. One that was there before stays for the next sweep.
+    /// Removes the file, because no manifest names it. A file that had the name before stays for the next sweep.
     pub(super) async fn discard(mut self) -> Result<(), StorageError> {
         if self.was_there {
             return Ok(());

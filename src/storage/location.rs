@@ -5,29 +5,29 @@
 use super::{Asset, Digests};
 use crate::manifest::{Icon, ImageFile, OwnName, Stor, Uuid};
 
-/// Which bytes of which image, and where they are stored.
+/// A stored file: whose it is, where it is stored, and what is known of its bytes.
 #[derive(Debug, Clone)]
 pub struct Location {
     /// The image.
     pub uuid: Uuid,
-    /// Which of its files.
+    /// Which of the image's files.
     pub asset: Asset,
-    /// Which storage has it.
+    /// The storage that has it.
     pub stor: Stor,
     /// SHA-1 of the bytes, lower-case hex.
     pub sha1: String,
-    /// Their number.
+    /// Length in bytes.
     pub size: u64,
-    /// MD5 of the bytes in base64, where it is known.
+    /// MD5 of the bytes in Base64, if known.
     pub md5: Option<String>,
-    /// SHA-256 of the bytes, lower-case hex, where it is known.
+    /// SHA-256 of the bytes, lower-case hex, if known.
     pub sha256: Option<String>,
-    /// The name of the object in Manta, while it is not that of the asset: see `manta.rs`.
+    /// The name of the object in Manta, while it is not the final name: see `manta.rs`.
     pub object: Option<OwnName>,
 }
 
 impl Location {
-    /// Where file `index` of an image is.
+    /// The location of file `index` of an image.
     pub fn of_file(uuid: Uuid, index: usize, file: &ImageFile) -> Location {
         Location {
             uuid,
@@ -41,7 +41,7 @@ impl Location {
         }
     }
 
-    /// Where the icon of an image is.
+    /// The location of the icon of an image.
     pub fn of_icon(uuid: Uuid, icon: &Icon) -> Location {
         Location {
             uuid,
@@ -57,7 +57,7 @@ impl Location {
 }
 
 impl Location {
-    /// Everything that is said of the bytes; `None` if some of it is not.
+    /// All digests; `None` if some are unknown.
     pub(super) fn digests(&self) -> Option<Digests> {
         Some(Digests {
             size: self.size,
@@ -68,7 +68,7 @@ impl Location {
     }
 }
 
-/// The same bytes at the same place. That a digest has been added does not make it another one.
+/// Two locations are equal if they are the same bytes at the same place. A digest that was added later makes no difference.
 impl PartialEq for Location {
     fn eq(&self, other: &Location) -> bool {
         let all = |location: &Location| (location.uuid, location.asset, location.stor, location.size);
@@ -77,15 +77,15 @@ impl PartialEq for Location {
     }
 }
 
-/// Where bytes that arrive are to go.
+/// Where an upload is stored.
 #[derive(Debug, Clone, Copy)]
 pub struct Target {
     /// The image.
     pub uuid: Uuid,
-    /// Which of its files.
+    /// Which of the image's files.
     pub asset: Asset,
-    /// Which storage is to have it.
+    /// The storage that gets the file.
     pub stor: Stor,
-    /// Whether the image has such a file there already, which must stay until the record names the new one.
+    /// Whether the image has such a file there already, which must stay until the record names the new file.
     pub replaces: bool,
 }

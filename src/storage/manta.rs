@@ -2,19 +2,19 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Files in Manta.
+//! Stores files in Manta.
 //!
-//! | Object below the root directory | What |
+//! | Object below the root directory | Contents |
 //! | --- | --- |
 //! | `images/<first 3 characters of the UUID>/<uuid>/file0`, `file1`, `icon` | an image's files, where 4.13.1 looks for them |
-//! | `images/…/<uuid>/<asset>.<id>` | bytes that replace others, until these can go |
+//! | `images/…/<uuid>/<asset>.<id>` | a replacement of a file, until the old object can be deleted |
 //! | `archive/<first 3>/<uuid>.json` | the last version of each manifest |
 //!
-//! Manta has no rename, and an object is there with its last byte, in the place of an earlier one. So the last bytes of an
-//! upload are held back until all of them are found to be right: an upload that fails, or breaks off, changes nothing. It
-//! goes to the final name only where nothing is yet, which Manta checks once more when it commits. Bytes that replace
-//! others get a name of their own, which the record tells (`object`) until they have been copied to the final name: so
-//! at every moment the record names bytes that are there.
+//! Manta has no rename. An object appears with its last byte, and replaces an earlier object of the same name. So the last
+//! bytes of an upload are held back until all bytes have been verified: an upload that fails or breaks off changes nothing. An
+//! upload uses the final name only if no object has it yet, which Manta checks again when it commits. A replacement of a file
+//! gets a name of its own, which the record keeps (`object`) until the bytes have been copied to the final name. So at every
+//! moment the record names bytes that exist.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -30,7 +30,7 @@ use crate::manifest::{OwnName, Uuid};
 
 pub(super) const CONTENT_TYPE: &str = "application/octet-stream";
 
-/// The storage below the root directory of one configuration.
+/// The storage below the configured root directory.
 #[derive(Debug, Clone)]
 pub struct MantaStorage(pub(super) Arc<MantaStorageInner>);
 
@@ -40,7 +40,7 @@ pub(super) struct MantaStorageInner {
     pub(super) claims: Claims,
 }
 
-/// What is at a name, so that nothing else is replaced.
+/// The object that has a name, if any, and the condition under which a write replaces exactly that object.
 #[derive(Debug)]
 pub struct Occupant {
     pub(super) precondition: Precondition,
@@ -49,46 +49,46 @@ pub struct Occupant {
 }
 
 impl Occupant {
-    /// Whether there is nothing, or what `own` is known to displace.
+    /// Returns whether the name is free, or has the object that `own` is known to displace.
     pub fn may_go(&self, own: &OwnName) -> bool {
         let displaced = own.displaces.as_deref().and_then(super::md5_bytes);
         self.is_absent() || (self.md5.is_some() && self.md5 == displaced)
     }
 
-    /// Whether there is nothing.
+    /// Returns whether the name is free.
     pub fn is_absent(&self) -> bool {
         self.precondition == Precondition::Absent
     }
 
-    /// Whether it has been there for at least so long, as far as the clocks agree.
+    /// Returns whether the object is at least this old. The clocks of the machines may differ a little.
     pub fn is_older_than(&self, age: Duration) -> bool {
         self.was_there_for(age, SystemTime::now())
     }
 
-    /// The same at another time.
+    /// Returns whether the object was at least this old at another time.
     pub fn was_there_for(&self, age: Duration, at: SystemTime) -> bool {
         self.stored.is_some_and(|stored| at.duration_since(stored).is_ok_and(|since| since >= age))
     }
 }
 
 impl MantaStorage {
-    /// The storage that a configuration describes. It has to be there only when something is asked of it.
+    /// The storage of one configuration. Manta is not asked for anything yet.
     pub fn new(connection: MantaConnection) -> MantaStorage {
         MantaStorage(Arc::new(MantaStorageInner { connection, claims: Claims::default() }))
     }
 
-    /// The storage of another configuration in the same process.
+    /// The storage of the next configuration in the same process.
     #[must_use]
     pub fn reconfigured(&self, connection: MantaConnection) -> MantaStorage {
         MantaStorage(Arc::new(MantaStorageInner { connection, claims: self.0.claims.clone() }))
     }
 
-    /// Whether it is the very same one.
+    /// Returns whether both are the same storage.
     pub fn ptr_eq(&self, other: &MantaStorage) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Whether this is its way to Manta.
+    /// Returns whether the storage uses this connection.
     pub fn uses(&self, connection: &MantaConnection) -> bool {
         self.0.connection.ptr_eq(connection)
     }
@@ -97,7 +97,7 @@ impl MantaStorage {
         self.0.connection.config()
     }
 
-    /// Whether it is far away.
+    /// Returns whether Manta is configured as remote.
     pub fn is_remote(&self) -> bool {
         self.config().remote
     }
@@ -131,7 +131,7 @@ impl MantaStorage {
         }
     }
 
-    /// Asks whether there is the directory of all images. That there is none is an answer, too.
+    /// Asks Manta for the directory of all images. Its absence is no error.
     pub async fn probe(&self) -> Result<(), StorageError> {
         match self.client().await?.head(&self.images()?).await {
             Err(error) if !error.is_not_found() => Err(error.into()),
@@ -139,12 +139,12 @@ impl MantaStorage {
         }
     }
 
-    /// Where it is.
+    /// The URL of Manta.
     pub fn url(&self) -> &str {
         &self.config().url
     }
 
-    /// Whether there is a directory at any path in Manta.
+    /// Returns whether there is a directory at any path in Manta.
     pub async fn is_directory(&self, path: &str) -> Result<bool, StorageError> {
         match self.client().await?.head(&parse(path)?).await {
             Ok(known) => Ok(known.is_directory()),
@@ -165,8 +165,8 @@ impl MantaStorage {
         self.copy_to(location, &parse(path)?, Precondition::Any, false).await.map(drop)
     }
 
-    /// The objects of a stored file that its record names: that at the final name; or one that has a name of its own, and
-    /// the one that it displaces.
+    /// The objects of a stored file that its record names: the object at the final name, or the object with a name of its own
+    /// together with the object that it displaces.
     pub(super) async fn objects_of(&self, location: &Location) -> Result<Vec<Object>, StorageError> {
         let own = location.object.as_ref();
         let mut objects = Vec::new();
@@ -178,13 +178,13 @@ impl MantaStorage {
             return Ok(objects);
         }
         let occupant = self.occupant(location).await?;
-        // Other bytes may be those of an upload that came where the file was missing.
+        // An object with other bytes may belong to an upload that took the final name because the file was missing.
         let is_it = occupant.md5 == md5 || own.is_none() && (md5.is_none() || occupant.md5.is_none());
         objects.extend(self.object_at_final_name(location, occupant).filter(|_| is_it));
         Ok(objects)
     }
 
-    /// What is at the final name of a file, if it has been there for `age`.
+    /// The object at the final name of a file, if it is at least `age` old.
     pub(super) async fn old_object(
         &self,
         location: &Location,
@@ -213,7 +213,7 @@ impl MantaStorage {
         }
     }
 
-    /// Deletes an object, if it is still the one of this etag; that it is gone does not matter.
+    /// Deletes an object, if it still has this etag. A missing object is no error.
     pub(super) async fn delete_object(&self, path: &Path, etag: Option<&str>) -> Result<(), StorageError> {
         match self.client().await?.delete(path, etag).await {
             Err(error) if error.is_not_found() || error.code() == Some(ErrorCode::PreconditionFailed) => {
@@ -223,12 +223,12 @@ impl MantaStorage {
         }
     }
 
-    /// What is at the final name of a file now.
+    /// The object at the final name of a file now.
     pub async fn occupant(&self, location: &Location) -> Result<Occupant, StorageError> {
         self.at(&self.object(location.uuid, &location.asset.to_string())?).await
     }
 
-    /// What is at a path now.
+    /// The object at a path now.
     pub(super) async fn at(&self, path: &Path) -> Result<Occupant, StorageError> {
         match self.client().await?.head(path).await {
             Ok(known) => Ok(Occupant {
@@ -272,7 +272,7 @@ pub(super) fn parse(path: &str) -> Result<Path, StorageError> {
     Path::new(path).map_err(|_| StorageError::InvalidName)
 }
 
-/// Whether somebody else has written the object since it was looked at.
+/// Returns whether somebody else has written the object since it was looked up.
 pub(super) fn is_lost_race(error: &manta::Error) -> bool {
     matches!(error.code(), Some(ErrorCode::PreconditionFailed | ErrorCode::ConcurrentRequest))
 }

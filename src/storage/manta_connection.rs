@@ -13,28 +13,27 @@ use tokio::sync::Mutex;
 use crate::config;
 use crate::files;
 
-/// Why Manta cannot be asked for anything.
+/// Why Manta cannot be used.
 type Unusable = Box<dyn std::error::Error + Send + Sync>;
 
-/// Most bytes of the file of a key.
+/// Largest size of a key file in bytes.
 const LARGEST_KEY: u64 = 1 << 20;
 
-/// The way to the Manta of a configuration: a client that is made when its key can be read, and made anew when the key is
-/// another one.
+/// The connection to the configured Manta: a client that is made when its key can be read, and made again when the key changes.
 #[derive(Debug, Clone)]
 pub struct MantaConnection(Arc<MantaConnectionInner>);
 
 #[derive(Debug)]
 struct MantaConnectionInner {
     config: config::Manta,
-    /// The fingerprint that the key should have.
+    /// The fingerprint that the key must have, if one is configured.
     key_id: ArcSwapOption<String>,
     current: ArcSwapOption<Keyed>,
-    /// Held while a client is made.
+    /// Locked while a client is made.
     making: Mutex<()>,
 }
 
-/// A client, with the digest of the file that its key is from.
+/// A client, with the digest of its key file.
 #[derive(Debug)]
 struct Keyed {
     client: Client,
@@ -52,30 +51,30 @@ impl MantaConnection {
         }))
     }
 
-    /// The next key should have this fingerprint.
+    /// Sets the fingerprint that the next key must have.
     pub fn expect_key(&self, key_id: Option<String>) {
         self.0.key_id.store(key_id.map(Arc::new));
     }
 
-    /// What it was made from, but for the fingerprint of the key.
+    /// The configuration, except for the fingerprint of the key, which may have changed.
     pub fn config(&self) -> &config::Manta {
         &self.0.config
     }
 
-    /// Whether it is the very same one.
+    /// Returns whether both are the same connection.
     pub fn ptr_eq(&self, other: &MantaConnection) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Whether there has been a key that can be used.
+    /// Returns whether a usable key has been read.
     pub fn has_key(&self) -> bool {
         self.0.current.load().is_some()
     }
 
-    /// The client. Manta is not asked for anything.
+    /// The client. Sends no request to Manta.
     ///
     /// # Errors
-    /// When there has been no key that can be used.
+    /// If no usable key has been read yet.
     pub async fn client(&self) -> Result<Client, Unusable> {
         if let Some(keyed) = &*self.0.current.load() {
             return Ok(keyed.client.clone());
@@ -85,15 +84,15 @@ impl MantaConnection {
         keyed.as_ref().map(|keyed| keyed.client.clone()).ok_or_else(|| "there is no client".into())
     }
 
-    /// Reads the key again. Calls use it from now on; those under way go on with the former one. Returns whether it is
-    /// in the place of another one.
+    /// Reads the key again. New requests use it; running requests go on with the former one. Returns whether the key has
+    /// changed.
     ///
     /// # Errors
-    /// When the key cannot be used. The former one stays in use.
+    /// If the key cannot be used. The former key stays in use.
     pub async fn renew(&self) -> Result<bool, Unusable> {
         let _making = self.0.making.lock().await;
         let shared = Arc::clone(&self.0);
-        // The key and the system's certificates are files.
+        // The key and the system's certificates are read from files.
         tokio::task::spawn_blocking(move || {
             let text = String::from_utf8(files::read_linked(&shared.config.key, LARGEST_KEY)?)?;
             let file = Sha256::digest(&text).into();
@@ -122,7 +121,7 @@ fn connect(shared: &MantaConnectionInner, pem: &str) -> Result<Client, Unusable>
     Ok(Client::new(settings)?)
 }
 
-/// Whether it is the MD5 or the SHA-256 of a key, as `ssh-keygen` prints them.
+/// Returns whether the text is the MD5 or SHA-256 fingerprint of a key, as `ssh-keygen` prints them.
 fn is_fingerprint_of(text: &str, key: &PrivateKey) -> bool {
     match text.strip_prefix("SHA256:") {
         Some(sha256) => key.sha256_fingerprint() == sha256,

@@ -1,7 +1,7 @@
 // This Source Code Form is subject to the terms of the Mozilla Public
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
-//! Files in Manta that are read.
+//! Reads files from Manta.
 
 use std::ops::Range;
 
@@ -12,15 +12,15 @@ use manta::{ByteRange, ErrorCode, GetOptions, Path};
 use super::{Location, MantaStorage, StorageError, damaged, md5_bytes};
 
 impl MantaStorage {
-    /// Checks that Manta has these bytes, as far as it tells.
+    /// Checks that Manta has these bytes, as far as Manta reports it.
     ///
     /// # Errors
-    /// `NotFound`; `Damaged` for another length or MD5.
+    /// `NotFound` if there is no object; `Damaged` if it has another length or MD5.
     pub(super) async fn check(&self, location: &Location) -> Result<(), StorageError> {
         self.compared(&self.place(location)?, location).await.map(drop)
     }
 
-    /// The etag of the object, if it has these bytes as far as Manta tells.
+    /// The etag of the object, if its length and MD5 are right.
     async fn compared(&self, path: &Path, location: &Location) -> Result<Option<String>, StorageError> {
         let known = self.client().await?.head(path).await.map_err(|error| missing(error, location))?;
         compare(location, known.length, known.md5)?;
@@ -29,8 +29,8 @@ impl MantaStorage {
 
     /// Reads a file, or a part of it. When this returns, Manta has begun to answer.
     ///
-    /// With a part Manta tells no MD5. So it is asked first whether the whole object is the file, and then for a part of
-    /// that very object.
+    /// The answer to a request for a part has no MD5 of the whole object. So a first request checks the whole object, and a
+    /// second one asks for a part of the object with the same etag.
     pub(super) async fn read(
         &self,
         location: &Location,
@@ -40,8 +40,8 @@ impl MantaStorage {
         let is_whole = range.is_none();
         let etag = if is_whole { None } else { self.compared(&path, location).await? };
         let range = range.map(|range| ByteRange { first: range.start, last: Some(range.end - 1) });
-        // Every reader of a file compares its bytes with the manifest. If Manta does not even tell what it sends, they are
-        // compared here, because a reader that passes them on may notice too late.
+        // Every reader of a file compares its bytes with the manifest. If Manta reports no MD5, the bytes are compared here as
+        // well, because a reader that passes them on may notice too late.
         let md5 = location.md5.as_deref().and_then(md5_bytes);
         let options = GetOptions { range, etag, unverified: true, md5 };
         let object = self.client().await?.get(&path, &options).await;
@@ -70,7 +70,7 @@ fn missing(error: manta::Error, location: &Location) -> StorageError {
         return StorageError::NotFound(format!("{}/{}", location.uuid, location.asset));
     }
     match error.code() {
-        // Another object than the one that was compared.
+        // The object was replaced after it had been compared.
         Some(ErrorCode::PreconditionFailed) => damaged(location),
         _ => error.into(),
     }

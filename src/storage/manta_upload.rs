@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! A new file on its way to Manta.
+//! Receives a new file into Manta, and publishes it.
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -15,30 +15,30 @@ use super::{Digests, Location, StorageError, Target, md5_bytes};
 use crate::manifest::Uuid;
 use crate::telemetry::err;
 
-/// An object on its way: Manta has all bytes but the last ones, which are held back, so that nobody sees the object yet.
-/// Dropping this breaks the upload off.
+/// A running upload to Manta. All bytes but the last ones have been sent; these are held back, so that nobody sees the object
+/// yet. Dropping this breaks the upload off.
 #[derive(Debug)]
 pub(super) struct MantaUpload {
     storage: MantaStorage,
     upload: manta::Upload,
     held_back: Option<Bytes>,
     path: Path,
-    /// The object's name, if it is one of its own and not the final one.
+    /// The object's own name, if it is not the final name.
     object: Option<String>,
     /// Keeps other uploads of this process away from the final name.
     claim: Option<Claim>,
 }
 
-/// An object that no record names yet. Dropping it deletes it, by its etag, some time later.
+/// An object that no record names yet. Dropping it deletes it in the background, by its etag.
 #[derive(Debug)]
 pub(super) struct MantaStaged {
-    /// What to delete, unless a record names it.
+    /// The object to delete, unless a record names it.
     object: Option<(MantaStorage, Path, Option<String>)>,
     _claim: Option<Claim>,
 }
 
 impl Sink for MantaUpload {
-    /// Sends what was held back, and holds these bytes back.
+    /// Sends the bytes that were held back, and holds the new ones back.
     async fn send(&mut self, bytes: Bytes) -> Result<(), StorageError> {
         if let Some(before) = self.held_back.replace(bytes) {
             self.upload.write(before).await?;
@@ -52,7 +52,7 @@ impl Sink for MantaUpload {
 }
 
 impl MantaStorage {
-    /// Receives a whole body, but holds its last bytes back.
+    /// Receives a whole body, and holds its last bytes back.
     pub(super) async fn receive<S, E>(
         &self,
         target: Target,
@@ -67,7 +67,7 @@ impl MantaStorage {
         Ok((digests, upload))
     }
 
-    /// Begins an object: under the final name if there is none yet, otherwise under a name of its own.
+    /// Begins an object: under the final name if that is free, otherwise under a name of its own.
     async fn begin(&self, target: Target, expected: &Expected) -> Result<MantaUpload, StorageError> {
         let started = |upload, path, object, claim| MantaUpload {
             storage: self.clone(),
@@ -82,7 +82,7 @@ impl MantaStorage {
         {
             let path = self.object(target.uuid, &target.asset.to_string())?;
             match self.put(&path, expected).await {
-                // The object of another upload, which no record names yet, or never will.
+                // Another upload's object has the name; its record may name it soon, or never.
                 Err(StorageError::Manta(error)) if error.code() == Some(ErrorCode::PreconditionFailed) => {}
                 upload => return Ok(started(upload?, path, None, Some(claim))),
             }
@@ -105,8 +105,8 @@ impl MantaStorage {
         Ok(self.client().await?.put(path, &new).await?)
     }
 
-    /// Copies a file that has a name of its own to its final name, in the place of `occupant`; `None` if that is no longer
-    /// there, because another file of the image was settled meanwhile, or if another one is on its way there.
+    /// Copies an object with a name of its own to the final name, and replaces `occupant`. `None` if another file of the image
+    /// has taken the final name meanwhile, or is about to.
     pub(super) async fn copy_to_final_name(
         &self,
         location: &Location,
@@ -125,12 +125,12 @@ impl MantaStorage {
 }
 
 impl MantaUpload {
-    /// The name of the object, if it is one of its own.
+    /// The object's own name, if it is not the final name.
     pub(super) fn object(&self) -> Option<&str> {
         self.object.as_deref()
     }
 
-    /// Sends the rest, which makes Manta create the object.
+    /// Sends the last bytes, upon which Manta creates the object.
     pub(super) async fn stage(self, digests: &Digests) -> Result<MantaStaged, StorageError> {
         let MantaUpload { storage, mut upload, held_back, path, object, claim } = self;
         if let Some(rest) = held_back {
@@ -139,7 +139,7 @@ impl MantaUpload {
         let stored = match upload.finish().await {
             Err(error) if is_lost_race(&error) => return Err(StorageError::Overtaken),
             Err(error) => {
-                // It may be there all the same. Under a name of its own it can be nobody else's.
+                // The object may exist all the same. A name of its own belongs to nobody else.
                 if object.is_some() {
                     drop(MantaStaged::new(storage, path, None, claim));
                 }
@@ -158,7 +158,7 @@ impl MantaUpload {
 }
 
 impl MantaStaged {
-    /// The object at this path with this etag.
+    /// The object at this path, with this etag.
     pub(super) fn new(
         storage: MantaStorage,
         path: Path,
@@ -168,12 +168,12 @@ impl MantaStaged {
         MantaStaged { object: Some((storage, path, etag)), _claim: claim }
     }
 
-    /// A record names it by now, or may.
+    /// Keeps the object, because a record names it or may name it.
     pub(super) fn keep(mut self) {
         self.object = None;
     }
 
-    /// No record names it, and none will.
+    /// Deletes the object, because no record names it or will name it.
     pub(super) async fn discard(mut self) -> Result<(), StorageError> {
         let Some((storage, path, etag)) = self.object.take() else { return Ok(()) };
         storage.delete_object(&path, etag.as_deref()).await

@@ -2,11 +2,11 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Where image files live, and the local archive of manifests.
+//! Stores image files, and the local archive of manifests.
 //!
-//! A file is either complete or absent. [`Storage::receive`] keeps the bytes of an [`Upload`] where nobody sees them, and
-//! computes their digests. [`Upload::stage`] makes them a file that a manifest can name. [`Staged::settle`] follows when a
-//! manifest does. `local.rs` and `manta.rs` describe what each storage does at these steps.
+//! A stored file is either complete or absent. [`Storage::receive`] stores the bytes of an [`Upload`] where nobody sees them,
+//! and computes their digests. [`Upload::stage`] makes them a file that a manifest can name. [`Staged::settle`] moves it to its
+//! final place when a manifest names it. `local.rs` and `manta.rs` describe these steps for each storage.
 
 mod archive;
 mod asset;
@@ -64,10 +64,10 @@ pub use stored_file::{Part, StoredFile};
 pub use temporary::{Content, Leftover, Owner, Unfinished, Version};
 pub use upload::{Staged, Upload};
 
-/// All storages of this server.
+/// The storages of this server.
 #[derive(Debug, Clone)]
 pub struct Storage {
-    /// The local one, which is always there.
+    /// The local storage, which always exists.
     pub local: LocalStorage,
     manta: Option<MantaStorage>,
 }
@@ -84,10 +84,10 @@ impl Storage {
         manta.into_iter().chain([Stor::Local]).collect()
     }
 
-    /// Whether there is this storage.
+    /// Checks that this server has a storage.
     ///
     /// # Errors
-    /// `Absent`.
+    /// `Absent` if it does not.
     pub fn require(&self, stor: Stor) -> Result<(), StorageError> {
         match stor {
             Stor::Local => Ok(()),
@@ -95,7 +95,7 @@ impl Storage {
         }
     }
 
-    /// Where Manta is, for the choice of a storage.
+    /// Where Manta is, which decides about new files.
     pub fn manta_place(&self) -> MantaPlace {
         match &self.manta {
             None => MantaPlace::None,
@@ -107,7 +107,7 @@ impl Storage {
     /// The storage in Manta.
     ///
     /// # Errors
-    /// `Absent`.
+    /// `Absent` if this server has none.
     pub fn manta(&self) -> Result<&MantaStorage, StorageError> {
         self.manta.as_ref().ok_or(StorageError::Absent(Stor::Manta))
     }

@@ -2,33 +2,33 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Which storage a new file goes to.
+//! Decides which storage a new file goes to.
 
 use crate::manifest::Stor;
 
-/// Whose image it is.
+/// Whose image a file belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ownership {
-    /// The admin account's of a datacenter.
+    /// An image of the datacenter's admin account.
     Admin,
-    /// Anybody else's. Outside a datacenter there is nobody else.
+    /// Any other image. Outside a datacenter all images are other ones.
     Other,
 }
 
-/// What there is beside local storage.
+/// Where Manta is, if files can be stored there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MantaPlace {
-    /// There is no Manta for files.
+    /// This server stores no files in Manta.
     None,
-    /// It is near.
+    /// Manta is in this datacenter.
     Near,
-    /// It is far away (`manta.remote`).
+    /// Manta is far away (`manta.remote`).
     Remote,
 }
 
-/// The rule of the operator guide: Manta is preferred for everybody, but a remote one not for the admin account, whose
-/// images a datacenter needs to be itself. An operator's wish wins; as in 4.13.1, one for a Manta that is not there gives
-/// way.
+/// The rule of the operator guide. Manta is preferred for all images. An exception are images of the admin account if Manta is
+/// remote, because a datacenter needs them even when Manta is out of reach. An operator's wish wins; as in 4.13.1, a wish for
+/// an absent Manta is ignored.
 pub fn choose(ownership: Ownership, manta: MantaPlace, wish: Option<Stor>) -> Stor {
     match (manta, wish, ownership) {
         (MantaPlace::None, _, _) | (_, Some(Stor::Local), _) => Stor::Local,
@@ -48,7 +48,7 @@ mod tests {
         use Ownership::{Admin, Other};
         use Stor::{Local, Manta};
         let table = [
-            // Manta, wish, the admin's, others'
+            // Manta, wish, storage of the admin's images, storage of other images.
             (Absent, None, Local, Local),
             (Absent, Some(Local), Local, Local),
             (Absent, Some(Manta), Local, Local),

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Reading stored files to see whether they are still what they were: slowly, and without a trace in the system's caches.
+//! Reads stored files in order to verify them: slowly, and without filling the system's caches.
 
 use std::fs::File;
 use std::io;
@@ -17,13 +17,13 @@ use super::{Digests, Location, Part, RunningDigests, Storage, StorageError, Stor
 use crate::manifest::Stor;
 use crate::platform::forget;
 
-/// Bytes read at a time.
+/// Number of bytes read at a time.
 const CHUNK: usize = 256 << 10;
 
-/// So much delay may be made up for.
+/// How much delay the throttle makes up for.
 const SLACK: Duration = Duration::from_millis(100);
 
-/// Keeps to a number of bytes per second.
+/// Limits the number of bytes per second.
 #[derive(Debug)]
 pub struct Throttle {
     rate: NonZeroU64,
@@ -31,12 +31,12 @@ pub struct Throttle {
 }
 
 impl Throttle {
-    /// So many bytes per second.
+    /// Allows so many bytes per second.
     pub fn new(rate: NonZeroU64) -> Throttle {
         Throttle { rate, free: Instant::now() }
     }
 
-    /// Waits until what was read before has had its time, and counts `bytes` more.
+    /// Waits until the bytes before have had their time, and counts `bytes` more.
     pub async fn spend(&mut self, bytes: u64) {
         tokio::time::sleep_until(self.free).await;
         let now = Instant::now();
@@ -51,11 +51,11 @@ impl Throttle {
 }
 
 impl Storage {
-    /// Reads a stored file as slowly as `throttle` says; `read` is told of the bytes as they come. A file on disk that has
-    /// another length than it should have is not read.
+    /// Computes the digests of a stored file, as slowly as `throttle` says. Calls `read` with the number of bytes of each
+    /// piece. A file on disk with the wrong length is not read.
     ///
     /// # Errors
-    /// `NotFound`, `Damaged` where the storage itself says that it has other bytes, `Absent`, and those of reading.
+    /// `NotFound`; `Damaged` if the storage itself reports other bytes; `Absent`; errors of reading.
     pub async fn digests_of(
         &self,
         location: &Location,
@@ -97,7 +97,7 @@ impl Storage {
     }
 }
 
-/// Adds the next bytes of a file; none at its end.
+/// Reads the next bytes of a file; none at its end.
 fn read_more(file: &File, digests: &mut RunningDigests) -> io::Result<()> {
     let mut buffer = vec![0; CHUNK];
     let position = digests.size();
@@ -134,7 +134,7 @@ mod tests {
             throttle.spend(100).await;
         }
         assert_eq!(start.elapsed(), Duration::from_millis(9900));
-        // A long pause gives no right to hurry.
+        // After a long pause the rate is still kept.
         tokio::time::advance(Duration::from_secs(60)).await;
         let start = Instant::now();
         for _ in 0..100 {

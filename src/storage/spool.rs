@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The local archive, where another one in Manta is to have everything: each file in it says that an image has changed.
+//! The local archive as a queue for the archive in Manta: each file in it says that an image has changed.
 
 use std::collections::HashSet;
 use std::fs::{self, DirEntry, File, Metadata};
@@ -19,19 +19,19 @@ use crate::files;
 use crate::manifest::Uuid;
 use crate::platform::remove_if_empty;
 
-/// Of files that are no manifests, so many are told at most.
+/// Most files that are reported although they are no manifests.
 const MAX_FOREIGN: usize = 100;
 
-/// What is in the local archive.
+/// The contents of the local archive.
 #[derive(Debug, Default)]
 pub struct Spool {
-    /// Images, and which file there is of each.
+    /// Images, each with the identity of its file.
     pub manifests: Vec<(Uuid, FileId)>,
-    /// Files that are none of an image, the first few.
+    /// Files that are no manifests of images; only the first few.
     pub foreign: HashSet<PathBuf>,
 }
 
-/// A file, as long as nothing else takes its place.
+/// Identifies a file, so that a replacement is noticed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileId {
     device: u64,
@@ -39,7 +39,7 @@ pub struct FileId {
     modified: (i64, i64),
 }
 
-/// A manifest in the local archive. It stays open, so that no other file is taken for it.
+/// A manifest in the local archive. The file stays open, so that no other file gets its identity.
 #[derive(Debug)]
 pub struct Spooled {
     file: File,
@@ -50,7 +50,7 @@ pub struct Spooled {
 }
 
 impl LocalStorage {
-    /// Looks what is there. Directories without files go.
+    /// Lists the local archive, and removes empty directories.
     pub async fn spooled(&self) -> Result<Spool, StorageError> {
         let archive = self.archive();
         let looked = blocking(move || {
@@ -59,7 +59,7 @@ impl LocalStorage {
                 let prefix = prefix?;
                 let files = match entries(&prefix.path()) {
                     Ok(files) if prefix.file_type()?.is_dir() => files,
-                    // Such as a file system's `lost+found`, which only the system looks into.
+                    // For example a file system's `lost+found`, which only the system may read.
                     Err(error) if !is_unusable(&error) => return Err(error),
                     _ => {
                         spool.is_foreign(prefix.path());
@@ -80,7 +80,7 @@ impl LocalStorage {
         Ok(looked.await?)
     }
 
-    /// Opens the manifest of an image; `None` when there is none.
+    /// Opens the manifest of an image; `None` if there is none.
     pub async fn open_spooled(&self, uuid: Uuid) -> Result<Option<Spooled>, StorageError> {
         let path = self.archive_path(uuid);
         let opened = blocking(move || {
@@ -95,7 +95,7 @@ impl LocalStorage {
         Ok(opened.await?)
     }
 
-    /// Removes a manifest, unless another file has taken its place. The caller sees to it that none does just now.
+    /// Removes a manifest, unless another file has replaced it. The caller makes sure that none does at the same time.
     pub async fn remove_spooled(&self, spooled: Spooled) -> Result<(), StorageError> {
         let removed = blocking(move || {
             let there = match fs::symlink_metadata(&spooled.path) {
@@ -140,27 +140,27 @@ impl FileId {
 }
 
 impl Spooled {
-    /// Which file it is.
+    /// The identity of the file.
     pub fn id(&self) -> FileId {
         self.id
     }
 
-    /// Whether it was written because the image was deleted.
+    /// Returns whether the image was deleted, so that this is its last version.
     pub fn is_last(&self) -> bool {
         self.is_last
     }
 
-    /// When it was written.
+    /// When the file was written.
     pub fn written(&self) -> SystemTime {
         self.written
     }
 
-    /// Where it stands, for the log.
+    /// The path of the file, for the log.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Its bytes.
+    /// Reads the file.
     pub async fn bytes(&self) -> Result<Vec<u8>, StorageError> {
         let file = self.file.try_clone()?;
         let read = blocking(move || {
@@ -179,13 +179,13 @@ fn is_unusable(directory: &io::Error) -> bool {
     matches!(directory.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory)
 }
 
-/// Whether it has a name that the archive gives its directories: what UUIDs begin with.
+/// Returns whether a directory has a name that the archive uses: the first characters of UUIDs.
 fn is_prefix(directory: &DirEntry) -> bool {
     let name = directory.file_name();
     name.len() == 3 && name.to_str().is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-/// The image of a file with the name that the archive gives it.
+/// The image of a file, if the file has a name that the archive uses.
 fn uuid_of(prefix: &DirEntry, file: &DirEntry) -> Option<Uuid> {
     let name = file.file_name();
     let stem = name.to_str()?.strip_suffix(".json")?;
@@ -193,7 +193,7 @@ fn uuid_of(prefix: &DirEntry, file: &DirEntry) -> Option<Uuid> {
     (uuid.to_string() == stem && prefix.file_name().to_str() == stem.get(..3)).then_some(uuid)
 }
 
-/// The entries of a directory; none without it.
+/// The entries of a directory; none if it does not exist.
 fn entries(directory: &Path) -> io::Result<impl Iterator<Item = io::Result<DirEntry>> + use<>> {
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,

@@ -8,11 +8,11 @@ use super::temporary::{Renamed, Temporary};
 use super::{LocalStorage, StorageError, blocking};
 use crate::files;
 
-/// Longer ones are none of ours.
+/// Longer files are not from this server.
 const LONGEST: u64 = 16 << 20;
 
 impl LocalStorage {
-    /// Keeps a small file in the base directory, durably, in the place of an earlier one.
+    /// Writes a small file into the base directory, durably, and replaces an earlier one.
     pub async fn keep_note(&self, name: &str, content: Vec<u8>) -> Result<(), StorageError> {
         let (incoming, place) = (self.incoming(), self.note(name));
         let kept = blocking(move || {
@@ -24,7 +24,7 @@ impl LocalStorage {
         Ok(kept.await?)
     }
 
-    /// What was kept last under this name, at most 16 MiB; `None` if nothing was.
+    /// Reads the file with this name, at most 16 MiB; `None` if there is none.
     pub async fn read_note(&self, name: &str) -> Result<Option<Vec<u8>>, StorageError> {
         let place = self.note(name);
         let read = blocking(move || match files::read(&place, LONGEST) {

@@ -1,7 +1,7 @@
 // This Source Code Form is subject to the terms of the Mozilla Public
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
-//! A stored file to be read, whichever storage has it.
+//! Opens stored files for reading, in any storage.
 
 use std::fs::File;
 use std::ops::Range;
@@ -13,30 +13,30 @@ use futures_util::{StreamExt, TryStreamExt};
 use super::{Location, Storage, StorageError, damaged, file_bytes};
 use crate::manifest::Stor;
 
-/// Which bytes of a stored file are wanted.
+/// Which bytes of a stored file to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
-    /// None of them. A file on disk is opened all the same; Manta is not asked.
+    /// No bytes. A file on disk is opened all the same; Manta is not asked.
     Nothing,
-    /// All of them.
+    /// All bytes.
     Whole,
-    /// Those from the first number to before the second one. There is at least one.
+    /// The bytes from the first number to before the second one; at least one byte.
     Range(Range<u64>),
 }
 
 /// A stored file that is being read.
 pub enum StoredFile {
-    /// An open file on disk: all of it, whichever part is wanted.
+    /// An open file on disk. It has all bytes, whichever part is wanted.
     Local(File),
-    /// The bytes that were asked for. Manta has begun to send them. Goes on by itself after a broken connection.
+    /// The requested bytes. Manta has begun to send them. After a broken connection the stream continues by itself.
     Manta(BoxStream<'static, Result<Bytes, StorageError>>),
 }
 
 impl Storage {
-    /// Opens a stored file. With Manta this begins to read it.
+    /// Opens a stored file. In Manta this begins to read it.
     ///
     /// # Errors
-    /// `NotFound`; `Damaged` if Manta says that it has other bytes; `Absent`.
+    /// `NotFound`; `Damaged` if Manta reports other bytes; `Absent`.
     pub async fn open(&self, location: &Location, part: Part) -> Result<StoredFile, StorageError> {
         match location.stor {
             Stor::Local => {
@@ -51,10 +51,10 @@ impl Storage {
         }
     }
 
-    /// Opens a stored file after a look at all its bytes. Manta is asked for their MD5, even if no bytes are wanted.
+    /// Opens a stored file after all its bytes have been verified. Manta is asked for their MD5, even if no bytes are wanted.
     ///
     /// # Errors
-    /// Those of [`Storage::open`], and `Damaged` if the bytes are others.
+    /// The errors of [`Storage::open`], and `Damaged` if the bytes are wrong.
     pub async fn open_verified(&self, location: &Location, part: Part) -> Result<StoredFile, StorageError> {
         match location.stor {
             Stor::Local => {
@@ -70,7 +70,7 @@ impl Storage {
         }
     }
 
-    /// Checks that the storage has as many bytes as the manifest says, and, where Manta tells it, that they have the same MD5.
+    /// Checks that a stored file has the right length, and in Manta the right MD5, if Manta reports one.
     ///
     /// # Errors
     /// `NotFound`, `Damaged`, `Absent`.
@@ -86,7 +86,7 @@ impl Storage {
 }
 
 impl StoredFile {
-    /// The bytes: of a file on disk, all of them.
+    /// The bytes; for a file on disk always all of them.
     pub fn into_stream(self) -> BoxStream<'static, Result<Bytes, StorageError>> {
         match self {
             StoredFile::Local(file) => file_bytes::chunks(file).map_err(StorageError::from).boxed(),

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What is in `incoming` and stays there, because it is not from here or cannot be opened. Each is told once.
+//! Logs, once each, the entries of `incoming` that stay there because they are not from this server or cannot be opened.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -10,15 +10,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::files;
 
-/// So much is told at most.
+/// Most entries that are logged.
 const MOST: usize = 100;
 
-/// The names that were told.
+/// The names of the entries that have been logged.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Strangers(Arc<Mutex<HashSet<OsString>>>);
 
 impl Strangers {
-    /// Logs why something is left alone, unless that was said already.
+    /// Logs why an entry is left alone, unless that was logged before.
     pub(super) fn tell(&self, name: &OsStr, reason: &str) {
         let mut told = self.told();
         if told.len() < MOST && told.insert(name.to_owned()) {
@@ -27,7 +27,7 @@ impl Strangers {
         }
     }
 
-    /// Forgets all but these, which are still there.
+    /// Forgets all names except these, which still exist.
     pub(super) fn keep(&self, names: &HashSet<OsString>) {
         self.told().retain(|name| names.contains(name));
     }

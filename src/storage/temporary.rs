@@ -4,16 +4,16 @@
 
 //! Files that are being written, and what a crash leaves of them.
 //!
-//! Everything unfinished stands in one directory, `incoming`, on the same file system as the final places:
+//! All unfinished files are in one directory, `incoming`, on the same file system as the final places:
 //!
-//! - `<id>.part`: bytes still arriving, or not yet verified;
-//! - `<image uuid>.file<index>.<sha1>`, `<image uuid>.icon.<sha1>`: a complete and durable file that a manifest is about
-//!   to name, or names already while the file waits for its rename to the final place;
-//! - `<image uuid>.archive.<id>`, `<image uuid>.last.<id>`: what the archive is to have of a record that is being written,
-//!   or deleted.
+//! - `<id>.part`: bytes that are arriving, or are not verified yet;
+//! - `<image uuid>.file<index>.<sha1>`, `<image uuid>.icon.<sha1>`: a complete and durable file. A manifest is
+//!   about to name it, or names it already while the file waits for its rename to the final place;
+//! - `<image uuid>.archive.<id>`, `<image uuid>.last.<id>`: a copy for the archive of a manifest whose record is being
+//!   written, or deleted.
 //!
-//! Whoever works on such a file holds a lock on it. The system drops the lock with the process, so a file whose lock
-//! is free is a leftover.
+//! A process that uses such a file holds a lock on it. The system releases the lock with the process, so a file whose lock is
+//! free is a leftover.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -30,47 +30,47 @@ use crate::telemetry::err;
 
 const PART: &str = ".part";
 const SHA1_DIGITS: usize = 40;
-/// How often a directory may be removed under the hands of somebody who moves a file there.
+/// How often a move is repeated because its target directory was empty and another request has removed it.
 const ATTEMPTS: usize = 20;
 
 /// Far more bytes than a manifest has.
 pub(super) const MAX_MANIFEST: u64 = 16 << 20;
 
-/// Which version of a manifest it is.
+/// Which version of a manifest a copy for the archive has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
-    /// The one that a write makes.
+    /// The version that a write makes.
     Current,
-    /// The one that a write removes: the last one of the image under this UUID.
+    /// The version that a write deletes: the last one of the image under this UUID.
     Last,
 }
 
-/// A locked file in `incoming`, removed on drop unless it was moved away or left behind on purpose, or is complete: a name
-/// that a manifest may refer to is only removed by who knows that none does, and keeps others away meanwhile.
+/// A locked file in `incoming`. Dropping it removes it, unless it was moved away or left behind on purpose, or is complete. A
+/// manifest may name a complete file, so it is only removed by code that knows that none does, under the image's lock.
 #[derive(Debug)]
 pub(super) struct Temporary {
-    /// Open for writing; its lock lives as long as this.
+    /// Open for writing. The file is locked while this exists.
     pub(super) file: File,
     path: Option<PathBuf>,
     is_complete: bool,
 }
 
-/// When a rename survives a loss of power.
+/// When a rename is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Renamed {
-    /// From now on.
+    /// At once.
     Durably,
-    /// When the system gets round to it: until then the file may be found under its former name again, which does as well.
+    /// When the system gets round to it. Until then a loss of power may undo it, which does no harm.
     InTime,
 }
 
 impl Temporary {
-    /// Creates and locks a new, empty `<id>.part`.
+    /// Creates and locks a new, empty file `<id>.part`.
     pub(super) fn create(incoming: &Path) -> io::Result<Temporary> {
         Temporary::create_named(incoming, |id| format!("{id}{PART}"))
     }
 
-    /// The same for the archive's copy of a manifest, whose name says so.
+    /// Creates and locks an empty file for a copy of a manifest, named after image and version.
     pub(super) fn create_copy(incoming: &Path, uuid: Uuid, version: Version) -> io::Result<Temporary> {
         Temporary::create_named(incoming, |id| format!("{uuid}.{}.{id}", name_of(version)))
     }
@@ -82,19 +82,19 @@ impl Temporary {
             let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
             let temporary = Temporary { file, path: Some(path), is_complete: false };
             temporary.file.lock()?;
-            // A sweep may have taken the file for a leftover between its creation and the lock.
+            // A sweep may have removed the file as a leftover before it was locked.
             if temporary.path.as_ref().is_some_and(|path| is_in_place(&temporary.file, path)) {
                 return Ok(temporary);
             }
         }
     }
 
-    /// Makes this the complete file `to`, whose bytes have this SHA-1, durably. If there is one with the same bytes already,
-    /// that one is taken in place of this, because a manifest may refer to it. Returns whether there was one.
+    /// Makes this file, whose bytes have this SHA-1, the complete file `to`, durably. If `to` has the same bytes already, that
+    /// file is used instead of this one, because a manifest may name it. Returns whether `to` existed.
     pub(super) fn complete(mut self, to: PathBuf, sha1: &str) -> io::Result<(Temporary, bool)> {
         let was_there = match find(&to, sha1)? {
             Some(there) if there.has_its_bytes => return Ok((there.claim(to)?, true)),
-            // What it was is lost anyway; and whoever refers to it has its bytes again.
+            // Its own bytes are lost anyway. A manifest that names it gets the right bytes again.
             there => there.is_some(),
         };
         self.rename(to, Renamed::Durably)?;
@@ -102,7 +102,7 @@ impl Temporary {
         Ok((self, was_there))
     }
 
-    /// The directory that it is in.
+    /// The directory of the file.
     pub(super) fn directory(&self) -> Option<PathBuf> {
         self.path.as_ref().and_then(|path| path.parent()).map(Path::to_owned)
     }
@@ -121,7 +121,7 @@ impl Temporary {
         }
     }
 
-    /// Moves the file to its final place: from then on it is not temporary.
+    /// Moves the file to its final place, after which it is not temporary any more.
     pub(super) fn move_to(&mut self, to: &Path, renamed: Renamed) -> io::Result<()> {
         let base = self.directory().and_then(|incoming| incoming.parent().map(Path::to_owned));
         let mut attempts = 1..ATTEMPTS;
@@ -131,7 +131,7 @@ impl Temporary {
                 _ => Ok(()),
             };
             match directory.and_then(|()| self.rename(to.to_owned(), renamed)) {
-                // A directory on the way was empty, and another request has removed it.
+                // The target directory was empty, and another request has removed it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && attempts.next().is_some() => {}
                 moved => {
                     moved?;
@@ -142,15 +142,15 @@ impl Temporary {
         }
     }
 
-    /// Gives the file at `from`, whose bytes have this SHA-1, the additional name `to`, durably, and locks it. The bytes stay
-    /// where they are, too. A file of that name with these bytes stays, as in [`Temporary::complete`].
+    /// Gives the file at `from`, whose bytes have this SHA-1, the second name `to`, durably, and locks it. If `to` has these
+    /// bytes already, that file stays, as in [`Temporary::complete`].
     pub(super) fn link(from: &Path, to: &Path, sha1: &str) -> io::Result<(Temporary, bool)> {
         let file = files::open_to_write(from)?;
         let there = match find_beside(to, &file, sha1)? {
             Some(there) if there.has_its_bytes => return Ok((there.claim(to.to_owned())?, true)),
             there => there,
         };
-        // A sweep that judges the file just now, in another process, would take the new name for a leftover.
+        // Without the lock, a sweep in another process could judge the file now, and take the new name for a leftover.
         file.try_lock()?;
         if there.is_some() {
             remove_if_there(to)?;
@@ -165,7 +165,7 @@ impl Temporary {
         self.path.take().map_or(Ok(()), |path| remove_if_there(&path))
     }
 
-    /// Leaves the file where it is, for the next sweep to decide about.
+    /// Leaves the file where it is. The next sweep decides about it.
     pub(super) fn leave(&mut self) {
         self.path = None;
     }
@@ -174,7 +174,8 @@ impl Temporary {
 impl Drop for Temporary {
     fn drop(&mut self) {
         let Some(path) = self.path.take().filter(|_| !self.is_complete) else { return };
-        // Freeing a large file takes a while, and happens when its last handle is closed: so this one goes along.
+        // Freeing a large file takes a while, and happens when its last handle is closed. So a handle is dropped by the
+        // background task.
         let last = self.file.try_clone();
         let remove = move || {
             if let Err(error) = fs::remove_file(path) {
@@ -189,7 +190,7 @@ impl Drop for Temporary {
     }
 }
 
-/// Whether `path` still names the open `file`.
+/// Returns whether `path` still names the open `file`.
 fn is_in_place(file: &File, path: &Path) -> bool {
     match (fs::symlink_metadata(path), file.metadata()) {
         (Ok(named), Ok(open)) => named.ino() == open.ino() && named.dev() == open.dev(),
@@ -197,22 +198,22 @@ fn is_in_place(file: &File, path: &Path) -> bool {
     }
 }
 
-/// A complete file that is there.
+/// A complete file that exists already.
 struct There {
     file: File,
-    /// Whether its bytes are those that its name says.
+    /// Whether its bytes have the SHA-1 in its name.
     has_its_bytes: bool,
 }
 
 impl There {
-    /// Takes it, as one that was there before.
+    /// Locks it as a temporary file.
     fn claim(self, path: PathBuf) -> io::Result<Temporary> {
         self.file.try_lock()?;
         Ok(Temporary { file: self.file, path: Some(path), is_complete: true })
     }
 }
 
-/// The complete file `path`, whose bytes should have this SHA-1.
+/// Opens the complete file `path`, and compares its bytes with this SHA-1.
 fn find(path: &Path, sha1: &str) -> io::Result<Option<There>> {
     match files::open_to_write(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -224,7 +225,7 @@ fn find(path: &Path, sha1: &str) -> io::Result<Option<There>> {
     }
 }
 
-/// The same where `source` has the bytes: what is another name of it need not be read.
+/// Does the same as [`find`], but need not read a file that is another name of `source`, whose bytes are right.
 fn find_beside(path: &Path, source: &File, sha1: &str) -> io::Result<Option<There>> {
     if is_in_place(source, path) {
         return Ok(Some(There { file: files::open_to_write(path)?, has_its_bytes: true }));
@@ -237,65 +238,65 @@ pub(super) fn complete_name(uuid: Uuid, asset: Asset, sha1: &str) -> String {
     format!("{uuid}.{asset}.{sha1}")
 }
 
-/// A name in `incoming`, whether or not somebody works on the file.
+/// A file in `incoming`, in use or not.
 #[derive(Debug)]
 pub struct Unfinished {
     path: PathBuf,
-    /// What it is, by its name.
+    /// What the file is, by its name.
     pub content: Content,
 }
 
 impl Unfinished {
-    /// `None` for a name that is none of ours.
+    /// `None` for a name that this server does not give.
     pub(super) fn new(path: PathBuf) -> Option<Unfinished> {
         let content = path.file_name().and_then(|name| name.to_str()).and_then(Content::parse)?;
         Some(Unfinished { path, content })
     }
 
-    /// Its name.
+    /// The name of the file.
     pub(super) fn name(&self) -> OsString {
         self.path.file_name().unwrap_or_default().to_owned()
     }
 }
 
-/// A file in `incoming` that nobody works on, locked against everybody else. Dropping it leaves it where it is.
+/// A file in `incoming` that is not in use, locked. Dropping it leaves the file where it is.
 #[derive(Debug)]
 pub struct Leftover {
     file: File,
     path: PathBuf,
-    /// What it is, by its name.
+    /// What the file is, by its name.
     pub content: Content,
 }
 
-/// What somebody has left.
+/// What a file in `incoming` is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
     /// Bytes that are not known to be complete.
     Part,
     /// A complete file of an image.
     File(Owner),
-    /// What the archive was to have of an image. Complete only if the record was written.
+    /// A copy of a manifest for the archive. It is complete only if the record was written.
     Manifest {
         /// The image.
         uuid: Uuid,
-        /// Which version it would have been.
+        /// Which version the copy has.
         version: Version,
     },
 }
 
-/// Which file of which image a complete leftover is.
+/// The image that a complete file belongs to, and which file of the image it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owner {
     /// The image.
     pub uuid: Uuid,
     /// Which of the image's files.
     pub asset: Asset,
-    /// Lower-case hex.
+    /// SHA-1 of the file, lower-case hex.
     pub sha1: String,
 }
 
 impl Leftover {
-    /// Locks it, unless somebody works on it or it is gone.
+    /// Locks the file, unless it is in use or gone.
     pub(super) fn claim(Unfinished { path, content }: Unfinished) -> io::Result<Option<Leftover>> {
         let file = match files::open_to_write(&path) {
             Ok(file) => file,
@@ -310,13 +311,13 @@ impl Leftover {
         Ok(is_in_place(&file, &path).then_some(Leftover { file, path, content }))
     }
 
-    /// Whether it was written so long ago, at least.
+    /// Returns whether the file was written at least so long ago.
     pub fn is_older_than(&self, age: Duration) -> bool {
         let written = self.file.metadata().and_then(|metadata| metadata.modified());
         written.is_ok_and(|written| written.elapsed().is_ok_and(|since| since >= age))
     }
 
-    /// Its bytes, up to a length that no manifest has.
+    /// Reads the file, up to a length that no manifest has.
     pub(super) fn read(&self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let mut file = &self.file;
@@ -325,7 +326,7 @@ impl Leftover {
         Ok(bytes)
     }
 
-    /// Whether the same bytes have another name, too, as while an image gets another UUID.
+    /// Returns whether the file has a second name, as it does while an image gets another UUID.
     pub fn shares_its_bytes(&self) -> bool {
         self.file.metadata().is_ok_and(|metadata| metadata.nlink() > 1)
     }
@@ -342,12 +343,12 @@ impl Leftover {
 }
 
 impl Content {
-    /// Whether it is what the archive is to have of this image, once its record is written.
+    /// Returns whether it is the copy of this image's next version for the archive.
     pub(super) fn is_copy_of(&self, image: Uuid) -> bool {
         matches!(self, Content::Manifest { uuid, version: Version::Current } if *uuid == image)
     }
 
-    /// What a name says: the reverse of [`complete_name`], and of those of the others. `None` for one that is none of ours.
+    /// Parses a name, as [`complete_name`] and the other two name files. `None` for a name that this server does not give.
     fn parse(name: &str) -> Option<Content> {
         let is_id = |text: &str| text.parse::<Uuid>().is_ok();
         if let Some(id) = name.strip_suffix(PART) {
@@ -372,7 +373,7 @@ fn name_of(version: Version) -> &'static str {
     }
 }
 
-/// Removes a file; whether it was there does not matter.
+/// Removes a file. A missing file is no error.
 pub(super) fn remove_if_there(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

@@ -1,7 +1,7 @@
 // This Source Code Form is subject to the terms of the Mozilla Public
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
-//! A new file on its way into a storage, whichever it is.
+//! Receives a new file into a storage, and publishes it.
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -12,10 +12,10 @@ use super::manta_upload::{MantaStaged, MantaUpload};
 use super::{Digests, Location, Occupant, Part, Storage, StorageError, Target, damaged};
 use crate::manifest::{OwnName, Stor, Uuid};
 
-/// All bytes of a file that no image has yet. Nobody sees them. Dropping this removes them.
+/// All bytes of a file that belongs to no image yet. Nobody sees them. Dropping this removes them.
 #[derive(Debug)]
 pub struct Upload {
-    /// What the bytes are.
+    /// Length and digests of the bytes.
     pub digests: Digests,
     target: Target,
     backend: UploadBackend,
@@ -27,7 +27,7 @@ enum UploadBackend {
     Manta(Box<MantaUpload>),
 }
 
-/// A complete file for a manifest to name. Its maker decides what becomes of it, by [`Staged::settle`], [`Staged::leave`] or
+/// A complete file that a manifest can name. The owner finishes it by [`Staged::settle`], [`Staged::leave`] or
 /// [`Staged::discard`].
 #[derive(Debug)]
 #[must_use]
@@ -40,7 +40,7 @@ enum StagedBackend {
 }
 
 impl Storage {
-    /// Receives a whole body. When this fails, or is dropped, nothing remains.
+    /// Receives a whole body. If this fails or is dropped, nothing remains.
     pub async fn receive<S, E>(
         &self,
         target: Target,
@@ -63,8 +63,8 @@ impl Storage {
         Ok(Upload { digests, target, backend })
     }
 
-    /// Copies a stored file, as if it were uploaded. The digests are those of the bytes that were read. If the location has
-    /// all of them, the SHA-256 is compared, which tells that the others are right, too.
+    /// Copies a stored file as if it were uploaded. The digests are those of the copied bytes. If the location has all digests,
+    /// only the SHA-256 is computed and compared; if it is right, the others are right as well.
     ///
     /// # Errors
     /// `Damaged` if the SHA-256 differs.
@@ -83,14 +83,13 @@ impl Storage {
         }
     }
 
-    /// Makes a local file of one image a file of another one, too: the same bytes under a second name. The caller has the
-    /// locks of both images.
+    /// Gives a local file of one image a second name as a file of another image. The caller holds the locks of both images.
     pub async fn link(&self, from: &Location, to: Uuid) -> Result<Staged, StorageError> {
         Ok(Staged(StagedBackend::Local(self.local.link(from.uuid, to, from.asset, &from.sha1).await?)))
     }
 
-    /// Copies a file in Manta that has a name of its own to its final name, in the place of `occupant`; `None` if that is no
-    /// longer there, because another file of the image was settled meanwhile, or if another file is on its way there.
+    /// Copies a file in Manta that has a name of its own to the final name, and replaces `occupant`. `None` if another file of
+    /// the image has taken the final name meanwhile, or is about to.
     pub async fn copy_to_final_name(
         &self,
         location: &Location,
@@ -102,7 +101,7 @@ impl Storage {
 }
 
 impl Upload {
-    /// The name of the object in Manta, if it is not that of the asset. The manifest has to tell it.
+    /// The name of the object in Manta, if it is not the final name. The manifest has to keep it.
     pub fn object(&self) -> Option<OwnName> {
         let name = match &self.backend {
             UploadBackend::Local(_) => None,
@@ -111,7 +110,7 @@ impl Upload {
         name.map(|name| OwnName { name: name.to_owned(), displaces: None })
     }
 
-    /// Makes these bytes the file that a manifest of the target's image can name. The caller has the image's lock.
+    /// Makes these bytes a file that a manifest of the target's image can name. The caller holds the image's lock.
     pub async fn stage(self) -> Result<Staged, StorageError> {
         let Upload { digests, target, backend } = self;
         Ok(Staged(match backend {
@@ -122,12 +121,12 @@ impl Upload {
 }
 
 impl Staged {
-    /// Whether it is in Manta.
+    /// Returns whether the file is in Manta.
     pub fn is_in_manta(&self) -> bool {
         matches!(self.0, StagedBackend::Manta(_))
     }
 
-    /// Follows when a manifest names the file: a local one is moved to its final place. It is found in either place, and
+    /// Finishes a file that a manifest names: a local one is moved to its final place. Readers find it in both places, and
     /// after a failure the next sweep tries again.
     pub async fn settle(self) -> Result<(), StorageError> {
         match self.0 {
@@ -139,7 +138,7 @@ impl Staged {
         }
     }
 
-    /// Leaves the file where it is, because it is not known whether a manifest names it.
+    /// Leaves the file in place, because it is not known whether a manifest names it.
     pub fn leave(self) {
         match self.0 {
             StagedBackend::Local(staged) => staged.leave(),
@@ -147,7 +146,7 @@ impl Staged {
         }
     }
 
-    /// Removes the file, because no manifest names it, and none will. The caller has the image's lock, since the next one
+    /// Removes the file, because no manifest names it or will name it. The caller holds the image's lock, since the next upload
     /// may stage the same file.
     pub async fn discard(self) -> Result<(), StorageError> {
         match self.0 {

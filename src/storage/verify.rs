@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Stored files that are compared with what they should be before they are used.
+//! Verifies stored files before they are used.
 
 use std::fs::File;
 
@@ -13,8 +13,8 @@ use super::{Asset, LocalStorage, Location, StorageError, blocking};
 const LARGEST_ICON: u64 = 16 << 20;
 
 impl LocalStorage {
-    /// Opens a file after a look at all its bytes; `None` if they have another SHA-1. Where another size cannot come from
-    /// 4.13.1, which notes one that is too small now and then, it says enough.
+    /// Opens a file after its bytes have been read; `None` if they have another SHA-1. A wrong size is enough to reject a file
+    /// whose record has a SHA-256. Other records may come from 4.13.1, which sometimes records a size that is too small.
     pub(super) async fn open_verified(&self, location: &Location) -> Result<Option<File>, StorageError> {
         let file = self.open(location.uuid, location.asset, &location.sha1).await?;
         let location = location.clone();

@@ -2,11 +2,11 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The bytes of one file on their way to the disk.
+//! Writes the bytes of one file to disk.
 //!
-//! A file may be many times larger than what the system can cache, and is usually read much later and elsewhere.
-//! Where the system can, bytes leave the page cache as soon as they are on disk, so that an upload neither drives
-//! out the files that are being downloaded nor takes fresh memory for every byte.
+//! A file may be many times larger than the system's page cache, and is usually read much later and elsewhere. Where the system
+//! can, bytes leave the page cache as soon as they are on disk. So an upload neither drives out files that are being downloaded
+//! nor takes fresh memory for every byte.
 
 use std::fs::File;
 use std::io;
@@ -21,9 +21,9 @@ use crate::platform::{FLUSH_EVERY, write_uncached};
 pub(super) struct Writer {
     file: Arc<File>,
     position: u64,
-    /// Whether the system takes writes that do not stay in the page cache.
+    /// Whether the system accepts writes that do not stay in the page cache.
     uncached: bool,
-    /// After how many bytes the system is told to begin; never, where it does by itself.
+    /// After how many bytes the file is flushed early; `None` where the system does so by itself.
     flush_every: Option<u64>,
     unflushed: u64,
     flush: Option<JoinHandle<io::Result<()>>>,

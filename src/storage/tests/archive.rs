@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The archive of manifests, and what stands in the directories that is not from here.
+//! Tests of the archive of manifests, and of foreign entries in its directories.
 
 use super::*;
 
@@ -99,7 +99,7 @@ async fn a_directory_that_is_removed_in_between_does_not_matter() {
     let uuid = Uuid::new_v4();
     let place = disk.storage.archive_path(uuid);
     let directory = place.parent().unwrap().to_owned();
-    // How often it may be removed during one commit: fewer times than that tries.
+    // How often the directory may be removed during one commit: less often than the commit tries.
     let (removals, is_done) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicBool::new(false)));
     let removing = std::thread::spawn({
         let (removals, is_done) = (Arc::clone(&removals), Arc::clone(&is_done));
@@ -139,7 +139,7 @@ async fn what_is_not_from_here_stays_in_incoming_and_stops_nothing() {
     }
     let before = disk.unfinished().len();
     let leftovers = disk.leftovers().await;
-    // Files of four gigabytes are files.
+    // A file of four gigabytes is still a file.
     let found: Vec<_> = leftovers.iter().map(|leftover| matches!(leftover.content, Content::Part)).collect();
     assert_eq!((found.len(), found.iter().filter(|is_part| **is_part).count()), (2, 1), "{leftovers:?}");
     for leftover in leftovers {

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Files of images, and what interrupted uploads leave.
+//! Tests of image files, and of what interrupted uploads leave behind.
 
 use super::*;
 
@@ -45,7 +45,7 @@ async fn bytes_arrive_whole_however_they_are_cut() {
         let bytes: Bytes = (0..size).map(|index| (index % 251) as u8).collect::<Vec<_>>().into();
         for cut in [97, MIB - 1, MIB, MIB + 1, size] {
             let pieces = (0..size).step_by(cut).map(|start| bytes.slice(start..size.min(start + cut)));
-            // Empty pieces are no end.
+            // Empty pieces do not end the body.
             let chunks = pieces.flat_map(|piece| [Ok::<_, Infallible>(piece), Ok(Bytes::new())]);
             let chunks: Vec<_> = chunks.collect();
             let expected = Expected { length: Some(size as u64), ..ANYTHING };
@@ -128,11 +128,11 @@ async fn a_name_that_a_manifest_may_have_is_not_taken_from_it() {
     let uuid = Uuid::new_v4();
     let sha1 = sha1_of(b"abc");
     let complete = disk.incoming().join(format!("{uuid}.file0.{sha1}"));
-    // Whether it was named is not known, or its last rename failed.
+    // Perhaps a manifest named the file, or its last rename failed.
     disk.staged(uuid, b"abc").await.leave();
     let inode = |path: &Path| std::os::unix::fs::MetadataExt::ino(&fs::metadata(path).unwrap());
     let first = inode(&complete);
-    // The same bytes once more, for something that fails, is given up, and succeeds.
+    // The same bytes are staged once more, then discarded, then dropped, then settled.
     disk.staged(uuid, b"abc").await.discard().await.unwrap();
     drop(disk.staged(uuid, b"abc").await);
     disk.until_unfinished(1).await;
@@ -141,7 +141,7 @@ async fn a_name_that_a_manifest_may_have_is_not_taken_from_it() {
     disk.until_unfinished(0).await;
     assert_eq!(inode(&disk.place(uuid)), first);
 
-    // One that has other bytes is repaired, and still not this upload's to remove.
+    // A file with other bytes is repaired, and this upload still must not remove it.
     fs::write(&complete, "xyz").unwrap();
     disk.staged(uuid, b"abc").await.discard().await.unwrap();
     assert_eq!(fs::read(&complete).unwrap(), b"abc");
@@ -225,7 +225,6 @@ async fn deleting_keeps_what_somebody_else_put_beside() {
     assert_eq!(fs::read(other).unwrap(), b"other");
 }
 
-/// A copy for the archive.
 #[tokio::test]
 async fn a_storage_without_its_directory_says_so() {
     let disk = Disk::new();
@@ -252,16 +251,16 @@ async fn a_file_has_a_second_name_until_one_of_them_goes() {
     disk.staged(old, b"abc").await.settle().await.unwrap();
     let link = disk.storage.link(old, new, Asset::File(0), &sha1).await.unwrap();
     assert_eq!(disk.opened(new, &sha1).await, b"abc");
-    // Nobody takes it for a leftover meanwhile.
+    // The lock keeps the sweep from taking it for a leftover.
     assert!(disk.leftovers().await.is_empty());
     link.leave();
     let leftover = disk.leftovers().await.remove(0);
     assert!(leftover.shares_its_bytes());
-    // Who judges it keeps others away.
+    // A request that judges the file keeps others away.
     let busy = disk.storage.link(old, new, Asset::File(0), &sha1).await.unwrap_err();
     assert!(matches!(busy, StorageError::Io(error) if error.kind() == io::ErrorKind::WouldBlock));
     drop(leftover);
-    // What is there from before stays, whatever comes of the next one.
+    // A file from before stays, whatever becomes of the second link.
     disk.storage.link(old, new, Asset::File(0), &sha1).await.unwrap().discard().await.unwrap();
     assert_eq!(disk.opened(new, &sha1).await, b"abc");
     disk.storage.link(old, new, Asset::File(0), &sha1).await.unwrap().settle().await.unwrap();

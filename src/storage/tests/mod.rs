@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Files on a real disk, in every state between the first byte and the last rename.
+//! Tests with files on a real disk, in every state between the first byte and the last rename.
 
 mod archive;
 mod files;
@@ -52,13 +52,13 @@ impl Disk {
         self.directory.path().join("images").join(&uuid[..3]).join(uuid).join("file0")
     }
 
-    /// Names in `incoming`.
+    /// The names in `incoming`.
     fn unfinished(&self) -> Vec<String> {
         let names = fs::read_dir(self.incoming()).into_iter().flatten().flatten();
         names.map(|entry| entry.file_name().into_string().unwrap()).collect()
     }
 
-    /// Waits until `incoming` has so many files: what is dropped is removed in the background.
+    /// Waits until `incoming` has so many files: dropped files are removed in the background.
     async fn until_unfinished(&self, count: usize) {
         let end = Instant::now() + Duration::from_secs(60);
         while self.unfinished().len() != count {
@@ -67,7 +67,7 @@ impl Disk {
         }
     }
 
-    /// Everything in `incoming` that nobody works on.
+    /// The files in `incoming` that nobody uses.
     async fn leftovers(&self) -> Vec<Leftover> {
         let mut leftovers = Vec::new();
         for unfinished in self.storage.unfinished().await.unwrap() {
@@ -81,7 +81,7 @@ impl Disk {
         self.storage.receive(expected, body([bytes])).await.unwrap().1
     }
 
-    /// The first file of an image, for its manifest to name.
+    /// Stages the first file of an image, for its manifest to name.
     async fn staged(&self, uuid: Uuid, bytes: &'static [u8]) -> LocalStaged {
         self.received(bytes).await.stage(target(uuid), sha1_of(bytes)).await.unwrap()
     }
