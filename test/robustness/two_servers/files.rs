@@ -22,9 +22,9 @@ use uuid::Uuid;
 
 use crate::support::{Answer, Client, IMGAPI, PATIENCE, Remote, SecondServer, TestFile, scaled, wait_for};
 
-/// Number of rounds, and of images at a time.
-const ROUNDS: usize = 3;
-const AT_A_TIME: usize = 6;
+/// Number of rounds, and of images at a time. A round takes a minute if one of its files waits for the sweep.
+const ROUNDS: usize = 1;
+const AT_A_TIME: usize = 18;
 /// Number of concurrent operations on an image.
 const DEEDS: usize = 4;
 
