@@ -14,7 +14,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::manta::Stage;
-use super::support::{Actor, TestApp, VADER, fresh, md5_of, sha1_of, tests, wait_until, within};
+use super::support::{Actor, Answer, TestApp, VADER, fresh, md5_of, sha1_of, tests, wait_until, within};
 
 tests! {
     a_manta_that_refuses,
@@ -112,20 +112,29 @@ fn icon() -> Vec<u8> {
     bytes(3, ICON)
 }
 
+/// Repeats a step of the preparation until it succeeds: a slow machine may take longer than a transfer is given here.
+async fn done(step: impl AsyncFn() -> Answer) {
+    wait_until("a prepared image", async || {
+        let answer = step().await;
+        (answer.status != 503).then(|| answer.ok())
+    })
+    .await;
+}
+
 impl Subject {
     async fn prepare(stage: &Stage, op: Op) -> Subject {
         let luke = stage.app.luke();
         let other = fresh();
         let uuid = luke.has_image(json!({"name": other, "acl": [VADER]})).await;
         if op != Op::AddFile {
-            luke.upload(&uuid, "compression=none", old()).await.ok();
+            done(async || luke.upload(&uuid, "compression=none", old()).await).await;
         }
         match op {
-            Op::GetIcon | Op::DeleteIcon => add_icon(luke, &uuid).send().await.ok(),
-            Op::Clone | Op::GetImage => luke.activate(&uuid).await.ok(),
-            Op::ToManta => stage.move_to(&uuid, "local").await.ok(),
-            _ => Value::Null,
-        };
+            Op::GetIcon | Op::DeleteIcon => done(async || add_icon(luke, &uuid).send().await).await,
+            Op::Clone | Op::GetImage => done(async || luke.activate(&uuid).await).await,
+            Op::ToManta => done(async || stage.move_to(&uuid, "local").await).await,
+            _ => {}
+        }
         if op == Op::Export {
             stage.manta.mkdirp(&manta::Path::new(exports(&uuid)).unwrap()).await.unwrap();
         }
@@ -507,7 +516,7 @@ async fn a_manta_that_breaks_off_or_is_wrong(_shared: &TestApp) {
 async fn a_manta_that_does_not_go_on(_shared: &TestApp) {
     // This is longer than an upload waits before it sends its body unasked.
     let start = async || {
-        Stage::start_with(|dc| dc.manta(MantaMode::Local).imgapi_config("transferIdleSeconds", 2)).await
+        Stage::start_with(|dc| dc.manta(MantaMode::Local).imgapi_config("transferIdleSeconds", 3)).await
     };
     let rows = vec![
         Row {
