@@ -5,12 +5,11 @@
 use std::sync::Arc;
 
 use super::delete::delete_record_and_files;
-use crate::db::DbError;
-use crate::images::files::publish::{discard, settle_named};
+use super::with_files::store_with_files;
 use crate::images::files::reading::{Named, read_named, verify};
 use crate::images::record::locations::stored_in;
 use crate::images::record::lookup::current;
-use crate::images::record::origin::{MAX_CHAIN, NamedBy, not_there, refuse_unactivated, store};
+use crate::images::record::origin::{MAX_CHAIN, not_there, refuse_unactivated};
 use crate::images::{Access, ApiError, ApiResult, App, Code, Precondition, now, to_the_end};
 use crate::manifest::clone::{CloneContext, clone_of};
 use crate::manifest::{FieldCode, FieldError, Image, ImageFile, ImageType, Uuid};
@@ -141,27 +140,7 @@ fn only_file(image: &Image) -> ApiResult<&ImageFile> {
 async fn copy_one(app: &App, source: &Image, clone: &Image) -> ApiResult<()> {
     let (from, upload) = copy_file(app, source, clone.uuid()).await?;
     let clone = &stored_in(clone, from.asset, from.stor, upload.object().as_ref())?;
-    let uuid = clone.uuid();
-    let _publishing = app.locks.lock(uuid).await?;
-    let staged = upload.stage().await?;
-    match store(app, clone, None, None, NamedBy::Operator).await {
-        Ok(Ok(())) => {
-            settle_named(uuid, staged).await;
-            Ok(())
-        }
-        Ok(Err(error @ DbError::OutcomeUnknown(_))) => {
-            staged.leave();
-            Err(error.into())
-        }
-        Ok(Err(error)) => {
-            discard(app, uuid, staged).await;
-            Err(error.into())
-        }
-        Err(error) => {
-            discard(app, uuid, staged).await;
-            Err(error)
-        }
-    }
+    store_with_files(app, clone, vec![upload]).await
 }
 
 /// Copies the file of `source`. It may be moved meanwhile, but must not be replaced.

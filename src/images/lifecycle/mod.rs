@@ -10,3 +10,4 @@ pub(super) mod delete;
 pub(super) mod expiry;
 pub(super) mod rename;
 pub(super) mod update;
+pub(super) mod with_files;
