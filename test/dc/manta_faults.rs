@@ -11,7 +11,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::manta::Stage;
 use super::support::{Actor, Answer, TestApp, VADER, fresh, md5_of, sha1_of, tests, wait_until, within};

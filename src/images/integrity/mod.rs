@@ -5,5 +5,7 @@
 //! Finds and removes leftovers, and reports damaged files and files without an image.
 
 pub(super) mod check_files;
+pub(super) mod problem;
 pub(super) mod scrub;
+
 pub(super) mod sweep;

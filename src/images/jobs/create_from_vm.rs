@@ -5,22 +5,21 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
-use time::OffsetDateTime;
 
 use super::image_jobs::jobs_failed;
+use super::placeholders::fail::{expiry, mark_failed};
 use super::prepare_image::prepare_image_script;
 use crate::config::ChannelId;
 use crate::db::DbError;
 use crate::images::lifecycle::delete::delete_record_and_files;
 use crate::images::record::acl::refuse_long_acl;
-use crate::images::record::change::change;
 use crate::images::record::create::owner_of;
 use crate::images::record::origin::{NamedBy, find_origin, store};
 use crate::images::{Access, ApiError, ApiResult, App, Code, Precondition, StartedJob, to_the_end};
 use crate::jobs::{JobsError, NewJob, Task, Vm};
 use crate::manifest::create::{CreateContext, given};
 use crate::manifest::placeholder::{placeholder, requested_uuid};
-use crate::manifest::{FieldCode, FieldError, Image, Record, State, Uuid, times};
+use crate::manifest::{FieldCode, FieldError, Image, Record, Uuid};
 use crate::telemetry::err;
 
 /// Members of a body that are ignored: only the compute node knows them.
@@ -210,34 +209,6 @@ async fn start(app: &App, uuid: Uuid, job: &NewJob, request_id: &str) -> ApiResu
         tracing::error!(image_uuid = %uuid, err.json = %err(&failure), "cannot tidy up the placeholder of an image");
     }
     Err(jobs_failed(error))
-}
-
-/// When a placeholder that is made now expires.
-fn expiry(app: &App) -> String {
-    times::iso_millis(OffsetDateTime::now_utc() + app.config.jobs.placeholder_lifespan)
-}
-
-/// Marks a placeholder, or an image that `job` has begun, as failed, with the reason. Returns false if it is neither any more.
-pub(in crate::images) async fn mark_failed(
-    app: &App,
-    uuid: Uuid,
-    job: Option<Uuid>,
-    code: &str,
-    message: &str,
-) -> ApiResult<bool> {
-    let access = Access { uuid, channel: None, account: None };
-    let expires_at = expiry(app);
-    let failed = |image: &Image| image.failed(code, message, &expires_at).map_err(ApiError::validation);
-    let marked = change(app, access, |image| match image.state() {
-        State::Creating => failed(image),
-        State::Unactivated if job.is_some() && image.job() == job => failed(image),
-        _ => Err(ApiError::image_not_found(uuid)),
-    });
-    match marked.await.map_err(ApiError::from) {
-        Ok(_) => Ok(true),
-        Err(error) if error.code() == Code::ResourceNotFound => Ok(false),
-        Err(error) => Err(error),
-    }
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use super::abandoned::make_way;
 use super::import_remote::{Wish, is_active, not_here, origin_of, start_import, unusable};
+use super::placeholders::abandoned::make_way;
 use crate::config::RemoteDatacenter;
 use crate::images::files::fetch::source_failed;
 use crate::images::record::origin::MAX_CHAIN;

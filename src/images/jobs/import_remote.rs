@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, json};
 
-use super::abandoned::make_way;
 use super::image_jobs::jobs_failed;
+use super::placeholders::abandoned::make_way;
 use crate::images::files::fetch::source_failed;
 use crate::images::record::origin::{MAX_CHAIN, not_active};
 use crate::images::{ApiError, ApiResult, App, Code, StartedJob, refuse_existing};

@@ -4,7 +4,6 @@
 
 //! Images that jobs of the Workflow API make, and the placeholders that wait for them.
 
-pub(super) mod abandoned;
 pub(super) mod create_from_vm;
 pub(super) mod image_jobs;
 pub(super) mod import_from_datacenter;

@@ -7,7 +7,6 @@
 pub(super) mod activate;
 pub(super) mod clone;
 pub(super) mod delete;
-pub(super) mod expiry;
 pub(super) mod rename;
 pub(super) mod update;
 pub(super) mod with_files;

@@ -13,7 +13,7 @@ use futures_util::TryStreamExt;
 use lzma_rust2::{LzmaReader, XzReader};
 use tokio::sync::mpsc;
 
-use crate::images::Problem;
+use crate::images::integrity::problem::{Problem, difference, other_size};
 use crate::manifest::Compression;
 use crate::storage::{Digests, Location, Part, RunningDigests, Storage, StorageError, StoredFile};
 
@@ -85,27 +85,9 @@ struct Seen {
 
 impl Seen {
     fn difference(self, expected: &Location) -> Found {
-        let Seen { digests: Digests { size, sha1, md5, sha256 }, undecodable } = self;
-        if size != expected.size {
-            return Some(other_size(size, expected));
-        }
-        if sha1 != expected.sha1 {
-            let reason = format!("its SHA-1 is {sha1}, its manifest says {}", expected.sha1);
-            return Some((Problem::OtherContent, reason));
-        }
-        if let Some(expected) = expected.md5.as_ref().filter(|expected| **expected != md5) {
-            return Some((Problem::OtherContent, format!("its MD5 is {md5}, its manifest says {expected}")));
-        }
-        if let Some(expected) = expected.sha256.as_ref().filter(|expected| **expected != sha256) {
-            let reason = format!("its SHA-256 is {sha256}, its manifest says {expected}");
-            return Some((Problem::OtherContent, reason));
-        }
-        undecodable.map(|reason| (Problem::Undecodable, reason))
+        difference(expected, &self.digests)
+            .or_else(|| self.undecodable.map(|reason| (Problem::Undecodable, reason)))
     }
-}
-
-fn other_size(size: u64, expected: &Location) -> (Problem, String) {
-    (Problem::OtherSize, format!("it has {size} bytes, its manifest says {}", expected.size))
 }
 
 fn examine(mut chunks: Chunks, compression: Option<Compression>) -> Seen {

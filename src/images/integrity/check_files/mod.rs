@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::scrub::problem_of;
+use super::problem::problem_of;
 use crate::config::Config;
 use crate::db::Records;
 use crate::images::{ApiError, ApiResult, App, Problem};

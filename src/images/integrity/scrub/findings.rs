@@ -2,68 +2,16 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use crate::images::Problem;
 use crate::manifest::{Stor, Uuid};
 use crate::telemetry::Metrics;
 
 /// Most findings that are listed; the others are only counted.
 const MOST: usize = 1000;
-
-/// A problem with a stored file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Problem {
-    /// The file is missing.
-    Missing,
-    /// The file's size is not the one in its manifest.
-    OtherSize,
-    /// The file's bytes are not those that its manifest describes.
-    OtherContent,
-    /// The file cannot be decompressed, though its digests are right. Only `check-files` looks for this.
-    Undecodable,
-    /// The storage reports another digest or size than the manifest.
-    Mismatch,
-    /// The file cannot be read.
-    Unreadable,
-    /// This server does not have the file's storage.
-    NoStorage,
-    /// No manifest names the file.
-    Orphan,
-    /// The file is not in the directory of an image.
-    Foreign,
-}
-
-impl Problem {
-    /// The problem's name in metrics, reports and logs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Problem::Missing => "missing",
-            Problem::OtherSize => "other-size",
-            Problem::OtherContent => "other-content",
-            Problem::Undecodable => "undecodable",
-            Problem::Mismatch => "mismatch",
-            Problem::Unreadable => "unreadable",
-            Problem::NoStorage => "no-storage",
-            Problem::Orphan => "orphan",
-            Problem::Foreign => "foreign",
-        }
-    }
-
-    /// Returns whether an image's file is damaged or missing. All other problems are of files without an image.
-    pub fn is_damage(self) -> bool {
-        !matches!(self, Problem::Orphan | Problem::Foreign)
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// A problem with one stored file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -234,23 +182,6 @@ mod tests {
         assert_eq!(findings.counts(), Counts { damaged: 0, orphans: 1 });
         findings.end_round(3);
         assert_eq!(findings.list(), (Vec::new(), Counts::default()));
-    }
-
-    #[test]
-    fn a_problem_has_one_name() {
-        for problem in [
-            Problem::Missing,
-            Problem::OtherSize,
-            Problem::OtherContent,
-            Problem::Undecodable,
-            Problem::Mismatch,
-            Problem::Unreadable,
-            Problem::NoStorage,
-            Problem::Orphan,
-            Problem::Foreign,
-        ] {
-            assert_eq!(serde_json::to_value(problem).unwrap(), problem.as_str());
-        }
     }
 
     #[test]

@@ -24,8 +24,7 @@ use crate::manifest::{Stor, Uuid, View};
 use crate::telemetry::err;
 use crate::workers::{Failure, Next, Progress, Worker};
 
-pub use findings::{Counts, Finding, Findings, Problem};
-pub(in crate::images) use image::problem_of;
+pub use findings::{Counts, Finding, Findings};
 use pace::Pace;
 use round::{Phase, Round, SavedScrub};
 

@@ -6,11 +6,10 @@
 
 use std::time::Duration;
 
-use super::findings::Problem;
 use crate::db::Stored;
 use crate::images::files::publish::delete_directory;
 use crate::images::record::locations::known_names;
-use crate::images::{ApiResult, App};
+use crate::images::{ApiResult, App, Problem};
 use crate::manifest::{Stor, Uuid};
 use crate::storage::{Group, Item};
 

@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::db::{Database, LocalDatabase};
 use crate::files::DirectoryLock;
 use crate::jobs::tests::fake::{Fake, Fault};
+use crate::manifest::State;
 use crate::storage::{LocalStorage, Storage};
 use crate::telemetry::{Metrics, StaticLabels};
 use crate::workers::Worker;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use super::image_jobs::jobs_failed;
+use crate::images::jobs::image_jobs::jobs_failed;
 use crate::images::lifecycle::delete::delete_if;
 use crate::images::{ApiError, ApiResult, App, Code, Precondition, image_jobs};
 use crate::jobs::{Fate, Task};

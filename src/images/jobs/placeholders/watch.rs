@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use super::abandoned::{delete_abandoned, jobs_of};
-use super::create_from_vm::mark_failed;
+use super::fail::mark_failed;
 use crate::images::files::sign_of_life::is_unfinished;
 use crate::images::{ApiResult, App, Code, CurrentApp};
 use crate::jobs::{Fate, Task};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use super::delete::delete_if;
+use crate::images::lifecycle::delete::delete_if;
 use crate::images::{ApiError, ApiResult, Code, CurrentApp, Precondition};
 use crate::manifest::{Image, View, times};
 use crate::telemetry::err;
