@@ -4,6 +4,7 @@
 
 //! Serves metrics on a separate listener.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -52,22 +53,12 @@ impl MetricsServer {
     pub(super) fn start(&mut self, address: SocketAddr) {
         let (router, stop) = (self.router.clone(), self.stop.clone());
         tokio::spawn(async move {
-            let mut told = None;
-            loop {
-                match TcpListener::bind(address).await {
-                    Ok(listener) => return serve(listener, router, stop).await,
-                    Err(error) => {
-                        let reason = error.to_string();
-                        if told.as_ref() != Some(&reason) {
-                            tracing::error!(component = "metrics", err.json = %telemetry::err(&error), "cannot listen on {address}");
-                            told = Some(reason);
-                        }
-                    }
-                }
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = tokio::time::sleep(RETRY) => {}
-                }
+            let failed = |error: &io::Error| {
+                tracing::error!(component = "metrics", err.json = %telemetry::err(error), "cannot listen on {address}");
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                listener = bind_when_possible(address, failed) => serve(listener, router, stop.clone()).await,
             }
         });
     }
@@ -79,6 +70,24 @@ impl MetricsServer {
         if let Some(listener) = listener {
             tokio::spawn(serve(listener, self.router.clone(), self.stop.clone()));
         }
+    }
+}
+
+/// Listens at `address` as soon as that is possible. `failed` is called with each new reason why it is not.
+async fn bind_when_possible(address: SocketAddr, failed: impl Fn(&io::Error)) -> TcpListener {
+    let mut told = None;
+    loop {
+        match TcpListener::bind(address).await {
+            Ok(listener) => return listener,
+            Err(error) => {
+                let reason = error.to_string();
+                if told.as_ref() != Some(&reason) {
+                    failed(&error);
+                    told = Some(reason);
+                }
+            }
+        }
+        tokio::time::sleep(RETRY).await;
     }
 }
 
@@ -118,4 +127,24 @@ impl ConnectionEvents for Quiet {
     fn refused(&self, _peer: SocketAddr, _refusal: &Refusal) {}
 
     fn stalled(&self, _peer: SocketAddr, _stalled: Stalled) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_in_use_is_reported_once_and_used_when_it_is_free() {
+        let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = taken.local_addr().unwrap();
+        let reports = Cell::new(0);
+        let mut bound = std::pin::pin!(bind_when_possible(address, |_| reports.set(reports.get() + 1)));
+        tokio::time::timeout(RETRY * 10, &mut bound).await.unwrap_err();
+        assert_eq!(reports.get(), 1);
+        drop(taken);
+        assert_eq!(bound.await.local_addr().unwrap(), address);
+        assert_eq!(reports.get(), 1);
+    }
 }
