@@ -12,22 +12,22 @@ const INTERVAL: Duration = Duration::from_secs(10);
 
 /// Checks every ten seconds whether the Workflow API can be used, and stores the workflows in it when it becomes usable.
 #[derive(Debug)]
-pub struct Watch {
+pub struct AvailabilityWatch {
     shared: Arc<JobsInner>,
     /// Whether each workflow has been replaced, if the configuration asks for that.
     replaced: bool,
 }
 
-impl Watch {
+impl AvailabilityWatch {
     /// The worker's name for operators.
     pub const NAME: &'static str = "workflow-api";
 
-    pub(super) fn new(shared: Arc<JobsInner>) -> Watch {
+    pub(super) fn new(shared: Arc<JobsInner>) -> AvailabilityWatch {
         let replaced = !shared.force_replace;
-        Watch { shared, replaced }
+        AvailabilityWatch { shared, replaced }
     }
 
-    pub(crate) async fn look(&mut self) -> Result<(), super::JobsError> {
+    pub(crate) async fn check(&mut self) -> Result<(), super::JobsError> {
         let shared = &self.shared;
         shared.api.ping().await?;
         if shared.down().is_some() {
@@ -40,20 +40,20 @@ impl Watch {
     }
 }
 
-impl Watch {
+impl AvailabilityWatch {
     /// Checks whether jobs can be started, and records the result.
-    pub(super) async fn look_and_note(&mut self) -> Result<(), super::JobsError> {
-        let looked = self.look().await;
-        if self.shared.set_down(looked.as_ref().err().map(ToString::to_string)) {
-            tracing::info!(connected = looked.is_ok(), "the workflow API has come or gone");
+    pub(super) async fn check_and_record(&mut self) -> Result<(), super::JobsError> {
+        let checked = self.check().await;
+        if self.shared.set_down(checked.as_ref().err().map(ToString::to_string)) {
+            tracing::info!(connected = checked.is_ok(), "the workflow API has come or gone");
         }
-        looked
+        checked
     }
 }
 
-impl Worker for Watch {
+impl Worker for AvailabilityWatch {
     fn name(&self) -> &'static str {
-        Watch::NAME
+        AvailabilityWatch::NAME
     }
 
     fn longest_retry(&self) -> Duration {
@@ -61,10 +61,10 @@ impl Worker for Watch {
     }
 
     async fn work(&mut self, progress: &Progress) -> Result<Next, Failure> {
-        let looked = self.look_and_note().await;
+        let checked = self.check_and_record().await;
         progress.done(1);
-        progress.detail(if looked.is_err() { "not connected" } else { "connected" });
-        looked?;
+        progress.detail(if checked.is_err() { "not connected" } else { "connected" });
+        checked?;
         Ok(Next::After(INTERVAL))
     }
 }

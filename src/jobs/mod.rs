@@ -23,9 +23,9 @@ use crate::manifest::Uuid;
 use crate::telemetry::Metrics;
 use crate::workers::Poke;
 
-pub use availability::Watch;
+pub use availability::AvailabilityWatch;
 pub use error::JobsError;
-pub use job_progress::Fate;
+pub use job_progress::JobProgress;
 pub use machines::{Machines, Server, Vm};
 pub use workflows::Task;
 
@@ -101,15 +101,15 @@ impl Jobs {
     }
 
     /// Returns the worker that checks whether jobs can be started, and the handle that wakes it; `None` without a Workflow API.
-    pub fn watch(&self) -> Option<(Watch, Poke)> {
-        self.0.as_ref().map(|shared| (Watch::new(Arc::clone(shared)), shared.watch.clone()))
+    pub fn watch(&self) -> Option<(AvailabilityWatch, Poke)> {
+        self.0.as_ref().map(|shared| (AvailabilityWatch::new(Arc::clone(shared)), shared.watch.clone()))
     }
 
     /// Checks whether jobs can be started, independently of [`Jobs::watch`].
-    pub async fn look(&self) {
+    pub async fn check_availability(&self) {
         if let Some((mut watch, _)) = self.watch() {
             // The worker reports errors.
-            let _ = watch.look_and_note().await;
+            let _ = watch.check_and_record().await;
         }
     }
 

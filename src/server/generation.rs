@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::reload_error::Refused;
+use super::reload_error::ReloadError;
 use crate::accounts::Accounts;
 use crate::auth::Authenticator;
 use crate::config::{self, Config};
@@ -80,12 +80,12 @@ impl Generation {
         &self,
         config: Arc<Config>,
         metrics: &Arc<Metrics>,
-    ) -> Result<(Generation, Option<Prepared>), Refused> {
+    ) -> Result<(Generation, Option<Prepared>), ReloadError> {
         let mine = &self.app.config;
         let rules = App::rules_of(&config);
         let has_my_rules = rules == App::rules_of(mine);
         if let Some(key) = mine.needs_restart_for(&config) {
-            return Err(Refused::Restart(key));
+            return Err(ReloadError::Restart(key));
         }
         let manta = self.next_manta(&config).await?;
         let db = match &config.database {
@@ -115,7 +115,7 @@ impl Generation {
     }
 
     /// Returns the connection to the Manta of a configuration, with the current key.
-    async fn next_manta(&self, config: &Config) -> Result<Option<MantaConnection>, Refused> {
+    async fn next_manta(&self, config: &Config) -> Result<Option<MantaConnection>, ReloadError> {
         let Some(wanted) = &config.manta else { return Ok(None) };
         match &self.manta {
             Some(mine) if mine.config().is_same_as(wanted) => {
@@ -126,7 +126,7 @@ impl Generation {
             _ => {
                 let manta = MantaConnection::new(wanted.clone());
                 let renewed = manta.renew().await;
-                renewed.map_err(|reason| Refused::Key { file: wanted.key.clone(), reason })?;
+                renewed.map_err(|reason| ReloadError::Key { file: wanted.key.clone(), reason })?;
                 Ok(Some(manta))
             }
         }
@@ -147,13 +147,13 @@ impl Generation {
     ///
     /// # Errors
     /// The key cannot be used, and the earlier one could be.
-    pub(super) async fn renew_key(&self) -> Result<bool, Refused> {
+    pub(super) async fn renew_key(&self) -> Result<bool, ReloadError> {
         let Some(manta) = &self.manta else { return Ok(false) };
         match manta.renew().await {
             Ok(is_another) => Ok(is_another),
             // The key was unusable from the start, which is reported whenever Manta is needed.
             Err(_) if !manta.has_key() => Ok(false),
-            Err(reason) => Err(Refused::Key { file: manta.config().key.clone(), reason }),
+            Err(reason) => Err(ReloadError::Key { file: manta.config().key.clone(), reason }),
         }
     }
 
@@ -167,7 +167,7 @@ impl Generation {
         };
         let jobs = async {
             if !self.app.jobs.ptr_eq(&before.app.jobs) {
-                self.app.jobs.look().await;
+                self.app.jobs.check_availability().await;
             }
         };
         if timeout(READY_LIMIT, async { tokio::join!(images, jobs) }).await.is_err() {

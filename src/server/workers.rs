@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use super::generation::Generation;
 use crate::auth::KEY_WORKER;
 use crate::images::{CurrentApp, Expiry, Placeholders, Scrub, Shipping, Sweep};
-use crate::jobs::Watch;
+use crate::jobs::AvailabilityWatch;
 use crate::workers::{Next, Poke, Prepared, Worker, Workers};
 
 /// Starts the workers of the first generation, including that of its authenticator. A worker gets the current app for
@@ -42,7 +42,7 @@ pub(super) async fn change(
         changes.push((Scrub::NAME, scrub(current)));
     }
     if !now.app.jobs.ptr_eq(&before.app.jobs) {
-        changes.push((Watch::NAME, watch(current)));
+        changes.push((AvailabilityWatch::NAME, watch(current)));
     }
     if !Arc::ptr_eq(&now.auth, &before.auth) {
         changes.push((KEY_WORKER, key_worker));

@@ -25,9 +25,9 @@ fn jobs_at(fake: &Fake, changes: Value) -> Jobs {
 /// Runs the worker's check once.
 async fn look(jobs: &Jobs) -> Result<(), JobsError> {
     let (mut watch, _) = jobs.watch().unwrap();
-    let looked = watch.look().await;
-    jobs.0.as_ref().unwrap().set_down(looked.as_ref().err().map(ToString::to_string));
-    looked
+    let checked = watch.check().await;
+    jobs.0.as_ref().unwrap().set_down(checked.as_ref().err().map(ToString::to_string));
+    checked
 }
 
 async fn connected(fake: &Fake) -> Jobs {

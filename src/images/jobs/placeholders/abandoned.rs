@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use crate::images::jobs::image_jobs::jobs_failed;
 use crate::images::lifecycle::delete::delete_if;
 use crate::images::{ApiError, ApiResult, App, Code, Precondition, image_jobs};
-use crate::jobs::{Fate, Task};
+use crate::jobs::{JobProgress, Task};
 use crate::manifest::{Image, State, Uuid};
 
 /// The jobs that were to make an image: the job that its record names, or the jobs that the Workflow API finds for it.
@@ -36,7 +36,7 @@ pub(in crate::images) async fn make_way(app: &Arc<App>, uuid: Uuid, request_id: 
     let Ok(found) = app.jobs.find(job, request_id).await else { return Ok(()) };
     let is_over = found.is_none_or(|found| {
         let is_import = found.get("task").is_some_and(|task| task == Task::ImportRemoteImage.as_str());
-        is_import && Fate::of(&found, OffsetDateTime::now_utc()) == Fate::Over
+        is_import && JobProgress::of(&found, OffsetDateTime::now_utc()) == JobProgress::Ended
     });
     if is_over {
         let deleted = delete_abandoned(app, uuid, job).await?;

@@ -14,7 +14,7 @@ use super::abandoned::{delete_abandoned, jobs_of};
 use super::fail::mark_failed;
 use crate::images::files::sign_of_life::is_unfinished;
 use crate::images::{ApiResult, App, Code, CurrentApp};
-use crate::jobs::{Fate, Task};
+use crate::jobs::{JobProgress, Task};
 use crate::manifest::{State, Uuid};
 use crate::workers::{Failure, Next, Progress, Worker};
 
@@ -85,13 +85,13 @@ impl Placeholders {
         let Some(stored) = self.app.db.get(uuid).await? else { return Ok(false) };
         let jobs = jobs_of(&self.app, &stored.image, "").await?;
         let now = OffsetDateTime::now_utc();
-        let grace = match jobs.iter().map(|job| Fate::of(job, now)).max() {
-            Some(Fate::GoesOn) => {
+        let grace = match jobs.iter().map(|job| JobProgress::of(job, now)).max() {
+            Some(JobProgress::Running) => {
                 self.abandoned.remove(&uuid);
                 return Ok(false);
             }
-            Some(Fate::Unsure) => LONGEST + self.grace,
-            Some(Fate::Over) | None => self.grace,
+            Some(JobProgress::MayContinue) => LONGEST + self.grace,
+            Some(JobProgress::Ended) | None => self.grace,
         };
         let seen = self.abandoned.remove(&uuid).filter(|seen| seen.etag == stored.etag);
         let seen = seen.unwrap_or_else(|| Seen { since: Instant::now(), etag: stored.etag });
