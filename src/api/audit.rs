@@ -26,7 +26,7 @@ use crate::telemetry::{self, Audit, AuditRequest, AuditResponse, ErrorRecord, Ga
 const CLIENT_CLOSED: u16 = 499;
 
 /// Records the exchange when it is dropped: with the last byte of the response, or when the client has gone.
-pub(super) struct Finish {
+pub(super) struct ExchangeGuard {
     context: Context,
     metrics: Arc<Metrics>,
     answer: Option<Answer>,
@@ -42,10 +42,10 @@ struct Answer {
     failure: Option<Arc<ApiError>>,
 }
 
-impl Finish {
-    pub(super) fn new(context: Context, state: &AppState) -> Finish {
+impl ExchangeGuard {
+    pub(super) fn new(context: Context, state: &AppState) -> ExchangeGuard {
         let metrics = Arc::clone(&state.0.metrics);
-        Finish { context, _in_flight: metrics.request_started(), metrics, answer: None, sent: 0 }
+        ExchangeGuard { context, _in_flight: metrics.request_started(), metrics, answer: None, sent: 0 }
     }
 
     /// Returns the response, and ties the record to its end.
@@ -55,7 +55,7 @@ impl Finish {
         let failure = extensions.remove::<Failure>().map(|failure| failure.0);
         let headers = if self.context.is_quiet() { HeaderMap::new() } else { response.headers().clone() };
         self.answer = Some(Answer { status: response.status().as_u16(), headers, json, failure });
-        response.map(|body| Body::new(Watched { body, finish: self }))
+        response.map(|body| Body::new(AuditedBody { body, guard: self }))
     }
 
     fn audit(&self, answer: &Answer) {
@@ -93,7 +93,7 @@ impl Finish {
     }
 }
 
-impl Drop for Finish {
+impl Drop for ExchangeGuard {
     fn drop(&mut self) {
         let answer = self.answer.take().unwrap_or_else(|| Answer {
             status: CLIENT_CLOSED,
@@ -146,12 +146,12 @@ fn error_record(error: &ApiError) -> ErrorRecord {
 }
 
 /// A response body that ends the exchange when it is dropped.
-struct Watched {
+struct AuditedBody {
     body: Body,
-    finish: Finish,
+    guard: ExchangeGuard,
 }
 
-impl http_body::Body for Watched {
+impl http_body::Body for AuditedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -161,7 +161,7 @@ impl http_body::Body for Watched {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(task);
         if let Poll::Ready(Some(Ok(frame))) = &frame {
-            self.finish.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+            self.guard.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
         }
         frame
     }

@@ -16,7 +16,7 @@ use http_body::Body as HttpBody;
 use md5::{Digest, Md5};
 use serde_json::{Map, Value};
 
-use super::arriving::{NoBody, receive};
+use super::body_memory::{ReceiveBodyError, receive};
 use super::body_stream::BodyError;
 use super::context::Context;
 use crate::config::Stalled;
@@ -121,9 +121,9 @@ async fn collect(body: Body) -> ApiResult<Bytes> {
     }
     match tokio::time::timeout(TIMEOUT, receive(body, MAX_BODY)).await {
         Ok(Ok(received)) => Ok(received.into()),
-        Ok(Err(NoBody::TooLong)) => Err(too_long()),
-        Ok(Err(NoBody::Displaced)) => Err(too_many("being received")),
-        Ok(Err(NoBody::Broken(error))) => Err(BodyError::Broken(error.into()).into()),
+        Ok(Err(ReceiveBodyError::TooLong)) => Err(too_long()),
+        Ok(Err(ReceiveBodyError::Displaced)) => Err(too_many("being received")),
+        Ok(Err(ReceiveBodyError::Broken(error))) => Err(BodyError::Broken(error.into()).into()),
         Err(_) => Err(BodyError::Stalled(Stalled::Idle(TIMEOUT)).into()),
     }
 }

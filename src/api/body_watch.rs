@@ -17,30 +17,30 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 /// Reports whether a body was read to its end.
 #[derive(Debug)]
-pub(super) struct Reading(Option<Arc<AtomicBool>>);
+pub(super) struct BodyProgress(Option<Arc<AtomicBool>>);
 
-impl Reading {
+impl BodyProgress {
     /// Returns whether the body was read completely.
-    pub(super) fn is_over(&self) -> bool {
+    pub(super) fn is_complete(&self) -> bool {
         self.0.as_ref().is_none_or(|over| over.load(Ordering::Relaxed))
     }
 }
 
 /// Wraps a body, and returns what reports on it.
-pub(super) fn watch(body: Body) -> (Body, Reading) {
+pub(super) fn watch(body: Body) -> (Body, BodyProgress) {
     if body.is_end_stream() {
-        return (body, Reading(None));
+        return (body, BodyProgress(None));
     }
     let over = Arc::new(AtomicBool::new(false));
-    (Body::new(Watched { body, over: Arc::clone(&over) }), Reading(Some(over)))
+    (Body::new(WatchedBody { body, over: Arc::clone(&over) }), BodyProgress(Some(over)))
 }
 
-struct Watched {
+struct WatchedBody {
     body: Body,
     over: Arc<AtomicBool>,
 }
 
-impl HttpBody for Watched {
+impl HttpBody for WatchedBody {
     type Data = Bytes;
     type Error = BoxError;
 
@@ -72,14 +72,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_is_over_when_its_end_was_read() {
-        assert!(watch(Body::empty()).1.is_over());
+        assert!(watch(Body::empty()).1.is_complete());
         let (body, reading) = watch(Body::from("text"));
-        assert!(!reading.is_over());
+        assert!(!reading.is_complete());
         body.collect().await.unwrap();
-        assert!(reading.is_over());
+        assert!(reading.is_complete());
 
         let (body, reading) = watch(Body::from("text"));
         drop(body);
-        assert!(!reading.is_over());
+        assert!(!reading.is_complete());
     }
 }

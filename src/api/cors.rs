@@ -9,7 +9,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::response::Response;
 
-use super::routes::Table;
+use super::routes::RouteTable;
 
 /// The request headers that a page of another origin may send.
 const ALLOWED_HEADERS: [&str; 7] =
@@ -18,7 +18,7 @@ const ALLOWED_HEADERS: [&str; 7] =
 const MAX_AGE: HeaderValue = HeaderValue::from_static("3600");
 
 /// Returns the answer to a preflight for a mounted method with allowed headers; `None` for any other request.
-pub(super) fn preflight(request: &Request, table: &Table, path: &str) -> Option<Response> {
+pub(super) fn preflight(request: &Request, table: &RouteTable, path: &str) -> Option<Response> {
     if request.method() != Method::OPTIONS {
         return None;
     }

@@ -11,7 +11,7 @@ use axum::response::Response;
 use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd, html};
 
 use super::redirect::moved;
-use super::static_content::Fixed;
+use super::static_content::StaticContent;
 use crate::images::{ApiError, ApiResult, Code};
 
 /// A page of the documentation. Its name below `/docs/`, without `.html`, is also the name of its file, without `.md`.
@@ -19,7 +19,7 @@ struct Page {
     name: &'static str,
     title: &'static str,
     markdown: &'static str,
-    rendered: OnceLock<Fixed>,
+    rendered: OnceLock<StaticContent>,
 }
 
 static PAGES: [Page; 4] = [
@@ -50,7 +50,7 @@ impl Page {
         Page { name, title, markdown, rendered: OnceLock::new() }
     }
 
-    fn render(&self) -> Fixed {
+    fn render(&self) -> StaticContent {
         let mut events: Vec<Event<'_>> = Parser::new_ext(self.markdown, Options::ENABLE_TABLES).collect();
         let contents = add_anchors(&mut events);
         events.iter_mut().for_each(lead_to_pages);
@@ -67,7 +67,7 @@ impl Page {
         html::push_html(&mut text, Parser::new(&contents));
         html::push_html(&mut text, rest.into_iter());
         text.push_str("</body>\n</html>\n");
-        Fixed::new(text, "text/html; charset=utf-8", "public, max-age=3600")
+        StaticContent::new(text, "text/html; charset=utf-8", "public, max-age=3600")
     }
 }
 
@@ -118,7 +118,9 @@ pub(super) async fn to_docs() -> Response {
 
 /// `GET /favicon.ico` — Favicon.
 pub(super) async fn favicon(headers: HeaderMap) -> ApiResult<Response> {
-    static FAVICON: OnceLock<Fixed> = OnceLock::new();
+    static FAVICON: OnceLock<StaticContent> = OnceLock::new();
     let icon: &'static [u8] = include_bytes!("../../etc/favicon.ico");
-    FAVICON.get_or_init(|| Fixed::new(icon, "image/x-icon", "public, max-age=86400")).respond(&headers)
+    FAVICON
+        .get_or_init(|| StaticContent::new(icon, "image/x-icon", "public, max-age=86400"))
+        .respond(&headers)
 }

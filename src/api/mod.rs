@@ -6,10 +6,11 @@
 
 mod acl;
 mod actions;
-mod arriving;
+mod answer_memory;
 mod audit;
 mod auth;
 mod body;
+mod body_memory;
 mod body_stream;
 mod body_watch;
 mod change_stor;
@@ -24,7 +25,6 @@ mod drain;
 mod extract;
 mod fetch;
 mod files;
-mod held;
 mod icons;
 mod images;
 mod imports;
@@ -51,13 +51,13 @@ use std::sync::Arc;
 use axum::http::HeaderValue;
 
 use crate::auth::Authenticator;
-use crate::config::InForce;
+use crate::config::ReloadStatus;
 use crate::images::App;
 use crate::telemetry::Metrics;
 use crate::workers::Workers;
 
+use answer_memory::AnswerMemory;
 use drain::Drain;
-use held::HeldAnswers;
 
 pub use context::Peer;
 pub use download::FileBodies;
@@ -76,8 +76,8 @@ struct AppStateInner {
     workers: Arc<Workers>,
     metrics: Arc<Metrics>,
     drain: Drain,
-    answers: HeldAnswers,
-    in_force: Arc<InForce>,
+    answers: AnswerMemory,
+    reload_status: Arc<ReloadStatus>,
     server_name: HeaderValue,
     host_name: HeaderValue,
 }
@@ -89,16 +89,25 @@ impl AppState {
         auth: Arc<Authenticator>,
         workers: Arc<Workers>,
         metrics: Arc<Metrics>,
-        in_force: Arc<InForce>,
+        reload_status: Arc<ReloadStatus>,
         host_name: &str,
     ) -> AppState {
         let header = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("imgapi"));
         let server_name = header(&app.config.server_name);
         let drain = Drain::new(&app.config);
-        let answers = HeldAnswers::new(app.config.max_answer_bytes);
+        let answers = AnswerMemory::new(app.config.max_answer_bytes);
         let host_name = header(host_name);
-        let shared =
-            AppStateInner { app, auth, workers, metrics, drain, answers, in_force, server_name, host_name };
+        let shared = AppStateInner {
+            app,
+            auth,
+            workers,
+            metrics,
+            drain,
+            answers,
+            reload_status,
+            server_name,
+            host_name,
+        };
         AppState(Arc::new(shared))
     }
 

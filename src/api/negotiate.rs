@@ -67,7 +67,7 @@ fn chosen(headers: &HeaderMap) -> Option<Representation> {
     }
     let ranges: Vec<Range<'_>> = accept.iter().flat_map(|value| value.split(',')).map(Range::parse).collect();
     let wanted = OFFERED.iter().filter_map(|(representation, main, sub)| {
-        Some((wish(&ranges, main, sub).filter(|wish| wish.quality > 0.0)?, *representation))
+        Some((preference(&ranges, main, sub).filter(|preference| preference.quality > 0.0)?, *representation))
     });
     // Of equal ones the first is kept, so the order in `OFFERED` matters.
     let best = wanted.reduce(|best, next| if next.0.is_over(best.0) { next } else { best });
@@ -112,16 +112,16 @@ impl<'a> Range<'a> {
 
 /// How much a client prefers a type.
 #[derive(Debug, Clone, Copy)]
-struct Wish {
+struct Preference {
     quality: f32,
     specificity: u8,
     /// The position of the type in the client's list.
     place: usize,
 }
 
-impl Wish {
+impl Preference {
     /// As in 4.13.1, quality comes first, then how specific the match is, then the client's order.
-    fn is_over(self, other: Wish) -> bool {
+    fn is_over(self, other: Preference) -> bool {
         match self.quality.total_cmp(&other.quality) {
             Ordering::Equal => {
                 (self.specificity, Reverse(self.place)) > (other.specificity, Reverse(other.place))
@@ -132,11 +132,11 @@ impl Wish {
 }
 
 /// Returns the client's preference for a type from the most specific matching range; `None` if no range matches.
-fn wish(ranges: &[Range<'_>], main: &str, sub: &str) -> Option<Wish> {
+fn preference(ranges: &[Range<'_>], main: &str, sub: &str) -> Option<Preference> {
     let named = ranges.iter().enumerate().filter_map(|(place, range)| {
-        Some(Wish { quality: range.quality, specificity: range.specificity(main, sub)?, place })
+        Some(Preference { quality: range.quality, specificity: range.specificity(main, sub)?, place })
     });
-    named.max_by_key(|wish| (wish.specificity, Reverse(wish.place)))
+    named.max_by_key(|preference| (preference.specificity, Reverse(preference.place)))
 }
 
 fn compact(text: &Bytes) -> Bytes {

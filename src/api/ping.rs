@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::AppState;
 use super::context::Context;
 use super::reply::Json;
-use crate::config::InForce;
+use crate::config::ReloadStatus;
 use crate::images::{ApiError, ApiResult, Backend, BackendError, BackendState, Code, health};
 use crate::manifest::{FieldCode, FieldError, Mode, json, times};
 use crate::workers::{self, Workers};
@@ -103,7 +103,7 @@ pub(super) async fn ping(State(state): State<AppState>, context: Context) -> Api
 /// Answers 200 if everything works, and otherwise 503, with the same body.
 async fn deep(state: &AppState, pong: Pong<'_>, is_draining: bool) -> ApiResult<Response> {
     let mut backends = health(state.app()).await?.to_vec();
-    backends.push(config(&state.0.in_force));
+    backends.push(config(&state.0.reload_status));
     backends.push(workers(state.workers()));
     let is_down = |backend: &&Backend| backend.state == BackendState::Down;
     let down: Vec<_> = backends.iter().filter(is_down).map(|backend| backend.name).collect();
@@ -123,15 +123,15 @@ fn unavailable(message: impl Into<String>) -> Refusal {
 }
 
 /// Reports the configuration as a backend: it is down while the file holds a configuration that was rejected.
-fn config(in_force: &InForce) -> Backend {
-    let situation = in_force.situation();
+fn config(reload_status: &ReloadStatus) -> Backend {
+    let load_state = reload_status.load_state();
     Backend {
         name: "config",
-        state: if situation.last_error.is_none() { BackendState::Ok } else { BackendState::Down },
+        state: if load_state.last_error.is_none() { BackendState::Ok } else { BackendState::Down },
         latency: None,
         version: None,
-        detail: Some(format!("in force since {}", times::iso_millis(situation.loaded_at))),
-        last_error: situation
+        detail: Some(format!("in force since {}", times::iso_millis(load_state.loaded_at))),
+        last_error: load_state
             .last_error
             .map(|error| BackendError { time: times::iso_millis(error.time), message: error.message }),
     }

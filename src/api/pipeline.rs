@@ -19,12 +19,12 @@ use axum::response::{IntoResponse, Response};
 use tower::Service;
 use tracing::Instrument;
 
-use super::audit::Finish;
+use super::answer_memory::NoMemory;
+use super::audit::ExchangeGuard;
 use super::context::Context;
-use super::held::NoMemory;
 use super::params::escapes_are_valid;
 use super::reply::JsonText;
-use super::routes::{Table, routes};
+use super::routes::{RouteTable, routes};
 use super::{AppState, auth, body_watch, cors, negotiate, version};
 use crate::images::{ApiError, ApiResult, Code};
 
@@ -74,12 +74,12 @@ impl Service<Request> for Api {
 
 /// The outermost step: makes a response with all common headers from a request.
 async fn exchange(state: &AppState, context: Context, mut request: Request, routed: Router) -> Response {
-    let finish = Finish::new(context.clone(), state);
+    let guard = ExchangeGuard::new(context.clone(), state);
     if let Some(uri) = normal_path(request.uri()) {
         *request.uri_mut() = uri;
     }
     let (head, body) = request.into_parts();
-    let (body, reading) = body_watch::watch(body);
+    let (body, body_progress) = body_watch::watch(body);
     let response = answer(&context, Request::from_parts(head, body), routed).await;
     context.size.release_body();
     let response = negotiate::represent(&context, response).await;
@@ -92,11 +92,11 @@ async fn exchange(state: &AppState, context: Context, mut request: Request, rout
     if let Some(age) = context.stale.get() {
         headers.insert(X_IMGAPI_STALE, HeaderValue::from(age.as_secs()));
     }
-    if !reading.is_over() {
+    if !body_progress.is_complete() {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     challenge(state, &mut response);
-    finish.watch(response)
+    guard.watch(response)
 }
 
 /// Waits for memory for an answer that the client may not read soon. If there is none, a read fails; the answer to a
@@ -107,7 +107,7 @@ async fn hold(state: &AppState, context: &Context, response: Response) -> Respon
     if !response.status().is_success() {
         return response;
     }
-    match state.0.answers.hold(text).await {
+    match state.0.answers.reserve(text).await {
         Ok(text) => response.map(|_| Body::from(text)),
         Err(NoMemory) if context.method != Method::GET => response,
         Err(NoMemory) => {
@@ -185,7 +185,7 @@ fn normal_path(uri: &Uri) -> Option<Uri> {
 
 /// The last step before a handler: the path has matched; checks the method, the version and the caller.
 async fn gate(
-    State((state, table)): State<(AppState, Arc<Table>)>,
+    State((state, table)): State<(AppState, Arc<RouteTable>)>,
     path: Option<MatchedPath>,
     request: Request,
     next: Next,
@@ -252,7 +252,7 @@ async fn unknown_path(method: Method, uri: Uri) -> Response {
     ApiError::new(Code::ResourceNotFound, format!("{} does not exist", uri.path())).into_response()
 }
 
-fn wrong_method(table: &Table, path: &str, request: &Request) -> Response {
+fn wrong_method(table: &RouteTable, path: &str, request: &Request) -> Response {
     if let Some(preflight) = cors::preflight(request, table, path) {
         return preflight;
     }

@@ -124,16 +124,16 @@ impl Routes {
     }
 
     /// Returns the router and the table.
-    pub(super) fn into_parts(self) -> (Router<AppState>, Table) {
-        (self.router, Table(self.rows))
+    pub(super) fn into_parts(self) -> (Router<AppState>, RouteTable) {
+        (self.router, RouteTable(self.rows))
     }
 }
 
 /// The mounted routes, for look-ups by a request's path.
 #[derive(Debug)]
-pub(super) struct Table(Vec<Route>);
+pub(super) struct RouteTable(Vec<Route>);
 
-impl Table {
+impl RouteTable {
     /// Returns the route for a method on a matched path; `None` if that method is not mounted there.
     pub(super) fn route(&self, method: &Method, path: &str) -> Option<&Route> {
         self.0.iter().find(|route| route.method == *method && route.path == path)

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::AppState;
 use super::context::Context;
 use super::reply::Json;
-use crate::config::{Database, InForce};
+use crate::config::{Database, ReloadStatus};
 use crate::images::{ApiError, ApiResult, App, Code, Counts, Finding};
 use crate::manifest::{Stor, json, times};
 use crate::telemetry::Level;
@@ -38,7 +38,7 @@ struct ProcessState {
     scrub: Option<ScrubState>,
 }
 
-/// See [`crate::config::InForce`].
+/// See [`crate::config::ReloadStatus`].
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ConfigState {
@@ -122,7 +122,7 @@ async fn of(state: &AppState) -> ProcessState {
     let app = state.app();
     let level: Level = app.config.log_level;
     ProcessState {
-        config: config(&state.0.in_force),
+        config: config(&state.0.reload_status),
         log: Log { level: level as u8 },
         draining: state.drain().is_on().await,
         local_base_dir: app.config.local_base_dir.display().to_string(),
@@ -134,12 +134,12 @@ async fn of(state: &AppState) -> ProcessState {
     }
 }
 
-fn config(in_force: &InForce) -> ConfigState {
-    let situation = in_force.situation();
-    let last_error = situation.last_error;
+fn config(reload_status: &ReloadStatus) -> ConfigState {
+    let load_state = reload_status.load_state();
+    let last_error = load_state.last_error;
     ConfigState {
-        file: in_force.file().display().to_string(),
-        loaded_at: times::iso_millis(situation.loaded_at),
+        file: reload_status.file().display().to_string(),
+        loaded_at: times::iso_millis(load_state.loaded_at),
         last_error: last_error
             .map(|error| TimedError { time: times::iso_millis(error.time), message: error.message }),
     }

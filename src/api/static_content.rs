@@ -17,7 +17,7 @@ use crate::images::ApiResult;
 
 /// Constant content with its headers.
 #[derive(Debug)]
-pub(super) struct Fixed {
+pub(super) struct StaticContent {
     content: Bytes,
     content_type: &'static str,
     cache_control: &'static str,
@@ -25,15 +25,15 @@ pub(super) struct Fixed {
     etag: String,
 }
 
-impl Fixed {
+impl StaticContent {
     pub(super) fn new(
         content: impl Into<Bytes>,
         content_type: &'static str,
         cache_control: &'static str,
-    ) -> Fixed {
+    ) -> StaticContent {
         let content = content.into();
         let etag = STANDARD.encode(Md5::digest(&content));
-        Fixed { content, content_type, cache_control, etag }
+        StaticContent { content, content_type, cache_control, etag }
     }
 
     /// Answers a GET with these headers: 200, 304 or 412.

@@ -38,7 +38,7 @@ pub use load::ConfigError;
 pub use outgoing::{Outgoing, RemoteDatacenter};
 pub use print::print;
 pub use problem::Problem;
-pub use reload_status::{InForce, LastError, Situation};
+pub use reload_status::{LastError, LoadState, ReloadStatus};
 pub use scrub::Scrub;
 pub use secret::Secret;
 pub use storage::Manta;

@@ -9,14 +9,14 @@ use time::OffsetDateTime;
 
 /// The active configuration, and whether the file has another one that was rejected.
 #[derive(Debug)]
-pub struct InForce {
+pub struct ReloadStatus {
     file: PathBuf,
-    situation: Mutex<Situation>,
+    load_state: Mutex<LoadState>,
 }
 
-/// See [`InForce`].
+/// See [`ReloadStatus`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Situation {
+pub struct LoadState {
     /// When the active configuration was read from the file.
     pub loaded_at: OffsetDateTime,
     /// Why the current content of the file was rejected, if it was.
@@ -32,11 +32,11 @@ pub struct LastError {
     pub message: String,
 }
 
-impl InForce {
+impl ReloadStatus {
     /// The status of a file that has just been loaded.
-    pub fn now(file: PathBuf) -> InForce {
-        let situation = Situation { loaded_at: OffsetDateTime::now_utc(), last_error: None };
-        InForce { file, situation: Mutex::new(situation) }
+    pub fn new(file: PathBuf) -> ReloadStatus {
+        let load_state = LoadState { loaded_at: OffsetDateTime::now_utc(), last_error: None };
+        ReloadStatus { file, load_state: Mutex::new(load_state) }
     }
 
     /// The configuration file.
@@ -45,27 +45,27 @@ impl InForce {
     }
 
     /// Returns the current status.
-    pub fn situation(&self) -> Situation {
+    pub fn load_state(&self) -> LoadState {
         self.lock().clone()
     }
 
     /// Notes that the content of the file is active now.
-    pub fn loaded(&self) {
-        *self.lock() = Situation { loaded_at: OffsetDateTime::now_utc(), last_error: None };
+    pub fn set_loaded(&self) {
+        *self.lock() = LoadState { loaded_at: OffsetDateTime::now_utc(), last_error: None };
     }
 
     /// Notes that the file holds the active configuration. Returns whether it held a rejected one before.
-    pub fn is_again(&self) -> bool {
+    pub fn clear_error(&self) -> bool {
         self.lock().last_error.take().is_some()
     }
 
     /// Notes that the content of the file was rejected.
-    pub fn refused(&self, message: String) {
+    pub fn set_error(&self, message: String) {
         self.lock().last_error = Some(LastError { time: OffsetDateTime::now_utc(), message });
     }
 
-    fn lock(&self) -> MutexGuard<'_, Situation> {
+    fn lock(&self) -> MutexGuard<'_, LoadState> {
         // Every change is a single step, so a panic cannot leave it inconsistent.
-        self.situation.lock().unwrap_or_else(PoisonError::into_inner)
+        self.load_state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

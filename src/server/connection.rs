@@ -48,7 +48,7 @@ pub(super) use state::ConnectionState;
 use state::{ConnectionHandle, Overdue, Phase};
 
 /// What all connections share.
-pub(super) struct Surroundings<'a> {
+pub(super) struct ConnectionContext<'a> {
     /// How connections are treated. Each request uses the version that is current when it begins.
     pub(super) config: &'a ArcSwap<ServeConfig>,
     /// Notified of refusals and stalls.
@@ -71,7 +71,7 @@ pub(super) enum Ended {
 }
 
 /// What is left to do once hyper has finished with a connection.
-enum Rest {
+enum CloseAction {
     Refuse(Refusal),
     Linger,
     Close,
@@ -83,27 +83,27 @@ pub(super) async fn serve<S>(
     stream: TcpStream,
     peer: SocketAddr,
     service: S,
-    around: Surroundings<'_>,
+    context: ConnectionContext<'_>,
 ) -> Ended
 where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
-    let shared = Arc::new(ConnectionState::new(peer, around.config.load().connection.transfer));
-    let rest = drive(stream, &shared, peer, service, &around).await;
+    let shared = Arc::new(ConnectionState::new(peer, context.config.load().connection.transfer));
+    let action = drive(stream, &shared, peer, service, &context).await;
     let Some(stream) = shared.take_stream() else { return Ended::Finished };
-    let refusal = match rest {
-        Rest::Cut => return Ended::Cut,
-        Rest::Close => return Ended::Finished,
-        Rest::Linger => None,
-        Rest::Refuse(refusal) => Some(refusal),
+    let refusal = match action {
+        CloseAction::Cut => return Ended::Cut,
+        CloseAction::Close => return Ended::Finished,
+        CloseAction::Linger => None,
+        CloseAction::Refuse(refusal) => Some(refusal),
     };
     if let Some(refusal) = &refusal {
-        around.events.refused(peer, refusal);
+        context.events.refused(peer, refusal);
     }
     tokio::select! {
-        () = around.abort.cancelled() => {}
-        () = finish(stream, refusal.as_ref(), around.shutdown) => {}
+        () = context.abort.cancelled() => {}
+        () = finish(stream, refusal.as_ref(), context.shutdown) => {}
     }
     Ended::Finished
 }
@@ -125,8 +125,8 @@ async fn drive<S>(
     shared: &Arc<ConnectionState>,
     peer: SocketAddr,
     service: S,
-    around: &Surroundings<'_>,
-) -> Rest
+    context: &ConnectionContext<'_>,
+) -> CloseAction
 where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
@@ -136,7 +136,7 @@ where
     let bodies = FileBodies::new(move |file, range| file_body(file, range, Some(&of_this_connection)));
     let answer = service_fn(move |request: hyper::Request<Incoming>| {
         handle.0.enter(Phase::Serving);
-        handle.0.keep_to(around.config.load().connection.transfer);
+        handle.0.keep_to(context.config.load().connection.transfer);
         let shared = Arc::clone(&handle.0);
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer));
@@ -146,13 +146,13 @@ where
         let response = service.clone().oneshot(request);
         async move {
             let mut response = response.await?;
-            if around.is_leaving.load(Ordering::Relaxed) {
+            if context.is_leaving.load(Ordering::Relaxed) {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(response.map(|body| TrackedBody { body, shared }))
         }
     });
-    let config = around.config.load_full();
+    let config = context.config.load_full();
     let config = &config.connection;
     let mut connection = pin!(
         http1::Builder::new()
@@ -164,20 +164,20 @@ where
     loop {
         let wait = match shared.overdue(config) {
             Ok(wait) => wait,
-            Err(Overdue::Head) => return Rest::Refuse(Refusal::timeout()),
-            Err(Overdue::Idle) => return Rest::Close,
+            Err(Overdue::Head) => return CloseAction::Refuse(Refusal::timeout()),
+            Err(Overdue::Idle) => return CloseAction::Close,
             Err(Overdue::Stalled(stalled)) => {
-                around.events.stalled(peer, stalled);
-                return Rest::Close;
+                context.events.stalled(peer, stalled);
+                return CloseAction::Close;
             }
         };
         // `FuturesUnordered` polls a future only when it was woken. The connection is polled for every piece of input,
         // and polling a token each time would take locks that all connections share.
-        let mut event = FuturesUnordered::from_iter([next_event(around, told, wait)]);
+        let mut event = FuturesUnordered::from_iter([next_event(context, told, wait)]);
         tokio::select! {
             result = connection.as_mut() => return rest_of(shared, result),
             event = event.next() => match event {
-                Some(Event::Abort) => return Rest::Cut,
+                Some(Event::Abort) => return CloseAction::Cut,
                 Some(Event::Shutdown) => {
                     told = true;
                     connection.as_mut().graceful_shutdown();
@@ -197,31 +197,31 @@ enum Event {
 }
 
 /// Waits for the next event. The shutdown is not one if the connection has already been `told` about it.
-async fn next_event(around: &Surroundings<'_>, told: bool, wait: Duration) -> Event {
+async fn next_event(context: &ConnectionContext<'_>, told: bool, wait: Duration) -> Event {
     tokio::select! {
-        () = around.abort.cancelled() => Event::Abort,
-        () = around.shutdown.cancelled(), if !told => Event::Shutdown,
+        () = context.abort.cancelled() => Event::Abort,
+        () = context.shutdown.cancelled(), if !told => Event::Shutdown,
         () = tokio::time::sleep(wait) => Event::Look,
     }
 }
 
 /// Decides what the client still has to receive.
-fn rest_of(shared: &ConnectionState, result: Result<(), hyper::Error>) -> Rest {
+fn rest_of(shared: &ConnectionState, result: Result<(), hyper::Error>) -> CloseAction {
     let withheld = shared.withheld();
     match result {
         Err(error) if !withheld.is_empty() => {
-            Rest::Refuse(Refusal::from_parser(status_of(&withheld), &error.to_string()))
+            CloseAction::Refuse(Refusal::from_parser(status_of(&withheld), &error.to_string()))
         }
         // hyper does not answer the preface of HTTP/2.
-        Err(error) if error.is_parse() && shared.phase().awaits_head() => {
-            Rest::Refuse(Refusal::from_parser(StatusCode::HTTP_VERSION_NOT_SUPPORTED, &error.to_string()))
-        }
+        Err(error) if error.is_parse() && shared.phase().awaits_head() => CloseAction::Refuse(
+            Refusal::from_parser(StatusCode::HTTP_VERSION_NOT_SUPPORTED, &error.to_string()),
+        ),
         Err(error) if error.is_incomplete_message() && shared.phase() == Phase::Head => {
-            Rest::Refuse(Refusal::from_parser(StatusCode::BAD_REQUEST, "it ended within its head"))
+            CloseAction::Refuse(Refusal::from_parser(StatusCode::BAD_REQUEST, "it ended within its head"))
         }
-        Err(_) => Rest::Close,
-        Ok(()) if shared.at_eof() => Rest::Close,
-        Ok(()) => Rest::Linger,
+        Err(_) => CloseAction::Close,
+        Ok(()) if shared.at_eof() => CloseAction::Close,
+        Ok(()) => CloseAction::Linger,
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) struct Descriptors(u64);
 
 /// How many connections of each kind there may be at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Share {
+pub(super) struct ConnectionLimits {
     /// Connections that are served.
     pub(super) served: usize,
     /// Connections over the limit, which get a 503.
@@ -39,21 +39,21 @@ impl Descriptors {
             // If raising fails, the limit stays; the value read afterwards counts.
             let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum });
         }
-        Descriptors::in_force()
+        Descriptors::current()
     }
 
     /// Returns the current limit.
-    pub(super) fn in_force() -> Descriptors {
+    pub(super) fn current() -> Descriptors {
         Descriptors(getrlimit(Resource::Nofile).current.unwrap_or(ENOUGH))
     }
 
     /// Returns the connections that the limit allows, at most `max_connections` of clients: 261 for 1,024 descriptors.
-    pub(super) fn share(self, max_connections: usize) -> Share {
+    pub(super) fn share(self, max_connections: usize) -> ConnectionLimits {
         let left = self.0.saturating_sub(RESERVE.min(self.0 / 2));
         let number = |share: u64| usize::try_from(share.max(1)).unwrap_or(usize::MAX);
         let (refused, metrics) = ((left / 16).min(256), (left / 32).min(100));
         let served = (left - refused - 2 * metrics) / OF_A_CONNECTION;
-        Share {
+        ConnectionLimits {
             served: number(served).min(max_connections),
             refused: number(refused),
             metrics: number(metrics),

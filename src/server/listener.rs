@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
-use super::connection::{self, Ended, Surroundings};
+use super::connection::{self, ConnectionContext, Ended};
 use super::events::ConnectionEvents;
 use super::http_refusal::Refusal;
 use super::limits::ServeConfig;
@@ -31,7 +31,7 @@ const BACKOFF: [Duration; 2] = [Duration::from_millis(10), Duration::from_secs(1
 
 /// The result of a shutdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Drained {
+pub(super) struct ShutdownOutcome {
     /// Connections that were cut off after [`ServeConfig::drain_limit`].
     pub cut: usize,
 }
@@ -46,7 +46,7 @@ struct ServerInner<S> {
     events: Arc<dyn ConnectionEvents>,
     shutdown: CancellationToken,
     abort: CancellationToken,
-    doors: TaskTracker,
+    listeners: TaskTracker,
     connections: TaskTracker,
     open: AtomicUsize,
     refusing: Arc<Semaphore>,
@@ -55,12 +55,12 @@ struct ServerInner<S> {
 
 /// An address on which connections are accepted until it is closed or the server shuts down.
 #[derive(Debug)]
-pub(super) struct Door {
+pub(super) struct OpenListener {
     close: CancellationToken,
     is_closed: Arc<AtomicBool>,
 }
 
-impl Door {
+impl OpenListener {
     /// Stops accepting connections there. Existing connections are still served; each ends after its next answer, or
     /// when it is idle for too long.
     pub(super) fn close(self) {
@@ -78,7 +78,7 @@ pub(super) async fn serve<S>(
     config: ServeConfig,
     events: Arc<dyn ConnectionEvents>,
     shutdown: CancellationToken,
-) -> Drained
+) -> ShutdownOutcome
 where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send,
@@ -109,7 +109,7 @@ where
             events,
             shutdown,
             abort: CancellationToken::new(),
-            doors: TaskTracker::new(),
+            listeners: TaskTracker::new(),
             connections: TaskTracker::new(),
             open: AtomicUsize::new(0),
             cut: AtomicUsize::new(0),
@@ -117,11 +117,11 @@ where
     }
 
     /// Accepts connections on this listener as well. Must be called within the runtime.
-    pub(super) fn open(&self, listener: TcpListener) -> Door {
-        let door = Door { close: self.0.shutdown.child_token(), is_closed: Arc::default() };
-        let (close, is_closed) = (door.close.clone(), Arc::clone(&door.is_closed));
-        self.0.doors.spawn(accept(Arc::clone(&self.0), listener, close, is_closed));
-        door
+    pub(super) fn open(&self, listener: TcpListener) -> OpenListener {
+        let opened = OpenListener { close: self.0.shutdown.child_token(), is_closed: Arc::default() };
+        let (close, is_closed) = (opened.close.clone(), Arc::clone(&opened.is_closed));
+        self.0.listeners.spawn(accept(Arc::clone(&self.0), listener, close, is_closed));
+        opened
     }
 
     /// Changes the settings for requests from now on.
@@ -130,18 +130,18 @@ where
     }
 
     /// Waits until the shutdown is over.
-    pub(super) async fn finished(&self) -> Drained {
+    pub(super) async fn finished(&self) -> ShutdownOutcome {
         let shared = &self.0;
         shared.shutdown.cancelled().await;
-        shared.doors.close();
-        shared.doors.wait().await;
+        shared.listeners.close();
+        shared.listeners.wait().await;
         shared.connections.close();
         let drain_limit = shared.config.load().drain_limit;
         if tokio::time::timeout(drain_limit, shared.connections.wait()).await.is_err() {
             shared.abort.cancel();
             shared.connections.wait().await;
         }
-        Drained { cut: shared.cut.load(Ordering::Relaxed) }
+        ShutdownOutcome { cut: shared.cut.load(Ordering::Relaxed) }
     }
 }
 
@@ -225,14 +225,14 @@ where
     /// Serves a connection that was counted as open.
     async fn connection(&self, stream: TcpStream, peer: SocketAddr, is_leaving: &AtomicBool) {
         self.events.opened();
-        let around = Surroundings {
+        let context = ConnectionContext {
             config: &self.config,
             events: &*self.events,
             shutdown: &self.shutdown,
             abort: &self.abort,
             is_leaving,
         };
-        if connection::serve(stream, peer, self.service.clone(), around).await == Ended::Cut {
+        if connection::serve(stream, peer, self.service.clone(), context).await == Ended::Cut {
             self.cut.fetch_add(1, Ordering::Relaxed);
         }
         self.events.closed();

@@ -95,14 +95,14 @@ async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
     if let Ok(address) = listener.local_addr() {
         tracing::info!(component = "metrics", "metrics server started on http://{address}/metrics");
     }
-    let most = Descriptors::in_force().share(CONNECTIONS).metrics;
+    let most = Descriptors::current().share(CONNECTIONS).metrics;
     let limits = ServeConfig {
         max_connections: most,
         max_refused: most,
         drain_limit: DRAIN,
         connection: ConnectionConfig::default(),
     };
-    listener::serve(vec![listener], router, limits, Arc::new(Quiet), stop).await;
+    listener::serve(vec![listener], router, limits, Arc::new(NoEvents), stop).await;
 }
 
 fn router(metrics: &Arc<Metrics>, current: CurrentApp, log: LogControl) -> Router {
@@ -121,9 +121,9 @@ fn router(metrics: &Arc<Metrics>, current: CurrentApp, log: LogControl) -> Route
 }
 
 /// Connections for metrics are not counted.
-struct Quiet;
+struct NoEvents;
 
-impl ConnectionEvents for Quiet {
+impl ConnectionEvents for NoEvents {
     fn refused(&self, _peer: SocketAddr, _refusal: &Refusal) {}
 
     fn stalled(&self, _peer: SocketAddr, _stalled: Stalled) {}

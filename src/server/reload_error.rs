@@ -10,7 +10,7 @@ use crate::config::ConfigError;
 
 /// Why a configuration cannot be applied.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Refused {
+pub(super) enum ReloadError {
     /// The file holds no valid configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -35,14 +35,15 @@ pub(super) enum Refused {
     },
 }
 
-impl Refused {
+impl ReloadError {
     /// Returns whether the cause may be a file that is still being written.
     pub(super) fn may_be_unfinished(&self) -> bool {
         match self {
-            Refused::Config(ConfigError::Read { .. } | ConfigError::Parse { .. }) | Refused::Key { .. } => {
-                true
-            }
-            Refused::Config(ConfigError::Invalid(_)) | Refused::Restart(_) | Refused::Listen { .. } => false,
+            ReloadError::Config(ConfigError::Read { .. } | ConfigError::Parse { .. })
+            | ReloadError::Key { .. } => true,
+            ReloadError::Config(ConfigError::Invalid(_))
+            | ReloadError::Restart(_)
+            | ReloadError::Listen { .. } => false,
         }
     }
 }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::base_dir::{self, NoBaseDir};
 use super::descriptors::Descriptors;
 use super::generation::Generation;
-use super::service::{ImgapiService, Start, labels};
+use super::service::{ImgapiService, StartOptions, labels};
 use super::watch::Watch;
 use crate::config::{Config, ConfigError};
 use crate::db::OpenError;
@@ -75,7 +75,7 @@ pub fn serve(path: &Path, debug: u8) -> Result<(), ServeError> {
     platform::share_memory();
     let threads = platform::processors();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
-    let start = Start { file: path, has_level: debug > 0, log: logger.control() };
+    let start = StartOptions { file: path, has_level: debug > 0, log: logger.control() };
     let served = runtime.block_on(run(start, Arc::new(config)));
     runtime.shutdown_timeout(DISK_LIMIT);
     if let Err(error) = &served {
@@ -84,7 +84,7 @@ pub fn serve(path: &Path, debug: u8) -> Result<(), ServeError> {
     served
 }
 
-async fn run(start: Start<'_>, config: Arc<Config>) -> Result<(), ServeError> {
+async fn run(start: StartOptions<'_>, config: Arc<Config>) -> Result<(), ServeError> {
     tracing::info!(config.json = %Json(&config.masked()), "loaded config");
     let shutdown = CancellationToken::new();
     stop_on_signals(shutdown.clone())?;

@@ -25,13 +25,13 @@ use super::descriptors::Descriptors;
 use super::events::Events;
 use super::generation::Generation;
 use super::limits::{ConnectionConfig, ServeConfig};
-use super::listener::{Door, Server};
+use super::listener::{OpenListener, Server};
 use super::metrics::MetricsServer;
-use super::reload_error::Refused;
+use super::reload_error::ReloadError;
 use super::watch::{Reason, Watch};
 use super::workers;
 use crate::api::{Api, AppState};
-use crate::config::{Config, InForce};
+use crate::config::{Config, ReloadStatus};
 use crate::images::{App, CurrentApp};
 use crate::telemetry::{Json, LogControl, Metrics, StaticLabels, err};
 use crate::workers::{Prepared, Workers};
@@ -42,7 +42,7 @@ const SETTLE_LIMIT: Duration = Duration::from_secs(2);
 const SETTLE_STEP: Duration = Duration::from_millis(200);
 
 /// The configuration file at the start, and the options of the command line.
-pub(super) struct Start<'a> {
+pub(super) struct StartOptions<'a> {
     pub(super) file: &'a Path,
     /// Whether the command line sets the log level.
     pub(super) has_level: bool,
@@ -55,11 +55,11 @@ pub(super) struct ImgapiService {
     current: CurrentApp,
     api: CurrentApi,
     server: Arc<Server<CurrentApi>>,
-    door: Door,
+    open_listener: OpenListener,
     metrics_server: MetricsServer,
     workers: Arc<Workers>,
     metrics: Arc<Metrics>,
-    in_force: Arc<InForce>,
+    reload_status: Arc<ReloadStatus>,
     /// A key file that a rejected configuration needs.
     missing_key: Option<PathBuf>,
     /// Absent if the command line sets the log level.
@@ -87,7 +87,7 @@ impl Service<Request> for CurrentApi {
 }
 
 /// A new configuration that can be applied: everything that could fail has been done.
-struct Change {
+struct PreparedChange {
     next: Generation,
     /// The worker of the new authenticator.
     key_worker: Option<Prepared>,
@@ -98,8 +98,8 @@ struct Change {
 }
 
 /// The result of reading the files.
-enum Found {
-    Change(Box<Change>),
+enum Difference {
+    Change(Box<PreparedChange>),
     /// The file holds the active configuration.
     Nothing,
     /// The file holds the active configuration, but a key has changed.
@@ -109,7 +109,7 @@ enum Found {
 impl ImgapiService {
     /// Serves with the first generation on this listener, until `shutdown`. Must be called within the runtime.
     pub(super) fn start(
-        start: Start<'_>,
+        start: StartOptions<'_>,
         first: (Generation, Option<Prepared>),
         metrics: Arc<Metrics>,
         listener: TcpListener,
@@ -125,21 +125,22 @@ impl ImgapiService {
         if let Some(address) = config.metrics {
             metrics_server.start(address.into());
         }
-        let in_force = Arc::new(InForce::now(start.file.to_owned()));
-        let api = CurrentApi(Arc::new(ArcSwap::from_pointee(api_of(&first, &workers, &metrics, &in_force))));
+        let reload_status = Arc::new(ReloadStatus::new(start.file.to_owned()));
+        let api =
+            CurrentApi(Arc::new(ArcSwap::from_pointee(api_of(&first, &workers, &metrics, &reload_status))));
         let events = Arc::new(Events::new(Arc::clone(&metrics)));
         let server = Arc::new(Server::new(api.clone(), limits(&config), events, shutdown));
-        let door = server.open(listener);
+        let open_listener = server.open(listener);
         ImgapiService {
             generation: first,
             current,
             api,
             server,
-            door,
+            open_listener,
             metrics_server,
             workers,
             metrics,
-            in_force,
+            reload_status,
             missing_key: None,
             log: (!start.has_level).then_some(start.log),
         }
@@ -169,13 +170,13 @@ impl ImgapiService {
             };
             self.missing_key = None;
             match found {
-                Ok(Found::Change(change)) => self.put_in_force(*change).await,
-                Ok(Found::Key) => {
+                Ok(Difference::Change(change)) => self.apply(*change).await,
+                Ok(Difference::Key) => {
                     tracing::info!("manta.key is another one, which is used from now on");
-                    self.is_again();
+                    self.report_unchanged();
                 }
-                Ok(Found::Nothing) => self.is_again(),
-                Err(refused) => self.refuse(refused),
+                Ok(Difference::Nothing) => self.report_unchanged(),
+                Err(refused) => self.reject(refused),
             }
             if reason == Reason::Hangup {
                 self.generation.auth.reload();
@@ -187,11 +188,11 @@ impl ImgapiService {
     fn files(&self) -> BTreeSet<PathBuf> {
         let manta = self.generation.app.config.manta.as_ref();
         let keys = manta.map(|manta| manta.key.clone()).into_iter().chain(self.missing_key.clone());
-        keys.chain([self.in_force.file().to_owned()]).collect()
+        keys.chain([self.reload_status.file().to_owned()]).collect()
     }
 
     /// Reads the files. If they may still be being written, it reads them again for a while, but not after a hangup.
-    async fn look(&self, reason: Reason, watch: &mut Watch) -> Result<Found, Refused> {
+    async fn look(&self, reason: Reason, watch: &mut Watch) -> Result<Difference, ReloadError> {
         let mut until = Instant::now();
         if reason == Reason::Changed {
             until += SETTLE_LIMIT;
@@ -209,17 +210,17 @@ impl ImgapiService {
     }
 
     /// Prepares everything for the configuration in the file. Nothing active is changed, except for keys.
-    async fn prepare(&self) -> Result<Found, Refused> {
-        let file = self.in_force.file().to_owned();
+    async fn prepare(&self) -> Result<Difference, ReloadError> {
+        let file = self.reload_status.file().to_owned();
         // This fails only when the process is being stopped.
         let Ok(config) = tokio::task::spawn_blocking(move || Config::load(&file)).await else {
-            return Ok(Found::Nothing);
+            return Ok(Difference::Nothing);
         };
         let config = Arc::new(config?);
         let mine = &self.generation.app.config;
         if config.says_the_same_as(mine) {
             let is_another = self.generation.renew_key().await?;
-            return Ok(if is_another { Found::Key } else { Found::Nothing });
+            return Ok(if is_another { Difference::Key } else { Difference::Nothing });
         }
         let (next, key_worker) = self.generation.next(Arc::clone(&config), &self.metrics).await?;
         let api = match SocketAddr::new(config.address, config.port) {
@@ -232,25 +233,25 @@ impl ImgapiService {
             Some(other) => Some(Some(listen(other.into()).await?)),
         };
         next.ready(&self.generation).await;
-        Ok(Found::Change(Box::new(Change { next, key_worker, api, metrics })))
+        Ok(Difference::Change(Box::new(PreparedChange { next, key_worker, api, metrics })))
     }
 
     /// Applies a change. New requests are answered under the new configuration. Current ones continue under the earlier
     /// one, whose backends are dropped with the last of them.
-    async fn put_in_force(&mut self, change: Change) {
-        let Change { next, key_worker, api, metrics } = change;
+    async fn apply(&mut self, change: PreparedChange) {
+        let PreparedChange { next, key_worker, api, metrics } = change;
         let config = Arc::clone(&next.app.config);
         let changed = changed_keys(&self.generation.app.config, &config);
         self.server.set_config(limits(&config));
         self.metrics.set_labels(&labels(&config));
-        self.in_force.loaded();
+        self.reload_status.set_loaded();
         self.current.set(Arc::clone(&next.app));
-        self.api.0.store(Arc::new(api_of(&next, &self.workers, &self.metrics, &self.in_force)));
+        self.api.0.store(Arc::new(api_of(&next, &self.workers, &self.metrics, &self.reload_status)));
         if let Some(listener) = api {
             if let Ok(address) = listener.local_addr() {
                 tracing::info!("Image API listening on <http://{address}>.");
             }
-            std::mem::replace(&mut self.door, self.server.open(listener)).close();
+            std::mem::replace(&mut self.open_listener, self.server.open(listener)).close();
         }
         if let Some(listener) = metrics {
             self.metrics_server.move_to(listener);
@@ -265,47 +266,47 @@ impl ImgapiService {
     }
 
     /// Reports that the file holds the active configuration.
-    fn is_again(&self) {
-        if self.in_force.is_again() {
-            self.metrics.config_is_again();
+    fn report_unchanged(&self) {
+        if self.reload_status.clear_error() {
+            self.metrics.config_unchanged();
             tracing::info!("the configuration file says again what is in force");
         } else {
             tracing::debug!("the configuration file says what is in force");
         }
     }
 
-    fn refuse(&mut self, refused: Refused) {
+    fn reject(&mut self, refused: ReloadError) {
         tracing::error!(err.json = %err(&refused), "the new configuration is refused, and the former one stays in force");
-        self.metrics.config_refused();
-        self.in_force.refused(refused.to_string());
-        if let Refused::Key { file, .. } = refused {
+        self.metrics.config_rejected();
+        self.reload_status.set_error(refused.to_string());
+        if let ReloadError::Key { file, .. } = refused {
             self.missing_key = Some(file);
         }
     }
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, Refused> {
-    TcpListener::bind(address).await.map_err(|source| Refused::Listen { address, source })
+async fn listen(address: SocketAddr) -> Result<TcpListener, ReloadError> {
+    TcpListener::bind(address).await.map_err(|source| ReloadError::Listen { address, source })
 }
 
 fn api_of(
     generation: &Generation,
     workers: &Arc<Workers>,
     metrics: &Arc<Metrics>,
-    in_force: &Arc<InForce>,
+    reload_status: &Arc<ReloadStatus>,
 ) -> Api {
     Api::new(AppState::new(
         Arc::clone(&generation.app),
         Arc::clone(&generation.auth),
         Arc::clone(workers),
         Arc::clone(metrics),
-        Arc::clone(in_force),
+        Arc::clone(reload_status),
         &host_name(),
     ))
 }
 
 fn limits(config: &Config) -> ServeConfig {
-    let share = Descriptors::in_force().share(config.max_connections);
+    let share = Descriptors::current().share(config.max_connections);
     if share.served < config.max_connections {
         let (served, wanted) = (share.served, config.max_connections);
         tracing::info!("the limit of file descriptors allows for {served} connections, not {wanted}");

@@ -29,7 +29,7 @@ use crate::server::events::ConnectionEvents;
 use crate::server::http_refusal::Refusal;
 use crate::server::limits::ConnectionConfig;
 use crate::server::limits::ServeConfig;
-use crate::server::listener::{Drained, serve};
+use crate::server::listener::{ShutdownOutcome, serve};
 
 /// Nothing here takes long. A test that waits this long has failed.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -67,7 +67,7 @@ pub(in crate::server) struct TestServer {
     events: Arc<Events>,
     gate: Arc<Gate>,
     shutdown: CancellationToken,
-    running: JoinHandle<Drained>,
+    running: JoinHandle<ShutdownOutcome>,
 }
 
 impl TestServer {
@@ -425,7 +425,7 @@ async fn a_shutdown_finishes_what_is_running_and_closes_the_rest() {
     let answer = read_to_end(&mut busy).await;
     assert!(answer.contains("connection: close") && answer.ends_with("through the gate"), "{answer}");
     drop(busy);
-    assert_eq!(timeout(DEADLINE, server.running).await.unwrap().unwrap(), Drained { cut: 0 });
+    assert_eq!(timeout(DEADLINE, server.running).await.unwrap().unwrap(), ShutdownOutcome { cut: 0 });
     assert!(TcpStream::connect(server.address).await.is_err());
 }
 
@@ -437,7 +437,7 @@ async fn a_shutdown_cuts_what_takes_too_long() {
     busy.write_all(b"GET /gate HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     server.gate.entered.notified().await;
     server.shutdown.cancel();
-    assert_eq!(timeout(DEADLINE, server.running).await.unwrap().unwrap(), Drained { cut: 1 });
+    assert_eq!(timeout(DEADLINE, server.running).await.unwrap().unwrap(), ShutdownOutcome { cut: 1 });
     assert_eq!(read_to_end(&mut busy).await, "");
 }
 

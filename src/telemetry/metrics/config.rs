@@ -12,7 +12,7 @@ use super::{Builder, Metrics};
 pub(super) struct ConfigMetrics {
     applied: IntCounter,
     refused: IntCounter,
-    is_in_force: IntGauge,
+    last_reload_successful: IntGauge,
     loaded: Gauge,
 }
 
@@ -30,18 +30,18 @@ impl ConfigMetrics {
         let metrics = ConfigMetrics {
             applied: reloads.with_label_values(&["applied"]),
             refused: reloads.with_label_values(&["refused"]),
-            is_in_force: builder.gauge(
+            last_reload_successful: builder.gauge(
                 "imgapi_config_last_reload_successful",
                 "whether what the configuration file says is in force",
             )?,
             loaded,
         };
-        metrics.is_in_force(true);
+        metrics.set_last_reload_successful(true);
         Ok(metrics)
     }
 
-    fn is_in_force(&self, is: bool) {
-        self.is_in_force.set(i64::from(is));
+    fn set_last_reload_successful(&self, is: bool) {
+        self.last_reload_successful.set(i64::from(is));
         if is {
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
             self.loaded.set(now.map_or(0.0, |time| time.as_secs_f64()));
@@ -53,17 +53,17 @@ impl Metrics {
     /// Counts a configuration that was applied.
     pub fn config_applied(&self) {
         self.config.applied.inc();
-        self.config.is_in_force(true);
+        self.config.set_last_reload_successful(true);
     }
 
     /// Counts a configuration that was rejected.
-    pub fn config_refused(&self) {
+    pub fn config_rejected(&self) {
         self.config.refused.inc();
-        self.config.is_in_force(false);
+        self.config.set_last_reload_successful(false);
     }
 
     /// Notes that the file holds the active configuration again.
-    pub fn config_is_again(&self) {
-        self.config.is_in_force.set(1);
+    pub fn config_unchanged(&self) {
+        self.config.last_reload_successful.set(1);
     }
 }

@@ -24,19 +24,19 @@ const MOST_WAITING: usize = 4;
 
 /// Limits the memory of all answers that are being sent.
 #[derive(Debug)]
-pub(super) struct HeldAnswers {
+pub(super) struct AnswerMemory {
     units: u32,
     left: Arc<Semaphore>,
     waiting: Semaphore,
     /// The answers that are being sent, by the addresses of their texts, so that an answer for several clients is counted once.
-    held: Arc<Mutex<HashMap<usize, Weak<Held>>>>,
+    held: Arc<Mutex<HashMap<usize, Weak<CountedAnswer>>>>,
 }
 
 /// An answer that is being sent.
 #[derive(Debug)]
-struct Held {
+struct CountedAnswer {
     text: Bytes,
-    all: Arc<Mutex<HashMap<usize, Weak<Held>>>>,
+    all: Arc<Mutex<HashMap<usize, Weak<CountedAnswer>>>>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -44,11 +44,11 @@ struct Held {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NoMemory;
 
-impl HeldAnswers {
+impl AnswerMemory {
     /// Limits the answers to this many bytes.
-    pub(super) fn new(most: usize) -> HeldAnswers {
+    pub(super) fn new(most: usize) -> AnswerMemory {
         let units = u32::try_from(most / UNIT).unwrap_or(u32::MAX).max(1);
-        HeldAnswers {
+        AnswerMemory {
             units,
             left: Arc::new(Semaphore::new(units as usize)),
             waiting: Semaphore::new(MOST_WAITING),
@@ -58,11 +58,11 @@ impl HeldAnswers {
 
     /// Returns the same text, which is counted until its last copy is dropped: when its last byte has been written. It
     /// may wait a little for memory.
-    pub(super) async fn hold(&self, text: &Bytes) -> Result<Bytes, NoMemory> {
+    pub(super) async fn reserve(&self, text: &Bytes) -> Result<Bytes, NoMemory> {
         if text.len() <= SMALL {
             return Ok(text.clone());
         }
-        if let Some(held) = all(&self.held).get(&place(text)).and_then(Weak::upgrade) {
+        if let Some(held) = all(&self.held).get(&address(text)).and_then(Weak::upgrade) {
             return Ok(Bytes::from_owner(Owner(held)));
         }
         // An answer that exceeds the limit takes all of it.
@@ -75,13 +75,14 @@ impl HeldAnswers {
                 permit.map_err(|_| NoMemory)?.map_err(|_| NoMemory)?
             }
         };
-        let held = Arc::new(Held { text: text.clone(), all: Arc::clone(&self.held), _permit: permit });
-        all(&self.held).insert(place(text), Arc::downgrade(&held));
+        let held =
+            Arc::new(CountedAnswer { text: text.clone(), all: Arc::clone(&self.held), _permit: permit });
+        all(&self.held).insert(address(text), Arc::downgrade(&held));
         Ok(Bytes::from_owner(Owner(held)))
     }
 }
 
-struct Owner(Arc<Held>);
+struct Owner(Arc<CountedAnswer>);
 
 impl AsRef<[u8]> for Owner {
     fn as_ref(&self) -> &[u8] {
@@ -89,21 +90,23 @@ impl AsRef<[u8]> for Owner {
     }
 }
 
-impl Drop for Held {
+impl Drop for CountedAnswer {
     fn drop(&mut self) {
         let mut all = all(&self.all);
         // Another request may have entered the same text at the same time. The entry then belongs to that request.
-        if all.get(&place(&self.text)).is_some_and(|held| held.strong_count() == 0) {
-            all.remove(&place(&self.text));
+        if all.get(&address(&self.text)).is_some_and(|held| held.strong_count() == 0) {
+            all.remove(&address(&self.text));
         }
     }
 }
 
-fn place(text: &Bytes) -> usize {
+fn address(text: &Bytes) -> usize {
     text.as_ptr() as usize
 }
 
-fn all(held: &Mutex<HashMap<usize, Weak<Held>>>) -> MutexGuard<'_, HashMap<usize, Weak<Held>>> {
+fn all(
+    held: &Mutex<HashMap<usize, Weak<CountedAnswer>>>,
+) -> MutexGuard<'_, HashMap<usize, Weak<CountedAnswer>>> {
     // Each change is complete before anything can panic.
     held.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -118,20 +121,20 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn answers_take_bounded_memory_and_one_that_many_ask_for_takes_it_once() {
-        let answers = HeldAnswers::new(250 << 10);
+        let answers = AnswerMemory::new(250 << 10);
         let (one, other) = (text(), text());
-        let first = answers.hold(&one).await.unwrap();
+        let first = answers.reserve(&one).await.unwrap();
         let mut same = Vec::new();
         for _ in 0..100 {
-            same.push(answers.hold(&one.clone()).await.unwrap());
+            same.push(answers.reserve(&one.clone()).await.unwrap());
         }
-        let second = answers.hold(&other).await.unwrap();
-        assert_eq!(answers.hold(&text()).await.unwrap_err(), NoMemory);
-        assert_eq!(answers.hold(&Bytes::from_static(b"[]")).await.unwrap(), "[]");
+        let second = answers.reserve(&other).await.unwrap();
+        assert_eq!(answers.reserve(&text()).await.unwrap_err(), NoMemory);
+        assert_eq!(answers.reserve(&Bytes::from_static(b"[]")).await.unwrap(), "[]");
         drop(first);
-        assert_eq!(answers.hold(&text()).await.unwrap_err(), NoMemory);
+        assert_eq!(answers.reserve(&text()).await.unwrap_err(), NoMemory);
         drop(same);
-        let third = answers.hold(&text()).await.unwrap();
+        let third = answers.reserve(&text()).await.unwrap();
         drop((second, third));
         assert!(all(&answers.held).is_empty());
         assert_eq!(answers.left.available_permits(), 250);
@@ -139,13 +142,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_waits_for_another_one_to_be_read_but_few_do() {
-        let answers = HeldAnswers::new(100 << 10);
-        let held = answers.hold(&text()).await.unwrap();
+        let answers = AnswerMemory::new(100 << 10);
+        let held = answers.reserve(&text()).await.unwrap();
         let texts: Vec<_> = (0..10).map(|_| text()).collect();
-        let mut waiting: Vec<_> = texts.iter().map(|text| Box::pin(answers.hold(text))).collect();
+        let mut waiting: Vec<_> = texts.iter().map(|text| Box::pin(answers.reserve(text))).collect();
         let mut refused = 0;
-        for hold in &mut waiting {
-            refused += usize::from(futures_util::poll!(hold).is_ready());
+        for reserve in &mut waiting {
+            refused += usize::from(futures_util::poll!(reserve).is_ready());
         }
         assert_eq!(refused, 10 - MOST_WAITING);
         drop(held);
@@ -154,8 +157,8 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_is_longer_than_all_may_be_is_sent_alone() {
-        let answers = HeldAnswers::new(20 << 10);
-        let held = answers.hold(&text()).await.unwrap();
+        let answers = AnswerMemory::new(20 << 10);
+        let held = answers.reserve(&text()).await.unwrap();
         assert_eq!(held, text());
         assert_eq!(answers.left.available_permits(), 0);
     }
