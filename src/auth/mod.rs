@@ -27,7 +27,7 @@ pub use command::print_password_hash;
 pub use error::AuthError;
 pub use keys::KEY_WORKER;
 
-use crypto_limit::Turns;
+use crypto_limit::CryptoLimit;
 use keys::KeyStore;
 use passwords::{Passwords, hash_password};
 
@@ -55,7 +55,7 @@ pub enum Demand {
 #[derive(Debug)]
 pub struct Authenticator {
     scheme: Scheme,
-    turns: Turns,
+    crypto_limit: CryptoLimit,
 }
 
 #[derive(Debug)]
@@ -79,7 +79,7 @@ impl Authenticator {
             }
             config::Auth::Basic(users) => (Scheme::Basic(Passwords::new(users)), None),
         };
-        (Authenticator { scheme, turns: Turns::default() }, worker)
+        (Authenticator { scheme, crypto_limit: CryptoLimit::default() }, worker)
     }
 
     /// Returns whether callers are authenticated. If not, all are anonymous and may do everything.
@@ -112,7 +112,7 @@ impl Authenticator {
             Scheme::Signature { keys, policy } => self.signer(head, address, keys, *policy).await?,
             Scheme::Basic(passwords) => {
                 let credentials = credentials::parse(head.headers)?;
-                passwords.check(&credentials, address, &self.turns).await?;
+                passwords.check(&credentials, address, &self.crypto_limit).await?;
                 credentials.user
             }
         };
@@ -129,7 +129,7 @@ impl Authenticator {
         let request = SignedRequest::read(head, policy, SystemTime::now())?;
         let keys = keys.of(request.key_id()).ok_or(AuthError::Wrong)?;
         let user = request.key_id().to_owned();
-        let right = self.turns.run(address, move || request.is_signed_by_one_of(keys.iter())).await?;
+        let right = self.crypto_limit.run(address, move || request.is_signed_by_one_of(keys.iter())).await?;
         if right { Ok(user) } else { Err(AuthError::Wrong) }
     }
 

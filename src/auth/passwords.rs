@@ -16,7 +16,7 @@ use sha2::Sha256;
 
 use super::AuthError;
 use super::credentials::Credentials;
-use super::crypto_limit::Turns;
+use super::crypto_limit::CryptoLimit;
 use crate::config::Secret;
 
 /// How long a right or wrong password is remembered, and how many are remembered.
@@ -52,7 +52,7 @@ impl Passwords {
         &self,
         credentials: &Credentials,
         address: Option<IpAddr>,
-        turns: &Turns,
+        crypto_limit: &CryptoLimit,
     ) -> Result<(), AuthError> {
         let digest = self.digest(credentials);
         if self.right.contains_key(&digest) {
@@ -65,7 +65,7 @@ impl Passwords {
         // An unknown user takes as long as a known one; otherwise the time would reveal which names exist.
         let hash = own.or_else(|| self.hashes.values().next()).cloned().ok_or(AuthError::Wrong)?;
         let (password, memory) = (credentials.password.clone(), Arc::clone(&self.memory));
-        let right = turns.run(address, move || memory.is_hash_of(&hash, &password)).await?;
+        let right = crypto_limit.run(address, move || memory.is_hash_of(&hash, &password)).await?;
         if !right || own.is_none() {
             self.wrong.insert(digest, ());
             return Err(AuthError::Wrong);
@@ -84,7 +84,7 @@ impl Passwords {
     }
 }
 
-/// The memory for hashing. It is kept for reuse: there is one buffer for each concurrent turn, and the allocator gets
+/// The memory for hashing. It is kept for reuse: there is one buffer for each permit, and the allocator gets
 /// no fragments.
 #[derive(Debug, Default)]
 struct Memory(Mutex<Vec<Vec<Block>>>);
@@ -142,13 +142,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_user_has_one_password() {
-        let (passwords, turns) = (passwords(), Turns::default());
+        let (passwords, crypto_limit) = (passwords(), CryptoLimit::default());
         for _ in 0..2 {
-            passwords.check(&credentials("luke", "a:b"), None, &turns).await.unwrap();
-            passwords.check(&credentials("constructor", ""), None, &turns).await.unwrap();
+            passwords.check(&credentials("luke", "a:b"), None, &crypto_limit).await.unwrap();
+            passwords.check(&credentials("constructor", ""), None, &crypto_limit).await.unwrap();
             for (user, password) in [("luke", ""), ("luke", "a:b "), ("constructor", "a:b"), ("toString", "")]
             {
-                let outcome = passwords.check(&credentials(user, password), None, &turns).await;
+                let outcome = passwords.check(&credentials(user, password), None, &crypto_limit).await;
                 assert!(matches!(outcome, Err(AuthError::Wrong)), "{user} {password}: {outcome:?}");
             }
         }
@@ -156,10 +156,10 @@ mod tests {
 
     #[tokio::test]
     async fn only_right_passwords_are_remembered_and_not_as_they_are() {
-        let (passwords, turns) = (passwords(), Turns::default());
-        passwords.check(&credentials("luke", "a:b"), None, &turns).await.unwrap();
-        passwords.check(&credentials("luke", "b"), None, &turns).await.unwrap_err();
-        passwords.check(&credentials("vader", "a:b"), None, &turns).await.unwrap_err();
+        let (passwords, crypto_limit) = (passwords(), CryptoLimit::default());
+        passwords.check(&credentials("luke", "a:b"), None, &crypto_limit).await.unwrap();
+        passwords.check(&credentials("luke", "b"), None, &crypto_limit).await.unwrap_err();
+        passwords.check(&credentials("vader", "a:b"), None, &crypto_limit).await.unwrap_err();
         passwords.right.run_pending_tasks();
         assert_eq!(passwords.right.entry_count(), 1);
         assert_ne!(passwords.digest(&credentials("luke", "x")), passwords.digest(&credentials("luk", "ex")));
@@ -169,9 +169,9 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_hundred_wrong_passwords_take_the_memory_of_a_few() {
-        let (passwords, turns) = (passwords(), Turns::default());
+        let (passwords, crypto_limit) = (passwords(), CryptoLimit::default());
         let credentials: Vec<_> = (0..100).map(|number| credentials("luke", &number.to_string())).collect();
-        let checks = credentials.iter().map(|credentials| passwords.check(credentials, None, &turns));
+        let checks = credentials.iter().map(|credentials| passwords.check(credentials, None, &crypto_limit));
         let outcomes = futures_util::future::join_all(checks).await;
         assert!(outcomes.iter().all(|outcome| matches!(outcome, Err(AuthError::Wrong | AuthError::Busy))));
         assert!(outcomes.iter().any(|outcome| matches!(outcome, Err(AuthError::Wrong))));
@@ -182,14 +182,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_wrong_password_is_hashed_once() {
-        let (passwords, turns) = (passwords(), Turns::default());
+        let (passwords, crypto_limit) = (passwords(), CryptoLimit::default());
         for _ in 0..2 {
-            passwords.check(&credentials("luke", "b"), None, &turns).await.unwrap_err();
+            passwords.check(&credentials("luke", "b"), None, &crypto_limit).await.unwrap_err();
             // Another hash would leave a buffer again.
             *passwords.memory.0.lock().unwrap() = Vec::new();
         }
         assert!(passwords.memory.blocks().is_empty());
-        passwords.check(&credentials("luke", "a:b"), None, &turns).await.unwrap();
+        passwords.check(&credentials("luke", "a:b"), None, &crypto_limit).await.unwrap();
     }
 
     #[test]
@@ -215,7 +215,7 @@ mod tests {
     #[tokio::test]
     async fn without_users_everybody_is_wrong() {
         let nobody = Passwords::new(&BTreeMap::new());
-        let outcome = nobody.check(&credentials("luke", "a:b"), None, &Turns::default()).await;
+        let outcome = nobody.check(&credentials("luke", "a:b"), None, &CryptoLimit::default()).await;
         assert!(matches!(outcome, Err(AuthError::Wrong)));
     }
 

@@ -56,11 +56,11 @@ pub struct LastError {
 pub struct Progress {
     name: &'static str,
     metrics: WorkerMetrics,
-    told: Mutex<Told>,
+    report: Mutex<Report>,
 }
 
 #[derive(Debug)]
-struct Told {
+struct Report {
     state: State,
     pending: Option<u64>,
     detail: Option<String>,
@@ -70,9 +70,14 @@ struct Told {
 
 impl Progress {
     pub(super) fn new(name: &'static str, metrics: WorkerMetrics) -> Progress {
-        let told =
-            Told { state: State::Working, pending: None, detail: None, last_success: None, last_error: None };
-        Progress { name, metrics, told: Mutex::new(told) }
+        let report = Report {
+            state: State::Working,
+            pending: None,
+            detail: None,
+            last_success: None,
+            last_error: None,
+        };
+        Progress { name, metrics, report: Mutex::new(report) }
     }
 
     /// Makes one that is not reported anywhere.
@@ -82,8 +87,8 @@ impl Progress {
         Progress::new("test", metrics.worker("test"))
     }
 
-    fn told(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    fn report(&self) -> MutexGuard<'_, Report> {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reports that `count` more was done.
@@ -94,12 +99,12 @@ impl Progress {
     /// Reports that `count` is left to do.
     pub fn pending(&self, count: u64) {
         self.metrics.pending(count);
-        self.told().pending = Some(count);
+        self.report().pending = Some(count);
     }
 
     /// Sets the description, which must not contain secrets.
     pub fn detail(&self, text: impl Into<String>) {
-        self.told().detail = Some(text.into());
+        self.report().detail = Some(text.into());
     }
 
     pub(super) fn name(&self) -> &'static str {
@@ -112,12 +117,12 @@ impl Progress {
     }
 
     pub(super) fn works(&self) {
-        self.told().state = State::Working;
+        self.report().state = State::Working;
     }
 
     pub(super) fn succeeded(&self) {
         self.metrics.succeeded();
-        self.told().last_success = Some(OffsetDateTime::now_utc());
+        self.report().last_success = Some(OffsetDateTime::now_utc());
     }
 
     pub(super) fn failed(&self, failure: &Failure) {
@@ -125,26 +130,26 @@ impl Progress {
         tracing::error!(worker = self.name, err.json = %error, "a background worker has failed, and tries again");
         self.metrics.failed();
         let message = error.message();
-        self.told().last_error = Some(LastError { time: OffsetDateTime::now_utc(), message });
+        self.report().last_error = Some(LastError { time: OffsetDateTime::now_utc(), message });
     }
 
     pub(super) fn waits(&self, wait: Duration, is_retry: bool) {
         let until = OffsetDateTime::now_utc() + wait;
-        self.told().state = if is_retry { State::Retrying(until) } else { State::Waiting(until) };
+        self.report().state = if is_retry { State::Retrying(until) } else { State::Waiting(until) };
     }
 
     pub(super) fn status(&self) -> Status {
-        let told = self.told();
+        let report = self.report();
         let (done, failures) = self.metrics.counts();
         Status {
             name: self.name,
-            state: told.state,
+            state: report.state,
             done,
-            pending: told.pending,
-            detail: told.detail.clone(),
-            last_success: told.last_success,
+            pending: report.pending,
+            detail: report.detail.clone(),
+            last_success: report.last_success,
             failures,
-            last_error: told.last_error.clone(),
+            last_error: report.last_error.clone(),
         }
     }
 }
