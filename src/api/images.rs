@@ -14,6 +14,7 @@ use super::body::read_body;
 use super::conditional::{self, Outcome, Validators};
 use super::context::Context;
 use super::extract::{OwnedImage, VisibleImage};
+use super::foreign;
 use super::jobs;
 use super::reply::{Json, reply};
 use super::unavailable;
@@ -70,7 +71,7 @@ pub(super) async fn create_image(
         None => {}
         Some("create-from-vm") => return jobs::create_from_vm(&state, &context, channel, body).await,
         Some("import-docker-image") => return Err(unavailable::import_docker_image(&context)),
-        Some("import-lxd-image") => return Err(unavailable::import_lxd_image(&context)),
+        Some("import-lxd-image") => return foreign::import_lxd_image(&state, &context, channel),
         Some(action) => {
             let message = format!("{action:?} is not an action");
             return Err(ApiError::invalid_parameter("action", FieldCode::Invalid, message));

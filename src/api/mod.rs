@@ -25,6 +25,7 @@ mod drain;
 mod extract;
 mod fetch;
 mod files;
+mod foreign;
 mod icons;
 mod images;
 mod imports;

@@ -13,7 +13,7 @@ use super::body::{Parsed, read_body};
 use super::context::Context;
 use super::extract::{ImagePath, ImageUuid};
 use crate::images::{self, ApiError, ApiResult, Code};
-use crate::manifest::{FieldCode, FieldError, Image, ImageType};
+use crate::manifest::{FieldError, Image, ImageType};
 
 fn unavailable(what: &str) -> ApiError {
     ApiError::new(Code::NotAvailable, format!("{what} is not available in this version"))
@@ -26,11 +26,6 @@ fn missing(field: &str) -> ApiError {
 /// `POST /images?action=import-docker-image` — AdminImportDockerImage.
 pub(super) fn import_docker_image(context: &Context) -> ApiError {
     checked(check_docker_reference(context), "import-docker-image")
-}
-
-/// `POST /images?action=import-lxd-image` — AdminImportLxdImage.
-pub(super) fn import_lxd_image(context: &Context) -> ApiError {
-    checked(check_lxd_alias(context), "import-lxd-image")
 }
 
 fn checked(checks: ApiResult<()>, what: &str) -> ApiError {
@@ -62,16 +57,6 @@ fn check_docker_reference(context: &Context) -> ApiResult<()> {
         return Err(ApiError::invalid_request(problems));
     }
     params.flag("public").map(drop)
-}
-
-fn check_lxd_alias(context: &Context) -> ApiResult<()> {
-    context.params.operator_only()?;
-    let Some(alias) = context.params.non_empty("alias")? else { return Err(missing("alias")) };
-    if alias.find(':').is_none_or(|colon| colon == 0) {
-        let message = format!("must be REGISTRY:ALIAS, not {alias:?}");
-        return Err(ApiError::invalid_parameter("alias", FieldCode::InvalidParameter, message));
-    }
-    Ok(())
 }
 
 /// `POST /images/:uuid/push` — AdminPushDockerImage.

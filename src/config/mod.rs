@@ -35,7 +35,7 @@ pub use base_dir::NamedBy;
 pub use channels::{ChannelId, Channels};
 pub use jobs::{Jobs, Platform, Wfapi};
 pub use load::ConfigError;
-pub use outgoing::{Outgoing, RemoteDatacenter};
+pub use outgoing::{LxdRegistry, Outgoing, RemoteDatacenter};
 pub use print::print;
 pub use problem::Problem;
 pub use reload_status::{LastError, LoadState, ReloadStatus};

@@ -26,6 +26,8 @@ pub struct Outgoing {
     pub allow_insecure: Option<bool>,
     /// `imgapiUrlFromDatacenter`: the datacenters that an account may import its images from.
     pub datacenters: Vec<RemoteDatacenter>,
+    /// `lxdRegistries`: the image servers of LXD that operators import from, and the two that are built in.
+    pub lxd_registries: Vec<LxdRegistry>,
     /// `maxSockets`: the most calls at a time.
     pub max_sockets: usize,
     /// `fileUrlDeny`: addresses that a `file_url` must not lead to.
@@ -44,6 +46,21 @@ pub struct RemoteDatacenter {
     pub url: String,
 }
 
+/// An image server of LXD or Incus.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LxdRegistry {
+    /// The name that callers use, before the colon of an alias.
+    pub name: String,
+    /// Where its `streams` are.
+    pub url: Url,
+}
+
+/// The servers that every configuration has, unless it gives their names to others.
+const LXD_REGISTRIES: [(&str, &str); 2] = [
+    ("images", "https://us.lxd.images.canonical.com"),
+    ("ubuntu", "https://cloud-images.ubuntu.com/releases"),
+];
+
 impl Outgoing {
     pub(super) fn read(root: &mut Reader<'_>) -> Outgoing {
         let max_sockets = root.integer("maxSockets", MAX_SOCKETS);
@@ -54,6 +71,7 @@ impl Outgoing {
             http_proxy: proxy(root),
             allow_insecure: root.has("allowInsecure").then(|| root.flag("allowInsecure")),
             datacenters: datacenters(&mut root.section("imgapiUrlFromDatacenter")),
+            lxd_registries: lxd_registries(&mut root.section("lxdRegistries")),
             max_sockets: max_sockets.unwrap_or_default() as usize,
             file_url_deny: networks(root, "fileUrlDeny"),
             source_deny: networks(root, "sourceDeny"),
@@ -76,6 +94,22 @@ fn datacenters(section: &mut Reader<'_>) -> Vec<RemoteDatacenter> {
         }
     }
     datacenters
+}
+
+/// Reads the image servers, and adds those that are built in.
+fn lxd_registries(section: &mut Reader<'_>) -> Vec<LxdRegistry> {
+    let mut registries = Vec::new();
+    for name in section.keys() {
+        registries.extend(http_url(section, &name).map(|url| LxdRegistry { name, url }));
+    }
+    for (name, url) in LXD_REGISTRIES {
+        if let Ok(url) = url.parse()
+            && registries.iter().all(|registry| registry.name != name)
+        {
+            registries.push(LxdRegistry { name: name.to_owned(), url });
+        }
+    }
+    registries
 }
 
 fn proxy(root: &mut Reader<'_>) -> Option<Secret> {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tracing::Instrument;
 
 use super::files::uploads::Uploads;
+use super::foreign::running::Imports;
 use super::health::Health;
 use super::integrity::scrub::Findings;
 use super::large::Size;
@@ -49,6 +50,8 @@ pub struct App {
     /// The HTTP client that fetches from other servers.
     pub(super) fetcher: Arc<Fetcher>,
     pub(super) metrics: Arc<Metrics>,
+    /// Held while an image is fetched from a server of another kind, so that it is fetched once; taken before the others.
+    pub(super) fetches: ImageLocks,
     /// Held while an image's files are published, moved or deleted; taken after `moves`.
     pub(super) locks: ImageLocks,
     /// Held while files of an image are copied to their final names; taken before the others.
@@ -57,6 +60,8 @@ pub struct App {
     pub(super) changes: ImageLocks,
     /// The uploads that this process is receiving.
     pub(super) uploads: Uploads,
+    /// The imports from image servers of other kinds that this process is carrying out.
+    pub imports: Imports,
     /// Wakes the worker that ships the archive of manifests.
     pub(super) archive: Poke,
 }
@@ -71,6 +76,7 @@ impl App {
         metrics: Arc<Metrics>,
     ) -> App {
         let fetcher = Arc::new(Fetcher::new(&config));
+        let imports = Imports::new(Arc::clone(&metrics));
         let (jobs, machines) = (Jobs::new(&config, &metrics), Arc::new(Machines::new(&config, &metrics)));
         App {
             config,
@@ -87,6 +93,8 @@ impl App {
             moves: ImageLocks::new(Kind::Moves),
             changes: ImageLocks::new(Kind::Record),
             uploads: Uploads::default(),
+            imports,
+            fetches: ImageLocks::new(Kind::Fetches),
             archive: Poke::default(),
         }
     }
@@ -105,7 +113,7 @@ impl App {
         let (mine, metrics) = (&self.config, &self.metrics);
         let has_my_name = config.server_name == mine.server_name;
         let keeps_fetcher =
-            has_my_name && config.outgoing == mine.outgoing && config.transfer.idle == mine.transfer.idle;
+            has_my_name && config.outgoing == mine.outgoing && config.transfer == mine.transfer;
         let keeps_jobs = has_my_name && config.jobs.wfapi == mine.jobs.wfapi;
         let keeps_machines =
             has_my_name && config.jobs.vmapi == mine.jobs.vmapi && config.jobs.cnapi == mine.jobs.cnapi;
@@ -133,6 +141,8 @@ impl App {
             moves: self.moves.clone(),
             changes: self.changes.clone(),
             uploads: self.uploads.clone(),
+            imports: self.imports.clone(),
+            fetches: self.fetches.clone(),
             archive: self.archive.clone(),
         }
     }

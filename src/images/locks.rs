@@ -4,10 +4,11 @@
 
 //! Locks that keep those requests of this process apart that work on the same image.
 //!
-//! There are three kinds of locks. Each image has one of each kind:
+//! There are four kinds of locks. Each image has one of each kind:
 //!
 //! | [`Kind`] | Held while | Never while |
 //! | --- | --- | --- |
+//! | `Fetches` | an image is fetched from a server of another kind | |
 //! | `Moves` | an object is copied to its final name in Manta | |
 //! | `Files` | a file of the image is added, linked, moved, deleted or swept up | a whole file is copied or received |
 //! | `Record` | the record is written | the same |
@@ -34,6 +35,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What a lock protects, in the order in which the locks are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
+    /// Images that are fetched from servers of other kinds.
+    Fetches,
     /// Objects that are copied to their final names.
     Moves,
     /// Files of an image.
@@ -72,6 +75,14 @@ impl ImageLocks {
 
     /// Waits for the lock of `uuid`; 503 when that takes too long.
     pub(super) async fn lock(&self, uuid: Uuid) -> ApiResult<ImageLock> {
+        tokio::time::timeout(PATIENCE, self.wait(uuid)).await.map_err(|_| {
+            let message = format!("image {uuid} is being changed by another request");
+            ApiError::new(Code::ServiceUnavailableError, message)
+        })
+    }
+
+    /// Waits for the lock of `uuid`, however long that takes.
+    pub(super) async fn wait(&self, uuid: Uuid) -> ImageLock {
         #[cfg(debug_assertions)]
         let _held = order::Held::new(self.kind, uuid);
         let mut lock = ImageLock {
@@ -82,16 +93,8 @@ impl ImageLocks {
             _held,
         };
         let mutex = Arc::clone(entries(&self.locks).entry(uuid).or_default());
-        match tokio::time::timeout(PATIENCE, mutex.lock_owned()).await {
-            Ok(guard) => {
-                lock.guard = Some(guard);
-                Ok(lock)
-            }
-            Err(_) => {
-                let message = format!("image {uuid} is being changed by another request");
-                Err(ApiError::new(Code::ServiceUnavailableError, message))
-            }
-        }
+        lock.guard = Some(mutex.lock_owned().await);
+        lock
     }
 
     /// Takes the locks of several images, in the one order that keeps two requests from waiting for each other.

@@ -10,6 +10,7 @@
 //! |-|-|
 //! | `integrity` | finds damage in the background and on request: the sweep, the scrubber, `check-files` |
 //! | `jobs` | images that jobs of the Workflow API make, and the placeholders that wait for them |
+//! | `foreign` | images from servers of other kinds than IMGAPI |
 //! | `lifecycle` | operations that change a record and its files together: update, rename, activate, clone, delete |
 //! | `files` | moves bytes: uploads, downloads, icons, copies, and publishing a file |
 //! | `record` | the one way to change a record, and the operations that do no more than that |
@@ -22,6 +23,7 @@ mod current_app;
 mod error;
 mod error_code;
 mod files;
+mod foreign;
 mod health;
 mod integrity;
 mod jobs;
@@ -47,6 +49,8 @@ pub use files::icon::{IconUpload, add_icon, delete_icon, get_icon};
 pub use files::pace::paced;
 pub use files::reading::Opened;
 pub use files::receive::Announced;
+pub use foreign::running::{ImportKind, Imports, RunningImport};
+pub use foreign::{LxdReference, Messages, import_lxd_image};
 pub use health::{Backend, BackendError, BackendState, Health};
 pub use integrity::check_files::{BadFile, CheckOptions, CheckReport, Orphan, Step, check_files};
 pub use integrity::problem::Problem;

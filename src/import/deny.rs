@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use url::{Host, Url};
 
 /// Networks, including all other addresses that lead to them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct DenyList(Vec<IpNet>);
 
 impl DenyList {

@@ -3,9 +3,10 @@
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
 use std::error::Error;
+use std::io;
 use std::time::Duration;
 
-use super::resolver::Denied;
+use super::resolver::{Denied, Unresolved};
 use crate::config::Stalled;
 use crate::telemetry::root_cause;
 
@@ -37,6 +38,8 @@ pub enum FetchError {
         host: String,
         /// The innermost cause.
         reason: String,
+        /// The system's name of the cause, such as `ECONNREFUSED`, where it has one.
+        system_code: Option<&'static str>,
     },
     /// Nothing came in time.
     #[error("no answer from {host} within {} s", patience.as_secs())]
@@ -98,16 +101,35 @@ pub enum FetchError {
 impl FetchError {
     /// Makes the error of a request that failed before the answer.
     pub(super) fn no_answer(host: String, error: reqwest::Error) -> FetchError {
-        let mut causes =
-            std::iter::successors(Some(&error as &(dyn Error + 'static)), |error| (*error).source());
-        if causes.any(|cause| cause.is::<Denied>()) {
+        if causes(&error).any(|cause| cause.is::<Denied>()) {
             return FetchError::Denied { host };
         }
-        FetchError::NoAnswer { host, reason: root_cause(&error.without_url()) }
+        let system_code = system_code(&error);
+        FetchError::NoAnswer { host, reason: root_cause(&error.without_url()), system_code }
     }
 
     /// Makes the error of an answer that failed after its beginning.
     pub(super) fn broken(host: String, error: reqwest::Error) -> FetchError {
         FetchError::Broken { host, reason: root_cause(&error.without_url()) }
+    }
+}
+
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| (*error).source())
+}
+
+/// Returns the name that Node.js gives to the cause, because clients of 4.13.1 know it.
+fn system_code(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    if causes(error).any(|cause| cause.is::<Unresolved>()) {
+        return Some("ENOTFOUND");
+    }
+    let cause = causes(error).find_map(|cause| cause.downcast_ref::<io::Error>())?;
+    match cause.kind() {
+        io::ErrorKind::ConnectionRefused => Some("ECONNREFUSED"),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof => Some("ECONNRESET"),
+        io::ErrorKind::TimedOut => Some("ETIMEDOUT"),
+        io::ErrorKind::HostUnreachable => Some("EHOSTUNREACH"),
+        io::ErrorKind::NetworkUnreachable => Some("ENETUNREACH"),
+        _ => None,
     }
 }

@@ -69,9 +69,18 @@ impl Fetcher {
 
 fn redirected(from: &Url, response: &Response) -> Result<Url, FetchError> {
     let refused = |problem| FetchError::Redirect { host: host(from), problem };
-    let location = response.headers().get(LOCATION).ok_or_else(|| refused("to nowhere"))?;
-    let location = std::str::from_utf8(location.as_bytes()).ok().and_then(|text| from.join(text).ok());
-    cleaned(location.ok_or_else(|| refused("to nowhere"))?).ok_or_else(|| refused("to what is no https URL"))
+    let location = location(from, response).ok_or_else(|| refused("to nowhere"))?;
+    cleaned(location).ok_or_else(|| refused("to what is no https URL"))
+}
+
+/// Returns the URL that a redirect names, without credentials; `None` if it names none.
+pub(super) fn location(from: &Url, response: &Response) -> Option<Url> {
+    let location = response.headers().get(LOCATION)?;
+    let mut url = from.join(std::str::from_utf8(location.as_bytes()).ok()?).ok()?;
+    // A URL without a host has no credentials either.
+    let _ = url.set_username("").and_then(|()| url.set_password(None));
+    url.set_fragment(None);
+    Some(url)
 }
 
 #[cfg(test)]

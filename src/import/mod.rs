@@ -2,7 +2,8 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Fetching from other servers: files from https URLs, and manifests and files from other IMGAPIs.
+//! Fetching from other servers: files from https URLs, manifests and files from other IMGAPIs, and images of LXD from
+//! simplestreams servers.
 //!
 //! This room decides which servers a caller can make this server connect to: by the scheme of the URL, and by the
 //! address of the actual connection, so that neither a redirect nor a name service can circumvent it.
@@ -14,6 +15,7 @@ mod error;
 mod file_url;
 mod imgapi;
 mod resolver;
+mod simplestreams;
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,11 +28,12 @@ pub use body::Incoming;
 pub use error::FetchError;
 pub use file_url::{FileUrl, InvalidFileUrl};
 pub use imgapi::{Imgapi, InvalidSource, Source};
+pub use simplestreams::{LxdFile, LxdFiles, LxdImage, Simplestreams};
 
 use client::{HttpClient, Settings};
 use deny::DenyList;
 
-use crate::config::Config;
+use crate::config::{Config, TransferLimits};
 
 /// How long to wait for another call to end if the limit of concurrent calls is reached.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -39,6 +42,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Fetcher {
     file_urls: HttpClient,
     sources: HttpClient,
+    registries: HttpClient,
+    transfer: TransferLimits,
     sockets: Arc<Semaphore>,
 }
 
@@ -59,9 +64,12 @@ impl Fetcher {
             insecure: outgoing.allow_insecure.unwrap_or_default(),
             ..file_urls.clone()
         };
+        let registries = Settings { deny: Arc::default(), ..file_urls.clone() };
         Fetcher {
             file_urls: HttpClient::new(file_urls),
             sources: HttpClient::new(sources),
+            registries: HttpClient::new(registries),
+            transfer: config.transfer,
             sockets: Arc::new(Semaphore::new(outgoing.max_sockets)),
         }
     }

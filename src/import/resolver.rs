@@ -14,6 +14,11 @@ use super::deny::DenyList;
 /// The system's name service, filtered by a [`DenyList`].
 pub(super) struct Resolver(pub(super) Arc<DenyList>);
 
+/// The name service knows no address of the name, or does not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("its name cannot be resolved")]
+pub(super) struct Unresolved(#[source] std::io::Error);
+
 /// Every address of the name is denied.
 #[derive(Debug, thiserror::Error)]
 #[error("every address of the host is denied")]
@@ -23,7 +28,8 @@ impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let deny = Arc::clone(&self.0);
         Box::pin(async move {
-            let addresses: Vec<_> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let addresses: Vec<_> =
+                tokio::net::lookup_host((name.as_str(), 0)).await.map_err(Unresolved)?.collect();
             let denied = addresses.iter().filter(|address| deny.denies(address.ip())).count();
             if denied > 0 && denied == addresses.len() {
                 return Err(Denied.into());

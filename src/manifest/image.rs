@@ -78,6 +78,15 @@ impl Image {
         })
     }
 
+    /// Returns a copy with these files in the place of all its files.
+    ///
+    /// # Errors
+    /// Every problem of the changed record.
+    pub fn with_files(&self, files: &[ImageFile]) -> Result<Self, Vec<FieldError>> {
+        let entries: Vec<_> = files.iter().map(ImageFile::record).collect();
+        self.with(|raw| drop(raw.insert("files".to_owned(), Value::Array(entries))))
+    }
+
     /// Returns a copy that says where file `index` is stored, and under which name if it has a temporary one.
     ///
     /// # Errors

@@ -39,6 +39,15 @@ impl Uuid {
     }
 }
 
+impl Uuid {
+    /// Cuts a UUID from the beginning of a digest in hex. `None` if the text is too short, or not lower-case hex.
+    pub fn of_digest(digest: &str) -> Option<Uuid> {
+        let part = |from: usize, to: usize| digest.get(from..to);
+        let [a, b, c, d, e] = [part(0, 8)?, part(8, 12)?, part(12, 16)?, part(16, 20)?, part(20, 32)?];
+        format!("{a}-{b}-{c}-{d}-{e}").parse().ok()
+    }
+}
+
 impl FromStr for Uuid {
     type Err = InvalidUuid;
 

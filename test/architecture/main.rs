@@ -44,7 +44,8 @@ fn root() -> &'static Path {
 }
 
 /// The rooms of `images`, from top to bottom. The files beside them are below all rooms.
-const ROOMS_OF_IMAGES: [&str; 6] = ["integrity", "jobs", "lifecycle", "files", "record", "archive"];
+const ROOMS_OF_IMAGES: [&str; 7] =
+    ["integrity", "jobs", "foreign", "lifecycle", "files", "record", "archive"];
 
 /// Returns every Rust file below these folders of the repository, as path and text.
 fn sources(folders: &[&str]) -> Vec<(PathBuf, String)> {

@@ -40,6 +40,7 @@ mod jobs;
 mod late;
 mod lifecycle;
 mod listing;
+mod lxd;
 mod manta;
 mod manta_faults;
 mod metrics;
@@ -100,6 +101,7 @@ fn main() -> ExitCode {
         late::TESTS,
         lifecycle::TESTS,
         listing::TESTS,
+        lxd::TESTS,
         manta::TESTS,
         metrics::TESTS,
         moves::TESTS,

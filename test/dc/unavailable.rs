@@ -43,7 +43,6 @@ async fn creations_are_checked_and_then_not_available(app: &TestApp) {
         let refused = post(&format!("{lxd}&alias={alias}")).await;
         refused.refused_field("InvalidParameter", "alias", "InvalidParameter");
     }
-    post(&format!("{lxd}&alias=ubuntu:24.04")).await.refused(501, "NotAvailable");
     post("import-from-datacenter").await.refused_field("InvalidParameter", "action", "Invalid");
 }
 

@@ -19,7 +19,7 @@ use crate::telemetry::err;
 pub(in crate::images) const NAMED_BY_THEN: Duration = Duration::from_secs(3600);
 
 /// Decides where a new file of `image` is stored. An operator may `wish` for a storage.
-pub(super) fn target(app: &App, image: &Image, asset: Asset, wish: Option<Stor>) -> Target {
+pub(in crate::images) fn target(app: &App, image: &Image, asset: Asset, wish: Option<Stor>) -> Target {
     let is_admins = app.config.admin_uuid == Some(image.owner());
     let ownership = if is_admins { Ownership::Admin } else { Ownership::Other };
     let stor = choose(ownership, app.storage.manta_place(), wish);

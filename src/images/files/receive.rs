@@ -10,7 +10,7 @@ use crate::images::{ApiError, ApiResult, App, Code};
 use crate::storage::{Asset, Digests, Expected, ReceiveError, Target, Upload};
 
 /// Most bytes of an image file: 20 GiB.
-pub(super) const MAX_FILE_SIZE: u64 = 20 << 30;
+pub(in crate::images) const MAX_FILE_SIZE: u64 = 20 << 30;
 
 /// Most bytes of an icon: 128 KiB.
 const MAX_ICON_SIZE: u64 = 128 << 10;

@@ -10,6 +10,7 @@
 mod config;
 mod database;
 mod http;
+mod imports;
 mod process;
 mod scrub;
 mod workers;
@@ -28,6 +29,7 @@ use thiserror::Error;
 use config::ConfigMetrics;
 use database::DatabaseMetrics;
 use http::HttpMetrics;
+use imports::ImportMetrics;
 use scrub::ScrubMetrics;
 use workers::WorkersMetrics;
 
@@ -84,6 +86,7 @@ pub struct Metrics {
     database: DatabaseMetrics,
     workers: WorkersMetrics,
     scrub: ScrubMetrics,
+    imports: ImportMetrics,
     config: ConfigMetrics,
     file_bytes: [IntCounter; 2],
     stalled: [IntCounter; 2],
@@ -176,6 +179,7 @@ impl Metrics {
             database: DatabaseMetrics::new(&builder)?,
             workers: WorkersMetrics::new(&builder)?,
             scrub: ScrubMetrics::new(&builder)?,
+            imports: ImportMetrics::new(&builder)?,
             config: ConfigMetrics::new(&builder)?,
             file_bytes: ["in", "out"].map(|direction| file_bytes.with_label_values(&[direction])),
             stalled: ["in", "out"].map(|direction| stalled.with_label_values(&[direction])),

@@ -11,6 +11,7 @@ mod examples;
 mod foreign;
 mod harness;
 mod log;
+pub(crate) mod lxd;
 mod manifest;
 mod origins;
 mod raw;

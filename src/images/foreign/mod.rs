@@ -1,0 +1,14 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! Images that come from servers of other kinds than IMGAPI, in a stream of messages that says how far they are.
+
+mod lxd;
+mod lxd_manifest;
+mod messages;
+mod receive;
+pub(super) mod running;
+
+pub use lxd::{LxdReference, import_lxd_image};
+pub use messages::Messages;
