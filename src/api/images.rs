@@ -86,10 +86,12 @@ pub(super) async fn create_image(
 pub(super) async fn delete_image(
     State(state): State<AppState>,
     context: Context,
+    headers: HeaderMap,
     image: OwnedImage,
 ) -> ApiResult<StatusCode> {
     let force_all_channels = context.params.flag("force_all_channels")?;
-    images::delete(state.app(), image.access, force_all_channels).await?;
+    let precondition = conditional::precondition(&headers, context.form(&state, false));
+    images::delete(state.app(), image.access, force_all_channels, precondition).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

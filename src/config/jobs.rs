@@ -85,7 +85,7 @@ impl Ord for Platform {
 
 impl Jobs {
     pub(super) fn read(root: &mut Reader<'_>) -> Jobs {
-        let days = root.integer("placeholderImageLifespanDays", MAX_LIFESPAN_DAYS).unwrap_or_default();
+        let days = root.integer("placeholderImageLifespanDays", 0..=MAX_LIFESPAN_DAYS).unwrap_or_default();
         Jobs {
             wfapi: root.has("wfapi").then(|| wfapi(&mut root.section("wfapi"))).flatten(),
             vmapi: service(root, "vmapi"),

@@ -111,7 +111,7 @@ fn read(mut merged: Map<String, Value>, problems: &mut Vec<Problem>) -> Config {
     let (local_base_dir, local_base_dir_named_by) = base_dir::read(&mut root);
     let config = Config {
         address: address(&mut root),
-        port: root.integer("port", u16::MAX.into()).unwrap_or_default() as u16,
+        port: root.integer("port", 0..=u16::MAX.into()).unwrap_or_default() as u16,
         server_name: root.text("serverName").unwrap_or_else(default_server_name),
         log_level: log_level(&mut root),
         mode,
@@ -128,12 +128,13 @@ fn read(mut merged: Map<String, Value>, problems: &mut Vec<Problem>) -> Config {
         database: database(&mut root),
         manta,
         channels: Channels::read(&mut root, mode),
-        max_connections: root.integer("maxConnections", MAX_CONNECTIONS).unwrap_or(MAX_CONNECTIONS) as usize,
-        max_acl_accounts: max_acl_accounts(&mut root),
-        max_answer_bytes: root.integer("maxAnswerBytes", MAX_ANSWER_BYTES).unwrap_or(MAX_ANSWER_BYTES)
+        max_connections: root.integer("maxConnections", 0..=MAX_CONNECTIONS).unwrap_or(MAX_CONNECTIONS)
+            as usize,
+        max_acl_accounts: root.integer("maxAclAccounts", 1..=MAX_ACL_ACCOUNTS).unwrap_or_default() as usize,
+        max_answer_bytes: root.integer("maxAnswerBytes", 0..=MAX_ANSWER_BYTES).unwrap_or(MAX_ANSWER_BYTES)
             as usize,
         shutdown_grace: Duration::from_secs(
-            root.integer("shutdownGraceSeconds", MAX_GRACE_SECONDS).unwrap_or_default(),
+            root.integer("shutdownGraceSeconds", 0..=MAX_GRACE_SECONDS).unwrap_or_default(),
         ),
         outgoing: Outgoing::read(&mut root),
         jobs: Jobs::read(&mut root),
@@ -146,14 +147,6 @@ fn read(mut merged: Map<String, Value>, problems: &mut Vec<Problem>) -> Config {
     storage::complete(&mut merged, config.manta.as_ref());
     base_dir::complete(&mut merged, &config.local_base_dir);
     Config { merged: Masked(merged), ..config }
-}
-
-fn max_acl_accounts(root: &mut Reader<'_>) -> usize {
-    let accounts = root.integer("maxAclAccounts", MAX_ACL_ACCOUNTS);
-    if accounts == Some(0) {
-        root.problem("maxAclAccounts", "must be at least 1");
-    }
-    accounts.unwrap_or_default() as usize
 }
 
 fn log_level(root: &mut Reader<'_>) -> Level {
@@ -170,7 +163,7 @@ fn address(root: &mut Reader<'_>) -> IpAddr {
 }
 
 fn metrics(root: &mut Reader<'_>) -> Option<(IpAddr, u16)> {
-    let port = root.integer("metricsPort", u16::MAX.into())? as u16;
+    let port = root.integer("metricsPort", 0..=u16::MAX.into())? as u16;
     Some((root.parsed("adminIp", "an IP address")?, port))
 }
 
@@ -180,7 +173,7 @@ fn ufds(root: &mut Reader<'_>) -> Ufds {
     if !url.is_empty() && !url.starts_with("ldaps://") && !url.starts_with("ldap://") {
         section.problem("url", "must start with ldaps:// or ldap://");
     }
-    let remembered = section.integer("cacheSeconds", MAX_CACHE_SECONDS).unwrap_or(CACHE_SECONDS);
+    let remembered = section.integer("cacheSeconds", 0..=MAX_CACHE_SECONDS).unwrap_or(CACHE_SECONDS);
     Ufds {
         url,
         remembered: Duration::from_secs(remembered),
@@ -209,14 +202,14 @@ fn database(root: &mut Reader<'_>) -> Database {
 }
 
 fn moray(root: &mut Reader<'_>) -> Moray {
-    let stale_reads = root.integer("staleReadSeconds", MAX_STALE_SECONDS).unwrap_or_default();
+    let stale_reads = root.integer("staleReadSeconds", 0..=MAX_STALE_SECONDS).unwrap_or_default();
     let mut section = root.section("moray");
     let host = section.required_text("host");
-    let port = section.integer("port", u16::MAX.into());
+    let port = section.integer("port", 0..=u16::MAX.into());
     if port.is_none() && !section.has("port") {
         section.problem("port", "is required");
     }
-    let connect_timeout = section.integer("connectTimeout", MAX_CONNECT_TIMEOUT_MS).unwrap_or_default();
+    let connect_timeout = section.integer("connectTimeout", 0..=MAX_CONNECT_TIMEOUT_MS).unwrap_or_default();
     Moray {
         host,
         port: port.unwrap_or_default() as u16,

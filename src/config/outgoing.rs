@@ -63,10 +63,7 @@ const LXD_REGISTRIES: [(&str, &str); 2] = [
 
 impl Outgoing {
     pub(super) fn read(root: &mut Reader<'_>) -> Outgoing {
-        let max_sockets = root.integer("maxSockets", MAX_SOCKETS);
-        if max_sockets == Some(0) {
-            root.problem("maxSockets", "must be at least 1");
-        }
+        let max_sockets = root.integer("maxSockets", 1..=MAX_SOCKETS);
         let outgoing = Outgoing {
             http_proxy: proxy(root),
             allow_insecure: root.has("allowInsecure").then(|| root.flag("allowInsecure")),

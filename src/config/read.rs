@@ -5,6 +5,7 @@
 //! Reads typed values, and collects every problem instead of stopping at the first.
 
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
@@ -73,13 +74,16 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads an integer from 0 to `max`.
-    pub(super) fn integer(&mut self, key: &str, max: u64) -> Option<u64> {
+    pub(super) fn integer(&mut self, key: &str, range: RangeInclusive<u64>) -> Option<u64> {
         match self.value(key) {
             None => None,
             Some(value) => match value.as_u64() {
-                Some(number) if number <= max => Some(number),
+                Some(number) if range.contains(&number) => Some(number),
                 _ => {
-                    self.problem(key, format!("must be an integer from 0 to {max}"));
+                    self.problem(
+                        key,
+                        format!("must be an integer from {} to {}", range.start(), range.end()),
+                    );
                     None
                 }
             },

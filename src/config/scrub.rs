@@ -28,9 +28,9 @@ pub struct Scrub {
 impl Scrub {
     /// Returns `None` for rate 0.
     pub(super) fn read(root: &mut Reader<'_>) -> Option<Scrub> {
-        let days = root.integer("scrubIntervalDays", MAX_INTERVAL_DAYS).unwrap_or_default();
-        let digests = root.integer("scrubDigestsPerMinute", MAX_DIGESTS_PER_MINUTE).unwrap_or_default();
-        let rate = NonZeroU64::new(root.integer("scrubRate", MAX_RATE).unwrap_or_default())?;
+        let days = root.integer("scrubIntervalDays", 0..=MAX_INTERVAL_DAYS).unwrap_or_default();
+        let digests = root.integer("scrubDigestsPerMinute", 0..=MAX_DIGESTS_PER_MINUTE).unwrap_or_default();
+        let rate = NonZeroU64::new(root.integer("scrubRate", 0..=MAX_RATE).unwrap_or_default())?;
         let digests_per_minute = NonZeroU64::new(digests);
         Some(Scrub { rate, digests_per_minute, interval: Duration::from_secs(days * DAY) })
     }

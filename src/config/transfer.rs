@@ -23,13 +23,10 @@ pub struct TransferLimits {
 
 impl TransferLimits {
     pub(super) fn read(root: &mut Reader<'_>) -> TransferLimits {
-        let idle = root.integer("transferIdleSeconds", MAX_IDLE_SECONDS);
-        if idle == Some(0) {
-            root.problem("transferIdleSeconds", "must be at least 1");
-        }
+        let idle = root.integer("transferIdleSeconds", 1..=MAX_IDLE_SECONDS);
         TransferLimits {
             idle: Duration::from_secs(idle.unwrap_or_default()),
-            min_rate: root.integer("transferMinRate", MAX_MIN_RATE).unwrap_or_default(),
+            min_rate: root.integer("transferMinRate", 0..=MAX_MIN_RATE).unwrap_or_default(),
         }
     }
 

@@ -40,7 +40,7 @@ use tower::{Service, ServiceExt};
 
 use super::events::ConnectionEvents;
 use super::http_refusal::{Refusal, status_of};
-use super::limits::ServeConfig;
+use super::limits::{ConnectionConfig, ServeConfig};
 use super::sendfile::file_body;
 use crate::api::{FileBodies, Peer};
 use io::ConnectionIo;
@@ -60,6 +60,9 @@ pub(super) struct ConnectionContext<'a> {
     /// Whether the connection ends after its next answer.
     pub(super) is_leaving: &'a AtomicBool,
 }
+
+/// The time from the first byte of a request to the end of its head, while the server shuts down.
+const LAST_HEAD: Duration = Duration::from_secs(2);
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,9 +163,12 @@ where
             .max_header_size(config.max_header_bytes)
             .serve_connection(TokioIo::new(ConnectionIo::new(stream, Arc::clone(shared))), answer)
     );
+    // A shutdown does not wait for a request that has hardly begun.
+    let stopping =
+        ConnectionConfig { header_timeout: config.header_timeout.min(LAST_HEAD), ..config.clone() };
     let mut told = false;
     loop {
-        let wait = match shared.overdue(config) {
+        let wait = match shared.overdue(if told { &stopping } else { config }) {
             Ok(wait) => wait,
             Err(Overdue::Head) => return CloseAction::Refuse(Refusal::timeout()),
             Err(Overdue::Idle) => return CloseAction::Close,

@@ -300,27 +300,26 @@ fn raw_name(images: &FilePath, group: &str) -> io::Result<PathBuf> {
     Ok(group.into())
 }
 
-/// The entries of a directory. `None` if it is no directory, or may not be read, such as a file system's `lost+found`.
+/// The entries of a directory. `None` if it is no directory, such as a link to one, or may not be read, such as a file system's
+/// `lost+found`.
 fn entries_of(
     directory: &FilePath,
 ) -> io::Result<Option<impl Iterator<Item = io::Result<fs::DirEntry>> + use<>>> {
+    if directory.is_symlink() {
+        return Ok(None);
+    }
     match fs::read_dir(directory) {
         Ok(entries) => Ok(Some(entries)),
         Err(error)
             if matches!(
                 error.kind(),
                 io::ErrorKind::NotADirectory | io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied
-            ) || is_link_loop(&error) =>
+            ) =>
         {
             Ok(None)
         }
         Err(error) => Err(error),
     }
-}
-
-/// Returns whether a link leads to itself. The standard library has no stable name for this error yet.
-fn is_link_loop(error: &io::Error) -> bool {
-    rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::LOOP)
 }
 
 /// The entries of a directory; empty if it does not exist.
@@ -349,14 +348,23 @@ mod tests {
         for path in [format!("356/{uuid}/file0"), format!("356/{uuid}/x"), "356/other/y".into(), "z".into()] {
             fs::write(images.join(path), "").unwrap();
         }
-        // A link to itself in the place of an image's directory, and of a group.
-        let looped = "abcdef62-fc65-0242-a446-7c6d1fb482e3";
-        for path in [format!("abc/{looped}"), "def".into()] {
-            std::os::unix::fs::symlink(images.join(&path), images.join(&path)).unwrap();
+        // Links in the place of an image's directory, and of a group: to themselves, and out of the base directory.
+        let elsewhere = tempfile::tempdir().unwrap();
+        let [looped, linked] =
+            ["abcdef62-fc65-0242-a446-7c6d1fb482e3", "abcdef63-fc65-0242-a446-7c6d1fb482e3"];
+        fs::create_dir_all(elsewhere.path().join(linked)).unwrap();
+        for path in ["file0".to_owned(), format!("{linked}/file0")] {
+            fs::write(elsewhere.path().join(path), "").unwrap();
         }
-        assert_eq!(storage.groups(Stor::Local).await.unwrap(), ["356", "abc", "def", "z"]);
+        let link = std::os::unix::fs::symlink::<PathBuf, PathBuf>;
+        for path in [format!("abc/{looped}"), "def".into()] {
+            link(images.join(&path), images.join(&path)).unwrap();
+        }
+        link(elsewhere.path().join(linked), images.join(format!("abc/{linked}"))).unwrap();
+        link(elsewhere.path().to_owned(), images.join("fed")).unwrap();
+        assert_eq!(storage.groups(Stor::Local).await.unwrap(), ["356", "abc", "def", "fed", "z"]);
         let mut found = Vec::new();
-        for group in ["356", "abc", "def", "z", "gone"] {
+        for group in ["356", "abc", "def", "fed", "z", "gone"] {
             for item in storage.group(Stor::Local, group).await.unwrap().items {
                 let is_there = group != "gone";
                 assert_eq!(storage.has(Stor::Local, &item).await.unwrap(), is_there);
@@ -370,7 +378,9 @@ mod tests {
             (false, "356/other".to_owned()),
             (false, format!("abc/{uuid}")),
             (false, format!("abc/{looped}")),
+            (false, format!("abc/{linked}")),
             (false, "def".to_owned()),
+            (false, "fed".to_owned()),
             (false, "gone".to_owned()),
             (false, "z".to_owned()),
             (true, format!("356/{uuid}/file0")),

@@ -17,7 +17,12 @@ impl MantaStorage {
     /// # Errors
     /// `NotFound` if there is no object; `Damaged` if it has another length or MD5.
     pub(super) async fn check(&self, location: &Location) -> Result<(), StorageError> {
-        self.compared(&self.place(location)?, location).await.map(drop)
+        self.etag(location).await.map(drop)
+    }
+
+    /// [`check`](Self::check), which returns the object's etag, if Manta tells it.
+    pub(super) async fn etag(&self, location: &Location) -> Result<Option<String>, StorageError> {
+        self.compared(&self.place(location)?, location).await
     }
 
     /// The etag of the object, if its length and MD5 are right.
@@ -40,10 +45,9 @@ impl MantaStorage {
         let is_whole = range.is_none();
         let etag = if is_whole { None } else { self.compared(&path, location).await? };
         let range = range.map(|range| ByteRange { first: range.start, last: Some(range.end - 1) });
-        // Every reader of a file compares its bytes with the manifest. If Manta reports no MD5, the bytes are compared here as
-        // well, because a reader that passes them on may notice too late.
+        // The MD5 is compared before the last bytes are passed on: a client must not take other bytes for the whole file.
         let md5 = location.md5.as_deref().and_then(md5_bytes);
-        let options = GetOptions { range, etag, unverified: true, md5 };
+        let options = GetOptions { range, etag, md5 };
         let object = self.client().await?.get(&path, &options).await;
         let object = object.map_err(|error| missing(error, location))?;
         let total = object.metadata.content_range.map_or(object.metadata.length, |part| Some(part.total));

@@ -3,8 +3,9 @@
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 //! Opens stored files for reading, in any storage.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
 
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
@@ -70,16 +71,36 @@ impl Storage {
         }
     }
 
+    /// Returns a text that stays the same for as long as nobody writes to a stored file, or puts another one in its place.
+    ///
+    /// # Errors
+    /// Those of [`Storage::check`].
+    pub async fn state(&self, location: &Location) -> Result<String, StorageError> {
+        match location.stor {
+            Stor::Local => {
+                let known = self.checked(location).await?;
+                let written = format!("{}.{:09}", known.mtime(), known.mtime_nsec());
+                let changed = format!("{}.{:09}", known.ctime(), known.ctime_nsec());
+                Ok(format!("{} {} {written} {changed}", known.dev(), known.ino()))
+            }
+            Stor::Manta => Ok(self.manta()?.etag(location).await?.unwrap_or_default()),
+        }
+    }
+
+    /// The metadata of a local file that has the right size.
+    async fn checked(&self, location: &Location) -> Result<Metadata, StorageError> {
+        let file = self.local.open(location.uuid, location.asset, &location.sha1).await?;
+        let known = file.metadata()?;
+        if known.len() == location.size { Ok(known) } else { Err(damaged(location)) }
+    }
+
     /// Checks that a stored file has the right length, and in Manta the right MD5, if Manta reports one.
     ///
     /// # Errors
     /// `NotFound`, `Damaged`, `Absent`.
     pub async fn check(&self, location: &Location) -> Result<(), StorageError> {
         match location.stor {
-            Stor::Local => {
-                let file = self.local.open(location.uuid, location.asset, &location.sha1).await?;
-                if file.metadata()?.len() == location.size { Ok(()) } else { Err(damaged(location)) }
-            }
+            Stor::Local => self.checked(location).await.map(drop),
             Stor::Manta => self.manta()?.check(location).await,
         }
     }

@@ -106,6 +106,11 @@ async fn an_action_on_another_version_is_refused(app: &TestApp) {
     activate().header("if-none-match", &etag).send().await.refused(412, "PreconditionFailed");
     assert_eq!(app.luke().get_image(&uuid).await.ok()["state"], "unactivated");
     assert_eq!(activate().header("if-match", &etag).send().await.ok()["state"], "active");
+    let delete = || app.luke().call(Method::DELETE, &format!("/images/{uuid}"));
+    delete().header("if-match", &etag).send().await.refused(412, "PreconditionFailed");
+    let etag = tag(&app.luke().get_image(&uuid).await);
+    delete().header("if-none-match", &etag).send().await.refused(412, "PreconditionFailed");
+    delete().header("if-match", &etag).send().await.gone();
 }
 
 async fn the_tag_of_a_list_changes_with_its_images(app: &TestApp) {

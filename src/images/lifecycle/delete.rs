@@ -23,20 +23,7 @@ const NAMED_OF_MANY: usize = 5;
 
 /// DeleteImage: deletes the record first, then the files. An image in several channels is only removed from the caller's
 /// channel, unless `force_all_channels`.
-pub async fn delete(app: &Arc<App>, access: Access, force_all_channels: bool) -> ApiResult<()> {
-    delete_with(app, access, force_all_channels, Precondition::default()).await
-}
-
-/// Deletes an image from all channels, if the deleted version meets the precondition.
-pub(in crate::images) async fn delete_if(
-    app: &Arc<App>,
-    uuid: Uuid,
-    precondition: Precondition,
-) -> ApiResult<()> {
-    delete_with(app, Access { uuid, channel: None, account: None }, true, precondition).await
-}
-
-async fn delete_with(
+pub async fn delete(
     app: &Arc<App>,
     access: Access,
     force_all_channels: bool,
@@ -46,6 +33,15 @@ async fn delete_with(
     let deletion =
         async move { delete_record_and_files(&app, access, force_all_channels, &precondition).await };
     to_the_end(deletion).await
+}
+
+/// Deletes an image from all channels, if the deleted version meets the precondition.
+pub(in crate::images) async fn delete_if(
+    app: &Arc<App>,
+    uuid: Uuid,
+    precondition: Precondition,
+) -> ApiResult<()> {
+    delete(app, Access { uuid, channel: None, account: None }, true, precondition).await
 }
 
 /// Deletes an image, for a caller that is not cancelled before this is done.

@@ -430,6 +430,21 @@ async fn a_shutdown_finishes_what_is_running_and_closes_the_rest() {
 }
 
 #[tokio::test]
+async fn a_shutdown_does_not_wait_for_the_rest_of_a_head() {
+    let long = Duration::from_secs(3600);
+    let connection = ConnectionConfig { header_timeout: long, ..ConnectionConfig::default() };
+    let config = ServeConfig { drain_limit: long, connection, ..ServeConfig::default() };
+    let server = TestServer::start(config).await;
+    let mut half = server.connect().await;
+    half.write_all(b"GET /").await.unwrap();
+    server.until_open(1).await;
+    server.shutdown.cancel();
+    check_refusal(&read_to_end(&mut half).await, 408, "RequestTimeoutError");
+    drop(half);
+    assert_eq!(timeout(DEADLINE, server.running).await.unwrap().unwrap(), ShutdownOutcome { cut: 0 });
+}
+
+#[tokio::test]
 async fn a_shutdown_cuts_what_takes_too_long() {
     let config = ServeConfig { drain_limit: Duration::from_millis(100), ..ServeConfig::default() };
     let server = TestServer::start(config).await;

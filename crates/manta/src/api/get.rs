@@ -17,9 +17,7 @@ pub struct GetOptions {
     pub range: Option<ByteRange>,
     /// The etag that the object must have.
     pub etag: Option<String>,
-    /// Whether to skip the MD5 check, for a caller who computes the MD5 anyway.
-    pub unverified: bool,
-    /// Expected MD5 of the whole object. It is checked if the server sends no MD5, even with `unverified`.
+    /// Expected MD5 of the whole object, for a server that sends none. One that the server sends is always checked.
     pub md5: Option<[u8; 16]>,
 }
 
@@ -68,10 +66,7 @@ impl Client {
             }
             _ => return Err(Error::Protocol("the answer is another part than was asked for")),
         }
-        let md5 = match metadata.md5 {
-            Some(told) => (!options.unverified).then_some(told),
-            None => options.md5.filter(|_| options.range.is_none()),
-        };
+        let md5 = metadata.md5.or(options.md5.filter(|_| options.range.is_none()));
         let body = Body::new(self.clone(), path, &metadata, md5, answer.body);
         Ok(Object { metadata, body })
     }

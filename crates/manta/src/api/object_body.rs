@@ -25,8 +25,7 @@ use crate::server_error::ErrorCode;
 /// After a broken connection, the download continues from where it stopped. It fails after
 /// [`Config::attempts`](crate::Config::attempts) attempts in a row without data. It continues only with the same object: if the
 /// object was replaced, it ends with [`Error::Changed`]. At the end, the length and, for a whole object, the MD5 are compared
-/// with what the server announced. If they differ, the body ends with an error instead of its last bytes. The MD5 check can be
-/// skipped: [`GetOptions::unverified`](crate::GetOptions::unverified).
+/// with what the server announced. If they differ, the body ends with an error instead of its last bytes.
 pub struct Body(BoxStream<'static, Result<Bytes, Error>>);
 
 impl Body {

@@ -42,18 +42,6 @@ async fn an_object_is_verified() {
     assert_eq!(got(&mut peer, "200 OK", &["etag: e"], "").await.unwrap().concat(), b"");
 }
 
-#[tokio::test]
-async fn the_md5_may_be_left_to_the_caller() {
-    let mut peer = Peer::start().await;
-    let options = GetOptions { unverified: true, ..GetOptions::default() };
-    let (exchange, object) = asked(&peer.client(), &mut peer, &options).await;
-    exchange.reply("200 OK", &[MD5], "abd").await;
-    let object = soon(object).await.unwrap();
-    assert!(object.metadata.md5.is_some());
-    let parts: Vec<Bytes> = object.body.try_collect().await.unwrap();
-    assert_eq!(parts.concat(), b"abd");
-}
-
 /// The etag would allow the download to continue, but there is only one attempt.
 #[tokio::test]
 async fn an_object_that_ends_early_is_an_error() {

@@ -28,11 +28,20 @@ struct Good {
     storage: Stor,
     size: u64,
     sha1: String,
+    /// The state of the stored file: see [`Storage::state`](crate::storage::Storage::state). An entry without it counts for
+    /// nothing.
+    #[serde(default)]
+    state: String,
 }
 
 impl Good {
-    fn of(location: &Location) -> Good {
-        Good { storage: location.stor, size: location.size, sha1: location.sha1.clone() }
+    fn of(location: &Location, state: &str) -> Good {
+        Good {
+            storage: location.stor,
+            size: location.size,
+            sha1: location.sha1.clone(),
+            state: state.to_owned(),
+        }
     }
 }
 
@@ -58,12 +67,14 @@ impl Cache {
         }
     }
 
-    pub(super) fn has(&self, location: &Location) -> bool {
-        self.0.get(&key(location)) == Some(&Good::of(location))
+    /// Returns whether the file was good in this state.
+    pub(super) fn has(&self, location: &Location, state: &str) -> bool {
+        !state.is_empty() && self.0.get(&key(location)) == Some(&Good::of(location, state))
     }
 
-    pub(super) fn add(&mut self, location: &Location) {
-        self.0.insert(key(location), Good::of(location));
+    /// Adds a file that was good when it was in this state.
+    pub(super) fn add(&mut self, location: &Location, state: &str) {
+        self.0.insert(key(location), Good::of(location, state));
     }
 
     pub(super) fn remove(&mut self, location: &Location) {

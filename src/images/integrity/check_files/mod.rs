@@ -161,15 +161,20 @@ impl Check<'_> {
         report.images = images.len() as u64;
         for (image, (location, compression)) in files {
             (self.tell)(Step::File(&format!("{} {}", image.uuid, name_of(&location))));
-            let is_known_good = !options.force && !options.simple && self.cache.has(&location);
-            if is_known_good {
+            // Taken before the file is read: what changes it from here on is seen the next time.
+            let state = match options.simple {
+                true => String::new(),
+                // Whatever is wrong is found again, and reported, when the file is read.
+                false => self.storage.state(&location).await.unwrap_or_default(),
+            };
+            if !options.force && self.cache.has(&location, &state) {
                 report.skipped += 1;
                 (self.tell)(Step::Bytes(location.size));
                 continue;
             }
             report.files += 1;
             match self.look_at(&location, compression).await? {
-                None if !options.simple => self.cache.add(&location),
+                None if !options.simple => self.cache.add(&location, &state),
                 None => {}
                 Some((problem, reason)) => {
                     self.cache.remove(&location);
