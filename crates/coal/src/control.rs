@@ -8,12 +8,12 @@
 //!
 //! | request | |
 //! |---|---|
-//! | `POST /SERVICE/faults` | adds a fault; the body is a [`MantaFaultRule`] or a [`RestFaultRule`] in JSON: 204 |
+//! | `POST /SERVICE/faults` | adds a fault; the body is a [`FaultRule`] in JSON: 204 |
 //! | `GET /SERVICE/faults` | returns the active faults: 200 and a JSON array |
 //! | `DELETE /SERVICE/faults` | removes all faults and resumes the stalled requests: 204 |
 //! | `POST /SERVICE/stop` | closes the port and all connections: 204 |
 //! | `POST /SERVICE/start` | opens the port again: 204 |
-//! | `…/cnapi/tasks/faults` | the same three requests for the creation of images; the body is a [`TaskFaultRule`] |
+//! | `…/cnapi/tasks/faults` | the same three requests for the creation of images; a fault may name its VM |
 //! | `POST /workflow/runner/pause`, `…/resume`, `…/restart` | controls the runner: 204 |
 //! | `PUT /vms/UUID`, `PUT /servers/UUID` | adds or changes a machine or a server: 204 |
 
@@ -33,14 +33,14 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
-use crate::cnapi::{CnapiServer, Server, TaskFaultRule, TaskFaults};
+use crate::cnapi::Server;
 use crate::datacenter::Services;
-use crate::manta::{MantaFaultRule, MantaFaults, MantaServer};
+use crate::faults::{FaultRule, Faults};
+use crate::manta::MantaServer;
 use crate::net::{Endpoint, Service};
-use crate::rest::{RestFaultRule, RestFaults, RestServer};
+use crate::rest::RestServer;
 use crate::sapi::SapiServer;
 use crate::vmapi::{Fleet, Vm};
-use crate::workflow::WorkflowServer;
 
 /// A running control.
 #[derive(Debug)]
@@ -70,18 +70,17 @@ impl Control {
         services: Option<&Arc<Services>>,
     ) -> io::Result<Self> {
         let mut router =
-            Router::new().nest("/sapi", faults(sapi.faults().clone()).merge(power(Arc::clone(sapi))));
+            Router::new().nest("/sapi", faults(sapi.faults().clone()).merge(power(sapi, |sapi| sapi)));
         if let Some(manta) = manta {
-            router = router.nest("/manta", faults(manta.faults().clone()).merge(power(Arc::clone(manta))));
+            router = router.nest("/manta", faults(manta.faults().clone()).merge(power(manta, |manta| manta)));
         }
         if let Some(services) = services {
             let workflow = faults(services.workflow().faults().clone())
-                .merge(power(Of(Arc::clone(services), Services::workflow)))
+                .merge(power(services, Services::workflow))
                 .merge(runner(Arc::clone(services)));
-            let vmapi = faults(services.vmapi().faults().clone())
-                .merge(power(Of(Arc::clone(services), Services::vmapi)));
+            let vmapi = faults(services.vmapi().faults().clone()).merge(power(services, Services::vmapi));
             let cnapi = faults(services.cnapi().faults().clone())
-                .merge(power(Of(Arc::clone(services), Services::cnapi)))
+                .merge(power(services, Services::cnapi))
                 .nest("/tasks", faults(services.cnapi().task_faults().clone()));
             router = router
                 .nest("/workflow", workflow)
@@ -103,54 +102,32 @@ impl Control {
     }
 }
 
-/// The fault switches of a service.
-trait Faults: Clone + Send + Sync + 'static {
-    type Rule: Serialize + DeserializeOwned + Send;
-    fn add(&self, rule: Self::Rule);
-    fn all(&self) -> Vec<Self::Rule>;
-    fn remove_all(&self);
-}
+/// A part of a rule: the fault, or the condition. It is read and written as JSON.
+trait RulePart: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {}
 
-/// Implements `Faults` for the three kinds of switches, which have the same methods.
-macro_rules! switches {
-    ($faults:ty, $rule:ty) => {
-        impl Faults for $faults {
-            type Rule = $rule;
-            fn add(&self, rule: $rule) {
-                self.set(rule);
-            }
-            fn all(&self) -> Vec<$rule> {
-                self.list()
-            }
-            fn remove_all(&self) {
-                self.clear();
-            }
-        }
-    };
-}
+impl<T: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> RulePart for T {}
 
-switches!(MantaFaults, MantaFaultRule);
-switches!(RestFaults, RestFaultRule);
-switches!(TaskFaults, TaskFaultRule);
-
-fn faults<F: Faults>(faults: F) -> Router {
-    let list = async |State(faults): State<F>| Json(faults.all());
-    let clear = async |State(faults): State<F>| {
-        faults.remove_all();
+fn faults<F: RulePart, C: RulePart>(faults: Faults<F, C>) -> Router {
+    let list = async |State(faults): State<Faults<F, C>>| Json(faults.list());
+    let clear = async |State(faults): State<Faults<F, C>>| {
+        faults.clear();
         StatusCode::NO_CONTENT
     };
-    Router::new().route("/faults", get(list).post(add_fault::<F>).delete(clear)).with_state(faults)
+    Router::new().route("/faults", get(list).post(add_fault::<F, C>).delete(clear)).with_state(faults)
 }
 
 /// Adds a fault. Unknown members are rejected: a fault with a misspelt condition would apply to every request.
-async fn add_fault<F: Faults>(State(faults): State<F>, Json(body): Json<Value>) -> Done {
-    let rule: F::Rule = serde_json::from_value(body.clone()).map_err(refused)?;
+async fn add_fault<F: RulePart, C: RulePart>(
+    State(faults): State<Faults<F, C>>,
+    Json(body): Json<Value>,
+) -> Done {
+    let rule: FaultRule<F, C> = serde_json::from_value(body.clone()).map_err(refused)?;
     let read = serde_json::to_value(&rule).map_err(refused)?;
     let mut given = body.as_object().into_iter().flatten();
     if let Some((name, _)) = given.find(|(name, _)| read.get(name.as_str()).is_none()) {
         return Err(refused(format!("{name:?} has no place in this fault")));
     }
-    faults.add(rule);
+    faults.set(rule);
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -163,61 +140,40 @@ fn failed(error: io::Error) -> (StatusCode, String) {
 }
 
 /// A server whose port can be closed and opened.
-trait Power: Clone + Send + Sync + 'static {
+trait Power: Send + Sync + 'static {
     fn off(&self) -> impl Future<Output = ()> + Send;
     fn on(&self) -> impl Future<Output = io::Result<()>> + Send;
 }
 
-/// One server of the services.
-#[derive(Debug)]
-struct Of<S>(Arc<Services>, fn(&Services) -> &S);
-
-impl<S> Clone for Of<S> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0), self.1)
+impl<S: Send + Sync + 'static> Power for RestServer<S> {
+    async fn off(&self) {
+        self.stop().await;
+    }
+    async fn on(&self) -> io::Result<()> {
+        self.start().await
     }
 }
 
-macro_rules! power_of {
-    (Arc<$server:ty>) => {
-        impl Power for Arc<$server> {
-            async fn off(&self) {
-                self.stop().await;
-            }
-            async fn on(&self) -> io::Result<()> {
-                self.start().await
-            }
-        }
-    };
-    ($server:ty) => {
-        impl Power for Of<$server> {
-            async fn off(&self) {
-                (self.1)(&self.0).stop().await;
-            }
-            async fn on(&self) -> io::Result<()> {
-                (self.1)(&self.0).start().await
-            }
-        }
-    };
+impl Power for MantaServer {
+    async fn off(&self) {
+        self.stop().await;
+    }
+    async fn on(&self) -> io::Result<()> {
+        self.start().await
+    }
 }
 
-power_of!(Arc<MantaServer>);
-power_of!(Arc<SapiServer>);
-power_of!(WorkflowServer);
-power_of!(RestServer);
-power_of!(CnapiServer);
-
-fn power<P: Power>(server: P) -> Router {
-    let stop = async |State(server): State<P>| {
-        server.off().await;
+/// Returns the routes that close and open the port of one server of `owner`.
+fn power<O: Send + Sync + 'static, P: Power>(owner: &Arc<O>, server: fn(&O) -> &P) -> Router {
+    let stop = async move |State(owner): State<Arc<O>>| {
+        server(&owner).off().await;
         StatusCode::NO_CONTENT
     };
-    Router::new().route("/stop", post(stop)).route("/start", post(start::<P>)).with_state(server)
-}
-
-async fn start<P: Power>(State(server): State<P>) -> Done {
-    server.on().await.map_err(failed)?;
-    Ok(StatusCode::NO_CONTENT)
+    let start = async move |State(owner): State<Arc<O>>| -> Done {
+        server(&owner).on().await.map_err(failed)?;
+        Ok(StatusCode::NO_CONTENT)
+    };
+    Router::new().route("/stop", post(stop)).route("/start", post(start)).with_state(Arc::clone(owner))
 }
 
 fn runner(services: Arc<Services>) -> Router {

@@ -16,12 +16,12 @@
 //! production.
 
 mod control;
-mod faults;
 mod net;
 mod timestamp;
 
 pub mod cnapi;
 pub mod datacenter;
+pub mod faults;
 pub mod manta;
 pub mod moray;
 pub mod rest;

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::faults::Switches;
+use crate::faults::{FaultRule, Faults};
 
 /// A failure to inject into the creation of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,79 +45,31 @@ pub enum TaskFault {
     NeverEnd,
 }
 
-/// The tasks that a fault applies to. By default it applies to all tasks until it is cleared.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TaskFaultRule {
-    #[serde(flatten)]
-    fault: TaskFault,
+/// What a task must look like for a fault to apply to it. By default every task does.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskCondition {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     vm: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    times: Option<u32>,
 }
+
+/// The tasks that a fault applies to. By default it applies to all tasks until it is cleared.
+pub type TaskFaultRule = FaultRule<TaskFault, TaskCondition>;
 
 impl TaskFaultRule {
-    /// Applies the fault to every task.
-    pub fn new(fault: TaskFault) -> Self {
-        Self { fault, vm: None, times: None }
-    }
-
     /// Applies the fault only to tasks for the machine with this UUID.
     #[must_use]
-    pub fn vm(mut self, uuid: &str) -> Self {
-        self.vm = Some(uuid.to_owned());
-        self
-    }
-
-    /// Applies the fault only to the next `times` tasks.
-    #[must_use]
-    pub fn times(mut self, times: u32) -> Self {
-        self.times = Some(times);
-        self
+    pub fn vm(self, uuid: &str) -> Self {
+        self.only(|condition| condition.vm = Some(uuid.to_owned()))
     }
 }
 
-impl From<TaskFault> for TaskFaultRule {
-    fn from(fault: TaskFault) -> Self {
-        Self::new(fault)
-    }
-}
-
-/// The fault switches of one server. Clones share them.
-#[derive(Debug, Clone, Default)]
-pub struct TaskFaults(Switches<TaskFaultRule>);
+/// The fault switches of one server. Clones share them. A task that never ends stays active when the faults are cleared.
+pub type TaskFaults = Faults<TaskFault, TaskCondition>;
 
 impl TaskFaults {
-    /// Adds a fault. If several faults apply to a task, the oldest is used.
-    pub fn set(&self, rule: impl Into<TaskFaultRule>) {
-        let rule = rule.into();
-        let times = rule.times;
-        self.0.set(rule, times);
-    }
-
-    /// Removes all faults. A task that never ends stays active.
-    pub fn clear(&self) {
-        self.0.clear();
-    }
-
-    /// Returns the active faults, each with the number of tasks that it still applies to.
-    pub fn list(&self) -> Vec<TaskFaultRule> {
-        self.0.list().into_iter().map(|(rule, left)| TaskFaultRule { times: left, ..rule }).collect()
-    }
-
-    /// Returns the number of tasks that a fault was applied to since the server was created.
-    pub fn applied(&self) -> u64 {
-        self.0.applied()
-    }
-
-    /// Waits until [`applied`](Self::applied) is at least `count`.
-    pub async fn wait_applied(&self, count: u64) {
-        self.0.wait_applied(count).await;
-    }
-
     /// Returns the fault that applies to a task for this machine.
-    pub(super) fn take(&self, vm: &str) -> Option<TaskFault> {
-        let met = self.0.take(|rule| rule.vm.as_deref().is_none_or(|wanted| wanted == vm));
-        met.map(|met| met.rule.fault)
+    pub(super) fn of_task(&self, vm: &str) -> Option<TaskFault> {
+        let met = self.take(|_, condition| condition.vm.as_deref().is_none_or(|wanted| wanted == vm));
+        met.map(|met| met.fault)
     }
 }

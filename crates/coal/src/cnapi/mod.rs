@@ -15,6 +15,6 @@ mod routes;
 mod server;
 mod tasks;
 
-pub use faults::{TaskFault, TaskFaultRule, TaskFaults};
+pub use faults::{TaskCondition, TaskFault, TaskFaultRule, TaskFaults};
 pub use imgadm::vm_file;
-pub use server::{CnapiServer, Server};
+pub use server::{Cnapi, CnapiServer, Server};

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::faults::TaskFaults;
 use super::routes::{Api, router};
 use super::tasks::Tasks;
-use crate::rest::{RestFaults, RestServer};
+use crate::rest::RestServer;
 use crate::vmapi::Fleet;
 
 /// A compute node.
@@ -30,12 +30,14 @@ pub struct Server {
     pub current_platform: String,
 }
 
-/// A CNAPI server.
+/// What a CNAPI server keeps.
 #[derive(Debug)]
-pub struct CnapiServer {
-    server: RestServer,
+pub struct Cnapi {
     tasks: Tasks,
 }
+
+/// A CNAPI server. Its tasks continue while its port is closed.
+pub type CnapiServer = RestServer<Cnapi>;
 
 impl CnapiServer {
     /// Starts CNAPI for these servers and machines on `address`. Port 0 chooses a free port.
@@ -45,41 +47,12 @@ impl CnapiServer {
     /// Fails if the port cannot be bound.
     pub async fn bind(address: SocketAddr, fleet: Fleet) -> io::Result<Self> {
         let tasks = Tasks::new(fleet.clone())?;
-        let server = RestServer::bind(address, router(Api { fleet, tasks: tasks.clone() })).await?;
-        Ok(Self { server, tasks })
-    }
-
-    /// Returns the address that the server listens on, or did before [`stop`](Self::stop).
-    pub fn address(&self) -> SocketAddr {
-        self.server.address()
-    }
-
-    /// Returns the URL, `http://host:port`.
-    pub fn url(&self) -> String {
-        self.server.url()
-    }
-
-    /// Returns the fault switches of the API.
-    pub fn faults(&self) -> &RestFaults {
-        self.server.faults()
+        let server = RestServer::serve(address, router(Api { fleet, tasks: tasks.clone() })).await?;
+        Ok(server.with(Cnapi { tasks }))
     }
 
     /// Returns the fault switches for the creation of images.
     pub fn task_faults(&self) -> &TaskFaults {
-        self.tasks.faults()
-    }
-
-    /// Closes the port and all connections. Tasks continue.
-    pub async fn stop(&self) {
-        self.server.stop().await;
-    }
-
-    /// Listens again on the same port.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the port cannot be bound.
-    pub async fn start(&self) -> io::Result<()> {
-        self.server.start().await
+        self.state().tasks.faults()
     }
 }

@@ -120,7 +120,7 @@ impl Tasks {
             }
             tasks.insert(id.clone(), sender.clone());
         }
-        let fault = self.shared.faults.take(&vm.uuid);
+        let fault = self.shared.faults.of_task(&vm.uuid);
         let (imgadm, stop) = (self.shared.imgadm.clone(), self.shared.stop.clone());
         let work = async move {
             let outcome = make(&imgadm, &server, &vm, order, fault).await;

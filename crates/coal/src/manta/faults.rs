@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::faults::{Met, Switches};
+use crate::faults::{FaultRule, Faults, Met};
 
 /// A failure to inject into a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,105 +96,16 @@ impl MantaFault {
 }
 
 /// The requests that a fault applies to. By default it applies to all requests that it fits, until it is cleared.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MantaFaultRule {
-    #[serde(flatten)]
-    fault: MantaFault,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    method: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    path: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    except: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    times: Option<u32>,
-}
+pub type MantaFaultRule = FaultRule<MantaFault>;
 
-impl MantaFaultRule {
-    /// Applies the fault to every request that it fits.
-    pub fn new(fault: MantaFault) -> Self {
-        Self { fault, method: None, path: None, except: None, times: None }
-    }
-
-    /// Applies the fault only to requests with this method, in upper case.
-    #[must_use]
-    pub fn method(mut self, method: &str) -> Self {
-        self.method = Some(method.to_owned());
-        self
-    }
-
-    /// Applies the fault only to requests whose path, without percent-encoding, contains this.
-    #[must_use]
-    pub fn path(mut self, part: &str) -> Self {
-        self.path = Some(part.to_owned());
-        self
-    }
-
-    /// Excludes requests whose path contains this.
-    #[must_use]
-    pub fn except(mut self, part: &str) -> Self {
-        self.except = Some(part.to_owned());
-        self
-    }
-
-    /// Applies the fault only to the next `times` requests.
-    #[must_use]
-    pub fn times(mut self, times: u32) -> Self {
-        self.times = Some(times);
-        self
-    }
-
-    fn meets(&self, stage: Stage, method: &str, path: &str) -> bool {
-        self.fault.stage() == stage
-            && self.method.as_deref().is_none_or(|wanted| wanted == method)
-            && self.path.as_deref().is_none_or(|part| path.contains(part))
-            && self.except.as_deref().is_none_or(|part| !path.contains(part))
-    }
-}
-
-impl From<MantaFault> for MantaFaultRule {
-    fn from(fault: MantaFault) -> Self {
-        Self::new(fault)
-    }
-}
-
-/// The fault switches of one server. Clones share them.
-#[derive(Debug, Clone, Default)]
-pub struct MantaFaults(Switches<MantaFaultRule>);
-
-impl MantaFaults {
-    /// Adds a fault. If several faults apply to a request at the same stage, the oldest is used.
-    pub fn set(&self, rule: impl Into<MantaFaultRule>) {
-        let rule = rule.into();
-        let times = rule.times;
-        self.0.set(rule, times);
-    }
-
-    /// Removes all faults and resumes the stalled requests.
-    pub fn clear(&self) {
-        self.0.clear();
-    }
-
-    /// Returns the active faults, each with the number of requests that it still applies to.
-    pub fn list(&self) -> Vec<MantaFaultRule> {
-        self.0.list().into_iter().map(|(rule, left)| MantaFaultRule { times: left, ..rule }).collect()
-    }
-
-    /// Returns how often a fault was applied since the server was created.
-    pub fn applied(&self) -> u64 {
-        self.0.applied()
-    }
-
-    /// Waits until [`applied`](Self::applied) is at least `count`.
-    pub async fn wait_applied(&self, count: u64) {
-        self.0.wait_applied(count).await;
-    }
-}
+/// The fault switches of one server. Clones share them. Of several faults that apply to a request at the same stage, the oldest
+/// is used.
+pub type MantaFaults = Faults<MantaFault>;
 
 /// The faults that apply to one request.
 #[derive(Debug, Clone)]
 pub(super) struct RequestFaults {
-    switches: Switches<MantaFaultRule>,
+    switches: MantaFaults,
     method: String,
     path: String,
 }
@@ -202,17 +113,12 @@ pub(super) struct RequestFaults {
 impl RequestFaults {
     /// Returns the faults for a request with this method and path.
     pub(super) fn new(faults: &MantaFaults, method: &str, path: String) -> Self {
-        Self { switches: faults.0.clone(), method: method.to_owned(), path }
+        Self { switches: faults.clone(), method: method.to_owned(), path }
     }
 
     /// Returns the fault that applies at this stage. If it is a [`MantaFault::Stall`], it first waits until it is cleared.
     pub(super) async fn meet(&self, stage: Stage) -> Option<MantaFault> {
-        let mut met = self.take(stage)?;
-        if met.rule.fault == MantaFault::Stall {
-            met.until_cleared().await;
-            return None;
-        }
-        Some(met.rule.fault)
+        self.take(stage)?.unless_cleared(MantaFault::Stall).await
     }
 
     /// Returns the fault that applies to the content of the object.
@@ -220,14 +126,15 @@ impl RequestFaults {
         ContentFault(self.take(Stage::Content))
     }
 
-    fn take(&self, stage: Stage) -> Option<Met<MantaFaultRule>> {
-        self.switches.take(|rule| rule.meets(stage, &self.method, &self.path))
+    fn take(&self, stage: Stage) -> Option<Met<MantaFault>> {
+        self.switches
+            .take(|fault, condition| fault.stage() == stage && condition.meets(&self.method, &self.path))
     }
 }
 
 /// The fault that applies to the content of an object.
 #[derive(Debug)]
-pub(super) struct ContentFault(Option<Met<MantaFaultRule>>);
+pub(super) struct ContentFault(Option<Met<MantaFault>>);
 
 /// The connection must be closed.
 #[derive(Debug, thiserror::Error)]
@@ -238,14 +145,14 @@ impl ContentFault {
     /// Returns how many of `length` bytes may pass after `done` bytes have passed. Waits while none may pass.
     pub(super) async fn pass(&mut self, done: u64, length: usize) -> Result<usize, HangUp> {
         let Some(met) = &mut self.0 else { return Ok(length) };
-        let (MantaFault::StallAfter { bytes } | MantaFault::CutAfter { bytes }) = met.rule.fault else {
+        let (MantaFault::StallAfter { bytes } | MantaFault::CutAfter { bytes }) = met.fault else {
             return Ok(length);
         };
         let left = usize::try_from(bytes.saturating_sub(done)).unwrap_or(usize::MAX);
         if left > 0 {
             return Ok(length.min(left));
         }
-        if met.rule.fault == (MantaFault::CutAfter { bytes }) {
+        if met.fault == (MantaFault::CutAfter { bytes }) {
             return Err(HangUp);
         }
         met.until_cleared().await;
@@ -255,7 +162,7 @@ impl ContentFault {
 
     /// Returns the piece that begins at byte `done`, possibly altered.
     pub(super) fn alter(&self, done: u64, piece: Bytes) -> Bytes {
-        if done > 0 || self.0.as_ref().is_none_or(|met| met.rule.fault != MantaFault::Corrupt) {
+        if done > 0 || self.0.as_ref().is_none_or(|met| met.fault != MantaFault::Corrupt) {
             return piece;
         }
         let mut altered = Vec::from(piece);

@@ -4,7 +4,7 @@
 
 //! Faults that can be injected while the server runs.
 
-use crate::faults::Switches;
+use crate::faults;
 
 /// A failure to inject into a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,81 +33,23 @@ pub enum Fault {
 }
 
 /// The requests that a fault applies to. By default it applies to all requests until it is cleared.
-#[derive(Debug, Clone)]
-pub struct FaultRule {
-    fault: Fault,
-    method: Option<String>,
-    times: Option<u32>,
-}
-
-impl FaultRule {
-    /// Applies the fault to every request.
-    pub fn new(fault: Fault) -> Self {
-        Self { fault, method: None, times: None }
-    }
-
-    /// Applies the fault only to requests of this method, for example `putObject`.
-    #[must_use]
-    pub fn method(mut self, name: &str) -> Self {
-        self.method = Some(name.to_owned());
-        self
-    }
-
-    /// Applies the fault only to the next `times` requests.
-    #[must_use]
-    pub fn times(mut self, times: u32) -> Self {
-        self.times = Some(times);
-        self
-    }
-
-    fn meets(&self, method: &str, is_write: bool) -> bool {
-        let meets_writes = [Fault::HangUpAfterWrite, Fault::DatabaseLostAfterWrite, Fault::ReadOnly];
-        self.method.as_deref().is_none_or(|wanted| wanted == method)
-            && (is_write || !meets_writes.contains(&self.fault))
-    }
-}
-
-impl From<Fault> for FaultRule {
-    fn from(fault: Fault) -> Self {
-        Self::new(fault)
-    }
-}
+pub type FaultRule = faults::FaultRule<Fault>;
 
 /// The fault switches of one server. Clones share them.
-#[derive(Debug, Clone, Default)]
-pub struct Faults(Switches<FaultRule>);
+pub type Faults = faults::Faults<Fault>;
+
+impl Fault {
+    fn needs_write(self) -> bool {
+        matches!(self, Self::HangUpAfterWrite | Self::DatabaseLostAfterWrite | Self::ReadOnly)
+    }
+}
 
 impl Faults {
-    /// Adds a fault. If several faults apply to a request, the oldest is used.
-    pub fn set(&self, rule: impl Into<FaultRule>) {
-        let rule = rule.into();
-        let times = rule.times;
-        self.0.set(rule, times);
-    }
-
-    /// Removes all faults and resumes the stalled requests.
-    pub fn clear(&self) {
-        self.0.clear();
-    }
-
-    /// Returns the number of requests that a fault was applied to since the server was created.
-    pub fn applied(&self) -> u64 {
-        self.0.applied()
-    }
-
-    /// Waits until [`applied`](Self::applied) is at least `count`.
-    pub async fn wait_applied(&self, count: u64) {
-        self.0.wait_applied(count).await;
-    }
-
     /// Returns the fault that applies to the request. If it is a stall, the request first waits until it is cleared.
     pub(super) async fn meet(&self, method: &str, is_write: bool) -> Option<Fault> {
-        let mut met = self.0.take(|rule| rule.meets(method, is_write))?;
-        if met.rule.fault == Fault::Stall {
-            met.until_cleared().await;
-            return None;
-        }
-        Some(met.rule.fault)
+        let met =
+            self.take(|fault, condition| condition.meets(method, "") && (is_write || !fault.needs_write()))?;
+        met.unless_cleared(Fault::Stall).await
     }
 }
 
@@ -126,19 +68,5 @@ mod tests {
         assert_eq!(faults.applied(), 2);
         faults.clear();
         assert_eq!(faults.meet("putObject", true).await, None);
-    }
-
-    #[tokio::test]
-    async fn a_stalled_request_waits_for_clear() {
-        let faults = Faults::default();
-        faults.set(FaultRule::new(Fault::Stall).times(1));
-        let stalled = tokio::spawn({
-            let faults = faults.clone();
-            async move { faults.meet("ping", false).await }
-        });
-        faults.wait_applied(1).await;
-        assert!(!stalled.is_finished());
-        faults.clear();
-        assert_eq!(stalled.await.unwrap(), None);
     }
 }

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::faults::{Met, Switches};
+use crate::faults::{FaultRule, Faults};
 
 /// A failure to inject into a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,95 +50,15 @@ pub enum Garbage {
 }
 
 /// The requests that a fault applies to. By default it applies to all requests until it is cleared.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RestFaultRule {
-    #[serde(flatten)]
-    fault: RestFault,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    method: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    path: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    times: Option<u32>,
-}
-
-impl RestFaultRule {
-    /// Applies the fault to every request.
-    pub fn new(fault: RestFault) -> Self {
-        Self { fault, method: None, path: None, times: None }
-    }
-
-    /// Applies the fault only to requests with this method, in upper case.
-    #[must_use]
-    pub fn method(mut self, method: &str) -> Self {
-        self.method = Some(method.to_owned());
-        self
-    }
-
-    /// Applies the fault only to requests whose path contains this.
-    #[must_use]
-    pub fn path(mut self, part: &str) -> Self {
-        self.path = Some(part.to_owned());
-        self
-    }
-
-    /// Applies the fault only to the next `times` requests.
-    #[must_use]
-    pub fn times(mut self, times: u32) -> Self {
-        self.times = Some(times);
-        self
-    }
-}
-
-impl From<RestFault> for RestFaultRule {
-    fn from(fault: RestFault) -> Self {
-        Self::new(fault)
-    }
-}
+pub type RestFaultRule = FaultRule<RestFault>;
 
 /// The fault switches of one server. Clones share them.
-#[derive(Debug, Clone, Default)]
-pub struct RestFaults(Switches<RestFaultRule>);
+pub type RestFaults = Faults<RestFault>;
 
 impl RestFaults {
-    /// Adds a fault. If several faults apply to a request, the oldest is used.
-    pub fn set(&self, rule: impl Into<RestFaultRule>) {
-        let rule = rule.into();
-        let times = rule.times;
-        self.0.set(rule, times);
-    }
-
-    /// Removes all faults and resumes the stalled requests.
-    pub fn clear(&self) {
-        self.0.clear();
-    }
-
-    /// Returns the active faults, each with the number of requests that it still applies to.
-    pub fn list(&self) -> Vec<RestFaultRule> {
-        self.0.list().into_iter().map(|(rule, left)| RestFaultRule { times: left, ..rule }).collect()
-    }
-
-    /// Returns how often a fault was applied since the server was created.
-    pub fn applied(&self) -> u64 {
-        self.0.applied()
-    }
-
-    /// Waits until [`applied`](Self::applied) is at least `count`.
-    pub async fn wait_applied(&self, count: u64) {
-        self.0.wait_applied(count).await;
-    }
-
     /// Returns the fault that applies to a request. If it is a [`RestFault::Stall`], it first waits until it is cleared.
     pub(super) async fn meet(&self, method: &str, path: &str) -> Option<RestFault> {
-        let mut met: Met<RestFaultRule> = self.0.take(|rule| {
-            rule.method.as_deref().is_none_or(|wanted| wanted == method)
-                && rule.path.as_deref().is_none_or(|part| path.contains(part))
-        })?;
-        if met.rule.fault == RestFault::Stall {
-            met.until_cleared().await;
-            return None;
-        }
-        Some(met.rule.fault)
+        self.take(|_, condition| condition.meets(method, path))?.unless_cleared(RestFault::Stall).await
     }
 }
 

@@ -30,11 +30,12 @@ use crate::net::{Endpoint, Service};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The server of one service.
+/// The server of one service, which keeps `state` for those that run it.
 #[derive(Debug)]
-pub struct RestServer {
+pub struct RestServer<S = ()> {
     endpoint: Endpoint<Exchange>,
     faults: RestFaults,
+    state: S,
 }
 
 #[derive(Debug)]
@@ -137,18 +138,30 @@ fn faulty(fault: RestFault) -> Result<Response, HangUp> {
 
 impl RestServer {
     /// Listens on `address`. Port 0 chooses a free port.
-    pub(crate) async fn bind(address: SocketAddr, router: Router) -> io::Result<Self> {
-        Self::bind_with_ping(address, router, usual_ping()).await
+    pub(crate) async fn serve(address: SocketAddr, router: Router) -> io::Result<Self> {
+        Self::serve_with_ping(address, router, usual_ping()).await
     }
 
     /// Listens on `address`. While the database is unavailable, `/ping` answers `down`.
-    pub(crate) async fn bind_with_ping(address: SocketAddr, router: Router, down: Ping) -> io::Result<Self> {
+    pub(crate) async fn serve_with_ping(address: SocketAddr, router: Router, down: Ping) -> io::Result<Self> {
         let faults = RestFaults::default();
         let router = router.fallback(async |request: Request<Body>| -> Result<Infallible, RestError> {
             Err(RestError::not_found(format!("{} does not exist", request.uri().path())))
         });
         let exchange = Exchange { service: TowerToHyperService::new(router), faults: faults.clone(), down };
-        Ok(Self { endpoint: Endpoint::bind(address, exchange).await?, faults })
+        Ok(Self { endpoint: Endpoint::bind(address, exchange).await?, faults, state: () })
+    }
+
+    /// Adds the state.
+    pub(crate) fn with<S>(self, state: S) -> RestServer<S> {
+        RestServer { endpoint: self.endpoint, faults: self.faults, state }
+    }
+}
+
+impl<S> RestServer<S> {
+    /// Returns the state.
+    pub(crate) fn state(&self) -> &S {
+        &self.state
     }
 
     /// Returns the address that the server listens on, or did before [`stop`](Self::stop).
@@ -166,7 +179,7 @@ impl RestServer {
         &self.faults
     }
 
-    /// Closes the port and all connections.
+    /// Closes the port and all connections. What the service does without a request continues.
     pub async fn stop(&self) {
         self.endpoint.stop().await;
     }

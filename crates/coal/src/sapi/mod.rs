@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use axum::http::StatusCode;
 use serde_json::{Map, Value};
 
-use crate::rest::{RestFaults, RestServer};
+use crate::rest::RestServer;
 use store::Store;
 
 pub(crate) use config::SERVER_UUID;
@@ -31,12 +31,14 @@ pub(crate) use kind::Kind;
 /// An application, a service, an instance, a manifest, or a part of one of these.
 pub(crate) type Object = Map<String, Value>;
 
-/// A running SAPI server.
+/// What a SAPI server keeps.
 #[derive(Debug)]
-pub struct SapiServer {
-    server: RestServer,
+pub struct Sapi {
     store: Store,
 }
+
+/// A running SAPI server.
+pub type SapiServer = RestServer<Sapi>;
 
 impl SapiServer {
     /// Opens the store, in memory without a `file`, and listens on `address`. Port 0 chooses a free port. A new store is in full
@@ -51,37 +53,8 @@ impl SapiServer {
             .map_err(io::Error::other)?
             .map_err(io::Error::other)?;
         let down = (StatusCode::INTERNAL_SERVER_ERROR, routes::ping_of("full", false));
-        let server = RestServer::bind_with_ping(address, routes::router(store.clone()), down).await?;
-        Ok(Self { server, store })
-    }
-
-    /// Returns the address that the server listens on, or did before [`stop`](Self::stop).
-    pub fn address(&self) -> SocketAddr {
-        self.server.address()
-    }
-
-    /// Returns the URL, `http://host:port`.
-    pub fn url(&self) -> String {
-        self.server.url()
-    }
-
-    /// Returns the fault switches.
-    pub fn faults(&self) -> &RestFaults {
-        self.server.faults()
-    }
-
-    /// Closes the port and all connections.
-    pub async fn stop(&self) {
-        self.server.stop().await;
-    }
-
-    /// Listens again on the same port with the same data.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the port cannot be bound.
-    pub async fn start(&self) -> io::Result<()> {
-        self.server.start().await
+        let server = RestServer::serve_with_ping(address, routes::router(store.clone()), down).await?;
+        Ok(server.with(Sapi { store }))
     }
 
     /// Returns to the mode that is used during the setup of a headnode. `POST /mode` ends it.
@@ -90,12 +63,13 @@ impl SapiServer {
     ///
     /// Fails if the store fails.
     pub async fn set_proto_mode(&self) -> io::Result<()> {
-        self.store.run(|tables| tables.set_mode("proto")).await.map_err(io::Error::other)
+        self.state().store.run(|tables| tables.set_mode("proto")).await.map_err(io::Error::other)
     }
 
     /// Returns the first object of the kind whose members have these values.
     pub(crate) async fn find(&self, kind: Kind, members: Object) -> io::Result<Option<Object>> {
-        self.store
+        self.state()
+            .store
             .run(move |tables| {
                 let all = tables.list(kind)?;
                 Ok(all
@@ -109,6 +83,6 @@ impl SapiServer {
     /// Creates the object with this UUID, or updates an earlier one: values that were seeded here before are updated, values that
     /// were changed or removed since stay as they are.
     pub(crate) async fn seed(&self, kind: Kind, object: Object) -> io::Result<()> {
-        self.store.run(move |tables| seed::seed(tables, kind, object)).await.map_err(io::Error::other)
+        self.state().store.run(move |tables| seed::seed(tables, kind, object)).await.map_err(io::Error::other)
     }
 }

@@ -25,5 +25,5 @@ use crate::rest::RestServer;
 ///
 /// Fails if the port cannot be bound.
 pub async fn serve(address: SocketAddr, fleet: Fleet) -> io::Result<RestServer> {
-    RestServer::bind(address, routes::router(fleet)).await
+    RestServer::serve(address, routes::router(fleet)).await
 }

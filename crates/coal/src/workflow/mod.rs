@@ -20,4 +20,4 @@ mod store;
 mod tasks;
 
 pub use script::{ScriptError, check_function};
-pub use server::{WorkflowOptions, WorkflowServer};
+pub use server::{Workflow, WorkflowOptions, WorkflowServer};

@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 use super::routes::{Api, router};
 use super::runner::{Runner, Working};
 use super::store::Store;
-use crate::rest::{RestFaults, RestServer};
+use crate::rest::RestServer;
 
 /// Settings of a Workflow API server.
 #[derive(Debug, Clone, Default)]
@@ -25,14 +25,16 @@ pub struct WorkflowOptions {
     pub variables: Vec<(String, String)>,
 }
 
-/// A Workflow API with a runner.
+/// The runner of a Workflow API.
 #[derive(Debug)]
-pub struct WorkflowServer {
-    server: RestServer,
+pub struct Workflow {
     runner: Runner,
     working: Mutex<Working>,
     variables: Arc<Vec<(String, String)>>,
 }
+
+/// A Workflow API with a runner. The runner continues while the port is closed.
+pub type WorkflowServer = RestServer<Workflow>;
 
 impl WorkflowServer {
     /// Opens the store, cancels the jobs that were running when it was closed, and listens on `address`. Port 0 chooses a free
@@ -49,50 +51,21 @@ impl WorkflowServer {
             .map_err(io::Error::other)?;
         let runner = Runner::new(store.clone());
         let api = Api { store, runner: runner.clone() };
-        let server = RestServer::bind(address, router(api)).await?;
+        let server = RestServer::serve(address, router(api)).await?;
         variables.push(("wfapiUrl".to_owned(), server.url()));
         let variables = Arc::new(variables);
         let working = runner.start(Arc::clone(&variables)).await.map_err(io::Error::other)?;
-        Ok(Self { server, runner, working: Mutex::new(working), variables })
-    }
-
-    /// Returns the address that the API listens on, or did before [`stop`](Self::stop).
-    pub fn address(&self) -> SocketAddr {
-        self.server.address()
-    }
-
-    /// Returns the URL, `http://host:port`.
-    pub fn url(&self) -> String {
-        self.server.url()
-    }
-
-    /// Returns the fault switches of the API.
-    pub fn faults(&self) -> &RestFaults {
-        self.server.faults()
-    }
-
-    /// Closes the port of the API and all connections. The runner continues.
-    pub async fn stop(&self) {
-        self.server.stop().await;
-    }
-
-    /// Listens again on the same port.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the port cannot be bound.
-    pub async fn start(&self) -> io::Result<()> {
-        self.server.start().await
+        Ok(server.with(Workflow { runner, working: Mutex::new(working), variables }))
     }
 
     /// Stops starting queued jobs.
     pub fn pause_runner(&self) {
-        self.runner.pause();
+        self.state().runner.pause();
     }
 
     /// Starts queued jobs again.
     pub fn resume_runner(&self) {
-        self.runner.resume();
+        self.state().runner.resume();
     }
 
     /// Ends the runner at once and starts another. Running jobs are cancelled as stale, without their `oncancel`.
@@ -101,9 +74,10 @@ impl WorkflowServer {
     ///
     /// Fails if the store fails.
     pub async fn restart_runner(&self) -> io::Result<()> {
-        let mut working = self.working.lock().await;
+        let Workflow { runner, working, variables } = self.state();
+        let mut working = working.lock().await;
         working.stop().await;
-        *working = self.runner.start(Arc::clone(&self.variables)).await.map_err(io::Error::other)?;
+        *working = runner.start(Arc::clone(variables)).await.map_err(io::Error::other)?;
         Ok(())
     }
 }
