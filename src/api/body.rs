@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Request bodies that are parsed: JSON, and the other forms that 4.13.1 accepts instead.
+//! Request bodies that are parsed: JSON, and forms, which 4.13.1 accepts instead.
 
 use std::io::Read;
 use std::time::Duration;
@@ -89,9 +89,7 @@ async fn parse(headers: &HeaderMap, body: Body, size: &Size) -> ApiResult<Parsed
     }
     // The decompressed length of a compressed body is not known yet.
     size.add(if headers.contains_key(header::CONTENT_ENCODING) { MAX_BODY } else { received.len() }).await;
-    if content_type != "multipart/form-data" {
-        check_md5(headers, &received)?;
-    }
+    check_md5(headers, &received)?;
     let raw = decode(headers, received)?;
     if raw.is_empty() {
         return Ok(Parsed::Absent);
@@ -104,7 +102,6 @@ async fn parse(headers: &HeaderMap, body: Body, size: &Size) -> ApiResult<Parsed
     match content_type.as_str() {
         "application/json" => parse_json(&raw),
         "application/x-www-form-urlencoded" => json_as_form(&raw).map_or_else(|| parse_form(&raw), Ok),
-        "multipart/form-data" => parse_multipart(headers, raw).await,
         _ => Ok(Parsed::Other),
     }
 }
@@ -204,23 +201,6 @@ fn parse_form(raw: &[u8]) -> ApiResult<Parsed> {
     form(fields.take(MAX_FIELDS + 1).collect())
 }
 
-async fn parse_multipart(headers: &HeaderMap, raw: Bytes) -> ApiResult<Parsed> {
-    let invalid = |error: multer::Error| ApiError::new(Code::BadRequestError, error.to_string());
-    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let boundary = multer::parse_boundary(value).map_err(invalid)?;
-    let stream = futures_util::stream::iter([Ok::<_, std::io::Error>(raw)]);
-    let mut multipart = multer::Multipart::new(stream, boundary);
-    let mut fields = Map::new();
-    while let Some(field) = multipart.next_field().await.map_err(invalid)? {
-        let name = field.name().unwrap_or_default().to_owned();
-        fields.insert(name, field.text().await.map_err(invalid)?.into());
-        if fields.len() > MAX_FIELDS {
-            break;
-        }
-    }
-    form(fields)
-}
-
 fn form(fields: Map<String, Value>) -> ApiResult<Parsed> {
     if fields.len() > MAX_FIELDS {
         return Err(too_large(format_args!("{MAX_FIELDS} fields")));
@@ -282,8 +262,6 @@ mod tests {
             let Ok(Parsed::Json(value)) = parsed(&[form], text).await else { panic!("{text}") };
             assert!(value.as_object().unwrap().contains_key(name), "{text}");
         }
-        let multipart = "--X\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--X--\r\n";
-        assert_eq!(parsed(&[("content-type", "multipart/form-data; boundary=X")], multipart).await, expected);
         assert_eq!(parsed(&[("content-type", "text/csv")], "a,b").await, Ok(Parsed::Other));
         assert_eq!(parsed(&[], r#"{"a":1}"#).await, Ok(Parsed::Absent));
         assert_eq!(parsed(&[JSON], "").await, Ok(Parsed::Absent));

@@ -55,7 +55,15 @@ async fn the_type_decides_how_a_body_is_read(app: &TestApp) {
     for json in ["application/json", "application/json; charset=utf-8", "Application/JSON"] {
         create(app, json).body(body.clone()).send().await.ok();
     }
-    for other in ["text/plain", "application/xml", "text/csv", "application/octet-stream", "nonsense", ""] {
+    for other in [
+        "text/plain",
+        "application/xml",
+        "text/csv",
+        "application/octet-stream",
+        "multipart/form-data; boundary=X",
+        "nonsense",
+        "",
+    ] {
         let answer = create(app, other).body(body.clone()).send().await;
         answer.refused_field("ValidationFailed", "body", "MissingParameter");
     }
@@ -70,13 +78,6 @@ async fn the_type_decides_how_a_body_is_read(app: &TestApp) {
     }
     let broken = format!("{body}}}");
     create(app, form).body(broken.clone()).send().await.refused_field("InvalidParameter", &broken, "Invalid");
-    let multipart = ["name", "version"]
-        .map(|name| format!("--X\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n1\r\n"));
-    let answer =
-        create(app, "multipart/form-data; boundary=X").body(multipart.concat() + "--X--\r\n").send().await;
-    let fields: Vec<_> =
-        answer.refused(422, "ValidationFailed").fields.into_iter().map(|(field, _)| field).collect();
-    assert_eq!(fields, ["type", "os"]);
 }
 
 async fn a_digest_is_verified(app: &TestApp) {
