@@ -6,6 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::common::common_methods;
 use super::file::{Icon, ImageFile, OwnName};
 use super::kinds::{ImageType, Os, Rules, State, Stor};
 use super::times::Moment;
@@ -50,6 +51,8 @@ const RENAMED_FROM: &str = "renamed_from";
 
 /// The member that holds the UUID of the job that makes the image.
 const JOB: &str = "job_uuid";
+
+common_methods!(Image);
 
 impl Image {
     /// Returns a changed copy: the closure edits the stored form, which is then validated as a whole.
@@ -197,42 +200,9 @@ impl Image {
         self.raw.get(RENAMED_FROM)?.as_str()?.parse().ok()
     }
 
-    /// Returns whether an account may see this image.
-    ///
-    /// The owner always may. Others may see it once it is activated, even while it is disabled, if it is public or its
-    /// ACL names them.
-    pub fn is_visible_to(&self, account: Uuid) -> bool {
-        self.owner == account || (self.activated && (self.public || self.acl.contains(&account)))
-    }
-
     /// The stored form.
     pub fn record(&self) -> &Record {
         &self.raw
-    }
-
-    /// The image's UUID.
-    pub fn uuid(&self) -> Uuid {
-        self.uuid
-    }
-
-    /// The account that owns the image.
-    pub fn owner(&self) -> Uuid {
-        self.owner
-    }
-
-    /// The name. A number in the record is returned as a string.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The version. A number in the record is returned as a string.
-    pub fn version(&self) -> &str {
-        &self.version
-    }
-
-    /// The stored state. After an operator's update it can disagree with the flags.
-    pub fn state(&self) -> State {
-        self.state
     }
 
     /// Returns whether the image was activated.
@@ -270,11 +240,6 @@ impl Image {
         self.expires_at.as_deref()
     }
 
-    /// The files: at most one, or two for LXD images.
-    pub fn files(&self) -> &[ImageFile] {
-        &self.files
-    }
-
     /// The icon.
     pub fn icon(&self) -> Option<&Icon> {
         self.icon.as_ref()
@@ -285,9 +250,9 @@ impl Image {
         self.raw.get("origin")?.as_str()?.parse().ok()
     }
 
-    /// Accounts that may use a private image.
-    pub fn acl(&self) -> &[Uuid] {
-        &self.acl
+    /// Returns whether the account is in the ACL.
+    pub fn is_shared_with(&self, account: Uuid) -> bool {
+        self.acl.contains(&account)
     }
 
     /// Tags that billing uses.

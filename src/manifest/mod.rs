@@ -11,6 +11,7 @@
 pub mod api_form;
 pub mod clone;
 mod coerce;
+mod common;
 pub mod create;
 pub mod field_error;
 pub mod file;

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use sha1::{Digest, Sha1};
 
 use super::api_form::ApiForm;
+use super::common::common_methods;
 use super::file::{Icon, ImageFile};
 use super::image::Image;
 use super::kinds::{ApiVersion, Rules, State};
@@ -79,6 +80,8 @@ impl Flags {
         self.0 & mask.0 == wanted.0
     }
 }
+
+common_methods!(View);
 
 impl View {
     /// Builds the view of an image.
@@ -173,39 +176,9 @@ impl View {
         Position { published: self.published, uuid: self.uuid }
     }
 
-    /// See [`Image::is_visible_to`].
-    pub fn is_visible_to(&self, account: Uuid) -> bool {
-        self.owner == account || (self.activated() && (self.public() || self.is_shared_with(account)))
-    }
-
     /// Returns whether the account is in the ACL.
     pub fn is_shared_with(&self, account: Uuid) -> bool {
         self.acl.binary_search(&account).is_ok()
-    }
-
-    /// The image's UUID.
-    pub fn uuid(&self) -> Uuid {
-        self.uuid
-    }
-
-    /// The account that owns the image.
-    pub fn owner(&self) -> Uuid {
-        self.owner
-    }
-
-    /// The name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The version.
-    pub fn version(&self) -> &str {
-        &self.version
-    }
-
-    /// The stored state.
-    pub fn state(&self) -> State {
-        self.state
     }
 
     /// All flags.
@@ -253,11 +226,6 @@ impl View {
         self.published
     }
 
-    /// Accounts that may use a private image, without duplicates, in the order of UUIDs.
-    pub fn acl(&self) -> &[Uuid] {
-        &self.acl
-    }
-
     /// The `key=value` elements that searches compare with.
     pub fn tags_search_list(&self) -> &[Box<str>] {
         &self.tags
@@ -276,11 +244,6 @@ impl View {
     /// The image that this one is an increment of.
     pub fn origin(&self) -> Option<Uuid> {
         self.origin
-    }
-
-    /// The files: at most one, or two for LXD images.
-    pub fn files(&self) -> &[ImageFile] {
-        &self.files
     }
 
     /// The icon.
