@@ -5,7 +5,8 @@
 //! The two workflows that the Workflow API runs, and the comparison of a stored one with the current one.
 //!
 //! The sources are JavaScript for Node.js 6, one function per file, because the runner extracts the text of a function
-//! from its surroundings. A workflow's name contains a digest of its content, so that a workflow with other content is
+//! from its surroundings. For the same reason a function that several tasks need, from `shared`, becomes an inner function
+//! of each of them, in the place of a line `// include shared/NAME.js`. A workflow's name contains a digest of its content, so that a workflow with other content is
 //! another workflow: an IMGAPI of another version, before an upgrade or after a rollback, keeps its own. Jobs contain
 //! copies of their tasks, so the workflows of earlier versions do no harm.
 
@@ -20,6 +21,12 @@ const VERSION: &str = "8.0.0";
 
 /// The number of digits of the digest in a name.
 const DIGITS: usize = 8;
+
+/// The functions that several tasks need, by the line that they replace.
+const SHARED: [(&str, &str); 2] = [
+    ("// include shared/create-client.js", include_str!("shared/create-client.js")),
+    ("// include shared/until-canceled.js", include_str!("shared/until-canceled.js")),
+];
 
 /// What a job is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -127,10 +134,22 @@ fn fail() -> Value {
     json!({"name": "On error", "body": function(include_str!("fail.js")), "modules": {}})
 }
 
-/// Extracts the function from a source, because the Workflow API would lose everything around it.
-fn function(source: &str) -> &str {
+/// Extracts the function from a source, because the Workflow API would lose everything around it, and puts the shared
+/// functions into it.
+fn function(source: &str) -> String {
     let start = source.find("\nfunction ").map_or(0, |before| before + 1);
-    source[start..].trim()
+    let mut function = source[start..].trim().to_owned();
+    for (line, shared) in SHARED {
+        if function.contains(line) {
+            function = function.replace(line, &indented(&self::function(shared)));
+        }
+    }
+    function
+}
+
+/// Indents all lines but the first.
+fn indented(function: &str) -> String {
+    function.replace('\n', "\n    ").replace("\n    \n", "\n\n")
 }
 
 fn with(mut object: Value, name: &str, value: Value) -> Value {
@@ -181,6 +200,7 @@ mod tests {
                     assert_eq!(coal::workflow::check_function(source).unwrap(), source);
                     let ends = source.lines().filter(|line| line.starts_with('}')).count();
                     assert_eq!(ends, 1, "more than one function: {source}");
+                    assert!(!source.contains("// include"), "an unknown shared function: {source}");
                 }
             }
         }

@@ -6,12 +6,7 @@
 
 // Asks VMAPI which server the VM is on.
 function getVmServer(job, cb) {
-    var client = restify.createJsonClient({
-        url: vmapiUrl,
-        headers: {'x-request-id': job.params.req_id},
-        agent: false,
-        retry: false
-    });
+    var client = createClient(job, vmapiUrl);
     client.get('/vms/' + job.params.vm_uuid, function onVm(err, req, res, vm) {
         if (err) {
             cb(err);
@@ -24,4 +19,6 @@ function getVmServer(job, cb) {
         job.params.server_uuid = vm.server_uuid;
         cb(null, 'VM is on server ' + vm.server_uuid);
     });
+
+    // include shared/create-client.js
 }

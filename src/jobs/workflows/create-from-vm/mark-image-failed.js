@@ -9,12 +9,7 @@
 function markImageFailed(job, cb) {
     var ATTEMPTS = 5;
     var path = '/images/' + job.params.image_uuid;
-    var client = restify.createJsonClient({
-        url: imgapiUrl,
-        headers: {'x-request-id': job.params.req_id},
-        agent: false,
-        retry: false
-    });
+    var client = createClient(job, imgapiUrl);
 
     // As it was noted, as text when it comes from the store of jobs; otherwise what the last task left.
     function reason() {
@@ -69,4 +64,6 @@ function markImageFailed(job, cb) {
     }
 
     mark(ATTEMPTS);
+
+    // include shared/create-client.js
 }

@@ -16,29 +16,7 @@ function pollTask(job, cb) {
         connectTimeout: 5000,
         requestTimeout: 10000
     });
-    var isOver = false;
-
-    // Nobody tells a task that its job was cancelled.
-    function watch() {
-        if (isOver || job.timeToDie || typeof (wfapiUrl) === 'undefined') {
-            return;
-        }
-        var jobs = restify.createJsonClient({url: wfapiUrl, agent: false, retry: false, connectTimeout: 5000});
-        jobs.get('/jobs/' + job.uuid, function onJob(err, req, res, found) {
-            if (!err && found && found.execution === 'canceled') {
-                end(new Error('the job was canceled'));
-            } else {
-                setTimeout(watch, INTERVAL);
-            }
-        });
-    }
-
-    function end(err, result) {
-        if (!isOver) {
-            isOver = true;
-            cb(err, result);
-        }
-    }
+    var work = untilCanceled(job, INTERVAL, cb);
 
     function isObject(value) {
         return typeof (value) === 'object' && value !== null;
@@ -82,22 +60,22 @@ function pollTask(job, cb) {
     }
 
     function poll() {
-        if (isOver) {
+        if (work.isOver) {
             return;
         }
         if (job.timeToDie) {
-            end(new Error('the job is over before its task'));
+            work.end(new Error('the job is over before its task'));
             return;
         }
         client.get('/tasks/' + job.taskId, function onTask(err, req, res, task) {
             if (err && err.statusCode === 404) {
-                end(err);
+                work.end(err);
             } else if (err || !isObject(task)) {
                 setTimeout(poll, INTERVAL);
             } else if (task.status === 'complete') {
-                end(null, 'CNAPI task ' + job.taskId + ' is complete');
+                work.end(null, 'CNAPI task ' + job.taskId + ' is complete');
             } else if (task.status === 'failure') {
-                end(new Error(reasonOf(task)));
+                work.end(new Error(reasonOf(task)));
             } else {
                 setTimeout(poll, INTERVAL);
             }
@@ -105,5 +83,6 @@ function pollTask(job, cb) {
     }
 
     poll();
-    watch();
+
+    // include shared/until-canceled.js
 }

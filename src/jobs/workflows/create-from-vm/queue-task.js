@@ -18,12 +18,7 @@ function queueTask(job, cb) {
     if (params.max_origin_depth) {
         task.max_origin_depth = params.max_origin_depth;
     }
-    var client = restify.createJsonClient({
-        url: cnapiUrl,
-        headers: {'x-request-id': params.req_id},
-        agent: false,
-        retry: false
-    });
+    var client = createClient(job, cnapiUrl);
     var path = '/servers/' + params.server_uuid + '/vms/' + params.vm_uuid + '/images';
     client.post(path, task, function onQueued(err, req, res, queued) {
         if (err) {
@@ -37,4 +32,6 @@ function queueTask(job, cb) {
         job.taskId = queued.id;
         cb(null, 'CNAPI task ' + queued.id);
     });
+
+    // include shared/create-client.js
 }

@@ -6,14 +6,10 @@
 
 // Activates the image, which makes it visible to everyone who may see it.
 function activateImage(job, cb) {
-    var client = restify.createJsonClient({
-        url: imgapiUrl,
-        headers: {'x-request-id': job.params.req_id},
-        rejectUnauthorized: !job.params.allowInsecure,
-        agent: false,
-        retry: false
-    });
+    var client = createClient(job, imgapiUrl);
     client.post('/images/' + job.params.image_uuid + '?action=activate', {}, function onActivate(err) {
         cb(err, 'Activated the image');
     });
+
+    // include shared/create-client.js
 }

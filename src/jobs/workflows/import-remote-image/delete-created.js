@@ -7,13 +7,7 @@
 // Deletes the images that this job has created but not finished, the last one first. Active images are complete, and
 // images that another job created are not in the list.
 function deleteCreated(job, cb) {
-    var client = restify.createJsonClient({
-        url: imgapiUrl,
-        headers: {'x-request-id': job.params.req_id},
-        rejectUnauthorized: !job.params.allowInsecure,
-        agent: false,
-        retry: false
-    });
+    var client = createClient(job, imgapiUrl);
     var created = (job.created_images ? job.created_images.split(',') : []).reverse();
     var deleted = 0;
     var failure = null;
@@ -50,4 +44,6 @@ function deleteCreated(job, cb) {
     }
 
     deleteOne(0);
+
+    // include shared/create-client.js
 }

@@ -7,13 +7,7 @@
 // Imports the manifest of the image. IMGAPI notes the job in it, so that the image of a lost job can be recognised.
 function importImage(job, cb) {
     var uuid = job.params.image_uuid;
-    var client = restify.createJsonClient({
-        url: imgapiUrl,
-        headers: {'x-request-id': job.params.req_id},
-        rejectUnauthorized: !job.params.allowInsecure,
-        agent: false,
-        retry: false
-    });
+    var client = createClient(job, imgapiUrl);
     var path = '/images/' + uuid + '?action=import&skip_owner_check=' + Boolean(job.params.skip_owner_check) +
         '&job_uuid=' + job.uuid + '&source=' + encodeURIComponent(job.params.source);
     var before = job.created_images || '';
@@ -25,4 +19,6 @@ function importImage(job, cb) {
         }
         cb(err, 'Imported the manifest');
     });
+
+    // include shared/create-client.js
 }

@@ -9,38 +9,10 @@
 function importOrigins(job, cb) {
     var INTERVAL = 2000;
     var origins = job.params.origins || [];
-    var client = restify.createJsonClient({
-        url: imgapiUrl,
-        headers: {'x-request-id': job.params.req_id},
-        rejectUnauthorized: !job.params.allowInsecure,
-        agent: false,
-        retry: false
-    });
+    var client = createClient(job, imgapiUrl);
     var source = 'job_uuid=' + job.uuid + '&source=' + encodeURIComponent(job.params.source);
     var imported = 0;
-    var isOver = false;
-
-    // Nobody tells a task that its job was cancelled.
-    function watch() {
-        if (isOver || job.timeToDie || typeof (wfapiUrl) === 'undefined') {
-            return;
-        }
-        var jobs = restify.createJsonClient({url: wfapiUrl, agent: false, retry: false, connectTimeout: 5000});
-        jobs.get('/jobs/' + job.uuid, function onJob(err, req, res, found) {
-            if (!err && found && found.execution === 'canceled') {
-                end(new Error('the job was canceled'));
-            } else {
-                setTimeout(watch, INTERVAL);
-            }
-        });
-    }
-
-    function end(err, result) {
-        if (!isOver) {
-            isOver = true;
-            cb(err, result);
-        }
-    }
+    var work = untilCanceled(job, INTERVAL, cb);
 
     // A text, because only texts come back from the store of jobs as they were.
     function created() {
@@ -58,15 +30,15 @@ function importOrigins(job, cb) {
     }
 
     function importOne(index) {
-        if (isOver) {
+        if (work.isOver) {
             return;
         }
         if (index === origins.length) {
-            end(null, 'Imported ' + imported + ' of ' + origins.length + ' origins');
+            work.end(null, 'Imported ' + imported + ' of ' + origins.length + ' origins');
             return;
         }
         if (job.timeToDie) {
-            end(new Error('the job is over before its origins were imported'));
+            work.end(new Error('the job is over before its origins were imported'));
             return;
         }
         var uuid = origins[index];
@@ -81,23 +53,23 @@ function importOrigins(job, cb) {
                 return;
             }
             if (err) {
-                end(err);
+                work.end(err);
                 return;
             }
-            if (isOver) {
+            if (work.isOver) {
                 return;
             }
             client.put(path + '/file?' + source, {}, function onFile(fileErr) {
                 if (fileErr) {
-                    end(fileErr);
+                    work.end(fileErr);
                     return;
                 }
-                if (isOver) {
+                if (work.isOver) {
                     return;
                 }
                 client.post(path + '?action=activate', {}, function onActivate(activateErr) {
                     if (activateErr) {
-                        end(activateErr);
+                        work.end(activateErr);
                         return;
                     }
                     imported += 1;
@@ -114,13 +86,13 @@ function importOrigins(job, cb) {
                 // Whoever it was has given up.
                 importOne(index);
             } else if (err) {
-                end(err);
+                work.end(err);
             } else if (image.state === 'active') {
                 importOne(index + 1);
             } else if (image.state !== 'unactivated') {
-                end(new Error('origin image ' + uuid + ' is ' + image.state));
+                work.end(new Error('origin image ' + uuid + ' is ' + image.state));
             } else if (job.timeToDie) {
-                end(new Error('origin image ' + uuid + ' was not imported in time'));
+                work.end(new Error('origin image ' + uuid + ' was not imported in time'));
             } else {
                 setTimeout(function again() {
                     waitFor(index);
@@ -130,5 +102,7 @@ function importOrigins(job, cb) {
     }
 
     importOne(0);
-    watch();
+
+    // include shared/create-client.js
+    // include shared/until-canceled.js
 }
