@@ -25,9 +25,6 @@ use crate::storage::Storage;
 use crate::telemetry::Metrics;
 use crate::workers::Poke;
 
-/// How often a change starts over because another request or process changed the image first.
-pub(super) const ATTEMPTS: usize = 20;
-
 /// What the operations work with: the configuration and the backends.
 #[derive(Debug)]
 pub struct App {

@@ -19,6 +19,7 @@
 
 mod app;
 mod archive;
+mod attempts;
 mod current_app;
 mod error;
 mod error_code;

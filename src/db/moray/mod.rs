@@ -214,13 +214,7 @@ impl MorayDatabase {
         replaced: Option<&str>,
         origins: &[Stored],
     ) -> Result<(), DbError> {
-        let mut writes = vec![Write::new(image, replaced)];
-        for origin in origins {
-            writes.push(Write::fence(origin)?);
-        }
-        // A fixed order, so that transactions in Moray cannot deadlock.
-        writes.sort_by_key(|write| write.image.uuid());
-        self.write_all(None, &writes).await
+        self.write_all(None, &Write::with_origins(image, replaced, origins)?).await
     }
 
     pub(super) async fn delete(&self, uuid: Uuid, etag: &str) -> Result<(), DbError> {
@@ -239,11 +233,7 @@ impl MorayDatabase {
         etag: &str,
         origins: &[Stored],
     ) -> Result<(), DbError> {
-        let mut writes = vec![Write::new(image, None)];
-        for origin in origins {
-            writes.push(Write::fence(origin)?);
-        }
-        self.write_all(Some((old, etag)), &writes).await
+        self.write_all(Some((old, etag)), &Write::with_origins(image, None, origins)?).await
     }
 
     /// Deletes this version, if one is given, and then makes these writes: all, or none.
@@ -336,6 +326,21 @@ struct Write {
 impl Write {
     fn new(image: &Image, replaced: Option<&str>) -> Write {
         Write { image: image.clone(), replaced: replaced.map(str::to_owned) }
+    }
+
+    /// Returns the writes of a record and of new versions of its origins, in a fixed order, so that transactions in Moray cannot
+    /// deadlock.
+    fn with_origins(
+        image: &Image,
+        replaced: Option<&str>,
+        origins: &[Stored],
+    ) -> Result<Vec<Write>, DbError> {
+        let mut writes = vec![Write::new(image, replaced)];
+        for origin in origins {
+            writes.push(Write::fence(origin)?);
+        }
+        writes.sort_by_key(|write| write.image.uuid());
+        Ok(writes)
     }
 
     /// Makes the record another version without changing its content.

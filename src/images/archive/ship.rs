@@ -13,7 +13,7 @@ use rand::seq::SliceRandom;
 
 use super::write::{is_manifest_of, text_of};
 use crate::db::{Database, DbError};
-use crate::images::app::ATTEMPTS;
+use crate::images::attempts::ATTEMPTS;
 use crate::images::{ApiError, App, CurrentApp};
 use crate::manifest::Uuid;
 use crate::storage::{FileId, Occupant, Spool, Spooled, StorageError};

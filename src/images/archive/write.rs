@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::db::{DbError, Stored};
-use crate::images::app::ATTEMPTS;
-use crate::images::{ApiError, ApiResult, App};
+use crate::db::DbError;
+use crate::images::attempts::{Fenced, fence};
+use crate::images::{ApiResult, App};
 use crate::manifest::{ApiForm, ApiVersion, Image, Record, Uuid, json};
 use crate::storage::{Archived, Leftover, Version};
 use crate::telemetry::err;
@@ -113,25 +113,16 @@ pub(in crate::images) async fn settle_copy(
     version: Version,
 ) -> ApiResult<bool> {
     let _changing = app.changes.lock(uuid).await?;
-    for _ in 0..ATTEMPTS {
-        let Some(Stored { image, etag }) = app.db.get(uuid).await? else {
-            return settle_without_image(app, leftover, uuid, version).await;
-        };
-        // The interrupted write may still be made, after the copy was discarded. The fence in the record makes it fail.
-        match app.db.replace(&image.fenced().map_err(ApiError::validation)?, &etag).await {
-            Ok(()) => {
-                let mut copy = prepare(app, &image, Version::Current, Copies::Before).await?;
-                copy.record_is_written();
-                copy.commit().await?;
-                app.archive.poke();
-                app.storage.local.discard(leftover).await?;
-                return Ok(true);
-            }
-            Err(DbError::Conflict) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Err(DbError::Conflict.into())
+    // The interrupted write may still be made, after the copy was discarded. The fence in the record makes it fail.
+    let (Fenced::Written(image) | Fenced::Unneeded(image)) = fence(app, uuid, |_| false).await? else {
+        return settle_without_image(app, leftover, uuid, version).await;
+    };
+    let mut copy = prepare(app, &image, Version::Current, Copies::Before).await?;
+    copy.record_is_written();
+    copy.commit().await?;
+    app.archive.poke();
+    app.storage.local.discard(leftover).await?;
+    Ok(true)
 }
 
 /// Settles a copy whose image does not exist, or not yet.

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::publish::{NAMED_BY_THEN, delete_replaced, fence, publish};
+use super::publish::{NAMED_BY_THEN, delete_replaced, fence_location, publish};
 use super::reading::verify;
 use crate::db::Stored;
 use crate::images::record::locations::{location, stored_in};
@@ -104,7 +104,7 @@ async fn remove_rest_in(app: &App, access: Access, stor: Stor, other: Stor) -> A
     let Some(file) = location(&image, FILE).filter(|file| file.stor == stor) else { return Ok(()) };
     let rest = Location { stor: other, object: None, ..file.clone() };
     if let Some(rest) = app.storage.condemn_rest(&rest, NAMED_BY_THEN).await?
-        && fence(app, &file).await?
+        && fence_location(app, &file).await?
     {
         delete_replaced(app, access.uuid, rest).await;
     }

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::db::{DbError, Stored};
+use crate::images::attempts::{Fenced, fence};
 use crate::images::record::change::{ChangeError, Changed, change_from};
 use crate::images::record::locations::{location, stored_in};
 use crate::images::{Access, ApiError, ApiResult, App, Code, Precondition, checked, owned};
@@ -151,7 +151,8 @@ async fn move_into_place(app: &App, uuid: Uuid, asset: Asset) -> ApiResult<()> {
     let Some(own) = &moving.object else { return Ok(()) };
     let manta = app.storage.manta()?;
     let occupant = manta.occupant(&moving).await?;
-    let may_go = occupant.may_go(own) || occupant.is_older_than(NAMED_BY_THEN) && fence(app, &moving).await?;
+    let may_go =
+        occupant.may_go(own) || occupant.is_older_than(NAMED_BY_THEN) && fence_location(app, &moving).await?;
     if !may_go {
         return Ok(());
     }
@@ -183,16 +184,9 @@ fn in_place(image: &Image, moved: &Location) -> ApiResult<Image> {
 }
 
 /// Writes the record once more, so that no earlier write can still be made. Returns false if the record names another file.
-pub(in crate::images) async fn fence(app: &App, moving: &Location) -> ApiResult<bool> {
-    let Some(Stored { image, etag }) = app.db.get(moving.uuid).await? else { return Ok(false) };
-    if location(&image, moving.asset).as_ref() != Some(moving) {
-        return Ok(false);
-    }
-    match app.db.replace(&image.fenced().map_err(ApiError::validation)?, &etag).await {
-        Ok(()) => Ok(true),
-        Err(DbError::Conflict) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
+pub(in crate::images) async fn fence_location(app: &App, moving: &Location) -> ApiResult<bool> {
+    let names_another = |image: &Image| location(image, moving.asset).as_ref() != Some(moving);
+    Ok(matches!(fence(app, moving.uuid, names_another).await?, Fenced::Written(_)))
 }
 
 /// Returns where the database says that a file is.

@@ -4,9 +4,8 @@
 
 use std::time::Duration;
 
-use crate::db::{DbError, Stored};
-use crate::images::app::ATTEMPTS;
 use crate::images::archive::write::settle_copy;
+use crate::images::attempts::{Fenced, fence};
 use crate::images::files::publish::{delete_directory, move_into_place_or_tell};
 use crate::images::record::locations::locations;
 use crate::images::{ApiError, ApiResult, App, CurrentApp};
@@ -78,8 +77,8 @@ async fn sweep_file(app: &App, unfinished: Unfinished, owner: &Owner) -> ApiResu
     let Some(leftover) = local.claim(unfinished).await? else { return Ok(()) };
     // This comes before the look at the record: it changes only together with the record.
     let may_come = leftover.shares_its_bytes() || local.has_copy_of(owner.uuid).await?;
-    match named_by(app, owner).await? {
-        Naming::Named(image) => {
+    match fence_unless_named(app, owner).await? {
+        Fenced::Unneeded(image) => {
             tracing::info!(uuid = %owner.uuid, "taking up an image file whose upload was interrupted");
             if image.former_uuid() == former {
                 finish_rename(app, &image).await?;
@@ -88,8 +87,8 @@ async fn sweep_file(app: &App, unfinished: Unfinished, owner: &Owner) -> ApiResu
         }
         // A clone or a rename may be under way; its manifest waits to be archived, too. A rename of an image that still has the
         // bytes under its old name waits in the same way, and costs no space.
-        Naming::NoImage if may_come => {}
-        Naming::NoImage | Naming::Unnamed => local.discard(leftover).await?,
+        Fenced::NoRecord if may_come => {}
+        Fenced::NoRecord | Fenced::Written(_) => local.discard(leftover).await?,
     }
     Ok(())
 }
@@ -139,33 +138,10 @@ async fn finish_rename(app: &App, image: &Image) -> ApiResult<()> {
     Ok(())
 }
 
-/// What the image's record says about a complete file.
-enum Naming {
-    /// The record names the file.
-    Named(Box<Image>),
-    /// The record does not name the file, and never will.
-    Unnamed,
-    /// There is no such image.
-    NoImage,
-}
-
-/// Returns whether the image's record names the file. If it does not, the record is fenced: the write of an upload or a move
-/// that would name the file may reach the database at any later time, and now fails.
-async fn named_by(app: &App, owner: &Owner) -> ApiResult<Naming> {
-    for _ in 0..ATTEMPTS {
-        let Some(Stored { image, etag }) = app.db.get(owner.uuid).await? else { return Ok(Naming::NoImage) };
-        let is_it = |file: &Location| {
-            file.stor == Stor::Local && (file.asset, &file.sha1) == (owner.asset, &owner.sha1)
-        };
-        if locations(&image).iter().any(is_it) {
-            return Ok(Naming::Named(Box::new(image)));
-        }
-        match app.db.replace(&image.fenced().map_err(ApiError::validation)?, &etag).await {
-            Ok(()) => return Ok(Naming::Unnamed),
-            // Another write was faster, perhaps the one that names the file.
-            Err(DbError::Conflict) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Err(DbError::Conflict.into())
+/// Looks whether the image's record names the file, and fences the record if it does not: the write of an upload or a move that
+/// would name the file may reach the database at any later time, and now fails.
+async fn fence_unless_named(app: &App, owner: &Owner) -> ApiResult<Fenced> {
+    let is_it =
+        |file: &Location| file.stor == Stor::Local && (file.asset, &file.sha1) == (owner.asset, &owner.sha1);
+    fence(app, owner.uuid, |image| locations(image).iter().any(is_it)).await
 }

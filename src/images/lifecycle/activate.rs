@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::db::Stored;
-use crate::images::app::ATTEMPTS;
+use crate::images::attempts::Attempts;
 use crate::images::files::get_file::read_file;
 use crate::images::files::reading::{Named, being_replaced};
 use crate::images::record::change::change_if;
@@ -23,8 +23,10 @@ pub async fn activate(app: &Arc<App>, access: Access, precondition: Precondition
             precondition.check(image)?;
             activated(image)
         };
-        let mut reading = Reading::Known;
-        for _ in 0..ATTEMPTS {
+        let mut attempts = Attempts::default();
+        loop {
+            attempts.begin()?;
+            let reading = Reading::of(&attempts);
             let (Stored { image, .. }, _) = owned_if(&app, access, reading, may_be_activated).await?;
             check_files(&app, access, &image).await?;
             // The activated files must be the files that were checked.
@@ -34,11 +36,10 @@ pub async fn activate(app: &Arc<App>, access: Access, precondition: Precondition
                 if has_others.load(Ordering::Relaxed) { Err(being_replaced()) } else { activated(now) }
             };
             match change_if(&app, access, &precondition, with_these_files).await {
-                Err(_) if has_others.load(Ordering::Relaxed) => reading = Reading::Current,
+                Err(_) if has_others.load(Ordering::Relaxed) => {}
                 changed => return Ok(changed?),
             }
         }
-        Err(being_replaced())
     })
     .await
 }

@@ -5,9 +5,9 @@
 use std::sync::Arc;
 
 use crate::config::ChannelId;
-use crate::db::{DbError, Stored};
-use crate::images::app::ATTEMPTS;
+use crate::db::Stored;
 use crate::images::archive::write::{Copies, archived};
+use crate::images::attempts::{Attempts, is_made};
 use crate::images::files::publish::delete_directory;
 use crate::images::record::channels::without_channel;
 use crate::images::record::locations::locations;
@@ -53,11 +53,11 @@ pub(in crate::images) async fn delete_record_and_files(
 ) -> ApiResult<()> {
     let _deleting = app.locks.lock(access.uuid).await?;
     let _changing = app.changes.lock(access.uuid).await?;
-    let mut reading = Reading::Known;
-    for _ in 0..ATTEMPTS {
+    let mut attempts = Attempts::default();
+    loop {
+        attempts.begin()?;
         let check = |image: &Image| precondition.check(image);
-        let (stored, ()) = owned_if(app, access, reading, check).await?;
-        reading = Reading::Current;
+        let (stored, ()) = owned_if(app, access, Reading::of(&attempts), check).await?;
         let several = stored.image.channels().is_some_and(|channels| channels.len() > 1);
         let deleted = match access.channel.filter(|_| several && !force_all_channels) {
             Some(channel) => remove_from_channel(app, &stored, channel, access.account).await?,
@@ -67,7 +67,6 @@ pub(in crate::images) async fn delete_record_and_files(
             return Ok(());
         }
     }
-    Err(DbError::Conflict.into())
 }
 
 /// Deletes the record. Returns false if another process changed it meanwhile.
@@ -84,8 +83,7 @@ async fn delete_record(app: &App, stored: &Stored, account: Option<Uuid>) -> Api
             delete_files(app, image.uuid(), files).await;
             Ok(true)
         }
-        Err(DbError::Conflict) => Ok(false),
-        Err(error) => Err(error.into()),
+        failed => Ok(is_made(failed)?),
     }
 }
 
@@ -98,11 +96,7 @@ async fn remove_from_channel(
     refuse_dependents_in(app, image.uuid(), channel, account).await?;
     let removed = without_channel(app, image, channel)?;
     let written = app.db.replace(&removed, etag);
-    match archived(app, &[(&removed, Version::Current)], Copies::Beside, written).await? {
-        Ok(()) => Ok(true),
-        Err(DbError::Conflict) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
+    Ok(is_made(archived(app, &[(&removed, Version::Current)], Copies::Beside, written).await?)?)
 }
 
 /// Rejects an image on which images of the same channel depend: they need their origins in their channel.

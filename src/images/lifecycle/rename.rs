@@ -4,8 +4,8 @@
 
 use super::delete::{delete_files, refuse_dependents};
 use crate::db::{DbError, Stored};
-use crate::images::app::ATTEMPTS;
 use crate::images::archive::write::{Copies, archived};
+use crate::images::attempts::Attempts;
 use crate::images::files::publish::{discard, settle_name, settle_named};
 use crate::images::record::locations::{locations, stored_in};
 use crate::images::record::origin::find_new_origins;
@@ -27,7 +27,9 @@ pub(in crate::images) async fn rename(
     update: impl Fn(&Image) -> ApiResult<Image>,
 ) -> ApiResult<Image> {
     let request = Request { app, access, precondition, new, new_origin, update };
-    for _ in 0..ATTEMPTS {
+    let mut attempts = Attempts::default();
+    loop {
+        attempts.begin()?;
         let Checked { image, .. } = request.checked().await?;
         let copies = match app.uploads.while_there(access.uuid, copies(app, &image, new)).await {
             Ok(copies) => copies,
@@ -40,14 +42,12 @@ pub(in crate::images) async fn rename(
                 continue;
             }
         };
-        if let Some((renamed, assets)) = request.carry_out(copies).await? {
-            for asset in assets {
-                settle_name(app, &renamed, asset).await;
-            }
-            return Ok(renamed);
+        let Some((renamed, assets)) = request.carry_out(copies).await? else { continue };
+        for asset in assets {
+            settle_name(app, &renamed, asset).await;
         }
+        return Ok(renamed);
     }
-    Err(DbError::Conflict.into())
 }
 
 struct Request<'a, F> {

@@ -5,8 +5,8 @@
 use super::lookup::{Reading, owned_if};
 use super::origin::{find_new_origins, put};
 use crate::db::{DbError, Stored};
-use crate::images::app::ATTEMPTS;
 use crate::images::archive::write::{Copies, archived};
+use crate::images::attempts::{Attempts, is_made};
 use crate::images::record::locations::replaced;
 use crate::images::{Access, ApiError, ApiResult, App, Precondition};
 use crate::manifest::{Image, Uuid};
@@ -60,25 +60,28 @@ pub(in crate::images) async fn change_with_origin(
 ) -> Result<Changed, ChangeError> {
     // Changes by this process wait for each other, so that only changes by other processes make one start over.
     let _changing = app.changes.lock_all([access.uuid].into_iter().chain(new_origin)).await?;
-    let mut reading = Reading::Known;
-    for _ in 0..ATTEMPTS {
-        let changed = |image: &Image| {
-            precondition.check(image)?;
-            change(image)
-        };
+    let changed = |image: &Image| {
+        precondition.check(image)?;
+        change(image)
+    };
+    let mut attempts = Attempts::default();
+    loop {
+        attempts.begin()?;
+        let reading = Reading::of(&attempts);
         let (Stored { image: before, etag }, after) = owned_if(app, access, reading, changed).await?;
         let origins = find_new_origins(app, &before, &after).await?;
         // The files are looked up before the write. A file that gets one of these names later belongs to a record.
         let replaced = app.storage.condemn(access.uuid, &replaced(&before, &after)).await;
         let written = put(app, &after, Some(&etag), &origins);
         match archived(app, &[(&after, Version::Current)], Copies::Beside, written).await? {
-            Ok(()) => return Ok(Changed { after, replaced }),
-            Err(DbError::Conflict) => reading = Reading::Current,
             Err(error @ DbError::OutcomeUnknown(_)) => return Err(ChangeError::OutcomeUnknown(error.into())),
-            Err(error) => return Err(ApiError::from(error).into()),
+            written => {
+                if is_made(written).map_err(ApiError::from)? {
+                    return Ok(Changed { after, replaced });
+                }
+            }
         }
     }
-    Err(ApiError::from(DbError::Conflict).into())
 }
 
 /// Changes members that no client sees, so that the archive need not change. Nothing happens if there is no such image, or if
@@ -89,15 +92,15 @@ pub(in crate::images) async fn annotate(
     change: impl Fn(&Image) -> ApiResult<Option<Image>>,
 ) -> ApiResult<()> {
     let _changing = app.changes.lock(uuid).await?;
-    for _ in 0..ATTEMPTS {
+    let mut attempts = Attempts::default();
+    loop {
+        attempts.begin()?;
         let Some(Stored { image, etag }) = app.db.get(uuid).await? else { return Ok(()) };
         let Some(after) = change(&image)? else { return Ok(()) };
-        match app.db.replace(&after, &etag).await {
-            Err(DbError::Conflict) => {}
-            replaced => return Ok(replaced?),
+        if is_made(app.db.replace(&after, &etag).await)? {
+            return Ok(());
         }
     }
-    Err(DbError::Conflict.into())
 }
 
 /// Why a change failed, and whether the record may have changed.

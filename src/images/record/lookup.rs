@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use crate::db::{Found, Stored};
+use crate::images::attempts::Attempts;
 use crate::images::{Access, ApiError, ApiResult, App, Code};
 use crate::manifest::{Image, Uuid, View};
 
@@ -28,6 +29,13 @@ pub(in crate::images) enum Reading {
     Known,
     /// The current version.
     Current,
+}
+
+impl Reading {
+    /// Returns how an attempt reads the record: after a conflict, the known version is old.
+    pub(in crate::images) fn of(attempts: &Attempts) -> Reading {
+        if attempts.is_first() { Reading::Known } else { Reading::Current }
+    }
 }
 
 /// The current record, for a change; 404 if the caller may not see it.

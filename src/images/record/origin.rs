@@ -11,8 +11,8 @@
 
 use super::lookup::Reading;
 use crate::db::{DbError, Stored};
-use crate::images::app::ATTEMPTS;
 use crate::images::archive::write::{Copies, archived};
+use crate::images::attempts::Attempts;
 use crate::images::record::locations::locations;
 use crate::images::{ApiError, ApiResult, App, Code};
 use crate::manifest::create::{NoSuchOrigin, requested_origin};
@@ -92,7 +92,9 @@ pub(in crate::images) async fn store(
     let _changing = app.changes.lock_all([image.uuid()].into_iter().chain(image.origin())).await?;
     // The archived copy protects the files of an image that does not exist yet.
     let copies = if locations(image).is_empty() { Copies::Beside } else { Copies::Before };
-    for _ in 0..ATTEMPTS {
+    let mut attempts = Attempts::default();
+    loop {
+        attempts.begin()?;
         if let Some(uuid) = image.origin().filter(|_| origin.is_none()) {
             origin = named_by.find(app, uuid, Reading::Current).await?;
         }
@@ -103,7 +105,6 @@ pub(in crate::images) async fn store(
             _ => return Ok(written),
         }
     }
-    Err(DbError::Conflict.into())
 }
 
 /// Writes a record. If the image gets a new origin, the write depends on the versions of the origin and of the given origins
