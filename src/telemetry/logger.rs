@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tracing::Subscriber;
-use tracing_bunyan_formatter::{BunyanFormattingLayer, JsonStorageLayer};
+use tracing_bunyan_formatter::JsonStorageLayer;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::Registry;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use super::bunyan::{Corrector, EventsOnly};
+use super::bunyan::BunyanLayer;
 use super::error::ErrorRecord;
 use super::level::{Level, LevelLayer, Settings};
 use super::queue::Queue;
@@ -146,12 +146,10 @@ impl Pipeline<()> {
     ) -> io::Result<Pipeline<impl Subscriber + Send + Sync>> {
         let queue = Queue::start(out)?;
         let settings = Settings::new(level, source);
-        let corrector = Corrector { queue: Arc::clone(&queue), settings: Arc::clone(&settings) };
-        let format = BunyanFormattingLayer::new(name.to_owned(), corrector);
         let subscriber = Registry::default()
             .with(LevelLayer(Arc::clone(&settings)))
             .with(JsonStorageLayer)
-            .with(EventsOnly(format));
+            .with(BunyanLayer::new(name, Arc::clone(&queue), Arc::clone(&settings)));
         Ok(Pipeline { subscriber, queue, settings })
     }
 }
