@@ -18,7 +18,7 @@ use manta::{NewObject, Path};
 use md5::{Digest, Md5};
 
 use super::manta::{Occupant, is_lost_race, parse};
-use super::temporary::{Content, Leftover, Renamed, Temporary, Version};
+use super::temporary::{Content, Leftover, RenameDurability, Temporary, Version};
 use super::{LocalStorage, MantaStorage, StorageError, blocking};
 use crate::files;
 use crate::manifest::Uuid;
@@ -30,22 +30,22 @@ pub(super) const LAST: u32 = 0o100;
 /// A manifest that has been written, but not moved into the archive yet. Dropping it removes it, unless its record was being
 /// written: then it stays for the next sweep.
 #[derive(Debug)]
-pub struct Archived {
+pub struct ArchiveCopy {
     temporary: Temporary,
     place: PathBuf,
-    is_written: bool,
+    is_kept_on_drop: bool,
 }
 
 impl LocalStorage {
-    /// Writes a copy of `manifest` to `incoming`; [`Archived::sync`] makes it durable. The caller writes the record next, and
-    /// then calls [`Archived::commit`]. So a full disk is noticed before anything changes, and the archive never describes a
+    /// Writes a copy of `manifest` to `incoming`; [`ArchiveCopy::sync`] makes it durable. The caller writes the record next, and
+    /// then calls [`ArchiveCopy::commit`]. So a full disk is noticed before anything changes, and the archive never describes a
     /// record that was not stored.
     pub async fn prepare_archive(
         &self,
         uuid: Uuid,
         version: Version,
         manifest: Bytes,
-    ) -> Result<Archived, StorageError> {
+    ) -> Result<ArchiveCopy, StorageError> {
         let incoming = self.incoming();
         let place = self.archive_path(uuid);
         let written = blocking(move || {
@@ -55,7 +55,7 @@ impl LocalStorage {
                 let mode = temporary.file.metadata()?.mode();
                 temporary.file.set_permissions(Permissions::from_mode(mode | LAST))?;
             }
-            Ok(Archived { temporary, place, is_written: false })
+            Ok(ArchiveCopy { temporary, place, is_kept_on_drop: false })
         });
         Ok(written.await?)
     }
@@ -64,11 +64,11 @@ impl LocalStorage {
     pub async fn archive_leftover(&self, leftover: Leftover) -> Result<(), StorageError> {
         let Content::Manifest { uuid, .. } = leftover.content else { return self.discard(leftover).await };
         let (temporary, place) = (leftover.into_temporary(), self.archive_path(uuid));
-        Archived { temporary, place, is_written: true }.commit().await
+        ArchiveCopy { temporary, place, is_kept_on_drop: true }.commit().await
     }
 }
 
-impl Archived {
+impl ArchiveCopy {
     /// Makes the copy durable in `incoming`.
     pub async fn sync(&self) -> Result<(), StorageError> {
         let file = self.temporary.file.try_clone()?;
@@ -82,25 +82,25 @@ impl Archived {
 
     /// Tells the copy that the record is about to be written. From here on it stays if it is dropped, and the next sweep finds
     /// out whether the record was written.
-    pub fn record_is_written(&mut self) {
-        self.is_written = true;
+    pub fn keep_on_drop(&mut self) {
+        self.is_kept_on_drop = true;
     }
 
     /// Removes the copy, because the record was not written.
     pub fn discard(mut self) {
-        self.is_written = false;
+        self.is_kept_on_drop = false;
     }
 
     /// Moves the manifest into the archive, and replaces an earlier version. If this fails, or a loss of power undoes it, the
     /// next sweep repeats it.
     pub async fn commit(mut self) -> Result<(), StorageError> {
-        Ok(blocking(move || self.temporary.move_to(&self.place, Renamed::InTime)).await?)
+        Ok(blocking(move || self.temporary.move_to(&self.place, RenameDurability::Eventual)).await?)
     }
 }
 
-impl Drop for Archived {
+impl Drop for ArchiveCopy {
     fn drop(&mut self) {
-        if self.is_written {
+        if self.is_kept_on_drop {
             self.temporary.leave();
         }
     }
@@ -113,7 +113,7 @@ impl MantaStorage {
     }
 
     /// What is at the name of an image's manifest in Manta.
-    pub async fn archived(&self, uuid: Uuid) -> Result<Occupant, StorageError> {
+    pub async fn archive_occupant(&self, uuid: Uuid) -> Result<Occupant, StorageError> {
         self.at(&self.archive_path(uuid)?).await
     }
 

@@ -83,8 +83,8 @@ impl Stage {
     }
 
     async fn delete(&self, location: &Location) {
-        let condemned = self.storage.condemn(location.uuid, std::slice::from_ref(location)).await;
-        self.storage.delete(condemned).await.unwrap();
+        let pending = self.storage.prepare_deletion(location.uuid, std::slice::from_ref(location)).await;
+        self.storage.delete(pending).await.unwrap();
     }
 }
 
@@ -364,8 +364,9 @@ async fn what_comes_to_a_name_later_is_not_what_was_condemned() {
             return;
         }
         let location = stage.has_file(Uuid::new_v4(), b"the same bytes").await;
-        let condemned = async || stage.storage.condemn(location.uuid, std::slice::from_ref(&location)).await;
-        let (first, second) = (condemned().await, condemned().await);
+        let pending =
+            async || stage.storage.prepare_deletion(location.uuid, std::slice::from_ref(&location)).await;
+        let (first, second) = (pending().await, pending().await);
         stage.storage.delete(first).await.unwrap();
         assert!(stage.is_missing(&location).await);
         let again = stage.has_file(location.uuid, b"the same bytes").await;

@@ -116,11 +116,11 @@ struct Lanes<'a, K> {
     sent: VecDeque<Bytes>,
     sink: &'a mut K,
     sha256: Lane<Sha256>,
-    others: Others,
+    others: OtherDigests,
 }
 
 /// The digests other than SHA-256.
-enum Others {
+enum OtherDigests {
     Computed { sha1: Lane<Sha1>, md5: Lane<Md5> },
     Known(Digests),
 }
@@ -128,11 +128,11 @@ enum Others {
 impl<K: Sink> Lanes<'_, K> {
     fn start(sink: &mut K, known: Option<Digests>) -> Lanes<'_, K> {
         let others = match known {
-            None => Others::Computed {
+            None => OtherDigests::Computed {
                 sha1: Lane::start(Sha1::new(), digest),
                 md5: Lane::start(Md5::new(), digest),
             },
-            Some(digests) => Others::Known(digests),
+            Some(digests) => OtherDigests::Known(digests),
         };
         Lanes { sent: VecDeque::new(), sink, sha256: Lane::start(Sha256::new(), digest), others }
     }
@@ -155,7 +155,7 @@ impl<K: Sink> Lanes<'_, K> {
         self.sent.push_back(batch.clone());
         self.sink.send(batch.clone()).await?;
         let mut sent = true;
-        if let Others::Computed { sha1, md5 } = &self.others {
+        if let OtherDigests::Computed { sha1, md5 } = &self.others {
             sent = md5.send(batch.clone()).await & sha1.send(batch.clone()).await;
         }
         sent &= self.sha256.send(batch).await;
@@ -166,11 +166,11 @@ impl<K: Sink> Lanes<'_, K> {
         let Lanes { sink, mut sha256, others, .. } = self;
         sink.finish().await?;
         let (sha1, md5) = match others {
-            Others::Computed { mut sha1, mut md5 } => (
+            OtherDigests::Computed { mut sha1, mut md5 } => (
                 hex::encode(sha1.result().await?.finalize()),
                 STANDARD.encode(md5.result().await?.finalize()),
             ),
-            Others::Known(digests) => (digests.sha1, digests.md5),
+            OtherDigests::Known(digests) => (digests.sha1, digests.md5),
         };
         Ok(Digests { size, sha1, md5, sha256: hex::encode(sha256.result().await?.finalize()) })
     }

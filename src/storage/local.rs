@@ -20,8 +20,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::strangers::Strangers;
-use super::temporary::{Leftover, Temporary, Unfinished, complete_name, remove_if_there};
+use super::logged_entries::LoggedEntries;
+use super::temporary::{IncomingFile, Leftover, Temporary, complete_name, remove_if_there};
 use super::{Asset, StorageError, blocking};
 use crate::files;
 use crate::manifest::Uuid;
@@ -34,18 +34,18 @@ const MIN_FREE: u64 = 64 << 10;
 #[derive(Debug, Clone)]
 pub struct LocalStorage {
     base: PathBuf,
-    strangers: Strangers,
+    logged_entries: LoggedEntries,
 }
 
 /// Fails if almost no space is free. A privileged process may write to the last byte, and gets no error before.
-fn enough(free: u64) -> Result<u64, StorageError> {
+fn check_free_space(free: u64) -> Result<u64, StorageError> {
     if free < MIN_FREE { Err(StorageError::NoSpace) } else { Ok(free) }
 }
 
 impl LocalStorage {
     /// The storage in `base`. Directories are created when they are needed.
     pub fn new(base: PathBuf) -> LocalStorage {
-        LocalStorage { base, strangers: Strangers::default() }
+        LocalStorage { base, logged_entries: LoggedEntries::default() }
     }
 
     pub(super) fn base(&self) -> &Path {
@@ -67,7 +67,7 @@ impl LocalStorage {
     }
 
     /// The final path of a file of an image.
-    pub(super) fn place(&self, uuid: Uuid, asset: Asset) -> PathBuf {
+    pub(super) fn final_path(&self, uuid: Uuid, asset: Asset) -> PathBuf {
         self.image_directory(uuid).join(asset.to_string())
     }
 
@@ -81,7 +81,7 @@ impl LocalStorage {
     }
 
     /// The path of a state file in the base directory, which belongs to no image.
-    pub(super) fn note(&self, name: &str) -> PathBuf {
+    pub(super) fn state_path(&self, name: &str) -> PathBuf {
         self.base.join(name)
     }
 
@@ -106,14 +106,14 @@ impl LocalStorage {
             let space = rustix::fs::statvfs(&incoming)?;
             Ok(space.f_bavail.saturating_mul(space.f_frsize))
         });
-        enough(probed.await?)
+        check_free_space(probed.await?)
     }
 
     /// Opens the file of `uuid` whose bytes have this SHA-1.
     pub async fn open(&self, uuid: Uuid, asset: impl Into<Asset>, sha1: &str) -> Result<File, StorageError> {
         let asset = asset.into();
         let complete = self.incoming().join(complete_name(uuid, asset, sha1));
-        let place = self.place(uuid, asset);
+        let place = self.final_path(uuid, asset);
         let opened = blocking(move || match files::open(&complete) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => files::open(&place),
             other => other,
@@ -139,15 +139,15 @@ impl LocalStorage {
     }
 
     /// Returns whether something has the final path of a file.
-    pub(super) async fn has_place(&self, uuid: Uuid, asset: Asset) -> Result<bool, StorageError> {
-        let place = self.place(uuid, asset);
+    pub(super) async fn has_final_file(&self, uuid: Uuid, asset: Asset) -> Result<bool, StorageError> {
+        let place = self.final_path(uuid, asset);
         Ok(blocking(move || place.try_exists()).await?)
     }
 
     /// Everything in `incoming`, in use or not. Entries whose names this server does not give belong to somebody else, and
     /// stay; each is logged once.
-    pub async fn unfinished(&self) -> Result<Vec<Unfinished>, StorageError> {
-        let (incoming, strangers) = (self.incoming(), self.strangers.clone());
+    pub async fn incoming_files(&self) -> Result<Vec<IncomingFile>, StorageError> {
+        let (incoming, logged_entries) = (self.incoming(), self.logged_entries.clone());
         let found = blocking(move || {
             let entries = match fs::read_dir(incoming) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -156,15 +156,14 @@ impl LocalStorage {
             let (mut unfinished, mut names) = (Vec::new(), HashSet::new());
             for entry in entries {
                 let entry = entry?;
-                match Unfinished::new(entry.path()) {
+                match IncomingFile::new(entry.path()) {
                     Some(known) => unfinished.push(known),
-                    None => {
-                        strangers.tell(&entry.file_name(), "it is nothing that this server has put there")
-                    }
+                    None => logged_entries
+                        .log_once(&entry.file_name(), "it is nothing that this server has put there"),
                 }
                 names.insert(entry.file_name());
             }
-            strangers.keep(&names);
+            logged_entries.retain(&names);
             Ok(unfinished)
         });
         Ok(found.await?)
@@ -173,18 +172,18 @@ impl LocalStorage {
     /// Returns whether `incoming` has a copy of the image's next version for the archive: then a write of its record may be
     /// under way.
     pub async fn has_copy_of(&self, uuid: Uuid) -> Result<bool, StorageError> {
-        let is_copy = |unfinished: &Unfinished| unfinished.content.is_copy_of(uuid);
-        Ok(self.unfinished().await?.iter().any(is_copy))
+        let is_copy = |unfinished: &IncomingFile| unfinished.content.is_copy_of(uuid);
+        Ok(self.incoming_files().await?.iter().any(is_copy))
     }
 
     /// Locks an entry of `incoming` that nobody uses. `None` if it is in use or gone. Also if it cannot be opened, which is
     /// logged once.
-    pub async fn claim(&self, unfinished: Unfinished) -> Result<Option<Leftover>, StorageError> {
-        let strangers = self.strangers.clone();
+    pub async fn claim(&self, unfinished: IncomingFile) -> Result<Option<Leftover>, StorageError> {
+        let logged_entries = self.logged_entries.clone();
         let claimed = blocking(move || {
             let name = unfinished.name();
             Ok(Leftover::claim(unfinished).unwrap_or_else(|error| {
-                strangers.tell(&name, &error.to_string());
+                logged_entries.log_once(&name, &error.to_string());
                 None
             }))
         });
@@ -227,8 +226,8 @@ mod tests {
     #[test]
     fn a_disk_with_next_to_nothing_free_counts_as_full() {
         for free in [0, 1, 4096] {
-            assert!(matches!(enough(free), Err(StorageError::NoSpace)), "{free}");
+            assert!(matches!(check_free_space(free), Err(StorageError::NoSpace)), "{free}");
         }
-        assert_eq!(enough(1 << 20).unwrap(), 1 << 20);
+        assert_eq!(check_free_space(1 << 20).unwrap(), 1 << 20);
     }
 }

@@ -11,7 +11,7 @@ use futures_util::Stream;
 
 use super::ingest::{Expected, FileSink, ReceiveError, ingest};
 use super::local::missing_or_failed;
-use super::temporary::{Content, Leftover, Renamed, Temporary, complete_name};
+use super::temporary::{Content, Leftover, RenameDurability, Temporary, complete_name};
 use super::{Asset, Digests, LocalStorage, StorageError, Target, blocking};
 use crate::files;
 use crate::manifest::Uuid;
@@ -65,9 +65,9 @@ impl LocalStorage {
         sha1: &str,
     ) -> Result<LocalStaged, StorageError> {
         let incoming = self.incoming();
-        let sources = [incoming.join(complete_name(from, asset, sha1)), self.place(from, asset)];
+        let sources = [incoming.join(complete_name(from, asset, sha1)), self.final_path(from, asset)];
         let complete = incoming.join(complete_name(to, asset, sha1));
-        let place = self.place(to, asset);
+        let place = self.final_path(to, asset);
         let sha1 = sha1.to_owned();
         let base = self.base().to_owned();
         let linked = blocking(move || {
@@ -86,7 +86,7 @@ impl LocalStorage {
     /// Moves a complete leftover to its final place, because a manifest names it and the process that staged it has stopped.
     pub async fn settle_leftover(&self, leftover: Leftover) -> Result<(), StorageError> {
         let Content::File(owner) = &leftover.content else { return self.discard(leftover).await };
-        let place = self.place(owner.uuid, owner.asset);
+        let place = self.final_path(owner.uuid, owner.asset);
         LocalStaged { temporary: leftover.into_temporary(), place, was_there: true }.settle().await
     }
 }
@@ -101,7 +101,7 @@ impl LocalUpload {
     ) -> Result<LocalStaged, StorageError> {
         let LocalUpload { temporary, storage } = self;
         let complete = storage.incoming().join(complete_name(uuid, asset, &sha1));
-        let place = storage.place(uuid, asset);
+        let place = storage.final_path(uuid, asset);
         let staged = blocking(move || {
             let (temporary, was_there) = temporary.complete(complete, &sha1)?;
             Ok(LocalStaged { temporary, place, was_there })
@@ -114,7 +114,7 @@ impl LocalStaged {
     /// Moves the file to its final place. The manifest names it already; readers find it in both places. If this fails, or a
     /// loss of power undoes it, the next sweep repeats it.
     pub(super) async fn settle(mut self) -> Result<(), StorageError> {
-        Ok(blocking(move || self.temporary.move_to(&self.place, Renamed::InTime)).await?)
+        Ok(blocking(move || self.temporary.move_to(&self.place, RenameDurability::Eventual)).await?)
     }
 
     /// Leaves the file in `incoming`, because it is not known whether a manifest names it. The next sweep decides.

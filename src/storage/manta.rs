@@ -23,7 +23,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use manta::{Client, ErrorCode, NewObject, Path, Precondition, Stored};
 
 use super::claims::Claims;
-use super::condemned::Object;
+use super::deletion::Object;
 use super::{Location, MantaConnection, StorageError};
 use crate::config;
 use crate::manifest::{OwnName, Uuid};
@@ -50,7 +50,7 @@ pub struct Occupant {
 
 impl Occupant {
     /// Returns whether the name is free, or has the object that `own` is known to displace.
-    pub fn may_go(&self, own: &OwnName) -> bool {
+    pub fn may_be_replaced(&self, own: &OwnName) -> bool {
         let displaced = own.displaces.as_deref().and_then(super::md5_bytes);
         self.is_absent() || (self.md5.is_some() && self.md5 == displaced)
     }
@@ -124,7 +124,7 @@ impl MantaStorage {
         self.directory(uuid)?.join(name).map_err(|_| StorageError::InvalidName)
     }
 
-    pub(super) fn place(&self, location: &Location) -> Result<Path, StorageError> {
+    pub(super) fn path_of(&self, location: &Location) -> Result<Path, StorageError> {
         match &location.object {
             Some(own) => self.object(location.uuid, &own.name),
             None => self.object(location.uuid, &location.asset.to_string()),
@@ -290,13 +290,13 @@ mod tests {
         };
         let occupant = |precondition, md5| Occupant { precondition, md5, stored: None };
         let nothing = occupant(Precondition::Absent, None);
-        assert!(nothing.may_go(&own(None)) && nothing.may_go(&own(Some(md5))));
+        assert!(nothing.may_be_replaced(&own(None)) && nothing.may_be_replaced(&own(Some(md5))));
         let other = occupant(Precondition::Etag("x".into()), Some([7; 16]));
-        assert!(!other.may_go(&own(None)) && !other.may_go(&own(Some(md5))));
+        assert!(!other.may_be_replaced(&own(None)) && !other.may_be_replaced(&own(Some(md5))));
         let known = occupant(Precondition::Etag("x".into()), super::super::md5_bytes(md5));
-        assert!(known.may_go(&own(Some(md5))) && !known.may_go(&own(None)));
+        assert!(known.may_be_replaced(&own(Some(md5))) && !known.may_be_replaced(&own(None)));
         let unsaid = occupant(Precondition::Etag("x".into()), None);
-        assert!(!unsaid.may_go(&own(None)) && !unsaid.may_go(&own(Some("no MD5"))));
+        assert!(!unsaid.may_be_replaced(&own(None)) && !unsaid.may_be_replaced(&own(Some("no MD5"))));
     }
 
     #[test]

@@ -20,9 +20,9 @@ impl MantaStorage {
         self.etag(location).await.map(drop)
     }
 
-    /// [`check`](Self::check), which returns the object's etag, if Manta tells it.
+    /// Does the same as [`check`](Self::check), and returns the object's etag if Manta reports it.
     pub(super) async fn etag(&self, location: &Location) -> Result<Option<String>, StorageError> {
-        self.compared(&self.place(location)?, location).await
+        self.compared(&self.path_of(location)?, location).await
     }
 
     /// The etag of the object, if its length and MD5 are right.
@@ -41,7 +41,7 @@ impl MantaStorage {
         location: &Location,
         range: Option<Range<u64>>,
     ) -> Result<impl Stream<Item = Result<Bytes, StorageError>> + Send + use<>, StorageError> {
-        let path = self.place(location)?;
+        let path = self.path_of(location)?;
         let is_whole = range.is_none();
         let etag = if is_whole { None } else { self.compared(&path, location).await? };
         let range = range.map(|range| ByteRange { first: range.start, last: Some(range.end - 1) });

@@ -11,9 +11,9 @@
 mod archive;
 mod asset;
 mod claims;
-mod condemned;
 #[cfg(test)]
 mod contract_tests;
+mod deletion;
 mod digests;
 mod error;
 mod file_bytes;
@@ -22,6 +22,7 @@ mod inventory;
 mod local;
 mod local_upload;
 mod location;
+mod logged_entries;
 mod manta;
 mod manta_connection;
 mod manta_read;
@@ -31,7 +32,6 @@ mod scrub;
 mod spool;
 mod state_file;
 mod stored_file;
-mod strangers;
 mod temporary;
 #[cfg(test)]
 mod tests;
@@ -46,9 +46,9 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::manifest::Stor;
 
-pub use archive::Archived;
+pub use archive::ArchiveCopy;
 pub use asset::{Asset, UnknownAsset};
-pub use condemned::Condemned;
+pub use deletion::PendingDeletion;
 pub use digests::{Digests, RunningDigests};
 pub use error::StorageError;
 pub use ingest::{Expected, ReceiveError};
@@ -61,7 +61,7 @@ pub use placement::{MantaPlace, Ownership, choose};
 pub use scrub::Throttle;
 pub use spool::{FileId, Spool, Spooled};
 pub use stored_file::{Part, StoredFile};
-pub use temporary::{Content, Leftover, Owner, Unfinished, Version};
+pub use temporary::{Content, IncomingFile, Leftover, Owner, Version};
 pub use upload::{Staged, Upload};
 
 /// The storages of this server.

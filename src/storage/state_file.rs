@@ -4,7 +4,7 @@
 
 use std::io::{self, Write};
 
-use super::temporary::{Renamed, Temporary};
+use super::temporary::{RenameDurability, Temporary};
 use super::{LocalStorage, StorageError, blocking};
 use crate::files;
 
@@ -13,20 +13,20 @@ const LONGEST: u64 = 16 << 20;
 
 impl LocalStorage {
     /// Writes a small file into the base directory, durably, and replaces an earlier one.
-    pub async fn keep_note(&self, name: &str, content: Vec<u8>) -> Result<(), StorageError> {
-        let (incoming, place) = (self.incoming(), self.note(name));
+    pub async fn write_state_file(&self, name: &str, content: Vec<u8>) -> Result<(), StorageError> {
+        let (incoming, place) = (self.incoming(), self.state_path(name));
         let kept = blocking(move || {
             let mut temporary = Temporary::create(&incoming)?;
             temporary.file.write_all(&content)?;
             temporary.file.sync_all()?;
-            temporary.move_to(&place, Renamed::Durably)
+            temporary.move_to(&place, RenameDurability::Immediate)
         });
         Ok(kept.await?)
     }
 
     /// Reads the file with this name, at most 16 MiB; `None` if there is none.
-    pub async fn read_note(&self, name: &str) -> Result<Option<Vec<u8>>, StorageError> {
-        let place = self.note(name);
+    pub async fn read_state_file(&self, name: &str) -> Result<Option<Vec<u8>>, StorageError> {
+        let place = self.state_path(name);
         let read = blocking(move || match files::read(&place, LONGEST) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             content => content.map(Some),

@@ -57,11 +57,11 @@ pub(super) struct Temporary {
 
 /// When a rename is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Renamed {
+pub(super) enum RenameDurability {
     /// At once.
-    Durably,
+    Immediate,
     /// When the system gets round to it. Until then a loss of power may undo it, which does no harm.
-    InTime,
+    Eventual,
 }
 
 impl Temporary {
@@ -97,7 +97,7 @@ impl Temporary {
             // Its own bytes are lost anyway. A manifest that names it gets the right bytes again.
             there => there.is_some(),
         };
-        self.rename(to, Renamed::Durably)?;
+        self.rename(to, RenameDurability::Immediate)?;
         self.is_complete = true;
         Ok((self, was_there))
     }
@@ -108,21 +108,21 @@ impl Temporary {
     }
 
     /// Renames the file, which stays locked.
-    fn rename(&mut self, to: PathBuf, renamed: Renamed) -> io::Result<()> {
+    fn rename(&mut self, to: PathBuf, durability: RenameDurability) -> io::Result<()> {
         let Some(from) = self.path.take() else { return Ok(()) };
         if let Err(error) = fs::rename(&from, &to) {
             self.path = Some(from);
             return Err(error);
         }
         self.path = Some(to);
-        match (renamed, self.directory()) {
-            (Renamed::Durably, Some(directory)) => files::sync_directory(&directory),
+        match (durability, self.directory()) {
+            (RenameDurability::Immediate, Some(directory)) => files::sync_directory(&directory),
             _ => Ok(()),
         }
     }
 
     /// Moves the file to its final place, after which it is not temporary any more.
-    pub(super) fn move_to(&mut self, to: &Path, renamed: Renamed) -> io::Result<()> {
+    pub(super) fn move_to(&mut self, to: &Path, durability: RenameDurability) -> io::Result<()> {
         let base = self.directory().and_then(|incoming| incoming.parent().map(Path::to_owned));
         let mut attempts = 1..ATTEMPTS;
         loop {
@@ -130,7 +130,7 @@ impl Temporary {
                 (Some(base), Some(directory)) => files::create_below(base, directory),
                 _ => Ok(()),
             };
-            match directory.and_then(|()| self.rename(to.to_owned(), renamed)) {
+            match directory.and_then(|()| self.rename(to.to_owned(), durability)) {
                 // The target directory was empty, and another request has removed it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && attempts.next().is_some() => {}
                 moved => {
@@ -199,13 +199,13 @@ fn is_in_place(file: &File, path: &Path) -> bool {
 }
 
 /// A complete file that exists already.
-struct There {
+struct ExistingFile {
     file: File,
     /// Whether its bytes have the SHA-1 in its name.
     has_its_bytes: bool,
 }
 
-impl There {
+impl ExistingFile {
     /// Locks it as a temporary file.
     fn claim(self, path: PathBuf) -> io::Result<Temporary> {
         self.file.try_lock()?;
@@ -214,21 +214,21 @@ impl There {
 }
 
 /// Opens the complete file `path`, and compares its bytes with this SHA-1.
-fn find(path: &Path, sha1: &str) -> io::Result<Option<There>> {
+fn find(path: &Path, sha1: &str) -> io::Result<Option<ExistingFile>> {
     match files::open_to_write(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         file => {
             let file = file?;
             let has_its_bytes = sha1_of(&file)? == sha1;
-            Ok(Some(There { file, has_its_bytes }))
+            Ok(Some(ExistingFile { file, has_its_bytes }))
         }
     }
 }
 
 /// Does the same as [`find`], but need not read a file that is another name of `source`, whose bytes are right.
-fn find_beside(path: &Path, source: &File, sha1: &str) -> io::Result<Option<There>> {
+fn find_beside(path: &Path, source: &File, sha1: &str) -> io::Result<Option<ExistingFile>> {
     if is_in_place(source, path) {
-        return Ok(Some(There { file: files::open_to_write(path)?, has_its_bytes: true }));
+        return Ok(Some(ExistingFile { file: files::open_to_write(path)?, has_its_bytes: true }));
     }
     find(path, sha1)
 }
@@ -240,17 +240,17 @@ pub(super) fn complete_name(uuid: Uuid, asset: Asset, sha1: &str) -> String {
 
 /// A file in `incoming`, in use or not.
 #[derive(Debug)]
-pub struct Unfinished {
+pub struct IncomingFile {
     path: PathBuf,
     /// What the file is, by its name.
     pub content: Content,
 }
 
-impl Unfinished {
+impl IncomingFile {
     /// `None` for a name that this server does not give.
-    pub(super) fn new(path: PathBuf) -> Option<Unfinished> {
+    pub(super) fn new(path: PathBuf) -> Option<IncomingFile> {
         let content = path.file_name().and_then(|name| name.to_str()).and_then(Content::parse)?;
-        Some(Unfinished { path, content })
+        Some(IncomingFile { path, content })
     }
 
     /// The name of the file.
@@ -297,7 +297,7 @@ pub struct Owner {
 
 impl Leftover {
     /// Locks the file, unless it is in use or gone.
-    pub(super) fn claim(Unfinished { path, content }: Unfinished) -> io::Result<Option<Leftover>> {
+    pub(super) fn claim(IncomingFile { path, content }: IncomingFile) -> io::Result<Option<Leftover>> {
         let file = match files::open_to_write(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

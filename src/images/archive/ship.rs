@@ -178,7 +178,7 @@ async fn ship(app: &App, uuid: Uuid, keeps: bool) -> Result<Shipped, ShipError> 
         let Some(file) = local.open_spooled(uuid).await.map_err(storage)? else { return Ok(Shipped::Gone) };
         // The object is looked up before the record is read. A process that replaces the object after this look has read the
         // record later than this one, or the conditional write below fails.
-        let there = manta.archived(uuid).await.map_err(storage)?;
+        let there = manta.archive_occupant(uuid).await.map_err(storage)?;
         let manifest = match manifest(app, &file, uuid, &there).await? {
             Manifest::Newer(manifest) => manifest,
             Manifest::Older => return remove(app, file, uuid, keeps).await,

@@ -12,7 +12,7 @@ use crate::db::DbError;
 use crate::images::attempts::{Fenced, fence};
 use crate::images::{ApiResult, App};
 use crate::manifest::{ApiForm, ApiVersion, Image, Record, Uuid, json};
-use crate::storage::{Archived, Leftover, Version};
+use crate::storage::{ArchiveCopy, Leftover, Version};
 use crate::telemetry::err;
 
 /// After this time the write of a new record has been made, or never will be: Moray's deadlines are seconds.
@@ -49,7 +49,7 @@ pub(in crate::images) async fn archived(
             (Err(error), Version::Last) => failed(image.uuid(), &error),
         }
     }
-    copies.iter_mut().for_each(|(_, copy)| copy.record_is_written());
+    copies.iter_mut().for_each(|(_, copy)| copy.keep_on_drop());
     let written = match durable {
         Copies::Before => write.await,
         Copies::Beside => tokio::join!(write, sync_all(&copies)).0,
@@ -76,7 +76,7 @@ pub(in crate::images) fn is_manifest_of(uuid: Uuid, bytes: &[u8]) -> bool {
     manifest.is_some_and(|manifest| manifest.get("uuid").is_some_and(|is| *is == uuid.to_string()))
 }
 
-async fn prepare(app: &App, image: &Image, version: Version, copies: Copies) -> ApiResult<Archived> {
+async fn prepare(app: &App, image: &Image, version: Version, copies: Copies) -> ApiResult<ArchiveCopy> {
     let copy = app.storage.local.prepare_archive(image.uuid(), version, text_of(app, image)?).await?;
     if copies == Copies::Before {
         copy.sync().await?;
@@ -84,7 +84,7 @@ async fn prepare(app: &App, image: &Image, version: Version, copies: Copies) -> 
     Ok(copy)
 }
 
-async fn sync_all(copies: &[(Uuid, Archived)]) {
+async fn sync_all(copies: &[(Uuid, ArchiveCopy)]) {
     for (uuid, copy) in copies {
         if let Err(error) = copy.sync().await {
             failed(*uuid, &error);
@@ -93,7 +93,7 @@ async fn sync_all(copies: &[(Uuid, Archived)]) {
 }
 
 /// The record is what counts, so a failure is only logged; the sweep tries again.
-async fn commit(app: &App, uuid: Uuid, copy: Archived) {
+async fn commit(app: &App, uuid: Uuid, copy: ArchiveCopy) {
     match copy.commit().await {
         Ok(()) => app.archive.poke(),
         Err(error) => failed(uuid, &error),
@@ -118,7 +118,7 @@ pub(in crate::images) async fn settle_copy(
         return settle_without_image(app, leftover, uuid, version).await;
     };
     let mut copy = prepare(app, &image, Version::Current, Copies::Before).await?;
-    copy.record_is_written();
+    copy.keep_on_drop();
     copy.commit().await?;
     app.archive.poke();
     app.storage.local.discard(leftover).await?;

@@ -103,7 +103,7 @@ async fn remove_rest_in(app: &App, access: Access, stor: Stor, other: Stor) -> A
     let Some(Stored { image, .. }) = app.db.get(access.uuid).await? else { return Ok(()) };
     let Some(file) = location(&image, FILE).filter(|file| file.stor == stor) else { return Ok(()) };
     let rest = Location { stor: other, object: None, ..file.clone() };
-    if let Some(rest) = app.storage.condemn_rest(&rest, NAMED_BY_THEN).await?
+    if let Some(rest) = app.storage.prepare_deletion_of_rest(&rest, NAMED_BY_THEN).await?
         && fence_location(app, &file).await?
     {
         delete_replaced(app, access.uuid, rest).await;

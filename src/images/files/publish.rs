@@ -11,7 +11,7 @@ use crate::images::record::change::{ChangeError, Changed, change_from};
 use crate::images::record::locations::{location, stored_in};
 use crate::images::{Access, ApiError, ApiResult, App, Code, Precondition, checked, owned};
 use crate::manifest::{Image, OwnName, Stor, Uuid};
-use crate::storage::{Asset, Condemned, Location, Ownership, Staged, Target, Upload, choose};
+use crate::storage::{Asset, Location, Ownership, PendingDeletion, Staged, Target, Upload, choose};
 use crate::telemetry::err;
 
 /// After this time an upload's record names its object, or never will: everything that an upload waits for between the two has
@@ -123,7 +123,7 @@ pub(in crate::images) async fn delete_directory(app: &App, uuid: Uuid) {
 }
 
 /// Deletes replaced files; the caller holds the image's lock. The record is what counts, so a failure is only logged.
-pub(in crate::images) async fn delete_replaced(app: &App, uuid: Uuid, replaced: Condemned) {
+pub(in crate::images) async fn delete_replaced(app: &App, uuid: Uuid, replaced: PendingDeletion) {
     if let Err(error) = app.storage.delete(replaced).await {
         tracing::error!(%uuid, err.json = %err(&error), "cannot delete a file that was replaced");
     }
@@ -151,9 +151,9 @@ async fn move_into_place(app: &App, uuid: Uuid, asset: Asset) -> ApiResult<()> {
     let Some(own) = &moving.object else { return Ok(()) };
     let manta = app.storage.manta()?;
     let occupant = manta.occupant(&moving).await?;
-    let may_go =
-        occupant.may_go(own) || occupant.is_older_than(NAMED_BY_THEN) && fence_location(app, &moving).await?;
-    if !may_go {
+    let may_replace = occupant.may_be_replaced(own)
+        || occupant.is_older_than(NAMED_BY_THEN) && fence_location(app, &moving).await?;
+    if !may_replace {
         return Ok(());
     }
     // The copy is conditional: it does not replace an object that gets the final name from here on. An object that got there

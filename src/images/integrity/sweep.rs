@@ -10,7 +10,7 @@ use crate::images::files::publish::{delete_directory, move_into_place_or_tell};
 use crate::images::record::locations::locations;
 use crate::images::{ApiError, ApiResult, App, CurrentApp};
 use crate::manifest::{Image, Stor, Uuid, View};
-use crate::storage::{Asset, Content, Location, Owner, Unfinished};
+use crate::storage::{Asset, Content, IncomingFile, Location, Owner};
 use crate::workers::{Failure, Next, Progress, Worker};
 
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -45,7 +45,7 @@ impl Worker for Sweep {
 async fn sweep(app: &App, progress: &Progress) -> ApiResult<()> {
     let (mut swept, mut archiving) = (Ok(()), Ok(()));
     let local = &app.storage.local;
-    for unfinished in local.unfinished().await? {
+    for unfinished in local.incoming_files().await? {
         match unfinished.content.clone() {
             // A file that cannot be judged, moved or removed does not hold up the others.
             Content::File(owner) => swept = swept.and(sweep_file(app, unfinished, &owner).await),
@@ -70,7 +70,7 @@ async fn sweep(app: &App, progress: &Progress) -> ApiResult<()> {
 
 /// Judges a complete file. The locks keep other requests of this process away from the image, and from the UUID that it had
 /// before it was renamed.
-async fn sweep_file(app: &App, unfinished: Unfinished, owner: &Owner) -> ApiResult<()> {
+async fn sweep_file(app: &App, unfinished: IncomingFile, owner: &Owner) -> ApiResult<()> {
     let local = &app.storage.local;
     let former = former_uuid(app, owner.uuid).await?;
     let _sweeping = app.locks.lock_all(former.into_iter().chain([owner.uuid])).await?;
@@ -127,7 +127,7 @@ async fn finish_rename(app: &App, image: &Image) -> ApiResult<()> {
     let files: Vec<_> =
         locations(image).into_iter().map(|file| Location { uuid: old, object: None, ..file }).collect();
     // The files are looked up before the record, as in every deletion.
-    let files = app.storage.condemn(old, &files).await;
+    let files = app.storage.prepare_deletion(old, &files).await;
     if app.db.get(old).await?.is_none() {
         let were_in_manta = files.is_in_manta();
         app.storage.delete(files).await?;

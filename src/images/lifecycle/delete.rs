@@ -14,7 +14,7 @@ use crate::images::record::locations::locations;
 use crate::images::record::lookup::{Reading, owned_if};
 use crate::images::{Access, ApiError, ApiResult, App, Code, Precondition, to_the_end};
 use crate::manifest::{Image, Uuid};
-use crate::storage::{Condemned, Version};
+use crate::storage::{PendingDeletion, Version};
 use crate::telemetry::err;
 
 /// Most dependents that an error message names. If there are more, it names only the first few.
@@ -75,7 +75,7 @@ async fn delete_record(app: &App, stored: &Stored, account: Option<Uuid>) -> Api
     if app.db.known_dependents(stored).await?.is_none_or(|dependents| !dependents.is_empty()) {
         refuse_dependents(app, image.uuid(), account).await?;
     }
-    let files = app.storage.condemn(image.uuid(), &locations(image)).await;
+    let files = app.storage.prepare_deletion(image.uuid(), &locations(image)).await;
     let deleted = app.db.delete(image.uuid(), etag);
     match archived(app, &[(image, Version::Last)], Copies::Before, deleted).await? {
         Ok(()) => {
@@ -151,7 +151,7 @@ async fn refuse(app: &App, uuid: Uuid, dependents: &[Uuid], account: Option<Uuid
 }
 
 /// The image is already deleted for every client. A file that stays behind is logged here; the client need not retry.
-pub(in crate::images) async fn delete_files(app: &App, uuid: Uuid, files: Condemned) {
+pub(in crate::images) async fn delete_files(app: &App, uuid: Uuid, files: PendingDeletion) {
     let were_in_manta = files.is_in_manta();
     if let Err(error) = app.storage.delete(files).await {
         tracing::error!(%uuid, err.json = %err(&error), "cannot delete the file of a deleted image");

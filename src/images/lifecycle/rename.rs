@@ -128,7 +128,7 @@ impl<F: Fn(&Image) -> ApiResult<Image>> Request<'_, F> {
         linked: &mut Vec<Linked>,
     ) -> ApiResult<Option<Image>> {
         let (app, old) = (self.app, image.uuid());
-        let files = app.storage.condemn(old, &locations(image)).await;
+        let files = app.storage.prepare_deletion(old, &locations(image)).await;
         let versions = [(&renamed, Version::Current), (image, Version::Last)];
         let written = app.db.rename(&renamed, old, etag, origins);
         match archived(app, &versions, Copies::Before, written).await? {

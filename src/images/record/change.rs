@@ -10,7 +10,7 @@ use crate::images::attempts::{Attempts, is_made};
 use crate::images::record::locations::replaced;
 use crate::images::{Access, ApiError, ApiResult, App, Precondition};
 use crate::manifest::{Image, Uuid};
-use crate::storage::{Condemned, Version};
+use crate::storage::{PendingDeletion, Version};
 
 /// Changes a record. This is the one way to do so: read the record, check the caller's rights, compute the change, and write it
 /// if the record still has the same version; otherwise start over with the current record. So no write undoes another.
@@ -37,7 +37,7 @@ pub(in crate::images) struct Changed {
     /// The image after the change.
     pub(in crate::images) after: Image,
     /// The files that only the old record named. The caller deletes them, under the image's lock.
-    pub(in crate::images) replaced: Condemned,
+    pub(in crate::images) replaced: PendingDeletion,
 }
 
 /// Changes the files of a record.
@@ -71,7 +71,7 @@ pub(in crate::images) async fn change_with_origin(
         let (Stored { image: before, etag }, after) = owned_if(app, access, reading, changed).await?;
         let origins = find_new_origins(app, &before, &after).await?;
         // The files are looked up before the write. A file that gets one of these names later belongs to a record.
-        let replaced = app.storage.condemn(access.uuid, &replaced(&before, &after)).await;
+        let replaced = app.storage.prepare_deletion(access.uuid, &replaced(&before, &after)).await;
         let written = put(app, &after, Some(&etag), &origins);
         match archived(app, &[(&after, Version::Current)], Copies::Beside, written).await? {
             Err(error @ DbError::OutcomeUnknown(_)) => return Err(ChangeError::OutcomeUnknown(error.into())),

@@ -6,7 +6,7 @@
 
 use super::*;
 
-async fn copy(disk: &Disk, uuid: Uuid, version: Version, text: &'static str) -> Archived {
+async fn copy(disk: &Disk, uuid: Uuid, version: Version, text: &'static str) -> ArchiveCopy {
     disk.storage.prepare_archive(uuid, version, text.into()).await.unwrap()
 }
 
@@ -22,14 +22,14 @@ async fn the_archive_changes_when_it_is_committed() {
 
     drop(copy(&disk, uuid, Version::Current, "never written").await);
     let mut refused = copy(&disk, uuid, Version::Current, "refused").await;
-    refused.record_is_written();
+    refused.keep_on_drop();
     refused.discard();
     disk.until_unfinished(0).await;
     assert_eq!(fs::read(&place).unwrap(), b"first");
 
     copy(&disk, uuid, Version::Last, "second").await.commit().await.unwrap();
     assert_eq!(fs::read(&place).unwrap(), b"second");
-    assert!(disk.unfinished().is_empty());
+    assert!(disk.incoming_files().is_empty());
 }
 
 #[tokio::test]
@@ -39,7 +39,7 @@ async fn what_nobody_says_of_a_written_record_stays_and_tells_its_image() {
     for version in [Version::Current, Version::Last] {
         let mut unknown = copy(&disk, uuid, version, "{}").await;
         assert!(disk.leftovers().await.is_empty(), "somebody works on it");
-        unknown.record_is_written();
+        unknown.keep_on_drop();
         drop(unknown);
         let leftover = disk.leftovers().await.remove(0);
         assert_eq!(leftover.content, Content::Manifest { uuid, version });
@@ -50,7 +50,7 @@ async fn what_nobody_says_of_a_written_record_stays_and_tells_its_image() {
         assert_eq!(fs::read(disk.storage.archive_path(uuid)).unwrap(), b"{}");
         let spooled = disk.storage.open_spooled(uuid).await.unwrap().unwrap();
         assert_eq!(spooled.is_last(), version == Version::Last);
-        assert!(disk.unfinished().is_empty());
+        assert!(disk.incoming_files().is_empty());
     }
 }
 
@@ -137,7 +137,7 @@ async fn what_is_not_from_here_stays_in_incoming_and_stops_nothing() {
         odd.plant(&disk.incoming().join(format!("{}.file0.{}", Uuid::new_v4(), sha1_of(b"abc"))));
         odd.plant(&disk.incoming().join(format!("{odd:?}")));
     }
-    let before = disk.unfinished().len();
+    let before = disk.incoming_files().len();
     let leftovers = disk.leftovers().await;
     // A file of four gigabytes is still a file.
     let found: Vec<_> = leftovers.iter().map(|leftover| matches!(leftover.content, Content::Part)).collect();
@@ -145,7 +145,7 @@ async fn what_is_not_from_here_stays_in_incoming_and_stops_nothing() {
     for leftover in leftovers {
         disk.storage.discard(leftover).await.unwrap();
     }
-    assert_eq!(disk.unfinished().len(), before - 2);
+    assert_eq!(disk.incoming_files().len(), before - 2);
     assert!(disk.leftovers().await.is_empty());
 }
 
@@ -155,9 +155,9 @@ async fn what_is_no_file_is_not_opened_as_one() {
     let storage = Storage::new(disk.storage.clone(), None);
     for odd in Odd::ALL {
         let uuid = Uuid::new_v4();
-        fs::create_dir_all(disk.place(uuid).parent().unwrap()).unwrap();
-        odd.plant(&disk.place(uuid));
-        odd.plant(&disk.place(uuid).with_file_name("icon"));
+        fs::create_dir_all(disk.final_path(uuid).parent().unwrap()).unwrap();
+        odd.plant(&disk.final_path(uuid));
+        odd.plant(&disk.final_path(uuid).with_file_name("icon"));
         for asset in [Asset::File(0), Asset::Icon] {
             let sha256 = (asset != Asset::Icon).then(|| "x".to_owned());
             let (stor, sha1) = (Stor::Local, "x".to_owned());
@@ -174,7 +174,7 @@ async fn what_is_no_file_is_not_opened_as_one() {
         let link = disk.storage.link(uuid, Uuid::new_v4(), Asset::File(0), "x").await;
         assert_eq!(link.is_ok(), odd == Odd::Huge, "{odd:?}");
         odd.plant(&disk.directory.path().join(format!("{odd:?}.json")));
-        assert!(disk.storage.read_note(&format!("{odd:?}.json")).await.is_err(), "{odd:?}");
+        assert!(disk.storage.read_state_file(&format!("{odd:?}.json")).await.is_err(), "{odd:?}");
     }
 }
 

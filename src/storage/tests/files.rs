@@ -117,9 +117,9 @@ async fn a_file_that_is_being_received_is_no_leftover() {
     let uuid = Uuid::new_v4();
     let staged = received.stage(target(uuid), sha1_of(b"abc")).await.unwrap();
     assert!(disk.leftovers().await.is_empty());
-    assert_eq!(disk.unfinished(), [format!("{uuid}.file0.{}", sha1_of(b"abc"))]);
+    assert_eq!(disk.incoming_files(), [format!("{uuid}.file0.{}", sha1_of(b"abc"))]);
     staged.discard().await.unwrap();
-    assert!(disk.unfinished().is_empty());
+    assert!(disk.incoming_files().is_empty());
 }
 
 #[tokio::test]
@@ -139,7 +139,7 @@ async fn a_name_that_a_manifest_may_have_is_not_taken_from_it() {
     assert_eq!((inode(&complete), disk.opened(uuid, &sha1).await), (first, b"abc".to_vec()));
     disk.staged(uuid, b"abc").await.settle().await.unwrap();
     disk.until_unfinished(0).await;
-    assert_eq!(inode(&disk.place(uuid)), first);
+    assert_eq!(inode(&disk.final_path(uuid)), first);
 
     // A file with other bytes is repaired, and this upload still must not remove it.
     fs::write(&complete, "xyz").unwrap();
@@ -158,7 +158,7 @@ async fn what_a_dead_process_left_is_claimed_once_and_discarded() {
     let leftover = leftovers.remove(0);
     assert_eq!(leftover.content, Content::Part);
     disk.storage.discard(leftover).await.unwrap();
-    assert!(disk.unfinished().is_empty());
+    assert!(disk.incoming_files().is_empty());
 }
 
 #[tokio::test]
@@ -174,9 +174,9 @@ async fn what_was_left_for_the_sweep_says_whose_it_is_and_can_be_settled() {
     let owner = Owner { uuid, asset: Asset::File(0), sha1: sha1.clone() };
     assert_eq!(leftover.content, Content::File(owner));
     disk.storage.settle_leftover(leftover).await.unwrap();
-    assert!(disk.unfinished().is_empty());
+    assert!(disk.incoming_files().is_empty());
     assert_eq!(disk.opened(uuid, &sha1).await, b"abc");
-    assert_eq!(fs::read(disk.place(uuid)).unwrap(), b"abc");
+    assert_eq!(fs::read(disk.final_path(uuid)).unwrap(), b"abc");
 }
 
 #[tokio::test]
@@ -190,12 +190,12 @@ async fn each_manifest_finds_its_own_bytes_while_a_file_is_replaced() {
     assert_eq!(disk.opened(uuid, &old).await, b"old");
     assert_eq!(disk.opened(uuid, &new).await, b"new");
     refused.discard().await.unwrap();
-    assert!(disk.unfinished().is_empty());
+    assert!(disk.incoming_files().is_empty());
     assert_eq!(disk.opened(uuid, &old).await, b"old");
 
     disk.staged(uuid, b"new").await.settle().await.unwrap();
     assert_eq!(disk.opened(uuid, &new).await, b"new");
-    assert!(disk.unfinished().is_empty());
+    assert!(disk.incoming_files().is_empty());
 }
 
 #[tokio::test]
@@ -206,8 +206,8 @@ async fn a_deleted_file_is_gone_from_every_place() {
     disk.staged(uuid, b"abc").await.settle().await.unwrap();
     disk.staged(uuid, b"abc").await.leave();
     disk.storage.delete(uuid, vec![(Asset::File(0), sha1.clone())]).await.unwrap();
-    assert!(disk.unfinished().is_empty());
-    assert!(!disk.place(uuid).parent().unwrap().exists());
+    assert!(disk.incoming_files().is_empty());
+    assert!(!disk.final_path(uuid).parent().unwrap().exists());
     let missing = disk.storage.open(uuid, 0, &sha1).await;
     assert!(matches!(missing, Err(StorageError::NotFound(_))), "{missing:?}");
     disk.storage.delete(uuid, vec![(Asset::File(0), sha1)]).await.expect("what is gone already is deleted");
@@ -218,10 +218,10 @@ async fn deleting_keeps_what_somebody_else_put_beside() {
     let disk = Disk::new();
     let uuid = Uuid::new_v4();
     disk.staged(uuid, b"abc").await.settle().await.unwrap();
-    let other = disk.place(uuid).with_file_name("file1");
+    let other = disk.final_path(uuid).with_file_name("file1");
     fs::write(&other, "other").unwrap();
     disk.storage.delete(uuid, vec![(Asset::File(0), sha1_of(b"abc"))]).await.unwrap();
-    assert!(!disk.place(uuid).exists());
+    assert!(!disk.final_path(uuid).exists());
     assert_eq!(fs::read(other).unwrap(), b"other");
 }
 
@@ -265,7 +265,7 @@ async fn a_file_has_a_second_name_until_one_of_them_goes() {
     assert_eq!(disk.opened(new, &sha1).await, b"abc");
     disk.storage.link(old, new, Asset::File(0), &sha1).await.unwrap().settle().await.unwrap();
     disk.storage.delete(old, vec![(Asset::File(0), sha1.clone())]).await.unwrap();
-    assert_eq!((disk.opened(new, &sha1).await, disk.unfinished().len()), (b"abc".to_vec(), 0));
+    assert_eq!((disk.opened(new, &sha1).await, disk.incoming_files().len()), (b"abc".to_vec(), 0));
     let gone = disk.storage.link(old, new, Asset::File(0), &sha1).await.unwrap_err();
     assert!(matches!(gone, StorageError::NotFound(_)));
 }
@@ -297,7 +297,7 @@ async fn a_copy_has_the_digests_of_what_was_read() {
     drop(copy);
     disk.until_unfinished(0).await;
     assert!(storage.open_verified(&location, Part::Whole).await.is_ok());
-    fs::write(disk.place(uuid).with_file_name("icon"), "changed").unwrap();
+    fs::write(disk.final_path(uuid).with_file_name("icon"), "changed").unwrap();
     let changed = storage.open_verified(&location, Part::Whole).await.err();
     assert!(matches!(changed, Some(StorageError::Damaged(_))), "{changed:?}");
     assert_ne!(storage.copy(&location, target).await.unwrap().digests, digests);

@@ -23,8 +23,8 @@ use tokio::time::{Instant, sleep};
 
 use super::local_upload::{LocalStaged, LocalUpload};
 use super::{
-    Archived, Asset, Content, Expected, Leftover, LocalStorage, Location, Owner, Part, ReceiveError, Storage,
-    StorageError, Target, Version,
+    ArchiveCopy, Asset, Content, Expected, Leftover, LocalStorage, Location, Owner, Part, ReceiveError,
+    Storage, StorageError, Target, Version,
 };
 use crate::files::planted::Odd;
 use crate::manifest::{Stor, Uuid};
@@ -47,13 +47,13 @@ impl Disk {
         self.directory.path().join("incoming")
     }
 
-    fn place(&self, uuid: Uuid) -> PathBuf {
+    fn final_path(&self, uuid: Uuid) -> PathBuf {
         let uuid = uuid.to_string();
         self.directory.path().join("images").join(&uuid[..3]).join(uuid).join("file0")
     }
 
     /// The names in `incoming`.
-    fn unfinished(&self) -> Vec<String> {
+    fn incoming_files(&self) -> Vec<String> {
         let names = fs::read_dir(self.incoming()).into_iter().flatten().flatten();
         names.map(|entry| entry.file_name().into_string().unwrap()).collect()
     }
@@ -61,8 +61,8 @@ impl Disk {
     /// Waits until `incoming` has so many files: dropped files are removed in the background.
     async fn until_unfinished(&self, count: usize) {
         let end = Instant::now() + Duration::from_secs(60);
-        while self.unfinished().len() != count {
-            assert!(Instant::now() < end, "{:?} in place of {count}", self.unfinished());
+        while self.incoming_files().len() != count {
+            assert!(Instant::now() < end, "{:?} in place of {count}", self.incoming_files());
             sleep(Duration::from_millis(5)).await;
         }
     }
@@ -70,7 +70,7 @@ impl Disk {
     /// The files in `incoming` that nobody uses.
     async fn leftovers(&self) -> Vec<Leftover> {
         let mut leftovers = Vec::new();
-        for unfinished in self.storage.unfinished().await.unwrap() {
+        for unfinished in self.storage.incoming_files().await.unwrap() {
             leftovers.extend(self.storage.claim(unfinished).await.unwrap());
         }
         leftovers

@@ -118,7 +118,7 @@ impl Scrub {
     /// Continues where the process before this one stopped.
     async fn resume(&mut self) {
         let anew = "the scrubber cannot go on where it was, and begins anew";
-        match self.app.storage.local.read_note(FILE).await {
+        match self.app.storage.local.read_state_file(FILE).await {
             Ok(None) => {}
             Ok(Some(content)) => match SavedScrub::read(&content) {
                 Ok(kept) => {
@@ -135,7 +135,7 @@ impl Scrub {
     async fn keep(&mut self) {
         let kept = SavedScrub { round: self.round.clone(), findings: self.app.findings.known().clone() };
         let kept = match serde_json::to_vec(&kept) {
-            Ok(content) => self.app.storage.local.keep_note(FILE, content).await,
+            Ok(content) => self.app.storage.local.write_state_file(FILE, content).await,
             Err(error) => Err(std::io::Error::from(error).into()),
         };
         if let Err(error) = kept {

@@ -19,7 +19,7 @@ use crate::manifest::{Stor, Uuid};
 /// not deleted by mistake.
 #[derive(Debug)]
 #[must_use = "files that no record names stay for ever"]
-pub struct Condemned {
+pub struct PendingDeletion {
     uuid: Uuid,
     local: Vec<(Asset, String)>,
     objects: Vec<Object>,
@@ -35,7 +35,7 @@ pub(super) struct Object {
     pub(super) etag: Option<String>,
 }
 
-impl Condemned {
+impl PendingDeletion {
     /// Returns whether some of the files are in Manta, or may be.
     pub fn is_in_manta(&self) -> bool {
         !self.objects.is_empty() || self.failed.is_some()
@@ -45,37 +45,37 @@ impl Condemned {
 impl Storage {
     /// Looks up stored files of an image, so that they can be deleted after the next write of its record. A file whose look-up
     /// fails stays, and [`Storage::delete`] returns the error.
-    pub async fn condemn(&self, uuid: Uuid, files: &[Location]) -> Condemned {
-        let mut condemned = Condemned { uuid, local: Vec::new(), objects: Vec::new(), failed: None };
+    pub async fn prepare_deletion(&self, uuid: Uuid, files: &[Location]) -> PendingDeletion {
+        let mut pending = PendingDeletion { uuid, local: Vec::new(), objects: Vec::new(), failed: None };
         let (local, manta): (Vec<_>, Vec<_>) = files.iter().partition(|file| file.stor == Stor::Local);
-        condemned.local.extend(local.into_iter().map(|file| (file.asset, file.sha1.clone())));
+        pending.local.extend(local.into_iter().map(|file| (file.asset, file.sha1.clone())));
         for found in join_all(manta.into_iter().map(|file| self.objects_of(file))).await {
             match found {
-                Ok(objects) => condemned.objects.extend(objects),
-                Err(error) => condemned.failed = Some(error),
+                Ok(objects) => pending.objects.extend(objects),
+                Err(error) => pending.failed = Some(error),
             }
         }
-        condemned
+        pending
     }
 
     /// Looks up what an interrupted move has left of a file at a location that its record does not name. In Manta only an
     /// object counts that is older than `age`: a younger one may belong to an upload. The caller fences the record before it
     /// deletes the rest.
-    pub async fn condemn_rest(
+    pub async fn prepare_deletion_of_rest(
         &self,
         file: &Location,
         age: Duration,
-    ) -> Result<Option<Condemned>, StorageError> {
+    ) -> Result<Option<PendingDeletion>, StorageError> {
         let (mut local, mut objects) = (Vec::new(), Vec::new());
         match file.stor {
-            Stor::Local if self.local.has_place(file.uuid, file.asset).await? => {
+            Stor::Local if self.local.has_final_file(file.uuid, file.asset).await? => {
                 local.push((file.asset, file.sha1.clone()));
             }
             Stor::Local => {}
             Stor::Manta => objects.extend(self.manta()?.old_object(file, age).await?),
         }
         let is_nothing = local.is_empty() && objects.is_empty();
-        Ok((!is_nothing).then_some(Condemned { uuid: file.uuid, local, objects, failed: None }))
+        Ok((!is_nothing).then_some(PendingDeletion { uuid: file.uuid, local, objects, failed: None }))
     }
 
     async fn objects_of(&self, file: &Location) -> Result<Vec<Object>, StorageError> {
@@ -86,8 +86,8 @@ impl Storage {
     ///
     /// # Errors
     /// The first error; the other files are deleted all the same.
-    pub async fn delete(&self, condemned: Condemned) -> Result<(), StorageError> {
-        let Condemned { uuid, local, objects, failed } = condemned;
+    pub async fn delete(&self, pending: PendingDeletion) -> Result<(), StorageError> {
+        let PendingDeletion { uuid, local, objects, failed } = pending;
         let mut deleted = failed.map_or(Ok(()), Err);
         if !local.is_empty() {
             deleted = deleted.and(self.local.delete(uuid, local).await);

@@ -15,24 +15,24 @@ const MOST: usize = 100;
 
 /// The names of the entries that have been logged.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Strangers(Arc<Mutex<HashSet<OsString>>>);
+pub(super) struct LoggedEntries(Arc<Mutex<HashSet<OsString>>>);
 
-impl Strangers {
+impl LoggedEntries {
     /// Logs why an entry is left alone, unless that was logged before.
-    pub(super) fn tell(&self, name: &OsStr, reason: &str) {
-        let mut told = self.told();
-        if told.len() < MOST && told.insert(name.to_owned()) {
+    pub(super) fn log_once(&self, name: &OsStr, reason: &str) {
+        let mut logged = self.names();
+        if logged.len() < MOST && logged.insert(name.to_owned()) {
             let file = files::readable(name);
             tracing::warn!(file, reason, "something in the directory incoming is left alone");
         }
     }
 
     /// Forgets all names except these, which still exist.
-    pub(super) fn keep(&self, names: &HashSet<OsString>) {
-        self.told().retain(|name| names.contains(name));
+    pub(super) fn retain(&self, names: &HashSet<OsString>) {
+        self.names().retain(|name| names.contains(name));
     }
 
-    fn told(&self) -> MutexGuard<'_, HashSet<OsString>> {
+    fn names(&self) -> MutexGuard<'_, HashSet<OsString>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
