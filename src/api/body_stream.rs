@@ -38,5 +38,5 @@ impl From<BodyError> for ApiError {
 /// Returns the bytes of `body`, to which the limits of transfers apply.
 pub(super) fn stream(state: &AppState, body: Body) -> impl Stream<Item = Result<Bytes, BodyError>> {
     let chunks = body.into_data_stream().map(|chunk| chunk.map_err(|error| BodyError::Broken(error.into())));
-    images::paced(state.app(), chunks)
+    images::with_transfer_limits(state.app(), chunks)
 }

@@ -17,7 +17,7 @@ use super::reply::Json;
 use super::reply::reply;
 use super::upload_params;
 use super::upload_params::{parse_compression, parse_storage};
-use crate::images::{self, Access, Announced, ApiError, ApiResult, Code, FileUpload};
+use crate::images::{self, Access, ApiError, ApiResult, Code, DeclaredContent, FileUpload};
 use crate::import::{FileUrl, InvalidFileUrl, InvalidSource, Source};
 use crate::manifest::{FieldCode, FieldError, Image, Stor, Uuid};
 
@@ -50,12 +50,14 @@ pub(super) async fn add_image_file_from_url(
     let (current, ()) = images::checked(state.app(), image.access, images::check_unactivated).await?;
     let params = &context.params;
     let compression = parse_compression(params)?;
-    let announced =
-        Announced { sha1: upload_params::parse_sha1(params, Code::Download)?, ..Announced::default() };
+    let declared = DeclaredContent {
+        sha1: upload_params::parse_sha1(params, Code::Download)?,
+        ..DeclaredContent::default()
+    };
     let dataset_guid = params.non_empty("dataset_guid")?.map(str::to_owned);
     let url = parse_file_url(&body)?;
     let storage = parse_storage(params)?;
-    let upload = FileUpload { compression, announced, dataset_guid, storage, job: None };
+    let upload = FileUpload { compression, declared, dataset_guid, storage, job: None };
     let image = images::add_file_from_url(state.app(), image.access, &current, &url, upload).await?;
     reply(&image, &context.form(&state, false))
 }

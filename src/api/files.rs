@@ -22,7 +22,7 @@ use super::params::Params;
 use super::reply::Json;
 use super::reply::reply;
 use super::upload_params::{self, parse_compression, parse_storage};
-use crate::images::{self, ApiError, ApiResult, Code, FileUpload, Opened};
+use crate::images::{self, ApiError, ApiResult, Code, FileUpload, OpenedFile};
 use crate::manifest::{ImageFile, times};
 
 /// `PUT /images/:uuid/file` — AddImageFile, and with a `source` AddImageFileFromSource.
@@ -48,7 +48,7 @@ pub(super) async fn add_image_file(
 fn parse_upload(params: &Params, headers: &HeaderMap) -> ApiResult<FileUpload> {
     Ok(FileUpload {
         compression: parse_compression(params)?,
-        announced: upload_params::announced(params, headers, Code::Download)?,
+        declared: upload_params::declared(params, headers, Code::Download)?,
         dataset_guid: params.non_empty("dataset_guid")?.map(str::to_owned),
         storage: parse_storage(params)?,
         job: None,
@@ -66,7 +66,7 @@ pub(super) async fn get_image_file(
 ) -> ApiResult<Response> {
     let index = file_index(&context.params, &image)?;
     let plan = |entry: &ImageFile| described(entry).plan(&method, &headers);
-    let Opened { entry, file, plan } =
+    let OpenedFile { entry, file, plan } =
         images::get_file(state.app(), image.access, &image.image, index, plan).await?;
     described(&entry).respond(plan, file, &bodies)
 }

@@ -20,7 +20,7 @@ use super::reply::Json;
 use super::reply::reply;
 use super::upload_params::parse_storage;
 use super::{body_stream, upload_params};
-use crate::images::{self, ApiError, ApiResult, Code, IconUpload, Opened};
+use crate::images::{self, ApiError, ApiResult, Code, IconUpload, OpenedFile};
 use crate::manifest::{Icon, times};
 
 /// The media types that an icon can have, without parameters.
@@ -38,7 +38,7 @@ pub(super) async fn add_image_icon(
     let storage = parse_storage(&context.params)?;
     let upload = IconUpload {
         content_type: content_type.to_owned(),
-        announced: upload_params::announced(&context.params, &headers, Code::Upload)?,
+        declared: upload_params::declared(&context.params, &headers, Code::Upload)?,
         storage,
     };
     let body = body_stream::stream(&state, body);
@@ -64,7 +64,7 @@ pub(super) async fn get_image_icon(
     Extension(bodies): Extension<FileBodies>,
 ) -> ApiResult<Response> {
     let plan = |entry: &Icon| described(entry).plan(&method, &headers);
-    let Opened { entry, file, plan } =
+    let OpenedFile { entry, file, plan } =
         images::get_icon(state.app(), image.access, &image.image, plan).await?;
     described(&entry).respond(plan, file, &bodies)
 }

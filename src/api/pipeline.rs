@@ -68,7 +68,7 @@ impl Service<Request> for Api {
         let (state, routed) = (self.state.clone(), self.routed.clone());
         let context = Context::new(&request);
         let size = context.size.clone();
-        Box::pin(size.follow(async move { Ok(exchange(&state, context, request, routed).await) }))
+        Box::pin(size.track(async move { Ok(exchange(&state, context, request, routed).await) }))
     }
 }
 

@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::params::Params;
-use crate::images::{Announced, ApiError, ApiResult, Code};
+use crate::images::{ApiError, ApiResult, Code, DeclaredContent};
 use crate::manifest::{Compression, FieldCode, FieldError, Stor};
 
 /// The length of a SHA-1 in hex characters.
@@ -43,8 +43,8 @@ pub(super) fn parse_storage(params: &Params) -> ApiResult<Option<Stor>> {
 }
 
 /// Returns what a request announces about its body. `code` is the code for a wrong SHA-1.
-pub(super) fn announced(params: &Params, headers: &HeaderMap, code: Code) -> ApiResult<Announced> {
-    Ok(Announced {
+pub(super) fn declared(params: &Params, headers: &HeaderMap, code: Code) -> ApiResult<DeclaredContent> {
+    Ok(DeclaredContent {
         length: headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok()),
         sha1: parse_sha1(params, code)?,
         md5: parse_md5(headers)?,

@@ -127,7 +127,7 @@ impl App {
                 true => Arc::clone(&self.machines),
                 false => Arc::new(Machines::new(&config, metrics)),
             },
-            health: self.health.followed(),
+            health: self.health.reconfigured(),
             config,
             db,
             storage,
@@ -177,10 +177,10 @@ impl App {
 
 /// Runs a change to its end, whether or not the client waits for it. A change that was dropped half way would not know which of
 /// its files the database names.
-pub(super) async fn to_the_end<T: Send + 'static>(
+pub(super) async fn run_to_completion<T: Send + 'static>(
     work: impl Future<Output = ApiResult<T>> + Send + 'static,
 ) -> ApiResult<T> {
-    tokio::spawn(Size::of_request().follow(work.in_current_span())).await.unwrap_or_else(|stopped| {
+    tokio::spawn(Size::of_request().track(work.in_current_span())).await.unwrap_or_else(|stopped| {
         Err(ApiError::new(Code::InternalError, "the server is being stopped").because(stopped))
     })
 }

@@ -66,12 +66,12 @@ struct BackendStatus {
 
 impl Health {
     /// The same state for the app of the next configuration: the probes start over, the last errors stay known.
-    pub(super) fn followed(&self) -> Health {
+    pub(super) fn reconfigured(&self) -> Health {
         Health { last: tokio::sync::Mutex::default(), known: Arc::clone(&self.known) }
     }
 
     /// Records whether and why a backend is down, and returns its last error.
-    pub(super) fn noticed(&self, name: &'static str, reason: Option<&String>) -> Option<BackendError> {
+    pub(super) fn record(&self, name: &'static str, reason: Option<&String>) -> Option<BackendError> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let known = known.entry(name).or_default();
         if known.is_down != reason.is_some() {

@@ -108,8 +108,8 @@ impl Size {
     }
 
     /// Wraps `work`, so that it runs off the runtime's threads once the request is large.
-    pub fn follow<F: Future>(self, work: F) -> Followed<TaskLocalFuture<Size, F>> {
-        Followed { work: Box::pin(REQUEST.scope(self.clone(), work)), size: self }
+    pub fn track<F: Future>(self, work: F) -> TrackedTask<TaskLocalFuture<Size, F>> {
+        TrackedTask { work: Box::pin(REQUEST.scope(self.clone(), work)), size: self }
     }
 
     /// The size of the request that the caller belongs to.
@@ -118,13 +118,13 @@ impl Size {
     }
 }
 
-/// See [`Size::follow`].
-pub struct Followed<F> {
+/// See [`Size::track`].
+pub struct TrackedTask<F> {
     work: Pin<Box<F>>,
     size: Size,
 }
 
-impl<F: Future> Future for Followed<F> {
+impl<F: Future> Future for TrackedTask<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
@@ -156,10 +156,10 @@ mod tests {
     async fn others_go_on_while_something_large_is_worked_on() {
         tokio::spawn({
             let size = Size::default();
-            size.clone().follow(async move {
+            size.clone().track(async move {
                 size.add(MOST + 1).await;
                 let (done, other) = mpsc::channel();
-                let inner = Size::of_request().follow(async move {
+                let inner = Size::of_request().track(async move {
                     assert!(Size::of_request().is_large());
                     done.send(()).unwrap();
                 });
@@ -209,6 +209,6 @@ mod tests {
             size.add(MOST + 1).await;
             off_the_runtime(MOST + 1, || 5)
         };
-        assert_eq!(size.clone().follow(work).await, 5);
+        assert_eq!(size.clone().track(work).await, 5);
     }
 }

@@ -137,43 +137,43 @@ mod order {
     use super::Kind;
     use crate::manifest::Uuid;
 
-    type Place = (Kind, Uuid);
+    type LockId = (Kind, Uuid);
 
-    static HELD: LazyLock<Mutex<HashMap<Id, Vec<Place>>>> = LazyLock::new(Mutex::default);
+    static HELD: LazyLock<Mutex<HashMap<Id, Vec<LockId>>>> = LazyLock::new(Mutex::default);
 
     /// A lock of a task.
     #[derive(Debug)]
-    pub(super) struct Held(Option<(Id, Place)>);
+    pub(super) struct Held(Option<(Id, LockId)>);
 
     impl Held {
         /// Notes that the current task takes a lock, whose kind must not be earlier than the kinds of the locks it holds.
         pub(super) fn new(kind: Kind, uuid: Uuid) -> Held {
             let Some(task) = tokio::task::try_id() else { return Held(None) };
-            let place = (kind, uuid);
+            let lock = (kind, uuid);
             let mut held = held();
-            let places = held.entry(task).or_default();
+            let locks = held.entry(task).or_default();
             // A task may hold several locks of one kind: its parts may run at the same time.
-            let is_in_order = places.iter().all(|before| before.0 <= kind && *before != place);
-            debug_assert!(is_in_order, "{place:?} is locked behind {places:?}");
-            places.push(place);
-            Held(Some((task, place)))
+            let is_in_order = locks.iter().all(|before| before.0 <= kind && *before != lock);
+            debug_assert!(is_in_order, "{lock:?} is locked behind {locks:?}");
+            locks.push(lock);
+            Held(Some((task, lock)))
         }
     }
 
     impl Drop for Held {
         fn drop(&mut self) {
-            let Some((task, place)) = self.0 else { return };
+            let Some((task, lock)) = self.0 else { return };
             let mut held = held();
-            if let Some(places) = held.get_mut(&task) {
-                places.retain(|other| *other != place);
-                if places.is_empty() {
+            if let Some(locks) = held.get_mut(&task) {
+                locks.retain(|other| *other != lock);
+                if locks.is_empty() {
                     held.remove(&task);
                 }
             }
         }
     }
 
-    fn held() -> MutexGuard<'static, HashMap<Id, Vec<Place>>> {
+    fn held() -> MutexGuard<'static, HashMap<Id, Vec<LockId>>> {
         HELD.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

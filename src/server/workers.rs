@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 
 use super::generation::Generation;
 use crate::auth::KEY_WORKER;
-use crate::images::{CurrentApp, Expiry, Placeholders, Scrub, Shipping, Sweep};
+use crate::images::{ArchiveShipper, CurrentApp, Expiry, Placeholders, Scrub, Sweep};
 use crate::jobs::AvailabilityWatch;
 use crate::workers::{Next, Poke, Prepared, Worker, Workers};
 
@@ -35,7 +35,7 @@ pub(super) async fn change(
     let has_scrubber = |generation: &Generation| generation.app.config.scrub.is_some();
     let other_backends = !now.has_backends_of(before);
     if other_backends {
-        changes.push((Shipping::NAME, shipping(current)));
+        changes.push((ArchiveShipper::NAME, shipping(current)));
         changes.push((Placeholders::NAME, placeholders(current)));
     }
     if other_backends || has_scrubber(before) != has_scrubber(now) {
@@ -65,7 +65,7 @@ fn shipping(current: &CurrentApp) -> Option<Prepared> {
     app.storage
         .manta()
         .is_ok()
-        .then(|| Prepared::new(Shipping::new(current.clone()), Next::Now, app.archive_changes()))
+        .then(|| Prepared::new(ArchiveShipper::new(current.clone()), Next::Now, app.archive_changes()))
 }
 
 fn scrub(current: &CurrentApp) -> Option<Prepared> {

@@ -35,7 +35,7 @@ pub trait Worker: Send + 'static {
     fn work(&mut self, progress: &Progress) -> impl Future<Output = Result<Next, Failure>> + Send;
 
     /// How long it waits after a poke, so that everything arriving in that time is done in the same unit of work.
-    fn gathers(&self) -> Duration {
+    fn batch_delay(&self) -> Duration {
         Duration::ZERO
     }
 

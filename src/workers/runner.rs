@@ -115,7 +115,7 @@ async fn run(
             Next::After(wait) => {
                 let is_retry = retry > FIRST_RETRY;
                 progress.waits(wait, is_retry);
-                let gathers = worker.gathers();
+                let batch_delay = worker.batch_delay();
                 let poked = async {
                     if is_retry {
                         // After a failure the worker rests for a moment, however much there is to do. No poke is lost.
@@ -123,7 +123,7 @@ async fn run(
                         return poke.0.notified().await;
                     }
                     poke.0.notified().await;
-                    tokio::time::sleep(gathers).await;
+                    tokio::time::sleep(batch_delay).await;
                     // The pokes of that time concern the next unit of work.
                     let _ = poke.0.notified().now_or_never();
                 };
@@ -184,7 +184,7 @@ mod tests {
             "scripted"
         }
 
-        fn gathers(&self) -> Duration {
+        fn batch_delay(&self) -> Duration {
             GATHERS
         }
 

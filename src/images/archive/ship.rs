@@ -23,13 +23,13 @@ use crate::workers::{Failure, Next, Progress, Worker};
 const INTERVAL: Duration = Duration::from_secs(5 * 60);
 /// How long changes are gathered before the archive is shipped. An image seldom changes once: a client that creates one changes
 /// it some five times within a second.
-const GATHERS: Duration = Duration::from_secs(2);
+const BATCH_DELAY: Duration = Duration::from_secs(2);
 /// Manifests that are shipped at the same time.
-const AT_ONCE: usize = 4;
+const CONCURRENCY: usize = 4;
 /// So many failures in a row mean that the backend has failed, and not single images.
 const FAILURES_IN_A_ROW: usize = 10;
 /// The clocks of the processes and of Manta differ by less than this.
-const CLOCKS: Duration = Duration::from_secs(10);
+const MAX_CLOCK_SKEW: Duration = Duration::from_secs(10);
 
 /// Ships the archive of manifests to Manta: at the start, two seconds after a change, and every five minutes, as 4.13.1 does.
 ///
@@ -37,11 +37,11 @@ const CLOCKS: Duration = Duration::from_secs(10);
 /// removes the file, if it is still the file that was there before the record was read. Where the database is local the archive
 /// stays, because damaged records are restored from it.
 #[derive(Debug)]
-pub struct Shipping {
+pub struct ArchiveShipper {
     current: CurrentApp,
     /// The app that the current unit of work uses.
     app: Arc<App>,
-    keeps: bool,
+    keeps_files: bool,
     /// Files that stay in the local archive, and whose manifests Manta has.
     settled: HashMap<Uuid, FileId>,
     /// Files that are no manifests and have been logged.
@@ -63,7 +63,7 @@ enum ShipError {
 
 impl ShipError {
     /// Whether the next image would fail in the same way.
-    fn is_everybodys(&self) -> bool {
+    fn affects_all_images(&self) -> bool {
         match self {
             ShipError::Database(_, error) => {
                 matches!(error, DbError::Unavailable(_) | DbError::OutcomeUnknown(_))
@@ -84,15 +84,15 @@ enum Shipped {
     Foreign(Spooled),
 }
 
-impl Shipping {
+impl ArchiveShipper {
     /// The worker's name, as operators see it.
     pub const NAME: &'static str = "archive";
 
     /// A worker for the images of `app`, whose files may be in Manta.
-    pub fn new(current: CurrentApp) -> Shipping {
+    pub fn new(current: CurrentApp) -> ArchiveShipper {
         let app = current.get();
-        let keeps = matches!(*app.db, Database::Local(_));
-        Shipping { current, app, keeps, settled: HashMap::new(), foreign: HashSet::new() }
+        let keeps_files = matches!(*app.db, Database::Local(_));
+        ArchiveShipper { current, app, keeps_files, settled: HashMap::new(), foreign: HashSet::new() }
     }
 
     /// The images whose manifests Manta may not have.
@@ -121,13 +121,13 @@ impl Shipping {
     }
 }
 
-impl Worker for Shipping {
+impl Worker for ArchiveShipper {
     fn name(&self) -> &'static str {
-        Shipping::NAME
+        ArchiveShipper::NAME
     }
 
-    fn gathers(&self) -> Duration {
-        GATHERS
+    fn batch_delay(&self) -> Duration {
+        BATCH_DELAY
     }
 
     async fn work(&mut self, progress: &Progress) -> Result<Next, Failure> {
@@ -136,12 +136,12 @@ impl Worker for Shipping {
         let waiting = self.waiting(spool);
         let mut pending = waiting.len() as u64;
         progress.pending(pending);
-        let (app, keeps) = (Arc::clone(&self.app), self.keeps);
+        let (app, keeps_files) = (Arc::clone(&self.app), self.keeps_files);
         let shipments = waiting.into_iter().map(|uuid| {
             let app = Arc::clone(&app);
-            async move { (uuid, ship(&app, uuid, keeps).await) }
+            async move { (uuid, ship(&app, uuid, keeps_files).await) }
         });
-        let mut shipments = stream::iter(shipments).buffer_unordered(AT_ONCE);
+        let mut shipments = stream::iter(shipments).buffer_unordered(CONCURRENCY);
         let (mut first, mut in_a_row) = (None, 0);
         while let Some((uuid, shipped)) = shipments.next().await {
             match shipped {
@@ -155,7 +155,7 @@ impl Worker for Shipping {
                 }
                 Err(error) => {
                     in_a_row += 1;
-                    if error.is_everybodys() || in_a_row == FAILURES_IN_A_ROW {
+                    if error.affects_all_images() || in_a_row == FAILURES_IN_A_ROW {
                         return Err(error.into());
                     }
                     tracing::warn!(%uuid, err.json = %err(&error), "a manifest stays in the local archive");
@@ -170,8 +170,8 @@ impl Worker for Shipping {
     }
 }
 
-/// Writes the manifest of an image to Manta, and removes its file from the local archive unless `keeps`.
-async fn ship(app: &App, uuid: Uuid, keeps: bool) -> Result<Shipped, ShipError> {
+/// Writes the manifest of an image to Manta, and removes its file from the local archive unless `keeps_files`.
+async fn ship(app: &App, uuid: Uuid, keeps_files: bool) -> Result<Shipped, ShipError> {
     let storage = |error| ShipError::Storage(uuid, error);
     let (local, manta) = (&app.storage.local, app.storage.manta().map_err(storage)?);
     for _ in 0..ATTEMPTS {
@@ -181,11 +181,11 @@ async fn ship(app: &App, uuid: Uuid, keeps: bool) -> Result<Shipped, ShipError> 
         let there = manta.archive_occupant(uuid).await.map_err(storage)?;
         let manifest = match manifest(app, &file, uuid, &there).await? {
             Manifest::Newer(manifest) => manifest,
-            Manifest::Older => return remove(app, file, uuid, keeps).await,
+            Manifest::Older => return remove(app, file, uuid, keeps_files).await,
             Manifest::None => return Ok(Shipped::Foreign(file)),
         };
         if there.has_bytes(&manifest) || manta.archive(uuid, manifest, there).await.map_err(storage)? {
-            return remove(app, file, uuid, keeps).await;
+            return remove(app, file, uuid, keeps_files).await;
         }
     }
     Err(ShipError::Conflict(uuid))
@@ -215,15 +215,15 @@ async fn manifest(app: &App, file: &Spooled, uuid: Uuid, there: &Occupant) -> Re
     }
     // Another process may have changed the image later. A process that deletes an image writes its last version, so that file
     // counts. 4.13.1 writes none; then the later of the two versions counts.
-    if file.is_last() || there.is_absent() || there.was_there_for(CLOCKS, file.written()) {
+    if file.is_last() || there.is_absent() || there.was_there_for(MAX_CLOCK_SKEW, file.written()) {
         return Ok(Manifest::Newer(bytes.into()));
     }
     Ok(Manifest::Older)
 }
 
-/// Removes the file of an image that Manta has, unless `keeps`, or unless a later change has replaced the file.
-async fn remove(app: &App, file: Spooled, uuid: Uuid, keeps: bool) -> Result<Shipped, ShipError> {
-    if keeps {
+/// Removes the file of an image that Manta has, unless `keeps_files`, or unless a later change has replaced the file.
+async fn remove(app: &App, file: Spooled, uuid: Uuid, keeps_files: bool) -> Result<Shipped, ShipError> {
+    if keeps_files {
         return Ok(Shipped::Kept(file.id()));
     }
     let _changing = app.changes.lock(uuid).await.map_err(|error| ShipError::Api(uuid, error))?;

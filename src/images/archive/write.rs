@@ -16,17 +16,17 @@ use crate::storage::{ArchiveCopy, Leftover, Version};
 use crate::telemetry::err;
 
 /// After this time the write of a new record has been made, or never will be: Moray's deadlines are seconds.
-const MADE_BY_THEN: Duration = Duration::from_secs(3600);
+const PENDING_WRITE_LIMIT: Duration = Duration::from_secs(3600);
 
 /// When the archived copies become durable. A copy survives the death of the process in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::images) enum Copies {
+pub(in crate::images) enum CopySync {
     /// While the record is written, which takes the least time. After a loss of power the archive may lack a version that no
     /// caller has been told of.
-    Beside,
+    WithWrite,
     /// Before the record is written, because something else depends on the copies: the files of an image that is about to be
     /// created, or the last version of one that is being deleted.
-    Before,
+    BeforeWrite,
 }
 
 /// Writes records, and archives the versions that the write makes and the last versions of images that it deletes. The caller
@@ -34,10 +34,10 @@ pub(in crate::images) enum Copies {
 ///
 /// The copies are made before the write and get their final names after it. If the outcome of the write is unknown, they stay
 /// where the sweep finds them.
-pub(in crate::images) async fn archived(
+pub(in crate::images) async fn write_and_archive(
     app: &App,
     versions: &[(&Image, Version)],
-    durable: Copies,
+    durable: CopySync,
     write: impl Future<Output = Result<(), DbError>>,
 ) -> ApiResult<Result<(), DbError>> {
     let mut copies = Vec::with_capacity(versions.len());
@@ -51,8 +51,8 @@ pub(in crate::images) async fn archived(
     }
     copies.iter_mut().for_each(|(_, copy)| copy.keep_on_drop());
     let written = match durable {
-        Copies::Before => write.await,
-        Copies::Beside => tokio::join!(write, sync_all(&copies)).0,
+        CopySync::BeforeWrite => write.await,
+        CopySync::WithWrite => tokio::join!(write, sync_all(&copies)).0,
     };
     for (uuid, copy) in copies {
         match &written {
@@ -76,9 +76,9 @@ pub(in crate::images) fn is_manifest_of(uuid: Uuid, bytes: &[u8]) -> bool {
     manifest.is_some_and(|manifest| manifest.get("uuid").is_some_and(|is| *is == uuid.to_string()))
 }
 
-async fn prepare(app: &App, image: &Image, version: Version, copies: Copies) -> ApiResult<ArchiveCopy> {
+async fn prepare(app: &App, image: &Image, version: Version, copies: CopySync) -> ApiResult<ArchiveCopy> {
     let copy = app.storage.local.prepare_archive(image.uuid(), version, text_of(app, image)?).await?;
-    if copies == Copies::Before {
+    if copies == CopySync::BeforeWrite {
         copy.sync().await?;
     }
     Ok(copy)
@@ -117,7 +117,7 @@ pub(in crate::images) async fn settle_copy(
     let (Fenced::Written(image) | Fenced::Unneeded(image)) = fence(app, uuid, |_| false).await? else {
         return settle_without_image(app, leftover, uuid, version).await;
     };
-    let mut copy = prepare(app, &image, Version::Current, Copies::Before).await?;
+    let mut copy = prepare(app, &image, Version::Current, CopySync::BeforeWrite).await?;
     copy.keep_on_drop();
     copy.commit().await?;
     app.archive.poke();
@@ -135,7 +135,7 @@ async fn settle_without_image(
     let local = &app.storage.local;
     if version == Version::Current {
         // If the image was deleted since, its deletion has archived it. But perhaps the image is about to be created.
-        let is_over = leftover.is_older_than(MADE_BY_THEN);
+        let is_over = leftover.is_older_than(PENDING_WRITE_LIMIT);
         if is_over {
             local.discard(leftover).await?;
         }

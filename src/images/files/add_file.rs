@@ -7,10 +7,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::Stream;
 
+use super::heartbeat::with_heartbeat;
 use super::publish::{publish, target};
-use super::receive::{Announced, receive};
-use super::sign_of_life::with_signs_of_life;
-use crate::images::{Access, ApiError, ApiResult, App, Code, now, to_the_end};
+use super::receive::{DeclaredContent, receive};
+use crate::images::{Access, ApiError, ApiResult, App, Code, now, run_to_completion};
 use crate::manifest::{Compression, Image, ImageFile, Stor, Uuid};
 use crate::storage::{Asset, Target, Upload};
 
@@ -20,7 +20,7 @@ pub struct FileUpload {
     /// How the file is compressed. Recorded, not verified, as in 4.13.1.
     pub compression: Compression,
     /// Expected length and digests.
-    pub announced: Announced,
+    pub declared: DeclaredContent,
     /// Recorded verbatim.
     pub dataset_guid: Option<String>,
     /// The storage that an operator asks for.
@@ -56,12 +56,12 @@ where
     E: Into<ApiError>,
 {
     let target = target(app, image, Asset::File(0), upload.storage);
-    let received = receive(app, target, &upload.announced, body);
-    let received = with_signs_of_life(app, access.uuid, received).await?;
+    let received = receive(app, target, &upload.declared, body);
+    let received = with_heartbeat(app, access.uuid, received).await?;
     let job = upload.job;
     let file = entry(&received, target, upload);
     let app = Arc::clone(app);
-    to_the_end(async move {
+    run_to_completion(async move {
         publish(&app, access, target.asset, received, |image| with_file(image, &file, job)).await
     })
     .await

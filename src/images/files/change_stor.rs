@@ -4,11 +4,11 @@
 
 use std::sync::Arc;
 
-use super::publish::{NAMED_BY_THEN, delete_replaced, fence_location, publish};
+use super::publish::{PENDING_UPLOAD_LIMIT, delete_replaced, fence_location, publish};
 use super::reading::verify;
 use crate::db::Stored;
 use crate::images::record::locations::{location, stored_in};
-use crate::images::{Access, ApiError, ApiResult, App, Code, to_the_end};
+use crate::images::{Access, ApiError, ApiResult, App, Code, run_to_completion};
 use crate::manifest::{FieldError, Image, Stor};
 use crate::storage::{Asset, Location, Target};
 use crate::telemetry::err;
@@ -22,7 +22,7 @@ const ATTEMPTS: usize = 5;
 /// deletes the old file. An interrupted move can be repeated, which also removes what the first one left behind.
 pub async fn change_stor(app: &Arc<App>, access: Access, stor: Stor) -> ApiResult<Image> {
     let app = Arc::clone(app);
-    to_the_end(async move {
+    run_to_completion(async move {
         let mut outcome = Err(replaced_meanwhile());
         for _ in 0..ATTEMPTS {
             let image = stored(&app, access).await?;
@@ -55,7 +55,7 @@ async fn move_file(
 ) -> ApiResult<Image> {
     let target = Target { uuid: access.uuid, asset: FILE, stor, replaces: false };
     let copy = async { Ok(app.storage.copy(from, target).await?) };
-    let upload = app.uploads.while_there(access.uuid, copy).await?;
+    let upload = app.uploads.unless_deleted(access.uuid, copy).await?;
     if let [file] = image.files() {
         verify(access.uuid, &upload.digests, file)?;
     }
@@ -103,7 +103,7 @@ async fn remove_rest_in(app: &App, access: Access, stor: Stor, other: Stor) -> A
     let Some(Stored { image, .. }) = app.db.get(access.uuid).await? else { return Ok(()) };
     let Some(file) = location(&image, FILE).filter(|file| file.stor == stor) else { return Ok(()) };
     let rest = Location { stor: other, object: None, ..file.clone() };
-    if let Some(rest) = app.storage.prepare_deletion_of_rest(&rest, NAMED_BY_THEN).await?
+    if let Some(rest) = app.storage.prepare_deletion_of_rest(&rest, PENDING_UPLOAD_LIMIT).await?
         && fence_location(app, &file).await?
     {
         delete_replaced(app, access.uuid, rest).await;

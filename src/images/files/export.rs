@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::reading::{Named, read_named};
-use crate::images::{Access, ApiError, ApiResult, App, Code, to_the_end};
+use super::reading::{RecordedFile, read_recorded};
+use crate::images::{Access, ApiError, ApiResult, App, Code, run_to_completion};
 use crate::manifest::{ApiForm, Compression, FieldCode, FieldError, Image, Stor, Uuid, json};
 use crate::storage::{Location, StorageError};
 
@@ -47,10 +47,10 @@ pub async fn export(
     }
     let path = format!("/{}", components.join("/"));
     let app = Arc::clone(app);
-    to_the_end(async move {
+    run_to_completion(async move {
         let (app, path, form) = (&*app, &*path, &form);
         let write = |named| async move { write(app, named, path, form).await };
-        read_named(app, access, named, |image| exportable(app, image), false, write).await
+        read_recorded(app, access, named, |image| exportable(app, image), false, write).await
     })
     .await
 }
@@ -58,7 +58,7 @@ pub async fn export(
 /// Writes the file first, so that no manifest is written for a file that turns out to be gone.
 async fn write(
     app: &App,
-    Named { entry: image, location }: Named<Image>,
+    RecordedFile { entry: image, location }: RecordedFile<Image>,
     path: &str,
     form: &ApiForm,
 ) -> ApiResult<Exported> {
@@ -86,13 +86,15 @@ async fn write(
 }
 
 /// Returns the manifest and location of an image that can be exported.
-fn exportable(app: &App, image: &Image) -> ApiResult<Named<Image>> {
+fn exportable(app: &App, image: &Image) -> ApiResult<RecordedFile<Image>> {
     app.storage.manta()?;
     match image.files() {
         [file, ..] if file.stor != Stor::Manta => {
             Err(ApiError::new(Code::StorageUnsupported, "the file of the image is not in manta"))
         }
-        [file] => Ok(Named { entry: image.clone(), location: Location::of_file(image.uuid(), 0, file) }),
+        [file] => {
+            Ok(RecordedFile { entry: image.clone(), location: Location::of_file(image.uuid(), 0, file) })
+        }
         [] => Err(ApiError::validation(vec![FieldError::invalid("files").because("the image has no file")])),
         _ => Err(ApiError::new(Code::NotImplemented, "an image with several files cannot be exported")),
     }

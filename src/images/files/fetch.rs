@@ -7,8 +7,8 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 
 use super::add_file::{FileUpload, add_file};
-use super::receive::{Announced, MAX_FILE_SIZE};
-use crate::images::{Access, ApiError, ApiResult, App, Code, ImportOptions, import, paced};
+use super::receive::{DeclaredContent, MAX_FILE_SIZE};
+use crate::images::{Access, ApiError, ApiResult, App, Code, ImportOptions, import, with_transfer_limits};
 use crate::import::{FetchError, FileUrl, Incoming, Source};
 use crate::manifest::{Image, ImageFile, Stor, Uuid};
 
@@ -21,15 +21,15 @@ pub async fn add_file_from_url(
     upload: FileUpload,
 ) -> ApiResult<Image> {
     let file = async { app.fetcher.file(url).await.map_err(download_failed) };
-    let file = app.uploads.while_there(access.uuid, file).await?;
+    let file = app.uploads.unless_deleted(access.uuid, file).await?;
     // The header may name the encoding of this file, or be a wrong label of the file itself: only a digest can tell.
-    if let (None, Some(encoding)) = (&upload.announced.sha1, file.encoding()) {
+    if let (None, Some(encoding)) = (&upload.declared.sha1, file.encoding()) {
         let message =
             format!("cannot download the file: it is encoded as {encoding:?}, which was not asked for");
         return Err(ApiError::new(Code::Download, message));
     }
-    let announced = Announced { length: file.length(), ..upload.announced };
-    add_fetched(app, access, image, FileUpload { announced, ..upload }, file, download_failed).await
+    let declared = DeclaredContent { length: file.length(), ..upload.declared };
+    add_fetched(app, access, image, FileUpload { declared, ..upload }, file, download_failed).await
 }
 
 /// Fetches the file of an image from another IMGAPI, whose manifest says length and SHA-1, then adds it as [`add_file`] does.
@@ -44,7 +44,7 @@ pub async fn add_file_from_source(
 ) -> ApiResult<Image> {
     let imgapi = app.fetcher.imgapi(source, request_id);
     let manifest = async { imgapi.get_image(access.uuid).await.map_err(source_failed) };
-    let manifest = app.uploads.while_there(access.uuid, manifest).await?;
+    let manifest = app.uploads.unless_deleted(access.uuid, manifest).await?;
     let entry = manifest.get("files").and_then(|files| ImageFile::read(files.get(0)?));
     let entry = entry.ok_or_else(|| no_file(access.uuid))?;
     if entry.size > MAX_FILE_SIZE {
@@ -53,10 +53,10 @@ pub async fn add_file_from_source(
         return Err(ApiError::new(Code::Download, message));
     }
     let file = async { imgapi.get_image_file(access.uuid).await.map_err(source_failed) };
-    let file = app.uploads.while_there(access.uuid, file).await?;
+    let file = app.uploads.unless_deleted(access.uuid, file).await?;
     let upload = FileUpload {
         compression: entry.compression,
-        announced: Announced { length: Some(entry.size), sha1: Some(entry.sha1), md5: None },
+        declared: DeclaredContent { length: Some(entry.size), sha1: Some(entry.sha1), md5: None },
         dataset_guid: entry.dataset_guid,
         storage,
         job,
@@ -73,9 +73,9 @@ async fn add_fetched(
     file: Incoming,
     failed: fn(FetchError) -> ApiError,
 ) -> ApiResult<Image> {
-    let announced = Announced { md5: file.md5().map_err(failed)?, ..upload.announced };
-    let body = paced(app, file.into_stream()).map(|chunk| chunk.map_err(failed));
-    add_file(app, access, image, FileUpload { announced, ..upload }, body).await
+    let declared = DeclaredContent { md5: file.md5().map_err(failed)?, ..upload.declared };
+    let body = with_transfer_limits(app, file.into_stream()).map(|chunk| chunk.map_err(failed));
+    add_file(app, access, image, FileUpload { declared, ..upload }, body).await
 }
 
 /// Fetches the manifest of an image from another IMGAPI, then imports it as [`import()`] does.

@@ -1,7 +1,7 @@
 // This Source Code Form is subject to the terms of the Mozilla Public
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
-use super::reading::{Named, Opened, read_named};
+use super::reading::{OpenedFile, RecordedFile, read_recorded};
 use crate::images::{Access, ApiError, ApiResult, App};
 use crate::manifest::{ImageFile, Uuid, View};
 use crate::storage::{Location, Part, StorageError, StoredFile};
@@ -14,32 +14,32 @@ pub async fn get_file<P>(
     image: &View,
     index: usize,
     plan: impl Fn(&ImageFile) -> ApiResult<(Part, P)>,
-) -> ApiResult<Opened<ImageFile, P>> {
+) -> ApiResult<OpenedFile<ImageFile, P>> {
     // An image can get another file only before its activation. Its file can be moved at any time.
     let may_change = !image.activated();
     let plan = &plan;
-    read_file(app, access, image, index, may_change, |Named { entry, location }| async move {
+    read_file(app, access, image, index, may_change, |RecordedFile { entry, location }| async move {
         let (part, plan) = plan(&entry)?;
-        Ok(Opened { file: open(app, &location, part).await?, entry, plan })
+        Ok(OpenedFile { file: open(app, &location, part).await?, entry, plan })
     })
     .await
 }
 
-/// Reads file `index` of `image` with `read`. [`read_named`] explains `may_change`.
+/// Reads file `index` of `image` with `read`. [`read_recorded`] explains `may_change`.
 pub(in crate::images) async fn read_file<T, F>(
     app: &App,
     access: Access,
     image: &View,
     index: usize,
     may_change: bool,
-    read: impl Fn(Named<ImageFile>) -> F,
+    read: impl Fn(RecordedFile<ImageFile>) -> F,
 ) -> ApiResult<T>
 where
     F: Future<Output = ApiResult<T>>,
 {
     let first = file_of(access.uuid, image.files(), index)?;
     let find = |image: &crate::manifest::Image| file_of(access.uuid, image.files(), index);
-    read_named(app, access, first, find, may_change, read).await
+    read_recorded(app, access, first, find, may_change, read).await
 }
 
 /// Opens a file, and rejects a file on disk that is not the one in the manifest: somebody may have changed it by hand, or the
@@ -55,7 +55,7 @@ async fn open(app: &App, location: &Location, part: Part) -> Result<StoredFile, 
     }
 }
 
-fn file_of(uuid: Uuid, files: &[ImageFile], index: usize) -> ApiResult<Named<ImageFile>> {
+fn file_of(uuid: Uuid, files: &[ImageFile], index: usize) -> ApiResult<RecordedFile<ImageFile>> {
     let entry = files.get(index).ok_or_else(|| ApiError::no_file(uuid, index))?;
-    Ok(Named { entry: entry.clone(), location: Location::of_file(uuid, index, entry) })
+    Ok(RecordedFile { entry: entry.clone(), location: Location::of_file(uuid, index, entry) })
 }

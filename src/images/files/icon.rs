@@ -8,10 +8,10 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 use super::publish::{delete_replaced, publish, target};
-use super::reading::{Named, Opened, read_named};
-use super::receive::{Announced, receive};
+use super::reading::{OpenedFile, RecordedFile, read_recorded};
+use super::receive::{DeclaredContent, receive};
 use crate::images::record::change::{Changed, change_from};
-use crate::images::{Access, ApiError, ApiResult, App, Code, Precondition, checked, now, to_the_end};
+use crate::images::{Access, ApiError, ApiResult, App, Code, Precondition, checked, now, run_to_completion};
 use crate::manifest::{Icon, Image, Stor, Uuid, View};
 use crate::storage::{Asset, Location, Part, Target, Upload};
 
@@ -21,7 +21,7 @@ pub struct IconUpload {
     /// Media type, e.g. `image/png`.
     pub content_type: String,
     /// Expected length and digests.
-    pub announced: Announced,
+    pub declared: DeclaredContent,
     /// The storage that an operator asks for.
     pub storage: Option<Stor>,
 }
@@ -42,10 +42,10 @@ where
     E: Into<ApiError>,
 {
     let target = target(app, image, Asset::Icon, upload.storage);
-    let received = receive(app, target, &upload.announced, body).await?;
+    let received = receive(app, target, &upload.declared, body).await?;
     let icon = entry(&received, target, upload);
     let app = Arc::clone(app);
-    to_the_end(async move {
+    run_to_completion(async move {
         let with_icon = |image: &Image| image.with_icon(&icon).map_err(ApiError::validation);
         publish(&app, access, target.asset, received, with_icon).await
     })
@@ -72,16 +72,16 @@ pub async fn get_icon<P>(
     access: Access,
     image: &View,
     plan: impl Fn(&Icon) -> ApiResult<(Part, P)>,
-) -> ApiResult<Opened<Icon, P>> {
+) -> ApiResult<OpenedFile<Icon, P>> {
     let named = |icon: Option<&Icon>| {
         let entry = icon_of(access.uuid, icon)?.clone();
-        Ok(Named { location: Location::of_icon(access.uuid, &entry), entry })
+        Ok(RecordedFile { location: Location::of_icon(access.uuid, &entry), entry })
     };
     let (first, find) = (named(image.icon())?, |image: &Image| named(image.icon()));
     let plan = &plan;
-    read_named(app, access, first, find, false, |Named { entry, location }| async move {
+    read_recorded(app, access, first, find, false, |RecordedFile { entry, location }| async move {
         let (part, plan) = plan(&entry)?;
-        Ok(Opened { file: app.storage.open_verified(&location, part).await?, entry, plan })
+        Ok(OpenedFile { file: app.storage.open_verified(&location, part).await?, entry, plan })
     })
     .await
 }
@@ -89,7 +89,7 @@ pub async fn get_icon<P>(
 /// DeleteImageIcon: updates the record first, then deletes the file.
 pub async fn delete_icon(app: &Arc<App>, access: Access) -> ApiResult<Image> {
     let app = Arc::clone(app);
-    to_the_end(async move {
+    run_to_completion(async move {
         let _deleting = app.locks.lock(access.uuid).await?;
         let place = |image: &Image| Ok(icon_of(access.uuid, image.icon())?.stor);
         let (_, place) = checked(&app, access, place).await?;

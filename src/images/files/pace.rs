@@ -11,30 +11,30 @@ use crate::images::App;
 
 /// Passes on the bytes of `body` while its sender keeps to the configured limits. A sender that breaks them is logged and
 /// counted, and the last item is the error.
-pub fn paced<S, E>(app: &App, body: S) -> impl Stream<Item = Result<Bytes, E>>
+pub fn with_transfer_limits<S, E>(app: &App, body: S) -> impl Stream<Item = Result<Bytes, E>>
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
     E: From<Stalled>,
 {
     let metrics = app.metrics.clone();
-    keep_pace(body, app.config.transfer).map(move |item| {
+    enforce_limits(body, app.config.transfer).map(move |item| {
         item.map_err(|ended| match ended {
-            Ended::Stalled(stalled) => {
+            BodyFailure::Stalled(stalled) => {
                 tracing::info!("giving up a file on its way in: {stalled}");
                 metrics.transfer_stalled_in();
                 stalled.into()
             }
-            Ended::Broken(error) => error,
+            BodyFailure::Broken(error) => error,
         })
     })
 }
 
-enum Ended<E> {
+enum BodyFailure<E> {
     Stalled(Stalled),
     Broken(E),
 }
 
-fn keep_pace<S, E>(body: S, limits: TransferLimits) -> impl Stream<Item = Result<Bytes, Ended<E>>>
+fn enforce_limits<S, E>(body: S, limits: TransferLimits) -> impl Stream<Item = Result<Bytes, BodyFailure<E>>>
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
 {
@@ -45,12 +45,12 @@ where
         let chunk = match timeout(limits.idle, body.next()).await {
             Ok(None) => return None,
             Ok(Some(Ok(chunk))) => chunk,
-            Ok(Some(Err(error))) => return Some((Err(Ended::Broken(error)), None)),
-            Err(_) => return Some((Err(Ended::Stalled(limits.idle_for_too_long())), None)),
+            Ok(Some(Err(error))) => return Some((Err(BodyFailure::Broken(error)), None)),
+            Err(_) => return Some((Err(BodyFailure::Stalled(limits.idle_for_too_long())), None)),
         };
         match pace.advance(asked.elapsed(), chunk.len() as u64) {
             Ok(()) => Some((Ok(chunk), Some((body, pace)))),
-            Err(stalled) => Some((Err(Ended::Stalled(stalled)), None)),
+            Err(stalled) => Some((Err(BodyFailure::Stalled(stalled)), None)),
         }
     })
 }
@@ -70,12 +70,12 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(seconds)).await;
             (sent < chunks).then(|| (Ok::<_, Infallible>(Bytes::from(vec![0; size])), sent + 1))
         });
-        let mut paced = Box::pin(keep_pace(Box::pin(body), LIMITS));
+        let mut with_transfer_limits = Box::pin(enforce_limits(Box::pin(body), LIMITS));
         let mut received = 0;
-        while let Some(item) = paced.next().await {
+        while let Some(item) = with_transfer_limits.next().await {
             match item {
                 Ok(chunk) => received += chunk.len(),
-                Err(Ended::Stalled(stalled)) => return (received, Some(stalled)),
+                Err(BodyFailure::Stalled(stalled)) => return (received, Some(stalled)),
             }
         }
         (received, None)

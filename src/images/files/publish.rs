@@ -16,7 +16,7 @@ use crate::telemetry::err;
 
 /// After this time an upload's record names its object, or never will: everything that an upload waits for between the two has
 /// a deadline of seconds.
-pub(in crate::images) const NAMED_BY_THEN: Duration = Duration::from_secs(3600);
+pub(in crate::images) const PENDING_UPLOAD_LIMIT: Duration = Duration::from_secs(3600);
 
 /// Decides where a new file of `image` is stored. An operator may `wish` for a storage.
 pub(in crate::images) fn target(app: &App, image: &Image, asset: Asset, wish: Option<Stor>) -> Target {
@@ -53,7 +53,7 @@ pub(in crate::images) async fn publish(
     delete_replaced(app, access.uuid, replaced).await;
     // Giving the file its final name may be a long copy.
     drop(publishing);
-    settle_name(app, &image, asset).await;
+    ensure_final_name(app, &image, asset).await;
     Ok(image)
 }
 
@@ -79,7 +79,7 @@ async fn settle(
 ) -> ApiResult<Changed> {
     match changed {
         Ok(changed) => {
-            settle_named(uuid, staged).await;
+            settle_published(uuid, staged).await;
             Ok(changed)
         }
         Err(ChangeError::OutcomeUnknown(error)) => {
@@ -94,7 +94,7 @@ async fn settle(
 }
 
 /// Moves a file that a record names to its final place. It can be read without, so a failure is only logged.
-pub(in crate::images) async fn settle_named(uuid: Uuid, staged: Staged) {
+pub(in crate::images) async fn settle_published(uuid: Uuid, staged: Staged) {
     if let Err(error) = staged.settle().await {
         tracing::warn!(%uuid, err.json = %err(&error), "a file of an image waits for its final place");
     }
@@ -114,7 +114,7 @@ pub(in crate::images) async fn discard(app: &App, uuid: Uuid, staged: Staged) {
 
 /// Deletes the directory in Manta of a deleted image, unless this process receives a file for a new image with the same UUID.
 pub(in crate::images) async fn delete_directory(app: &App, uuid: Uuid) {
-    if app.uploads.any(uuid) {
+    if app.uploads.is_running(uuid) {
         return;
     }
     if let Err(error) = app.storage.delete_directory(uuid).await {
@@ -130,14 +130,14 @@ pub(in crate::images) async fn delete_replaced(app: &App, uuid: Uuid, replaced: 
 }
 
 /// Gives a file of an image its final name, if it does not have it.
-pub(in crate::images) async fn settle_name(app: &App, image: &Image, asset: Asset) {
+pub(in crate::images) async fn ensure_final_name(app: &App, image: &Image, asset: Asset) {
     if location(image, asset).is_some_and(|location| location.object.is_some()) {
-        move_into_place_or_tell(app, image.uuid(), asset).await;
+        try_move_into_place(app, image.uuid(), asset).await;
     }
 }
 
 /// Runs [`move_into_place`]. The file can be read without, so a failure is only logged; the sweep tries again.
-pub(in crate::images) async fn move_into_place_or_tell(app: &App, uuid: Uuid, asset: Asset) {
+pub(in crate::images) async fn try_move_into_place(app: &App, uuid: Uuid, asset: Asset) {
     if let Err(error) = move_into_place(app, uuid, asset).await {
         tracing::warn!(%uuid, err.json = %err(&error), "an object waits for its final name");
     }
@@ -152,7 +152,7 @@ async fn move_into_place(app: &App, uuid: Uuid, asset: Asset) -> ApiResult<()> {
     let manta = app.storage.manta()?;
     let occupant = manta.occupant(&moving).await?;
     let may_replace = occupant.may_be_replaced(own)
-        || occupant.is_older_than(NAMED_BY_THEN) && fence_location(app, &moving).await?;
+        || occupant.is_older_than(PENDING_UPLOAD_LIMIT) && fence_location(app, &moving).await?;
     if !may_replace {
         return Ok(());
     }

@@ -14,7 +14,7 @@ const ATTEMPTS: usize = 5;
 
 /// A file as a record names it.
 #[derive(Debug, Clone)]
-pub(in crate::images) struct Named<E> {
+pub(in crate::images) struct RecordedFile<E> {
     /// What the record says.
     pub(in crate::images) entry: E,
     /// Where the file is.
@@ -22,7 +22,7 @@ pub(in crate::images) struct Named<E> {
 }
 
 /// An open file, with its entry in the record.
-pub struct Opened<E, P> {
+pub struct OpenedFile<E, P> {
     /// What the record says.
     pub entry: E,
     /// The bytes.
@@ -37,13 +37,13 @@ pub struct Opened<E, P> {
 ///
 /// Pass `may_change` if `read` itself cannot tell whether it has got the bytes that the record means. The result then counts
 /// only if the record still names the same file after the read.
-pub(in crate::images) async fn read_named<E: Clone, T, F>(
+pub(in crate::images) async fn read_recorded<E: Clone, T, F>(
     app: &App,
     access: Access,
-    mut named: Named<E>,
-    find: impl Fn(&Image) -> ApiResult<Named<E>>,
+    mut named: RecordedFile<E>,
+    find: impl Fn(&Image) -> ApiResult<RecordedFile<E>>,
     may_change: bool,
-    read: impl Fn(Named<E>) -> F,
+    read: impl Fn(RecordedFile<E>) -> F,
 ) -> ApiResult<T>
 where
     F: Future<Output = ApiResult<T>>,

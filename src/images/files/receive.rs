@@ -17,7 +17,7 @@ const MAX_ICON_SIZE: u64 = 128 << 10;
 
 /// What the sender says about the bytes before they arrive. Bytes that differ are rejected.
 #[derive(Debug, Clone, Default)]
-pub struct Announced {
+pub struct DeclaredContent {
     /// Length in bytes. An upload that is longer is cut off.
     pub length: Option<u64>,
     /// SHA-1 in lower-case hex.
@@ -41,7 +41,7 @@ struct Kind {
 pub(super) async fn receive<S, E>(
     app: &App,
     target: Target,
-    announced: &Announced,
+    declared: &DeclaredContent,
     body: S,
 ) -> ApiResult<Upload>
 where
@@ -49,18 +49,18 @@ where
     E: Into<ApiError>,
 {
     let kind = Kind::of(target.asset);
-    let limit = announced.length.unwrap_or(kind.max_size);
+    let limit = declared.length.unwrap_or(kind.max_size);
     if limit > kind.max_size {
         return Err(kind.too_large());
     }
-    let expected = Expected { length: announced.length, limit, digests: None };
+    let expected = Expected { length: declared.length, limit, digests: None };
     let received =
         async { app.storage.receive(target, expected, body).await.map_err(|error| kind.refused(error)) };
-    let upload = app.uploads.while_there(target.uuid, received).await?;
+    let upload = app.uploads.unless_deleted(target.uuid, received).await?;
     if let Asset::File(_) = target.asset {
         app.metrics.file_bytes_in(upload.digests.size);
     }
-    kind.verify(announced, &upload.digests)?;
+    kind.verify(declared, &upload.digests)?;
     Ok(upload)
 }
 
@@ -92,18 +92,18 @@ impl Kind {
         }
     }
 
-    fn verify(&self, announced: &Announced, digests: &Digests) -> ApiResult<()> {
+    fn verify(&self, declared: &DeclaredContent, digests: &Digests) -> ApiResult<()> {
         let mismatch = |message| Err(ApiError::new(self.mismatch, message));
         if digests.size == 0 {
             return mismatch(format!("{} is empty", self.the));
         }
-        if let Some(length) = announced.length.filter(|length| *length != digests.size) {
+        if let Some(length) = declared.length.filter(|length| *length != digests.size) {
             return mismatch(format!("{length} bytes were announced and {} came", digests.size));
         }
-        if let Some(sha1) = announced.sha1.as_ref().filter(|sha1| **sha1 != digests.sha1) {
+        if let Some(sha1) = declared.sha1.as_ref().filter(|sha1| **sha1 != digests.sha1) {
             return mismatch(format!("the SHA-1 is {}, not {sha1:?}", digests.sha1));
         }
-        if let Some(md5) = announced.md5.as_ref().filter(|md5| **md5 != digests.md5) {
+        if let Some(md5) = declared.md5.as_ref().filter(|md5| **md5 != digests.md5) {
             let message = format!("the Content-MD5 of the bytes is {}, not {md5:?}", digests.md5);
             return Err(ApiError::new(Code::BadDigest, message));
         }

@@ -27,7 +27,7 @@ struct Upload {
 
 impl Uploads {
     /// Runs a part of an upload to `uuid`; ends it with 404 when the image is deleted meanwhile.
-    pub(in crate::images) async fn while_there<T>(
+    pub(in crate::images) async fn unless_deleted<T>(
         &self,
         uuid: Uuid,
         part: impl Future<Output = ApiResult<T>>,
@@ -35,12 +35,12 @@ impl Uploads {
         let mut upload = self.begin(uuid);
         tokio::select! {
             done = part => done,
-            () = upload.image_gone() => Err(ApiError::image_not_found(uuid)),
+            () = upload.cancelled() => Err(ApiError::image_not_found(uuid)),
         }
     }
 
     /// Returns whether this process is receiving a file for `uuid`.
-    pub(in crate::images) fn any(&self, uuid: Uuid) -> bool {
+    pub(in crate::images) fn is_running(&self, uuid: Uuid) -> bool {
         entries(&self.0).contains_key(&uuid)
     }
 
@@ -50,14 +50,14 @@ impl Uploads {
     }
 
     /// Ends the uploads to `uuid`, because no image has this UUID any more.
-    pub(in crate::images) fn image_gone(&self, uuid: Uuid) {
+    pub(in crate::images) fn cancel(&self, uuid: Uuid) {
         entries(&self.0).remove(&uuid);
     }
 }
 
 impl Upload {
     /// Waits until the image is gone.
-    async fn image_gone(&mut self) {
+    async fn cancelled(&mut self) {
         if let Some(image) = &mut self.image {
             while image.changed().await.is_ok() {}
         }
@@ -91,17 +91,17 @@ mod tests {
         let (uuid, other) = (Uuid::new_v4(), Uuid::new_v4());
         let (mut first, mut second) = (uploads.begin(uuid), uploads.begin(uuid));
         let mut elsewhere = uploads.begin(other);
-        assert!(first.image_gone().now_or_never().is_none());
-        uploads.image_gone(uuid);
-        first.image_gone().await;
-        second.image_gone().await;
-        assert!(elsewhere.image_gone().now_or_never().is_none());
+        assert!(first.cancelled().now_or_never().is_none());
+        uploads.cancel(uuid);
+        first.cancelled().await;
+        second.cancelled().await;
+        assert!(elsewhere.cancelled().now_or_never().is_none());
         // The image may be created again before the old uploads have ended.
         let mut third = uploads.begin(uuid);
         drop((first, second));
-        assert!(third.image_gone().now_or_never().is_none());
-        uploads.image_gone(uuid);
-        third.image_gone().await;
+        assert!(third.cancelled().now_or_never().is_none());
+        uploads.cancel(uuid);
+        third.cancelled().await;
     }
 
     #[test]

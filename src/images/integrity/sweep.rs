@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::images::archive::write::settle_copy;
 use crate::images::attempts::{Fenced, fence};
-use crate::images::files::publish::{delete_directory, move_into_place_or_tell};
+use crate::images::files::publish::{delete_directory, try_move_into_place};
 use crate::images::record::locations::locations;
 use crate::images::{ApiError, ApiResult, App, CurrentApp};
 use crate::manifest::{Image, Stor, Uuid, View};
@@ -106,10 +106,10 @@ async fn finish_moves(app: &App, progress: &Progress) -> ApiResult<()> {
     for image in app.db.filtered(has_own_names).await? {
         progress.done(1);
         for (index, _) in image.files().iter().enumerate().filter(|(_, file)| file.object.is_some()) {
-            move_into_place_or_tell(app, image.uuid(), Asset::File(index)).await;
+            try_move_into_place(app, image.uuid(), Asset::File(index)).await;
         }
         if image.icon().is_some_and(|icon| icon.object.is_some()) {
-            move_into_place_or_tell(app, image.uuid(), Asset::Icon).await;
+            try_move_into_place(app, image.uuid(), Asset::Icon).await;
         }
     }
     Ok(())

@@ -15,7 +15,7 @@ use crate::images::lifecycle::delete::delete_record_and_files;
 use crate::images::record::acl::refuse_long_acl;
 use crate::images::record::create::owner_of;
 use crate::images::record::origin::{NamedBy, find_origin, store};
-use crate::images::{Access, ApiError, ApiResult, App, Code, Precondition, StartedJob, to_the_end};
+use crate::images::{Access, ApiError, ApiResult, App, Code, Precondition, StartedJob, run_to_completion};
 use crate::jobs::{JobsError, NewJob, Task, Vm};
 use crate::manifest::create::{CreateContext, given};
 use crate::manifest::placeholder::{placeholder, requested_uuid};
@@ -23,9 +23,9 @@ use crate::manifest::{FieldCode, FieldError, Image, Record, Uuid};
 use crate::telemetry::err;
 
 /// Members of a body that are ignored: only the compute node knows them.
-const NOT_LOOKED_AT: [&str; 3] = ["type", "os", "state"];
+const IGNORED_MEMBERS: [&str; 3] = ["type", "os", "state"];
 
-/// What CreateImageFromVm is asked for.
+/// The parameters of CreateImageFromVm.
 #[derive(Debug, Clone)]
 pub struct VmImage {
     /// The VM to make the image from.
@@ -55,7 +55,7 @@ pub async fn create_from_vm(
     image: VmImage,
     request_id: &str,
 ) -> ApiResult<StartedJob> {
-    let image = VmImage { manifest: asked(image.manifest), ..image };
+    let image = VmImage { manifest: without_ignored_members(image.manifest), ..image };
     let owner = owner_of(app, &image.manifest, account)?;
     app.check_jobs()?;
     let vm = find_vm(app, account, image.vm, request_id).await?;
@@ -78,7 +78,7 @@ pub async fn create_from_vm(
     let job = job(uuid, owner, &image, manifest, script, request_id);
     let placeholder = placeholder.of_job(Some(job.uuid)).map_err(ApiError::validation)?;
     let (app, request_id) = (Arc::clone(app), request_id.to_owned());
-    to_the_end(async move {
+    run_to_completion(async move {
         let stored = store(&app, &placeholder, None, origin, named_by).await?;
         stored.map_err(|error| match error {
             DbError::Conflict => ApiError::image_exists(uuid),
@@ -90,12 +90,12 @@ pub async fn create_from_vm(
 }
 
 /// Drops the ignored members of the body. The compute node knows their values, but would take over wrong ones.
-fn asked(body: Record) -> Record {
-    let mut asked = given(body);
-    for name in NOT_LOOKED_AT {
-        asked.shift_remove(name);
+fn without_ignored_members(body: Record) -> Record {
+    let mut without_ignored_members = given(body);
+    for name in IGNORED_MEMBERS {
+        without_ignored_members.shift_remove(name);
     }
-    asked
+    without_ignored_members
 }
 
 /// The UUID that the body asks for, or a new one. An account may not ask for one: it could find out which images exist.

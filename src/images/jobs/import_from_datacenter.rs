@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use super::import_remote::{Wish, is_active, not_here, origin_of, start_import, unusable};
-use super::placeholders::abandoned::make_way;
+use super::import_remote::{ImportCaller, is_active, not_here, origin_of, start_import, unusable};
+use super::placeholders::abandoned::delete_if_abandoned;
 use crate::config::RemoteDatacenter;
 use crate::images::files::fetch::source_failed;
 use crate::images::record::origin::MAX_CHAIN;
@@ -36,11 +36,11 @@ pub async fn import_from_datacenter(
         return Err(ApiError::new(Code::UnauthorizedError, message));
     }
     app.check_owner(account).await?;
-    make_way(app, uuid, request_id).await?;
+    delete_if_abandoned(app, uuid, request_id).await?;
     refuse_existing(app, uuid).await?;
     check_origins(app, &imgapi, account, uuid, &manifest).await?;
-    let wish = Wish { account: Some(account), skip_owner_check: false };
-    start_import(app, uuid, &source, wish, request_id).await
+    let caller = ImportCaller { account: Some(account), skip_owner_check: false };
+    start_import(app, uuid, &source, caller, request_id).await
 }
 
 /// Checks the origins of other owners, which are not copied between datacenters: the nearest one has to be here already.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, json};
 
 use super::image_jobs::jobs_failed;
-use super::placeholders::abandoned::make_way;
+use super::placeholders::abandoned::delete_if_abandoned;
 use crate::images::files::fetch::source_failed;
 use crate::images::record::origin::{MAX_CHAIN, not_active};
 use crate::images::{ApiError, ApiResult, App, Code, StartedJob, refuse_existing};
@@ -24,17 +24,17 @@ pub async fn import_remote(
     skip_owner_check: bool,
     request_id: &str,
 ) -> ApiResult<StartedJob> {
-    make_way(app, uuid, request_id).await?;
+    delete_if_abandoned(app, uuid, request_id).await?;
     refuse_existing(app, uuid).await?;
     app.check_jobs()?;
     let source = source.parse().map_err(|error: InvalidSource| unusable(&error.to_string()))?;
-    let wish = Wish { account: None, skip_owner_check };
-    start_import(app, uuid, &source, wish, request_id).await
+    let caller = ImportCaller { account: None, skip_owner_check };
+    start_import(app, uuid, &source, caller, request_id).await
 }
 
 /// On whose behalf an image is imported.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::images) struct Wish {
+pub(in crate::images) struct ImportCaller {
     /// The account that asks for the import; `None` for an operator.
     pub(in crate::images) account: Option<Uuid>,
     /// Accepts the owner without asking the directory of accounts.
@@ -46,17 +46,17 @@ pub(in crate::images) async fn start_import(
     app: &Arc<App>,
     uuid: Uuid,
     source: &Source,
-    wish: Wish,
+    caller: ImportCaller,
     request_id: &str,
 ) -> ApiResult<StartedJob> {
     app.check_jobs()?;
     let imgapi = app.fetcher.imgapi(source, request_id);
     let manifest = imgapi.get_image(uuid).await.map_err(source_failed)?;
-    let origins = missing_origins(app, &imgapi, uuid, &manifest, wish.account, request_id).await?;
+    let origins = missing_origins(app, &imgapi, uuid, &manifest, caller.account, request_id).await?;
     let mut params = Map::from_iter([
         ("image_uuid".to_owned(), json!(uuid)),
         ("source".to_owned(), json!(source.to_string())),
-        ("skip_owner_check".to_owned(), json!(wish.skip_owner_check)),
+        ("skip_owner_check".to_owned(), json!(caller.skip_owner_check)),
         ("req_id".to_owned(), json!(request_id)),
     ]);
     if !origins.is_empty() {
@@ -90,7 +90,7 @@ async fn missing_origins(
         if origin == uuid || missing.contains(&origin) {
             return Err(unusable("the image is an origin of itself"));
         }
-        make_way(app, origin, request_id).await?;
+        delete_if_abandoned(app, origin, request_id).await?;
         if let Some(stored) = app.db.get(origin).await? {
             if account.is_some_and(|account| !stored.image.is_visible_to(account)) {
                 return Err(not_here(origin));

@@ -8,17 +8,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::db::Stored;
 use crate::images::attempts::Attempts;
 use crate::images::files::get_file::read_file;
-use crate::images::files::reading::{Named, being_replaced};
+use crate::images::files::reading::{RecordedFile, being_replaced};
 use crate::images::record::change::change_if;
 use crate::images::record::enable::refuse_placeholder;
-use crate::images::record::lookup::{Reading, owned_if};
-use crate::images::{Access, ApiError, ApiResult, App, Code, Precondition, now, to_the_end};
+use crate::images::record::lookup::{RecordVersion, owned_if};
+use crate::images::{Access, ApiError, ApiResult, App, Code, Precondition, now, run_to_completion};
 use crate::manifest::{Image, View};
 
 /// ActivateImage: makes an image usable. From then on its files are immutable.
 pub async fn activate(app: &Arc<App>, access: Access, precondition: Precondition) -> ApiResult<Image> {
     let app = Arc::clone(app);
-    to_the_end(async move {
+    run_to_completion(async move {
         let may_be_activated = |image: &Image| {
             precondition.check(image)?;
             activated(image)
@@ -26,7 +26,7 @@ pub async fn activate(app: &Arc<App>, access: Access, precondition: Precondition
         let mut attempts = Attempts::default();
         loop {
             attempts.begin()?;
-            let reading = Reading::of(&attempts);
+            let reading = RecordVersion::of(&attempts);
             let (Stored { image, .. }, _) = owned_if(&app, access, reading, may_be_activated).await?;
             check_files(&app, access, &image).await?;
             // The activated files must be the files that were checked.
@@ -48,7 +48,7 @@ pub async fn activate(app: &Arc<App>, access: Access, precondition: Precondition
 async fn check_files(app: &App, access: Access, image: &Image) -> ApiResult<()> {
     let view = View::new(image)?;
     for index in 0..image.files().len() {
-        let check = |named: Named<_>| async move { Ok(app.storage.check(&named.location).await?) };
+        let check = |named: RecordedFile<_>| async move { Ok(app.storage.check(&named.location).await?) };
         // If the record names another file meanwhile, the write below fails.
         read_file(app, access, &view, index, false, check).await?;
     }

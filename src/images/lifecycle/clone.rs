@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use super::delete::delete_record_and_files;
 use super::with_files::store_with_files;
-use crate::images::files::reading::{Named, read_named, verify};
+use crate::images::files::reading::{RecordedFile, read_recorded, verify};
 use crate::images::record::locations::stored_in;
 use crate::images::record::lookup::current;
 use crate::images::record::origin::{MAX_CHAIN, not_there, refuse_unactivated};
-use crate::images::{Access, ApiError, ApiResult, App, Code, Precondition, now, to_the_end};
+use crate::images::{Access, ApiError, ApiResult, App, Code, Precondition, now, run_to_completion};
 use crate::manifest::clone::{CloneContext, clone_of};
 use crate::manifest::{FieldCode, FieldError, Image, ImageFile, ImageType, Uuid};
 use crate::storage::{Location, Target, Upload};
@@ -27,7 +27,7 @@ pub async fn clone_image(app: &Arc<App>, access: Access) -> ApiResult<Image> {
         ));
     };
     let app = Arc::clone(app);
-    to_the_end(async move {
+    run_to_completion(async move {
         let image = current(&app, access).await?.image;
         check(&image, account)?;
         app.check_owner(account).await?;
@@ -148,18 +148,25 @@ async fn copy_file(app: &App, source: &Image, clone: Uuid) -> ApiResult<(Locatio
     let (uuid, sha1) = (source.uuid(), &only_file(source)?.sha1);
     let find = |image: &Image| match only_file(image)? {
         file if file.sha1 == *sha1 => {
-            Ok(Named { entry: file.clone(), location: Location::of_file(uuid, 0, file) })
+            Ok(RecordedFile { entry: file.clone(), location: Location::of_file(uuid, 0, file) })
         }
         _ => Err(ApiError::image_not_found(uuid)),
     };
     // The caller may see this image, or one that was made from it.
     let access = Access { uuid, account: None, channel: None };
-    read_named(app, access, find(source)?, find, false, |Named { entry, location: from }| async move {
-        let target = Target { uuid: clone, asset: from.asset, stor: from.stor, replaces: false };
-        let upload = app.storage.copy(&from, target).await?;
-        verify(uuid, &upload.digests, &entry)?;
-        Ok((from, upload))
-    })
+    read_recorded(
+        app,
+        access,
+        find(source)?,
+        find,
+        false,
+        |RecordedFile { entry, location: from }| async move {
+            let target = Target { uuid: clone, asset: from.asset, stor: from.stor, replaces: false };
+            let upload = app.storage.copy(&from, target).await?;
+            verify(uuid, &upload.digests, &entry)?;
+            Ok((from, upload))
+        },
+    )
     .await
 }
 

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use crate::config::ChannelId;
 use crate::db::Stored;
-use crate::images::archive::write::{Copies, archived};
+use crate::images::archive::write::{CopySync, write_and_archive};
 use crate::images::attempts::{Attempts, is_made};
 use crate::images::files::publish::delete_directory;
 use crate::images::record::channels::without_channel;
 use crate::images::record::locations::locations;
-use crate::images::record::lookup::{Reading, owned_if};
-use crate::images::{Access, ApiError, ApiResult, App, Code, Precondition, to_the_end};
+use crate::images::record::lookup::{RecordVersion, owned_if};
+use crate::images::{Access, ApiError, ApiResult, App, Code, Precondition, run_to_completion};
 use crate::manifest::{Image, Uuid};
 use crate::storage::{PendingDeletion, Version};
 use crate::telemetry::err;
@@ -32,7 +32,7 @@ pub async fn delete(
     let app = Arc::clone(app);
     let deletion =
         async move { delete_record_and_files(&app, access, force_all_channels, &precondition).await };
-    to_the_end(deletion).await
+    run_to_completion(deletion).await
 }
 
 /// Deletes an image from all channels, if the deleted version meets the precondition.
@@ -57,7 +57,7 @@ pub(in crate::images) async fn delete_record_and_files(
     loop {
         attempts.begin()?;
         let check = |image: &Image| precondition.check(image);
-        let (stored, ()) = owned_if(app, access, Reading::of(&attempts), check).await?;
+        let (stored, ()) = owned_if(app, access, RecordVersion::of(&attempts), check).await?;
         let several = stored.image.channels().is_some_and(|channels| channels.len() > 1);
         let deleted = match access.channel.filter(|_| several && !force_all_channels) {
             Some(channel) => remove_from_channel(app, &stored, channel, access.account).await?,
@@ -77,9 +77,9 @@ async fn delete_record(app: &App, stored: &Stored, account: Option<Uuid>) -> Api
     }
     let files = app.storage.prepare_deletion(image.uuid(), &locations(image)).await;
     let deleted = app.db.delete(image.uuid(), etag);
-    match archived(app, &[(image, Version::Last)], Copies::Before, deleted).await? {
+    match write_and_archive(app, &[(image, Version::Last)], CopySync::BeforeWrite, deleted).await? {
         Ok(()) => {
-            app.uploads.image_gone(image.uuid());
+            app.uploads.cancel(image.uuid());
             delete_files(app, image.uuid(), files).await;
             Ok(true)
         }
@@ -96,7 +96,7 @@ async fn remove_from_channel(
     refuse_dependents_in(app, image.uuid(), channel, account).await?;
     let removed = without_channel(app, image, channel)?;
     let written = app.db.replace(&removed, etag);
-    Ok(is_made(archived(app, &[(&removed, Version::Current)], Copies::Beside, written).await?)?)
+    Ok(is_made(write_and_archive(app, &[(&removed, Version::Current)], CopySync::WithWrite, written).await?)?)
 }
 
 /// Rejects an image on which images of the same channel depend: they need their origins in their channel.

@@ -4,9 +4,9 @@
 
 use super::delete::{delete_files, refuse_dependents};
 use crate::db::{DbError, Stored};
-use crate::images::archive::write::{Copies, archived};
+use crate::images::archive::write::{CopySync, write_and_archive};
 use crate::images::attempts::Attempts;
-use crate::images::files::publish::{discard, settle_name, settle_named};
+use crate::images::files::publish::{discard, ensure_final_name, settle_published};
 use crate::images::record::locations::{locations, stored_in};
 use crate::images::record::origin::find_new_origins;
 use crate::images::{Access, ApiError, ApiResult, App, Code, Precondition, owned};
@@ -31,7 +31,7 @@ pub(in crate::images) async fn rename(
     loop {
         attempts.begin()?;
         let Checked { image, .. } = request.checked().await?;
-        let copies = match app.uploads.while_there(access.uuid, copies(app, &image, new)).await {
+        let copies = match app.uploads.unless_deleted(access.uuid, copies(app, &image, new)).await {
             Ok(copies) => copies,
             Err(error) => {
                 // Another process may have deleted the image meanwhile, or replaced its files.
@@ -44,7 +44,7 @@ pub(in crate::images) async fn rename(
         };
         let Some((renamed, assets)) = request.carry_out(copies).await? else { continue };
         for asset in assets {
-            settle_name(app, &renamed, asset).await;
+            ensure_final_name(app, &renamed, asset).await;
         }
         return Ok(renamed);
     }
@@ -113,7 +113,7 @@ impl<F: Fn(&Image) -> ApiResult<Image>> Request<'_, F> {
         };
         let mut assets = Vec::new();
         for (asset, staged) in linked {
-            settle_named(self.new, staged).await;
+            settle_published(self.new, staged).await;
             assets.push(asset);
         }
         Ok(Some((renamed, assets)))
@@ -131,9 +131,9 @@ impl<F: Fn(&Image) -> ApiResult<Image>> Request<'_, F> {
         let files = app.storage.prepare_deletion(old, &locations(image)).await;
         let versions = [(&renamed, Version::Current), (image, Version::Last)];
         let written = app.db.rename(&renamed, old, etag, origins);
-        match archived(app, &versions, Copies::Before, written).await? {
+        match write_and_archive(app, &versions, CopySync::BeforeWrite, written).await? {
             Ok(()) => {
-                app.uploads.image_gone(old);
+                app.uploads.cancel(old);
                 delete_files(app, old, files).await;
                 Ok(Some(renamed))
             }

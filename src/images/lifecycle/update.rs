@@ -9,7 +9,7 @@ use crate::images::record::acl::refuse_long_acl;
 use crate::images::record::change::change_with_origin;
 use crate::images::record::channels::refuse_unknown_channels;
 use crate::images::record::origin::refuse_hidden_origin;
-use crate::images::{Access, ApiError, ApiResult, App, Code, Precondition, checked, to_the_end};
+use crate::images::{Access, ApiError, ApiResult, App, Code, Precondition, checked, run_to_completion};
 use crate::manifest::update::{asked, update as updated_by};
 use crate::manifest::{Image, Record};
 
@@ -28,7 +28,7 @@ pub async fn update(
         return Err(ApiError::new(Code::ValidationFailed, message));
     }
     let app = Arc::clone(app);
-    to_the_end(async move {
+    run_to_completion(async move {
         let updated = |image: &Image| {
             let body = asked(image, &body, is_operator).map_err(ApiError::validation)?;
             refuse_unknown_channels(&app.config.channels, &body)?;

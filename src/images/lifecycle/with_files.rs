@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 use crate::db::DbError;
-use crate::images::files::publish::{discard, settle_named};
+use crate::images::files::publish::{discard, settle_published};
 use crate::images::record::origin::{NamedBy, store};
 use crate::images::{ApiResult, App};
 use crate::manifest::{Image, Uuid};
@@ -30,7 +30,7 @@ pub(in crate::images) async fn store_with_files(
     match store(app, image, None, None, NamedBy::Operator).await {
         Ok(Ok(())) => {
             for staged in files {
-                settle_named(uuid, staged).await;
+                settle_published(uuid, staged).await;
             }
             Ok(())
         }

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::change::change;
-use crate::images::{Access, ApiError, ApiResult, App, to_the_end};
+use crate::images::{Access, ApiError, ApiResult, App, run_to_completion};
 use crate::manifest::{FieldError, Image, Uuid};
 
 /// How to change an ACL.
@@ -26,7 +26,7 @@ pub async fn update_acl(
     accounts: Vec<Uuid>,
 ) -> ApiResult<Image> {
     let app = Arc::clone(app);
-    to_the_end(async move {
+    run_to_completion(async move {
         let updated = |image: &Image| {
             let acl = action.apply(image.acl(), &accounts);
             let updated = image.with_acl(&acl).map_err(ApiError::validation)?;

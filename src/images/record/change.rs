@@ -2,10 +2,10 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-use super::lookup::{Reading, owned_if};
+use super::lookup::{RecordVersion, owned_if};
 use super::origin::{find_new_origins, put};
 use crate::db::{DbError, Stored};
-use crate::images::archive::write::{Copies, archived};
+use crate::images::archive::write::{CopySync, write_and_archive};
 use crate::images::attempts::{Attempts, is_made};
 use crate::images::record::locations::replaced;
 use crate::images::{Access, ApiError, ApiResult, App, Precondition};
@@ -67,13 +67,13 @@ pub(in crate::images) async fn change_with_origin(
     let mut attempts = Attempts::default();
     loop {
         attempts.begin()?;
-        let reading = Reading::of(&attempts);
+        let reading = RecordVersion::of(&attempts);
         let (Stored { image: before, etag }, after) = owned_if(app, access, reading, changed).await?;
         let origins = find_new_origins(app, &before, &after).await?;
         // The files are looked up before the write. A file that gets one of these names later belongs to a record.
         let replaced = app.storage.prepare_deletion(access.uuid, &replaced(&before, &after)).await;
         let written = put(app, &after, Some(&etag), &origins);
-        match archived(app, &[(&after, Version::Current)], Copies::Beside, written).await? {
+        match write_and_archive(app, &[(&after, Version::Current)], CopySync::WithWrite, written).await? {
             Err(error @ DbError::OutcomeUnknown(_)) => return Err(ChangeError::OutcomeUnknown(error.into())),
             written => {
                 if is_made(written).map_err(ApiError::from)? {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::change::change_if;
 use crate::config::{ChannelId, Channels};
-use crate::images::{Access, ApiError, ApiResult, App, Precondition, to_the_end};
+use crate::images::{Access, ApiError, ApiResult, App, Precondition, run_to_completion};
 use crate::manifest::{FieldError, Image, Record};
 
 impl App {
@@ -38,7 +38,7 @@ pub async fn add_channel(
         return Err(ApiError::invalid_request(vec![FieldError::invalid("channel").because(message)]));
     };
     let app = Arc::clone(app);
-    to_the_end(async move {
+    run_to_completion(async move {
         let added = |image: &Image| {
             let mut channels = image.channels().unwrap_or_default().to_vec();
             if !app.is_in(Some(channel), image.channels()) {

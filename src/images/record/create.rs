@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::acl::refuse_long_acl;
 use super::origin::{NamedBy, find_origin, store};
 use crate::config::ChannelId;
-use crate::images::{ApiError, ApiResult, App, to_the_end};
+use crate::images::{ApiError, ApiResult, App, run_to_completion};
 use crate::manifest::create::{self as manifest, CreateContext};
 use crate::manifest::{FieldCode, Image, Mode, Record, Uuid};
 
@@ -29,7 +29,7 @@ pub async fn create(
     let image = manifest::create(body, &context)?;
     refuse_long_acl(app, None, &image)?;
     let app = Arc::clone(app);
-    to_the_end(async move {
+    run_to_completion(async move {
         store(&app, &image, None, origin, named_by).await??;
         Ok(image)
     })

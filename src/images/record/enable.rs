@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::change::change_if;
-use crate::images::{Access, ApiError, ApiResult, App, Precondition, to_the_end};
+use crate::images::{Access, ApiError, ApiResult, App, Precondition, run_to_completion};
 use crate::manifest::{FieldError, Image};
 
 /// EnableImage and DisableImage: set whether an activated image is offered for provisioning.
@@ -16,7 +16,7 @@ pub async fn set_disabled(
     disabled: bool,
 ) -> ApiResult<Image> {
     let app = Arc::clone(app);
-    to_the_end(async move {
+    run_to_completion(async move {
         let set = |image: &Image| {
             refuse_placeholder(image)?;
             image.with_disabled(disabled).map_err(ApiError::validation)

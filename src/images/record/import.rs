@@ -8,7 +8,7 @@ use super::acl::refuse_long_acl;
 use super::origin::{NamedBy, find_origin, store};
 use crate::config::ChannelId;
 use crate::db::{DbError, Stored};
-use crate::images::{ApiError, ApiResult, App, to_the_end};
+use crate::images::{ApiError, ApiResult, App, run_to_completion};
 use crate::manifest::create::{CreateContext, given};
 use crate::manifest::import as manifest;
 use crate::manifest::upgrade::upgrade;
@@ -39,7 +39,7 @@ pub async fn import(
 ) -> ApiResult<Image> {
     let mut manifest = upgrade(given(manifest));
     let app = Arc::clone(app);
-    to_the_end(async move {
+    run_to_completion(async move {
         let placeholder = placeholder(&app, uuid, options).await?;
         let (named_by, origin) = match options.fetched {
             true => (NamedBy::Import, None),

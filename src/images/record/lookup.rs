@@ -23,7 +23,7 @@ pub async fn lookup(app: &App, access: Access) -> ApiResult<Found<Arc<View>>> {
 
 /// Which version of the record a change starts from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::images) enum Reading {
+pub(in crate::images) enum RecordVersion {
     /// The known version, which may be old. If it is, the write of the change conflicts. A change that would be rejected is
     /// checked again with the current version.
     Known,
@@ -31,32 +31,32 @@ pub(in crate::images) enum Reading {
     Current,
 }
 
-impl Reading {
+impl RecordVersion {
     /// Returns how an attempt reads the record: after a conflict, the known version is old.
-    pub(in crate::images) fn of(attempts: &Attempts) -> Reading {
-        if attempts.is_first() { Reading::Known } else { Reading::Current }
+    pub(in crate::images) fn of(attempts: &Attempts) -> RecordVersion {
+        if attempts.is_first() { RecordVersion::Known } else { RecordVersion::Current }
     }
 }
 
 /// The current record, for a change; 404 if the caller may not see it.
 pub(in crate::images) async fn current(app: &App, access: Access) -> ApiResult<Stored> {
-    read(app, access, Reading::Current).await
+    read(app, access, RecordVersion::Current).await
 }
 
-async fn read(app: &App, access: Access, reading: Reading) -> ApiResult<Stored> {
+async fn read(app: &App, access: Access, reading: RecordVersion) -> ApiResult<Stored> {
     let is_shown = |image: &Image| {
         app.is_in(access.channel, image.channels()) && access.sees(|account| image.is_visible_to(account))
     };
     let stored = match reading {
-        Reading::Known => app.db.known(access.uuid).await?,
-        Reading::Current => app.db.get(access.uuid).await?,
+        RecordVersion::Known => app.db.known(access.uuid).await?,
+        RecordVersion::Current => app.db.get(access.uuid).await?,
     };
     stored.filter(|stored| is_shown(&stored.image)).ok_or_else(|| ApiError::image_not_found(access.uuid))
 }
 
 /// The current record, for a caller that must own the image; a caller that may only see it gets `NotImageOwner`.
 pub async fn owned(app: &App, access: Access) -> ApiResult<Stored> {
-    read_owned(app, access, Reading::Current).await
+    read_owned(app, access, RecordVersion::Current).await
 }
 
 /// The record for a change by its owner, and the result of `check`. The known version is used unless it is rejected. So an
@@ -64,7 +64,7 @@ pub async fn owned(app: &App, access: Access) -> ApiResult<Stored> {
 pub(in crate::images) async fn owned_if<T>(
     app: &App,
     access: Access,
-    reading: Reading,
+    reading: RecordVersion,
     check: impl Fn(&Image) -> ApiResult<T>,
 ) -> ApiResult<(Stored, T)> {
     let attempt = async |reading| {
@@ -73,7 +73,7 @@ pub(in crate::images) async fn owned_if<T>(
         Ok((stored, checked))
     };
     match attempt(reading).await {
-        Err(_) if reading == Reading::Known => attempt(Reading::Current).await,
+        Err(_) if reading == RecordVersion::Known => attempt(RecordVersion::Current).await,
         done => done,
     }
 }
@@ -84,11 +84,11 @@ pub async fn checked<T>(
     access: Access,
     check: impl Fn(&Image) -> ApiResult<T>,
 ) -> ApiResult<(Image, T)> {
-    let (stored, checked) = owned_if(app, access, Reading::Known, check).await?;
+    let (stored, checked) = owned_if(app, access, RecordVersion::Known, check).await?;
     Ok((stored.image, checked))
 }
 
-async fn read_owned(app: &App, access: Access, reading: Reading) -> ApiResult<Stored> {
+async fn read_owned(app: &App, access: Access, reading: RecordVersion) -> ApiResult<Stored> {
     let stored = read(app, access, reading).await?;
     match access.account {
         Some(account) if stored.image.owner() != account => {

@@ -9,9 +9,9 @@
 //! dependents after it has read the version that it deletes. Of the two, the later one meets a conflict and starts over. This
 //! works between processes, too; within one process the locks of both records keep conflicts rare.
 
-use super::lookup::Reading;
+use super::lookup::RecordVersion;
 use crate::db::{DbError, Stored};
-use crate::images::archive::write::{Copies, archived};
+use crate::images::archive::write::{CopySync, write_and_archive};
 use crate::images::attempts::Attempts;
 use crate::images::record::locations::locations;
 use crate::images::{ApiError, ApiResult, App, Code};
@@ -40,8 +40,8 @@ impl NamedBy {
     }
 
     /// Returns the origin with this UUID, checked.
-    async fn find(self, app: &App, uuid: Uuid, reading: Reading) -> ApiResult<Option<Stored>> {
-        if reading == Reading::Known {
+    async fn find(self, app: &App, uuid: Uuid, reading: RecordVersion) -> ApiResult<Option<Stored>> {
+        if reading == RecordVersion::Known {
             match self.judge(uuid, app.db.known(uuid).await?) {
                 // It may exist by now, or be visible in its current version.
                 Ok(None) | Err(_) => {}
@@ -72,7 +72,7 @@ pub(in crate::images) async fn find_origin(
     named_by: NamedBy,
 ) -> ApiResult<Option<Stored>> {
     match requested_origin(manifest).map_err(no_such_origin)? {
-        Some(origin) => named_by.find(app, origin, Reading::Known).await,
+        Some(origin) => named_by.find(app, origin, RecordVersion::Known).await,
         None => Ok(None),
     }
 }
@@ -91,15 +91,15 @@ pub(in crate::images) async fn store(
     // Others can see the image before its archive is complete.
     let _changing = app.changes.lock_all([image.uuid()].into_iter().chain(image.origin())).await?;
     // The archived copy protects the files of an image that does not exist yet.
-    let copies = if locations(image).is_empty() { Copies::Beside } else { Copies::Before };
+    let copies = if locations(image).is_empty() { CopySync::WithWrite } else { CopySync::BeforeWrite };
     let mut attempts = Attempts::default();
     loop {
         attempts.begin()?;
         if let Some(uuid) = image.origin().filter(|_| origin.is_none()) {
-            origin = named_by.find(app, uuid, Reading::Current).await?;
+            origin = named_by.find(app, uuid, RecordVersion::Current).await?;
         }
         let written = put(app, image, replaced, origin.as_slice());
-        let written = archived(app, &[(image, Version::Current)], copies, written).await?;
+        let written = write_and_archive(app, &[(image, Version::Current)], copies, written).await?;
         match (&written, origin.take()) {
             (Err(DbError::Conflict), Some(origin)) if has_changed(app, &origin).await? => {}
             _ => return Ok(written),
@@ -146,7 +146,7 @@ pub(in crate::images) async fn find_new_origins(
             return refused(format!("the image would have more than {MAX_CHAIN} origins"));
         }
         let found = match origins.is_empty() {
-            true => NamedBy::Operator.find(app, uuid, Reading::Current).await?,
+            true => NamedBy::Operator.find(app, uuid, RecordVersion::Current).await?,
             false => app.db.get(uuid).await?,
         };
         next = found.as_ref().and_then(|origin| origin.image.origin());

@@ -27,10 +27,10 @@ const XZ_MEMORY: u32 = 1 << 20;
 const XZ_MAGIC: &[u8] = b"\xfd7zXZ\0";
 
 /// What is wrong, for programs and for people; `None` if nothing is.
-pub(super) type Found = Option<(Problem, String)>;
+pub(super) type FoundProblem = Option<(Problem, String)>;
 
 /// Checks whether the file exists and has the right size, as far as its storage knows.
-pub(super) async fn glance(storage: &Storage, location: &Location) -> Result<Found, StorageError> {
+pub(super) async fn check_size(storage: &Storage, location: &Location) -> Result<FoundProblem, StorageError> {
     storage.check(location).await?;
     Ok(None)
 }
@@ -41,7 +41,7 @@ pub(super) async fn read(
     location: &Location,
     compression: Option<Compression>,
     read: &(dyn Fn(u64) + Sync),
-) -> Result<Found, StorageError> {
+) -> Result<FoundProblem, StorageError> {
     let file = storage.open(location, Part::Whole).await?;
     if let StoredFile::Local(file) = &file {
         let size = file.metadata().map_err(StorageError::from)?.len();
@@ -69,28 +69,28 @@ pub(super) async fn read(
         }
     }
     drop(sender);
-    let seen = looking.await.map_err(|stopped| StorageError::Io(io::Error::other(stopped)))?;
+    let contents = looking.await.map_err(|stopped| StorageError::Io(io::Error::other(stopped)))?;
     match failure {
         Some(error) => Err(error),
-        None => Ok(seen.difference(location)),
+        None => Ok(contents.difference(location)),
     }
 }
 
 /// The results of reading a file.
-struct Seen {
+struct FileContents {
     digests: Digests,
     /// Why the file cannot be decompressed.
     undecodable: Option<String>,
 }
 
-impl Seen {
-    fn difference(self, expected: &Location) -> Found {
+impl FileContents {
+    fn difference(self, expected: &Location) -> FoundProblem {
         difference(expected, &self.digests)
             .or_else(|| self.undecodable.map(|reason| (Problem::Undecodable, reason)))
     }
 }
 
-fn examine(mut chunks: Chunks, compression: Option<Compression>) -> Seen {
+fn examine(mut chunks: Chunks, compression: Option<Compression>) -> FileContents {
     let undecodable = match compression {
         None | Some(Compression::None) => None,
         Some(compression) => {
@@ -100,7 +100,7 @@ fn examine(mut chunks: Chunks, compression: Option<Compression>) -> Seen {
     };
     // The rest counts for the digests. Reading from memory does not fail.
     let _ = io::copy(&mut chunks, &mut io::sink());
-    Seen { digests: chunks.digests.finish(), undecodable }
+    FileContents { digests: chunks.digests.finish(), undecodable }
 }
 
 /// Fails unless the platform's `gzip`, `bzip2` or `xz` gets everything out of the file: a compute node does the same.
@@ -187,8 +187,8 @@ mod tests {
 
     use super::*;
 
-    /// What is seen in these bytes if they arrive in pieces of this size.
-    fn seen(bytes: &[u8], piece: usize, compression: Compression) -> Seen {
+    /// The contents of these bytes if they arrive in pieces of this size.
+    fn contents(bytes: &[u8], piece: usize, compression: Compression) -> FileContents {
         let (sender, chunks) = mpsc::channel(bytes.len() + 1);
         for piece in bytes.chunks(piece) {
             sender.try_send(Bytes::copy_from_slice(piece)).unwrap();
@@ -226,9 +226,13 @@ mod tests {
             let bytes = compressed(compression, &plain);
             let twice = [&bytes[..], &bytes[..]].concat();
             for good in [&bytes, &twice] {
-                let seen = seen(good, 1000, compression);
-                assert_eq!((seen.undecodable, seen.digests.size), (None, good.len() as u64), "{compression}");
-                assert_eq!(seen.digests.sha1, hex::encode(Sha1::digest(good)));
+                let contents = contents(good, 1000, compression);
+                assert_eq!(
+                    (contents.undecodable, contents.digests.size),
+                    (None, good.len() as u64),
+                    "{compression}"
+                );
+                assert_eq!(contents.digests.sha1, hex::encode(Sha1::digest(good)));
             }
             if compression == Compression::None {
                 continue;
@@ -238,10 +242,10 @@ mod tests {
             flipped[middle] ^= 0x55;
             let cut = bytes[..bytes.len() - 3].to_vec();
             for bad in [flipped, cut, plain.clone(), b"x".to_vec()] {
-                let seen = seen(&bad, 777, compression);
-                assert!(seen.undecodable.is_some(), "{compression}");
+                let contents = contents(&bad, 777, compression);
+                assert!(contents.undecodable.is_some(), "{compression}");
                 assert_eq!(
-                    (seen.digests.size, seen.digests.sha1),
+                    (contents.digests.size, contents.digests.sha1),
                     (bad.len() as u64, hex::encode(Sha1::digest(&bad)))
                 );
             }
@@ -268,15 +272,15 @@ mod tests {
             ];
             for (number, (bytes, expected)) in cases.iter().enumerate() {
                 for piece in [1, 1000] {
-                    let seen = seen(bytes, piece, compression);
+                    let contents = contents(bytes, piece, compression);
                     assert_eq!(
-                        seen.undecodable.is_none(),
+                        contents.undecodable.is_none(),
                         *expected,
                         "{compression} {number}: {:?}",
-                        seen.undecodable
+                        contents.undecodable
                     );
                     assert_eq!(
-                        (seen.digests.size, seen.digests.sha1),
+                        (contents.digests.size, contents.digests.sha1),
                         (bytes.len() as u64, hex::encode(Sha1::digest(bytes)))
                     );
                 }
@@ -290,7 +294,7 @@ mod tests {
         let mut encoder = lzma_rust2::LzmaWriter::new_use_header(Vec::new(), &options, None).unwrap();
         encoder.write_all(b"abc").unwrap();
         let bytes = encoder.finish().unwrap();
-        assert_eq!(seen(&bytes, 5, Compression::Xz).undecodable, None);
-        assert!(seen(&bytes[..bytes.len() - 2], 5, Compression::Xz).undecodable.is_some());
+        assert_eq!(contents(&bytes, 5, Compression::Xz).undecodable, None);
+        assert!(contents(&bytes[..bytes.len() - 2], 5, Compression::Xz).undecodable.is_some());
     }
 }

@@ -14,13 +14,13 @@ use crate::storage::Location;
 /// What all records say about files.
 pub(super) struct KnownRecords {
     rules: Rules,
-    images: BTreeMap<Uuid, Entry>,
+    images: BTreeMap<Uuid, KnownImage>,
     /// Keys of unusable records, with the reason.
     invalid: BTreeMap<String, String>,
 }
 
 /// What a record says about an image's files.
-pub(super) struct Entry {
+pub(super) struct KnownImage {
     pub(super) uuid: Uuid,
     pub(super) name: String,
     pub(super) version: String,
@@ -31,10 +31,10 @@ pub(super) struct Entry {
     icon: Option<Icon>,
 }
 
-impl Entry {
-    fn new(image: &Image) -> Entry {
+impl KnownImage {
+    fn new(image: &Image) -> KnownImage {
         let docker_id = image.tags().and_then(|tags| tags.get("docker:id")).and_then(Value::as_str);
-        Entry {
+        KnownImage {
             uuid: image.uuid(),
             name: image.name().to_owned(),
             version: image.version().to_owned(),
@@ -79,23 +79,23 @@ impl KnownRecords {
     }
 
     /// Parses a record; fails with the reason if it is unusable.
-    pub(super) fn entry(&self, record: StoredRecord) -> Result<Entry, String> {
+    pub(super) fn entry(&self, record: StoredRecord) -> Result<KnownImage, String> {
         let key = record.key;
         let image = Image::load(record.record?, self.rules).map_err(|problems| {
             let fields: Vec<_> = problems.iter().map(|problem| problem.field.as_str()).collect();
             format!("not valid: {}", fields.join(", "))
         })?;
         match image.uuid().to_string() == key {
-            true => Ok(Entry::new(&image)),
+            true => Ok(KnownImage::new(&image)),
             false => Err(format!("it is the record of {}", image.uuid())),
         }
     }
 
-    pub(super) fn images(&self) -> impl Iterator<Item = &Entry> {
+    pub(super) fn images(&self) -> impl Iterator<Item = &KnownImage> {
         self.images.values()
     }
 
-    pub(super) fn image(&self, uuid: Uuid) -> Option<&Entry> {
+    pub(super) fn image(&self, uuid: Uuid) -> Option<&KnownImage> {
         self.images.get(&uuid)
     }
 

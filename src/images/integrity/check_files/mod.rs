@@ -119,7 +119,7 @@ pub async fn check_files(
     config: &Config,
     metrics: Arc<Metrics>,
     options: &CheckOptions,
-    tell: &(dyn Fn(Step<'_>) + Sync),
+    on_step: &(dyn Fn(Step<'_>) + Sync),
 ) -> ApiResult<CheckReport> {
     let manta = config.manta.clone().filter(|manta| manta.stores_files).map(MantaConnection::new);
     let manta = manta.map(MantaStorage::new);
@@ -130,7 +130,7 @@ pub async fn check_files(
         return Err(ApiError::image_not_found(*uuid));
     }
     let cache = Cache::read(&config.local_base_dir).await;
-    let mut check = Check { storage: &storage, records: &records, known: &known, options, cache, tell };
+    let mut check = Check { storage: &storage, records: &records, known: &known, options, cache, on_step };
     let report = check.run().await;
     check.cache.write(&config.local_base_dir).await;
     records.close().await;
@@ -143,37 +143,37 @@ struct Check<'a> {
     known: &'a KnownRecords,
     options: &'a CheckOptions,
     cache: Cache,
-    tell: &'a (dyn Fn(Step<'_>) + Sync),
+    on_step: &'a (dyn Fn(Step<'_>) + Sync),
 }
 
 impl Check<'_> {
     async fn run(&mut self) -> ApiResult<CheckReport> {
         let mut report = CheckReport { invalid: self.known.invalid(), ..CheckReport::default() };
         let (known, options) = (self.known, self.options);
-        let is_wanted = |image: &&known::Entry| {
+        let is_wanted = |image: &&known::KnownImage| {
             (options.uuids.is_empty() || options.uuids.contains(&image.uuid))
                 && (!options.docker_v2 || image.is_docker_v2)
         };
         let images: Vec<_> = known.images().filter(is_wanted).collect();
         let files: Vec<_> =
             images.iter().flat_map(|image| image.files().map(move |file| (*image, file))).collect();
-        (self.tell)(Step::Begin(files.len() as u64, files.iter().map(|(_, (file, _))| file.size).sum()));
+        (self.on_step)(Step::Begin(files.len() as u64, files.iter().map(|(_, (file, _))| file.size).sum()));
         report.images = images.len() as u64;
         for (image, (location, compression)) in files {
-            (self.tell)(Step::File(&format!("{} {}", image.uuid, name_of(&location))));
-            // Taken before the file is read: what changes it from here on is seen the next time.
+            (self.on_step)(Step::File(&format!("{} {}", image.uuid, name_of(&location))));
+            // Taken before the file is read, so that the next check notices a later change.
             let state = match options.simple {
                 true => String::new(),
-                // Whatever is wrong is found again, and reported, when the file is read.
+                // Reading the file finds the same problem, and reports it.
                 false => self.storage.state(&location).await.unwrap_or_default(),
             };
             if !options.force && self.cache.has(&location, &state) {
                 report.skipped += 1;
-                (self.tell)(Step::Bytes(location.size));
+                (self.on_step)(Step::Bytes(location.size));
                 continue;
             }
             report.files += 1;
-            match self.look_at(&location, compression).await? {
+            match self.examine(&location, compression).await? {
                 None if !options.simple => self.cache.add(&location, &state),
                 None => {}
                 Some((problem, reason)) => {
@@ -191,16 +191,16 @@ impl Check<'_> {
     }
 
     /// Returns what is wrong with a file. An unavailable storage is an error: it says nothing about the file.
-    async fn look_at(
+    async fn examine(
         &self,
         location: &Location,
         compression: Option<Compression>,
     ) -> ApiResult<Option<(Problem, String)>> {
         let looked = if self.options.simple {
-            (self.tell)(Step::Bytes(location.size));
-            examine::glance(self.storage, location).await
+            (self.on_step)(Step::Bytes(location.size));
+            examine::check_size(self.storage, location).await
         } else {
-            let read = |bytes| (self.tell)(Step::Bytes(bytes));
+            let read = |bytes| (self.on_step)(Step::Bytes(bytes));
             examine::read(self.storage, location, compression, &read).await
         };
         match looked {
@@ -220,7 +220,13 @@ impl Check<'_> {
         Ok(now.is_some_and(|image| image.files().any(|(named, _)| named == *location)))
     }
 
-    fn bad(&self, image: &known::Entry, location: &Location, problem: Problem, reason: String) -> BadFile {
+    fn bad(
+        &self,
+        image: &known::KnownImage,
+        location: &Location,
+        problem: Problem,
+        reason: String,
+    ) -> BadFile {
         BadFile {
             uuid: image.uuid,
             name: image.name.clone(),

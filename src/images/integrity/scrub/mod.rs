@@ -52,11 +52,11 @@ pub struct Scrub {
     is_resumed: bool,
     kept: Instant,
     /// The rest of the current phase, once it has been looked up.
-    left: Left,
+    remaining: Remaining,
 }
 
 #[derive(Debug)]
-enum Left {
+enum Remaining {
     Unknown,
     /// UUIDs of images, each with the number of bytes of its files.
     Images(VecDeque<(Uuid, u64)>),
@@ -79,7 +79,7 @@ impl Scrub {
             round: Round::default(),
             is_resumed: false,
             kept: Instant::now(),
-            left: Left::Unknown,
+            remaining: Remaining::Unknown,
         })
     }
 }
@@ -108,7 +108,7 @@ impl Worker for Scrub {
         progress.pending(pending);
         progress.detail(self.round.describe(pending, self.app.findings.counts()));
         if self.kept.elapsed() > KEPT_EVERY && self.round.phase != Phase::Over {
-            self.keep().await;
+            self.save_state().await;
         }
         Ok(next)
     }
@@ -132,7 +132,7 @@ impl Scrub {
     }
 
     /// Saves the state for the next start. Without it only time is lost.
-    async fn keep(&mut self) {
+    async fn save_state(&mut self) {
         let kept = SavedScrub { round: self.round.clone(), findings: self.app.findings.known().clone() };
         let kept = match serde_json::to_vec(&kept) {
             Ok(content) => self.app.storage.local.write_state_file(FILE, content).await,
@@ -151,25 +151,25 @@ impl Scrub {
             return Next::After(wait);
         }
         self.round = self.round.next(now());
-        self.left = Left::Unknown;
-        self.keep().await;
+        self.remaining = Remaining::Unknown;
+        self.save_state().await;
         Next::Now
     }
 
     async fn next_image(&mut self, after: Option<Uuid>, progress: &Progress) -> Result<Next, Failure> {
-        let Left::Images(images) = &self.left else {
-            self.left = Left::Images(self.images(after).await?);
+        let Remaining::Images(images) = &self.remaining else {
+            self.remaining = Remaining::Images(self.images(after).await?);
             return Ok(Next::Now);
         };
         let Some((uuid, size)) = images.front().copied() else {
-            self.enter(Phase::Orphans { storage: Stor::Local, after: None }).await;
+            self.enter_phase(Phase::Orphans { storage: Stor::Local, after: None }).await;
             return Ok(Next::Now);
         };
         if self.pace.bytes.time(size) > LONG {
-            self.keep().await;
+            self.save_state().await;
         }
         self.verify(uuid).await?;
-        if let Left::Images(images) = &mut self.left {
+        if let Remaining::Images(images) = &mut self.remaining {
             images.pop_front();
         }
         self.round.done += 1;
@@ -181,10 +181,10 @@ impl Scrub {
     /// The images after this UUID, in order.
     async fn images(&self, after: Option<Uuid>) -> Result<VecDeque<(Uuid, u64)>, Failure> {
         let views = self.app.db.filtered(|_| true).await?;
-        let left = views.iter().filter(|view| after.is_none_or(|after| view.uuid() > after));
-        let mut left: Vec<_> = left.map(|view| (view.uuid(), size(view))).collect();
-        left.sort_unstable();
-        Ok(left.into())
+        let remaining = views.iter().filter(|view| after.is_none_or(|after| view.uuid() > after));
+        let mut remaining: Vec<_> = remaining.map(|view| (view.uuid(), size(view))).collect();
+        remaining.sort_unstable();
+        Ok(remaining.into())
     }
 
     async fn verify(&mut self, uuid: Uuid) -> Result<(), Failure> {
@@ -210,13 +210,13 @@ impl Scrub {
     async fn next_group(&mut self, storage: Stor) -> Result<Next, Failure> {
         // The configuration may have lost this storage since the last start.
         if self.app.storage.require(storage).is_err() {
-            return Ok(self.leave(storage).await);
+            return Ok(self.end_storage(storage).await);
         }
-        let Left::Groups(groups) = &self.left else {
-            self.left = Left::Groups(self.groups(storage).await?);
+        let Remaining::Groups(groups) = &self.remaining else {
+            self.remaining = Remaining::Groups(self.groups(storage).await?);
             return Ok(Next::Now);
         };
-        let Some(group) = groups.front().cloned() else { return Ok(self.leave(storage).await) };
+        let Some(group) = groups.front().cloned() else { return Ok(self.end_storage(storage).await) };
         for (item, problem) in orphans::find(&self.app, storage, &group, orphans::AGE).await? {
             let uuid = item.uuid;
             let image = uuid.map(tracing::field::display);
@@ -224,7 +224,7 @@ impl Scrub {
             let orphan = Finding { uuid, file: item.name, storage, problem, time: now() };
             self.app.findings.orphan(self.round.number, orphan);
         }
-        if let Left::Groups(groups) = &mut self.left {
+        if let Remaining::Groups(groups) = &mut self.remaining {
             groups.pop_front();
         }
         self.round.phase = Phase::Orphans { storage, after: Some(group) };
@@ -240,28 +240,28 @@ impl Scrub {
     }
 
     /// Continues with the next storage, or ends the round.
-    async fn leave(&mut self, storage: Stor) -> Next {
+    async fn end_storage(&mut self, storage: Stor) -> Next {
         if storage == Stor::Local && self.app.storage.manta().is_ok() {
-            self.enter(Phase::Orphans { storage: Stor::Manta, after: None }).await;
+            self.enter_phase(Phase::Orphans { storage: Stor::Manta, after: None }).await;
             return Next::Now;
         }
         self.app.findings.end_round(self.round.number);
-        self.enter(Phase::Over).await;
+        self.enter_phase(Phase::Over).await;
         let text = self.round.describe(0, self.app.findings.counts());
         tracing::info!("all stored files have been looked at: {text}");
         Next::After(self.round.wait(OffsetDateTime::now_utc(), self.settings.interval).max(PAUSE))
     }
 
-    async fn enter(&mut self, phase: Phase) {
+    async fn enter_phase(&mut self, phase: Phase) {
         self.round.phase = phase;
-        self.left = Left::Unknown;
-        self.keep().await;
+        self.remaining = Remaining::Unknown;
+        self.save_state().await;
     }
 
     fn images_left(&self) -> u64 {
-        match &self.left {
-            Left::Images(images) => images.len() as u64,
-            Left::Unknown | Left::Groups(_) => 0,
+        match &self.remaining {
+            Remaining::Images(images) => images.len() as u64,
+            Remaining::Unknown | Remaining::Groups(_) => 0,
         }
     }
 }

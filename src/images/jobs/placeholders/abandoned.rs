@@ -28,7 +28,11 @@ pub(in crate::images) async fn jobs_of(app: &App, image: &Image, request_id: &st
 
 /// Deletes an image that an import has begun and whose job is over, so that a new import need not wait for the watch over
 /// placeholders. Other images stay, and so does this one if the Workflow API does not answer.
-pub(in crate::images) async fn make_way(app: &Arc<App>, uuid: Uuid, request_id: &str) -> ApiResult<()> {
+pub(in crate::images) async fn delete_if_abandoned(
+    app: &Arc<App>,
+    uuid: Uuid,
+    request_id: &str,
+) -> ApiResult<()> {
     let Some(stored) = app.db.get(uuid).await? else { return Ok(()) };
     let Some(job) = stored.image.job().filter(|_| stored.image.state() == State::Unactivated) else {
         return Ok(());

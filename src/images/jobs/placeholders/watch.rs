@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::abandoned::{delete_abandoned, jobs_of};
 use super::fail::mark_failed;
-use crate::images::files::sign_of_life::is_unfinished;
+use crate::images::files::heartbeat::is_unfinished;
 use crate::images::{ApiResult, App, Code, CurrentApp};
 use crate::jobs::{JobProgress, Task};
 use crate::manifest::{State, Uuid};
@@ -38,14 +38,14 @@ pub struct Placeholders {
     /// The app that the current unit of work uses.
     app: Arc<App>,
     /// The images that seem to have no running job.
-    abandoned: HashMap<Uuid, Seen>,
+    abandoned: HashMap<Uuid, Observation>,
     grace: Duration,
 }
 
 /// An image that seems to have no running job.
 #[derive(Debug)]
-struct Seen {
-    /// When it was first seen so.
+struct Observation {
+    /// When this was first observed.
     since: Instant,
     /// The version of its record. A later one shows that somebody works on it, such as another server that receives its file.
     etag: String,
@@ -61,7 +61,7 @@ impl Placeholders {
     }
 
     /// Looks at all unfinished images, and returns how many were settled.
-    async fn look(&mut self) -> ApiResult<u64> {
+    async fn check_all(&mut self) -> ApiResult<u64> {
         let unfinished = self.app.db.filtered(is_unfinished).await?;
         self.abandoned.retain(|uuid, _| unfinished.iter().any(|image| image.uuid() == *uuid));
         // Only the Workflow API knows whether jobs go on.
@@ -70,14 +70,14 @@ impl Placeholders {
         }
         let mut settled = 0;
         for image in unfinished.iter().take(MOST) {
-            settled += u64::from(self.judge(image.uuid()).await?);
+            settled += u64::from(self.check(image.uuid()).await?);
         }
         Ok(settled)
     }
 
     /// Looks at one image, and returns whether it was settled.
-    async fn judge(&mut self, uuid: Uuid) -> ApiResult<bool> {
-        if self.app.uploads.any(uuid) {
+    async fn check(&mut self, uuid: Uuid) -> ApiResult<bool> {
+        if self.app.uploads.is_running(uuid) {
             // Its file is being uploaded, perhaps by an operator.
             self.abandoned.remove(&uuid);
             return Ok(false);
@@ -93,10 +93,11 @@ impl Placeholders {
             Some(JobProgress::MayContinue) => LONGEST + self.grace,
             Some(JobProgress::Ended) | None => self.grace,
         };
-        let seen = self.abandoned.remove(&uuid).filter(|seen| seen.etag == stored.etag);
-        let seen = seen.unwrap_or_else(|| Seen { since: Instant::now(), etag: stored.etag });
-        if seen.since.elapsed() < grace {
-            self.abandoned.insert(uuid, seen);
+        let observation = self.abandoned.remove(&uuid).filter(|observation| observation.etag == stored.etag);
+        let observation =
+            observation.unwrap_or_else(|| Observation { since: Instant::now(), etag: stored.etag });
+        if observation.since.elapsed() < grace {
+            self.abandoned.insert(uuid, observation);
             return Ok(false);
         }
         let message = reason(&jobs);
@@ -135,7 +136,7 @@ impl Worker for Placeholders {
 
     async fn work(&mut self, progress: &Progress) -> Result<Next, Failure> {
         self.app = self.current.get();
-        progress.done(self.look().await?);
+        progress.done(self.check_all().await?);
         Ok(Next::After(INTERVAL))
     }
 }
@@ -145,7 +146,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::images::files::sign_of_life::with_signs_of_life;
+    use crate::images::files::heartbeat::with_heartbeat;
     use crate::images::jobs::create_from_vm::tests::{BASE, Cloud};
     use crate::images::{ImportOptions, import};
 
@@ -163,16 +164,20 @@ mod tests {
         // A job without an execution does not run. Every other execution is tried.
         for execution in ["queued", "running", "waiting"] {
             cloud.jobs_are(execution);
-            assert_eq!((watch.look().await.unwrap(), state().await), (0, State::Creating), "{execution}");
+            assert_eq!(
+                (watch.check_all().await.unwrap(), state().await),
+                (0, State::Creating),
+                "{execution}"
+            );
         }
         cloud.jobs_are("canceled");
         let mut patient = Placeholders::new(CurrentApp::new(Arc::clone(&cloud.app)));
-        assert_eq!((patient.look().await.unwrap(), state().await), (0, State::Creating));
-        assert_eq!((watch.look().await.unwrap(), state().await), (1, State::Failed));
+        assert_eq!((patient.check_all().await.unwrap(), state().await), (0, State::Creating));
+        assert_eq!((watch.check_all().await.unwrap(), state().await), (1, State::Failed));
         let record = cloud.app.db.get(image).await.unwrap().unwrap().image;
         assert!(record.record()["error"]["message"].as_str().unwrap().contains("canceled"));
         // Images that no job makes are left alone.
-        assert_eq!(watch.look().await.unwrap(), 0);
+        assert_eq!(watch.check_all().await.unwrap(), 0);
         let base = cloud.app.db.get(BASE.parse().unwrap()).await.unwrap().unwrap().image;
         assert_eq!(base.state(), State::Active);
     }
@@ -190,10 +195,10 @@ mod tests {
             [json!({"runner_id": "r", "chain_results": []}), json!({"runner_id": "", "chain_results": begun})]
         {
             cloud.jobs_have(changes);
-            assert_eq!((watch.look().await.unwrap(), state().await), (0, State::Creating));
+            assert_eq!((watch.check_all().await.unwrap(), state().await), (0, State::Creating));
         }
         cloud.jobs_have(json!({"chain_results": [{"started_at": "2020-01-01T00:00:00.000Z"}]}));
-        assert_eq!((watch.look().await.unwrap(), state().await), (1, State::Failed));
+        assert_eq!((watch.check_all().await.unwrap(), state().await), (1, State::Failed));
     }
 
     #[tokio::test]
@@ -227,14 +232,14 @@ mod tests {
         let state = async |uuid| cloud.app.db.get(uuid).await.unwrap().map(|stored| stored.image.state());
         let mut watch = watch_without_grace(&cloud);
         cloud.jobs_are("running");
-        assert_eq!(watch.look().await.unwrap(), 0);
+        assert_eq!(watch.check_all().await.unwrap(), 0);
         cloud.jobs_are("failed");
-        let upload = cloud.app.uploads.while_there(fetched, std::future::pending::<ApiResult<()>>());
+        let upload = cloud.app.uploads.unless_deleted(fetched, std::future::pending::<ApiResult<()>>());
         let mut upload = Box::pin(upload);
         assert!(futures_util::poll!(&mut upload).is_pending());
-        assert_eq!(watch.look().await.unwrap(), 1);
+        assert_eq!(watch.check_all().await.unwrap(), 1);
         drop(upload);
-        assert_eq!(watch.look().await.unwrap(), 1);
+        assert_eq!(watch.check_all().await.unwrap(), 1);
         assert_eq!(state(job.image_uuid).await, Some(State::Failed));
         assert_eq!((state(fetched).await, state(by_hand).await), (None, Some(State::Unactivated)));
         let failed = cloud.app.db.get(job.image_uuid).await.unwrap().unwrap().image;
@@ -248,7 +253,7 @@ mod tests {
         cloud.jobs_are("failed");
         cloud.workflow_api_is_down().await;
         let mut watch = watch_without_grace(&cloud);
-        assert_eq!(watch.look().await.unwrap(), 0);
+        assert_eq!(watch.check_all().await.unwrap(), 0);
         assert_eq!(cloud.app.db.get(image).await.unwrap().unwrap().image.state(), State::Creating);
     }
 
@@ -259,7 +264,7 @@ mod tests {
         let etag = async || cloud.app.db.get(image).await.unwrap().unwrap().etag;
         let mut watch = Placeholders::new(CurrentApp::new(Arc::clone(&cloud.app)));
         cloud.jobs_are("failed");
-        assert_eq!(watch.look().await.unwrap(), 0);
+        assert_eq!(watch.check_all().await.unwrap(), 0);
         let long_ago = |watch: &mut Placeholders| {
             watch.abandoned.get_mut(&image).unwrap().since = Instant::now().checked_sub(GRACE).unwrap();
         };
@@ -267,20 +272,20 @@ mod tests {
         let before = etag().await;
         // Another process sees only these signs of an upload.
         let pending = std::future::pending::<ApiResult<()>>();
-        let upload = with_signs_of_life(&cloud.app, image, pending);
-        let seen = async {
+        let upload = with_heartbeat(&cloud.app, image, pending);
+        let observation = async {
             while etag().await == before {
                 tokio::task::yield_now().await;
             }
         };
         tokio::select! {
             _ = upload => unreachable!("it never ends"),
-            () = seen => {}
+            () = observation => {}
         }
-        assert_eq!(watch.look().await.unwrap(), 0);
+        assert_eq!(watch.check_all().await.unwrap(), 0);
         // The signs have stopped.
         long_ago(&mut watch);
-        assert_eq!(watch.look().await.unwrap(), 1);
+        assert_eq!(watch.check_all().await.unwrap(), 1);
         // The records of other images are not written.
         let base = BASE.parse().unwrap();
         let before = cloud.app.db.get(base).await.unwrap().unwrap().etag;
@@ -288,7 +293,7 @@ mod tests {
             tokio::task::yield_now().await;
             Ok(())
         };
-        with_signs_of_life(&cloud.app, base, part).await.unwrap();
+        with_heartbeat(&cloud.app, base, part).await.unwrap();
         assert_eq!(cloud.app.db.get(base).await.unwrap().unwrap().etag, before);
     }
 }

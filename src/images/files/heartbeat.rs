@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::images::record::change::annotate;
-use crate::images::{ApiError, ApiResult, App, to_the_end};
+use crate::images::{ApiError, ApiResult, App, run_to_completion};
 use crate::manifest::{Image, State, Uuid, View};
 use crate::telemetry::err;
 
@@ -18,34 +18,34 @@ const INTERVAL: Duration = Duration::from_secs(60);
 
 /// Runs a part of an upload. Meanwhile it writes the record of an image that a job makes once a minute, unchanged but for the
 /// `write_fence`. So the watch over placeholders, in this process or another, sees that the image is being uploaded.
-pub(in crate::images) async fn with_signs_of_life<T>(
+pub(in crate::images) async fn with_heartbeat<T>(
     app: &Arc<App>,
     uuid: Uuid,
     part: impl Future<Output = ApiResult<T>>,
 ) -> ApiResult<T> {
     tokio::select! {
         done = part => done,
-        never = give_signs(app, uuid) => match never {},
+        never = send_heartbeats(app, uuid) => match never {},
     }
 }
 
-async fn give_signs(app: &Arc<App>, uuid: Uuid) -> Infallible {
+async fn send_heartbeats(app: &Arc<App>, uuid: Uuid) -> Infallible {
     loop {
-        if let Err(error) = give_sign(app, uuid).await {
+        if let Err(error) = send_heartbeat(app, uuid).await {
             tracing::debug!(%uuid, err.json = %err(&error), "an upload could give no sign of life");
         }
         tokio::time::sleep(INTERVAL).await;
     }
 }
 
-async fn give_sign(app: &Arc<App>, uuid: Uuid) -> ApiResult<()> {
+async fn send_heartbeat(app: &Arc<App>, uuid: Uuid) -> ApiResult<()> {
     let is_watched = app.db.view(uuid).await?.value.is_some_and(|image| is_unfinished(&image));
     if !is_watched {
         return Ok(());
     }
     let app = Arc::clone(app);
     let fenced = |image: &Image| image.fenced().map(Some).map_err(ApiError::validation);
-    to_the_end(async move { annotate(&app, uuid, fenced).await }).await
+    run_to_completion(async move { annotate(&app, uuid, fenced).await }).await
 }
 
 /// Returns whether the image is a placeholder, or an image that a job has begun and not activated.
