@@ -62,10 +62,10 @@ impl Records {
     pub async fn next_page(&mut self) -> Result<Vec<StoredRecord>, DbError> {
         match &mut self.0 {
             Source::Moray(moray) => {
-                let patience = Patience::default();
+                let deadline = RetryDeadline::default();
                 loop {
                     match moray.next_page().await {
-                        Err(error) if patience.is_for(&error) => tokio::time::sleep(PAUSE).await,
+                        Err(error) if deadline.allows(&error) => tokio::time::sleep(PAUSE).await,
                         page => return page,
                     }
                 }
@@ -126,16 +126,16 @@ impl Records {
 
 /// Waits for a database that is unavailable, up to a limit.
 #[derive(Debug)]
-struct Patience(Instant);
+struct RetryDeadline(Instant);
 
-impl Default for Patience {
-    fn default() -> Patience {
-        Patience(Instant::now() + PATIENCE)
+impl Default for RetryDeadline {
+    fn default() -> RetryDeadline {
+        RetryDeadline(Instant::now() + PATIENCE)
     }
 }
 
-impl Patience {
-    fn is_for(&self, error: &DbError) -> bool {
+impl RetryDeadline {
+    fn allows(&self, error: &DbError) -> bool {
         matches!(error, DbError::Unavailable(_)) && Instant::now() < self.0
     }
 }
@@ -154,9 +154,9 @@ impl Database {
             }
             config::Database::Moray(moray) => {
                 let database = Database::Moray(MorayDatabase::new(moray, rules, metrics));
-                let patience = Patience::default();
+                let deadline = RetryDeadline::default();
                 while let Err(error) = database.get(Uuid::NIL).await
-                    && patience.is_for(&error)
+                    && deadline.allows(&error)
                 {
                     tokio::time::sleep(PAUSE).await;
                 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
-use crate::files::planted::Odd;
+use crate::files::planted::SpecialFile;
 use crate::manifest::{ApiVersion, Mode};
 use crate::telemetry::StaticLabels;
 
@@ -267,7 +267,7 @@ async fn what_is_no_file_stops_nothing_and_can_be_replaced() {
     let base = TempDir::new().unwrap();
     let good = Uuid::new_v4();
     store(&base, &format!("{good}.raw"), &record(good, json!({})).to_string());
-    let odds = Odd::ALL.map(|odd| (odd, Uuid::new_v4()));
+    let odds = SpecialFile::ALL.map(|odd| (odd, Uuid::new_v4()));
     for (odd, uuid) in odds {
         odd.plant(&raw(&base, uuid));
         archive(&base, &image(record(uuid, json!({}))));
@@ -278,7 +278,7 @@ async fn what_is_no_file_stops_nothing_and_can_be_replaced() {
     let damaged = database.status().damaged;
     for (odd, uuid) in odds {
         let entry = damaged.iter().find(|entry| entry.name == format!("{uuid}.raw")).unwrap();
-        let is_huge = odd == Odd::Huge;
+        let is_huge = odd == SpecialFile::Huge;
         assert_eq!(entry.reason.contains("no regular file"), !is_huge, "{}", entry.reason);
         assert_eq!(entry.reason.contains("has over"), is_huge, "{}", entry.reason);
         assert!(database.get(uuid).await.unwrap().is_none(), "{odd:?}");

@@ -27,7 +27,7 @@ use crate::telemetry::{Metrics, err};
 
 use bucket::{BUCKET, Bucket, is_no_object};
 pub(super) use records::MorayRecords;
-use replica::{Freshness, KnownRecord, Question, Replica};
+use replica::{Freshness, KnownRecord, Replica, RequestKind};
 
 /// The most images of each scope of a query without a limit. 4.13.1 searches for each scope separately, and Moray ends
 /// a search there. Clients get the next page from the last image of the answer.
@@ -72,7 +72,7 @@ impl MorayDatabase {
         match self.replica.unless_long_away(tokio::spawn(ask)).await {
             Some(Ok(answer)) => answer.map_err(failed),
             Some(Err(stopped)) => Err(DbError::Failed(stopped.into())),
-            None => Err(DbError::Unavailable(Away.into())),
+            None => Err(DbError::Unavailable(MorayUnavailable.into())),
         }
     }
 
@@ -103,7 +103,9 @@ impl MorayDatabase {
                 Some(answer) => Some(answer),
                 None => Some(Err(DbError::Unavailable(NotInMemory.into()))),
             },
-            Freshness::Incomplete => self.replica.unless_complete(Question::Image, self.get_view(uuid)).await,
+            Freshness::Incomplete => {
+                self.replica.unless_complete(RequestKind::Image, self.get_view(uuid)).await
+            }
             Freshness::Stale(age) => match self.stale_view(uuid, known(), age) {
                 // Moray may be able to answer some calls, if not all.
                 None if self.bucket.client.state().is_connected() => Some(self.look_up(uuid).await),
@@ -160,7 +162,7 @@ impl MorayDatabase {
             Freshness::Fresh => None,
             Freshness::Late if self.replica.next_round().await => None,
             Freshness::Late | Freshness::Incomplete => {
-                self.replica.unless_complete(Question::List, self.search(query, form)).await
+                self.replica.unless_complete(RequestKind::List, self.search(query, form)).await
             }
             Freshness::Stale(age) => {
                 return Ok(Found { value: self.replica.list(query, form).await?, stale: Some(age) });
@@ -375,7 +377,7 @@ fn connect(config: &config::Moray, metrics: Arc<Metrics>) -> Bucket {
 /// Moray does not answer.
 #[derive(Debug, thiserror::Error)]
 #[error("moray does not answer")]
-struct Away;
+struct MorayUnavailable;
 
 /// Moray does not answer, and the image is not in memory.
 #[derive(Debug, thiserror::Error)]

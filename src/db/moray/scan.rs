@@ -30,12 +30,12 @@ pub(super) struct Cursor {
     /// The span that the marker leaves.
     part: Span,
     /// The last row that was read.
-    reached: Option<Reached>,
+    reached: Option<RowPosition>,
 }
 
 /// The position of a row in Moray's order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Reached {
+pub(super) struct RowPosition {
     pub(super) published_at: String,
     pub(super) uuid: String,
 }
@@ -58,7 +58,7 @@ impl Cursor {
     }
 
     /// Returns the cursor after a row.
-    pub(super) fn after(self, reached: Reached) -> Cursor {
+    pub(super) fn after(self, reached: RowPosition) -> Cursor {
         Cursor { reached: Some(reached), ..self }
     }
 

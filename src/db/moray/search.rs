@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use moray::Object;
 
-use super::scan::{Cursor, Reached};
+use super::scan::{Cursor, RowPosition};
 use super::{MorayDatabase, PER_SCOPE, failed, filter, load};
 use crate::db::index::{limit, part};
 use crate::db::{DbError, ListAnswer, blocking, rendered};
@@ -80,11 +80,11 @@ impl MorayDatabase {
 }
 
 /// Returns the position of a row that was read.
-fn reached(row: &Object) -> Option<Reached> {
+fn reached(row: &Object) -> Option<RowPosition> {
     let record = row.value_as::<Record>().ok()?;
     // Columns of the bucket are strings, whatever was stored.
     let column = |name: &str| record.get(name)?.as_str().map(str::to_owned);
-    Some(Reached { published_at: column("published_at").unwrap_or_default(), uuid: column("uuid")? })
+    Some(RowPosition { published_at: column("published_at").unwrap_or_default(), uuid: column("uuid")? })
 }
 
 impl Found {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use moray::Object;
 use serde_json::Value;
 
-use super::rows::{Key, Ticket, Verdict, Version, Written};
+use super::rows::{Key, Ticket, Version, VersionAction, WriteAction};
 use super::{Replica, ReplicaInner};
 use crate::db::index::Change;
 use crate::db::moray::failed;
@@ -56,7 +56,7 @@ impl ReplicaInner {
         let new: Vec<Object> = {
             let mut known = self.rows();
             let is_new =
-                |row: &Object| known.judge(sent, &Key::of(&row.key), &version_of(row)) == Verdict::New;
+                |row: &Object| known.judge(sent, &Key::of(&row.key), &version_of(row)) == VersionAction::New;
             rows.into_iter().filter(is_new).collect()
         };
         if new.is_empty() {
@@ -75,7 +75,7 @@ impl ReplicaInner {
         let mut rows = self.rows();
         for Decoded { key, version, image } in decoded {
             // A write of this process may have been answered in the meantime.
-            if rows.judge(sent, &key, &version) != Verdict::New {
+            if rows.judge(sent, &key, &version) != VersionAction::New {
                 continue;
             }
             let uuid = if let Key::Image(uuid) = &key { Some(*uuid) } else { None };
@@ -157,21 +157,21 @@ impl Replica {
         let uuid = image.uuid();
         let written = blocking(move || {
             if !comes_back_as_put(&image) {
-                return Written::Unclear;
+                return WriteAction::Unclear;
             }
             // A valid image cannot fail here. If it does, reading the row gives a better error.
             let (Ok(view), Ok(record)) = (View::new(&image), serde_json::to_string(image.record())) else {
-                return Written::Unclear;
+                return WriteAction::Unclear;
             };
             let mut rows = shared.rows();
             let key = Key::Image(uuid);
             let written = rows.wrote(sent, &key, replaced.as_deref(), &etag, record.into());
-            if written == Written::Newest {
+            if written == WriteAction::Newest {
                 shared.index.apply([Change::Put(Arc::new(view))]);
             }
             written
         });
-        if !written.await.is_ok_and(|written| written != Written::Unclear) {
+        if !written.await.is_ok_and(|written| written != WriteAction::Unclear) {
             self.read_back(uuid).await;
         }
     }
@@ -182,12 +182,12 @@ impl Replica {
         let written = blocking(move || {
             let mut rows = shared.rows();
             let written = rows.deleted(sent, &Key::Image(uuid), &deleted);
-            if written == Written::Newest {
+            if written == WriteAction::Newest {
                 shared.index.apply([Change::Remove(uuid)]);
             }
             written
         });
-        if !written.await.is_ok_and(|written| written != Written::Unclear) {
+        if !written.await.is_ok_and(|written| written != WriteAction::Unclear) {
             self.read_back(uuid).await;
         }
     }

@@ -49,7 +49,7 @@ pub(in crate::db::moray) enum Freshness {
 
 /// What Moray is asked for while the replica is being loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::db::moray) enum Question {
+pub(in crate::db::moray) enum RequestKind {
     /// One image.
     Image,
     /// A list.
@@ -100,12 +100,12 @@ impl Replica {
     /// Asks Moray, in turn with other questions of this kind. `None` if the replica becomes complete before Moray has answered.
     pub(in crate::db::moray) async fn unless_complete<T>(
         &self,
-        kind: Question,
+        kind: RequestKind,
         ask: impl Future<Output = Result<T, DbError>>,
     ) -> Option<Result<T, DbError>> {
         let turns = match kind {
-            Question::Image => &self.shared.lookups,
-            Question::List => &self.shared.searches,
+            RequestKind::Image => &self.shared.lookups,
+            RequestKind::List => &self.shared.searches,
         };
         let mut state = self.shared.state.subscribe();
         let asked = async {

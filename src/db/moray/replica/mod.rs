@@ -39,7 +39,7 @@ use crate::manifest::{ApiForm, Rules, Uuid, View};
 use crate::telemetry::Metrics;
 
 use freshness::State;
-pub(super) use freshness::{Freshness, Question};
+pub(super) use freshness::{Freshness, RequestKind};
 use rows::{Clock, Key, Rows};
 
 /// How many unknown UUIDs are looked up in Moray at the same time.
@@ -51,7 +51,7 @@ const SEARCHES: usize = 2;
 #[derive(Debug)]
 pub(super) struct Replica {
     shared: Arc<ReplicaInner>,
-    keeper: Mutex<Option<AbortOnDropHandle<()>>>,
+    task: Mutex<Option<AbortOnDropHandle<()>>>,
 }
 
 #[derive(Debug)]
@@ -107,8 +107,8 @@ impl Replica {
             lookups: Semaphore::new(LOOKUPS),
             searches: Semaphore::new(SEARCHES),
         });
-        let keeper = tokio::spawn(rounds::keep(Arc::clone(&shared)));
-        Replica { shared, keeper: Mutex::new(Some(AbortOnDropHandle::new(keeper))) }
+        let task = tokio::spawn(rounds::keep(Arc::clone(&shared)));
+        Replica { shared, task: Mutex::new(Some(AbortOnDropHandle::new(task))) }
     }
 
     /// Returns the images, by UUID.
@@ -175,7 +175,7 @@ impl Replica {
 
     /// Stops the task that keeps the replica current.
     pub(super) fn stop(&self) {
-        self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 

@@ -52,7 +52,7 @@ const COMPARISONS: usize = 3;
 
 /// Keeps the replica current for as long as the process runs.
 pub(super) async fn keep(shared: Arc<ReplicaInner>) {
-    let mut keeper = Keeper {
+    let mut task = ReplicaTask {
         shared,
         progress: None,
         last_round: Instant::now(),
@@ -65,29 +65,29 @@ pub(super) async fn keep(shared: Arc<ReplicaInner>) {
     };
     loop {
         let began = Instant::now();
-        let was_in_use = keeper.shared.is_in_use();
-        let pause = match keeper.watched_round(began).await {
+        let was_in_use = task.shared.is_in_use();
+        let pause = match task.watched_round(began).await {
             Ok(outcome) => {
-                keeper.shared.metrics.replica_round(outcome);
+                task.shared.metrics.replica_round(outcome);
                 let took = began.elapsed();
                 INTERVAL.saturating_sub(took).max(took / PAUSE)
             }
             Err(error) => {
-                keeper.shared.metrics.replica_round("failed");
-                keeper.interrupted(error);
+                task.shared.metrics.replica_round("failed");
+                task.interrupted(error);
                 RETRY
             }
         };
         tokio::time::sleep(pause).await;
         // There is one more round after the last use, which learns the times of the last writes.
-        if !was_in_use && !keeper.is_interrupted {
-            keeper.shared.wait_for_use(IDLE_INTERVAL.saturating_sub(pause)).await;
-            keeper.has_rested = true;
+        if !was_in_use && !task.is_interrupted {
+            task.shared.wait_for_use(IDLE_INTERVAL.saturating_sub(pause)).await;
+            task.has_rested = true;
         }
     }
 }
 
-struct Keeper {
+struct ReplicaTask {
     shared: Arc<ReplicaInner>,
     /// `None` until everything is loaded, and after a gap.
     progress: Option<Progress>,
@@ -110,7 +110,7 @@ struct Progress {
     deletions: Deletions,
 }
 
-impl Keeper {
+impl ReplicaTask {
     /// Makes a round. If it takes long, reads stop waiting for it.
     async fn watched_round(&mut self, began: Instant) -> Result<&'static str, Interruption> {
         let shared = Arc::clone(&self.shared);

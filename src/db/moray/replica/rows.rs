@@ -108,7 +108,7 @@ impl Row {
 
 /// What to do about a version that a query shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum VersionAction {
     /// Nothing: the version is known already.
     Known,
     /// Nothing: the version is, or may be, older than the known one.
@@ -119,7 +119,7 @@ pub(super) enum Verdict {
 
 /// What to do about a write of this process that Moray has answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Written {
+pub(super) enum WriteAction {
     /// Apply it: it is the newest version.
     Newest,
     /// Nothing: a query has shown it already.
@@ -187,25 +187,25 @@ impl Rows {
 
     /// Judges a version in the result of a query that was sent at `sent`. If the version is known, its `_id` and time
     /// are updated.
-    pub(super) fn judge(&mut self, sent: Ticket, key: &Key, version: &Version) -> Verdict {
+    pub(super) fn judge(&mut self, sent: Ticket, key: &Key, version: &Version) -> VersionAction {
         if self.removed.get(key).is_some_and(|(at, _)| *at > sent.0) {
             self.unclear.insert(key.clone());
-            return Verdict::Old;
+            return VersionAction::Old;
         }
         self.unclear.remove(key);
-        let Some(row) = self.rows.get_mut(key) else { return Verdict::New };
+        let Some(row) = self.rows.get_mut(key) else { return VersionAction::New };
         if row.etag == version.etag && row.mtime.is_none_or(|mtime| mtime == version.mtime) {
             row.id = Some(version.id);
             row.mtime = Some(version.mtime);
             self.unseen.remove(key);
             self.top = self.top.max(version.id);
-            return Verdict::Known;
+            return VersionAction::Known;
         }
         if row.changed > sent.0 {
             self.unclear.insert(key.clone());
-            return Verdict::Old;
+            return VersionAction::Old;
         }
-        Verdict::New
+        VersionAction::New
     }
 
     /// Stores a version that was judged new.
@@ -244,7 +244,7 @@ impl Rows {
         replaced: Option<&str>,
         etag: &str,
         record: Arc<str>,
-    ) -> Written {
+    ) -> WriteAction {
         let now = Instant::now();
         let settled = match (replaced, self.rows.get(key)) {
             // No image can name one as its origin before that one exists; an import of several begins with the origins.
@@ -261,13 +261,13 @@ impl Rows {
                     _ => None,
                 };
                 row.settled = settled.unwrap_or(row.settled).min(row.settled);
-                return Written::Known;
+                return WriteAction::Known;
             }
             Some(row) => (row.changed <= sent.0 || replaced == Some(&*row.etag), replaced.and(row.id)),
             None => (self.removed.get(key).is_none_or(|(at, _)| *at <= sent.0), None),
         };
         if !is_older {
-            return Written::Unclear;
+            return WriteAction::Unclear;
         }
         if id.is_none() {
             self.unseen.insert(key.clone());
@@ -276,22 +276,22 @@ impl Rows {
         let row =
             Row { id, mtime: None, etag: etag.into(), record: Some(record), changed, settled, before: None };
         self.put(key.clone(), row, None);
-        Written::Newest
+        WriteAction::Newest
     }
 
     /// Judges an answered delete of the version `deleted` by this process, sent at `sent`. If it is the newest change,
     /// the row is removed.
-    pub(super) fn deleted(&mut self, sent: Ticket, key: &Key, deleted: &str) -> Written {
+    pub(super) fn deleted(&mut self, sent: Ticket, key: &Key, deleted: &str) -> WriteAction {
         match self.rows.get(key) {
-            Some(row) if row.changed > sent.0 && *row.etag != *deleted => return Written::Unclear,
+            Some(row) if row.changed > sent.0 && *row.etag != *deleted => return WriteAction::Unclear,
             Some(_) => {}
             None => {
                 self.note_removal(key.clone());
-                return Written::Known;
+                return WriteAction::Known;
             }
         }
         self.remove(key);
-        Written::Newest
+        WriteAction::Newest
     }
 
     /// Removes a row that a query sent at `sent` did not show although it covered all rows, unless the row may be newer.

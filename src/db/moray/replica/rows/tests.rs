@@ -31,23 +31,23 @@ fn known() -> Rows {
 fn a_query_brings_what_is_new_and_nothing_twice() {
     let mut rows = known();
     let sent = rows.clock.ticket();
-    assert_eq!(rows.judge(sent, &key(), &version("A", 1)), Verdict::Known);
-    assert_eq!(rows.judge(sent, &key(), &version("B", 2)), Verdict::New);
+    assert_eq!(rows.judge(sent, &key(), &version("A", 1)), VersionAction::Known);
+    assert_eq!(rows.judge(sent, &key(), &version("B", 2)), VersionAction::New);
     // Another record may have the same checksum.
-    assert_eq!(rows.judge(sent, &key(), &version("A", 2)), Verdict::New);
-    assert_eq!(rows.judge(sent, &Key::of("other"), &version("A", 1)), Verdict::New);
+    assert_eq!(rows.judge(sent, &key(), &version("A", 2)), VersionAction::New);
+    assert_eq!(rows.judge(sent, &Key::of("other"), &version("A", 1)), VersionAction::New);
 }
 
 #[test]
 fn a_query_of_before_a_write_brings_nothing_back() {
     let mut rows = known();
     let sent = rows.clock.ticket();
-    assert_eq!(rows.wrote(sent, &key(), Some("A"), "B", text()), Written::Newest);
-    assert_eq!(rows.judge(sent, &key(), &version("A", 1)), Verdict::Old);
+    assert_eq!(rows.wrote(sent, &key(), Some("A"), "B", text()), WriteAction::Newest);
+    assert_eq!(rows.judge(sent, &key(), &version("A", 1)), VersionAction::Old);
     assert!(!rows.missing(sent, &key(), None));
     let later = rows.clock.ticket();
-    assert_eq!(rows.judge(later, &key(), &version("B", 2)), Verdict::Known);
-    assert_eq!(rows.judge(later, &key(), &version("C", 3)), Verdict::New);
+    assert_eq!(rows.judge(later, &key(), &version("B", 2)), VersionAction::Known);
+    assert_eq!(rows.judge(later, &key(), &version("C", 3)), VersionAction::New);
 }
 
 /// The query may have been answered after the write, and may show what another process wrote after that. No later query
@@ -56,16 +56,16 @@ fn a_query_of_before_a_write_brings_nothing_back() {
 fn what_a_query_shows_and_may_be_newer_is_to_be_read() {
     let mut rows = known();
     let sent = rows.clock.ticket();
-    assert_eq!(rows.wrote(sent, &key(), Some("A"), "B", text()), Written::Newest);
-    assert_eq!(rows.judge(sent, &key(), &version("C", 3)), Verdict::Old);
+    assert_eq!(rows.wrote(sent, &key(), Some("A"), "B", text()), WriteAction::Newest);
+    assert_eq!(rows.judge(sent, &key(), &version("C", 3)), VersionAction::Old);
     assert_eq!(rows.to_be_read(sent), [key()]);
-    assert_eq!(rows.judge(rows.clock.ticket(), &key(), &version("C", 3)), Verdict::New);
+    assert_eq!(rows.judge(rows.clock.ticket(), &key(), &version("C", 3)), VersionAction::New);
     rows.set(key(), version("C", 3), record());
     assert_eq!(rows.to_be_read(rows.clock.ticket()), []);
 
     let sent = rows.clock.ticket();
-    assert_eq!(rows.deleted(sent, &key(), "C"), Written::Newest);
-    assert_eq!(rows.judge(sent, &key(), &version("A", 4)), Verdict::Old);
+    assert_eq!(rows.deleted(sent, &key(), "C"), WriteAction::Newest);
+    assert_eq!(rows.judge(sent, &key(), &version("A", 4)), VersionAction::Old);
     assert_eq!(rows.to_be_read(sent), [key()]);
     assert!(!rows.missing(rows.clock.ticket(), &key(), None));
     assert_eq!(rows.to_be_read(rows.clock.ticket()), []);
@@ -77,13 +77,13 @@ fn a_row_that_was_deleted_and_made_anew_is_not_missing_where_it_was() {
     let mut rows = known();
     let ids = rows.ids(u64::MAX);
     let sent = rows.clock.ticket();
-    assert_eq!(rows.deleted(sent, &key(), "A"), Written::Newest);
-    assert_eq!(rows.wrote(rows.clock.ticket(), &key(), None, "B", text()), Written::Newest);
+    assert_eq!(rows.deleted(sent, &key(), "A"), WriteAction::Newest);
+    assert_eq!(rows.wrote(rows.clock.ticket(), &key(), None, "B", text()), WriteAction::Newest);
     let asked = rows.clock.ticket();
     assert!(!rows.missing(asked, &key(), Some(ids[0].0)));
     assert_eq!(rows.record(&key()).unwrap().1, "B");
     // A query has shown its new `_id` in the meantime.
-    assert_eq!(rows.judge(asked, &key(), &Version { id: 9, ..version("B", 2) }), Verdict::Known);
+    assert_eq!(rows.judge(asked, &key(), &Version { id: 9, ..version("B", 2) }), VersionAction::Known);
     assert!(!rows.missing(rows.clock.ticket(), &key(), Some(ids[0].0)));
     assert!(rows.missing(rows.clock.ticket(), &key(), Some(9)));
 }
@@ -92,19 +92,22 @@ fn a_row_that_was_deleted_and_made_anew_is_not_missing_where_it_was() {
 fn a_query_of_before_a_delete_does_not_bring_the_row_back() {
     let mut rows = known();
     let sent = rows.clock.ticket();
-    assert_eq!(rows.deleted(sent, &key(), "A"), Written::Newest);
-    assert_eq!((rows.judge(sent, &key(), &version("A", 1)), rows.count_up_to(u64::MAX)), (Verdict::Old, 0));
+    assert_eq!(rows.deleted(sent, &key(), "A"), WriteAction::Newest);
+    assert_eq!(
+        (rows.judge(sent, &key(), &version("A", 1)), rows.count_up_to(u64::MAX)),
+        (VersionAction::Old, 0)
+    );
     // The row was created again.
     let later = rows.clock.ticket();
-    assert_eq!(rows.judge(later, &key(), &version("A", 3)), Verdict::New);
+    assert_eq!(rows.judge(later, &key(), &version("A", 3)), VersionAction::New);
 }
 
 #[test]
 fn a_delete_of_a_row_that_is_not_known_yet_keeps_it_out() {
     let mut rows = Rows::default();
     let sent = rows.clock.ticket();
-    assert_eq!(rows.deleted(sent, &key(), "A"), Written::Known);
-    assert_eq!(rows.judge(sent, &key(), &version("A", 1)), Verdict::Old);
+    assert_eq!(rows.deleted(sent, &key(), "A"), WriteAction::Known);
+    assert_eq!(rows.judge(sent, &key(), &version("A", 1)), VersionAction::Old);
 }
 
 #[test]
@@ -112,14 +115,14 @@ fn a_write_is_newer_than_what_was_known_before_it_was_sent() {
     // The replaced version was never known here.
     let mut rows = known();
     let sent = rows.clock.ticket();
-    assert_eq!(rows.wrote(sent, &key(), Some("X"), "B", text()), Written::Newest);
+    assert_eq!(rows.wrote(sent, &key(), Some("X"), "B", text()), WriteAction::Newest);
     let sent = rows.clock.ticket();
-    assert_eq!(rows.deleted(sent, &key(), "Y"), Written::Newest);
+    assert_eq!(rows.deleted(sent, &key(), "Y"), WriteAction::Newest);
     let sent = rows.clock.ticket();
-    assert_eq!(rows.wrote(sent, &key(), None, "C", text()), Written::Newest);
+    assert_eq!(rows.wrote(sent, &key(), None, "C", text()), WriteAction::Newest);
     assert_eq!(rows.to_be_read(rows.clock.ticket()), [key()]);
     assert_eq!(rows.to_be_read(sent), []);
-    assert_eq!(rows.judge(rows.clock.ticket(), &key(), &version("C", 3)), Verdict::Known);
+    assert_eq!(rows.judge(rows.clock.ticket(), &key(), &version("C", 3)), VersionAction::Known);
     assert_eq!(rows.to_be_read(rows.clock.ticket()), []);
 }
 
@@ -128,10 +131,14 @@ fn a_query_that_was_faster_than_the_answer_is_recognised() {
     let mut rows = known();
     let sent = rows.clock.ticket();
     rows.set(key(), version("B", 2), record());
-    assert_eq!(rows.wrote(sent, &key(), Some("A"), "B", text()), Written::Known);
+    assert_eq!(rows.wrote(sent, &key(), Some("A"), "B", text()), WriteAction::Known);
     let sent = rows.clock.ticket();
     rows.set(key(), version("B", 3), record());
-    assert_eq!(rows.wrote(sent, &key(), Some("B"), "C", text()), Written::Newest, "it is what was replaced");
+    assert_eq!(
+        rows.wrote(sent, &key(), Some("B"), "C", text()),
+        WriteAction::Newest,
+        "it is what was replaced"
+    );
 }
 
 #[test]
@@ -139,14 +146,14 @@ fn what_cannot_be_told_is_to_be_read() {
     let mut rows = known();
     let sent = rows.clock.ticket();
     rows.set(key(), version("D", 4), record());
-    assert_eq!(rows.wrote(sent, &key(), Some("A"), "B", text()), Written::Unclear);
-    assert_eq!(rows.deleted(sent, &key(), "A"), Written::Unclear);
+    assert_eq!(rows.wrote(sent, &key(), Some("A"), "B", text()), WriteAction::Unclear);
+    assert_eq!(rows.deleted(sent, &key(), "A"), WriteAction::Unclear);
     assert_eq!(rows.record(&key()).unwrap().1, "D");
     let later = rows.clock.ticket();
     assert!(rows.missing(later, &key(), None));
     assert_eq!(
         rows.wrote(sent, &key(), Some("A"), "B", text()),
-        Written::Unclear,
+        WriteAction::Unclear,
         "it may have been deleted since"
     );
 }
@@ -169,15 +176,15 @@ fn versions_of_others_settle_late_and_own_ones_as_those_in_whose_place_they_are(
     let (made, sent) = (Key::of("made"), rows.clock.ticket());
     rows.set(made.clone(), version("A", 1), record());
     assert!(!rows.is_settled(&made, "A"));
-    assert_eq!(rows.wrote(sent, &made, None, "A", text()), Written::Known);
+    assert_eq!(rows.wrote(sent, &made, None, "A", text()), WriteAction::Known);
     assert!(rows.is_settled(&made, "A"));
     let sent = rows.clock.ticket();
     rows.set(made.clone(), version("B", 2), record());
     assert!(!rows.is_settled(&made, "B"));
-    assert_eq!(rows.wrote(sent, &made, Some("A"), "B", text()), Written::Known);
+    assert_eq!(rows.wrote(sent, &made, Some("A"), "B", text()), WriteAction::Known);
     assert!(rows.is_settled(&made, "B"));
     rows.set(made.clone(), version("C", 3), record());
-    assert_eq!(rows.wrote(sent, &made, Some("X"), "C", text()), Written::Known);
+    assert_eq!(rows.wrote(sent, &made, Some("X"), "C", text()), WriteAction::Known);
     assert!(!rows.is_settled(&made, "C"));
     // A row that was written long before the newest one.
     let (late, early) = (Key::of("late"), Key::of("early"));
@@ -202,7 +209,7 @@ fn rows_are_counted_up_to_what_was_the_greatest_id() {
     let top = rows.top();
     assert_eq!(rows.count_up_to(top), 1);
     let own = Key::of("written by this process, its id not known yet");
-    assert_eq!(rows.wrote(rows.clock.ticket(), &own, None, "A", text()), Written::Newest);
+    assert_eq!(rows.wrote(rows.clock.ticket(), &own, None, "A", text()), WriteAction::Newest);
     rows.set(Key::of("inserted by another"), Version { id: top + 1, ..version("A", 1) }, record());
     assert_eq!((rows.top(), rows.count_up_to(top)), (top + 1, 1));
     assert_eq!(rows.count_up_to(top + 1), 2);
