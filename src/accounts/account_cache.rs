@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! A cache of the directory's recent answers.
+//! A cache of the answers of the account directory.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -17,15 +17,15 @@ const MOST: usize = 10_000;
 
 /// Remembers whether accounts exist.
 #[derive(Debug)]
-pub(super) struct Recent {
+pub(super) struct AccountCache {
     /// How long an account is remembered as existing.
     present: Duration,
     answers: Mutex<HashMap<Uuid, (bool, Instant)>>,
 }
 
-impl Recent {
-    pub(super) fn new(present: Duration) -> Recent {
-        Recent { present, answers: Mutex::default() }
+impl AccountCache {
+    pub(super) fn new(present: Duration) -> AccountCache {
+        AccountCache { present, answers: Mutex::default() }
     }
 
     /// Returns the remembered answer, if it is not too old at `now`.
@@ -60,15 +60,15 @@ mod tests {
 
     #[test]
     fn an_answer_is_remembered_for_its_time() {
-        let (recent, account, began) =
-            (Recent::new(Duration::from_secs(300)), Uuid::new_v4(), Instant::now());
-        let after = |seconds| recent.get(account, began + Duration::from_secs(seconds));
+        let (account_cache, account, began) =
+            (AccountCache::new(Duration::from_secs(300)), Uuid::new_v4(), Instant::now());
+        let after = |seconds| account_cache.get(account, began + Duration::from_secs(seconds));
         assert_eq!(after(0), None);
-        recent.put(account, false, began);
+        account_cache.put(account, false, began);
         assert_eq!((after(0), after(1)), (Some(false), None));
-        recent.put(account, true, began);
+        account_cache.put(account, true, began);
         assert_eq!((after(299), after(300)), (Some(true), None));
-        let never = Recent::new(Duration::ZERO);
+        let never = AccountCache::new(Duration::ZERO);
         never.put(account, true, began);
         never.put(Uuid::NIL, false, began);
         assert_eq!((never.get(account, began), never.get(Uuid::NIL, began)), (None, None));
@@ -76,16 +76,16 @@ mod tests {
 
     #[test]
     fn the_number_of_answers_is_bounded() {
-        let (recent, began) = (Recent::new(Duration::from_secs(300)), Instant::now());
+        let (account_cache, began) = (AccountCache::new(Duration::from_secs(300)), Instant::now());
         for _ in 0..=MOST {
-            recent.put(Uuid::new_v4(), false, began);
+            account_cache.put(Uuid::new_v4(), false, began);
         }
-        assert!(recent.answers.lock().unwrap().len() <= MOST);
+        assert!(account_cache.answers.lock().unwrap().len() <= MOST);
         let account = Uuid::new_v4();
-        recent.put(account, true, began);
+        account_cache.put(account, true, began);
         for _ in 0..MOST {
-            recent.put(Uuid::new_v4(), false, began + ABSENT);
+            account_cache.put(Uuid::new_v4(), false, began + ABSENT);
         }
-        assert!(recent.answers.lock().unwrap().len() <= MOST);
+        assert!(account_cache.answers.lock().unwrap().len() <= MOST);
     }
 }

@@ -4,9 +4,9 @@
 
 //! Accounts: the owners in the datacenter, as UFDS (its LDAP directory) knows them, and their SSH keys.
 
+mod account_cache;
 mod connection;
 mod keys;
-mod recent;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,8 +16,8 @@ use ldap3::{Ldap, LdapResult, Scope, SearchEntry, SearchResult, ldap_escape};
 use crate::config;
 use crate::manifest::Uuid;
 use crate::telemetry::Metrics;
+use account_cache::AccountCache;
 use connection::Connection;
-use recent::Recent;
 
 pub use keys::{AccountKey, AccountKeys};
 
@@ -36,7 +36,7 @@ const NOT_NOW: [u32; 3] = [1, 51, 52];
 #[derive(Debug, Clone)]
 pub struct Accounts {
     connection: Connection,
-    recent: Arc<Recent>,
+    account_cache: Arc<AccountCache>,
     metrics: Arc<Metrics>,
 }
 
@@ -59,13 +59,13 @@ pub enum AccountsError {
 impl Accounts {
     /// Starts connecting to the directory of `config`. Must be called within the runtime.
     pub fn new(config: config::Ufds, metrics: Arc<Metrics>) -> Accounts {
-        let recent = Arc::new(Recent::new(config.remembered));
-        Accounts { connection: Connection::start(config), recent, metrics }
+        let account_cache = Arc::new(AccountCache::new(config.remembered));
+        Accounts { connection: Connection::start(config), account_cache, metrics }
     }
 
     /// Returns whether `uuid` is an account, or was one recently. Sub-users are not accounts.
     pub async fn exists(&self, uuid: Uuid) -> Result<bool, AccountsError> {
-        if let Some(answer) = self.recent.get(uuid, Instant::now()) {
+        if let Some(answer) = self.account_cache.get(uuid, Instant::now()) {
             return Ok(answer);
         }
         Ok(self.login(uuid).await?.is_some())
@@ -77,7 +77,7 @@ impl Accounts {
         let answer = self.look_up(uuid).await;
         self.metrics.observe_backend("ufds", "search", outcome(&answer), started.elapsed());
         if let Ok(login) = &answer {
-            self.recent.put(uuid, login.is_some(), Instant::now());
+            self.account_cache.put(uuid, login.is_some(), Instant::now());
         }
         answer
     }

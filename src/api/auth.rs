@@ -11,18 +11,22 @@ use http_signature::Head;
 use super::AppState;
 use super::context::Context;
 use super::extract::ImageUuid;
-use crate::auth::{AuthError, Demand};
+use crate::auth::{AuthError, AuthRequirement};
 
 use crate::images::{ApiError, ApiResult, Code};
 
 /// Authenticates the sender of a request as its route demands, and notes the caller in the request's context.
-pub(super) async fn admit(state: &AppState, demand: Demand, parts: &mut Parts) -> ApiResult<()> {
-    if demand == Demand::None || !state.auth().is_enabled() {
+pub(super) async fn admit(
+    state: &AppState,
+    requirement: AuthRequirement,
+    parts: &mut Parts,
+) -> ApiResult<()> {
+    if requirement == AuthRequirement::None || !state.auth().is_enabled() {
         return Ok(());
     }
     let of_an_image =
         parts.extensions.get::<MatchedPath>().is_some_and(|path| path.as_str().contains("{uuid}"));
-    if demand == Demand::Passive && of_an_image {
+    if requirement == AuthRequirement::Passive && of_an_image {
         // Reads check the UUID before they authenticate the caller; changes check it afterwards.
         ImageUuid::from_request_parts(parts, state).await?;
     }
@@ -36,7 +40,7 @@ pub(super) async fn admit(state: &AppState, demand: Demand, parts: &mut Parts) -
         headers: &context.headers,
     };
     let address = context.peer.map(|peer| peer.ip());
-    let caller = state.auth().authenticate(&head, address, demand).await.map_err(refusal)?;
+    let caller = state.auth().authenticate(&head, address, requirement).await.map_err(refusal)?;
     let _ = context.caller.set(caller);
     Ok(())
 }

@@ -215,7 +215,7 @@ async fn gate(
         let _ = context.version.set(version);
     }
     let (mut parts, body) = request.into_parts();
-    match auth::admit(&state, route.demand, &mut parts).await {
+    match auth::admit(&state, route.requirement, &mut parts).await {
         Ok(()) => next.run(Request::from_parts(parts, body)).await,
         Err(error) => error.into_response(),
     }

@@ -13,7 +13,7 @@ use super::{
     AppState, acl, actions, channels, clone, docs, fetch, files, icons, images, jobs, ping, redirect, reload,
     state, unavailable,
 };
-use crate::auth::Demand;
+use crate::auth::AuthRequirement;
 use crate::config::Config;
 use crate::manifest::Mode;
 
@@ -27,7 +27,7 @@ pub struct Route {
     /// The name in metrics and audit records.
     pub name: &'static str,
     /// Who may call it.
-    pub demand: Demand,
+    pub requirement: AuthRequirement,
 }
 
 /// Returns every route of a server with this configuration, for documentation and tests.
@@ -44,7 +44,7 @@ pub(super) struct Routes {
 
 /// Returns the table of a server. The names are those of 4.13.1, because dashboards and log queries use them.
 pub(super) fn routes(config: &Config) -> Routes {
-    use Demand::{None, Passive, Strict};
+    use AuthRequirement::{None, Passive, Strict};
     Routes::default()
         .add(Method::GET, "/ping", "ping", Passive, ping::ping)
         .add(Method::GET, "/state", "admingetstate", Strict, state::get_state)
@@ -99,7 +99,7 @@ impl Routes {
         method: Method,
         path: &'static str,
         name: &'static str,
-        demand: Demand,
+        requirement: AuthRequirement,
         handler: H,
     ) -> Routes
     where
@@ -114,7 +114,7 @@ impl Routes {
             _ => MethodFilter::GET,
         };
         self.router = self.router.route(path, on(filter, handler));
-        self.rows.push(Route { method, path, name, demand });
+        self.rows.push(Route { method, path, name, requirement });
         self
     }
 

@@ -42,7 +42,7 @@ pub enum Caller {
 
 /// Whether a request has to be authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Demand {
+pub enum AuthRequirement {
     /// It need not be, and credentials are ignored.
     None,
     /// It need not be, but any credentials have to be valid.
@@ -100,14 +100,14 @@ impl Authenticator {
         &self,
         head: &Head<'_>,
         address: Option<IpAddr>,
-        demand: Demand,
+        requirement: AuthRequirement,
     ) -> Result<Caller, AuthError> {
         // As in 4.13.1, an empty header counts as absent.
         let says_so = head.headers.get_all("authorization").iter().any(|value| !value.is_empty());
         let user = match &self.scheme {
             Scheme::None => return Ok(Caller::Anonymous),
-            _ if demand == Demand::None => return Ok(Caller::Anonymous),
-            _ if demand == Demand::Passive && !says_so => return Ok(Caller::Anonymous),
+            _ if requirement == AuthRequirement::None => return Ok(Caller::Anonymous),
+            _ if requirement == AuthRequirement::Passive && !says_so => return Ok(Caller::Anonymous),
             _ if !says_so => return Err(AuthError::Missing),
             Scheme::Signature { keys, policy } => self.signer(head, address, keys, *policy).await?,
             Scheme::Basic(passwords) => {

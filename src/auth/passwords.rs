@@ -32,7 +32,7 @@ pub(super) struct Passwords {
     right: Cache<[u8; 32], ()>,
     wrong: Cache<[u8; 32], ()>,
     digest_key: [u8; 64],
-    memory: Arc<Memory>,
+    memory: Arc<HashMemory>,
 }
 
 impl Passwords {
@@ -87,9 +87,9 @@ impl Passwords {
 /// The memory for hashing. It is kept for reuse: there is one buffer for each permit, and the allocator gets
 /// no fragments.
 #[derive(Debug, Default)]
-struct Memory(Mutex<Vec<Vec<Block>>>);
+struct HashMemory(Mutex<Vec<Vec<Block>>>);
 
-impl Memory {
+impl HashMemory {
     fn is_hash_of(&self, hash: &Secret, password: &Secret) -> bool {
         let Ok(hash) = PasswordHash::new(hash.expose()) else { return false };
         let computed = self.hash(&hash, password.expose().as_bytes());
@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn hashes_of_all_kinds_are_computed_as_the_library_does() {
         use argon2::password_hash::PasswordVerifier;
-        let memory = Memory::default();
+        let memory = HashMemory::default();
         for (algorithm, version) in [("argon2id", 19), ("argon2i", 19), ("argon2d", 16)] {
             for costs in ["m=64,t=2,p=2", "m=8,t=1,p=1"] {
                 let hash = format!(

@@ -32,7 +32,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// The time limits of calls to SAPI.
 #[derive(Debug, Clone, Copy)]
-pub struct Patience {
+pub struct TimeLimits {
     /// The limit of one answer, up to its last byte.
     pub answer: Duration,
     /// The number of attempts of a call that changes nothing, if SAPI is unavailable or fails.
@@ -41,16 +41,16 @@ pub struct Patience {
     pub pause: Duration,
 }
 
-impl Default for Patience {
-    fn default() -> Patience {
-        Patience { answer: Duration::from_secs(30), tries: 3, pause: Duration::from_millis(250) }
+impl Default for TimeLimits {
+    fn default() -> TimeLimits {
+        TimeLimits { answer: Duration::from_secs(30), tries: 3, pause: Duration::from_millis(250) }
     }
 }
 
 pub(super) struct Caller {
     base: Url,
     client: Client,
-    patience: Patience,
+    limits: TimeLimits,
 }
 
 /// An answer to a conditional request.
@@ -60,14 +60,14 @@ pub(super) enum Answer<T> {
 }
 
 impl Caller {
-    pub(super) fn new(base: Url, user_agent: &str, patience: Patience) -> Result<Caller, SapiError> {
+    pub(super) fn new(base: Url, user_agent: &str, limits: TimeLimits) -> Result<Caller, SapiError> {
         let builder = answers::client_builder(base.scheme() != "http");
         let builder = builder.map_err(|error| SapiError::Down(error.to_string()))?;
         let client = builder.user_agent(user_agent).connect_timeout(CONNECT).build();
         Ok(Caller {
             base,
             client: client.map_err(|error| SapiError::Down(root_cause(&error.without_url())))?,
-            patience,
+            limits,
         })
     }
 
@@ -117,8 +117,8 @@ impl Caller {
         url: Url,
         etag: Option<HeaderValue>,
     ) -> Result<Answer<T>, SapiError> {
-        let mut pause = self.patience.pause;
-        let mut left = self.patience.tries;
+        let mut pause = self.limits.pause;
+        let mut left = self.limits.tries;
         loop {
             let mut request = Request::new(Method::GET, url.clone());
             request.headers_mut().extend(etag.clone().map(|etag| (IF_NONE_MATCH, etag)));
@@ -137,7 +137,7 @@ impl Caller {
     async fn exchange<T: DeserializeOwned>(&self, mut request: Request) -> Result<Answer<T>, SapiError> {
         request.headers_mut().extend([(ACCEPT, JSON), ACCEPT_VERSION]);
         let conditional = request.headers().contains_key(IF_NONE_MATCH);
-        let deadline = self.patience.answer;
+        let deadline = self.limits.answer;
         let answer = timeout(deadline, async {
             let response = self.client.execute(request).await.map_err(failed)?;
             let (status, headers) = (response.status(), response.headers().clone());

@@ -15,7 +15,7 @@ mod tests;
 use serde_json::json;
 use url::Url;
 
-pub use call::Patience;
+pub use call::TimeLimits;
 pub use error::SapiError;
 pub use types::{
     Application, ConfigAnswer, Instance, InstanceConfig, Manifest, Metadata, Mode, Ping, Service,
@@ -34,15 +34,15 @@ impl Sapi {
     /// # Errors
     /// `Down` if no HTTP client can be made, because the system has no certificates.
     pub fn new(base: Url, user_agent: &str) -> Result<Sapi, SapiError> {
-        Sapi::with_patience(base, user_agent, Patience::default())
+        Sapi::with_limits(base, user_agent, TimeLimits::default())
     }
 
     /// Makes a client with other time limits.
     ///
     /// # Errors
     /// Those of [`new`](Self::new).
-    pub fn with_patience(base: Url, user_agent: &str, patience: Patience) -> Result<Sapi, SapiError> {
-        Ok(Sapi(Caller::new(base, user_agent, patience)?))
+    pub fn with_limits(base: Url, user_agent: &str, limits: TimeLimits) -> Result<Sapi, SapiError> {
+        Ok(Sapi(Caller::new(base, user_agent, limits)?))
     }
 
     /// Returns SAPI's status. If it has lost its store, it answers with an error.

@@ -73,8 +73,8 @@ impl Server {
     }
 
     fn client_with(&self, answer: Duration) -> Sapi {
-        let patience = Patience { answer, pause: Duration::from_millis(1), ..Patience::default() };
-        Sapi::with_patience(self.url.clone(), "imgapi/1", patience).unwrap()
+        let limits = TimeLimits { answer, pause: Duration::from_millis(1), ..TimeLimits::default() };
+        Sapi::with_limits(self.url.clone(), "imgapi/1", limits).unwrap()
     }
 
     fn request_lines(&self) -> Vec<String> {
@@ -195,9 +195,9 @@ async fn what_passes_is_tried_again_and_what_does_not_is_told() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let patience = Patience { tries: 2, pause: Duration::from_millis(1), ..Patience::default() };
+    let limits = TimeLimits { tries: 2, pause: Duration::from_millis(1), ..TimeLimits::default() };
     let url = Url::parse(&format!("http://{address}")).unwrap();
-    let away = Sapi::with_patience(url, "imgapi/1", patience).unwrap();
+    let away = Sapi::with_limits(url, "imgapi/1", limits).unwrap();
     assert!(matches!(away.mode().await, Err(SapiError::Down(_))));
 }
 

@@ -5,7 +5,7 @@
 //! Parses `table.txt`.
 
 use imgapi::api::{Route, mounted};
-use imgapi::auth::Demand;
+use imgapi::auth::AuthRequirement;
 use imgapi::config::Config;
 use reqwest::Method;
 use serde_json::json;
@@ -89,6 +89,6 @@ fn every_row_is_of_a_route() {
 fn only_reads_are_for_everybody() {
     for route in routes() {
         let reads = matches!(route.method, Method::GET | Method::HEAD);
-        assert!(reads || route.demand == Demand::Strict, "{route:?}");
+        assert!(reads || route.requirement == AuthRequirement::Strict, "{route:?}");
     }
 }
