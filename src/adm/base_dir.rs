@@ -16,7 +16,7 @@ const SIGNS: [&str; 4] = [DirectoryLock::NAME, "images", "manifests", "archive"]
 
 /// What a command needs the local base directory for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Need {
+pub(super) enum Purpose {
     /// To read the data of a service.
     Data,
     /// To store data: the directory may be empty.
@@ -26,7 +26,7 @@ pub(super) enum Need {
 /// Rejects a local base directory that does not belong to the configuration's service: missing files would look like a
 /// service without images, and the service would never see files that are written there. A running service is asked; if
 /// it does not tell, its lock identifies the directory.
-pub(super) fn check(config: &Config, adm: &Adm, need: Need) -> Result<(), String> {
+pub(super) fn check(config: &Config, adm: &Adm, purpose: Purpose) -> Result<(), String> {
     let directory = &config.local_base_dir;
     let refused = |problem: &str| {
         Err(format!(
@@ -51,7 +51,7 @@ pub(super) fn check(config: &Config, adm: &Adm, need: Need) -> Result<(), String
         }
         BaseDir::Secret if DirectoryLock::is_held(directory) => Ok(()),
         BaseDir::Secret => refused(&format!("is used by no service, and one is at {url}")),
-        BaseDir::Unknown if need == Need::Place || has_signs(directory) => Ok(()),
+        BaseDir::Unknown if purpose == Purpose::Place || has_signs(directory) => Ok(()),
         BaseDir::Unknown => refused("has nothing that a service has left there"),
     }
 }

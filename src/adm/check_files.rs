@@ -63,7 +63,7 @@ pub(super) fn check(config: &Config, options: &CheckFiles, is_verbose: bool) -> 
 
 fn look(config: &Config, options: &CheckFiles, is_verbose: bool) -> Result<CheckReport, String> {
     let metrics = Metrics::new(&StaticLabels::default()).map_err(|error| told(&error))?;
-    let how = CheckOptions {
+    let options = CheckOptions {
         uuids: options.uuids.clone(),
         force: options.force,
         docker_v2: options.docker_v2,
@@ -82,7 +82,7 @@ fn look(config: &Config, options: &CheckFiles, is_verbose: bool) -> Result<Check
         Step::File(name) => bar.set_message(name.to_owned()),
         Step::Bytes(bytes) => bar.inc(bytes),
     };
-    let report = run(images::check_files(config, Arc::new(metrics), &how, &tell))?;
+    let report = run(images::check_files(config, Arc::new(metrics), &options, &tell))?;
     bar.finish_and_clear();
     report.map_err(|error| told(&error))
 }

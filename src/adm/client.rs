@@ -32,7 +32,7 @@ const SIGNED: [&str; 2] = ["date", "(request-target)"];
 /// A client of the service of a configuration.
 pub(super) struct Client {
     base: Url,
-    proof: Proof,
+    credentials: Credentials,
     http: HttpClient,
 }
 
@@ -53,7 +53,7 @@ struct Answer {
 }
 
 /// How a request authenticates its caller.
-enum Proof {
+enum Credentials {
     None,
     Signature(Signer),
     Basic { user: String, password: String },
@@ -61,22 +61,22 @@ enum Proof {
 
 impl Client {
     pub(super) fn new(config: &Config, adm: &Adm) -> Result<Client, String> {
-        Client::with(config, adm, Proof::new(config, adm)?)
+        Client::with(config, adm, Credentials::new(config, adm)?)
     }
 
     /// Makes a client that does not authenticate.
     pub(super) fn anonymous(config: &Config, adm: &Adm) -> Result<Client, String> {
-        Client::with(config, adm, Proof::None)
+        Client::with(config, adm, Credentials::None)
     }
 
-    fn with(config: &Config, adm: &Adm, proof: Proof) -> Result<Client, String> {
+    fn with(config: &Config, adm: &Adm, credentials: Credentials) -> Result<Client, String> {
         let base = match &adm.url {
             Some(url) => Url::parse(url).map_err(|error| format!("--url: {error}"))?,
             None => url_of(config)?,
         };
         let http = answers::client_builder(base.scheme() != "http").map_err(|error| error.to_string())?;
         let http = http.build().map_err(|error| error.to_string())?;
-        Ok(Client { base, proof, http })
+        Ok(Client { base, credentials, http })
     }
 
     /// Returns the service's JSON answer to a GET.
@@ -114,17 +114,17 @@ impl Client {
     }
 
     /// Returns the service's JSON answer, within this time.
-    pub(super) async fn ask(&self, method: Method, path: &str, patience: Duration) -> Result<Value, String> {
-        self.exchange(method, path, patience).await?.success()
+    pub(super) async fn ask(&self, method: Method, path: &str, limits: Duration) -> Result<Value, String> {
+        self.exchange(method, path, limits).await?.success()
     }
 
-    async fn exchange(&self, method: Method, path: &str, patience: Duration) -> Result<Answer, String> {
+    async fn exchange(&self, method: Method, path: &str, limits: Duration) -> Result<Answer, String> {
         let url = self.base.join(path).map_err(|error| error.to_string())?;
         let mut request = Request::new(method, url);
-        *request.timeout_mut() = Some(patience);
+        *request.timeout_mut() = Some(limits);
         request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(NAME));
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
-        self.proof.add_to(&mut request)?;
+        self.credentials.add_to(&mut request)?;
         let failed = |error: reqwest::Error| {
             format!("no answer from {}: {}", self.base, crate::telemetry::err(&error.without_url()).message())
         };
@@ -172,17 +172,17 @@ fn url_of(config: &Config) -> Result<Url, String> {
         .map_err(|error| error.to_string())
 }
 
-impl Proof {
-    fn new(config: &Config, adm: &Adm) -> Result<Proof, String> {
+impl Credentials {
+    fn new(config: &Config, adm: &Adm) -> Result<Credentials, String> {
         match (&config.auth, &adm.user) {
-            (Auth::None, _) => Ok(Proof::None),
+            (Auth::None, _) => Ok(Credentials::None),
             (_, None) => Err("the service knows its users: --user is needed".to_owned()),
             (Auth::Basic(_), Some(user)) => {
                 let mut line = String::new();
                 let read = io::stdin().read_line(&mut line);
                 read.map_err(|error| format!("cannot read the password: {error}"))?;
                 let password = line.trim_end_matches(['\r', '\n']).to_owned();
-                Ok(Proof::Basic { user: user.clone(), password })
+                Ok(Credentials::Basic { user: user.clone(), password })
             }
             (Auth::Signature(_), Some(user)) => {
                 let file = adm
@@ -192,20 +192,20 @@ impl Proof {
                 let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
                 let pem = fs::read_to_string(file).map_err(|error| failed(&error))?;
                 let key = PrivateKey::from_pem(&pem).map_err(|error| failed(&error))?;
-                Signer::new(user, key).map(Proof::Signature).map_err(|error| format!("--user: {error}"))
+                Signer::new(user, key).map(Credentials::Signature).map_err(|error| format!("--user: {error}"))
             }
         }
     }
 
     fn add_to(&self, request: &mut Request) -> Result<(), String> {
         match self {
-            Proof::None => {}
-            Proof::Basic { user, password } => {
+            Credentials::None => {}
+            Credentials::Basic { user, password } => {
                 let mut value = basic(user, password)?;
                 value.set_sensitive(true);
                 request.headers_mut().insert(AUTHORIZATION, value);
             }
-            Proof::Signature(signer) => {
+            Credentials::Signature(signer) => {
                 let date = httpdate::fmt_http_date(SystemTime::now());
                 let date = HeaderValue::try_from(date).map_err(|error| error.to_string())?;
                 let target = match request.url().query() {

@@ -18,18 +18,18 @@ use crate::telemetry::{Metrics, StaticLabels};
 /// may run meanwhile. Returns whether every record was written.
 pub(super) fn dump(config: &Config, file: Option<&Path>) -> Result<bool, String> {
     let mut output = Output::open(file)?;
-    let done = run(write_all(config, &mut output))??;
+    let summary = run(write_all(config, &mut output))??;
     output.finish()?;
-    Ok(done.tell())
+    Ok(summary.tell())
 }
 
 #[derive(Debug, Default)]
-struct Done {
+struct DumpSummary {
     written: u64,
     unreadable: u64,
 }
 
-impl Done {
+impl DumpSummary {
     /// Reports the result, and returns whether nothing is missing.
     fn tell(&self) -> bool {
         console::complain(format_args!("{} records, {} that cannot be read", self.written, self.unreadable));
@@ -37,15 +37,15 @@ impl Done {
     }
 }
 
-async fn write_all(config: &Config, output: &mut Output) -> Result<Done, String> {
+async fn write_all(config: &Config, output: &mut Output) -> Result<DumpSummary, String> {
     let metrics = Metrics::new(&StaticLabels::default()).map_err(|error| told(&error))?;
     let mut records = Records::open(config, Arc::new(metrics)).map_err(|error| told(&error))?;
-    let mut done = Done::default();
+    let mut summary = DumpSummary::default();
     loop {
         let page = records.next_page().await.map_err(|error: DbError| told(&error))?;
         if page.is_empty() {
             records.close().await;
-            return Ok(done);
+            return Ok(summary);
         }
         for StoredRecord { key, record } in page {
             match record {
@@ -53,11 +53,11 @@ async fn write_all(config: &Config, output: &mut Output) -> Result<Done, String>
                     let line = serde_json::to_string(&record).map_err(|error| error.to_string())?;
                     let written = writeln!(output, "{line}");
                     written.map_err(|error| output.unwritten(&error))?;
-                    done.written += 1;
+                    summary.written += 1;
                 }
                 Err(reason) => {
                     console::complain(format_args!("{key}: {reason}"));
-                    done.unreadable += 1;
+                    summary.unreadable += 1;
                 }
             }
         }

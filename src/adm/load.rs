@@ -33,7 +33,7 @@ const ATTEMPTS: usize = 5;
 
 /// The options of a load.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct How {
+pub(super) struct LoadOptions {
     /// Whether only to report what would be done.
     pub(super) dry_run: bool,
     /// Whether to replace existing records that differ.
@@ -99,15 +99,15 @@ impl Counts {
 
 /// Writes the records of a dump to the database of the configuration, and reports the result for each line. It can be
 /// repeated. Returns whether all records are stored now.
-pub(super) fn load(config: &Config, file: &Path, how: How) -> Result<bool, String> {
+pub(super) fn load(config: &Config, file: &Path, options: LoadOptions) -> Result<bool, String> {
     let input: Box<dyn Read> = if file.as_os_str() == "-" {
         Box::new(io::stdin())
     } else {
         Box::new(File::open(file).map_err(|error| format!("{}: {error}", file.display()))?)
     };
-    let counts = run(load_all(config, BufReader::new(input), how))??;
+    let counts = run(load_all(config, BufReader::new(input), options))??;
     let Counts { added, replaced, unchanged, left, refused, orphans, .. } = counts;
-    let what = if how.dry_run { "nothing was written; " } else { "" };
+    let what = if options.dry_run { "nothing was written; " } else { "" };
     console::complain(format_args!(
         "{what}{added} added, {replaced} replaced, {unchanged} unchanged, {left} left, {refused} refused"
     ));
@@ -117,7 +117,7 @@ pub(super) fn load(config: &Config, file: &Path, how: How) -> Result<bool, Strin
     Ok(left + refused == 0)
 }
 
-async fn load_all(config: &Config, mut input: impl BufRead, how: How) -> Result<Counts, String> {
+async fn load_all(config: &Config, mut input: impl BufRead, options: LoadOptions) -> Result<Counts, String> {
     let metrics = Metrics::new(&StaticLabels::default()).map_err(|error| told(&error))?;
     let rules = App::rules_of(config);
     let opened = Database::open(config, rules, Arc::new(metrics)).await;
@@ -139,11 +139,11 @@ async fn load_all(config: &Config, mut input: impl BufRead, how: How) -> Result<
         }
         let record = read_image(&line, config);
         if group.is_full_for(&record) {
-            std::mem::take(&mut group).store(&database, how, &mut counts).await?;
+            std::mem::take(&mut group).store(&database, options, &mut counts).await?;
         }
         group.push(number, line.len(), record);
     }
-    group.store(&database, how, &mut counts).await?;
+    group.store(&database, options, &mut counts).await?;
     counts.orphans = counts.origins.check(&database).await.map_err(|error| told(&error))?;
     database.close(super::CLOSE_LIMIT).await;
     Ok(counts)
@@ -172,10 +172,15 @@ impl Group {
     }
 
     /// Reports the result for each line. If the database fails, the lines before the failure have been reported.
-    async fn store(self, database: &Database, how: How, counts: &mut Counts) -> Result<(), String> {
+    async fn store(
+        self,
+        database: &Database,
+        options: LoadOptions,
+        counts: &mut Counts,
+    ) -> Result<(), String> {
         let stored = self.records.into_iter().map(async |(number, record)| match record {
             Ok(image) => {
-                let outcome = store(database, &image, how).await;
+                let outcome = store(database, &image, options).await;
                 (image.uuid().to_string(), Some(image), outcome)
             }
             Err(reason) => (format!("line {number}"), None, Ok(Outcome::Refused(reason))),
@@ -206,15 +211,15 @@ fn read_image(line: &[u8], config: &Config) -> Result<Image, String> {
 }
 
 /// Stores a record. If another process changes the record meanwhile, it is read again, so that nothing is overwritten unseen.
-async fn store(database: &Database, image: &Image, how: How) -> Result<Outcome, DbError> {
+async fn store(database: &Database, image: &Image, options: LoadOptions) -> Result<Outcome, DbError> {
     for _ in 0..ATTEMPTS {
         let there = database.get(image.uuid()).await?;
         let (outcome, written) = match there {
             Some(there) if there.image.record() == image.record() => return Ok(Outcome::Unchanged),
-            Some(_) if !how.replace => return Ok(Outcome::Differs),
-            Some(_) if how.dry_run => return Ok(Outcome::Replaced),
+            Some(_) if !options.replace => return Ok(Outcome::Differs),
+            Some(_) if options.dry_run => return Ok(Outcome::Replaced),
             Some(there) => (Outcome::Replaced, database.replace(image, &there.etag).await),
-            None if how.dry_run => return Ok(Outcome::Added),
+            None if options.dry_run => return Ok(Outcome::Added),
             None => (Outcome::Added, database.insert(image).await),
         };
         match written {

@@ -28,7 +28,7 @@ use clap::{Args, Subcommand};
 use crate::config::{Config, DEFAULT_FILE, Database};
 use crate::console;
 use crate::telemetry::err;
-use base_dir::Need;
+use base_dir::Purpose;
 use change_stor::ChangeStor;
 use check_files::CheckFiles;
 use client::Client;
@@ -133,8 +133,8 @@ fn execute(adm: &Adm) -> Result<ExitCode, String> {
     let config = Config::load(&adm.file).map_err(|error| error.to_string())?;
     let client = || Client::new(&config, adm);
     // A wrong directory would seem to be empty.
-    if let Some(need) = need_of_base_dir(&config, &adm.command) {
-        base_dir::check(&config, adm, need)?;
+    if let Some(purpose) = purpose_of_base_dir(&config, &adm.command) {
+        base_dir::check(&config, adm, purpose)?;
     }
     let is_well = match &adm.command {
         Command::CheckFiles(options) => return check_files::check(&config, options, adm.verbose),
@@ -143,7 +143,7 @@ fn execute(adm: &Adm) -> Result<ExitCode, String> {
         Command::Dump { output } => dump::dump(&config, output.as_deref()),
         Command::Findings { json } => findings::print(&client()?, *json).map(|()| true),
         Command::Load { file, dry_run, replace } => {
-            load::load(&config, file, load::How { dry_run: *dry_run, replace: *replace })
+            load::load(&config, file, load::LoadOptions { dry_run: *dry_run, replace: *replace })
         }
         Command::Status { json } => status::print(&client()?, *json),
         Command::Workers { json } => workers::print(&client()?, *json).map(|()| true),
@@ -152,12 +152,12 @@ fn execute(adm: &Adm) -> Result<ExitCode, String> {
 }
 
 /// Returns what a command needs the local base directory for; `None` if it does not use it.
-fn need_of_base_dir(config: &Config, command: &Command) -> Option<Need> {
+fn purpose_of_base_dir(config: &Config, command: &Command) -> Option<Purpose> {
     let has_manifests = config.database == Database::Local;
     match command {
-        Command::CheckFiles(_) | Command::Drain { .. } => Some(Need::Data),
-        Command::Dump { .. } => has_manifests.then_some(Need::Data),
-        Command::Load { .. } => has_manifests.then_some(Need::Place),
+        Command::CheckFiles(_) | Command::Drain { .. } => Some(Purpose::Data),
+        Command::Dump { .. } => has_manifests.then_some(Purpose::Data),
+        Command::Load { .. } => has_manifests.then_some(Purpose::Place),
         Command::ChangeStor(_)
         | Command::Findings { .. }
         | Command::Status { .. }

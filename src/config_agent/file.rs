@@ -24,7 +24,7 @@ const GROUP: &str = "/etc/group";
 
 /// What has to be done about a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Need {
+pub(super) enum FileAction {
     /// Nothing.
     Nothing,
     /// The file has the right content, but a wrong mode or owner.
@@ -66,15 +66,15 @@ impl Target {
     }
 
     /// Returns what has to be done so that the file has `content`.
-    pub(super) fn need(&self, content: &[u8]) -> io::Result<Need> {
-        let Some(present) = &self.present else { return Ok(Need::Creation) };
+    pub(super) fn need(&self, content: &[u8]) -> io::Result<FileAction> {
+        let Some(present) = &self.present else { return Ok(FileAction::Creation) };
         if present.len() != content.len() as u64 || !has(&self.path, content)? {
-            return Ok(Need::Content);
+            return Ok(FileAction::Content);
         }
         let right = self.mode.is_none_or(|mode| mode == present.mode() & 0o7777)
             && self.owner.is_none_or(|owner| owner == present.uid())
             && self.group.is_none_or(|group| group == present.gid());
-        Ok(if right { Need::Nothing } else { Need::Access })
+        Ok(if right { FileAction::Nothing } else { FileAction::Access })
     }
 
     /// Returns the current content if it is text, at most `max` bytes of it.
@@ -206,15 +206,15 @@ mod tests {
     fn a_file_is_made_with_its_directories_and_kept() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a/b/file");
-        assert_eq!(target(&path, None).need(b"x").unwrap(), Need::Creation);
+        assert_eq!(target(&path, None).need(b"x").unwrap(), FileAction::Creation);
         target(&path, None).write(b"x").unwrap();
         assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"x".to_vec(), 0o644));
-        assert_eq!(target(&path, None).need(b"x").unwrap(), Need::Nothing);
-        assert_eq!(target(&path, None).need(b"y").unwrap(), Need::Content);
+        assert_eq!(target(&path, None).need(b"x").unwrap(), FileAction::Nothing);
+        assert_eq!(target(&path, None).need(b"y").unwrap(), FileAction::Content);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         target(&path, None).write(b"y").unwrap();
         assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"y".to_vec(), 0o640));
-        assert_eq!(target(&path, Some(0o600)).need(b"y").unwrap(), Need::Access);
+        assert_eq!(target(&path, Some(0o600)).need(b"y").unwrap(), FileAction::Access);
         target(&path, Some(0o600)).set_access().unwrap();
         assert_eq!(mode(&path), 0o600);
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);

@@ -89,10 +89,10 @@ pub fn run(options: &ConfigAgent) -> Result<(), String> {
 async fn test(settings: Settings) -> Result<(), String> {
     let mut agent = Agent::new(settings).await?;
     let mut failed = 0;
-    for (instance, material) in agent.all_material().await {
-        match material {
-            Ok(material) => {
-                let (text, failures) = summary::summary(&material);
+    for (instance, instance_data) in agent.all_instance_data().await {
+        match instance_data {
+            Ok(instance_data) => {
+                let (text, failures) = summary::summary(&instance_data);
                 console::print(text)?;
                 failed += failures;
             }

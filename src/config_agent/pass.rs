@@ -10,11 +10,11 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::contents::{Contents, contents};
-use super::file::{Need, Target};
+use super::file::{FileAction, Target};
 use super::manifests::{MAX_MANIFESTS, Manifest, read_local, resolve};
 use super::order::{Order, is_named, order};
 use super::pending::Pending;
-use super::post_cmd::{self, End};
+use super::post_cmd::{self, CommandEnd};
 use super::secrets::Secrets;
 use super::settings::Settings;
 use super::zone;
@@ -55,7 +55,7 @@ pub(super) struct Outcome {
 }
 
 /// Everything that a pass knows of an instance.
-pub(super) struct Material {
+pub(super) struct InstanceData {
     pub manifests: Vec<Manifest>,
     pub metadata: Map<String, Value>,
     pub secrets: Secrets,
@@ -67,7 +67,7 @@ pub(super) struct Material {
 
 /// Why there is nothing to render.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NoMaterial {
+pub(super) enum NothingToRender {
     #[error("SAPI does not know the instance {0}: is it the UUID of a zone of this datacenter?")]
     Unknown(Uuid),
     #[error(transparent)]
@@ -106,17 +106,18 @@ impl Agent {
                 (instance.etag, instance.auto) = (None, None);
             }
             let uuid = instance.uuid;
-            match self.material(at).await {
-                Ok(Some(material)) => {
+            match self.instance_data(at).await {
+                Ok(Some(instance_data)) => {
                     let failed = outcome.failed;
-                    self.apply(at, material, &mut outcome).await;
+                    self.apply(at, instance_data, &mut outcome).await;
                     let failed = outcome.failed - failed;
                     tracing::debug!(instance = %uuid, failed, "rendered");
                 }
                 Ok(None) => tracing::debug!(instance = %uuid, "nothing is new"),
                 Err(error) => {
                     outcome.failed += 1;
-                    outcome.away |= matches!(&error, NoMaterial::Sapi(error) if error.is_of_the_service());
+                    outcome.away |=
+                        matches!(&error, NothingToRender::Sapi(error) if error.is_of_the_service());
                     tracing::error!(instance = %uuid, err.json = %err(&error), "files stay as they are: {error}");
                 }
             }
@@ -124,35 +125,38 @@ impl Agent {
         outcome
     }
 
-    /// Returns the material for the files of every instance, whether or not it is new.
-    pub(super) async fn all_material(&mut self) -> Vec<(Uuid, Result<Material, NoMaterial>)> {
+    /// Returns the data for the files of every instance, whether or not it is new.
+    pub(super) async fn all_instance_data(&mut self) -> Vec<(Uuid, Result<InstanceData, NothingToRender>)> {
         let mut all = Vec::new();
         for at in 0..self.instances.len() {
             let uuid = self.instances[at].uuid;
-            let material = self.material(at).await;
-            all.push((uuid, material.and_then(|material| material.ok_or(NoMaterial::End))));
+            let instance_data = self.instance_data(at).await;
+            all.push((
+                uuid,
+                instance_data.and_then(|instance_data| instance_data.ok_or(NothingToRender::End)),
+            ));
         }
         all
     }
 
-    /// Returns the material, or `None` if nothing is new since the last pass without a failure.
-    async fn material(&mut self, at: usize) -> Result<Option<Material>, NoMaterial> {
+    /// Returns the data of the instance, or `None` if nothing is new since the last pass without a failure.
+    async fn instance_data(&mut self, at: usize) -> Result<Option<InstanceData>, NothingToRender> {
         let instance = &mut self.instances[at];
         let dirs: Vec<PathBuf> = self.settings.dirs.of(instance.uuid).to_vec();
         let (local, invalid) =
-            tokio::task::spawn_blocking(move || read_local(&dirs)).await.map_err(|_| NoMaterial::End)?;
+            tokio::task::spawn_blocking(move || read_local(&dirs)).await.map_err(|_| NothingToRender::End)?;
         for entry in &invalid {
             let path = entry.path.display();
             tracing::warn!(instance = %instance.uuid, "{path} is no manifest: {}", entry.reason);
         }
         if instance.auto.is_none() {
-            let auto = zone::auto(&self.settings, instance.uuid).await.map_err(NoMaterial::Zone)?;
+            let auto = zone::auto(&self.settings, instance.uuid).await.map_err(NothingToRender::Zone)?;
             instance.auto = Some(auto);
         }
         let etag = instance.etag.as_deref().filter(|_| local == instance.local);
         let answer = self.sapi.config(instance.uuid, etag).await.map_err(|error| match error {
-            SapiError::Refused { status: 404, .. } => NoMaterial::Unknown(instance.uuid),
-            error => NoMaterial::Sapi(error),
+            SapiError::Refused { status: 404, .. } => NothingToRender::Unknown(instance.uuid),
+            error => NothingToRender::Sapi(error),
         })?;
         let InstanceConfig { etag, manifests, metadata } = match answer {
             ConfigAnswer::NotModified => return Ok(None),
@@ -181,12 +185,12 @@ impl Agent {
         metadata.extend(self.settings.local_metadata.clone());
         metadata.insert("auto".to_owned(), Value::Object(instance.auto.clone().unwrap_or_default()));
         let secrets = Secrets::of(&metadata);
-        Ok(Some(Material { manifests: usable, metadata, secrets, failed, etag, local }))
+        Ok(Some(InstanceData { manifests: usable, metadata, secrets, failed, etag, local }))
     }
 
     /// Writes all files before it runs any command, so that commands find all files up to date.
-    async fn apply(&mut self, at: usize, material: Material, outcome: &mut Outcome) {
-        let Material { manifests, metadata, secrets, mut failed, etag, local } = material;
+    async fn apply(&mut self, at: usize, instance_data: InstanceData, outcome: &mut Outcome) {
+        let InstanceData { manifests, metadata, secrets, mut failed, etag, local } = instance_data;
         let pending = self.pending.clone();
         let written = tokio::task::spawn_blocking(move || {
             let rendered = in_order(render(manifests, &metadata));
@@ -220,10 +224,10 @@ impl Agent {
         };
         let (command, output) = (secrets.hide(command), secrets.hide(&done.output));
         match done.end {
-            End::Exit(status) if status.success() => {
+            CommandEnd::Exit(status) if status.success() => {
                 tracing::info!(manifest, post_cmd = command, output, "post_cmd has run");
             }
-            End::Exit(status) => {
+            CommandEnd::Exit(status) => {
                 tracing::error!(
                     manifest,
                     post_cmd = command,
@@ -231,7 +235,7 @@ impl Agent {
                     "post_cmd has failed, and is not repeated: {status}"
                 );
             }
-            End::Timeout => {
+            CommandEnd::Timeout => {
                 tracing::error!(
                     manifest,
                     post_cmd = command,
@@ -296,13 +300,13 @@ fn keep(manifest: Manifest, contents: Result<Contents, String>, pending: &Pendin
     let Manifest { name, path, post_cmd, .. } = manifest;
     let shown = path.display().to_string();
     let (changed, wanted) = match &done {
-        Ok(Need::Nothing) => (false, false),
-        Ok(Need::Access) => {
+        Ok(FileAction::Nothing) => (false, false),
+        Ok(FileAction::Access) => {
             tracing::info!(manifest = name, "corrected mode and owner of {shown}");
             (true, false)
         }
         Ok(need) => {
-            let verb = if *need == Need::Creation { "created" } else { "changed" };
+            let verb = if *need == FileAction::Creation { "created" } else { "changed" };
             tracing::info!(manifest = name, "{verb} {shown}");
             (true, true)
         }
@@ -319,7 +323,7 @@ fn keep(manifest: Manifest, contents: Result<Contents, String>, pending: &Pendin
     FileOutcome { changed, failed: done.is_err(), command: post_cmd.filter(|_| wanted || left), name, path }
 }
 
-fn bring_about(manifest: &Manifest, contents: &Contents, pending: &Pending) -> Result<Need, String> {
+fn bring_about(manifest: &Manifest, contents: &Contents, pending: &Pending) -> Result<FileAction, String> {
     if !contents.escaped.is_empty() {
         let names = contents.escaped.join(", ");
         tracing::info!(manifest = manifest.name, "escaped for the file to be JSON: {names}");
@@ -328,9 +332,9 @@ fn bring_about(manifest: &Manifest, contents: &Contents, pending: &Pending) -> R
     let target = Target::new(&manifest.path, &manifest.access).map_err(|error| error.to_string())?;
     let need = target.need(text).map_err(|error| error.to_string())?;
     let done = match need {
-        Need::Nothing => Ok(()),
-        Need::Access => target.set_access(),
-        Need::Content | Need::Creation => {
+        FileAction::Nothing => Ok(()),
+        FileAction::Access => target.set_access(),
+        FileAction::Content | FileAction::Creation => {
             if manifest.post_cmd.is_some() {
                 pending.mark(&manifest.path);
             }

@@ -20,7 +20,7 @@ const GRACE: Duration = Duration::from_millis(500);
 
 /// How a command ended.
 #[derive(Debug)]
-pub(super) enum End {
+pub(super) enum CommandEnd {
     /// The command ended by itself.
     Exit(ExitStatus),
     /// The command was killed at its time limit, together with all its child processes.
@@ -29,8 +29,8 @@ pub(super) enum End {
 
 /// The result of a command.
 #[derive(Debug)]
-pub(super) struct Done {
-    pub end: End,
+pub(super) struct CommandResult {
+    pub end: CommandEnd,
     /// The beginning of its standard output and standard error.
     pub output: String,
 }
@@ -39,7 +39,7 @@ pub(super) struct Done {
 ///
 /// # Errors
 /// There is no shell.
-pub(super) async fn run(command: &str, limit: Duration) -> std::io::Result<Done> {
+pub(super) async fn run(command: &str, limit: Duration) -> std::io::Result<CommandResult> {
     let mut child = Command::new("/bin/sh")
         .args(["-c", command])
         .stdin(Stdio::null())
@@ -66,17 +66,17 @@ pub(super) async fn run(command: &str, limit: Duration) -> std::io::Result<Done>
         }
     }
     let end = match exit {
-        Some(status) => End::Exit(status),
+        Some(status) => CommandEnd::Exit(status),
         None => {
             if let Some(group) = group {
                 // The command may have ended just now.
                 let _ = kill_process_group(group, Signal::KILL);
             }
             child.wait().await?;
-            End::Timeout
+            CommandEnd::Timeout
         }
     };
-    Ok(Done { end, output: String::from_utf8_lossy(&output).trim_end().to_owned() })
+    Ok(CommandResult { end, output: String::from_utf8_lossy(&output).trim_end().to_owned() })
 }
 
 /// Reads from the pipe. Without a pipe it never returns.
@@ -104,7 +104,7 @@ mod tests {
     #[tokio::test]
     async fn status_and_output_come_back() {
         let done = run("echo out; echo err >&2; exit 3", LONG).await.unwrap();
-        assert!(matches!(done.end, End::Exit(status) if status.code() == Some(3)), "{done:?}");
+        assert!(matches!(done.end, CommandEnd::Exit(status) if status.code() == Some(3)), "{done:?}");
         let mut lines: Vec<&str> = done.output.lines().collect();
         lines.sort_unstable();
         assert_eq!(lines, ["err", "out"]);
@@ -113,14 +113,14 @@ mod tests {
     #[tokio::test]
     async fn a_command_that_does_not_end_is_ended_with_its_children() {
         let done = run("echo begun; sleep 1000 & sleep 1000", Duration::from_millis(200)).await.unwrap();
-        assert!(matches!(done.end, End::Timeout), "{done:?}");
+        assert!(matches!(done.end, CommandEnd::Timeout), "{done:?}");
         assert_eq!(done.output, "begun");
     }
 
     #[tokio::test]
     async fn what_goes_on_in_the_background_is_not_waited_for_and_much_output_is_cut() {
         let done = run("sleep 5 & head -c 100000 /dev/zero | tr '\\0' x", LONG).await.unwrap();
-        assert!(matches!(done.end, End::Exit(status) if status.success()), "{done:?}");
+        assert!(matches!(done.end, CommandEnd::Exit(status) if status.success()), "{done:?}");
         assert_eq!(done.output.len(), MAX_OUTPUT);
     }
 }

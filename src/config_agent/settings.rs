@@ -41,7 +41,7 @@ pub(super) struct Settings {
     /// `sapi.url`.
     pub sapi_url: Url,
     /// `localManifestDirs`.
-    pub dirs: Dirs,
+    pub dirs: ManifestDirs,
     /// `localMetadata`: takes precedence over SAPI's metadata.
     pub local_metadata: Map<String, Value>,
     /// `autoMetadata`: takes precedence over the zone's own data. For systems without zones.
@@ -57,7 +57,7 @@ pub(super) struct Settings {
 /// The directories of an instance's local manifests.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-pub(super) enum Dirs {
+pub(super) enum ManifestDirs {
     /// The directories of the only instance.
     One(Vec<PathBuf>),
     /// The directories of each of several instances.
@@ -71,7 +71,7 @@ struct File {
     poll_interval: Option<u64>,
     #[serde(default)]
     sapi: SapiFile,
-    local_manifest_dirs: Option<Dirs>,
+    local_manifest_dirs: Option<ManifestDirs>,
     #[serde(default)]
     local_metadata: Map<String, Value>,
     #[serde(default)]
@@ -103,10 +103,10 @@ impl Settings {
     fn parse(text: &str, sapi_url: Option<&str>) -> Result<Settings, String> {
         let file: File = serde_json::from_str(text).map_err(|error| error.to_string())?;
         let url = sapi_url.or(file.sapi.url.as_deref()).ok_or("sapi.url is required")?;
-        let dirs = file.local_manifest_dirs.unwrap_or(Dirs::One(Vec::new()));
+        let dirs = file.local_manifest_dirs.unwrap_or(ManifestDirs::One(Vec::new()));
         let count = match &dirs {
-            Dirs::One(dirs) => dirs.len(),
-            Dirs::Each(each) => each.values().map(Vec::len).sum(),
+            ManifestDirs::One(dirs) => dirs.len(),
+            ManifestDirs::Each(each) => each.values().map(Vec::len).sum(),
         };
         if count > MAX_DIRS {
             return Err(format!("localManifestDirs has more than {MAX_DIRS} directories"));
@@ -114,7 +114,7 @@ impl Settings {
         if file.instances.len() > MAX_INSTANCES {
             return Err(format!("instances has more than {MAX_INSTANCES} members"));
         }
-        if file.instances.len() > 1 && matches!(&dirs, Dirs::One(dirs) if !dirs.is_empty()) {
+        if file.instances.len() > 1 && matches!(&dirs, ManifestDirs::One(dirs) if !dirs.is_empty()) {
             return Err(
                 "localManifestDirs must name the instance of each directory, for there are several".into()
             );
@@ -139,12 +139,12 @@ impl Settings {
     }
 }
 
-impl Dirs {
+impl ManifestDirs {
     /// Returns the directories of `instance`.
     pub(super) fn of(&self, instance: Uuid) -> &[PathBuf] {
         match self {
-            Dirs::One(dirs) => dirs,
-            Dirs::Each(each) => each.get(&instance).map_or(&[], Vec::as_slice),
+            ManifestDirs::One(dirs) => dirs,
+            ManifestDirs::Each(each) => each.get(&instance).map_or(&[], Vec::as_slice),
         }
     }
 }

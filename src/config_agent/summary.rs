@@ -10,9 +10,9 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value};
 
 use super::contents::contents;
-use super::file::{Need, Target};
+use super::file::{FileAction, Target};
 use super::manifests::Manifest;
-use super::pass::Material;
+use super::pass::InstanceData;
 use super::secrets::{Secrets, is_secret};
 use super::template::MAX_OUTPUT;
 use crate::telemetry::MASK;
@@ -24,12 +24,12 @@ const SHOWN: usize = 80;
 const MAX_LINES: usize = 100;
 
 /// Returns a text that says what would happen to the files, and the number of files that cannot be made.
-pub(super) fn summary(material: &Material) -> (String, usize) {
+pub(super) fn summary(instance_data: &InstanceData) -> (String, usize) {
     let mut text = String::new();
-    let mut failed = material.failed;
-    for manifest in &material.manifests {
+    let mut failed = instance_data.failed;
+    for manifest in &instance_data.manifests {
         let path = manifest.path.display();
-        match describe(manifest, &material.metadata, &material.secrets) {
+        match describe(manifest, &instance_data.metadata, &instance_data.secrets) {
             Ok(description) => text.push_str(&description),
             Err(problem) => {
                 failed += 1;
@@ -47,12 +47,14 @@ fn describe(manifest: &Manifest, metadata: &Map<String, Value>, secrets: &Secret
     let path = manifest.path.display();
     let mut text = String::new();
     let _ = match need {
-        Need::Nothing => return Ok(format!("{path}: unchanged\n")),
-        Need::Access => return Ok(format!("{path}: mode or owner would change\n")),
-        Need::Creation => writeln!(text, "{path}: would be created, with {} bytes", contents.text.len()),
-        Need::Content => writeln!(text, "{path}: would change"),
+        FileAction::Nothing => return Ok(format!("{path}: unchanged\n")),
+        FileAction::Access => return Ok(format!("{path}: mode or owner would change\n")),
+        FileAction::Creation => {
+            writeln!(text, "{path}: would be created, with {} bytes", contents.text.len())
+        }
+        FileAction::Content => writeln!(text, "{path}: would change"),
     };
-    if need == Need::Content {
+    if need == FileAction::Content {
         let old = target.present_text(MAX_OUTPUT as u64).unwrap_or_default();
         for line in differences(&old, &contents.text, secrets).iter().take(MAX_LINES) {
             let _ = writeln!(text, "    {line}");

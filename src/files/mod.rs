@@ -151,7 +151,7 @@ pub(crate) mod planted {
 
     /// The kind of object.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub(crate) enum Odd {
+    pub(crate) enum SpecialFile {
         Fifo,
         Directory,
         Link,
@@ -159,22 +159,30 @@ pub(crate) mod planted {
         Huge,
     }
 
-    impl Odd {
-        pub(crate) const ALL: [Odd; 5] = [Odd::Fifo, Odd::Directory, Odd::Link, Odd::Socket, Odd::Huge];
+    impl SpecialFile {
+        pub(crate) const ALL: [SpecialFile; 5] = [
+            SpecialFile::Fifo,
+            SpecialFile::Directory,
+            SpecialFile::Link,
+            SpecialFile::Socket,
+            SpecialFile::Huge,
+        ];
 
         /// Creates the object.
         pub(crate) fn plant(self, path: &Path) {
             match self {
-                Odd::Fifo => mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o644), 0).unwrap(),
-                Odd::Directory => std::fs::create_dir(path).unwrap(),
-                Odd::Link => symlink("/etc/hostname", path).unwrap(),
-                Odd::Socket => {
+                SpecialFile::Fifo => {
+                    mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o644), 0).unwrap()
+                }
+                SpecialFile::Directory => std::fs::create_dir(path).unwrap(),
+                SpecialFile::Link => symlink("/etc/hostname", path).unwrap(),
+                SpecialFile::Socket => {
                     // The path of a socket must be short.
                     let directory = tempfile::tempdir().unwrap();
                     drop(UnixListener::bind(directory.path().join("s")).unwrap());
                     std::fs::rename(directory.path().join("s"), path).unwrap();
                 }
-                Odd::Huge => std::fs::File::create(path).unwrap().set_len(4 << 30).unwrap(),
+                SpecialFile::Huge => std::fs::File::create(path).unwrap().set_len(4 << 30).unwrap(),
             }
         }
     }
@@ -185,7 +193,7 @@ mod tests {
     use std::ffi::OsStr;
     use std::os::unix::fs::symlink;
 
-    use super::planted::Odd;
+    use super::planted::SpecialFile;
     use super::*;
 
     #[test]
@@ -195,13 +203,13 @@ mod tests {
         fs::write(&path, "abc").unwrap();
         assert_eq!(read(&path, 3).unwrap(), b"abc");
         assert_eq!(read(&path, 2).unwrap_err().kind(), io::ErrorKind::InvalidData);
-        for odd in Odd::ALL {
+        for odd in SpecialFile::ALL {
             let path = directory.path().join(format!("{odd:?}"));
             odd.plant(&path);
             let error = read(&path, 1 << 20).unwrap_err();
             assert!(error.to_string().starts_with(&path.display().to_string()), "{odd:?}: {error}");
-            assert_eq!(NotRegular::in_error(&error).is_none(), odd == Odd::Huge, "{odd:?}: {error}");
-            assert_eq!(open_to_write(&path).is_ok(), odd == Odd::Huge, "{odd:?}");
+            assert_eq!(NotRegular::in_error(&error).is_none(), odd == SpecialFile::Huge, "{odd:?}: {error}");
+            assert_eq!(open_to_write(&path).is_ok(), odd == SpecialFile::Huge, "{odd:?}");
         }
         let device = open(Path::new("/dev/zero")).unwrap_err();
         assert!(device.to_string().contains("a device"), "{device}");
@@ -219,7 +227,7 @@ mod tests {
         symlink(there.join("file"), directory.path().join("named")).unwrap();
         assert_eq!(read_linked(&directory.path().join("named"), 3).unwrap(), b"abc");
         assert!(read(&directory.path().join("named"), 3).is_err());
-        Odd::Fifo.plant(&there.join("fifo"));
+        SpecialFile::Fifo.plant(&there.join("fifo"));
         symlink(there.join("fifo"), directory.path().join("to a fifo")).unwrap();
         let error = read_linked(&directory.path().join("to a fifo"), 3).unwrap_err();
         assert!(NotRegular::in_error(&error).is_some(), "{error}");
@@ -237,10 +245,10 @@ mod tests {
             ("theirs".into(), vec![])
         );
         fs::remove_file(&path).unwrap();
-        Odd::Fifo.plant(&path);
+        SpecialFile::Fifo.plant(&path);
         create(&path).unwrap();
         fs::remove_file(&path).unwrap();
-        Odd::Directory.plant(&path);
+        SpecialFile::Directory.plant(&path);
         assert!(create(&path).is_err());
     }
 

@@ -19,15 +19,15 @@ use crate::telemetry::excerpt;
 const MD5_LENGTH: usize = 16;
 
 /// A file that is being received.
-pub struct Incoming {
+pub struct RemoteFile {
     host: String,
     response: Response,
     socket: OwnedSemaphorePermit,
 }
 
-impl Incoming {
-    pub(super) fn new(host: String, response: Response, socket: OwnedSemaphorePermit) -> Incoming {
-        Incoming { host, response, socket }
+impl RemoteFile {
+    pub(super) fn new(host: String, response: Response, socket: OwnedSemaphorePermit) -> RemoteFile {
+        RemoteFile { host, response, socket }
     }
 
     /// Returns its size in bytes, if the server announces it.
@@ -58,7 +58,7 @@ impl Incoming {
     /// Returns its bytes. It is an error if they end before the HTTP message does: before the announced length, the
     /// last chunk or, without either, the end of the TLS connection.
     pub fn into_stream(self) -> BoxStream<'static, Result<Bytes, FetchError>> {
-        let Incoming { host, response, socket } = self;
+        let RemoteFile { host, response, socket } = self;
         let chunks = response.bytes_stream();
         let chunks = chunks.map(move |chunk| {
             // Released with the last byte.

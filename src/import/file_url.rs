@@ -9,7 +9,7 @@ use reqwest::header::{HeaderMap, LOCATION};
 use url::Url;
 
 use super::Fetcher;
-use super::body::Incoming;
+use super::body::RemoteFile;
 use super::client::{host, scheme};
 use super::error::FetchError;
 
@@ -51,14 +51,14 @@ impl Fetcher {
     ///
     /// # Errors
     /// There is no answer with status 200 in the end.
-    pub async fn file(&self, url: &FileUrl) -> Result<Incoming, FetchError> {
+    pub async fn file(&self, url: &FileUrl) -> Result<RemoteFile, FetchError> {
         let mut url = url.0.clone().ok_or(FetchError::NoUrl)?;
         let socket = self.socket().await?;
         for _ in 0..=MAX_REDIRECTS {
             let response = self.file_urls.get(url.clone(), HeaderMap::new()).await?;
             let host = host(&url);
             match response.status().as_u16() {
-                200 => return Ok(Incoming::new(host, response, socket)),
+                200 => return Ok(RemoteFile::new(host, response, socket)),
                 301 | 302 | 303 | 307 | 308 => url = redirected(&url, &response)?,
                 status => return Err(FetchError::Status { host, status }),
             }

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::Fetcher;
-use super::body::{Incoming, collect};
+use super::body::{RemoteFile, collect};
 use super::client::{host, scheme};
 use super::error::FetchError;
 use crate::manifest::{Record, Uuid};
@@ -129,11 +129,11 @@ impl Imgapi<'_> {
     ///
     /// # Errors
     /// The file cannot be fetched.
-    pub async fn get_image_file(&self, uuid: Uuid) -> Result<Incoming, FetchError> {
+    pub async fn get_image_file(&self, uuid: Uuid) -> Result<RemoteFile, FetchError> {
         let socket = self.fetcher.socket().await?;
         let url = self.source.url(uuid, "/file");
         let host = host(&url);
-        Ok(Incoming::new(host, self.get(url).await?, socket))
+        Ok(RemoteFile::new(host, self.get(url).await?, socket))
     }
 
     /// Returns the answer if its status is 200.

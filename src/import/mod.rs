@@ -24,7 +24,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-pub use body::Incoming;
+pub use body::RemoteFile;
 pub use error::FetchError;
 pub use file_url::{FileUrl, InvalidFileUrl};
 pub use imgapi::{Imgapi, InvalidSource, Source};

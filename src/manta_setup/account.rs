@@ -3,7 +3,7 @@
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
 use super::key::Key;
-use super::sapi_service::Target;
+use super::sapi_service::SapiService;
 use crate::accounts::{AccountKey, AccountKeys, AccountsError};
 
 /// LDAP's result code "no such object".
@@ -41,8 +41,8 @@ impl Account {
     }
 
     /// Connects again, because a connection that was idle for long may be dead.
-    pub(super) async fn reconnect(&mut self, target: &Target) -> Result<(), String> {
-        let keys = AccountKeys::connect(&target.master_ufds()?, target.admin()?).await;
+    pub(super) async fn reconnect(&mut self, sapi_service: &SapiService) -> Result<(), String> {
+        let keys = AccountKeys::connect(&sapi_service.master_ufds()?, sapi_service.admin()?).await;
         self.keys = keys.map_err(|error| told(&error))?;
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::ExternalMantaSetup;
 use super::key::Key;
-use super::sapi_service::{Settings, Target, checked};
+use super::sapi_service::{SapiService, Settings, checked};
 use super::wait_for_key::until_accepted;
 use super::zone::{Zone, read};
 
@@ -31,8 +31,8 @@ pub(super) async fn set_up(
     let key = Key::pair(&read(file)?, &read(&public)?);
     let key = key.map_err(|error| format!("{} and {}: {error}", file.display(), public.display()))?;
     tracing::info!(key_id = key.id, "read the key");
-    let mut target = Target::find(&zone).await?;
+    let mut sapi_service = SapiService::find(&zone).await?;
     let settings = Settings { url: &url, user, insecure: setup.insecure, remote: true, key: &key };
     until_accepted(&settings, setup.key_wait, &zone.user_agent()).await?;
-    target.store(&settings).await
+    sapi_service.store(&settings).await
 }

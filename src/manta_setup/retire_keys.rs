@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::MantaSetup;
 use super::account::Account;
 use super::key::Key;
-use super::sapi_service::Target;
+use super::sapi_service::SapiService;
 use super::zone::{Zone, read};
 use crate::accounts::AccountKey;
 
@@ -28,14 +28,14 @@ const GRACE_OF_OTHERS: Duration = Duration::from_secs(240);
 /// This zone does not get the new key, SAPI names another key, or SAPI or UFDS fail. Another run completes the work.
 pub(super) async fn retire(
     setup: &MantaSetup,
-    target: &mut Target,
+    sapi_service: &mut SapiService,
     account: &mut Account,
     key: &Key,
     old: &[AccountKey],
     may_be_in_use: bool,
 ) -> Result<(), String> {
     if may_be_in_use {
-        let zones = target.zones().await?;
+        let zones = sapi_service.zones().await?;
         until_configured(&setup.config, key, setup.agent_wait).await?;
         let grace = setup.grace.unwrap_or(if zones > 1 { GRACE_OF_OTHERS } else { GRACE });
         if !grace.is_zero() {
@@ -46,10 +46,10 @@ pub(super) async fn retire(
             );
             sleep(grace).await;
         }
-        account.reconnect(target).await?;
+        account.reconnect(sapi_service).await?;
     }
-    target.look_again().await?;
-    if !target.key().is_ok_and(|named| named.fingerprint == key.fingerprint) {
+    sapi_service.look_again().await?;
+    if !sapi_service.key().is_ok_and(|named| named.fingerprint == key.fingerprint) {
         return Err("SAPI names another key by now: is somebody else doing the same?".to_owned());
     }
     for key in old {

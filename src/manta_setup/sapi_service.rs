@@ -30,23 +30,23 @@ const KEY_ID: &str = "IMGAPI_KEY_ID";
 const ALL: [&str; 7] = [URL, USER, INSECURE, REMOTE, PRIVATE_KEY, PUBLIC_KEY, KEY_ID];
 
 /// Where Manta is, as given on the command line.
-pub(super) enum Place {
+pub(super) enum MantaUrl {
     /// At this URL.
     Url(String),
     /// `FIRST-LB`: at the external address of the first load balancer.
     FirstBalancer,
 }
 
-impl FromStr for Place {
+impl FromStr for MantaUrl {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Place, String> {
-        if text == "FIRST-LB" { Ok(Place::FirstBalancer) } else { checked(text).map(Place::Url) }
+    fn from_str(text: &str) -> Result<MantaUrl, String> {
+        if text == "FIRST-LB" { Ok(MantaUrl::FirstBalancer) } else { checked(text).map(MantaUrl::Url) }
     }
 }
 
 /// The application `sdc` and its service `imgapi`, as last read from SAPI.
-pub(super) struct Target {
+pub(super) struct SapiService {
     sapi: Sapi,
     pub(super) application: Application,
     pub(super) service: Service,
@@ -76,9 +76,9 @@ impl Settings<'_> {
     }
 }
 
-impl Target {
+impl SapiService {
     /// Reads the service from the SAPI of the configuration.
-    pub(super) async fn find(zone: &Zone) -> Result<Target, String> {
+    pub(super) async fn find(zone: &Zone) -> Result<SapiService, String> {
         let host = zone.sapi_service.as_deref().filter(|host| !host.is_empty());
         let host = host.ok_or("the configuration has no sapi_service")?;
         let sapi = Sapi::new(service_url(host)?, &zone.user_agent()).map_err(told)?;
@@ -87,7 +87,7 @@ impl Target {
         let services = sapi.services("imgapi", application.uuid).await.map_err(told)?;
         let service = services.into_iter().next().ok_or("SAPI has no service \"imgapi\"")?;
         tracing::info!(application = %application.uuid, service = %service.uuid, "found the imgapi service in SAPI");
-        Ok(Target { sapi, application, service })
+        Ok(SapiService { sapi, application, service })
     }
 
     /// Returns the metadata keys that a Manta still needs.
@@ -189,9 +189,9 @@ impl Target {
         })
     }
 
-    /// Returns the URL of the Manta at `place`.
-    pub(super) async fn manta_url(&self, place: Place, zone: &Zone) -> Result<String, String> {
-        if let Place::Url(url) = place {
+    /// Returns the URL of the Manta at `manta`.
+    pub(super) async fn manta_url(&self, manta: MantaUrl, zone: &Zone) -> Result<String, String> {
+        if let MantaUrl::Url(url) = manta {
             return Ok(url);
         }
         let applications = self.sapi.applications_of_region("manta").await.map_err(told)?;
@@ -248,11 +248,11 @@ mod tests {
         }
     }
 
-    fn target(sdc: Value, imgapi: Value) -> Target {
+    fn sapi_service(sdc: Value, imgapi: Value) -> SapiService {
         let uuid = "930896af-bf8c-48d4-885c-6573a94b1853";
         let application = json!({"uuid": uuid, "name": "sdc", "owner_uuid": uuid, "metadata": sdc});
         let service = json!({"uuid": uuid, "name": "imgapi", "application_uuid": uuid, "metadata": imgapi});
-        Target {
+        SapiService {
             sapi: Sapi::new(service_url("sapi").unwrap(), "imgapi/1").unwrap(),
             application: serde_json::from_value(application).unwrap(),
             service: serde_json::from_value(service).unwrap(),
@@ -267,7 +267,7 @@ mod tests {
                 "ufds_ldap_root_dn": "cn=root", "ufds_ldap_root_pw": "hunter2",
             });
             sdc.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-            target(sdc, json!({})).master_ufds().map(|ufds| ufds.url)
+            sapi_service(sdc, json!({})).master_ufds().map(|ufds| ufds.url)
         };
         for is_master in [json!("true"), json!(true)] {
             assert_eq!(ufds(json!({"ufds_is_master": is_master})).unwrap(), "ldaps://ufds.here");
@@ -283,10 +283,10 @@ mod tests {
 
     #[test]
     fn what_is_missing_or_another_is_named() {
-        let nothing = target(json!({}), json!({}));
+        let nothing = sapi_service(json!({}), json!({}));
         assert_eq!((nothing.missing(), nothing.has_key()), (ALL.to_vec(), false));
         let some = json!({"IMGAPI_MANTA_URL": "https://x", "IMGAPI_MANTA_INSECURE": false, "IMGAPI_MANTA_REMOTE": true});
-        let some = target(json!({}), some);
+        let some = sapi_service(json!({}), some);
         assert_eq!(some.missing(), [USER, PRIVATE_KEY, PUBLIC_KEY, KEY_ID]);
         assert_eq!(some.differing("https://x", false, true), Vec::<&str>::new());
         assert_eq!(some.differing("https://y", false, false), [URL, REMOTE]);

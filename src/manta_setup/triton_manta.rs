@@ -18,25 +18,25 @@ use super::MantaSetup;
 use super::account::{Account, told};
 use super::key::Key;
 use super::retire_keys::retire;
-use super::sapi_service::{Place, Settings, Target};
+use super::sapi_service::{MantaUrl, SapiService, Settings};
 use super::wait_for_key::until_accepted;
 use super::zone::Zone;
 use crate::accounts::AccountKeys;
 
-pub(super) async fn set_up(setup: &MantaSetup, place: Place) -> Result<(), String> {
+pub(super) async fn set_up(setup: &MantaSetup, manta: MantaUrl) -> Result<(), String> {
     let zone = Zone::read(&setup.config)?;
-    let mut target = Target::find(&zone).await?;
-    let url = target.manta_url(place, &zone).await?;
-    let login = target.text("ufds_admin_login").ok().or(zone.ufds_admin_login.as_deref());
+    let mut sapi_service = SapiService::find(&zone).await?;
+    let url = sapi_service.manta_url(manta, &zone).await?;
+    let login = sapi_service.text("ufds_admin_login").ok().or(zone.ufds_admin_login.as_deref());
     let login = login.ok_or("neither SAPI nor the configuration has ufds_admin_login")?.to_owned();
-    let name = format!("{} imgapi key", target.text("datacenter_name")?);
-    let kept = kept(setup, &target, &url, &login)?;
-    let ufds = target.master_ufds()?;
-    let account = target.admin()?;
+    let name = format!("{} imgapi key", sapi_service.text("datacenter_name")?);
+    let kept = kept(setup, &sapi_service, &url, &login)?;
+    let ufds = sapi_service.master_ufds()?;
+    let account = sapi_service.admin()?;
     let keys = AccountKeys::connect(&ufds, account).await.map_err(|error| told(&error))?;
     let mut account = Account { keys, name };
     let before = account.of_our_name().await?;
-    let may_be_in_use = target.has_key();
+    let may_be_in_use = sapi_service.has_key();
     let key = match kept {
         Some(key) => {
             account.ensure(&key).await?;
@@ -58,36 +58,44 @@ pub(super) async fn set_up(setup: &MantaSetup, place: Place) -> Result<(), Strin
                 let _ = account.delete(&key.fingerprint).await;
                 return Err(error);
             }
-            target.store(&settings).await?;
+            sapi_service.store(&settings).await?;
             key
         }
     };
     let old: Vec<_> = before.into_iter().filter(|old| old.fingerprint != key.fingerprint).collect();
     if !old.is_empty() {
-        retire(setup, &mut target, &mut account, &key, &old, may_be_in_use).await?;
+        retire(setup, &mut sapi_service, &mut account, &key, &old, may_be_in_use).await?;
     }
     // Another run at the same time may have deleted it as an old key.
     account.ensure(&key).await
 }
 
 /// Returns the existing key if the setup is complete and the key is to be kept.
-fn kept(setup: &MantaSetup, target: &Target, url: &str, login: &str) -> Result<Option<Key>, String> {
+fn kept(
+    setup: &MantaSetup,
+    sapi_service: &SapiService,
+    url: &str,
+    login: &str,
+) -> Result<Option<Key>, String> {
     if setup.force {
         tracing::info!("a new key is made, because of --force");
         return Ok(None);
     }
-    let missing = target.missing();
+    let missing = sapi_service.missing();
     if !missing.is_empty() {
         tracing::info!(missing = missing.join(", "), "the imgapi service in SAPI is not set up for Manta");
         return Ok(None);
     }
     let again = "use --force to set it up anew";
-    if target.user() != login {
-        return Err(format!("IMGAPI is set up for another account of Manta, {}: {again}", target.user()));
+    if sapi_service.user() != login {
+        return Err(format!(
+            "IMGAPI is set up for another account of Manta, {}: {again}",
+            sapi_service.user()
+        ));
     }
-    let key = target.key().map_err(|error| format!("{error}: {again}"))?;
+    let key = sapi_service.key().map_err(|error| format!("{error}: {again}"))?;
     tracing::info!(key_id = key.id, "the imgapi service in SAPI is set up for Manta: its key is kept");
-    let differing = target.differing(url, setup.insecure, setup.remote);
+    let differing = sapi_service.differing(url, setup.insecure, setup.remote);
     if !differing.is_empty() {
         let keys = differing.join(", ");
         tracing::warn!(keys, "SAPI says otherwise than this command, and is left as it is: {again}");

@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use super::add_file::{FileUpload, add_file};
 use super::receive::{DeclaredContent, MAX_FILE_SIZE};
 use crate::images::{Access, ApiError, ApiResult, App, Code, ImportOptions, import, with_transfer_limits};
-use crate::import::{FetchError, FileUrl, Incoming, Source};
+use crate::import::{FetchError, FileUrl, RemoteFile, Source};
 use crate::manifest::{Image, ImageFile, Stor, Uuid};
 
 /// Fetches the file of an image from an https URL, then adds it as [`add_file`] does. The server's headers say length and MD5.
@@ -70,7 +70,7 @@ async fn add_fetched(
     access: Access,
     image: &Image,
     upload: FileUpload,
-    file: Incoming,
+    file: RemoteFile,
     failed: fn(FetchError) -> ApiError,
 ) -> ApiResult<Image> {
     let declared = DeclaredContent { md5: file.md5().map_err(failed)?, ..upload.declared };

@@ -132,7 +132,7 @@ async fn what_is_not_from_here_stays_in_incoming_and_stops_nothing() {
     for name in names {
         fs::write(disk.incoming().join(name), "abc").unwrap();
     }
-    for odd in Odd::ALL {
+    for odd in SpecialFile::ALL {
         odd.plant(&disk.incoming().join(format!("{}.part", Uuid::new_v4())));
         odd.plant(&disk.incoming().join(format!("{}.file0.{}", Uuid::new_v4(), sha1_of(b"abc"))));
         odd.plant(&disk.incoming().join(format!("{odd:?}")));
@@ -153,7 +153,7 @@ async fn what_is_not_from_here_stays_in_incoming_and_stops_nothing() {
 async fn what_is_no_file_is_not_opened_as_one() {
     let disk = Disk::new();
     let storage = Storage::new(disk.storage.clone(), None);
-    for odd in Odd::ALL {
+    for odd in SpecialFile::ALL {
         let uuid = Uuid::new_v4();
         fs::create_dir_all(disk.final_path(uuid).parent().unwrap()).unwrap();
         odd.plant(&disk.final_path(uuid));
@@ -164,7 +164,7 @@ async fn what_is_no_file_is_not_opened_as_one() {
             let location = Location { uuid, asset, stor, sha1, size: 3, md5: None, sha256, object: None };
             let opened = storage.open_verified(&location, Part::Whole).await.err().unwrap();
             match odd {
-                Odd::Huge => assert!(matches!(opened, StorageError::Damaged(_)), "{opened:?}"),
+                SpecialFile::Huge => assert!(matches!(opened, StorageError::Damaged(_)), "{opened:?}"),
                 _ => assert!(
                     matches!(&opened, StorageError::Io(error) if error.to_string().contains("file")),
                     "{opened:?}"
@@ -172,7 +172,7 @@ async fn what_is_no_file_is_not_opened_as_one() {
             }
         }
         let link = disk.storage.link(uuid, Uuid::new_v4(), Asset::File(0), "x").await;
-        assert_eq!(link.is_ok(), odd == Odd::Huge, "{odd:?}");
+        assert_eq!(link.is_ok(), odd == SpecialFile::Huge, "{odd:?}");
         odd.plant(&disk.directory.path().join(format!("{odd:?}.json")));
         assert!(disk.storage.read_state_file(&format!("{odd:?}.json")).await.is_err(), "{odd:?}");
     }
@@ -187,7 +187,7 @@ async fn the_archive_keeps_what_is_not_its_own() {
     let uuid = Uuid::new_v4();
     let directory = archive.join(&uuid.to_string()[..3]);
     fs::create_dir_all(&directory).unwrap();
-    Odd::Fifo.plant(&directory.join(format!("{uuid}.json")));
+    SpecialFile::Fifo.plant(&directory.join(format!("{uuid}.json")));
     let spool = disk.storage.spooled().await.unwrap();
     assert_eq!((spool.manifests.len(), spool.foreign.len()), (0, 1));
     assert!(archive.join("lost+found").exists() && !archive.join("abc").exists());

@@ -26,7 +26,7 @@ use super::{
     ArchiveCopy, Asset, Content, Expected, Leftover, LocalStorage, Location, Owner, Part, ReceiveError,
     Storage, StorageError, Target, Version,
 };
-use crate::files::planted::Odd;
+use crate::files::planted::SpecialFile;
 use crate::manifest::{Stor, Uuid};
 
 const MIB: usize = 1 << 20;
