@@ -12,13 +12,15 @@ use time::OffsetDateTime;
 
 use super::lxd_manifest::draft;
 use super::messages::{Messages, Subject, Teller, tell};
-use super::receive::{Announced, receive, refuse_too_big, with_progress};
+use super::receive::{DeclaredContent, receive, refuse_too_big, with_progress};
 use super::running::ImportKind;
 use crate::config::{ChannelId, LxdRegistry};
 use crate::images::files::publish::target;
 use crate::images::lifecycle::delete::delete_record_and_files;
 use crate::images::lifecycle::with_files::store_with_files;
-use crate::images::{Access, ApiError, ApiResult, App, Code, Precondition, now, paced, to_the_end};
+use crate::images::{
+    Access, ApiError, ApiResult, App, Code, Precondition, now, run_to_completion, with_transfer_limits,
+};
 use crate::import::{FetchError, LxdFile, LxdImage, Simplestreams};
 use crate::manifest::create::CreateContext;
 use crate::manifest::{Compression, FieldCode, Image, ImageFile, Mode, State, Uuid};
@@ -137,7 +139,7 @@ impl Importing {
         });
         let access = Access { uuid, channel: None, account: None };
         let app = Arc::clone(&self.app);
-        to_the_end(async move { delete_record_and_files(&app, access, true, &still).await }).await?;
+        run_to_completion(async move { delete_record_and_files(&app, access, true, &still).await }).await?;
         Ok(false)
     }
 
@@ -178,24 +180,25 @@ impl Importing {
         let incoming = streams.file(file).await.map_err(download_failed)?;
         let (length, start) = (incoming.length(), OffsetDateTime::now_utc().unix_timestamp());
         let total = length.map_or(json!(-1), |length| json!(length));
-        let body = with_progress(paced(&self.app, incoming.into_stream()).boxed(), |current| {
-            let detail = json!({"current": current, "total": total, "start": start});
-            let progress = json!({"id": self.name, "status": "Downloading", "progressDetail": detail});
-            self.teller.try_progress(progress);
-        });
+        let body =
+            with_progress(with_transfer_limits(&self.app, incoming.into_stream()).boxed(), |current| {
+                let detail = json!({"current": current, "total": total, "start": start});
+                let progress = json!({"id": self.name, "status": "Downloading", "progressDetail": detail});
+                self.teller.try_progress(progress);
+            });
         let body = body.map(|chunk| {
             let chunk = chunk.map_err(download_failed)?;
             whole.update(&chunk);
             self.teller.count(chunk.len() as u64);
             Ok(chunk)
         });
-        receive(&self.app, target, Announced { length, sha256: &file.sha256 }, body).await
+        receive(&self.app, target, DeclaredContent { length, sha256: &file.sha256 }, body).await
     }
 
     /// Stores the image and its files. From then on it is visible, complete and active.
     async fn store(&self, image: Image, uploads: Vec<Upload>) -> ApiResult<()> {
         let (app, uuid) = (Arc::clone(&self.app), image.uuid());
-        let stored = to_the_end(async move { store_with_files(&app, &image, uploads).await }).await;
+        let stored = run_to_completion(async move { store_with_files(&app, &image, uploads).await }).await;
         let status = match stored {
             Ok(()) => "Pull complete",
             // Another process was faster.

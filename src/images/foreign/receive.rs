@@ -22,7 +22,7 @@ const PULSE: Duration = Duration::from_secs(1);
 
 /// What is known about a file before it comes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Announced<'a> {
+pub(super) struct DeclaredContent<'a> {
     /// Its number of bytes, as the answer says.
     pub(super) length: Option<u64>,
     /// Its SHA-256 in lower-case hex.
@@ -33,12 +33,12 @@ pub(super) struct Announced<'a> {
 pub(super) async fn receive(
     app: &App,
     target: Target,
-    announced: Announced<'_>,
+    declared: DeclaredContent<'_>,
     body: impl Stream<Item = ApiResult<Bytes>>,
 ) -> ApiResult<Upload> {
-    refuse_too_big(announced.length)?;
-    let limit = announced.length.unwrap_or(MAX_FILE_SIZE);
-    let expected = Expected { length: announced.length, limit, digests: None };
+    refuse_too_big(declared.length)?;
+    let limit = declared.length.unwrap_or(MAX_FILE_SIZE);
+    let expected = Expected { length: declared.length, limit, digests: None };
     let received = async {
         app.storage.receive(target, expected, body).await.map_err(|error| match error {
             ReceiveError::Body(error) => error,
@@ -46,11 +46,11 @@ pub(super) async fn receive(
             ReceiveError::Storage(error) => error.into(),
         })
     };
-    let upload = app.uploads.while_there(target.uuid, received).await?;
+    let upload = app.uploads.unless_deleted(target.uuid, received).await?;
     app.metrics.file_bytes_in(upload.digests.size);
     let failed = |message: String| Err(ApiError::new(Code::Download, message));
-    if upload.digests.sha256 != announced.sha256 {
-        return failed(format!("the SHA-256 is {}, not {}", upload.digests.sha256, announced.sha256));
+    if upload.digests.sha256 != declared.sha256 {
+        return failed(format!("the SHA-256 is {}, not {}", upload.digests.sha256, declared.sha256));
     }
     if upload.digests.size == 0 {
         return failed("the file is empty".to_owned());

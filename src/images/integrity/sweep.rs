@@ -138,8 +138,8 @@ async fn finish_rename(app: &App, image: &Image) -> ApiResult<()> {
     Ok(())
 }
 
-/// Looks whether the image's record names the file, and fences the record if it does not: the write of an upload or a move that
-/// would name the file may reach the database at any later time, and now fails.
+/// Fences the image's record, unless the record names the file: the write of an upload or a move that would name the file may
+/// reach the database at any later time, and now fails.
 async fn fence_unless_named(app: &App, owner: &Owner) -> ApiResult<Fenced> {
     let is_it =
         |file: &Location| file.stor == Stor::Local && (file.asset, &file.sha1) == (owner.asset, &owner.sha1);

@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 use url::Url;
 
 use super::Fetcher;
-use super::body::Incoming;
+use super::body::RemoteFile;
 use super::client::host;
 use super::error::FetchError;
 use super::file_url::location;
@@ -72,10 +72,10 @@ impl Simplestreams<'_> {
     ///
     /// # Errors
     /// There is no answer with status 200 in the end.
-    pub async fn file(&self, file: &LxdFile) -> Result<Incoming, FetchError> {
+    pub async fn file(&self, file: &LxdFile) -> Result<RemoteFile, FetchError> {
         let socket = self.fetcher.socket().await?;
         let (host, response) = self.get(&file.path).await?;
-        Ok(Incoming::new(host, response, socket))
+        Ok(RemoteFile::new(host, response, socket))
     }
 
     async fn json(&self, path: &str, limit: usize) -> Result<Bytes, FetchError> {
