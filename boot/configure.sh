@@ -4,7 +4,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 #
-# Tunes TCP for large files, at every boot of the zone. Nothing here is worth a zone that does not start.
+# Tunes TCP for large files, at every boot of the zone. A failure is ignored, because the zone must start in any case.
 
 set -o nounset
 PATH=/usr/bin:/usr/sbin:/sbin${PATH:+:$PATH}
@@ -16,7 +16,7 @@ tcp() { # PARAMETER VALUE
     ndd -set /dev/tcp "$1" "$2" || printf '%s: cannot set %s\n' "${0##*/}" "$1" >&2
 }
 
-# The limit of the buffers below.
+# The upper limit of the two buffers below.
 ipadm set-prop -t -p max_buf=$BUFFER tcp || printf '%s: cannot set max_buf\n' "${0##*/}" >&2
 tcp tcp_recv_hiwat $BUFFER
 tcp tcp_xmit_hiwat $BUFFER

@@ -5,7 +5,7 @@
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 #
 # Sets the zone up: once for each root, so after every upgrade. The user-script runs it, and boot/configure.sh afterwards.
-# Whatever fails ends it with a message, without /var/svc/setup_complete; it may be run again at any time.
+# A failure ends it with a message, without /var/svc/setup_complete. It may be run again at any time.
 
 set -o errexit -o errtrace -o nounset -o pipefail
 PATH=/opt/local/bin:/opt/local/sbin:/usr/bin:/usr/sbin:/sbin${PATH:+:$PATH}
@@ -30,7 +30,7 @@ extend_profile() {
     done
 }
 
-# The service is not root, and reads its key for Manta there.
+# The service does not run as root, and reads its key for Manta there.
 open_key_directory() {
     mkdir -p /root/.ssh
     chmod go+x /root /root/.ssh
@@ -76,6 +76,6 @@ for log in amon-agent config-agent registrar $ROLE; do
 done
 finish_log_rotation
 
-# cmon asks there.
+# cmon reads the metrics at this port.
 mdata-put metricPorts "$METRICS_PORT" || fatal 'cannot write metadata'
 complete_setup

@@ -4,10 +4,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 #
-# Checks the types of the workspace against the real standard library of illumos, without a machine that runs it: Debian has that
-# library's source together with the compiler that it belongs to. Nothing is installed or linked. coal is for Linux only, and left out.
+# Checks the types of the workspace against the real standard library of illumos, without a machine that runs illumos. Debian has the
+# source of that library together with its compiler. Nothing is installed or linked. coal is left out, because it is for Linux only.
 #
-#   check-illumos.sh DIRECTORY      with the compiler and what is built in DIRECTORY: 2 GB
+#   check-illumos.sh DIRECTORY      keeps the compiler and all build results in DIRECTORY, 2 GB
 
 set -o errexit -o nounset -o pipefail
 
@@ -28,7 +28,7 @@ directory=$(cd "$1" && pwd)
 root=$directory/root
 command -v apt-get >/dev/null || fatal 'the compiler is one of the packages of Debian'
 
-# The packages and what they depend on, of which only a compiler's own libraries matter.
+# The packages and their dependencies, of which only the compiler's own libraries matter.
 closure() {
     local package more=$PACKAGES all=
     while [[ -n $more ]]; do
@@ -60,7 +60,7 @@ if [[ ! -e $root/complete ]]; then
     : >"$root/complete"
 fi
 
-# This compiler finds its libraries only so.
+# This compiler finds its libraries only in this way.
 cat >"$directory/rustc" <<END
 #!/bin/sh
 LD_LIBRARY_PATH=$root/usr/lib/$(uname -m)-linux-gnu exec $root/usr/bin/rustc "\$@"
@@ -68,7 +68,7 @@ END
 chmod 755 "$directory/rustc"
 "$directory/rustc" --version
 
-# C is compiled for this machine: no object file is linked, or looked at.
+# C is compiled for this machine, because no object file is linked or read.
 RUSTC=$directory/rustc RUSTC_BOOTSTRAP=1 RUSTFLAGS='-D warnings' CARGO_INCREMENTAL=0 CARGO_TARGET_DIR=$directory/target \
     CC_x86_64_unknown_illumos=gcc AR_x86_64_unknown_illumos=ar \
     "${CARGO:-cargo}" check --locked -Z build-std=std,panic_abort --target "$TARGET" \

@@ -3,12 +3,12 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 #
-# The image of a zone, with the makefiles that Triton builds all of its images with: its repository "eng" has to be in deps/eng. It
-# runs in a build zone of SmartOS (docs/operator-guide.md); the Makefile has targets with the same names.
+# Builds the image of a zone, with the makefiles that Triton uses for all of its images: its repository "eng" must be in deps/eng. This
+# runs in a build zone of SmartOS (docs/operator-guide.md). The Makefile has targets with the same names.
 
 NAME := imgapi
 
-# triton-origin-x86_64-21.4.0, and what comes into it beside the release. config-agent is a part of the release.
+# triton-origin-x86_64-21.4.0, and the packages that the image gets in addition to the release. config-agent is a part of the release.
 BASE_IMAGE_UUID = 502eeef2-8267-489f-b19c-a206906f57ef
 BUILDIMAGE_NAME = imgapi
 BUILDIMAGE_DESC = SDC IMGAPI
@@ -17,11 +17,11 @@ BUILDIMAGE_PKGSRC = mozilla-rootcerts-openssl
 AGENTS = amon registrar
 
 ENGBLD_USE_BUILDIMAGE = true
-# rustup has the compiler that rust-toolchain.toml names.
+# rustup provides the compiler that rust-toolchain.toml names.
 RUST_USE_BOOTSTRAP = false
 
 include deps/eng/tools/mk/Makefile.defs
-# It sets another one.
+# eng sets another one.
 BUILD_PLATFORM = 20210826T002459Z
 include deps/eng/tools/mk/Makefile.agent_prebuilt.defs
 include deps/eng/tools/mk/Makefile.rust.defs

@@ -4,7 +4,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 #
-# Builds the packages of this commit in two clones, at paths of different lengths, and compares them. It takes two builds.
+# Builds the packages of this commit in two clones, at paths of different lengths, and compares them. This takes as long as two builds.
 
 set -o errexit -o nounset -o pipefail
 
@@ -16,7 +16,7 @@ trap 'rm -rf "$work"' EXIT
 for place in a another/place; do
     git clone --quiet . "$work/$place"
     (cd "$work/$place" && tools/release.sh -s "$stamp" -o "$work/packages/$place")
-    # The disk has to hold one build only.
+    # So the disk needs space for one build only.
     rm -rf "${work:?}/$place"
 done
 diff -r "$work/packages/a" "$work/packages/another/place"

@@ -4,13 +4,13 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 #
-# Builds the program, unless it is given, and packs it with files of this repository. The same commit makes the same bytes, wherever
-# and whenever: with the same compilers and libraries.
+# Builds the program, unless one is given, and packs it with files of this repository. The same commit, compilers and libraries make
+# the same bytes, on every machine and at any time.
 #
-#   imgapi-pkg-STAMP.tar.gz           what the image build of Triton takes: root/ and site/
-#   imgapi-zfs-STAMP.imgmanifest      the image's manifest, without what only the image build knows: uuid, published_at, files
-#   imgapi-linux-ARCH-STAMP.tar.gz    for Linux without a datacenter; where the program is one for Linux
-#   imgapi-STAMP.sha256               the SHA-256 of these
+#   imgapi-pkg-STAMP.tar.gz           for the image build of Triton: root/ and site/
+#   imgapi-zfs-STAMP.imgmanifest      the image's manifest, without uuid, published_at and files, which only the image build knows
+#   imgapi-linux-ARCH-STAMP.tar.gz    for Linux without a datacenter; only if the program is for Linux
+#   imgapi-STAMP.sha256               the SHA-256 of these files
 
 set -o errexit -o nounset -o pipefail
 export LC_ALL=C TZ=UTC
@@ -22,10 +22,10 @@ readonly OWNER=00000000-0000-0000-0000-000000000000
 # triton-origin-x86_64-21.4.0, and the platform that Triton builds on.
 readonly ORIGIN=${ORIGIN:-502eeef2-8267-489f-b19c-a206906f57ef}
 readonly MIN_PLATFORM=${MIN_PLATFORM:-20210826T002459Z}
-# GNU's has another name on SmartOS.
+# GNU tar has another name on SmartOS.
 TAR=$(command -v gtar || command -v tar)
 readonly TAR
-# What every platform of SmartOS has, and every Linux. A library of pkgsrc would be another one after the next upgrade of packages.
+# The libraries that every platform of SmartOS and every Linux has. A library of pkgsrc could change with an upgrade of packages.
 readonly LIBRARIES='linux-vdso|ld-linux.*|libc|libdl|libgcc_s|libm|libmd|libmp|libnsl|libpthread|libresolv|librt|libsendfile|libsocket'
 readonly BUILD_DIR=target/packages-build
 readonly STAMP_FORM='^[A-Za-z0-9._-]+-[0-9]{8}T[0-9]{6}Z-g[0-9a-f]+$'
@@ -47,13 +47,13 @@ END
 
 cd "$(dirname "$0")/.."
 
-# When the commit was made: every file of a package has this time.
+# The time of the commit, which every file of a package gets.
 epoch() {
     printf '%s' "${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}"
 }
 
-# The program knows its stamp, and no directory of this machine. The compiler is told of these behind cargo's back, which would put
-# them in the names of its own directories.
+# The program contains its stamp, and no directory of this machine. The compiler gets these options without cargo, which would
+# otherwise use them in the names of its own directories.
 build() {
     local version cargo_home sysroot
     version=$(sed -n '/^name = "imgapi"$/,/^version/s/^version = "\(.*\)"$/\1/p' Cargo.toml)
@@ -73,7 +73,7 @@ END
     forget_run_path "$program"
 }
 
-# A program of an older compiler than Cargo.toml asks for does not lock files on illumos. Compilers leave their version in it.
+# A program of a compiler older than in Cargo.toml does not lock files on illumos. Compilers write their version into programs.
 check_compiler() { # PROGRAM
     local oldest made_by
     oldest=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
@@ -83,7 +83,7 @@ check_compiler() { # PROGRAM
         fatal "$1 was made by Rust $made_by, and has to be by $oldest or later"
 }
 
-# The compiler of pkgsrc has its own directory searched for libraries. The platform has the same ones.
+# The compiler of pkgsrc makes programs search pkgsrc's directory for libraries. The platform has the same libraries.
 forget_run_path() { # PROGRAM
     local tag
     command -v elfedit >/dev/null || return 0
@@ -114,7 +114,7 @@ stamp() {
     printf '%s-%s-g%s\n' "${branch//\//_}" "$time" "${sha:0:7}"
 }
 
-# Copies FILE to TARGET. Whoever may execute it here may so there, and nothing else of its permissions counts.
+# Copies FILE to TARGET. It keeps the permission to execute it, and no other permission.
 copy() { # FILE TARGET
     mkdir -p "${2%/*}"
     cp "$1" "$2"
@@ -125,7 +125,7 @@ copy() { # FILE TARGET
     fi
 }
 
-# Copies files of the repository into DIRECTORY, with their paths below BASE; of directories, everything in them.
+# Copies files of the repository into DIRECTORY, with their paths below BASE. Directories are copied with all their files.
 put() { # DIRECTORY BASE PATH...
     local directory=$1 base=$2 tree file
     shift 2
@@ -149,7 +149,7 @@ lay_out_zone() { # ROOT PROGRAM
     local opt=$1/root/opt/smartdc
     mkdir -p "$opt/imgapi" "$1/site"
     put "$opt/imgapi" . LICENSE bin docs etc/dashboard.json etc/defaults.json etc/favicon.ico sapi_manifests smf tools/prepare-image
-    # What sdcadm runs in the zone.
+    # The stand-ins for programs that sdcadm runs in the zone.
     put "$opt/imgapi" tools/sdcadm build lib
     copy "$2" "$opt/imgapi/bin/imgapi"
     put "$opt" . boot
@@ -218,7 +218,7 @@ packages=("imgapi-pkg-$stamp.tar.gz" "imgapi-zfs-$stamp.imgmanifest")
 lay_out_zone "$work/zone" "$program"
 pack "$output/${packages[0]}" "$work/zone" root site
 print_manifest >"$output/${packages[1]}"
-# An ELF file says for which machine it is, and Linux's loader is in it by name.
+# An ELF file names its machine, and on Linux also the loader.
 if grep -q -F /ld-linux "$program"; then
     printf 'This program is one for Linux: it cannot run in a zone of Triton.\n' >&2
     case $(od -An -t u1 -j 18 -N 1 "$program" | tr -d ' ') in

@@ -4,9 +4,9 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 #
-# postlogrotate.sh NAME: logadm calls it when it has rotated a log to NAME_ZONE_YYYY-MM-DDTHH:MM:SS.log. Makes that
-# ...THH:00:00.log, the only name that hermes uploads, or appends it there. With SDC_LOG_ROLL_FORWARD=1 it is the next hour, for
-# what is rotated before its time.
+# postlogrotate.sh NAME: logadm calls it when it has rotated a log to NAME_ZONE_YYYY-MM-DDTHH:MM:SS.log. Renames that
+# file to ...THH:00:00.log, the only name that hermes uploads, or appends it to that file. With SDC_LOG_ROLL_FORWARD=1 it uses the next
+# hour, for logs that are rotated early.
 
 set -o errexit -o nounset -o pipefail
 PATH=/opt/local/bin:/usr/bin:/usr/sbin
@@ -21,12 +21,12 @@ if [[ ! $name =~ ^[A-Za-z0-9-]+$ ]]; then
     exit 1
 fi
 
-# With GNU's date: the hour after this one may be tomorrow's.
+# Uses GNU date, because the next hour may belong to the next day.
 next_hour() { # DATE HOUR
     TZ=UTC date -d "$1 $2:00:00 UTC + 1 hour" +%Y-%m-%dT%H
 }
 
-# Those that an earlier run left behind, too, oldest first.
+# Also files that an earlier run left behind, the oldest first.
 shopt -s nullglob
 for rotated in "$UPLOAD_DIR/${name}"_*.log; do
     [[ $rotated =~ $STAMP ]] || continue

@@ -83,7 +83,7 @@ function importOrigins(job, cb) {
         var uuid = origins[index];
         client.get('/images/' + uuid, function onImage(err, req, res, image) {
             if (err && err.statusCode === 404) {
-                // Whoever it was has given up.
+                // The other job has given up.
                 importOne(index);
             } else if (err) {
                 work.end(err);
