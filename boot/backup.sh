@@ -7,8 +7,6 @@
 # backup.sh ZONE DIRECTORY, in the global zone: writes the dataset with the zone's files and configuration to
 # DIRECTORY/imgapi/imgapi-data.zfs, with its properties. The records are in Moray, which has its own backup.
 #
-# A headnode keeps a copy of this file alone, so it uses no other file of this directory.
-#
 # Exit status: 0 done, 1 usage, 103 no such dataset, 106 no snapshot, 108 not sent.
 
 set -o errexit -o nounset -o pipefail

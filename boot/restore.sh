@@ -7,8 +7,6 @@
 # restore.sh ZONE DIRECTORY, in the global zone: replaces the zone's dataset by the one that backup.sh wrote to DIRECTORY. The backup is
 # received completely before the old dataset is destroyed. Afterwards the zone is halted.
 #
-# A headnode keeps a copy of this file alone, so it uses no other file of this directory.
-#
 # Exit status: 0 done, 1 usage, 105 no such dataset, 106 the old one cannot be destroyed, 108 the backup cannot be received.
 
 set -o errexit -o nounset -o pipefail

@@ -11,6 +11,7 @@ mod client;
 mod drain;
 mod dump;
 mod findings;
+mod imports;
 mod load;
 mod origins;
 mod output;
@@ -86,6 +87,12 @@ enum Command {
         #[arg(short, long)]
         json: bool,
     },
+    /// List the imports from image servers of LXD that run now.
+    Imports {
+        /// Print JSON.
+        #[arg(short, long)]
+        json: bool,
+    },
     /// Store the manifests of a dump in the database.
     ///
     /// The command reports what it did with each manifest. It leaves existing manifests alone, and may be repeated. With a local
@@ -142,6 +149,7 @@ fn execute(adm: &Adm) -> Result<ExitCode, String> {
         Command::Drain { switch } => drain::switch(&config, *switch).map(|()| true),
         Command::Dump { output } => dump::dump(&config, output.as_deref()),
         Command::Findings { json } => findings::print(&client()?, *json).map(|()| true),
+        Command::Imports { json } => imports::print(&client()?, *json).map(|()| true),
         Command::Load { file, dry_run, replace } => {
             load::load(&config, file, load::LoadOptions { dry_run: *dry_run, replace: *replace })
         }
@@ -160,6 +168,7 @@ fn purpose_of_base_dir(config: &Config, command: &Command) -> Option<Purpose> {
         Command::Load { .. } => has_manifests.then_some(Purpose::Place),
         Command::ChangeStor(_)
         | Command::Findings { .. }
+        | Command::Imports { .. }
         | Command::Status { .. }
         | Command::Workers { .. } => None,
     }

@@ -12,7 +12,7 @@ use super::AppState;
 use super::context::Context;
 use super::reply::Json;
 use crate::config::{Database, ReloadStatus};
-use crate::images::{ApiError, ApiResult, App, Code, Counts, Finding};
+use crate::images::{ApiError, ApiResult, App, Code, Counts, Finding, RunningImport};
 use crate::manifest::{Stor, json, times};
 use crate::telemetry::Level;
 use crate::workers::{State, Status};
@@ -33,6 +33,8 @@ struct ProcessState {
     #[serde(skip_serializing_if = "Option::is_none")]
     ufds: Option<UfdsState>,
     workers: Vec<WorkerState>,
+    /// The running imports from image servers of other kinds.
+    imports: Vec<RunningImport>,
     /// Present only with a scrubber.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     scrub: Option<ScrubState>,
@@ -130,6 +132,7 @@ async fn of(state: &AppState) -> ProcessState {
         database: database(app),
         ufds: app.accounts.as_ref().map(|accounts| UfdsState { connected: accounts.state().is_ok() }),
         workers: state.workers().status().into_iter().map(worker).collect(),
+        imports: app.imports.list(),
         scrub: app.config.scrub.map(|_| scrub(app)),
     }
 }

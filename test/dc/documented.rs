@@ -5,8 +5,9 @@
 //! The examples of the documentation.
 
 use coal::datacenter::MantaMode;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use super::support::lxd;
 use super::support::{Foreign, LUKE, Script, TestApp, VADER, merged, replay, sha1_of, tests, wait_until};
 
 tests! {
@@ -42,9 +43,21 @@ async fn others() -> Foreign {
 
 async fn the_examples_of_the_documentation_are_true(_: &TestApp) {
     let others = others().await;
+    let archive = "metadata and root file system";
+    let items = json!({"lxd_combined.tar.gz": {
+        "ftype": "lxd_combined.tar.gz", "path": "lxd.tar.gz", "size": archive.len(), "sha256": lxd::sha256_of(archive),
+    }});
+    others.on("/streams/v1/index.json", lxd::index(["p"].into_iter()));
+    others.on(
+        "/streams/v1/images.json",
+        lxd::list(&Map::from_iter([("p".to_owned(), lxd::product("alpine/3.16", &items))])),
+    );
+    others.on("/lxd.tar.gz", Script::answer(200, &[], archive));
+    let registries = json!({"images": others.url("")});
     let datacenters = json!({"us-east-2": others.url("")});
     let app = TestApp::start_with(|dc| {
         let dc = dc.manta(MantaMode::Local).services(true).images(true);
+        let dc = dc.imgapi_config("lxdRegistries", registries);
         dc.imgapi_config("imgapiUrlFromDatacenter", datacenters)
     })
     .await;

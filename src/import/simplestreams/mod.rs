@@ -54,7 +54,7 @@ impl Simplestreams<'_> {
     /// The server cannot be reached, or what it says cannot be used.
     pub async fn find(&self, alias: &str) -> Result<Option<LxdImage>, FetchError> {
         let index = self.json("streams/v1/index.json", MAX_INDEX).await?;
-        let lists = self.parse(index, |text| index::product_lists(text)).await?;
+        let lists = self.parse(index, index::product_lists).await?;
         let mut unusable = None;
         for path in lists {
             let list = self.json(&path, MAX_PRODUCTS).await?;

@@ -159,6 +159,11 @@ impl Foreign {
         self.log.scripts.lock().unwrap().insert(format!("GET {target}"), script);
     }
 
+    /// Returns the answer to a `GET` of this target.
+    pub(crate) fn script(&self, target: &str) -> Script {
+        self.log.scripts.lock().unwrap()[&format!("GET {target}")].clone()
+    }
+
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}://{}{path}", self.scheme, self.address)
     }

@@ -4,6 +4,7 @@
 
 //! An image server of LXD for the tests: a simplestreams mirror.
 
+use coal::datacenter::DatacenterBuilder;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -69,14 +70,41 @@ pub(crate) fn product(aliases: &str, items: &Value) -> Value {
     })
 }
 
+/// The index of a server with these products.
+pub(crate) fn index<'a>(products: impl Iterator<Item = &'a str>) -> Script {
+    let products: Vec<_> = products.collect();
+    let images = json!({
+        "datatype": "image-downloads", "path": "streams/v1/images.json", "products": products, "format": "products:1.0",
+    });
+    Script::json(200, &json!({"format": "index:1.0", "index": {"images": images}}))
+}
+
+/// The list of these products, by their full names.
+pub(crate) fn list(products: &Map<String, Value>) -> Script {
+    let list = json!({
+        "content_id": "images", "datatype": "image-downloads", "format": "products:1.0", "products": products,
+    });
+    Script::json(200, &list)
+}
+
 impl LxdServer {
     /// Starts a server, and an application that knows it as `images`.
     pub(crate) async fn start() -> (LxdServer, TestApp) {
+        LxdServer::start_with(|dc| dc).await
+    }
+
+    /// Starts a server, and an application in a datacenter that `build` changes.
+    pub(crate) async fn start_with(
+        build: impl FnOnce(DatacenterBuilder) -> DatacenterBuilder,
+    ) -> (LxdServer, TestApp) {
         let lxd = LxdServer { server: Foreign::http("127.0.0.1").await };
         let url = lxd.server.url("/mirror");
+        let nobody = "http://127.0.0.1:1";
         let app = TestApp::start_with(|dc| {
-            dc.imgapi_config("lxdRegistries", json!({"images": url}))
-                .imgapi_config("transferIdleSeconds", json!(2))
+            let registries = json!({"images": url, "gone": nobody, "nameless": "http://nobody.invalid"});
+            build(
+                dc.imgapi_config("transferIdleSeconds", json!(2)).imgapi_config("lxdRegistries", registries),
+            )
         })
         .await;
         (lxd, app)
@@ -88,13 +116,8 @@ impl LxdServer {
 
     /// Has these products, by their full names.
     pub(crate) fn has_products(&self, products: Map<String, Value>) {
-        let names: Vec<_> = products.keys().collect();
-        let index = json!({"format": "index:1.0", "index": {
-            "images": {"datatype": "image-downloads", "path": "streams/v1/images.json", "products": names, "format": "products:1.0"},
-        }});
-        self.on("streams/v1/index.json", Script::json(200, &index));
-        let list = json!({"content_id": "images", "datatype": "image-downloads", "format": "products:1.0", "products": products});
-        self.on("streams/v1/images.json", Script::json(200, &list));
+        self.on("streams/v1/index.json", index(products.keys().map(String::as_str)));
+        self.on("streams/v1/images.json", list(&products));
     }
 
     /// Has one product, with one version of these items.
@@ -120,6 +143,16 @@ impl LxdServer {
 pub(crate) async fn import(app: &TestApp, alias: &str) -> Vec<Value> {
     let target = format!("/images?action=import-lxd-image&alias={alias}");
     messages(&app.operator().call(Method::POST, &target).send().await)
+}
+
+/// Checks that an import fails with this code, and returns the message.
+#[track_caller]
+pub(crate) fn refused(messages: &[Value], alias: &str, code: &str) -> String {
+    let last = messages.last().unwrap();
+    let message = last["error"]["message"].as_str().unwrap_or_else(|| panic!("no error: {messages:?}"));
+    let error = json!({"code": code, "message": message});
+    assert_eq!(*last, json!({"type": "error", "id": alias, "alias": alias, "error": error}), "{messages:?}");
+    message.to_owned()
 }
 
 /// Returns the messages of an answer.

@@ -195,3 +195,98 @@ fn counts_and_texts_are_bounded() {
     let deep = format!(r#"{{"products": {{"p": {}{}}}}}"#, "[".repeat(1_000_000), "]".repeat(1_000_000));
     assert_eq!(find(&deep, "a").unwrap(), Found::Nothing);
 }
+
+/// A small generator of numbers, so that each seed is one document.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 16) % limit
+    }
+
+    fn of<'a>(&mut self, texts: &[&'a str]) -> &'a str {
+        texts[self.below(texts.len() as u64) as usize]
+    }
+
+    /// A value such as servers send, or nearly so.
+    fn value(&mut self, depth: u64) -> Value {
+        const NAMES: [&str; 18] = [
+            "index",
+            "products",
+            "datatype",
+            "path",
+            "aliases",
+            "arch",
+            "versions",
+            "20260101",
+            "items",
+            "ftype",
+            "sha256",
+            "size",
+            "combined_squashfs_sha256",
+            "combined_sha256",
+            "pubname",
+            "x",
+            "",
+            "format",
+        ];
+        const TEXTS: [&str; 10] = [
+            "a",
+            "a,b",
+            "amd64",
+            "image-downloads",
+            "squashfs",
+            "lxd.tar.xz",
+            "root.tar.xz",
+            "lxd_combined.tar.gz",
+            "\u{0}",
+            "/x",
+        ];
+        match self.below(if depth == 0 { 5 } else { 12 }) {
+            0 => json!(hash(self.of(&["a", "b", "g"]))),
+            1 => json!(self.below(u64::MAX)),
+            2 => [json!(null), json!(true), json!(-1.5e300)][self.below(3) as usize].clone(),
+            3 | 4 => json!(self.of(&TEXTS)),
+            5 => (0..self.below(3)).map(|_| self.value(depth - 1)).collect(),
+            _ => (0..self.below(6))
+                .map(|_| (self.of(&NAMES).to_owned(), self.value(depth - 1)))
+                .collect::<serde_json::Map<_, _>>()
+                .into(),
+        }
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(10_000))]
+
+    #[test]
+    fn whatever_a_server_says_is_an_image_or_an_error(seed in 1..u64::MAX, cut in proptest::option::of(0usize..400)) {
+        let mut random = Random(seed);
+        let mut item = item("squashfs", "b");
+        let mut metadata = self::item("lxd.tar.xz", "a");
+        metadata["combined_squashfs_sha256"] = json!(hash("c"));
+        let name = random.of(&["ftype", "path", "sha256", "size"]);
+        if random.below(2) == 0 {
+            item[name] = random.value(1);
+        }
+        let mut product = json!({"aliases": "a", "arch": "amd64", "versions": {"1": {"items": {"0": metadata, "1": item}}}});
+        if random.below(3) == 0 {
+            product[random.of(&["aliases", "arch", "versions", "os"])] = random.value(4);
+        }
+        let whole = if random.below(3) == 0 { random.value(6) } else { json!({"products": {"p": product}, "x": random.value(2)}) };
+        let mut text = whole.to_string();
+        if let Some(cut) = cut {
+            text.truncate(text.floor_char_boundary(cut));
+        }
+        let _ = super::super::index::product_lists(&text);
+        if let Ok(Found::Image(image)) = find(&text, "a") {
+            for file in image.files.all() {
+                assert!(file.sha256.len() == 64 && !file.path.is_empty() && file.path.len() <= MOST_TEXT);
+            }
+            assert_eq!(image.fingerprint.len(), 64);
+        }
+    }
+}
