@@ -68,6 +68,7 @@ fn examples() -> [Map<String, Value>; 2] {
         "mode": "private", "authType": "signature", "authKeys": {"USER": ["x"]}, "authRequireRequestTarget": true,
         "channels": [{"name": "x", "description": "x", "default": true}], "sourceDeny": ["10.0.0.0/8"],
         "lxdRegistries": {"NAME": "http://x"},
+        "dockerRegistryInsecure": true, "registryDeny": ["10.0.0.0/8"], "registryAllow": ["x"],
     });
     [datacenter, standalone].map(|example| example.as_object().unwrap().clone())
 }

@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use url::Url;
+use url::{Host, Url};
 
 use super::Secret;
 use super::jobs::http_url;
@@ -18,7 +18,7 @@ const MAX_SOCKETS: u64 = 100_000;
 /// Settings of the calls that fetch manifests and files from other servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
-    /// `httpProxy`: URL of the proxy for calls to other IMGAPIs; it may contain a password. As in 4.13.1, a `file_url`
+    /// `httpProxy`: URL of the proxy for calls to other IMGAPIs and to container registries; it may contain a password. As in 4.13.1, a `file_url`
     /// is fetched without it.
     pub http_proxy: Option<Secret>,
     /// `allowInsecure`: accepts any certificate of other IMGAPIs; `None` if not configured. It does not apply to the
@@ -35,6 +35,12 @@ pub struct Outgoing {
     /// `sourceDeny`: addresses that a `source` must not lead to. Empty by default, because operators' IMGAPIs are in
     /// admin networks.
     pub source_deny: Vec<IpNet>,
+    /// `dockerRegistryInsecure`: accepts any certificate of container registries.
+    pub docker_registry_insecure: bool,
+    /// `registryDeny`: addresses that a container registry must not have, nor a server that it leads to.
+    pub registry_deny: Vec<IpNet>,
+    /// `registryAllow`: the hosts for which that does not count.
+    pub registry_allow: Vec<String>,
 }
 
 /// Another datacenter of the same cloud.
@@ -72,6 +78,9 @@ impl Outgoing {
             max_sockets: max_sockets.unwrap_or_default() as usize,
             file_url_deny: networks(root, "fileUrlDeny"),
             source_deny: networks(root, "sourceDeny"),
+            docker_registry_insecure: root.flag("dockerRegistryInsecure"),
+            registry_deny: networks(root, "registryDeny"),
+            registry_allow: hosts(root, "registryAllow"),
         };
         if outgoing.http_proxy.is_some() && !outgoing.source_deny.is_empty() {
             root.problem("sourceDeny", "cannot be kept with httpProxy: it is the proxy that connects");
@@ -128,4 +137,15 @@ fn networks(root: &mut Reader<'_>, key: &str) -> Vec<IpNet> {
         }
     }
     networks
+}
+
+fn hosts(root: &mut Reader<'_>, key: &str) -> Vec<String> {
+    let hosts = root.texts(key);
+    for host in &hosts {
+        // As the host of a URL: an IPv6 address is in brackets.
+        if Host::parse(host).is_err() {
+            root.problem(key, format!("has {host:?}, which is neither a host name nor an address"));
+        }
+    }
+    hosts
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
-use reqwest::{Client, Proxy, Response};
+use reqwest::{Client, Method, Proxy, Request, Response};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 use url::Url;
@@ -46,24 +46,32 @@ impl HttpClient {
         HttpClient { settings, client: OnceCell::new() }
     }
 
-    /// Sends a request and waits for the head of the answer, whatever its status is. Redirects are not followed.
-    pub(super) async fn get(&self, url: Url, mut headers: HeaderMap) -> Result<Response, FetchError> {
-        // No content coding is decoded: the received bytes are the file.
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let host = host(&url);
-        if self.settings.deny.denies_literal(&url) {
-            return Err(FetchError::Denied { host });
-        }
-        let answer = async {
-            let client = self.client.get_or_try_init(|| make(self.settings.clone())).await?;
-            let sent = client.get(url).headers(headers).send().await;
-            sent.map_err(|error| FetchError::no_answer(host.clone(), error))
-        };
-        let patience = self.settings.patience;
-        match timeout(patience, answer).await {
+    /// Sends a GET and waits for the head of the answer, whatever its status is. Redirects are not followed.
+    pub(super) async fn get(&self, url: Url, headers: HeaderMap) -> Result<Response, FetchError> {
+        let mut request = Request::new(Method::GET, url);
+        *request.headers_mut() = headers;
+        self.send(request).await
+    }
+
+    /// Sends a request and waits for the head of the answer, like [`HttpClient::get`].
+    pub(super) async fn send(&self, request: Request) -> Result<Response, FetchError> {
+        let (host, patience) = (host(request.url()), self.settings.patience);
+        match timeout(patience, self.send_slowly(request)).await {
             Ok(answer) => answer,
             Err(_) => Err(FetchError::Timeout { host, patience }),
         }
+    }
+
+    /// The same without a time limit, for a request whose body takes long.
+    pub(super) async fn send_slowly(&self, mut request: Request) -> Result<Response, FetchError> {
+        // No content coding is decoded: the received bytes are the file.
+        request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        let host = host(request.url());
+        if self.settings.deny.denies_literal(request.url()) {
+            return Err(FetchError::Denied { host });
+        }
+        let client = self.client.get_or_try_init(|| make(self.settings.clone())).await?;
+        client.execute(request).await.map_err(|error| FetchError::no_answer(host, error))
     }
 }
 

@@ -11,11 +11,25 @@ use url::{Host, Url};
 
 /// Networks, including all other addresses that lead to them.
 #[derive(Debug, Default)]
-pub(super) struct DenyList(Vec<IpNet>);
+pub(super) struct DenyList {
+    networks: Vec<IpNet>,
+    /// Names and addresses, as they stand in URLs, that are allowed whatever network they are in.
+    except: Vec<String>,
+}
 
 impl DenyList {
     pub(super) fn new(networks: Vec<IpNet>) -> DenyList {
-        DenyList(networks)
+        DenyList { networks, except: Vec::new() }
+    }
+
+    /// Allows these hosts.
+    pub(super) fn except(self, hosts: Vec<String>) -> DenyList {
+        DenyList { except: hosts, ..self }
+    }
+
+    /// Returns whether the host is allowed whatever its address is.
+    pub(super) fn excepts(&self, host: &str) -> bool {
+        self.except.iter().any(|name| name.eq_ignore_ascii_case(host))
     }
 
     /// Returns whether the list contains the address itself, or the IPv4 address that it embeds.
@@ -24,11 +38,17 @@ impl DenyList {
             IpAddr::V4(_) => None,
             IpAddr::V6(address) => inner_v4(address).map(IpAddr::V4),
         };
-        [Some(address), inner].into_iter().flatten().any(|form| self.0.iter().any(|net| net.contains(&form)))
+        [Some(address), inner]
+            .into_iter()
+            .flatten()
+            .any(|form| self.networks.iter().any(|net| net.contains(&form)))
     }
 
     /// Returns whether the URL contains a listed address. A host name is checked when it is resolved.
     pub(super) fn denies_literal(&self, url: &Url) -> bool {
+        if url.host_str().is_some_and(|host| self.excepts(host)) {
+            return false;
+        }
         match url.host() {
             Some(Host::Ipv4(address)) => self.denies(address.into()),
             Some(Host::Ipv6(address)) => self.denies(address.into()),
@@ -103,6 +123,16 @@ mod tests {
             assert!(!list().denies(address.parse().unwrap()), "{address}");
         }
         assert!(!DenyList::new(Vec::new()).denies("127.0.0.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_host_that_is_allowed_may_have_any_address() {
+        let list = list().except(vec!["127.0.0.1".to_owned(), "[::1]".to_owned(), "Reg".to_owned()]);
+        for url in ["http://127.0.0.1:5000/", "http://127.1/", "http://[::1]:5000/"] {
+            assert!(!list.denies_literal(&url.parse().unwrap()), "{url}");
+        }
+        assert!(list.denies_literal(&"http://127.0.0.2/".parse().unwrap()));
+        assert!(list.excepts("reg") && !list.excepts("reg.example.com"));
     }
 
     #[test]

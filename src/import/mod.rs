@@ -2,8 +2,8 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Fetching from other servers: files from https URLs, manifests and files from other IMGAPIs, and images of LXD from
-//! simplestreams servers.
+//! Fetching from other servers: files from https URLs, manifests and files from other IMGAPIs, images of LXD from
+//! simplestreams servers, and images from container registries.
 //!
 //! This room decides which servers a caller can make this server connect to: by the scheme of the URL, and by the
 //! address of the actual connection, so that neither a redirect nor a name service can circumvent it.
@@ -14,6 +14,7 @@ mod deny;
 mod error;
 mod file_url;
 mod imgapi;
+pub mod registry;
 mod resolver;
 mod simplestreams;
 
@@ -32,17 +33,23 @@ pub use simplestreams::{LxdFile, LxdFiles, LxdImage, Simplestreams};
 
 use client::{HttpClient, Settings};
 use deny::DenyList;
+use registry::Clients;
 
 use crate::config::{Config, TransferLimits};
 
 /// How long to wait for another call to end if the limit of concurrent calls is reached.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The variables with the hosts of registries that are called without the proxy.
+const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
+
 /// Fetches from other servers.
 pub struct Fetcher {
     file_urls: HttpClient,
     sources: HttpClient,
+    /// For the image servers of LXD.
     registries: HttpClient,
+    container_registries: Arc<Clients>,
     transfer: TransferLimits,
     sockets: Arc<Semaphore>,
 }
@@ -65,21 +72,28 @@ impl Fetcher {
             ..file_urls.clone()
         };
         let registries = Settings { deny: Arc::default(), ..file_urls.clone() };
+        let sockets = Arc::new(Semaphore::new(outgoing.max_sockets));
+        let no_proxy = NO_PROXY.iter().find_map(|name| std::env::var(name).ok());
         Fetcher {
             file_urls: HttpClient::new(file_urls),
             sources: HttpClient::new(sources),
             registries: HttpClient::new(registries),
+            container_registries: Arc::new(Clients::new(config, no_proxy.as_deref(), Arc::clone(&sockets))),
             transfer: config.transfer,
-            sockets: Arc::new(Semaphore::new(outgoing.max_sockets)),
+            sockets,
         }
     }
 
     /// Waits for a permit to make another call.
     async fn socket(&self) -> Result<OwnedSemaphorePermit, FetchError> {
-        match timeout(PATIENCE, Arc::clone(&self.sockets).acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(permit),
-            _ => Err(FetchError::Busy),
-        }
+        wait_for_socket(&self.sockets).await
+    }
+}
+
+async fn wait_for_socket(sockets: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, FetchError> {
+    match timeout(PATIENCE, Arc::clone(sockets).acquire_owned()).await {
+        Ok(Ok(permit)) => Ok(permit),
+        _ => Err(FetchError::Busy),
     }
 }
 

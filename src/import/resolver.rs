@@ -30,6 +30,9 @@ impl Resolve for Resolver {
         Box::pin(async move {
             let addresses: Vec<_> =
                 tokio::net::lookup_host((name.as_str(), 0)).await.map_err(Unresolved)?.collect();
+            if deny.excepts(name.as_str()) {
+                return Ok(Box::new(addresses.into_iter()) as Addrs);
+            }
             let denied = addresses.iter().filter(|address| deny.denies(address.ip())).count();
             if denied > 0 && denied == addresses.len() {
                 return Err(Denied.into());
