@@ -49,6 +49,17 @@ impl Stored {
     }
 }
 
+/// A version of a record that is to be deleted.
+#[derive(Debug, Clone)]
+pub struct Deletion<'a> {
+    /// The image.
+    pub uuid: Uuid,
+    /// The version, which `etag` names.
+    pub etag: &'a str,
+    /// The MD5 of this version's manifest in the archive, for [`Database::last_manifest`]; `None` if it has none.
+    pub manifest_md5: Option<String>,
+}
+
 /// The result of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Found<T> {
@@ -229,28 +240,35 @@ impl Database {
         either!(self.replace(image, etag))
     }
 
-    /// Deletes the version of the record that `etag` names.
+    /// Deletes a version of a record.
     ///
     /// # Errors
     /// `Conflict` if the record is another version by then, or deleted; the other errors of a write.
-    pub async fn delete(&self, uuid: Uuid, etag: &str) -> Result<(), DbError> {
-        either!(self.delete(uuid, etag))
+    pub async fn delete(&self, old: &Deletion<'_>) -> Result<(), DbError> {
+        either!(self.delete(old))
     }
 
-    /// Stores `image`, whose UUID is new, in the place of the version of `old` that `etag` names. The `origins` are as
-    /// in [`Database::put_with_origins`]; they are empty if the image keeps its origin.
+    /// Returns the MD5 of the manifest with which an image was last deleted, by whichever process. `None` if that is
+    /// not known: for an image that was never deleted, after a month, after a deletion by 4.13.1, and with a local
+    /// database, which only one process changes.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Failed`.
+    pub async fn last_manifest(&self, uuid: Uuid) -> Result<Option<String>, DbError> {
+        match self {
+            Database::Moray(database) => database.last_manifest(uuid).await,
+            Database::Local(_) => Ok(None),
+        }
+    }
+
+    /// Stores `image`, whose UUID is new, in the place of the version `old`. The `origins` are as in
+    /// [`Database::put_with_origins`]; they are empty if the image keeps its origin.
     ///
     /// # Errors
     /// `Conflict` if the new UUID is taken, or if the old record or an origin is another version by then; the other
     /// errors of a write.
-    pub async fn rename(
-        &self,
-        image: &Image,
-        old: Uuid,
-        etag: &str,
-        origins: &[Stored],
-    ) -> Result<(), DbError> {
-        either!(self.rename(image, old, etag, origins))
+    pub async fn rename(&self, image: &Image, old: &Deletion<'_>, origins: &[Stored]) -> Result<(), DbError> {
+        either!(self.rename(image, old, origins))
     }
 
     /// Returns the UUIDs of the images whose origin is `uuid`. With Moray: the current ones, valid or not, at most a

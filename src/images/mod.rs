@@ -37,7 +37,7 @@ mod record;
 use crate::manifest::times::now;
 use app::run_to_completion;
 pub use app::{Access, App};
-pub use archive::ship::ArchiveShipper;
+pub use archive::worker::ArchiveShipper;
 pub use current_app::CurrentApp;
 pub use error::{ApiError, ApiResult};
 pub use error_code::Code;

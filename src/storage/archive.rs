@@ -8,18 +8,20 @@
 //! says that the record may have changed, and of which image. The copy in `incoming` is durable before any client hears of the
 //! change, so the later rename need not be.
 
-use std::fs::Permissions;
-use std::io::Write;
+use std::fs::{self, File, Permissions};
+use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use manta::{NewObject, Path};
 use md5::{Digest, Md5};
 
 use super::manta::{Occupant, is_lost_race, parse};
 use super::temporary::{Content, Leftover, RenameDurability, Temporary, Version};
-use super::{LocalStorage, MantaStorage, StorageError, blocking};
+use super::{LocalStorage, MantaStorage, StorageError, blocking, md5_bytes};
 use crate::files;
 use crate::manifest::Uuid;
 
@@ -60,11 +62,23 @@ impl LocalStorage {
         Ok(written.await?)
     }
 
-    /// Moves a leftover manifest from `incoming` into the archive.
+    /// Moves a leftover manifest from `incoming` into the archive, or removes it if the archive has a version that was written
+    /// later. The caller makes sure that the image does not change meanwhile.
     pub async fn archive_leftover(&self, leftover: Leftover) -> Result<(), StorageError> {
         let Content::Manifest { uuid, .. } = leftover.content else { return self.discard(leftover).await };
         let (temporary, place) = (leftover.into_temporary(), self.archive_path(uuid));
-        ArchiveCopy { temporary, place, is_kept_on_drop: true }.commit().await
+        let leftover = ArchiveCopy { temporary, place, is_kept_on_drop: true };
+        let settled = blocking(move || {
+            if is_superseded(&leftover.temporary.file, &leftover.place)? {
+                leftover.discard();
+                return Ok(None);
+            }
+            Ok(Some(leftover))
+        });
+        match settled.await? {
+            Some(leftover) => leftover.commit().await,
+            None => Ok(()),
+        }
     }
 }
 
@@ -138,8 +152,22 @@ impl MantaStorage {
 }
 
 impl Occupant {
-    /// Returns whether the object has these bytes, by its MD5.
-    pub fn has_bytes(&self, bytes: &[u8]) -> bool {
-        self.md5 == Some(Md5::digest(bytes).into())
+    /// Returns whether the object has the bytes with this [`manifest_md5`].
+    pub fn has_md5(&self, md5: &str) -> bool {
+        self.md5.is_some() && self.md5 == md5_bytes(md5)
+    }
+}
+
+/// The MD5 of a manifest in base64, which identifies a version of it.
+pub fn manifest_md5(manifest: &[u8]) -> String {
+    STANDARD.encode(Md5::digest(manifest))
+}
+
+/// Returns whether the archive got its version of a manifest after this leftover was written. Both files are of this machine, and
+/// of one image, whose changes wait for each other.
+fn is_superseded(leftover: &File, place: &std::path::Path) -> io::Result<bool> {
+    match fs::symlink_metadata(place) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        archived => Ok(archived?.modified()? > leftover.metadata()?.modified()?),
     }
 }

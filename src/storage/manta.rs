@@ -69,6 +69,11 @@ impl Occupant {
     pub fn was_there_for(&self, age: Duration, at: SystemTime) -> bool {
         self.stored.is_some_and(|stored| at.duration_since(stored).is_ok_and(|since| since >= age))
     }
+
+    /// Returns whether the object was stored at least this long after another time.
+    pub fn came_after(&self, time: Duration, at: SystemTime) -> bool {
+        self.stored.is_some_and(|stored| stored.duration_since(at).is_ok_and(|since| since >= time))
+    }
 }
 
 impl MantaStorage {

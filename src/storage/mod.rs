@@ -46,7 +46,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::manifest::Stor;
 
-pub use archive::ArchiveCopy;
+pub use archive::{ArchiveCopy, manifest_md5};
 pub use asset::{Asset, UnknownAsset};
 pub use deletion::PendingDeletion;
 pub use digests::{Digests, RunningDigests};

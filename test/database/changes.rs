@@ -11,7 +11,7 @@ use imgapi::db::DbError;
 use imgapi::manifest::{Uuid, json as render};
 use serde_json::json;
 
-use crate::support::{FORM, Subject, described, image, on_both, record};
+use crate::support::{FORM, Subject, deletion, described, image, on_both, record};
 
 on_both! {
     a_record_is_there_from_its_answer_to_its_end,
@@ -41,7 +41,7 @@ async fn a_record_is_there_from_its_answer_to_its_end(subject: Subject) {
     assert_eq!(subject.text(uuid).await.unwrap(), render::pretty(&second.api(&FORM)).unwrap());
 
     let stored = subject.database.get(uuid).await.unwrap().unwrap();
-    subject.database.delete(uuid, &stored.etag).await.unwrap();
+    subject.database.delete(&deletion(uuid, &stored.etag)).await.unwrap();
     assert!(subject.text(uuid).await.is_none() && subject.database.get(uuid).await.unwrap().is_none());
     assert_eq!(subject.listed("state=all").await, []);
 }
@@ -67,7 +67,7 @@ async fn of_two_changes_of_one_version_one_is_made(subject: Subject) {
     let now = subject.database.get(uuid).await.unwrap().unwrap().image;
     assert_eq!(now.record()["description"], made[0].to_string());
     assert!(subject.text(uuid).await.unwrap().contains(&format!("\"description\": \"{}\"", made[0])));
-    let stale = subject.database.delete(uuid, &stored.etag).await;
+    let stale = subject.database.delete(&deletion(uuid, &stored.etag)).await;
     assert!(matches!(stale, Err(DbError::Conflict)), "{stale:?}");
 }
 
@@ -75,10 +75,10 @@ async fn a_deleted_record_cannot_be_changed(subject: Subject) {
     let uuid = Uuid::new_v4();
     subject.database.insert(&image(record(uuid, 1, json!({})))).await.unwrap();
     let stored = subject.database.get(uuid).await.unwrap().unwrap();
-    subject.database.delete(uuid, &stored.etag).await.unwrap();
+    subject.database.delete(&deletion(uuid, &stored.etag)).await.unwrap();
     let replaced = subject.database.replace(&described(&stored.image, "x"), &stored.etag).await;
     assert!(matches!(replaced, Err(DbError::Conflict)), "{replaced:?}");
-    let deleted = subject.database.delete(uuid, &stored.etag).await;
+    let deleted = subject.database.delete(&deletion(uuid, &stored.etag)).await;
     assert!(matches!(deleted, Err(DbError::Conflict)), "{deleted:?}");
     assert!(subject.text(uuid).await.is_none());
 }
@@ -88,14 +88,18 @@ async fn a_rename_leaves_one_record(subject: Subject) {
     subject.database.insert(&image(record(old, 1, json!({})))).await.unwrap();
     subject.database.insert(&image(record(taken, 2, json!({})))).await.unwrap();
     let etag = subject.database.get(old).await.unwrap().unwrap().etag;
-    let onto_another = subject.database.rename(&image(record(taken, 1, json!({}))), old, &etag, &[]).await;
+    let onto_another =
+        subject.database.rename(&image(record(taken, 1, json!({}))), &deletion(old, &etag), &[]).await;
     assert!(onto_another.is_err());
     assert_eq!(subject.listed("").await, [old, taken]);
 
-    subject.database.rename(&image(record(new, 1, json!({}))), old, &etag, &[]).await.unwrap();
+    subject.database.rename(&image(record(new, 1, json!({}))), &deletion(old, &etag), &[]).await.unwrap();
     assert_eq!(subject.listed("").await, [new, taken]);
     assert!(subject.text(old).await.is_none() && subject.text(new).await.is_some());
-    let again = subject.database.rename(&image(record(Uuid::new_v4(), 1, json!({}))), old, &etag, &[]).await;
+    let again = subject
+        .database
+        .rename(&image(record(Uuid::new_v4(), 1, json!({}))), &deletion(old, &etag), &[])
+        .await;
     assert!(matches!(again, Err(DbError::Conflict)), "{again:?}");
 }
 
@@ -111,7 +115,7 @@ async fn dependents_are_found_by_their_origin(subject: Subject) {
     expected.sort_unstable();
     assert_eq!(dependents, expected);
     let etag = subject.database.get(one).await.unwrap().unwrap().etag;
-    subject.database.delete(one, &etag).await.unwrap();
+    subject.database.delete(&deletion(one, &etag)).await.unwrap();
     assert_eq!(subject.database.dependents(base).await.unwrap(), [other]);
 }
 
@@ -125,8 +129,10 @@ async fn an_origin_stays_for_what_is_written_with_it(subject: Subject) {
     database.put_with_origins(&child(first), None, from_ref(&read)).await.unwrap();
     let conflict =
         |result: Result<(), DbError>| assert!(matches!(result, Err(DbError::Conflict)), "{result:?}");
-    conflict(database.delete(base, &read.etag).await);
-    conflict(database.rename(&image(record(Uuid::new_v4(), 1, json!({}))), base, &read.etag, &[]).await);
+    conflict(database.delete(&deletion(base, &read.etag)).await);
+    conflict(
+        database.rename(&image(record(Uuid::new_v4(), 1, json!({}))), &deletion(base, &read.etag), &[]).await,
+    );
     assert_eq!(database.dependents(base).await.unwrap(), [first]);
     let text = render::pretty(&image(record(base, 1, json!({}))).api(&FORM)).unwrap();
     assert_eq!(subject.text(base).await, Some(text), "the origin says the same as before");
@@ -138,9 +144,11 @@ async fn an_origin_stays_for_what_is_written_with_it(subject: Subject) {
         let etag = database.get(second).await.unwrap().unwrap().etag;
         match uuid == second {
             true => database.put_with_origins(&child(second), Some(&etag), from_ref(&origin)).await.unwrap(),
-            false => database.rename(&child(renamed), second, &etag, from_ref(&origin)).await.unwrap(),
+            false => {
+                database.rename(&child(renamed), &deletion(second, &etag), from_ref(&origin)).await.unwrap()
+            }
         }
-        conflict(database.delete(base, &origin.etag).await);
+        conflict(database.delete(&deletion(base, &origin.etag)).await);
         assert!(subject.text(uuid).await.unwrap().contains(&base.to_string()));
     }
     assert!(subject.text(second).await.is_none());
@@ -157,7 +165,7 @@ async fn what_is_written_with_an_origin_finds_it_as_it_was_read(subject: Subject
     let refused = database.put_with_origins(&with_origin, None, from_ref(&read)).await;
     assert!(matches!(refused, Err(DbError::Conflict)), "{refused:?}");
     let read = database.get(base).await.unwrap().unwrap();
-    database.delete(base, &read.etag).await.unwrap();
+    database.delete(&deletion(base, &read.etag)).await.unwrap();
     let refused = database.put_with_origins(&with_origin, None, from_ref(&read)).await;
     assert!(matches!(refused, Err(DbError::Conflict)), "{refused:?}");
     assert!(subject.text(child).await.is_none() && database.get(child).await.unwrap().is_none());
@@ -176,7 +184,7 @@ async fn what_is_stored_outlasts_the_process(subject: Subject) {
         subject.database.insert(&image(record(*uuid, second, json!({"acl": [uuid]})))).await.unwrap();
     }
     let etag = subject.database.get(uuids[2]).await.unwrap().unwrap().etag;
-    subject.database.delete(uuids[2], &etag).await.unwrap();
+    subject.database.delete(&deletion(uuids[2], &etag)).await.unwrap();
     let mut before = Vec::new();
     for uuid in &uuids {
         before.push(subject.text(*uuid).await);

@@ -13,7 +13,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
-use crate::support::{Subject, image, listed, on_both, record, start_moray, unloaded_in_moray};
+use crate::support::{Subject, deletion, image, listed, on_both, record, start_moray, unloaded_in_moray};
 
 on_both! {
     walks_reach_every_image_once,
@@ -142,7 +142,7 @@ async fn a_walk_goes_on_while_images_come_and_go(subject: Subject) {
                 if let Some(at) = going.iter().position(|uuid| seen.last() != Some(uuid)) {
                     let uuid = going.swap_remove(at);
                     let etag = subject.database.get(uuid).await.unwrap().unwrap().etag;
-                    subject.database.delete(uuid, &etag).await.unwrap();
+                    subject.database.delete(&deletion(uuid, &etag)).await.unwrap();
                 }
             })
             .await;

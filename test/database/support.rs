@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use coal::moray::{Location, MorayServer};
 use imgapi::config;
-use imgapi::db::{Database, Found, LocalDatabase, MorayDatabase};
+use imgapi::db::{Database, Deletion, Found, LocalDatabase, MorayDatabase};
 use imgapi::files::DirectoryLock;
 use imgapi::manifest::list::{Caller, ListQuery};
 use imgapi::manifest::{ApiForm, ApiVersion, Image, Mode, Rules, Uuid};
@@ -170,3 +170,8 @@ macro_rules! on_both {
     };
 }
 pub(crate) use on_both;
+
+/// The deletion of a version whose manifest is in no archive.
+pub(crate) fn deletion(uuid: Uuid, etag: &str) -> Deletion<'_> {
+    Deletion { uuid, etag, manifest_md5: None }
+}

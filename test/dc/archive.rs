@@ -5,6 +5,7 @@
 //! The archive of manifests in Manta. These tests start their own datacenters.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use coal::datacenter::{DatacenterBuilder, MantaMode};
 use coal::manta::{MantaFault, MantaFaultRule};
@@ -19,8 +20,11 @@ tests! {
     every_change_arrives_as_clients_see_it,
     what_fails_arrives_later,
     one_that_fails_is_not_in_the_way_of_others,
+    those_that_are_slow_are_not_in_the_way_of_others,
     what_is_there_already_is_taken_over,
     the_last_version_of_a_deleted_image_stays,
+    a_deletion_without_a_copy_loses_no_change,
+    a_leftover_of_an_earlier_deletion_replaces_nothing,
     a_later_version_is_never_replaced_by_an_earlier_one,
     what_somebody_else_brings_meanwhile_is_not_replaced_unseen,
     a_write_whose_answer_is_lost_is_archived,
@@ -237,6 +241,42 @@ async fn one_that_fails_is_not_in_the_way_of_others(_shared: &TestApp) {
     stage.stop().await;
 }
 
+async fn those_that_are_slow_are_not_in_the_way_of_others(_shared: &TestApp) {
+    let stage = Stage::start().await;
+    let luke = stage.app.luke();
+    let mut slow = Vec::new();
+    for _ in 0..6 {
+        let uuid = luke.has_image(json!({})).await;
+        stage.is_current(&uuid).await;
+        slow.push((uuid.clone(), stage.archived(&uuid).await));
+    }
+    let faults = stage.app.dc.manta().unwrap().faults();
+    let met = faults.applied();
+    for (uuid, _) in &slow {
+        faults
+            .set(MantaFaultRule::new(MantaFault::Stall).method("PUT").path(&format!("{uuid}.json")).times(1));
+        stage.change(uuid, &json!({"description": "slow"})).await;
+    }
+    faults.wait_applied(met + slow.len() as u64).await;
+    for _ in 0..2 {
+        let uuid = luke.has_image(json!({})).await;
+        let image = luke.get_image(&uuid).await.text().to_owned();
+        stage.arrives(&uuid, &image).await;
+    }
+    // Nobody has waited for them. A later change of one of them is not forgotten.
+    for (uuid, before) in &slow {
+        assert_eq!(stage.archived(uuid).await, *before);
+    }
+    stage.change(&slow[0].0, &json!({"description": "slow, and changed again"})).await;
+    wait_until("only they are left", async || (stage.worker().await["pending"] == slow.len()).then_some(()))
+        .await;
+    stage.heal();
+    for (uuid, _) in &slow {
+        stage.is_current(uuid).await;
+    }
+    stage.stop().await;
+}
+
 async fn what_is_there_already_is_taken_over(_shared: &TestApp) {
     let mut stage = Stage::start().await;
     let known = stage.app.luke().has_image(json!({})).await;
@@ -292,6 +332,58 @@ async fn the_last_version_of_a_deleted_image_stays(_shared: &TestApp) {
     stage.stop().await;
 }
 
+/// As on a full disk, where the deletion cannot write the last version again.
+async fn a_deletion_without_a_copy_loses_no_change(_shared: &TestApp) {
+    for database in ["moray", "local"] {
+        let stage = Stage::start_with(|dc| dc.imgapi_config("databaseType", database)).await;
+        let luke = stage.app.luke();
+        let uuid = luke.has_image(json!({})).await;
+        let first = luke.get_image(&uuid).await.text().to_owned();
+        stage.arrives(&uuid, &first).await;
+        stage.fault(MantaFaultRule::new(MantaFault::HangUp).path("/archive/"));
+        stage.change(&uuid, &json!({"description": "the last one", "tags": {"a": 1.5, "7": true}})).await;
+        let last = luke.get_image(&uuid).await.text().to_owned();
+        let (incoming, away) = (stage.app.incoming(), stage.app.dc.local_dir().join("away"));
+        fs::rename(&incoming, &away).unwrap();
+        fs::write(&incoming, "nothing can be written below a file").unwrap();
+        luke.delete(&uuid).await.gone();
+        fs::remove_file(&incoming).unwrap();
+        fs::rename(&away, &incoming).unwrap();
+        stage.heal();
+        stage.arrives(&uuid, &last).await;
+        stage.stop().await;
+    }
+}
+
+async fn a_leftover_of_an_earlier_deletion_replaces_nothing(_shared: &TestApp) {
+    for database in ["moray", "local"] {
+        let mut app = TestApp::start_with(|dc| dc.imgapi_config("databaseType", database)).await;
+        let uuid = uuid::Uuid::new_v4().to_string();
+        let place = app.archived(&uuid);
+        for name in ["first", "second"] {
+            let manifest = json!({
+                "v": 2, "uuid": uuid, "name": name, "version": "1", "type": "zone-dataset", "os": "smartos", "owner": VADER,
+            });
+            let import = app.operator().call(Method::POST, &format!("/images/{uuid}?action=import"));
+            import.json(&manifest).send().await.ok();
+            app.operator().delete(&uuid).await.gone();
+            if name == "first" {
+                // The process has ended before it has put its copy into the archive.
+                let written = fs::metadata(&place).unwrap().modified().unwrap();
+                let leftover = app.incoming().join(format!("{uuid}.last.{}", uuid::Uuid::new_v4()));
+                fs::rename(&place, &leftover).unwrap();
+                fs::File::open(&leftover).unwrap().set_modified(written).unwrap();
+            }
+        }
+        let second = fs::read_to_string(&place).unwrap();
+        app.dc.restart_imgapi().await.unwrap();
+        app.nothing_unfinished().await;
+        assert_eq!(fs::read_to_string(&place).unwrap(), second, "{database}");
+        assert!(second.contains("second"));
+        app.stop().await;
+    }
+}
+
 async fn a_later_version_is_never_replaced_by_an_earlier_one(_shared: &TestApp) {
     let mut stage = Stage::start().await;
     let luke = stage.app.luke();
@@ -308,11 +400,21 @@ async fn a_later_version_is_never_replaced_by_an_earlier_one(_shared: &TestApp) 
     // A file of 4.13.1 that is newer than the version that it stored in Manta before.
     stage.store(&earlier, version(&earlier, 1)).await;
     stage.spool(&earlier, &version(&earlier, 2));
-    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
+    let minute = std::time::Duration::from_secs(60);
+    let later = std::time::SystemTime::now() + minute;
     fs::File::open(stage.app.archived(&earlier)).unwrap().set_modified(later).unwrap();
+    // Deletions of long ago, of which nobody knows any more: one before and one after the version in Manta.
+    let [before, after] = [(); 2].map(|()| uuid::Uuid::new_v4().to_string());
+    for (uuid, spooled, stored, written) in [(&before, 1, 2, later - 2 * minute), (&after, 2, 1, later)] {
+        stage.spool(uuid, &version(uuid, spooled));
+        let file = fs::File::open(stage.app.archived(uuid)).unwrap();
+        file.set_permissions(fs::Permissions::from_mode(0o744)).unwrap();
+        file.set_modified(written).unwrap();
+        stage.store(uuid, version(uuid, stored)).await;
+    }
     stage.app.dc.restart_imgapi().await.unwrap();
     stage.nothing_is_left().await;
-    for uuid in [&deleted, &earlier] {
+    for uuid in [&deleted, &earlier, &before, &after] {
         assert_eq!(stage.archived(uuid).await, Some(version(uuid, 2)));
     }
     stage.stop().await;

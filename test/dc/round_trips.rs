@@ -6,8 +6,11 @@
 
 use std::time::Instant;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use coal::moray::{Fault, FaultRule};
 use coal::ufds::UfdsFault;
+use md5::{Digest, Md5};
 use moray::CallOptions;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -53,8 +56,10 @@ async fn changes_read_nothing_when_nobody_interferes(_shared: &TestApp) {
     luke.activate(NOBODY).await.not_found();
     assert!(app.stored(&uuid).await.is_none());
     for uuid in [uuid, child] {
+        let last = std::fs::read(app.archived(&uuid)).unwrap();
+        let md5 = STANDARD.encode(Md5::digest(last));
         let note = app.moray.get_object("imgapi_deletions", &uuid, &CallOptions::default()).await.unwrap();
-        assert_eq!(note.value.get(), json!({"uuid": uuid}).to_string());
+        assert_eq!(note.value.get(), json!({"uuid": uuid, "contentMD5": md5}).to_string());
     }
 }
 

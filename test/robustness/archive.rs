@@ -8,6 +8,8 @@
 mod life;
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -206,6 +208,66 @@ async fn of_two_servers_the_last_version_counts() {
     }
     let directories = [&*datacenter.local_dir(), second.local_dir()];
     everything_arrives(&directories, &remote, &live, &deleted.into_inner().unwrap()).await;
+    second.stop().await;
+    datacenter.stop().await;
+}
+
+/// A server has died with the last version of an image that it has deleted, or was deleting. Meanwhile another one has deleted a
+/// later version.
+#[tokio::test]
+async fn of_two_deletions_by_two_servers_the_later_one_counts() {
+    let (mut datacenter, remote) = start_with_manta().await;
+    let second = SecondServer::start(&datacenter).await;
+    let clients = [Client::new(&datacenter), Client::of(&datacenter, second.url().to_owned())];
+    let import = async |server: &Client, uuid: &str, name: &str| {
+        let manifest = json!({
+            "v": 2, "uuid": uuid, "name": name, "version": "1", "os": "smartos", "type": "zone-dataset",
+            "owner": server.owner(),
+        });
+        let answer = server.post(&format!("/images/{uuid}?action=import"), &manifest).await.unwrap();
+        assert_eq!(answer.status, 200, "{:?}", answer.body);
+        answer.body
+    };
+    let delete = async |server: &Client, uuid: &str| {
+        assert_eq!(server.delete(uuid).await.unwrap().status, 204);
+    };
+    let [spooled, unfinished] = [(); 2].map(|()| uuid::Uuid::new_v4().to_string());
+    let faults = datacenter.manta().unwrap().faults().clone();
+    faults.set(MantaFaultRule::new(MantaFault::HangUp).path("/archive/"));
+    import(&clients[0], &spooled, "first").await;
+    delete(&clients[0], &spooled).await;
+    let version = import(&clients[0], &unfinished, "first").await;
+    datacenter.kill_imgapi().await;
+    faults.clear();
+    let leftover = format!("{unfinished}.last.{}", uuid::Uuid::new_v4());
+    let leftover = datacenter.local_dir().join("incoming").join(leftover);
+    std::fs::write(&leftover, version).unwrap();
+    std::fs::set_permissions(&leftover, Permissions::from_mode(0o744)).unwrap();
+
+    import(&clients[1], &spooled, "second").await;
+    let path = format!("/images/{unfinished}?action=update");
+    assert_eq!(clients[1].post(&path, &json!({"name": "second"})).await.unwrap().status, 200);
+    for uuid in [&spooled, &unfinished] {
+        delete(&clients[1], uuid).await;
+    }
+    let names = async || {
+        let archived = remote.archived().await;
+        [&spooled, &unfinished].map(|uuid| archived.get(uuid).map(|version| version["name"].clone()))
+    };
+    let second_everywhere = [(); 2].map(|()| Some(json!("second")));
+    wait_for("the second versions", PATIENCE, async || {
+        let names = names().await;
+        if names == second_everywhere { Ok(()) } else { Err(names) }
+    })
+    .await;
+    datacenter.restart_imgapi().await.unwrap();
+    wait_for("nothing is left", PATIENCE, async || {
+        let local = datacenter.local_dir();
+        let left = [files_below(&local.join("archive")), files_below(&local.join("incoming"))].concat();
+        if left.is_empty() { Ok(()) } else { Err(left) }
+    })
+    .await;
+    assert_eq!(names().await, second_everywhere);
     second.stop().await;
     datacenter.stop().await;
 }

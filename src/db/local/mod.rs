@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use sha1::{Digest, Sha1};
 
 use super::index::{Change, Index};
-use super::{Damaged, DbError, Found, ListAnswer, Status, Stored, blocking, rendered};
+use super::{Damaged, DbError, Deletion, Found, ListAnswer, Status, Stored, blocking, rendered};
 use crate::files::DirectoryLock;
 use crate::manifest::list::ListQuery;
 use crate::manifest::{ApiForm, Image, Record, Rules, Uuid, View, json};
@@ -97,8 +97,8 @@ impl LocalDatabase {
         .await
     }
 
-    pub(super) async fn delete(&self, uuid: Uuid, etag: &str) -> Result<(), DbError> {
-        let etag = etag.to_owned();
+    pub(super) async fn delete(&self, old: &Deletion<'_>) -> Result<(), DbError> {
+        let (uuid, etag) = (old.uuid, old.etag.to_owned());
         self.run("delete", move |shared| shared.delete(uuid, &etag)).await
     }
 
@@ -107,11 +107,11 @@ impl LocalDatabase {
     pub(super) async fn rename(
         &self,
         image: &Image,
-        old: Uuid,
-        etag: &str,
+        old: &Deletion<'_>,
         origins: &[Stored],
     ) -> Result<(), DbError> {
-        let (image, etag, origins) = (image.clone(), etag.to_owned(), origins.to_vec());
+        let (old, etag) = (old.uuid, old.etag.to_owned());
+        let (image, origins) = (image.clone(), origins.to_vec());
         self.run("rename", move |shared| {
             let uuids = origins.iter().map(|origin| origin.image.uuid());
             let _guards = shared.directory.lock_all(uuids.chain([image.uuid(), old]));

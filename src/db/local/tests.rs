@@ -228,7 +228,8 @@ async fn an_old_record_that_cannot_be_removed_leaves_the_outcome_of_a_rename_ope
     database.insert(&image(record(old, json!({})))).await.unwrap();
     let etag = database.get(old).await.unwrap().unwrap().etag;
     database.shared.directory.keeps_all.store(true, std::sync::atomic::Ordering::Relaxed);
-    let renamed = database.rename(&image(record(new, json!({}))), old, &etag, &[]).await;
+    let deletion = Deletion { uuid: old, etag: &etag, manifest_md5: None };
+    let renamed = database.rename(&image(record(new, json!({}))), &deletion, &[]).await;
     assert!(matches!(renamed, Err(DbError::OutcomeUnknown(_))), "{renamed:?}");
     let both = async |database: &LocalDatabase| {
         for uuid in [old, new] {
@@ -241,7 +242,7 @@ async fn an_old_record_that_cannot_be_removed_leaves_the_outcome_of_a_rename_ope
     drop(database);
     let database = open(&base).await.unwrap();
     both(&database).await;
-    database.delete(old, &etag).await.unwrap();
+    database.delete(&deletion).await.unwrap();
     assert_eq!(names(&base), [format!("{new}.raw")]);
 }
 

@@ -12,8 +12,9 @@ use moray::{
     Attribute, BatchRequest, BucketConfig, CallOptions, Client, DeleteManyOptions, Error, Filter,
     FindOptions, Index, IndexType, Object, Order, Precondition, Sort,
 };
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 
+use crate::db::Deletion;
 use crate::manifest::Uuid;
 use crate::telemetry::Metrics;
 
@@ -32,6 +33,15 @@ const DEADLINE: Duration = Duration::from_secs(30);
 pub(super) struct Bucket {
     pub(super) client: Client,
     metrics: Arc<Metrics>,
+}
+
+/// The note of a deletion.
+#[derive(Debug, Serialize, Deserialize)]
+struct Note {
+    uuid: Uuid,
+    /// The MD5 of the manifest that was deleted, in base64.
+    #[serde(rename = "contentMD5", default, skip_serializing_if = "Option::is_none")]
+    content_md5: Option<String>,
 }
 
 /// Some rows, in the order that was asked for.
@@ -99,9 +109,9 @@ impl Bucket {
         self.timed("ping", self.client.ping(true, &CallOptions::default())).await
     }
 
-    /// Returns the row with this key.
-    pub(super) async fn get(&self, key: &str) -> Result<Option<Object>, Error> {
-        let got = self.timed("get", self.client.get_object(BUCKET, key, &CallOptions::default())).await;
+    /// Returns the row of a bucket with this key.
+    pub(super) async fn get(&self, bucket: &str, key: &str) -> Result<Option<Object>, Error> {
+        let got = self.timed("get", self.client.get_object(bucket, key, &CallOptions::default())).await;
         match got {
             Ok(row) => Ok(Some(row)),
             Err(error) if is_no_object(&error) => Ok(None),
@@ -150,8 +160,14 @@ impl Bucket {
     }
 
     /// Makes the request that notes the deletion of an image, for the transaction that deletes it.
-    pub(super) fn note_deletion(uuid: Uuid) -> Result<BatchRequest, Error> {
-        BatchRequest::put(DELETIONS, uuid.to_string(), &json!({ "uuid": uuid }), Precondition::Any)
+    pub(super) fn note_deletion(old: &Deletion<'_>) -> Result<BatchRequest, Error> {
+        let note = Note { uuid: old.uuid, content_md5: old.manifest_md5.clone() };
+        BatchRequest::put(DELETIONS, old.uuid.to_string(), &note, Precondition::Any)
+    }
+
+    /// Returns the MD5 of the deleted manifest, if the note has it.
+    pub(super) fn noted_manifest(row: &Object) -> Option<String> {
+        row.value_as::<Note>().ok()?.content_md5
     }
 
     /// Removes the notes of deletions up to `mtime`.

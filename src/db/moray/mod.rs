@@ -19,13 +19,13 @@ use moray::{
     BatchRequest, CallOptions, Client, Endpoint, Error, FindOptions, Object, Precondition, PutOptions,
 };
 
-use super::{DbError, Found, ListAnswer, Status, Stored, blocking};
+use super::{DbError, Deletion, Found, ListAnswer, Status, Stored, blocking};
 use crate::config;
 use crate::manifest::list::ListQuery;
 use crate::manifest::{ApiForm, FieldError, Image, Record, Rules, Uuid, View};
 use crate::telemetry::{Metrics, err};
 
-use bucket::{BUCKET, Bucket, is_no_object};
+use bucket::{BUCKET, Bucket, DELETIONS, is_no_object};
 pub(super) use records::MorayRecords;
 use replica::{Freshness, KnownRecord, Replica, RequestKind};
 
@@ -60,7 +60,7 @@ impl MorayDatabase {
 
     async fn get_row(&self, uuid: Uuid) -> Result<Option<Object>, DbError> {
         let bucket = self.bucket.clone();
-        self.ask(async move { bucket.get(&uuid.to_string()).await }).await
+        self.ask(async move { bucket.get(BUCKET, &uuid.to_string()).await }).await
     }
 
     /// Waits for the answer to a call on behalf of a client. When the client stops waiting, the call goes on: after its
@@ -219,38 +219,44 @@ impl MorayDatabase {
         self.write_all(None, &Write::with_origins(image, replaced, origins)?).await
     }
 
-    pub(super) async fn delete(&self, uuid: Uuid, etag: &str) -> Result<(), DbError> {
-        match self.write_all(Some((uuid, etag)), &[]).await {
+    pub(super) async fn delete(&self, old: &Deletion<'_>) -> Result<(), DbError> {
+        match self.write_all(Some(old), &[]).await {
             // If the record is gone, it does not matter which of two requests deleted it.
-            Err(DbError::OutcomeUnknown(_)) if matches!(self.get_row(uuid).await, Ok(None)) => Ok(()),
+            Err(DbError::OutcomeUnknown(_)) if matches!(self.get_row(old.uuid).await, Ok(None)) => Ok(()),
             deleted => deleted,
         }
+    }
+
+    /// Returns what the last deletion of an image has noted, from Moray itself.
+    pub(super) async fn last_manifest(&self, uuid: Uuid) -> Result<Option<String>, DbError> {
+        let bucket = self.bucket.clone();
+        let row = self.ask(async move { bucket.get(DELETIONS, &uuid.to_string()).await }).await?;
+        Ok(row.and_then(|row| Bucket::noted_manifest(&row)))
     }
 
     /// Makes all writes in one transaction.
     pub(super) async fn rename(
         &self,
         image: &Image,
-        old: Uuid,
-        etag: &str,
+        old: &Deletion<'_>,
         origins: &[Stored],
     ) -> Result<(), DbError> {
-        self.write_all(Some((old, etag)), &Write::with_origins(image, None, origins)?).await
+        self.write_all(Some(old), &Write::with_origins(image, None, origins)?).await
     }
 
     /// Deletes this version, if one is given, and then makes these writes: all, or none.
-    async fn write_all(&self, deleted: Option<(Uuid, &str)>, writes: &[Write]) -> Result<(), DbError> {
+    async fn write_all(&self, deleted: Option<&Deletion<'_>>, writes: &[Write]) -> Result<(), DbError> {
         // The delete comes first, because two records may share the unique `urn`.
         let mut requests = Vec::with_capacity(2 + writes.len());
-        requests.extend(deleted.map(|(uuid, etag)| {
-            BatchRequest::delete(BUCKET, uuid.to_string(), Precondition::Etag(etag.to_owned()))
+        requests.extend(deleted.map(|old| {
+            BatchRequest::delete(BUCKET, old.uuid.to_string(), Precondition::Etag(old.etag.to_owned()))
         }));
         for write in writes {
             requests.push(write.request()?);
         }
         // Other processes look for this note.
-        if let Some((uuid, _)) = deleted {
-            requests.push(Bucket::note_deletion(uuid).map_err(failed)?);
+        if let Some(old) = deleted {
+            requests.push(Bucket::note_deletion(old).map_err(failed)?);
         }
         let sent = self.replica.ticket();
         let options = CallOptions::default();
@@ -258,7 +264,7 @@ impl MorayDatabase {
             Err(error) if is_no_object(&error) => return Err(DbError::Conflict),
             made => made.map_err(failed),
         };
-        let uuids = writes.iter().map(|write| write.image.uuid()).chain(deleted.map(|(uuid, _)| uuid));
+        let uuids = writes.iter().map(|write| write.image.uuid()).chain(deleted.map(|old| old.uuid));
         if matches!(made, Err(DbError::OutcomeUnknown(_))) {
             for uuid in uuids {
                 self.replica.read_back(uuid).await;
@@ -270,8 +276,8 @@ impl MorayDatabase {
             let etag = etags.remove(&image.uuid().to_string()).unwrap_or_default();
             self.replica.wrote(sent, image, replaced.as_deref(), etag).await;
         }
-        if let Some((uuid, etag)) = deleted {
-            self.replica.deleted(sent, uuid, etag).await;
+        if let Some(old) = deleted {
+            self.replica.deleted(sent, old.uuid, old.etag).await;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use moray::Object;
 
-use super::bucket::Bucket;
+use super::bucket::{BUCKET, Bucket};
 use super::{connect, failed};
 use crate::config;
 use crate::db::{DbError, StoredRecord, blocking};
@@ -41,7 +41,7 @@ impl MorayRecords {
     }
 
     pub(in crate::db) async fn get(&self, uuid: Uuid) -> Result<Option<StoredRecord>, DbError> {
-        Ok(self.bucket.get(&uuid.to_string()).await.map_err(failed)?.as_ref().map(stored))
+        Ok(self.bucket.get(BUCKET, &uuid.to_string()).await.map_err(failed)?.as_ref().map(stored))
     }
 
     pub(in crate::db) async fn close(&self) {

@@ -4,5 +4,6 @@
 
 //! The last version of each manifest: written locally with every change, then shipped to Manta.
 
-pub(super) mod ship;
+mod ship;
+pub(super) mod worker;
 pub(super) mod write;

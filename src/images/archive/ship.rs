@@ -2,55 +2,27 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+//! Ships the manifest of one image to Manta.
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
-use rand::seq::SliceRandom;
+use tokio::task::JoinError;
 
 use super::write::{is_manifest_of, text_of};
-use crate::db::{Database, DbError};
+use crate::db::DbError;
 use crate::images::attempts::ATTEMPTS;
-use crate::images::{ApiError, App, CurrentApp};
+use crate::images::{ApiError, App};
 use crate::manifest::Uuid;
-use crate::storage::{FileId, Occupant, Spool, Spooled, StorageError};
-use crate::telemetry::err;
-use crate::workers::{Failure, Next, Progress, Worker};
+use crate::storage::{FileId, Occupant, Spooled, StorageError, manifest_md5};
 
-const INTERVAL: Duration = Duration::from_secs(5 * 60);
-/// How long changes are gathered before the archive is shipped. An image seldom changes once: a client that creates one changes
-/// it some five times within a second.
-const BATCH_DELAY: Duration = Duration::from_secs(2);
-/// Manifests that are shipped at the same time.
-const CONCURRENCY: usize = 4;
-/// So many failures in a row mean that the backend has failed, and not single images.
-const FAILURES_IN_A_ROW: usize = 10;
 /// The clocks of the processes and of Manta differ by less than this.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(10);
 
-/// Ships the archive of manifests to Manta: at the start, two seconds after a change, and every five minutes, as 4.13.1 does.
-///
-/// A file in the local archive says that its image has changed. The worker reads the record and ships it as it is now. Then it
-/// removes the file, if it is still the file that was there before the record was read. Where the database is local the archive
-/// stays, because damaged records are restored from it.
-#[derive(Debug)]
-pub struct ArchiveShipper {
-    current: CurrentApp,
-    /// The app that the current unit of work uses.
-    app: Arc<App>,
-    keeps_files: bool,
-    /// Files that stay in the local archive, and whose manifests Manta has.
-    settled: HashMap<Uuid, FileId>,
-    /// Files that are no manifests and have been logged.
-    foreign: HashSet<PathBuf>,
-}
-
 /// Why a manifest was not shipped.
 #[derive(Debug, thiserror::Error)]
-enum ShipError {
+pub(super) enum ShipError {
     #[error("the image {0} cannot be read")]
     Database(Uuid, #[source] DbError),
     #[error("the manifest of image {0} cannot be archived")]
@@ -59,23 +31,27 @@ enum ShipError {
     Api(Uuid, #[source] ApiError),
     #[error("the manifest of image {0} is archived by too many at once")]
     Conflict(Uuid),
+    #[error("the shipment of image {0} was stopped")]
+    Stopped(Uuid, #[source] JoinError),
 }
 
 impl ShipError {
     /// Whether the next image would fail in the same way.
-    fn affects_all_images(&self) -> bool {
+    pub(super) fn affects_all_images(&self) -> bool {
         match self {
             ShipError::Database(_, error) => {
                 matches!(error, DbError::Unavailable(_) | DbError::OutcomeUnknown(_))
             }
             ShipError::Storage(_, error) => error.is_away(),
-            ShipError::Api(..) | ShipError::Conflict(_) => false,
+            ShipError::Api(..) | ShipError::Conflict(_) | ShipError::Stopped(..) => false,
         }
     }
 }
 
 /// The outcome for a file in the local archive.
-enum Shipped {
+pub(super) enum Shipped {
+    /// Another run has shipped the manifest, and there is no file any more.
+    Before,
     /// Manta has the image's manifest. The file was removed, or a later change has replaced it.
     Gone,
     /// Manta has the image's manifest, and the file stays.
@@ -84,107 +60,24 @@ enum Shipped {
     Foreign(Spooled),
 }
 
-impl ArchiveShipper {
-    /// The worker's name, as operators see it.
-    pub const NAME: &'static str = "archive";
-
-    /// A worker for the images of `app`, whose files may be in Manta.
-    pub fn new(current: CurrentApp) -> ArchiveShipper {
-        let app = current.get();
-        let keeps_files = matches!(*app.db, Database::Local(_));
-        ArchiveShipper { current, app, keeps_files, settled: HashMap::new(), foreign: HashSet::new() }
-    }
-
-    /// The images whose manifests Manta may not have.
-    fn waiting(&mut self, spool: Spool) -> Vec<Uuid> {
-        let there: HashMap<_, _> = spool.manifests.into_iter().collect();
-        self.settled.retain(|uuid, id| there.get(uuid) == Some(id));
-        for path in spool.foreign.difference(&self.foreign) {
-            tracing::warn!(path = %path.display(), "a file in the archive of manifests is none");
-        }
-        self.foreign = spool.foreign;
-        let mut waiting: Vec<_> = there.into_keys().filter(|uuid| !self.settled.contains_key(uuid)).collect();
-        // In random order, so that images which fail do not hold up the others.
-        waiting.shuffle(&mut rand::rng());
-        waiting
-    }
-
-    fn settle(&mut self, uuid: Uuid, shipped: Shipped) {
-        match shipped {
-            Shipped::Gone => {}
-            Shipped::Kept(id) => drop(self.settled.insert(uuid, id)),
-            Shipped::Foreign(file) => {
-                tracing::warn!(path = %file.path().display(), "a file in the archive of manifests is none");
-                self.settled.insert(uuid, file.id());
-            }
-        }
-    }
-}
-
-impl Worker for ArchiveShipper {
-    fn name(&self) -> &'static str {
-        ArchiveShipper::NAME
-    }
-
-    fn batch_delay(&self) -> Duration {
-        BATCH_DELAY
-    }
-
-    async fn work(&mut self, progress: &Progress) -> Result<Next, Failure> {
-        self.app = self.current.get();
-        let spool = self.app.storage.local.spooled().await?;
-        let waiting = self.waiting(spool);
-        let mut pending = waiting.len() as u64;
-        progress.pending(pending);
-        let (app, keeps_files) = (Arc::clone(&self.app), self.keeps_files);
-        let shipments = waiting.into_iter().map(|uuid| {
-            let app = Arc::clone(&app);
-            async move { (uuid, ship(&app, uuid, keeps_files).await) }
-        });
-        let mut shipments = stream::iter(shipments).buffer_unordered(CONCURRENCY);
-        let (mut first, mut in_a_row) = (None, 0);
-        while let Some((uuid, shipped)) = shipments.next().await {
-            match shipped {
-                Ok(shipped) => {
-                    let is_done = !matches!(shipped, Shipped::Foreign(_));
-                    self.settle(uuid, shipped);
-                    pending -= 1;
-                    progress.pending(pending);
-                    progress.done(u64::from(is_done));
-                    in_a_row = 0;
-                }
-                Err(error) => {
-                    in_a_row += 1;
-                    if error.affects_all_images() || in_a_row == FAILURES_IN_A_ROW {
-                        return Err(error.into());
-                    }
-                    tracing::warn!(%uuid, err.json = %err(&error), "a manifest stays in the local archive");
-                    first.get_or_insert(error);
-                }
-            }
-        }
-        match first {
-            Some(error) => Err(error.into()),
-            None => Ok(Next::After(INTERVAL)),
-        }
-    }
-}
-
 /// Writes the manifest of an image to Manta, and removes its file from the local archive unless `keeps_files`.
-async fn ship(app: &App, uuid: Uuid, keeps_files: bool) -> Result<Shipped, ShipError> {
+pub(super) async fn ship(app: Arc<App>, uuid: Uuid, keeps_files: bool) -> Result<Shipped, ShipError> {
+    let app = &*app;
     let storage = |error| ShipError::Storage(uuid, error);
     let (local, manta) = (&app.storage.local, app.storage.manta().map_err(storage)?);
     for _ in 0..ATTEMPTS {
-        let Some(file) = local.open_spooled(uuid).await.map_err(storage)? else { return Ok(Shipped::Gone) };
+        let Some(file) = local.open_spooled(uuid).await.map_err(storage)? else { return Ok(Shipped::Before) };
         // The object is looked up before the record is read. A process that replaces the object after this look has read the
         // record later than this one, or the conditional write below fails.
         let there = manta.archive_occupant(uuid).await.map_err(storage)?;
-        let manifest = match manifest(app, &file, uuid, &there).await? {
+        let manifest = match manifest(app, &file, uuid, &there, keeps_files).await? {
             Manifest::Newer(manifest) => manifest,
             Manifest::Older => return remove(app, file, uuid, keeps_files).await,
             Manifest::None => return Ok(Shipped::Foreign(file)),
         };
-        if there.has_bytes(&manifest) || manta.archive(uuid, manifest, there).await.map_err(storage)? {
+        if there.has_md5(&manifest_md5(&manifest))
+            || manta.archive(uuid, manifest, there).await.map_err(storage)?
+        {
             return remove(app, file, uuid, keeps_files).await;
         }
     }
@@ -203,22 +96,44 @@ enum Manifest {
 
 /// The manifest that Manta should have: the image's record, which is read here, or for a deleted image its last archived
 /// version.
-async fn manifest(app: &App, file: &Spooled, uuid: Uuid, there: &Occupant) -> Result<Manifest, ShipError> {
-    let stored = app.db.get(uuid).await.map_err(|error| ShipError::Database(uuid, error))?;
-    if let Some(stored) = stored {
+async fn manifest(
+    app: &App,
+    file: &Spooled,
+    uuid: Uuid,
+    there: &Occupant,
+    keeps_files: bool,
+) -> Result<Manifest, ShipError> {
+    let database = |error| ShipError::Database(uuid, error);
+    if let Some(stored) = app.db.get(uuid).await.map_err(database)? {
         let text = text_of(app, &stored.image).map_err(|error| ShipError::Api(uuid, error))?;
         return Ok(Manifest::Newer(text));
     }
+    // This is read after the object was looked up, as a record is.
+    let deleted = app.db.last_manifest(uuid).await.map_err(database)?;
     let bytes = file.bytes().await.map_err(|error| ShipError::Storage(uuid, error))?;
     if !is_manifest_of(uuid, &bytes) {
         return Ok(Manifest::None);
     }
-    // Another process may have changed the image later. A process that deletes an image writes its last version, so that file
-    // counts. 4.13.1 writes none; then the later of the two versions counts.
-    if file.is_last() || there.is_absent() || there.was_there_for(MAX_CLOCK_SKEW, file.written()) {
-        return Ok(Manifest::Newer(bytes.into()));
+    // If it keeps the files, no other process changes the images.
+    let is_newer = keeps_files || is_newer(file, &manifest_md5(&bytes), there, deleted.as_deref());
+    Ok(if is_newer { Manifest::Newer(bytes.into()) } else { Manifest::Older })
+}
+
+/// Returns whether a file with this MD5 is a later version of a deleted image than the object, by what the last deletion has
+/// noted. Other processes may have changed or deleted the image later than the file says.
+fn is_newer(file: &Spooled, md5: &str, there: &Occupant, deleted: Option<&str>) -> bool {
+    if deleted == Some(md5) || there.is_absent() {
+        return true;
     }
-    Ok(Manifest::Older)
+    if deleted.is_some_and(|deleted| there.has_md5(deleted)) {
+        return false;
+    }
+    // Without a note, as after a deletion by 4.13.1, the later of the two counts. If there is one, it does not matter what is
+    // shipped now, because another file has the noted version.
+    match file.is_last() {
+        true => !there.came_after(MAX_CLOCK_SKEW, file.written()),
+        false => there.was_there_for(MAX_CLOCK_SKEW, file.written()),
+    }
 }
 
 /// Removes the file of an image that Manta has, unless `keeps_files`, or unless a later change has replaced the file.

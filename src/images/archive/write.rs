@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::db::DbError;
+use crate::db::{DbError, Deletion};
 use crate::images::attempts::{Fenced, fence};
 use crate::images::{ApiResult, App};
 use crate::manifest::{ApiForm, ApiVersion, Image, Record, Uuid, json};
-use crate::storage::{ArchiveCopy, Leftover, Version};
+use crate::storage::{ArchiveCopy, Leftover, Version, manifest_md5};
 use crate::telemetry::err;
 
 /// After this time the write of a new record has been made, or never will be: Moray's deadlines are seconds.
@@ -45,7 +45,8 @@ pub(in crate::images) async fn write_and_archive(
         match (prepare(app, image, *version, durable).await, version) {
             (Ok(copy), _) => copies.push((image.uuid(), copy)),
             (Err(error), Version::Current) => return Err(error),
-            // The caller may be deleting images because the disk is full. The archive has the version of the last change.
+            // The caller may be deleting images because the disk is full. Somebody's archive has the version of the last change,
+            // and the note of the deletion says that it is the last.
             (Err(error), Version::Last) => failed(image.uuid(), &error),
         }
     }
@@ -62,6 +63,12 @@ pub(in crate::images) async fn write_and_archive(
         }
     }
     Ok(written)
+}
+
+/// The deletion of this version of an image, which tells everybody what the archive's last version is.
+pub(in crate::images) fn deletion<'a>(app: &App, image: &Image, etag: &'a str) -> Deletion<'a> {
+    let manifest_md5 = text_of(app, image).ok().map(|text| manifest_md5(&text));
+    Deletion { uuid: image.uuid(), etag, manifest_md5 }
 }
 
 /// The text of an image in the archive.
@@ -125,24 +132,25 @@ pub(in crate::images) async fn settle_copy(
     Ok(true)
 }
 
-/// Settles a copy whose image does not exist, or not yet.
+/// Settles a copy whose image does not exist, or not yet. It belongs in the archive if it is the version that was deleted: the
+/// note of the last deletion says so, or if there is none, the copy itself.
 async fn settle_without_image(
     app: &App,
     leftover: Leftover,
     uuid: Uuid,
     version: Version,
 ) -> ApiResult<bool> {
-    let local = &app.storage.local;
-    if version == Version::Current {
-        // If the image was deleted since, its deletion has archived it. But perhaps the image is about to be created.
-        let is_over = leftover.is_older_than(PENDING_WRITE_LIMIT);
-        if is_over {
-            local.discard(leftover).await?;
-        }
-        return Ok(is_over);
+    if version == Version::Current && !leftover.is_older_than(PENDING_WRITE_LIMIT) {
+        // The image is perhaps about to be created.
+        return Ok(false);
     }
+    let local = &app.storage.local;
     let (leftover, bytes) = local.read_leftover(leftover).await?;
-    if is_manifest_of(uuid, &bytes) {
+    let is_last = match app.db.last_manifest(uuid).await? {
+        Some(md5) => md5 == manifest_md5(&bytes),
+        None => version == Version::Last,
+    };
+    if is_last && is_manifest_of(uuid, &bytes) {
         local.archive_leftover(leftover).await?;
         app.archive.poke();
     } else {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::config::ChannelId;
 use crate::db::Stored;
-use crate::images::archive::write::{CopySync, write_and_archive};
+use crate::images::archive::write::{CopySync, deletion, write_and_archive};
 use crate::images::attempts::{Attempts, is_made};
 use crate::images::files::publish::delete_directory;
 use crate::images::record::channels::without_channel;
@@ -76,7 +76,8 @@ async fn delete_record(app: &App, stored: &Stored, account: Option<Uuid>) -> Api
         refuse_dependents(app, image.uuid(), account).await?;
     }
     let files = app.storage.prepare_deletion(image.uuid(), &locations(image)).await;
-    let deleted = app.db.delete(image.uuid(), etag);
+    let old = deletion(app, image, etag);
+    let deleted = app.db.delete(&old);
     match write_and_archive(app, &[(image, Version::Last)], CopySync::BeforeWrite, deleted).await? {
         Ok(()) => {
             app.uploads.cancel(image.uuid());

@@ -4,7 +4,7 @@
 
 use super::delete::{delete_files, refuse_dependents};
 use crate::db::{DbError, Stored};
-use crate::images::archive::write::{CopySync, write_and_archive};
+use crate::images::archive::write::{CopySync, deletion, write_and_archive};
 use crate::images::attempts::Attempts;
 use crate::images::files::publish::{discard, ensure_final_name, settle_published};
 use crate::images::record::locations::{locations, stored_in};
@@ -130,7 +130,8 @@ impl<F: Fn(&Image) -> ApiResult<Image>> Request<'_, F> {
         let (app, old) = (self.app, image.uuid());
         let files = app.storage.prepare_deletion(old, &locations(image)).await;
         let versions = [(&renamed, Version::Current), (image, Version::Last)];
-        let written = app.db.rename(&renamed, old, etag, origins);
+        let deleted = deletion(app, image, etag);
+        let written = app.db.rename(&renamed, &deleted, origins);
         match write_and_archive(app, &versions, CopySync::BeforeWrite, written).await? {
             Ok(()) => {
                 app.uploads.cancel(old);

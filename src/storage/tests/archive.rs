@@ -55,6 +55,25 @@ async fn what_nobody_says_of_a_written_record_stays_and_tells_its_image() {
 }
 
 #[tokio::test]
+async fn a_leftover_does_not_replace_a_version_that_was_archived_later() {
+    let disk = Disk::new();
+    let uuid = Uuid::new_v4();
+    let place = disk.storage.archive_path(uuid);
+    let mut unknown = copy(&disk, uuid, Version::Last, "first").await;
+    unknown.keep_on_drop();
+    drop(unknown);
+    let leftover = disk.leftovers().await.remove(0);
+    let second = copy(&disk, uuid, Version::Last, "second").await;
+    second.commit().await.unwrap();
+    // The two were written at different times, however coarse the clock of the file system is.
+    let written = fs::metadata(&place).unwrap().modified().unwrap() + Duration::from_secs(1);
+    fs::File::open(&place).unwrap().set_modified(written).unwrap();
+    disk.storage.archive_leftover(leftover).await.unwrap();
+    assert_eq!(fs::read(&place).unwrap(), b"second");
+    disk.until_unfinished(0).await;
+}
+
+#[tokio::test]
 async fn a_spooled_manifest_is_removed_unless_another_one_is_there() {
     let disk = Disk::new();
     let uuid = Uuid::new_v4();

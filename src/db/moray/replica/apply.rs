@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::rows::{Key, Ticket, Version, VersionAction, WriteAction};
 use super::{Replica, ReplicaInner};
 use crate::db::index::Change;
+use crate::db::moray::bucket::BUCKET;
 use crate::db::moray::failed;
 use crate::db::{DbError, blocking};
 use crate::manifest::{Image, Record, Rules, Uuid, View, view};
@@ -116,7 +117,7 @@ impl ReplicaInner {
     /// Reads a row from Moray and applies it. Returns the time of its last write, or `None` if there is no such row.
     pub(super) async fn refresh(self: &Arc<Self>, key: &Key) -> Result<Option<i64>, DbError> {
         let sent = self.clock.ticket();
-        let row = self.bucket.get(&key.to_string()).await.map_err(failed)?;
+        let row = self.bucket.get(BUCKET, &key.to_string()).await.map_err(failed)?;
         let mtime = row.as_ref().map(|row| row.mtime);
         match row {
             Some(row) => drop(self.take(sent, vec![row]).await?),

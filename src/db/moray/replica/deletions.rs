@@ -18,8 +18,11 @@ use crate::db::DbError;
 use crate::db::moray::bucket::{DELETIONS, Walk};
 use crate::telemetry::err;
 
-/// How long notes are kept. A process that has had no round for this long finds the deletions by counting the rows.
-const KEPT: Duration = Duration::from_secs(3600);
+/// How long notes are kept. A process that has had no round for this long finds the deletions by counting the rows, and no longer
+/// knows which version of a manifest was deleted last.
+const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How often old notes are removed.
+const TRIMMED_EVERY: Duration = Duration::from_secs(3600);
 /// How many images are looked up at a time.
 const AT_A_TIME: usize = 8;
 
@@ -92,7 +95,7 @@ impl Deletions {
 
     /// Removes old notes from time to time.
     async fn trim(&mut self, shared: &ReplicaInner) {
-        let is_due = self.trimmed.is_none_or(|trimmed| trimmed.elapsed() >= KEPT);
+        let is_due = self.trimmed.is_none_or(|trimmed| trimmed.elapsed() >= TRIMMED_EVERY);
         if self.newest.mtime == 0 || !is_due {
             return;
         }
