@@ -122,6 +122,9 @@ async fn the_rest_of_a_move_goes_though_the_image_gets_an_icon_meanwhile(_shared
     let rest = app.file(&uuid);
     fs::create_dir_all(rest.parent().unwrap()).unwrap();
     fs::write(&rest, "file").unwrap();
+    // The worker that ships the manifest reads the record, too, and would meet the faults in place of the move.
+    let shipped = async || (!app.archived(&uuid).exists()).then_some(());
+    wait_until("the manifest is in Manta", shipped).await;
     let faults = app.dc.moray().faults().clone();
     let met = faults.applied();
     faults.set(FaultRule::new(Fault::Stall).method("putObject").times(1));

@@ -28,7 +28,8 @@ const READS = new Set(['getObject', 'findObjects', 'getBucket', 'listBuckets', '
 
 /*
  * The operations in the life of an image, with their maximum numbers of reads and writes in Moray and of searches in UFDS. A
- * change writes and does not read. Afterwards the worker that copies the manifest to the archive reads it.
+ * change writes and does not read. Afterwards the worker that copies the manifest to the archive reads it, and for a deleted
+ * image also what the deletion has noted about its last version.
  */
 const CHANGE = { reads: 1, writes: 1, owners: 0 };
 const NOTHING = { reads: 0, writes: 0, owners: 0 };
@@ -47,7 +48,7 @@ const OPERATIONS = [
     ['GetImageFile', NOTHING, ['GET', '/file']],
     ['GetImageIcon', NOTHING, ['GET', '/icon']],
     ['DeleteImageIcon', CHANGE, ['DELETE', '/icon']],
-    ['DeleteImage', CHANGE, ['DELETE', '']]
+    ['DeleteImage', { ...CHANGE, reads: 2 }, ['DELETE', '']]
 ];
 
 let running;
@@ -62,8 +63,12 @@ before(async () => {
     const metricsPort = await freePort();
     imgapi = await startImgapi(running, { moray: { host: '127.0.0.1', port: moray.port }, metricsPort });
     imgapi.metrics = `http://127.0.0.1:${metricsPort}/metrics`;
-    // The bucket is created in the background.
-    await coal.waitFor('the bucket', async () => (await fetch(`${imgapi.url}/images`)).ok);
+    // The bucket is created in the background. An image that is created while the others are being loaded into memory might be
+    // one of another process.
+    await coal.waitFor('all images in memory', async () => {
+        const response = await fetch(`${imgapi.url}/state`);
+        return response.ok && (await response.json()).database.images === 0;
+    });
     vader = running.account('imgapitestvader');
     luke = running.account('imgapitestluke');
 });
