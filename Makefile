@@ -96,8 +96,9 @@ bench: ## Compare speed and memory with peers measured in the same run
 	$(CARGO) build --release --locked -p imgapi -p coal
 	$(CARGO) bench --locked --bench service
 
-fuzz: $(TOOLS)/bin/cargo-fuzz ## Feed garbage to what reads from the network
+fuzz: $(TOOLS)/bin/cargo-fuzz ## Feed garbage to what reads from the network, and to the parser of ZFS streams
 	RUSTC_BOOTSTRAP=1 $(TOOLS)/bin/cargo-fuzz run fast_decoder -- -max_total_time=$(FUZZ_SECONDS)
+	RUSTC_BOOTSTRAP=1 $(TOOLS)/bin/cargo-fuzz run zfs_stream -- -max_total_time=$(FUZZ_SECONDS)
 
 $(TOOLS)/bin/cargo-fuzz:
 	$(CARGO) install --locked --root $(TOOLS) cargo-fuzz@$(FUZZ_VERSION)

@@ -72,4 +72,4 @@ chmod 755 "$directory/rustc"
 RUSTC=$directory/rustc RUSTC_BOOTSTRAP=1 RUSTFLAGS='-D warnings' CARGO_INCREMENTAL=0 CARGO_TARGET_DIR=$directory/target \
     CC_x86_64_unknown_illumos=gcc AR_x86_64_unknown_illumos=ar \
     "${CARGO:-cargo}" check --locked -Z build-std=std,panic_abort --target "$TARGET" \
-    -p imgapi -p moray -p manta -p http-signature -p trust
+    -p imgapi -p moray -p manta -p http-signature -p trust -p zfs-stream
