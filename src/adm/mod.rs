@@ -87,7 +87,7 @@ enum Command {
         #[arg(short, long)]
         json: bool,
     },
-    /// List the imports from image servers of LXD that run now.
+    /// List the imports from image servers of LXD and the pushes to container registries that run now.
     Imports {
         /// Print JSON.
         #[arg(short, long)]

@@ -35,6 +35,7 @@ mod negotiate;
 mod params;
 mod ping;
 mod pipeline;
+mod push;
 mod range;
 mod redirect;
 mod reload;

@@ -10,8 +10,8 @@ use axum::http::Method;
 use axum::routing::{MethodFilter, on};
 
 use super::{
-    AppState, acl, actions, channels, clone, docs, fetch, files, icons, images, jobs, ping, redirect, reload,
-    state, unavailable,
+    AppState, acl, actions, channels, clone, docs, fetch, files, icons, images, jobs, ping, push, redirect,
+    reload, state,
 };
 use crate::auth::AuthRequirement;
 use crate::config::Config;
@@ -72,13 +72,7 @@ pub(super) fn routes(config: &Config) -> Routes {
         .add(Method::POST, "/images/{uuid}", "updateimage", Strict, actions::act_on_image)
         .add(Method::POST, "/images/{uuid}/acl", "addimageacl", Strict, acl::update_acl)
         .add(Method::GET, "/images/{uuid}/jobs", "getimagejobs", Passive, jobs::get_image_jobs)
-        .add(
-            Method::POST,
-            "/images/{uuid}/push",
-            "adminpushdockerimage",
-            Strict,
-            unavailable::push_docker_image,
-        )
+        .add(Method::POST, "/images/{uuid}/push", "adminpushdockerimage", Strict, push::push_docker_image)
         .add_if(config.mode == Mode::Dc, |routes| {
             routes.add(Method::POST, "/images/{uuid}/clone", "cloneimage", Strict, clone::clone_image)
         })

@@ -33,7 +33,7 @@ struct ProcessState {
     #[serde(skip_serializing_if = "Option::is_none")]
     ufds: Option<UfdsState>,
     workers: Vec<WorkerState>,
-    /// The running imports from image servers of other kinds.
+    /// The running imports from servers of other kinds, and the pushes to them.
     imports: Vec<RunningImport>,
     /// Present only with a scrubber.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]

@@ -4,23 +4,12 @@
 
 //! Routes without a backend in this version: they make the checks of 4.13.1, and then answer 501 `NotAvailable`.
 
-use axum::body::Body;
-use axum::extract::State;
-use axum::http::HeaderMap;
-
-use super::AppState;
-use super::body::{Parsed, read_body};
 use super::context::Context;
-use super::extract::{ImagePath, ImageUuid};
-use crate::images::{self, ApiError, ApiResult, Code};
-use crate::manifest::{FieldError, Image, ImageType};
+use crate::images::{ApiError, ApiResult, Code};
+use crate::manifest::FieldError;
 
 fn unavailable(what: &str) -> ApiError {
     ApiError::new(Code::NotAvailable, format!("{what} is not available in this version"))
-}
-
-fn missing(field: &str) -> ApiError {
-    ApiError::invalid_request(vec![FieldError::missing(field)])
 }
 
 /// `POST /images?action=import-docker-image` — AdminImportDockerImage.
@@ -59,34 +48,6 @@ fn check_docker_reference(context: &Context) -> ApiResult<()> {
     params.flag("public").map(drop)
 }
 
-/// `POST /images/:uuid/push` — AdminPushDockerImage.
-pub(super) async fn push_docker_image(
-    State(state): State<AppState>,
-    context: Context,
-    headers: HeaderMap,
-    ImageUuid(uuid): ImageUuid,
-    body: Body,
-) -> ApiError {
-    let checks = async {
-        let body = read_body(&context, &headers, body).await?;
-        let access = ImagePath { uuid, channel: None }.access(&context.params)?;
-        let is_docker = |image: &Image| match image.image_type() {
-            Some(ImageType::Docker) => Ok(()),
-            _ => {
-                let problem = FieldError::invalid("type").because("only images of type docker can be pushed");
-                Err(ApiError::validation(vec![problem]))
-            }
-        };
-        images::checked(state.app(), access, is_docker).await?;
-        let Some(repository) = context.params.one("repoAndTag")? else { return Err(missing("repoAndTag")) };
-        if !names_repository(repository) {
-            return Err(ApiError::invalid_request(vec![FieldError::invalid("repoAndTag")]));
-        }
-        check_manifest(&body)
-    };
-    checked(checks.await, "push")
-}
-
 /// Returns whether this is a Docker repository, optionally with a registry before it, and a tag or digest after it.
 fn names_repository(text: &str) -> bool {
     let repository = match (text.rsplit_once('@'), text.rsplit_once(':')) {
@@ -103,19 +64,6 @@ fn names_repository(text: &str) -> bool {
     let namespace = name.split_once('/').map(|(namespace, _)| namespace);
     name.bytes().all(plain)
         && namespace.is_none_or(|namespace| (2..=255).contains(&namespace.len()) && !namespace.contains("--"))
-}
-
-/// Checks the Docker manifest in the body: a string of JSON, because the registry has signed its text.
-fn check_manifest(body: &Parsed) -> ApiResult<()> {
-    let Parsed::Json(body) = body else { return Err(missing("manifest_str")) };
-    let Some(manifest) = body.get("manifest_str") else { return Err(missing("manifest_str")) };
-    let is_json = |text: &str| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
-    if manifest.as_str().is_some_and(is_json) {
-        return Ok(());
-    }
-    Err(ApiError::invalid_request(vec![
-        FieldError::invalid("manifest_str").because("must be a text that is JSON"),
-    ]))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@
 //! |-|-|
 //! | `integrity` | finds damage in the background and on request: the sweep, the scrubber, `check-files` |
 //! | `jobs` | images that jobs of the Workflow API make, and the placeholders that wait for them |
-//! | `foreign` | images from servers of other kinds than IMGAPI |
+//! | `foreign` | images from servers of other kinds than IMGAPI, and to them |
 //! | `lifecycle` | operations that change a record and its files together: update, rename, activate, clone, delete |
 //! | `files` | moves bytes: uploads, downloads, icons, copies, and publishing a file |
 //! | `record` | the one way to change a record, and the operations that do no more than that |
@@ -51,7 +51,7 @@ pub use files::pace::with_transfer_limits;
 pub use files::reading::OpenedFile;
 pub use files::receive::DeclaredContent;
 pub use foreign::running::{ImportKind, Imports, RunningImport};
-pub use foreign::{LxdReference, Messages, import_lxd_image};
+pub use foreign::{DockerPush, LxdReference, Messages, import_lxd_image, push_docker_image};
 pub use health::{Backend, BackendError, BackendState, Health};
 pub use integrity::check_files::{BadFile, CheckOptions, CheckReport, Orphan, Step, check_files};
 pub use integrity::problem::Problem;

@@ -8,6 +8,7 @@ use coal::datacenter::MantaMode;
 use serde_json::{Map, Value, json};
 
 use super::support::lxd;
+use super::support::registry::{DockerFiles, RegistryServer};
 use super::support::{Foreign, LUKE, Script, TestApp, VADER, merged, replay, sha1_of, tests, wait_until};
 
 tests! {
@@ -58,6 +59,7 @@ async fn the_examples_of_the_documentation_are_true(_: &TestApp) {
     let app = TestApp::start_with(|dc| {
         let dc = dc.manta(MantaMode::Local).services(true).images(true);
         let dc = dc.imgapi_config("lxdRegistries", registries);
+        let dc = dc.imgapi_config("registryAllow", json!(["127.0.0.1"]));
         dc.imgapi_config("imgapiUrlFromDatacenter", datacenters)
     })
     .await;
@@ -67,9 +69,15 @@ async fn the_examples_of_the_documentation_are_true(_: &TestApp) {
         workers.iter().any(|worker| worker["detail"] == "connected").then_some(())
     })
     .await;
+    let registry = RegistryServer::start().await;
+    DockerFiles::new(&[b"layer"]).stored(&app).await;
     // The UUIDs of the accounts are fixed; no answer chooses them.
     let accounts = [VADER, LUKE].map(|account| (account, account.to_owned()));
-    let known = [&accounts[..], &[("https://images.example.com", others.url(""))]].concat();
+    let servers = [
+        ("https://images.example.com", others.url("")),
+        ("registry.example.com", registry.address.to_string()),
+    ];
+    let known = [&accounts[..], &servers].concat();
     replay(&app, "http", &known).await;
     app.stop().await;
 }

@@ -51,6 +51,7 @@ mod pages;
 mod paging;
 mod ping;
 mod precedence;
+mod push;
 mod races;
 mod ranges;
 mod reading;
@@ -111,6 +112,7 @@ fn main() -> ExitCode {
         paging::TESTS,
         ping::TESTS,
         precedence::TESTS,
+        push::TESTS,
         races::TESTS,
         ranges::TESTS,
         reading::TESTS,

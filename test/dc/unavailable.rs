@@ -5,7 +5,7 @@
 //! Routes whose backend is not configured: the checks that come before the backend is needed, and then the answer that says so.
 
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::support::{BASE, FATHER, JOIN_US, LUKE, NOBODY, TestApp, tests};
 
@@ -15,7 +15,6 @@ tests! {
     an_export_needs_manta,
     another_datacenter_must_be_known,
     jobs_are_not_available,
-    a_push_is_checked_and_then_not_available,
     a_file_stays_in_the_one_storage,
 }
 
@@ -104,32 +103,6 @@ async fn jobs_are_not_available(app: &TestApp) {
     app.operator().get("/images/x/jobs").await.not_found();
     app.luke().get(&format!("/images/{JOIN_US}/jobs")).await.not_found();
     app.luke().get(&format!("/images/{FATHER}/jobs")).await.refused(503, "ServiceUnavailableError");
-}
-
-async fn a_push_is_checked_and_then_not_available(app: &TestApp) {
-    let push = async |uuid: &str, query: &str| {
-        app.operator()
-            .call(Method::POST, &format!("/images/{uuid}/push{query}"))
-            .json(&json!({}))
-            .send()
-            .await
-    };
-    push("x", "").await.not_found();
-    push(NOBODY, "").await.not_found();
-    push(BASE, &format!("?account={LUKE}")).await.refused(422, "NotImageOwner");
-    push(BASE, "").await.refused_field("ValidationFailed", "type", "Invalid");
-    let layer = app.luke().has_image(json!({"type": "docker", "os": "linux"})).await;
-    push(&layer, "").await.refused_field("ValidationFailed", "repoAndTag", "MissingParameter");
-    let target = "?repoAndTag=busybox:latest";
-    push(&layer, target).await.refused_field("ValidationFailed", "manifest_str", "MissingParameter");
-    let push = async |manifest: Value| {
-        let call = app.operator().call(Method::POST, &format!("/images/{layer}/push{target}"));
-        call.json(&json!({"manifest_str": manifest})).send().await
-    };
-    for bad in [json!("{"), json!({}), json!(5)] {
-        push(bad).await.refused_field("ValidationFailed", "manifest_str", "Invalid");
-    }
-    push(json!("{\"layers\": []}")).await.refused(501, "NotAvailable");
 }
 
 async fn a_file_stays_in_the_one_storage(app: &TestApp) {

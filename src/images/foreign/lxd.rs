@@ -51,7 +51,7 @@ pub fn import_lxd_image(
     let subject = Subject {
         kind: ImportKind::Lxd,
         name: reference.to_string(),
-        member: "alias",
+        member: ("alias", reference.to_string()),
         request_id: request_id.to_owned(),
     };
     let app = Arc::clone(app);

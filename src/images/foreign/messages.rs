@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The answer of a streaming import: JSON objects, each followed by CR LF, that tell the client how the import goes on.
+//! The answer of a streaming import or push: JSON objects, each followed by CR LF, that tell the client how it goes on.
 //!
 //! The status is 200 by then, so an error is the last message.
 
@@ -44,10 +44,10 @@ impl Stream for Messages {
 #[derive(Debug, Clone)]
 pub(super) struct Subject {
     pub(super) kind: ImportKind,
-    /// The name that every message has.
+    /// What the caller named. Operators see it.
     pub(super) name: String,
-    /// The member of the messages with the name.
-    pub(super) member: &'static str,
+    /// A member that every message has.
+    pub(super) member: (&'static str, String),
     pub(super) request_id: String,
 }
 
@@ -71,11 +71,11 @@ where
     let whole = async move {
         // A task of its own, so that even a panic is an error that the client is told.
         let outcome = AbortOnDropHandle::new(tokio::spawn(work)).await.unwrap_or_else(|stopped| {
-            Err(ApiError::new(Code::InternalError, "the import was interrupted").because(stopped))
+            Err(ApiError::new(Code::InternalError, "the work was interrupted").because(stopped))
         });
         import.end(outcome.is_ok());
         if let Err(error) = outcome {
-            tracing::info!(err.json = %err(&error), "an import failed");
+            tracing::info!(err.json = %err(&error), "an import or a push failed");
             teller.tell_error(&error).await;
         }
     };
@@ -85,7 +85,7 @@ where
 impl Teller {
     /// Sends a message of this `type` with further members.
     pub(super) async fn tell(&self, kind: &str, members: Value) {
-        let line = self.line(kind, self.subject.member, members);
+        let line = self.line(kind, self.subject.member.0, members);
         // Without a receiver the import is about to be dropped.
         let _ = self.lines.send(line).await;
     }
@@ -93,7 +93,7 @@ impl Teller {
     /// Sends a `progress` message about the file `id`. It is left out if the client is slow to read, because a later one
     /// says more.
     pub(super) fn try_progress(&self, payload: Value) {
-        let line = self.line("progress", self.subject.member, json!({"payload": payload}));
+        let line = self.line("progress", self.subject.member.0, json!({"payload": payload}));
         let _ = self.lines.try_send(line);
     }
 
@@ -103,10 +103,10 @@ impl Teller {
     }
 
     async fn tell_error(&self, error: &ApiError) {
-        let Subject { member, name, .. } = &*self.subject;
+        let (member, value) = &self.subject.member;
         let mut members = Map::new();
         if *member != "id" {
-            members.insert((*member).to_owned(), json!(name));
+            members.insert((*member).to_owned(), json!(value));
         }
         members.insert("error".to_owned(), json!({"code": error.code_text(), "message": error.message()}));
         let line = self.line("error", "id", Value::Object(members));
@@ -114,8 +114,10 @@ impl Teller {
     }
 
     fn line(&self, kind: &str, member: &str, members: Value) -> Bytes {
-        let mut message =
-            Map::from_iter([("type".to_owned(), json!(kind)), (member.to_owned(), json!(self.subject.name))]);
+        let mut message = Map::from_iter([
+            ("type".to_owned(), json!(kind)),
+            (member.to_owned(), json!(self.subject.member.1)),
+        ]);
         if let Value::Object(members) = members {
             message.extend(members);
         }
@@ -138,7 +140,12 @@ mod tests {
     }
 
     fn subject(member: &'static str) -> Subject {
-        Subject { kind: ImportKind::Lxd, name: "a:b".into(), member, request_id: "1".into() }
+        Subject {
+            kind: ImportKind::Lxd,
+            name: "a:b".into(),
+            member: (member, "a:b".into()),
+            request_id: "1".into(),
+        }
     }
 
     async fn all(messages: Messages) -> String {
@@ -163,7 +170,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_an_error_of_the_client_too() {
         let messages = tell(&imports(), subject("id"), |_| async { panic!("a test") });
-        let expected = r#"{"type":"error","id":"a:b","error":{"code":"InternalError","message":"the import was interrupted"}}"#;
+        let expected = r#"{"type":"error","id":"a:b","error":{"code":"InternalError","message":"the work was interrupted"}}"#;
         assert_eq!(all(messages).await, format!("{expected}\r\n"));
     }
 

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The imports that run now, for operators.
+//! The imports and pushes that run now, for operators.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,12 +20,15 @@ use crate::telemetry::Metrics;
 pub enum ImportKind {
     /// AdminImportLxdImage.
     Lxd,
+    /// AdminPushDockerImage.
+    Push,
 }
 
 impl ImportKind {
     fn as_str(self) -> &'static str {
         match self {
             ImportKind::Lxd => "lxd",
+            ImportKind::Push => "push",
         }
     }
 }

@@ -34,6 +34,25 @@ pub struct Manifest {
     pub content: Content,
 }
 
+impl Manifest {
+    /// Reads the text of the manifest of one image, which did not come from a registry.
+    ///
+    /// # Errors
+    /// It cannot be used, or is an index.
+    pub fn from_text(text: String) -> Result<Manifest, RegistryError> {
+        let (parsed, media_type) = parse(&text, None)?;
+        let (content, digest) = match parsed {
+            Parsed::Image(image) => (Content::Image(image), Digest::of(text.as_bytes())),
+            Parsed::Schema1(schema1) => {
+                let digest = schema1.digest;
+                (Content::Schema1(schema1), digest)
+            }
+            Parsed::Index(_) => return Err(invalid("it is an index, not an image")),
+        };
+        Ok(Manifest { text, media_type, digest, content })
+    }
+}
+
 /// What a manifest says.
 #[derive(Debug, Clone)]
 pub enum Content {

@@ -48,13 +48,14 @@ impl Registry {
     ///
     /// # Errors
     /// The bytes cannot be read, or the registry does not take them.
-    pub async fn upload_blob<S, E>(
+    pub async fn upload_blob<F, S, E>(
         &self,
         digest: Digest,
         length: u64,
-        mut open: impl AsyncFnMut() -> Result<S, E>,
+        mut open: impl FnMut() -> F,
     ) -> Result<(), E>
     where
+        F: Future<Output = Result<S, E>>,
         S: Stream<Item = Result<Bytes, E>> + Send + 'static,
         E: From<RegistryError> + Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
     {

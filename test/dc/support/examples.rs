@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::TestApp;
 
@@ -91,7 +91,9 @@ pub(crate) async fn replay(app: &TestApp, info: &str, known: &[(&str, String)]) 
 fn messages(text: &str) -> Vec<Value> {
     let lines: Result<Vec<Value>, _> = text.lines().map(serde_json::from_str).collect();
     let mut messages = lines.unwrap_or_default();
-    messages.retain(|message| message["payload"]["status"] != "Downloading");
+    messages.retain(|message| {
+        !["Downloading", "Pushing"].map(|status| json!(status)).contains(&message["payload"]["status"])
+    });
     messages
 }
 

@@ -205,14 +205,21 @@ async fn perform<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, log: &Log) ->
     log.heads.lock().unwrap().push(head);
     let script = log.scripts.lock().unwrap().get(&asked).cloned();
     let script = script.unwrap_or_else(|| Script::answer(404, &[], "what?"));
-    stream.write_all(&script.bytes).await?;
-    stream.flush().await?;
-    match script.then {
-        Then::Close => stream.shutdown().await,
-        Then::Cut => Ok(()),
-        Then::Hang => std::future::pending().await,
-        Then::Repeat => loop {
-            stream.write_all(&script.bytes[script.bytes.len().saturating_sub(1)..]).await?;
-        },
+    script.play(stream).await
+}
+
+impl Script {
+    /// Sends the answer.
+    pub(super) async fn play<S: AsyncWrite + Unpin>(&self, mut stream: S) -> io::Result<()> {
+        stream.write_all(&self.bytes).await?;
+        stream.flush().await?;
+        match self.then {
+            Then::Close => stream.shutdown().await,
+            Then::Cut => Ok(()),
+            Then::Hang => std::future::pending().await,
+            Then::Repeat => loop {
+                stream.write_all(&self.bytes[self.bytes.len().saturating_sub(1)..]).await?;
+            },
+        }
     }
 }

@@ -15,6 +15,7 @@ pub(crate) mod lxd;
 mod manifest;
 mod origins;
 mod raw;
+pub(crate) mod registry;
 mod wait;
 
 pub(crate) use actor::{Actor, Call};
