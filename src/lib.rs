@@ -13,6 +13,7 @@
 
 pub mod adm;
 pub mod config_agent;
+pub mod inspect;
 pub mod manta_setup;
 
 pub mod server;
@@ -43,6 +44,8 @@ pub mod config;
 pub mod console;
 
 pub mod telemetry;
+
+pub mod contents;
 
 pub mod files;
 

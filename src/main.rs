@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use imgapi::{adm, auth, config, config_agent, console, manta_setup, server};
+use imgapi::{adm, auth, config, config_agent, console, inspect, manta_setup, server};
 
 /// The version; in a release it includes a stamp of the commit.
 const VERSION: &str = match option_env!("IMGAPI_VERSION") {
@@ -53,6 +53,7 @@ enum Command {
     Adm(adm::Adm),
     /// Write configuration files from SAPI's metadata, and keep them up to date.
     ConfigAgent(config_agent::ConfigAgent),
+    Inspect(inspect::Inspect),
     MantaSetup(manta_setup::MantaSetup),
     ExternalMantaSetup(manta_setup::ExternalMantaSetup),
     MantaEnv(manta_setup::MantaEnv),
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
         Command::Config { file, key } => config::print(&file, key.as_deref()),
         Command::Adm(adm) => return adm::run(&adm),
         Command::ConfigAgent(agent) => config_agent::run(&agent),
+        Command::Inspect(inspect) => return inspect::run(&inspect),
         Command::MantaSetup(setup) => return manta_setup::run(&setup),
         Command::ExternalMantaSetup(setup) => return manta_setup::run_external(&setup),
         Command::MantaEnv(env) => manta_setup::print_environment(&env),

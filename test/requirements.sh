@@ -33,6 +33,7 @@ for what in "$@"; do
             need /usr/sbin/slapd slapd
             need shellcheck shellcheck
             need xmllint libxml2-utils
+            need bzip2 bzip2
             need ip iproute2
             ;;
         bench)

@@ -24,6 +24,7 @@ mod payload;
 mod requests;
 mod scale;
 mod stage;
+mod streams;
 mod upload;
 mod wrk;
 
@@ -84,6 +85,8 @@ enum Topic {
     Changes,
     /// Reads, changes, start and memory with 500 to 100,000 images
     Scale,
+    /// Our parser of ZFS streams beside zstream
+    Streams,
 }
 
 fn main() -> ExitCode {
@@ -148,6 +151,9 @@ async fn run(options: &Options) -> Result<(), Failure> {
     }
     if wanted(Topic::Manta) {
         failed += report("manta", manta::measure(&options.data, rounds).await);
+    }
+    if wanted(Topic::Streams) {
+        failed += report("streams", streams::measure(&options.data, rounds).await);
     }
     if wanted(Topic::Scale) {
         failed += report("scale", scale::measure(&mut stage, rounds).await.map(|()| Vec::new()));

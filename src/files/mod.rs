@@ -45,6 +45,14 @@ pub fn open(path: &Path) -> io::Result<File> {
     open_regular(path, OpenOptions::new().read(true), Links::Refused)
 }
 
+/// Opens a file for reading that an operator has named, which may also be a link to a regular file.
+///
+/// # Errors
+/// Those of [`open`], except that links are followed.
+pub fn open_linked(path: &Path) -> io::Result<File> {
+    open_regular(path, OpenOptions::new().read(true), Links::Followed)
+}
+
 /// Opens a regular file for reading and writing.
 ///
 /// # Errors
@@ -66,7 +74,7 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// Those of [`read`].
 pub fn read_linked(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    bytes_of(&open_regular(path, OpenOptions::new().read(true), Links::Followed)?, path, limit)
+    bytes_of(&open_linked(path)?, path, limit)
 }
 
 /// Creates a file, and replaces anything with this name except a directory. A link is replaced, not followed.

@@ -11,10 +11,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms from top to bottom. A room uses only rooms below it.
-const ROOMS: [&str; 21] = [
+const ROOMS: [&str; 23] = [
     "adm",
     "manta_setup",
     "config_agent",
+    "inspect",
     "server",
     "api",
     "auth",
@@ -30,6 +31,7 @@ const ROOMS: [&str; 21] = [
     "config",
     "console",
     "telemetry",
+    "contents",
     "files",
     "platform",
     "manifest",

@@ -36,6 +36,7 @@ mod headers;
 mod health;
 mod icons;
 mod imports;
+mod inspect;
 mod jobs;
 mod late;
 mod lifecycle;
@@ -98,6 +99,7 @@ fn main() -> ExitCode {
         health::TESTS,
         icons::TESTS,
         imports::TESTS,
+        inspect::TESTS,
         jobs::TESTS,
         late::TESTS,
         lifecycle::TESTS,

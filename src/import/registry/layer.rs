@@ -23,7 +23,7 @@ use super::connection::Registry;
 use super::digest::Digest;
 use super::error::RegistryError;
 use super::manifest::Descriptor;
-use super::zstd::ZstdReader;
+use crate::contents::ZstdReader;
 use crate::manifest::Compression;
 
 /// The largest layer in bytes, as it is sent and decompressed. The first is the limit of all files.

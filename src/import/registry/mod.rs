@@ -33,7 +33,6 @@ mod pull;
 mod push;
 mod reference;
 mod schema1;
-mod zstd;
 
 pub use connection::{Access, Registry};
 pub use credentials::{Credentials, IdentityToken};

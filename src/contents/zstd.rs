@@ -12,14 +12,21 @@ const MAX_WINDOW: u64 = 32 << 20;
 
 /// Decompresses all frames of a zstd stream, and skips the frames without content that tools put between them
 /// (RFC 8878, section 3.1.2).
-pub(super) struct ZstdReader<R> {
+pub struct ZstdReader<R> {
     source: R,
     decoder: FrameDecoder,
     is_in_frame: bool,
 }
 
+impl<R> std::fmt::Debug for ZstdReader<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ZstdReader").field("is_in_frame", &self.is_in_frame).finish_non_exhaustive()
+    }
+}
+
 impl<R: BufRead> ZstdReader<R> {
-    pub(super) fn new(source: R) -> ZstdReader<R> {
+    /// Creates a reader of a source that begins with a frame.
+    pub fn new(source: R) -> ZstdReader<R> {
         let mut decoder = FrameDecoder::new();
         decoder.set_max_window_size(MAX_WINDOW);
         ZstdReader { source, decoder, is_in_frame: false }
