@@ -9,15 +9,13 @@ use serde_json::Value;
 use crate::import::registry::Digest;
 use crate::manifest::json::{self, JsValue};
 
-/// Returns the compact text of `config` that has this digest: as `JSON.stringify` writes it, or as Docker does, which
-/// writes some characters as escapes.
+/// Returns the compact text of `config` that has this digest: as `JSON.stringify` writes it, or as programs in Go do, which
+/// write some characters as escapes, and some of which end it with a newline.
 pub(super) fn config_text(config: &Value, digest: Digest) -> Option<String> {
     let text = json::compact(&JsValue(config)).ok()?;
-    if Digest::of(text.as_bytes()) == digest {
-        return Some(text);
-    }
-    let text = escaped(&text);
-    (Digest::of(text.as_bytes()) == digest).then_some(text)
+    let with_escapes = escaped(&text);
+    let forms = [text, with_escapes].into_iter().flat_map(|text| [text.clone(), text + "\n"]);
+    forms.into_iter().find(|text| Digest::of(text.as_bytes()) == digest)
 }
 
 /// Replaces the characters that programs in Go escape. In compact JSON they are in strings only.
@@ -46,6 +44,8 @@ mod tests {
         for text in [
             r#"{"z":1,"a":[],"n":1.5,"t":"a && b <c>"}"#,
             r#"{"z":1,"a":[],"t":"a \u0026\u0026 b \u003cc\u003e \u2028\u2029"}"#,
+            "{\"a\":\"\\u0026\"}\n",
+            "{}\n",
         ] {
             assert_eq!(text_of(text).as_deref(), Some(text));
         }
