@@ -35,6 +35,11 @@ for what in "$@"; do
             need xmllint libxml2-utils
             need bzip2 bzip2
             need ip iproute2
+            need docker-registry docker-registry
+            need skopeo skopeo
+            need umoci umoci
+            need mksquashfs squashfs-tools
+            need python3 python3
             ;;
         bench)
             need curl curl
