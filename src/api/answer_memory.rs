@@ -22,12 +22,18 @@ const UNIT: usize = 1 << 10;
 const PATIENCE: Duration = Duration::from_secs(2);
 const MOST_WAITING: usize = 4;
 
+/// The part of the memory that is for short answers, and how many times as large it is as the longest of these.
+const SHORT_PART: usize = 8;
+const SHORT_ANSWERS: usize = 64;
+
 /// Limits the memory of all answers that are being sent.
 #[derive(Debug)]
 pub(super) struct AnswerMemory {
-    units: u32,
-    left: Arc<Semaphore>,
-    waiting: Semaphore,
+    /// Short answers have memory of their own, so that unread long answers take none of it.
+    short: Pool,
+    long: Pool,
+    /// The longest of the short answers, in bytes.
+    longest_short: usize,
     /// The answers that are being sent, by the addresses of their texts, so that an answer for several clients is counted once.
     held: Arc<Mutex<HashMap<usize, Weak<CountedAnswer>>>>,
 }
@@ -40,6 +46,14 @@ struct CountedAnswer {
     _permit: OwnedSemaphorePermit,
 }
 
+/// Memory for answers.
+#[derive(Debug)]
+struct Pool {
+    units: u32,
+    left: Arc<Semaphore>,
+    waiting: Semaphore,
+}
+
 /// There is no memory for another answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NoMemory;
@@ -47,11 +61,11 @@ pub(super) struct NoMemory;
 impl AnswerMemory {
     /// Limits the answers to this many bytes.
     pub(super) fn new(most: usize) -> AnswerMemory {
-        let units = u32::try_from(most / UNIT).unwrap_or(u32::MAX).max(1);
+        let short = most / SHORT_PART;
         AnswerMemory {
-            units,
-            left: Arc::new(Semaphore::new(units as usize)),
-            waiting: Semaphore::new(MOST_WAITING),
+            short: Pool::new(short),
+            long: Pool::new(most - short),
+            longest_short: short / SHORT_ANSWERS,
             held: Arc::default(),
         }
     }
@@ -65,20 +79,30 @@ impl AnswerMemory {
         if let Some(held) = all(&self.held).get(&address(text)).and_then(Weak::upgrade) {
             return Ok(Bytes::from_owner(Owner(held)));
         }
-        // An answer that exceeds the limit takes all of it.
-        let units = u32::try_from(text.len().div_ceil(UNIT)).unwrap_or(u32::MAX).min(self.units);
-        let permit = match Arc::clone(&self.left).try_acquire_many_owned(units) {
-            Ok(permit) => permit,
-            Err(_) => {
-                let _place = self.waiting.try_acquire().map_err(|_| NoMemory)?;
-                let permit = timeout(PATIENCE, Arc::clone(&self.left).acquire_many_owned(units)).await;
-                permit.map_err(|_| NoMemory)?.map_err(|_| NoMemory)?
-            }
-        };
+        let pool = if text.len() <= self.longest_short { &self.short } else { &self.long };
+        let permit = pool.reserve(text.len()).await?;
         let held =
             Arc::new(CountedAnswer { text: text.clone(), all: Arc::clone(&self.held), _permit: permit });
         all(&self.held).insert(address(text), Arc::downgrade(&held));
         Ok(Bytes::from_owner(Owner(held)))
+    }
+}
+
+impl Pool {
+    fn new(bytes: usize) -> Pool {
+        let units = u32::try_from(bytes / UNIT).unwrap_or(u32::MAX).max(1);
+        Pool { units, left: Arc::new(Semaphore::new(units as usize)), waiting: Semaphore::new(MOST_WAITING) }
+    }
+
+    /// Takes memory for an answer. One that exceeds all of it takes all of it.
+    async fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, NoMemory> {
+        let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).min(self.units);
+        if let Ok(permit) = Arc::clone(&self.left).try_acquire_many_owned(units) {
+            return Ok(permit);
+        }
+        let _place = self.waiting.try_acquire().map_err(|_| NoMemory)?;
+        let permit = timeout(PATIENCE, Arc::clone(&self.left).acquire_many_owned(units)).await;
+        permit.map_err(|_| NoMemory)?.map_err(|_| NoMemory)
     }
 }
 
@@ -121,7 +145,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn answers_take_bounded_memory_and_one_that_many_ask_for_takes_it_once() {
-        let answers = AnswerMemory::new(250 << 10);
+        let answers = AnswerMemory::new(280 << 10);
         let (one, other) = (text(), text());
         let first = answers.reserve(&one).await.unwrap();
         let mut same = Vec::new();
@@ -137,12 +161,12 @@ mod tests {
         let third = answers.reserve(&text()).await.unwrap();
         drop((second, third));
         assert!(all(&answers.held).is_empty());
-        assert_eq!(answers.left.available_permits(), 250);
+        assert_eq!(answers.long.left.available_permits(), 245);
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_waits_for_another_one_to_be_read_but_few_do() {
-        let answers = AnswerMemory::new(100 << 10);
+        let answers = AnswerMemory::new(120 << 10);
         let held = answers.reserve(&text()).await.unwrap();
         let texts: Vec<_> = (0..10).map(|_| text()).collect();
         let mut waiting: Vec<_> = texts.iter().map(|text| Box::pin(answers.reserve(text))).collect();
@@ -160,6 +184,17 @@ mod tests {
         let answers = AnswerMemory::new(20 << 10);
         let held = answers.reserve(&text()).await.unwrap();
         assert_eq!(held, text());
-        assert_eq!(answers.left.available_permits(), 0);
+        assert_eq!(answers.long.left.available_permits(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_short_answer_needs_no_memory_of_long_ones() {
+        let answers = AnswerMemory::new(256 << 20);
+        let long = |mib: usize| Bytes::from(vec![b'x'; mib << 20]);
+        let (first, short) = (long(224), Bytes::from(vec![b'x'; 512 << 10]));
+        let held = answers.reserve(&first).await.unwrap();
+        assert_eq!(answers.reserve(&long(1)).await.unwrap_err(), NoMemory);
+        assert_eq!(answers.reserve(&short).await.unwrap(), short);
+        drop(held);
     }
 }

@@ -332,11 +332,19 @@ impl Database {
     }
 }
 
-/// Renders the answer to a list on a blocking thread. Only a few run at a time, because nothing else bounds their
-/// memory.
-async fn rendered<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, DbError> {
-    static RENDERING: Semaphore = Semaphore::const_new(4);
-    let permit = RENDERING.acquire().await.map_err(|closed| DbError::Failed(closed.into()))?;
+/// How many images a list may have that is rendered without waiting for longer ones.
+const SHORT_LIST: u64 = 100;
+
+/// Renders the answer to a list of at most `limit` images on a blocking thread. Only a few run at a time, because nothing else
+/// bounds their memory. Short lists have turns of their own, so that they do not wait for long ones.
+async fn rendered<T: Send + 'static>(
+    limit: Option<u64>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, DbError> {
+    static LONG: Semaphore = Semaphore::const_new(4);
+    static SHORT: Semaphore = Semaphore::const_new(4);
+    let turns = if limit.is_some_and(|limit| limit <= SHORT_LIST) { &SHORT } else { &LONG };
+    let permit = turns.acquire().await.map_err(|closed| DbError::Failed(closed.into()))?;
     blocking(move || {
         // The permit moves into the work, which goes on even if its caller is cancelled.
         let _permit = permit;
@@ -349,4 +357,27 @@ async fn rendered<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, DbError> {
     // This fails only when the process is being stopped.
     tokio::task::spawn_blocking(work).await.map_err(|stopped| DbError::Failed(stopped.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Barrier};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_short_list_does_not_wait_for_long_ones() {
+        let barrier = Arc::new(Barrier::new(5));
+        let wait = |barrier: &Arc<Barrier>| {
+            let barrier = Arc::clone(barrier);
+            move || drop(barrier.wait())
+        };
+        let long: Vec<_> = (0..4).map(|_| tokio::spawn(rendered(None, wait(&barrier)))).collect();
+        let short = tokio::time::timeout(Duration::from_secs(20), rendered(Some(SHORT_LIST), || 1)).await;
+        blocking(wait(&barrier)).await.unwrap();
+        for list in long {
+            list.await.unwrap().unwrap();
+        }
+        assert_eq!(short.unwrap().unwrap(), 1);
+    }
 }

@@ -64,7 +64,7 @@ impl LocalDatabase {
             return Ok(Found::current(answer));
         }
         let (shared, query) = (Arc::clone(&self.shared), query.clone());
-        let listed = rendered(move || Ok(shared.index.list(&query, form, None)?));
+        let listed = rendered(query.limit, move || Ok(shared.index.list(&query, form, None)?));
         self.observed("find", listed).await.map(Found::current)
     }
 

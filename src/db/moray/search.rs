@@ -51,7 +51,7 @@ impl MorayDatabase {
                 }
             }
         }
-        rendered(move || ListAnswer::render(&found.into_views(), form)).await
+        rendered(query.limit, move || ListAnswer::render(&found.into_views(), form)).await
     }
 
     /// Reads the rows at the cursor. `None` if these were the last.

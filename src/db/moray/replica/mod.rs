@@ -122,7 +122,7 @@ impl Replica {
             return Ok(answer);
         }
         let (shared, query) = (Arc::clone(&self.shared), query.clone());
-        Ok(rendered(move || shared.index.list(&query, form, Some(PER_SCOPE))).await??)
+        Ok(rendered(query.limit, move || shared.index.list(&query, form, Some(PER_SCOPE))).await??)
     }
 
     /// Returns the images for which `wanted` holds, once all are loaded.
