@@ -13,7 +13,7 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use imgapi::{adm, auth, config, config_agent, console, inspect, manta_setup, server};
 
 /// The version; in a release it includes a stamp of the commit.
@@ -25,9 +25,31 @@ const VERSION: &str = match option_env!("IMGAPI_VERSION") {
 /// Triton DataCenter's image registry.
 #[derive(Debug, Parser)]
 #[command(name = "imgapi", display_name = "IMGAPI", version = VERSION, about)]
+#[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+    #[command(flatten)]
+    imgapid: Imgapid,
+}
+
+/// The command line of the small server `imgapid` of github.com/trondn/imgapi.
+#[derive(Debug, Args)]
+struct Imgapid {
+    /// Run the service, as `imgapid -s` does
+    #[arg(short = 's')]
+    serves: bool,
+    /// With -s: the configuration file, which may be one of `imgapid` [default: $HOME/.imgapi.json]
+    #[arg(short = 'c', value_name = "FILE", requires = "serves")]
+    file: Option<PathBuf>,
+}
+
+impl Imgapid {
+    fn run(self) -> Result<(), String> {
+        let in_home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".imgapi.json"));
+        let file = self.file.or_else(in_home).ok_or("-c FILE is required, because HOME is not set")?;
+        server::serve(&file, 0).map_err(|error| error.to_string())
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -66,7 +88,8 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(answer) => return tell(&answer),
     };
-    let done = match cli.command {
+    let Some(command) = cli.command else { return ended(cli.imgapid.run()) };
+    let done = match command {
         Command::Serve { file, debug } => server::serve(&file, debug).map_err(|error| error.to_string()),
         Command::Config { file, key } => config::print(&file, key.as_deref()),
         Command::Adm(adm) => return adm::run(&adm),

@@ -66,6 +66,7 @@ pub(super) fn routes(config: &Config) -> Routes {
         .add(Method::GET, "/images/{uuid}/file", "getimagefile", Passive, files::get_image_file)
         .add(Method::HEAD, "/images/{uuid}/file", "getimagefile", Passive, files::get_image_file)
         .add(Method::PUT, "/images/{uuid}/icon", "addimageicon", Strict, icons::add_image_icon)
+        .add(Method::POST, "/images/{uuid}/icon", "addimageicon", Strict, icons::add_image_icon)
         .add(Method::GET, "/images/{uuid}/icon", "getimageicon", Passive, icons::get_image_icon)
         .add(Method::HEAD, "/images/{uuid}/icon", "getimageicon", Passive, icons::get_image_icon)
         .add(Method::DELETE, "/images/{uuid}/icon", "deleteimageicon", Strict, icons::delete_image_icon)

@@ -4,9 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use argon2::Params;
+use argon2::password_hash::PasswordHasher;
 use argon2::password_hash::phc::PasswordHash;
+use argon2::{Argon2, Params};
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 use super::Secret;
 use super::read::{Reader, member};
@@ -17,6 +19,9 @@ const MAX_HASH_MEMORY: u32 = 64 * 1024;
 const MAX_HASH_LANES: u32 = 16;
 const MAX_HASH_WORK: u64 = 256 * 1024;
 
+/// Each one takes tens of milliseconds whenever the configuration is loaded.
+const MAX_PLAIN_PASSWORDS: usize = 50;
+
 /// `authType`: how the server authenticates its callers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Auth {
@@ -24,8 +29,8 @@ pub enum Auth {
     None,
     /// `signature`: by HTTP Signatures.
     Signature(SignatureAuth),
-    /// `basic`: by name and password. `userdb` is a list of `{name, password}`; each password is an Argon2 hash in PHC
-    /// form, as made by `imgapi hash-password`.
+    /// `basic`: by name and password. `userdb` is a list of `{name, password}`. Each password is an Argon2 hash in PHC form, as
+    /// made by `imgapi hash-password`. A plain password is replaced by its hash when the configuration is loaded.
     Basic(BTreeMap<String, Secret>),
 }
 
@@ -63,7 +68,15 @@ fn signature(root: &mut Reader<'_>) -> SignatureAuth {
 
 fn users(root: &mut Reader<'_>) -> BTreeMap<String, Secret> {
     let mut users = BTreeMap::new();
-    for (index, entry) in root.objects("userdb").into_iter().enumerate() {
+    let entries = root.objects("userdb");
+    let is_plain = |entry: &&Map<String, Value>| {
+        entry.get("password").and_then(Value::as_str).is_some_and(|password| !is_hash(password))
+    };
+    if entries.iter().filter(is_plain).count() > MAX_PLAIN_PASSWORDS {
+        root.problem("userdb", format!("has more than {MAX_PLAIN_PASSWORDS} plain passwords"));
+        return users;
+    }
+    for (index, entry) in entries.into_iter().enumerate() {
         match user(&entry) {
             Ok((name, _)) if users.contains_key(&name) => {
                 root.problem("userdb", format!("has the user {name:?} twice"));
@@ -82,8 +95,30 @@ fn user(entry: &Map<String, Value>) -> Result<(String, Secret), &'static str> {
     if name.is_empty() || name.contains(':') {
         return Err("whose name is no text, empty, or has a colon");
     }
-    check_hash(text("password"))?;
-    Ok((name.to_owned(), Secret::new(text("password").to_owned())))
+    let hash = match text("password") {
+        hash if is_hash(hash) => {
+            check_hash(hash)?;
+            hash.to_owned()
+        }
+        plain => hash_plain(name, plain)?,
+    };
+    Ok((name.to_owned(), Secret::new(hash)))
+}
+
+/// Whether this is a hash, not a plain password.
+pub(super) fn is_hash(password: &str) -> bool {
+    password.starts_with('$')
+}
+
+/// Hashes a plain password, so that checking it takes as long as with a hash. The salt depends on nothing but the user's name, so
+/// that the same configuration has the same meaning when it is loaded again.
+fn hash_plain(name: &str, password: &str) -> Result<String, &'static str> {
+    if password.is_empty() {
+        return Err("whose password is no text, or empty");
+    }
+    let salt = Sha256::digest(name.as_bytes());
+    let hash = Argon2::default().hash_password_with_salt(password.as_bytes(), &salt[..16]);
+    Ok(hash.map_err(|_| "whose password cannot be hashed")?.to_string())
 }
 
 fn check_hash(text: &str) -> Result<(), &'static str> {
@@ -101,6 +136,7 @@ fn check_hash(text: &str) -> Result<(), &'static str> {
 
 #[cfg(test)]
 mod tests {
+    use argon2::PasswordVerifier;
     use serde_json::json;
 
     use super::*;
@@ -147,6 +183,18 @@ mod tests {
     }
 
     #[test]
+    fn a_plain_password_means_the_same_each_time() {
+        let userdb = json!([{"name": "luke", "password": "s3cret"}, {"name": "leia", "password": "s3cret"}]);
+        let config = json!({"authType": "basic", "userdb": userdb});
+        let (Auth::Basic(users), problems) = read_all(config.clone()) else { panic!() };
+        assert_eq!(problems, []);
+        assert_eq!(read_all(config).0, Auth::Basic(users.clone()));
+        assert_ne!(users["luke"].expose(), users["leia"].expose());
+        let hash = PasswordHash::new(users["luke"].expose()).unwrap();
+        Argon2::default().verify_password(b"s3cret", &hash).unwrap();
+    }
+
+    #[test]
     fn other_users_are_refused_without_their_passwords() {
         let costs = |costs| HASH.replace("m=8,t=1,p=1", costs);
         let absurd = [
@@ -164,7 +212,9 @@ mod tests {
             json!("luke"),
             json!(["luke"]),
             json!([{"name": "luke"}]),
-            json!([{"name": "luke", "password": "s3cret"}]),
+            json!([{"name": "luke", "password": ""}]),
+            json!([{"name": "luke", "password": "$s3cret"}]),
+            json!(vec![json!({"name": "luke", "password": "s3cret"}); 51]),
             json!([{"name": "luke", "password": "$2b$12$abcdefghijklmnopqrstuv"}]),
             json!([{"name": "luke", "password": "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ"}]),
             json!([{"name": "lu:ke", "password": HASH}]),

@@ -65,7 +65,7 @@ fn examples() -> [Map<String, Value>; 2] {
         "minImageCreationPlatform": ["8.0", "20300101T000000Z"], "placeholderImageLifespanDays": 1,
     });
     let standalone = json!({
-        "mode": "private", "authType": "signature", "authKeys": {"USER": ["x"]}, "authRequireRequestTarget": true,
+        "datadir": "/x", "host": "x", "mode": "private", "authType": "signature", "authKeys": {"USER": ["x"]}, "authRequireRequestTarget": true,
         "channels": [{"name": "x", "description": "x", "default": true}], "sourceDeny": ["10.0.0.0/8"],
         "lxdRegistries": {"NAME": "http://x"},
         "dockerRegistryInsecure": true, "registryDeny": ["10.0.0.0/8"], "registryAllow": ["x"],

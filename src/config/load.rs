@@ -15,7 +15,7 @@ use super::secret::Masked;
 use super::{
     Channels, Config, Database, Identity, Jobs, Moray, Outgoing, Scrub, Secret, TransferLimits, Ufds,
 };
-use super::{auth, base_dir, storage};
+use super::{auth, base_dir, imgapid, storage};
 use crate::files;
 use crate::manifest::Mode;
 use crate::telemetry::Level;
@@ -69,7 +69,8 @@ impl Config {
 
     /// Completes and validates the defaults overlaid with `instance`. As in 4.13.1, top-level keys of the instance
     /// replace those of the defaults as a whole, and a null replaces nothing.
-    pub fn from_instance(instance: Map<String, Value>) -> Result<Config, ConfigError> {
+    pub fn from_instance(mut instance: Map<String, Value>) -> Result<Config, ConfigError> {
+        imgapid::translate(&mut instance);
         let mut merged = parse("the built-in defaults", DEFAULTS)?;
         merged.extend(instance.into_iter().filter(|(_, value)| !value.is_null()));
         let mut problems = Vec::new();
@@ -108,6 +109,7 @@ fn read(mut merged: Map<String, Value>, problems: &mut Vec<Problem>) -> Config {
     let datacenter_name = datacenter_name(&mut root, mode);
     let transfer = TransferLimits::read(&mut root);
     let manta = storage::read(&mut root, mode, &datacenter_name, transfer);
+    imgapid::check(&mut root);
     let (local_base_dir, local_base_dir_named_by) = base_dir::read(&mut root);
     let config = Config {
         address: address(&mut root),

@@ -8,6 +8,7 @@
 mod auth;
 mod base_dir;
 mod channels;
+mod imgapid;
 mod jobs;
 mod load;
 mod outgoing;
@@ -20,6 +21,7 @@ mod scrub;
 mod secret;
 mod storage;
 mod transfer;
+mod warnings;
 
 use std::net::IpAddr;
 use std::path::PathBuf;

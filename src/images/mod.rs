@@ -51,7 +51,9 @@ pub use files::pace::with_transfer_limits;
 pub use files::reading::OpenedFile;
 pub use files::receive::DeclaredContent;
 pub use foreign::running::{ImportKind, Imports, RunningImport};
-pub use foreign::{DockerPush, LxdReference, Messages, import_lxd_image, push_docker_image};
+pub use foreign::{
+    DockerPush, LxdReference, Messages, import_lxd_image, push_docker_image, take_over_imgapid,
+};
 pub use health::{Backend, BackendError, BackendState, Health};
 pub use integrity::check_files::{BadFile, CheckOptions, CheckReport, Orphan, Step, check_files};
 pub use integrity::problem::Problem;

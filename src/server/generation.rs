@@ -15,7 +15,7 @@ use crate::auth::Authenticator;
 use crate::config::{self, Config};
 use crate::db::{Database, LocalDatabase, MorayDatabase, OpenError};
 use crate::files::{DirectoryLock, LockError};
-use crate::images::App;
+use crate::images::{App, take_over_imgapid};
 use crate::storage::{LocalStorage, MantaConnection, MantaStorage, Storage};
 use crate::telemetry::{self, Metrics};
 use crate::workers::Prepared;
@@ -68,6 +68,9 @@ impl Generation {
         let accounts = config.ufds.clone().map(|ufds| Accounts::new(ufds, Arc::clone(&metrics)));
         let (auth, key_worker) = Authenticator::new(&config, manta.clone()).await;
         let app = App::new(config, db, Storage::new(local, in_manta), accounts, metrics);
+        if app.config.database == config::Database::Local {
+            take_over_imgapid(&app).await;
+        }
         Ok((Generation { app: Arc::new(app), auth: Arc::new(auth), manta, lock }, key_worker))
     }
 

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::base_dir::{self, NoBaseDir};
 use super::descriptors::Descriptors;
 use super::generation::Generation;
-use super::service::{ImgapiService, StartOptions, labels};
+use super::service::{ImgapiService, StartOptions, labels, warn_of};
 use super::watch::Watch;
 use crate::config::{Config, ConfigError};
 use crate::db::OpenError;
@@ -86,6 +86,7 @@ pub fn serve(path: &Path, debug: u8) -> Result<(), ServeError> {
 
 async fn run(start: StartOptions<'_>, config: Arc<Config>) -> Result<(), ServeError> {
     tracing::info!(config.json = %Json(&config.masked()), "loaded config");
+    warn_of(&config);
     let shutdown = CancellationToken::new();
     stop_on_signals(shutdown.clone())?;
     let watch = Watch::new(start.file.to_owned(), signal(SignalKind::hangup())?, true).await;

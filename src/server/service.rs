@@ -261,6 +261,7 @@ impl ImgapiService {
         }
         self.metrics.config_applied();
         tracing::info!(changed, config.json = %Json(&config.masked()), "the configuration has changed");
+        warn_of(&config);
         workers::change(&self.workers, &self.current, &self.generation, &next, key_worker).await;
         self.generation = next;
     }
@@ -316,6 +317,13 @@ fn limits(config: &Config) -> ServeConfig {
         max_refused: share.refused,
         drain_limit: config.shutdown_grace,
         connection: ConnectionConfig { transfer: config.transfer, ..ConnectionConfig::default() },
+    }
+}
+
+/// Logs what is probably not what the operator wants.
+pub(super) fn warn_of(config: &Config) {
+    for warning in config.warnings() {
+        tracing::warn!(key = warning.key, reason = warning.message, "the configuration may be wrong");
     }
 }
 

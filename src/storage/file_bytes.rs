@@ -14,6 +14,7 @@ use futures_util::Stream;
 use sha1::{Digest, Sha1};
 
 use super::blocking;
+use super::digests::{Digests, RunningDigests};
 
 /// Number of bytes read at a time.
 const CHUNK: usize = 512 << 10;
@@ -21,14 +22,26 @@ const CHUNK: usize = 512 << 10;
 /// The SHA-1 of a file, in lower-case hex.
 pub(super) fn sha1_of(file: &File) -> io::Result<String> {
     let mut sha1 = Sha1::new();
+    for_each_chunk(file, |chunk| sha1.update(chunk))?;
+    Ok(hex::encode(sha1.finalize()))
+}
+
+/// Length and digests of a file.
+pub(super) fn digests_of(file: &File) -> io::Result<Digests> {
+    let mut digests = RunningDigests::default();
+    for_each_chunk(file, |chunk| digests.update(chunk))?;
+    Ok(digests.finish())
+}
+
+fn for_each_chunk(file: &File, mut work: impl FnMut(&[u8])) -> io::Result<()> {
     let mut position = 0;
     loop {
         let chunk = read(file, position)?;
         if chunk.is_empty() {
-            return Ok(hex::encode(sha1.finalize()));
+            return Ok(());
         }
         position += chunk.len() as u64;
-        sha1.update(&chunk);
+        work(&chunk);
     }
 }
 

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use futures_util::Stream;
 
+use super::file_bytes::digests_of;
 use super::ingest::{Expected, FileSink, ReceiveError, ingest};
 use super::local::missing_or_failed;
 use super::temporary::{Content, Leftover, RenameDurability, Temporary, complete_name};
@@ -52,6 +53,20 @@ impl LocalStorage {
         .map_err(StorageError::from)?;
         let mut sink = FileSink::new(file, expected.length).await?;
         let digests = ingest(&mut sink, expected, body).await?;
+        Ok((digests, LocalUpload { temporary, storage: self.clone() }))
+    }
+
+    /// Gives the file at `path` a second name, durably, and reads it. If this fails or is dropped, the second name is removed.
+    pub(super) async fn adopt(&self, path: PathBuf) -> Result<(Digests, LocalUpload), StorageError> {
+        let (base, incoming) = (self.base().to_owned(), self.incoming());
+        let (digests, temporary) = blocking(move || {
+            files::create_below(&base, &incoming)?;
+            let temporary = Temporary::adopt(&path, &incoming)?;
+            let digests = digests_of(&temporary.file)?;
+            temporary.file.sync_all()?;
+            Ok((digests, temporary))
+        })
+        .await?;
         Ok((digests, LocalUpload { temporary, storage: self.clone() }))
     }
 

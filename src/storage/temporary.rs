@@ -89,6 +89,16 @@ impl Temporary {
         }
     }
 
+    /// Gives the file at `from` a second name `<id>.part`, and locks it.
+    pub(super) fn adopt(from: &Path, incoming: &Path) -> io::Result<Temporary> {
+        let file = files::open_to_write(from)?;
+        // Without the lock, a sweep could take the new name for a leftover.
+        file.try_lock()?;
+        let path = incoming.join(format!("{}{PART}", Uuid::new_v4()));
+        fs::hard_link(from, &path)?;
+        Ok(Temporary { file, path: Some(path), is_complete: false })
+    }
+
     /// Makes this file, whose bytes have this SHA-1, the complete file `to`, durably. If `to` has the same bytes already, that
     /// file is used instead of this one, because a manifest may name it. Returns whether `to` existed.
     pub(super) fn complete(mut self, to: PathBuf, sha1: &str) -> io::Result<(Temporary, bool)> {

@@ -3,6 +3,8 @@
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 //! Receives a new file into a storage, and publishes it.
 
+use std::path::PathBuf;
+
 use bytes::Bytes;
 use futures_util::Stream;
 
@@ -86,6 +88,13 @@ impl Storage {
     /// Gives a local file of one image a second name as a file of another image. The caller holds the locks of both images.
     pub async fn link(&self, from: &Location, to: Uuid) -> Result<Staged, StorageError> {
         Ok(Staged(StagedBackend::Local(self.local.link(from.uuid, to, from.asset, &from.sha1).await?)))
+    }
+
+    /// Makes an upload of a local file that was not stored by this server, without copying it: the upload is a second name of the
+    /// file. The digests are those of its bytes.
+    pub async fn adopt(&self, path: PathBuf, target: Target) -> Result<Upload, StorageError> {
+        let (digests, upload) = self.local.adopt(path).await?;
+        Ok(Upload { digests, target, backend: UploadBackend::Local(upload) })
     }
 
     /// Copies a file in Manta that has a name of its own to the final name, and replaces `occupant`. `None` if another file of

@@ -24,7 +24,7 @@ const MOUNTED: [(&str, &str); 17] = [
     ("/images", "GET, POST"),
     ("/images/3560c262-fc65-0242-a446-7c6d1fb482e3", "GET, POST, DELETE"),
     ("/images/3560c262-fc65-0242-a446-7c6d1fb482e3/file", "PUT, GET, HEAD"),
-    ("/images/3560c262-fc65-0242-a446-7c6d1fb482e3/icon", "PUT, GET, HEAD, DELETE"),
+    ("/images/3560c262-fc65-0242-a446-7c6d1fb482e3/icon", "PUT, POST, GET, HEAD, DELETE"),
     ("/images/3560c262-fc65-0242-a446-7c6d1fb482e3/file/from-url", "POST"),
     ("/images/3560c262-fc65-0242-a446-7c6d1fb482e3/acl", "POST"),
     ("/images/3560c262-fc65-0242-a446-7c6d1fb482e3/jobs", "GET"),

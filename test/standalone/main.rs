@@ -23,6 +23,7 @@ mod support;
 
 mod base_dir;
 mod channels;
+mod imgapid;
 mod local;
 mod modes;
 mod sources;
@@ -55,8 +56,16 @@ async fn configured(settings: Value) -> TestApp {
 
 fn main() -> ExitCode {
     support::run(
-        [base_dir::TESTS, channels::TESTS, local::TESTS, modes::TESTS, sources::TESTS, takeover::TESTS]
-            .concat(),
+        [
+            base_dir::TESTS,
+            channels::TESTS,
+            imgapid::TESTS,
+            local::TESTS,
+            modes::TESTS,
+            sources::TESTS,
+            takeover::TESTS,
+        ]
+        .concat(),
         start,
     )
 }

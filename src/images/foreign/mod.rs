@@ -5,6 +5,7 @@
 //! Images that come from servers of other kinds than IMGAPI, or go there, in a stream of messages that says how far they are.
 
 mod config_text;
+mod imgapid;
 mod layers;
 mod lxd;
 mod lxd_manifest;
@@ -13,6 +14,7 @@ mod push;
 mod receive;
 pub(super) mod running;
 
+pub use imgapid::take_over_imgapid;
 pub use lxd::{LxdReference, import_lxd_image};
 pub use messages::Messages;
 pub use push::{DockerPush, push_docker_image};
